@@ -1,0 +1,79 @@
+/**
+ * What the relay and the installer on the Mac are told, as zod schemas. `components/` imports this file (and nothing else
+ * of `runtime/`), so that what Pulumi writes and what the Mac reads can not drift apart.
+ */
+import { z } from "zod";
+
+const port = z.int().min(1).max(65535);
+
+/** A server that may call: the service token's client id, which Access puts into the JWT's `common_name`, and its name. */
+export const callerSchema = z.strictObject({
+  name: z.string().min(1),
+  /** `<32 hex>.access`, as Cloudflare issues it. */
+  clientId: z.string().min(1),
+  /** Companies whose documents this caller may use; `["*"]` is all. */
+  companies: z.array(z.string().min(1)).min(1),
+  /** Share of the slots under load, relative to the other callers. */
+  weight: z.number().positive(),
+  enabled: z.boolean(),
+});
+
+/** How much work is taken at once, and what happens to the rest. */
+export const limitsSchema = z.strictObject({
+  chat: z.int().min(1).max(256).default(4),
+  embeddings: z.int().min(1).max(256).default(2),
+  waiting: z.int().min(0).max(100_000).default(256),
+  waitSeconds: z.int().min(1).max(75).default(60),
+  bodyMiB: z.int().min(1).max(100).default(64),
+  whenBusy: z.enum(["queue", "reject"]).default("queue"),
+});
+
+/** The local model server. */
+export const modelSchema = z.strictObject({
+  kind: z.enum(["ollama", "openai"]),
+  url: z.url({ protocol: /^https?$/ }),
+  embeddingModel: z.string().min(1),
+  /** Names of the models that may be called; absent means all that the server has. */
+  allowed: z.array(z.string().min(1)).min(1).optional(),
+});
+
+/** `/etc/slm-network/relay.json`: what the relay is told. Nothing in it is secret. */
+export const relayConfigSchema = z.strictObject({
+  /** Public listener, behind the tunnel; always on 127.0.0.1. */
+  port,
+  /** Admin listener (metrics, details), for the Mac itself; always on 127.0.0.1. */
+  adminPort: port,
+  /** The hostname people and servers call. */
+  hostname: z.string().min(1),
+  access: z.strictObject({
+    /** `<team>.cloudflareaccess.com`; issuer is `https://` + this. */
+    teamDomain: z.string().min(1),
+    /** Audience (AUD tag) of the Access application for servers and of the one for people (`/status` and below). */
+    audiences: z.strictObject({ servers: z.string().min(1), people: z.string().min(1) }),
+  }),
+  callers: z.array(callerSchema),
+  model: modelSchema,
+  limits: limitsSchema,
+  documents: z.strictObject({
+    store: z.enum(["atlas", "embedded"]),
+    ttlDays: z.int().min(1).max(365),
+    database: z.string().min(1).optional(),
+    collection: z.string().min(1).optional(),
+  }),
+  /** Where the relay keeps data (jobs, the last JWKS). */
+  dataDir: z.string().min(1),
+  /** How long running requests may go on after SIGTERM, in seconds; below launchd's ExitTimeOut. */
+  graceSeconds: z.int().min(0).max(170),
+});
+
+/** `/etc/slm-network/secrets.json`, 0640 root:_slmnetwork. */
+export const relaySecretsSchema = z.strictObject({
+  /** Connection string of the relay's own Atlas user; absent with the embedded store. */
+  mongodbUri: z.string().min(1).optional(),
+});
+
+export type Caller = z.infer<typeof callerSchema>;
+export type Limits = z.infer<typeof limitsSchema>;
+export type ModelConfig = z.infer<typeof modelSchema>;
+export type RelayConfig = z.infer<typeof relayConfigSchema>;
+export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
