@@ -1,0 +1,95 @@
+/** Who calls: checks the token that Cloudflare Access adds to every request it lets through. */
+import type { IncomingHttpHeaders } from "node:http";
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import type { Caller, RelayConfig } from "../config.ts";
+import { KeysUnavailable } from "./access-keys.ts";
+import { RelayError } from "./errors.ts";
+
+/** Which of the two Access applications a path belongs to. */
+export type Audience = keyof RelayConfig["access"]["audiences"];
+
+/** Somebody whom Access let in: a server with its config, or a person. */
+export type Visitor =
+  | { readonly kind: "server"; readonly name: string; readonly caller: Caller }
+  | { readonly kind: "person"; readonly name: string };
+
+/** `/status` and all under it is for people, everything else for servers. The path as received, without its query. */
+export function audienceOf(path: string): Audience {
+  return path === "/status" || path.startsWith("/status/") ? "people" : "servers";
+}
+
+/** Checks a request's token for an audience; see `createAccess`. */
+export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => Promise<Visitor>;
+
+/**
+ * Makes the check. It throws a RelayError: `access_*` for the token, `caller_*` for a server that is not (or no longer) in
+ * the config, `access_keys_unavailable` (503) when there is no key to check with.
+ * Source: https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/
+ */
+export function createAccess(config: Pick<RelayConfig, "access" | "callers">, keys: JWTVerifyGetKey): CheckAccess {
+  const callers = new Map(config.callers.map((caller) => [caller.clientId, caller]));
+  const { teamDomain, audiences } = config.access;
+  return async (audience, headers) => {
+    const token = headers["cf-access-jwt-assertion"];
+    if (typeof token !== "string" || token === "") {
+      throw new RelayError(
+        "access_missing",
+        "The request carries no token of Cloudflare Access. Call the public hostname, with CF-Access-Client-Id and CF-Access-Client-Secret.",
+      );
+    }
+    let claims: JWTPayload;
+    try {
+      const verified = await jwtVerify(token, keys, {
+        algorithms: ["RS256"],
+        issuer: `https://${teamDomain}`,
+        audience: audiences[audience],
+        requiredClaims: ["exp", "iat"],
+        clockTolerance: 30,
+      });
+      claims = verified.payload;
+    } catch (cause) {
+      throw refusal(cause);
+    }
+    return audience === "people" ? person(claims) : server(claims, callers);
+  };
+}
+
+function refusal(cause: unknown): RelayError {
+  if (cause instanceof KeysUnavailable) {
+    return new RelayError("access_keys_unavailable", "The keys of Cloudflare Access can not be fetched right now.", {
+      headers: { "Retry-After": "5" },
+      detail: cause.message,
+      cause,
+    });
+  }
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  if (cause instanceof errors.JWTExpired) {
+    return new RelayError("access_expired", "The token of Cloudflare Access has expired. Sign in or call again.", {
+      detail,
+    });
+  }
+  if (cause instanceof errors.JWTClaimValidationFailed && cause.claim === "aud") {
+    return new RelayError("access_wrong_audience", "The token of Cloudflare Access is for another path.", { detail });
+  }
+  if (cause instanceof errors.JOSEError) {
+    return new RelayError("access_invalid", "The token of Cloudflare Access is not valid.", { detail });
+  }
+  return new RelayError("internal", "The relay failed while checking access.", { detail, cause });
+}
+
+/** `common_name` of a service token's JWT is its client id. */
+function server(claims: JWTPayload, callers: ReadonlyMap<string, Caller>): Visitor {
+  const { common_name: id } = claims;
+  const caller = typeof id === "string" ? callers.get(id) : undefined;
+  if (caller === undefined) {
+    throw new RelayError("caller_unknown", "This service token is not among the callers of this network.", {
+      detail: `client id ${JSON.stringify(id ?? null)}`,
+    });
+  }
+  if (!caller.enabled) throw new RelayError("caller_disabled", `The caller "${caller.name}" is switched off.`);
+  return { kind: "server", name: caller.name, caller };
+}
+
+function person({ email }: JWTPayload): Visitor {
+  return { kind: "person", name: typeof email === "string" ? email : "someone without an address" };
+}

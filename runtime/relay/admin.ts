@@ -1,0 +1,35 @@
+/** The admin listener's handler: for the Mac itself, without an Access check. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { RelayError } from "./errors.ts";
+import { type Parts, sendHealth } from "./handler.ts";
+import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
+import { splitTarget } from "./router.ts";
+
+/** GET /metrics (Prometheus), /details (the status as JSON), /healthz, /readyz. */
+export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log">): Handler {
+  const { metrics, status, log } = parts;
+  const serve = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const { path } = splitTarget(req.url ?? "");
+    if (path !== "/metrics" && path !== "/details") {
+      throw new RelayError("path_not_allowed", "Paths of the admin listener: /metrics, /details, /healthz, /readyz.");
+    }
+    if (req.method !== "GET") {
+      throw new RelayError("method_not_allowed", `${path} takes GET, not ${req.method}.`, {
+        headers: { Allow: "GET" },
+      });
+    }
+    if (path === "/metrics") sendText(res, 200, metrics.registry.contentType, await metrics.registry.metrics());
+    else sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(await status.data()));
+  };
+  return (req, res) => {
+    if (sendHealth(req, res, status)) return;
+    markAnswer(res, randomUUID());
+    res.on("error", () => {}); // whoever asked has left
+    serve(req, res).catch((cause: unknown) => {
+      if (!(cause instanceof RelayError)) log.error({ err: cause }, "failed on an admin request");
+      if (res.headersSent) res.destroy();
+      else sendError(res, cause instanceof RelayError ? cause : new RelayError("internal", "The relay failed."), true);
+    });
+  };
+}

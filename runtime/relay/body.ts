@@ -1,0 +1,58 @@
+/** Reads a request's body whole, within a bound. */
+import type { IncomingMessage } from "node:http";
+import { RelayError } from "./errors.ts";
+
+/** The caller went away while its request was being read: there is nobody left to answer. */
+export class CallerLeft extends Error {}
+
+/** How long the rest of a refused body may go on arriving before the connection is cut, in milliseconds. */
+const DRAIN_MS = 10_000;
+
+/**
+ * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
+ * read or else while reading, `body_too_large`; rejects with CallerLeft when the connection ends first. `onStart` is called
+ * once the request may be sent, so that a caller with `Expect: 100-continue` is refused before it uploads.
+ */
+export async function readBody(req: IncomingMessage, limitMiB: number, onStart: () => void): Promise<Buffer> {
+  const encoding = req.headers["content-encoding"];
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+    throw new RelayError(
+      "encoding_not_supported",
+      `The body has Content-Encoding ${JSON.stringify(encoding)}. Send it uncompressed, without that header.`,
+    );
+  }
+  const limit = limitMiB * 1024 * 1024;
+  const tooLarge = () =>
+    new RelayError("body_too_large", `The body is larger than ${limitMiB} MiB. Send less at a time.`);
+  if (Number(req.headers["content-length"] ?? 0) > limit) throw tooLarge();
+  if (req.destroyed) throw new CallerLeft("the caller left before the body was read");
+  onStart();
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const settle = (act: () => void) => {
+      req.off("data", onData).off("end", onEnd).off("close", onClose);
+      act();
+    };
+    const onData = (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) settle(() => reject(tooLarge()));
+      else chunks.push(chunk);
+    };
+    const onEnd = () => settle(() => resolve(Buffer.concat(chunks, size)));
+    const onClose = () => settle(() => reject(new CallerLeft("the caller left while sending the body")));
+    req.on("data", onData).on("end", onEnd).on("close", onClose);
+  });
+}
+
+/**
+ * Lets the rest of a refused body run into nothing, so that the caller gets to read the answer (a connection closed under
+ * unread data is reset), and cuts the connection when that takes longer than 10 s.
+ */
+export function drainBody(req: IncomingMessage): void {
+  if (req.complete || req.destroyed) return;
+  const timer = setTimeout(() => req.socket.destroy(), DRAIN_MS);
+  timer.unref();
+  req.once("close", () => clearTimeout(timer));
+  req.resume();
+}

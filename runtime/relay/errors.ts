@@ -1,0 +1,86 @@
+/**
+ * Every error the relay answers with, in one registry. Codes are stable: callers may branch on them. `docs/errors.md` says
+ * the same in words, and a test holds the two equal.
+ */
+
+interface ErrorKind {
+  /** HTTP status. */
+  readonly status: number;
+  /** `type` of the OpenAI error object. */
+  readonly type: "invalid_request_error" | "permission_error" | "server_error";
+  /** Whether the same request may succeed a little later; sent as `x-should-retry`, which the OpenAI SDKs obey. */
+  readonly retry: boolean;
+}
+
+const denied = { status: 403, type: "permission_error", retry: false } as const;
+const invalid = (status: number) => ({ status, type: "invalid_request_error", retry: false }) as const;
+const failed = (status: number) => ({ status, type: "server_error", retry: true }) as const;
+
+/** Code → status, type and whether to try again. */
+export const ERRORS = {
+  access_missing: denied,
+  access_invalid: denied,
+  access_wrong_audience: denied,
+  access_expired: denied,
+  caller_unknown: denied,
+  caller_disabled: denied,
+  access_keys_unavailable: failed(503),
+  path_not_allowed: denied,
+  method_not_allowed: invalid(405),
+  body_too_large: invalid(413),
+  encoding_not_supported: invalid(415),
+  body_not_json: invalid(400),
+  body_ambiguous: invalid(400),
+  model_not_allowed: denied,
+  keep_alive_not_allowed: denied,
+  model_unreachable: failed(502),
+  model_broke_off: failed(502),
+  shutting_down: failed(503),
+  http_malformed: invalid(400),
+  headers_too_large: invalid(431),
+  request_timeout: { status: 408, type: "invalid_request_error", retry: true },
+  internal: failed(500),
+} as const satisfies Record<string, ErrorKind>;
+
+/** A stable code of the registry. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** An error whose message may be shown to the caller. `cause` and `detail` go to the log only. */
+export class RelayError extends Error {
+  readonly code: ErrorCode;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly detail: string | undefined;
+
+  /** @param message for the caller: what was wrong and what to do; no internal address, no secret. */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    more: { headers?: Record<string, string>; detail?: string; cause?: unknown } = {},
+  ) {
+    super(message, { cause: more.cause });
+    this.name = "RelayError";
+    this.code = code;
+    this.headers = more.headers ?? {};
+    this.detail = more.detail;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+}
+
+/** What goes over the wire for an error: status, headers and the OpenAI error object, on every path alike. */
+export function errorAnswer(error: RelayError): { status: number; headers: Record<string, string>; body: string } {
+  const { status, type, retry } = ERRORS[error.code];
+  const body = JSON.stringify({ error: { message: error.message, type, code: error.code, param: null } });
+  return {
+    status,
+    headers: {
+      "Content-Type": "application/json; charset=utf-8",
+      "Content-Length": String(Buffer.byteLength(body)),
+      "x-should-retry": String(retry),
+      ...error.headers,
+    },
+    body,
+  };
+}

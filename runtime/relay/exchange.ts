@@ -1,0 +1,155 @@
+/** One request from its arrival to the end of its answer: its id, who calls, how it ended; and all that are running. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { drainBody } from "./body.ts";
+import { RelayError } from "./errors.ts";
+import { entryColo } from "./headers.ts";
+import { markAnswer, sendError } from "./http.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { splitTarget } from "./router.ts";
+
+export interface Exchange {
+  readonly id: string;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  /** Path as received, and the query with its `?`. */
+  readonly path: string;
+  readonly query: string;
+  /** Fires when the caller has left or the relay gives up the request. */
+  readonly signal: AbortSignal;
+  readonly expectsContinue: boolean;
+  /** The path's pattern once known, for metrics. */
+  route: string;
+  /** Who calls, for metrics ("people" for all of them) and for the log (the address). */
+  caller: string;
+  visitor: string | undefined;
+  bodyBytes: number;
+  firstByteAt: number | undefined;
+  /** What went wrong, if anything did. */
+  failure: RelayError | undefined;
+}
+
+/** The exchanges that are running. */
+export class Running {
+  readonly #all = new Set<Exchange>();
+  #idle: (() => void) | undefined;
+
+  add(exchange: Exchange): void {
+    this.#all.add(exchange);
+  }
+
+  remove(exchange: Exchange): void {
+    this.#all.delete(exchange);
+    if (this.#all.size === 0) this.#idle?.();
+  }
+
+  /** Resolves when nothing runs any more, or after `ms`; says how many still run. */
+  async idle(ms: number): Promise<number> {
+    if (this.#all.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        this.#idle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    return this.#all.size;
+  }
+
+  /** Cuts the connections of all that still run. */
+  cut(): void {
+    for (const exchange of this.#all) {
+      exchange.failure ??= new RelayError("shutting_down", "The relay has been stopped.");
+      exchange.res.destroy();
+    }
+  }
+}
+
+/** Starts an exchange; when its answer has ended or its connection is gone, it is counted and logged, whatever happened. */
+export function beginExchange(
+  req: IncomingMessage,
+  res: ServerResponse,
+  expectsContinue: boolean,
+  { log, metrics, running }: { log: Log; metrics: Metrics; running: Running },
+): Exchange {
+  const startedAt = performance.now();
+  const leaving = new AbortController();
+  const exchange: Exchange = {
+    id: randomUUID(),
+    req,
+    res,
+    ...splitTarget(req.url ?? ""),
+    signal: leaving.signal,
+    expectsContinue,
+    route: "other",
+    caller: "-",
+    visitor: undefined,
+    bodyBytes: 0,
+    firstByteAt: undefined,
+    failure: undefined,
+  };
+  markAnswer(res, exchange.id);
+  running.add(exchange);
+  metrics.began();
+  // Both are told of a broken connection by "close" as well; without a listener the process would end.
+  req.on("error", () => {});
+  res.on("error", () => {});
+  res.once("finish", () => drainBody(req));
+  res.once("close", () => {
+    leaving.abort();
+    running.remove(exchange);
+    const { route, caller, failure } = exchange;
+    const aborted = !res.writableFinished && failure === undefined;
+    const status = res.headersSent ? res.statusCode : 499; // nginx's number for a caller who left unanswered
+    const ms = performance.now() - startedAt;
+    const firstMs = exchange.firstByteAt === undefined ? undefined : exchange.firstByteAt - startedAt;
+    const colo = entryColo(req.headers);
+    metrics.ended({
+      route,
+      status,
+      caller,
+      seconds: ms / 1000,
+      firstByteSeconds: firstMs === undefined ? undefined : firstMs / 1000,
+      aborted,
+      colo,
+    });
+    log.info(
+      {
+        id: exchange.id,
+        method: req.method,
+        path: exchange.path.slice(0, 200),
+        status,
+        caller: exchange.visitor,
+        colo,
+        ray: req.headers["cf-ray"],
+        ms: Math.round(ms),
+        firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
+        bodyBytes: exchange.bodyBytes,
+        aborted: aborted || undefined,
+        code: failure?.code,
+        detail: failure?.detail,
+      },
+      "request",
+    );
+  });
+  return exchange;
+}
+
+/** Answers an error, or cuts the connection if the answer had begun: a cut answer must not look whole. */
+export function failExchange(exchange: Exchange, cause: unknown, log: Log): void {
+  const { req, res } = exchange;
+  if (exchange.signal.aborted || res.closed) return;
+  const error =
+    cause instanceof RelayError ? cause : new RelayError("internal", "The relay failed on this request.", { cause });
+  exchange.failure = error;
+  if (error.code === "internal") log.error({ id: exchange.id, err: error.cause ?? error }, "failed on a request");
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  exchange.firstByteAt = performance.now();
+  // Refused before `100 Continue`, a caller may or may not send the body: the connection's framing is lost.
+  sendError(res, error, exchange.expectsContinue && !req.complete);
+}

@@ -1,0 +1,99 @@
+/** The listeners: both on 127.0.0.1 only. */
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { errorAnswer, RelayError } from "./errors.ts";
+
+/** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
+export type Handler = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+
+export interface Listener {
+  readonly server: Server;
+  /** The port that was bound, also when 0 was asked for. */
+  readonly port: number;
+  /** Takes no more connections, closes idle ones, and after 500 ms those that are left. Resolves when all are gone. */
+  close(): Promise<void>;
+}
+
+/** Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible. */
+export async function listen(name: string, port: number, handler: Handler): Promise<Listener> {
+  const server = createServer({
+    // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
+    keepAliveTimeout: 130_000,
+    headersTimeout: 30_000,
+    requestTimeout: 0, // a large body over a slow line may take its time
+    maxHeaderSize: 64 * 1024, // a person's token with many groups
+    noDelay: true,
+  });
+  server.on("request", (req, res) => handler(req, res, false));
+  server.on("checkContinue", (req, res) => handler(req, res, true));
+  server.on("checkExpectation", (req, res) => handler(req, res, false));
+  server.on("clientError", answerMalformed);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const why =
+        cause.code === "EADDRINUSE"
+          ? `another process holds it (sudo lsof -nP -iTCP:${port} shows which); end that one or configure another port`
+          : cause.message;
+      reject(new Error(`the ${name} listener can not bind 127.0.0.1:${port}: ${why}`, { cause }));
+    });
+    server.listen(port, "127.0.0.1", resolve);
+  });
+  return {
+    server,
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        const late = setTimeout(() => server.closeAllConnections(), 500);
+        server.close(() => {
+          clearTimeout(late);
+          resolve();
+        });
+      }),
+  };
+}
+
+/** Sets what every answer carries. Cloudflare caches by the path's extension unless told not to. */
+export function markAnswer(res: ServerResponse, requestId: string): void {
+  res.setHeader("Cache-Control", "no-store");
+  res.setHeader("X-Slm-Request-Id", requestId);
+}
+
+/** Writes a whole answer. The body of a HEAD is left out by Node. */
+export function sendText(res: ServerResponse, status: number, type: string, body: string): void {
+  res.writeHead(status, { "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
+  res.end(body);
+}
+
+/** Writes an error. `close`: the connection can not be used for another request. */
+export function sendError(res: ServerResponse, error: RelayError, close: boolean): void {
+  const { status, headers, body } = errorAnswer(error);
+  res.writeHead(status, close ? { ...headers, Connection: "close" } : headers);
+  res.end(body);
+}
+
+// What Node could not read as a request never reaches the handler, so the answer is written by hand.
+function answerMalformed(cause: NodeJS.ErrnoException, socket: Duplex & { bytesWritten?: number }): void {
+  // After the first byte of an answer on this connection, text in between would become part of it.
+  if (!socket.writable || cause.code === "ECONNRESET" || (socket.bytesWritten ?? 0) > 0) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = errorAnswer(malformed(cause.code));
+  const lines = Object.entries({
+    "Cache-Control": "no-store",
+    "X-Slm-Request-Id": randomUUID(),
+    Connection: "close",
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
+}
+
+function malformed(code: string | undefined): RelayError {
+  if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 64 KiB.");
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new RelayError("request_timeout", "The headers did not arrive within 30 seconds.");
+  }
+  return new RelayError("http_malformed", "This is not a well-formed HTTP/1.1 request.");
+}

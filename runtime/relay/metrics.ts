@@ -1,0 +1,118 @@
+/** What is counted, for Prometheus and for the status page. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/** A request that has ended. */
+export interface Ended {
+  /** The path's pattern; never the path itself, which callers choose. */
+  readonly route: string;
+  readonly status: number;
+  /** Name of the calling server, "people", or "-" before the Access check. */
+  readonly caller: string;
+  readonly seconds: number;
+  /** From the request's arrival to the answer's headers; undefined if there were none. */
+  readonly firstByteSeconds: number | undefined;
+  readonly aborted: boolean;
+  readonly colo: string;
+}
+
+/** Plain counts since the start, for the status page. */
+export interface Tally {
+  inFlight: number;
+  requests: number;
+  byStatus: Record<string, number>;
+  byCaller: Record<string, { requests: number; lastColo: string; lastAt: string }>;
+  clientAborts: number;
+  upstreamErrors: number;
+}
+
+/** Counts into a registry of its own, so that two relays in one process (tests) do not mix. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly tally: Readonly<Tally>;
+  began(): void;
+  ended(request: Ended): void;
+  /** `kind` is an error code of the registry. */
+  upstreamFailed(kind: string): void;
+  close(): void;
+}
+
+const SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const requests = new Counter({
+    name: "slm_requests_total",
+    help: "Requests that have ended.",
+    labelNames: ["route", "status", "caller"] as const,
+    registers,
+  });
+  const duration = new Histogram({
+    name: "slm_request_duration_seconds",
+    help: "From a request's arrival to the end of its answer.",
+    labelNames: ["route"] as const,
+    buckets: SECONDS,
+    registers,
+  });
+  const firstByte = new Histogram({
+    name: "slm_first_byte_seconds",
+    help: "From a request's arrival to the headers of its answer.",
+    labelNames: ["route"] as const,
+    buckets: SECONDS,
+    registers,
+  });
+  const inFlight = new Gauge({ name: "slm_requests_in_flight", help: "Requests running now.", registers });
+  const upstreamErrors = new Counter({
+    name: "slm_upstream_errors_total",
+    help: "Requests the model server did not answer, or not to the end.",
+    labelNames: ["kind"] as const,
+    registers,
+  });
+  const aborts = new Counter({
+    name: "slm_client_aborts_total",
+    help: "Requests whose caller left before the answer's end.",
+    labelNames: ["route", "caller"] as const,
+    registers,
+  });
+  const entries = new Counter({
+    name: "slm_entry_colo_total",
+    help: "Requests by the Cloudflare location they came in at (suffix of CF-Ray).",
+    labelNames: ["colo", "caller"] as const,
+    registers,
+  });
+  const tally: Tally = { inFlight: 0, requests: 0, byStatus: {}, byCaller: {}, clientAborts: 0, upstreamErrors: 0 };
+
+  return {
+    registry,
+    tally,
+    began() {
+      inFlight.inc();
+      tally.inFlight += 1;
+    },
+    ended({ route, status, caller, seconds, firstByteSeconds, aborted, colo }) {
+      inFlight.dec();
+      tally.inFlight -= 1;
+      requests.inc({ route, status, caller });
+      duration.observe({ route }, seconds);
+      if (firstByteSeconds !== undefined) firstByte.observe({ route }, firstByteSeconds);
+      tally.requests += 1;
+      tally.byStatus[status] = (tally.byStatus[status] ?? 0) + 1;
+      if (aborted) {
+        aborts.inc({ route, caller });
+        tally.clientAborts += 1;
+      }
+      if (caller === "-") return; // a location nobody vouches for
+      entries.inc({ colo, caller });
+      const before = tally.byCaller[caller]?.requests ?? 0;
+      tally.byCaller[caller] = { requests: before + 1, lastColo: colo, lastAt: new Date().toISOString() };
+    },
+    upstreamFailed(kind) {
+      upstreamErrors.inc({ kind });
+      tally.upstreamErrors += 1;
+    },
+    close() {
+      registry.clear();
+    },
+  };
+}

@@ -1,0 +1,86 @@
+/** Puts the relay together, starts it and stops it. */
+import { mkdir } from "node:fs/promises";
+import type { JWTVerifyGetKey } from "jose";
+import type { RelayConfig, RelaySecrets } from "../config.ts";
+import { createAccess } from "./access.ts";
+import { openAccessKeys } from "./access-keys.ts";
+import { adminHandler } from "./admin.ts";
+import { Running } from "./exchange.ts";
+import { type Parts, publicHandler } from "./handler.ts";
+import { type Listener, listen } from "./http.ts";
+import type { Log } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import { createStatus } from "./status.ts";
+import { createUpstream } from "./upstream.ts";
+
+export interface Relay {
+  /** The ports that were bound. */
+  readonly port: number;
+  readonly adminPort: number;
+  /**
+   * Stops: from now on new requests get 503 and /readyz says so; what runs may end within `graceSeconds`; then the rest is
+   * cut and the listeners are closed. Resolves when nothing is left. A second call gives the first one's promise.
+   */
+  close(): Promise<void>;
+}
+
+export interface RelayOptions {
+  readonly log: Log;
+  /** Where the keys of Access come from; by default the team's address. For tests. */
+  readonly keys?: JWTVerifyGetKey;
+}
+
+/**
+ * Starts the relay: makes `dataDir` if needed, binds both listeners (port 0 takes a free one). Does not wait for the model
+ * server nor for the keys of Access. Rejects with a message for a person when the folder or a port can not be had.
+ */
+export async function startRelay(
+  config: RelayConfig,
+  _secrets: RelaySecrets,
+  { log, keys }: RelayOptions,
+): Promise<Relay> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const metrics = createMetrics();
+  const upstream = createUpstream(config.model);
+  const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
+  const status = createStatus(config, metrics, upstream);
+  const running = new Running();
+  const access = createAccess(config, keys ?? fetched!.get);
+  const parts: Parts = { config, log, metrics, running, access, upstream, status };
+
+  const listeners: Listener[] = [];
+  const release = async () => {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all([upstream.close(), fetched?.close()]);
+    metrics.close();
+  };
+  try {
+    listeners.push(await listen("public", config.port, publicHandler(parts)));
+    listeners.push(await listen("admin", config.adminPort, adminHandler(parts)));
+  } catch (cause) {
+    await release();
+    throw cause;
+  }
+  const [{ port }, { port: adminPort }] = listeners as [Listener, Listener];
+  log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
+
+  const stop = async () => {
+    status.draining = true;
+    log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
+    const left = await running.idle(config.graceSeconds * 1000);
+    if (left > 0) log.warn({ left }, "cutting what still runs");
+    running.cut();
+    await running.idle(1000); // each is logged when its connection is gone
+    await release();
+    log.info("stopped");
+  };
+  let stopping: Promise<void> | undefined;
+  return {
+    port,
+    adminPort,
+    close() {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+}

@@ -1,0 +1,86 @@
+/** Reads the relay's two files and collects every fault in them. */
+import { readFile } from "node:fs/promises";
+import type { z } from "zod";
+import { type RelayConfig, type RelaySecrets, relayConfigSchema, relaySecretsSchema } from "../config.ts";
+
+/** The files can not be used; `faults` holds one message for a person each. */
+export class BadSettings extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join("\n"));
+    this.faults = faults;
+  }
+}
+
+/** Reads and checks both files. Throws BadSettings with all faults at once. Values of secrets are never shown. */
+export async function readSettings(
+  configFile: string,
+  secretsFile: string,
+): Promise<{ config: RelayConfig; secrets: RelaySecrets }> {
+  const config = await readOne(configFile, relayConfigSchema, true);
+  const secrets = await readOne(secretsFile, relaySecretsSchema, false);
+  const faults = [...config.faults, ...secrets.faults];
+  if (config.value !== undefined) faults.push(...configFaults(config.value).map((fault) => `${configFile}: ${fault}`));
+  if (faults.length > 0 || config.value === undefined || secrets.value === undefined) throw new BadSettings(faults);
+  return { config: config.value, secrets: secrets.value };
+}
+
+interface Read<T> {
+  readonly value?: T;
+  readonly faults: readonly string[];
+}
+
+async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Promise<Read<T>> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return { faults: [`${file} can not be read: ${why}. The installer writes it; run \`pulumi up\` again.`] };
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    // The parser's message quotes the text.
+    const why = show && cause instanceof Error ? `: ${cause.message}` : "";
+    return { faults: [`${file} is not JSON${why}. The installer writes it; run \`pulumi up\` again.`] };
+  }
+  const parsed = schema.safeParse(json, { reportInput: show });
+  if (parsed.success) return { value: parsed.data, faults: [] };
+  return {
+    faults: parsed.error.issues.map((issue) => {
+      const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+      const where = path.replace(/^\./, "") || "the whole file";
+      const is = show && issue.input !== undefined ? ` is ${JSON.stringify(issue.input).slice(0, 120)}` : "";
+      return `${file}: ${where}${is}: ${issue.message}`;
+    }),
+  };
+}
+
+/** What the schema can not see: values that contradict each other. */
+export function configFaults(config: RelayConfig): string[] {
+  const faults: string[] = [];
+  if (config.port === config.adminPort) {
+    faults.push(`port and adminPort are both ${config.port}: give them different numbers`);
+  }
+  if (/\/v1\/*$/.test(new URL(config.model.url).pathname)) {
+    faults.push(`model.url is ${JSON.stringify(config.model.url)}: leave out the /v1, the relay adds it`);
+  }
+  const { servers, people } = config.access.audiences;
+  if (servers === people) {
+    faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);
+  }
+  const seen = new Map<string, string>();
+  for (const { name, clientId } of config.callers) {
+    const other = seen.get(clientId);
+    if (other !== undefined) {
+      faults.push(
+        `callers "${other}" and "${name}" have the same clientId ${clientId}: give each its own service token`,
+      );
+    }
+    seen.set(clientId, name);
+  }
+  return faults;
+}

@@ -1,0 +1,71 @@
+/** The page for people at /status: one self-contained HTML text, no script. Pure. */
+import type { StatusData } from "./status.ts";
+
+/** Renders the page; every value is escaped. It reloads itself every 10 s. */
+export function renderStatus(data: StatusData): string {
+  const { model, tally } = data;
+  const good = model.reachable && !data.draining;
+  const headline = data.draining
+    ? "Shutting down"
+    : model.reachable
+      ? "Working"
+      : "The model server on the Mac does not answer";
+  const facts = table([
+    ["Up for", duration(data.uptimeSeconds)],
+    ["Model server", model.reachable ? "answers" : `does not answer: ${model.reason}`],
+    ["Models", model.reachable ? model.models.join(", ") || "none" : "not known"],
+    ["Model for embeddings", model.embeddingModel],
+    ["Requests running", tally.inFlight],
+    ["Requests ended", tally.requests],
+    ["Callers who left early", tally.clientAborts],
+    ["Requests the model server failed on", tally.upstreamErrors],
+  ]);
+  const statuses = table(Object.entries(tally.byStatus));
+  const callers = Object.entries(tally.byCaller)
+    .map(([name, seen]) => row([name, seen.requests, seen.lastColo, seen.lastAt], "td"))
+    .join("");
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="10"><title>${escapeHtml(data.hostname)}: ${escapeHtml(headline)}</title>
+<style>
+:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
+.state{font-size:1.3rem;border-left:.5rem solid ${good ? "#2a7" : "#c33"};padding-left:.75rem}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .75rem .25rem 0;vertical-align:top;font-weight:normal;overflow-wrap:anywhere}
+tr{border-bottom:1px solid #8884}th{opacity:.75}
+</style></head><body>
+<h1>${escapeHtml(data.hostname)}</h1>
+<p class="state">${escapeHtml(headline)}</p>
+${facts}
+<h2>Answers by status</h2>
+${statuses}
+<h2>Callers</h2>
+<table>${row(["Name", "Requests", "Last came in at", "Last seen"], "th")}${callers}</table>
+<p>Counted since ${escapeHtml(data.startedAt)}. <a href="/status/data.json">As JSON</a></p>
+</body></html>
+`;
+}
+
+/** Escapes a value for HTML text and quoted attributes. */
+export function escapeHtml(value: string | number): string {
+  const marks: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+  return String(value).replace(/[&<>"']/g, (mark) => marks[mark] ?? mark);
+}
+
+type Cell = string | number;
+
+function row(cells: readonly Cell[], tag: "td" | "th"): string {
+  return `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
+}
+
+function table(rows: readonly (readonly [string, Cell])[]): string {
+  const lines = rows.map(([name, value]) => `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml(value)}</td></tr>`);
+  return `<table>${lines.join("")}</table>`;
+}
+
+function duration(seconds: number): string {
+  const days = Math.floor(seconds / 86_400);
+  const hours = Math.floor((seconds % 86_400) / 3600);
+  const minutes = Math.floor((seconds % 3600) / 60);
+  if (days > 0) return `${days} d ${hours} h`;
+  return hours > 0 ? `${hours} h ${minutes} min` : minutes > 0 ? `${minutes} min` : `${seconds} s`;
+}

@@ -1,0 +1,40 @@
+/** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
+import type { RelayConfig } from "../config.ts";
+import type { Metrics, Tally } from "./metrics.ts";
+import type { ModelState, Upstream } from "./upstream.ts";
+
+export interface StatusData {
+  readonly hostname: string;
+  readonly startedAt: string;
+  readonly uptimeSeconds: number;
+  readonly draining: boolean;
+  readonly model: ModelState & { readonly kind: string; readonly embeddingModel: string };
+  /** Since the start. */
+  readonly tally: Readonly<Tally>;
+}
+
+export interface Status {
+  /** True once the relay is shutting down: it is not ready, and takes no new requests. */
+  draining: boolean;
+  /** Waits up to 2 s for the model server's list. Never rejects. */
+  data(): Promise<StatusData>;
+}
+
+export function createStatus(config: RelayConfig, metrics: Metrics, upstream: Upstream): Status {
+  const startedAt = new Date();
+  const started = performance.now();
+  return {
+    draining: false,
+    async data() {
+      const found = await upstream.look();
+      return {
+        hostname: config.hostname,
+        startedAt: startedAt.toISOString(),
+        uptimeSeconds: Math.round((performance.now() - started) / 1000),
+        draining: this.draining,
+        model: { ...found, kind: config.model.kind, embeddingModel: config.model.embeddingModel },
+        tally: metrics.tally,
+      };
+    },
+  };
+}
