@@ -77,3 +77,20 @@ export type Limits = z.infer<typeof limitsSchema>;
 export type ModelConfig = z.infer<typeof modelSchema>;
 export type RelayConfig = z.infer<typeof relayConfigSchema>;
 export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** What the installer gets through its standard input; secret as a whole. */
+export const installInputSchema = z.strictObject({
+  /** Without the folder for data, which the installer knows. */
+  relay: relayConfigSchema.omit({ dataDir: true }),
+  secrets: relaySecretsSchema,
+  /** For cloudflared's `--token-file`. */
+  connectorToken: z.string().min(1),
+  /** Port of cloudflared's own metrics and `/ready`, on 127.0.0.1. */
+  connectorPort: port,
+  /** The archive with the `cloudflared` program that the Mac downloads. */
+  cloudflared: z.strictObject({ url: z.url(), sha256 }),
+});
+
+export type InstallInput = z.infer<typeof installInputSchema>;

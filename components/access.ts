@@ -1,0 +1,154 @@
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+
+/** A server that may call, as the stack's config names it. */
+export interface ServerArgs {
+  readonly name: string;
+  readonly enabled: boolean;
+  /** Rises by one with each rotation. */
+  readonly secretVersion: number;
+  /** Until when the previous secret works (RFC 3339); there from version 2 on. */
+  readonly previousSecretExpiresAt?: string | undefined;
+  /** How long the token itself lives, a Go duration, e.g. 8760h. */
+  readonly duration: string;
+}
+
+/** Who may sign in on `/status`. */
+export interface PeopleArgs {
+  readonly emails: readonly string[];
+  readonly emailDomains: readonly string[];
+  /** Go duration, e.g. 24h. */
+  readonly sessionDuration: string;
+}
+
+/** What Access needs to know. */
+export interface AccessArgs {
+  readonly accountId: pulumi.Input<string>;
+  readonly hostname: string;
+  readonly servers: readonly ServerArgs[];
+  readonly people: PeopleArgs;
+  /** Refuses to delete the tokens and applications. */
+  readonly protect: boolean;
+}
+
+/** A service token's two halves, sent as `CF-Access-Client-Id` and `CF-Access-Client-Secret`. */
+export interface ServiceToken {
+  readonly clientId: pulumi.Output<string>;
+  /** A secret; the one issued last. */
+  readonly clientSecret: pulumi.Output<string>;
+}
+
+/** @returns the include rules of the policy for people; empty means that nobody is let in */
+export function peopleRules(people: PeopleArgs) {
+  return [
+    ...people.emails.map((email) => ({ email: { email } })),
+    ...people.emailDomains.map((domain) => ({ emailDomain: { domain } })),
+  ];
+}
+
+/**
+ * Access in front of the hostname: one application for servers (the whole host, by service token), one for people
+ * (`/status` and below, by sign-in; the more specific path wins). An application without a matching policy lets nobody in.
+ *
+ * @example
+ * const access = new Access("slm", { accountId, hostname: "slm.example.com", servers: [{ name: "backend", … }], people, protect: true });
+ * access.tokens.get("backend")?.clientId;
+ */
+export class Access extends pulumi.ComponentResource {
+  /** Audience (AUD tag) of each application. */
+  readonly audiences: { readonly servers: pulumi.Output<string>; readonly people: pulumi.Output<string> };
+  /** Tokens by the server's name. */
+  readonly tokens: ReadonlyMap<string, ServiceToken>;
+
+  constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("slm-network:access:Access", name, {}, opts);
+    const { accountId, hostname, protect } = args;
+
+    const tokens = args.servers.map((server) => ({
+      server,
+      token: new cloudflare.ZeroTrustAccessServiceToken(
+        `${name}-token-${server.name}`,
+        {
+          accountId,
+          name: `${hostname} ${server.name}`,
+          duration: server.duration,
+          enabled: server.enabled,
+          clientSecretVersion: server.secretVersion,
+          ...(server.previousSecretExpiresAt && { previousClientSecretExpiresAt: server.previousSecretExpiresAt }),
+        },
+        { parent: this, protect, additionalSecretOutputs: ["clientSecret"] },
+      ),
+    }));
+
+    const admitted = tokens.filter(({ server }) => server.enabled);
+    const servers = this.application(name, "servers", hostname, args, {
+      decision: "non_identity",
+      includes: admitted.map(({ token }) => ({ serviceToken: { tokenId: token.id } })),
+      sessionDuration: "24h",
+      // A server gets 401 or 403, never the sign-in page.
+      serviceAuth401Redirect: true,
+    });
+    const people = this.application(name, "people", `${hostname}/status`, args, {
+      decision: "allow",
+      includes: peopleRules(args.people),
+      sessionDuration: args.people.sessionDuration,
+      serviceAuth401Redirect: false,
+    });
+
+    this.audiences = { servers: servers.aud, people: people.aud };
+    this.tokens = new Map(
+      tokens.map(({ server, token }) => [
+        server.name,
+        { clientId: token.clientId, clientSecret: pulumi.secret(token.clientSecret) },
+      ]),
+    );
+    this.registerOutputs({ audiences: this.audiences });
+  }
+
+  /** One application and its policy. Without anybody to include there is no policy, so nobody is let in. */
+  private application(
+    name: string,
+    audience: "servers" | "people",
+    uri: string,
+    args: AccessArgs,
+    policy: {
+      decision: "allow" | "non_identity";
+      includes: cloudflare.types.input.ZeroTrustAccessPolicyInclude[];
+      sessionDuration: string;
+      serviceAuth401Redirect: boolean;
+    },
+  ): cloudflare.ZeroTrustAccessApplication {
+    const policies =
+      policy.includes.length === 0
+        ? []
+        : [
+            new cloudflare.ZeroTrustAccessPolicy(
+              `${name}-policy-${audience}`,
+              {
+                accountId: args.accountId,
+                name: `${args.hostname} ${audience}`,
+                decision: policy.decision,
+                includes: policy.includes,
+                // Explicit: left out, the provider shows a difference for ever.
+                sessionDuration: policy.sessionDuration,
+              },
+              { parent: this },
+            ),
+          ];
+    return new cloudflare.ZeroTrustAccessApplication(
+      `${name}-app-${audience}`,
+      {
+        accountId: args.accountId,
+        type: "self_hosted",
+        name: `${args.hostname} ${audience}`,
+        destinations: [{ type: "public", uri }],
+        policies: policies.map((attached, index) => ({ id: attached.id, precedence: index + 1 })),
+        sessionDuration: policy.sessionDuration,
+        appLauncherVisible: false,
+        httpOnlyCookieAttribute: true,
+        ...(policy.serviceAuth401Redirect && { serviceAuth401Redirect: true }),
+      },
+      { parent: this, protect: args.protect },
+    );
+  }
+}

@@ -1,0 +1,63 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { InstallInput } from "../runtime/config.ts";
+import type { StackConfig } from "./config.ts";
+
+/** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
+const graceSeconds = 30;
+
+/** What is known only once the other components are there. */
+export interface InstallInputArgs {
+  readonly config: StackConfig;
+  /** `<team>.cloudflareaccess.com` */
+  readonly teamDomain: pulumi.Input<string>;
+  readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
+  /** Client ids by the server's name. */
+  readonly clientIds: ReadonlyMap<string, pulumi.Input<string>>;
+  /** A secret. */
+  readonly connectorToken: pulumi.Input<string>;
+  /** Connection string of the relay's user, a secret; absent with the embedded store. */
+  readonly mongodbUri?: pulumi.Input<string> | undefined;
+}
+
+/** @returns what the installer on the Mac is told, in the form `runtime/config.ts` describes */
+export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
+  const { config } = args;
+  const [mac] = config.macs;
+  const { store, ttlDays, atlas } = config.documents;
+  return pulumi
+    .all([
+      args.teamDomain,
+      args.audiences.servers,
+      args.audiences.people,
+      pulumi.all(Object.fromEntries(args.clientIds)),
+      args.connectorToken,
+      args.mongodbUri,
+    ])
+    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri]) => ({
+      relay: {
+        port: mac!.ports.relay,
+        adminPort: mac!.ports.admin,
+        hostname: config.hostname,
+        access: { teamDomain, audiences: { servers, people } },
+        callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
+          name,
+          clientId: clientIds[name] ?? "",
+          companies,
+          weight,
+          enabled,
+        })),
+        model: config.model,
+        limits: config.limits,
+        documents: {
+          store,
+          ttlDays,
+          ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
+        },
+        graceSeconds,
+      },
+      secrets: mongodbUri === undefined ? {} : { mongodbUri },
+      connectorToken,
+      connectorPort: mac!.ports.connector,
+      cloudflared: config.artifacts.cloudflared,
+    }));
+}

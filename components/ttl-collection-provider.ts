@@ -1,0 +1,182 @@
+/**
+ * What the dynamic provider behind `TtlCollection` does, by the official driver. Runs in Pulumi's dynamic-provider process.
+ */
+import { type Collection, type Db, MongoClient, MongoError, MongoServerError } from "mongodb";
+import { ConnectionString } from "mongodb-connection-string-url";
+
+/** The resource's inputs as the engine passes them. */
+export interface TtlCollectionInputs {
+  uri: string;
+  database: string;
+  collection: string;
+  ttlSeconds: number;
+  dropData: boolean;
+}
+
+/** The resource's state: the inputs, and the indexes as they are in the database. */
+export interface TtlCollectionState extends TtlCollectionInputs {
+  /** As the index has it; -1 when there is none, or none that expires. */
+  ttlSeconds: number;
+  /** Whether (company, title) is unique. */
+  uniqueIndex: boolean;
+}
+
+/** Index on the time of last use; the relay and this file agree on the field. */
+export const ttlIndex = { name: "lastAccessedAt_ttl", key: { lastAccessedAt: 1 } } as const;
+/** One record a document. */
+export const uniqueIndex = { name: "company_title_unique", key: { company: 1, title: 1 } } as const;
+
+/** A new database user or network address takes effect in Atlas after up to some minutes; until then sign-in fails. */
+const patienceMs = { write: 180_000, read: 20_000 };
+const retryMs = 3_000;
+
+/** What changed between the state and what the program wants. Reaches no database, so that a preview needs none. */
+export async function diff(olds: TtlCollectionState, news: TtlCollectionInputs) {
+  const replaces = (["database", "collection"] as const).filter((key) => olds[key] !== news[key]);
+  const changed =
+    (["uri", "ttlSeconds", "dropData"] as const).some((key) => olds[key] !== news[key]) || olds.uniqueIndex !== true;
+  return { changes: replaces.length > 0 || changed, replaces: [...replaces], deleteBeforeReplace: false };
+}
+
+/** Makes the collection and its indexes; what is there already is taken over, a TTL of another length changed. */
+export async function create(inputs: TtlCollectionInputs) {
+  return { id: `${inputs.database}/${inputs.collection}`, outs: await apply(inputs) };
+}
+
+/** Mends what differs. */
+export async function update(news: TtlCollectionInputs) {
+  return { outs: await apply(news) };
+}
+
+/** The indexes as they are; an empty id when the collection is gone. */
+export async function read(id: string, state: TtlCollectionState) {
+  const seen = await session(state, patienceMs.read, (db) => inspect(db, state.collection));
+  if (!seen) return { id: "", props: state };
+  return { id, props: { ...state, ...seen } };
+}
+
+/** Forgets the collection, and drops it only when `dropData` says so. */
+export async function remove(state: TtlCollectionState): Promise<void> {
+  if (!state.dropData) return;
+  await session(state, patienceMs.read, (db) => db.dropCollection(state.collection));
+}
+
+async function apply(inputs: TtlCollectionInputs): Promise<TtlCollectionState> {
+  return session(inputs, patienceMs.write, async (db) => {
+    await db.createCollection(inputs.collection).catch((error: unknown) => {
+      if (!isServerError(error, "NamespaceExists")) throw error;
+    });
+    const collection = db.collection(inputs.collection);
+    await ensureTtl(db, collection, inputs.ttlSeconds);
+    await ensureUnique(collection);
+    return { ...inputs, uniqueIndex: true };
+  });
+}
+
+async function ensureTtl(db: Db, collection: Collection, ttlSeconds: number): Promise<void> {
+  const there = await indexOn(collection, ttlIndex.key);
+  if (!there) {
+    await collection.createIndex(ttlIndex.key, { name: ttlIndex.name, expireAfterSeconds: ttlSeconds });
+  } else if (there.expireAfterSeconds !== ttlSeconds) {
+    await db.command({
+      collMod: collection.collectionName,
+      index: { name: there.name, expireAfterSeconds: ttlSeconds },
+    });
+  }
+}
+
+async function ensureUnique(collection: Collection): Promise<void> {
+  const there = await indexOn(collection, uniqueIndex.key);
+  if (there?.unique) return;
+  if (there) await collection.dropIndex(there.name); // the same keys without unique can not be changed in place
+  await collection.createIndex(uniqueIndex.key, { name: uniqueIndex.name, unique: true });
+}
+
+interface IndexInfo {
+  name: string;
+  key: Record<string, unknown>;
+  expireAfterSeconds?: number;
+  unique?: boolean;
+}
+
+async function indexOn(collection: Collection, key: Record<string, number>): Promise<IndexInfo | undefined> {
+  const indexes = (await collection.indexes()) as IndexInfo[];
+  return indexes.find((index) => JSON.stringify(index.key) === JSON.stringify(key));
+}
+
+async function inspect(
+  db: Db,
+  name: string,
+): Promise<Pick<TtlCollectionState, "ttlSeconds" | "uniqueIndex"> | undefined> {
+  if (!(await db.listCollections({ name }, { nameOnly: true }).hasNext())) return undefined;
+  const collection = db.collection(name);
+  return {
+    ttlSeconds: (await indexOn(collection, ttlIndex.key))?.expireAfterSeconds ?? -1,
+    uniqueIndex: (await indexOn(collection, uniqueIndex.key))?.unique === true,
+  };
+}
+
+/**
+ * Runs `work` in one connection. Tries again for `patience` milliseconds while sign-in or network say no, saying so.
+ * @throws Error that says what to do, never with the password in it
+ */
+async function session<T>(inputs: TtlCollectionInputs, patience: number, work: (db: Db) => Promise<T>): Promise<T> {
+  const deadline = Date.now() + patience;
+  for (let told = false; ; ) {
+    const client = new MongoClient(inputs.uri, {
+      serverSelectionTimeoutMS: Math.max(2_000, Math.min(10_000, deadline - Date.now())),
+      appName: "slm-network",
+    });
+    try {
+      return await work(client.db(inputs.database));
+    } catch (error) {
+      if (!mayPass(error) || Date.now() + retryMs > deadline) throw explain(error, inputs);
+      if (!told) {
+        console.log(
+          `waiting up to ${Math.round(patience / 1000)} s for MongoDB: ${(error as Error).message}. A new database user or network address takes effect after a while.`,
+        );
+        told = true;
+      }
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    } finally {
+      await client.close();
+    }
+  }
+}
+
+/** Errors that a freshly declared user or address gives for a while. 8000 is Atlas' own "bad auth". */
+function mayPass(error: unknown): boolean {
+  if (isServerError(error, "AuthenticationFailed", "Unauthorized") || (error as MongoServerError).code === 8000)
+    return true;
+  return error instanceof MongoError && /^Mongo(ServerSelection|Network)/.test(error.name);
+}
+
+function isServerError(error: unknown, ...codeNames: string[]): boolean {
+  return error instanceof MongoServerError && codeNames.includes(String(error.codeName));
+}
+
+/** @returns the error in words that say what to do */
+export function explain(error: unknown, inputs: TtlCollectionInputs): Error {
+  const uri = new ConnectionString(inputs.uri);
+  const where = `${inputs.database}.${inputs.collection} on ${uri.hosts.join(",")}`;
+  const said = error instanceof Error ? error.message : String(error);
+  const advice = () => {
+    if (isServerError(error, "AuthenticationFailed") || (error as MongoServerError).code === 8000) {
+      return `the user ${decodeURIComponent(uri.username)} was not let in. Was its password changed by hand? Set slm-network:atlasSchemaPassword anew (pulumi config set --secret) and run \`pulumi up\``;
+    }
+    if (isServerError(error, "Unauthorized")) {
+      return `the user ${decodeURIComponent(uri.username)} lacks a right; it needs readWrite and dbAdmin on ${inputs.database}`;
+    }
+    if (isServerError(error, "IndexOptionsConflict", "IndexKeySpecsConflict")) {
+      return "an index of that name or on those fields is there already with other settings. Drop it in Atlas (Collections → Indexes), then run `pulumi up` again";
+    }
+    if (error instanceof MongoServerError && error.code === 11000) {
+      return "two documents there have one company and title, so the unique index can not be made. Remove one of each pair, then run `pulumi up` again";
+    }
+    if (mayPass(error)) {
+      return "no answer. Is this machine's public address in slm-network:documents.atlas.allowFrom (with /32), and the cluster not paused?";
+    }
+    return "MongoDB refused";
+  };
+  return new Error(`${where}: ${advice()}. (It said: ${said})`);
+}

@@ -1,0 +1,111 @@
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+
+/** What a tunnel needs to know. */
+export interface TunnelArgs {
+  readonly accountId: pulumi.Input<string>;
+  /** Shown in the dashboard; unique in the account. */
+  readonly tunnelName: pulumi.Input<string>;
+  /** The name callers use. */
+  readonly hostname: pulumi.Input<string>;
+  /** base64 of 32 bytes or more, from the stack's secrets: the connector's token is computed from it. */
+  readonly tunnelSecret: pulumi.Input<string>;
+  /** Port of the relay on the Mac's 127.0.0.1. */
+  readonly relayPort: number;
+  /** `<team>` of `<team>.cloudflareaccess.com`. */
+  readonly teamName: pulumi.Input<string>;
+  /** Audiences of the two Access applications, which cloudflared checks as well. */
+  readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
+  /** Refuses to delete the tunnel. */
+  readonly protect: boolean;
+}
+
+/**
+ * The rules by which cloudflared leads requests to the relay; the first that matches counts, by host name and path.
+ *
+ * Each path is checked for its own audience. `/readyz` has no check, so that a monitor without a token can ask; it says
+ * only yes or no. https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/configure-tunnels/origin-configuration/
+ */
+export function ingressRules(args: {
+  hostname: string;
+  relayPort: number;
+  teamName: string;
+  audiences: { servers: string; people: string };
+}) {
+  const service = `http://127.0.0.1:${args.relayPort}`;
+  const checked = (audience: string) => ({
+    // The relay keeps idle connections longer than this, so cloudflared never writes into one that is just closing.
+    keepAliveTimeout: 90,
+    access: { required: true, teamName: args.teamName, audTags: [audience] },
+  });
+  return [
+    { hostname: args.hostname, path: "^/readyz$", service },
+    { hostname: args.hostname, path: "^/status(/|$)", service, originRequest: checked(args.audiences.people) },
+    { hostname: args.hostname, service, originRequest: checked(args.audiences.servers) },
+    { service: "http_status:404" },
+  ];
+}
+
+/**
+ * The token with which cloudflared opens the tunnel: base64 of `{"a": account, "t": tunnel, "s": secret}`. Computed, so
+ * that a preview needs no right to write (reading it from the API does).
+ */
+export function connectorToken(accountId: string, tunnelId: string, tunnelSecret: string): string {
+  return Buffer.from(JSON.stringify({ a: accountId, t: tunnelId, s: tunnelSecret })).toString("base64");
+}
+
+/**
+ * A Cloudflare Tunnel and its remotely managed ingress.
+ *
+ * @example
+ * const tunnel = new Tunnel("slm", { accountId, tunnelName: "slm-prod", hostname: "slm.example.com", tunnelSecret, … });
+ * tunnel.connectorToken; // a secret, for cloudflared's --token-file
+ */
+export class Tunnel extends pulumi.ComponentResource {
+  readonly tunnelId: pulumi.Output<string>;
+  /** For cloudflared's `--token-file`; a secret. */
+  readonly connectorToken: pulumi.Output<string>;
+  /** Target of the DNS record that leads to the tunnel. */
+  readonly cname: pulumi.Output<string>;
+
+  constructor(name: string, args: TunnelArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("slm-network:tunnel:Tunnel", name, {}, opts);
+
+    const tunnel = new cloudflare.ZeroTrustTunnelCloudflared(
+      `${name}-tunnel`,
+      {
+        accountId: args.accountId,
+        name: args.tunnelName,
+        // "local" is the default, ignores the ingress below, and changing it replaces the tunnel.
+        configSrc: "cloudflare",
+        tunnelSecret: pulumi.secret(args.tunnelSecret),
+      },
+      { parent: this, protect: args.protect },
+    );
+
+    new cloudflare.ZeroTrustTunnelCloudflaredConfig(
+      `${name}-ingress`,
+      {
+        accountId: args.accountId,
+        tunnelId: tunnel.id,
+        config: {
+          ingresses: pulumi
+            .all([args.hostname, args.teamName, args.audiences.servers, args.audiences.people])
+            .apply(([hostname, teamName, servers, people]) =>
+              ingressRules({ hostname, relayPort: args.relayPort, teamName, audiences: { servers, people } }),
+            ),
+        },
+      },
+      { parent: this },
+    );
+
+    this.tunnelId = tunnel.id;
+    this.cname = pulumi.interpolate`${tunnel.id}.cfargotunnel.com`;
+    this.connectorToken = pulumi.secret(
+      pulumi
+        .all([args.accountId, tunnel.id, args.tunnelSecret])
+        .apply(([account, id, secret]) => connectorToken(account, id, secret)),
+    );
+    this.registerOutputs({ tunnelId: this.tunnelId, cname: this.cname, connectorToken: this.connectorToken });
+  }
+}

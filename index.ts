@@ -1,0 +1,103 @@
+/** The whole network, wired: config in, components, outputs. */
+import { relative } from "node:path";
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+import { Access } from "./components/access.ts";
+import { ConfigError, readStackConfig } from "./components/config.ts";
+import { DocumentStore } from "./components/document-store.ts";
+import { installInput } from "./components/install-input.ts";
+import { MacHost } from "./components/mac-host.ts";
+import { hostnameFault, Route } from "./components/route.ts";
+import { Tunnel } from "./components/tunnel.ts";
+import { buildRelease } from "./runtime/build.ts";
+
+const settings = new pulumi.Config("slm-network");
+const config = await checked(async () => {
+  const parsed = readStackConfig(settings);
+  const fault = hostnameFault(parsed.hostname, (await cloudflare.getZone({ zoneId: parsed.zoneId })).name);
+  if (fault) throw new ConfigError([fault]);
+  return parsed;
+});
+const { accountId, protect } = config;
+const organization = await cloudflare.getZeroTrustOrganization({ accountId });
+const release = await buildRelease();
+const name = "slm";
+const [mac] = config.macs;
+if (!mac) throw new Error("no Mac in a config that has passed");
+
+const access = new Access(name, {
+  accountId,
+  hostname: config.hostname,
+  servers: config.access.servers,
+  people: config.access.people,
+  protect,
+});
+
+const tunnel = new Tunnel(name, {
+  accountId,
+  tunnelName: `slm-network-${pulumi.getStack()}`,
+  hostname: config.hostname,
+  tunnelSecret: settings.requireSecret("tunnelSecret"),
+  relayPort: mac.ports.relay,
+  teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
+  audiences: access.audiences,
+  protect,
+});
+
+// The name leads somewhere only when Access stands in front of it.
+new Route(
+  name,
+  { zoneId: config.zoneId, hostname: config.hostname, target: tunnel.cname, protect },
+  { dependsOn: [access, tunnel] },
+);
+
+const { atlas } = config.documents;
+const store =
+  config.documents.store === "atlas" && atlas
+    ? new DocumentStore(name, {
+        ...atlas,
+        ttlDays: config.documents.ttlDays,
+        dropData: config.documents.dropData,
+        schemaPassword: settings.requireSecret("atlasSchemaPassword"),
+        relayPassword: settings.requireSecret("atlasRelayPassword"),
+        protect,
+      })
+    : undefined;
+
+const host = new MacHost(`${name}-${mac.name}`, {
+  connection: mac,
+  release: { ...release, path: relative(process.cwd(), release.path) },
+  node: config.artifacts.node,
+  input: installInput({
+    config,
+    teamDomain: organization.authDomain,
+    audiences: access.audiences,
+    clientIds: new Map([...access.tokens].map(([server, token]) => [server, token.clientId])),
+    connectorToken: tunnel.connectorToken,
+    mongodbUri: store?.relayUri,
+  }),
+});
+
+/** Shows a fault of the config as it is, without a stack trace. */
+async function checked<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof ConfigError ? new pulumi.RunError(error.message) : error;
+  }
+}
+
+const [first] = access.tokens.values();
+
+/** The name callers use. */
+export const hostname = config.hostname;
+export const tunnelId = tunnel.tunnelId;
+/** Client id and secret of the first server in the config. */
+export const clientId = first?.clientId;
+export const clientSecret = first?.clientSecret;
+/** All of them, by the server's name. */
+export const serviceTokens = pulumi.secret(Object.fromEntries(access.tokens));
+/** What the installer did on the Mac the last time. */
+export const macReport = host.report;
+/** The line to try it with. */
+export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;

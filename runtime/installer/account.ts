@@ -1,0 +1,56 @@
+/** The account the daemons run as: hidden, without shell, home or password. */
+import { serviceUser } from "./layout.ts";
+import { run } from "./system.ts";
+
+/** dscl's exit code for eDSRecordNotFound (-14136 & 0xff). */
+const notFound = 56;
+
+const exists = async (record: string): Promise<boolean> =>
+  (await run("dscl", [".", "-read", record, "RecordName"], [notFound])).exitCode === 0;
+
+/**
+ * @param listing what `dscl . -list /Users UniqueID` prints: a name and a number a line
+ * @returns the highest number from 300 to 499 that nobody has; macOS shows people from 501 on
+ * @throws Error when all are taken
+ */
+export function freeId(...listings: string[]): number {
+  const taken = new Set(
+    listings.flatMap((text) => text.split("\n").map((line) => Number(line.trim().split(/\s+/).at(-1)))),
+  );
+  for (let id = 499; id >= 300; id--) if (!taken.has(id)) return id;
+  throw new Error("no number is free for the account _slmnetwork (300 to 499 are all taken on this Mac)");
+}
+
+/** Makes group and user when they are not there; what is there is left as it is. */
+export async function ensureAccount(): Promise<void> {
+  const [user, group] = [`/Users/${serviceUser}`, `/Groups/${serviceUser}`];
+  const [hasUser, hasGroup] = [await exists(user), await exists(group)];
+  if (hasUser && hasGroup) return;
+  const users = (await run("dscl", [".", "-list", "/Users", "UniqueID"])).stdout;
+  const groups = (await run("dscl", [".", "-list", "/Groups", "PrimaryGroupID"])).stdout;
+  const id = String(freeId(users, groups));
+  const set = (record: string, key: string, value: string) => run("dscl", [".", "-create", record, key, value]);
+  if (!hasGroup) {
+    await run("dscl", [".", "-create", group]);
+    await set(group, "PrimaryGroupID", id);
+    await set(group, "RealName", "slm-network");
+  }
+  if (!hasUser) {
+    const read = (await run("dscl", [".", "-read", group, "PrimaryGroupID"])).stdout;
+    await run("dscl", [".", "-create", user]);
+    await set(user, "UniqueID", id);
+    await set(user, "PrimaryGroupID", read.trim().split(/\s+/).at(-1) ?? id);
+    await set(user, "UserShell", "/usr/bin/false");
+    await set(user, "NFSHomeDirectory", "/var/empty");
+    await set(user, "RealName", "slm-network");
+    await set(user, "Password", "*");
+    await set(user, "IsHidden", "1");
+  }
+}
+
+/** Removes user and group; not there is no error. */
+export async function removeAccount(): Promise<void> {
+  for (const record of [`/Users/${serviceUser}`, `/Groups/${serviceUser}`]) {
+    if (await exists(record)) await run("dscl", [".", "-delete", record]);
+  }
+}

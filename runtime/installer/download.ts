@@ -1,0 +1,51 @@
+/** cloudflared's official archive, downloaded once, used only when its hash is right. */
+import { createHash } from "node:crypto";
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isThere } from "./files.ts";
+import type { Layout } from "./layout.ts";
+import { run } from "./system.ts";
+
+/**
+ * Has `cloudflared/<sha256>/cloudflared` ready.
+ * @throws Error saying what to do when it can not be downloaded or is not what it should be
+ */
+export async function ensureConnector(paths: Layout, source: { url: string; sha256: string }): Promise<string> {
+  const folder = join(paths.cloudflared, source.sha256);
+  const program = join(folder, "cloudflared");
+  if (await isThere(program)) return program;
+  await mkdir(paths.cloudflared, { recursive: true });
+  const work = await mkdtemp(join(paths.cloudflared, ".incoming-"));
+  try {
+    const archive = await download(source.url);
+    const actual = createHash("sha256").update(archive).digest("hex");
+    if (actual !== source.sha256) {
+      throw new Error(`what came from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
+    }
+    await writeFile(join(work, "archive.tgz"), archive);
+    await run("tar", ["-xzf", join(work, "archive.tgz"), "-C", work]);
+    await rm(join(work, "archive.tgz"));
+    if (!(await isThere(join(work, "cloudflared")))) {
+      throw new Error(`the archive ${source.url} holds no file named cloudflared`);
+    }
+    await chmod(join(work, "cloudflared"), 0o755);
+    await chmod(work, 0o755);
+    await rm(folder, { recursive: true, force: true });
+    await rename(work, folder);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  return program;
+}
+
+async function download(url: string): Promise<Buffer> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(300_000) });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    return Buffer.from(await response.arrayBuffer());
+  } catch (error) {
+    const cause =
+      error instanceof Error && error.cause instanceof Error ? error.cause.message : (error as Error).message;
+    throw new Error(`the Mac can not download cloudflared from ${url} (${cause}): is it on the internet?`);
+  }
+}

@@ -1,0 +1,66 @@
+/** Loading and unloading daemons. `launchctl print` is no API: only its exit code is used. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { writeWhole } from "./files.ts";
+import type { Layout } from "./layout.ts";
+import type { Daemon } from "./plists.ts";
+import { CommandError, run, until } from "./system.ts";
+
+/** launchctl: no such process (3), could not find service (113). */
+const notLoaded = [3, 113];
+/** launchctl: I/O error (5), already in progress (37): what bootstrap says while the old job is still ending. */
+const stillEnding = [5, 37];
+
+const target = (label: string) => `system/${label}`;
+/** Where the daemon's plist lies. */
+export const plistPath = (paths: Layout, daemon: Daemon) => join(paths.launchDaemons, `${daemon.label}.plist`);
+
+const isLoaded = async (label: string): Promise<boolean> =>
+  (await run("launchctl", ["print", target(label)], notLoaded)).exitCode === 0;
+
+/** Writes the daemon's plist and has it checked. @throws CommandError when macOS does not take it for a plist */
+export async function writePlist(paths: Layout, daemon: Daemon): Promise<void> {
+  const path = plistPath(paths, daemon);
+  await writeWhole(path, daemon.plist, { owner: "root:wheel", mode: 0o644 });
+  await run("plutil", ["-lint", path]);
+}
+
+/** Stops the daemon and waits until it is gone, at most as long as launchd itself waits. */
+export async function unload(daemon: Daemon): Promise<void> {
+  await run("launchctl", ["bootout", target(daemon.label)], [...notLoaded, 36]); // 36: in progress
+  // bootout returns before the job is gone.
+  const gone = await until(async () => !(await isLoaded(daemon.label)), (daemon.exitTimeOut + 10) * 1000);
+  if (!gone) throw new Error(`${daemon.label} does not end; restart the Mac and run pulumi up again`);
+}
+
+/** Starts the daemon anew with the plist as it is on disk. */
+export async function reload(paths: Layout, daemon: Daemon): Promise<void> {
+  await unload(daemon);
+  await run("launchctl", ["enable", target(daemon.label)]);
+  let last: unknown;
+  const loaded = await until(
+    async () => {
+      try {
+        await run("launchctl", ["bootstrap", "system", plistPath(paths, daemon)]);
+        return true;
+      } catch (error) {
+        if (!(error instanceof CommandError) || !stillEnding.includes(error.exitCode)) throw error;
+        last = error;
+        return isLoaded(daemon.label); // somebody else was quicker
+      }
+    },
+    15_000,
+    500,
+  );
+  if (!loaded) throw last;
+  await run("launchctl", ["kickstart", target(daemon.label)]);
+}
+
+/** Stops the daemon and removes its plist. */
+export async function removeDaemon(paths: Layout, daemon: Daemon): Promise<void> {
+  await unload(daemon);
+  await rm(plistPath(paths, daemon), { force: true });
+}
+
+/** @returns whether launchd has it loaded */
+export const loaded = (daemon: Daemon): Promise<boolean> => isLoaded(daemon.label);

@@ -1,0 +1,90 @@
+/** The LaunchDaemons, as text. https://www.manpagez.com/man/5/launchd.plist/ */
+import { join } from "node:path";
+import { build } from "plist";
+import { type Layout, serviceUser } from "./layout.ts";
+
+/** A daemon of ours. */
+export interface Daemon {
+  label: string;
+  /** Text of its plist. */
+  plist: string;
+  logFile: string;
+  /** Seconds launchd waits between SIGTERM and SIGKILL. */
+  exitTimeOut: number;
+}
+
+/** Seconds by which launchd waits longer than the program promises to take. */
+const margin = 5;
+/** cloudflared's own grace for running requests, in seconds. */
+const connectorGrace = 30;
+
+function daemon(paths: Layout, name: "relay" | "connector", programArguments: string[], graceSeconds: number): Daemon {
+  const label = `local.slm-network.${name}`;
+  const logFile = join(paths.logs, `${name}.log`);
+  const exitTimeOut = graceSeconds + margin;
+  return {
+    label,
+    logFile,
+    exitTimeOut,
+    plist: build({
+      Label: label,
+      ProgramArguments: programArguments,
+      UserName: serviceUser,
+      GroupName: serviceUser,
+      WorkingDirectory: paths.data,
+      // launchd gives a daemon neither.
+      EnvironmentVariables: { HOME: paths.data, PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
+      // At boot, with nobody signed in; and again whenever it ends, however it ended.
+      RunAtLoad: true,
+      KeepAlive: true,
+      // The default of 10 s would be 10 s without service after a crash.
+      ThrottleInterval: 2,
+      // Longer than the program takes to finish what runs; the default of 20 s would cut long answers.
+      ExitTimeOut: exitTimeOut,
+      // Left out, launchd slows a daemon's CPU and disk down as background work.
+      ProcessType: "Interactive",
+      Umask: 0o027,
+      // One descriptor for each side of a request and some for files; the default is 256.
+      SoftResourceLimits: { NumberOfFiles: 8192 },
+      HardResourceLimits: { NumberOfFiles: 8192 },
+      StandardOutPath: logFile,
+      StandardErrorPath: logFile,
+    }),
+  };
+}
+
+/** The relay's daemon. */
+export function relayDaemon(paths: Layout, graceSeconds: number): Daemon {
+  const node = join(paths.current, "bin/node");
+  const program = join(paths.current, "relay.mjs");
+  return daemon(
+    paths,
+    "relay",
+    [node, program, "--config", paths.relayConfig, "--secrets", paths.relaySecrets],
+    graceSeconds,
+  );
+}
+
+/**
+ * cloudflared's daemon: our own plist, since `cloudflared service install` wrote the token where all could read it. The
+ * token comes from a file, not the command line, where `ps` shows it; it does not update itself.
+ */
+export function connectorDaemon(paths: Layout, metricsPort: number): Daemon {
+  return daemon(
+    paths,
+    "connector",
+    [
+      join(paths.current, "bin/cloudflared"),
+      "tunnel",
+      "--no-autoupdate",
+      "--metrics",
+      `127.0.0.1:${metricsPort}`,
+      "--grace-period",
+      `${connectorGrace}s`,
+      "run",
+      "--token-file",
+      paths.connectorToken,
+    ],
+    connectorGrace,
+  );
+}

@@ -1,0 +1,77 @@
+/** Which release is in use, which ones are kept, and the way back to the one before. */
+import { readdir, readlink, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { publicFile, readIfThere, secretFile, switchLink, writeWhole } from "./files.ts";
+import { plistPath, reload } from "./launchd.ts";
+import type { Layout } from "./layout.ts";
+import type { Daemon } from "./plists.ts";
+
+const keepReleases = 3;
+
+/** What was installed before. */
+export interface Snapshot {
+  /** Target of `current`. */
+  release: string | undefined;
+  secrets: ReadonlyMap<string, string>;
+  plists: ReadonlyMap<string, string>;
+}
+
+async function contents(files: readonly string[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const file of files) {
+    const text = await readIfThere(file);
+    if (text !== undefined) found.set(file, text);
+  }
+  return found;
+}
+
+/** Remembers what is installed now. */
+export async function snapshot(
+  paths: Layout,
+  secrets: readonly string[],
+  daemons: readonly Daemon[],
+): Promise<Snapshot> {
+  return {
+    release: await readlink(paths.current).catch(() => undefined),
+    secrets: await contents(secrets),
+    plists: await contents(daemons.map((daemon) => plistPath(paths, daemon))),
+  };
+}
+
+/**
+ * Puts back what was installed before, so that the old release serves on.
+ * @returns the error to throw: `cause`, and what became of the way back
+ */
+export async function putBack(
+  paths: Layout,
+  before: Snapshot,
+  daemons: readonly Daemon[],
+  cause: Error,
+): Promise<Error> {
+  if (!before.release || before.plists.size < daemons.length) return cause; // a first installation: nothing to go back to
+  try {
+    for (const [file, content] of before.secrets) await writeWhole(file, content, secretFile);
+    for (const [file, content] of before.plists) await writeWhole(file, content, publicFile);
+    await switchLink(paths.current, before.release);
+    for (const daemon of daemons) await reload(paths, daemon);
+    return new Error(`${cause.message}\nThe previous installation was put back and serves on.`);
+  } catch (error) {
+    return new Error(
+      `${cause.message}\nPutting the previous installation back failed too: ${(error as Error).message}`,
+    );
+  }
+}
+
+/** Keeps the newest few, among them the one in use and the one before it. */
+export async function pruneReleases(paths: Layout, current: string, previous: string | undefined): Promise<void> {
+  const keep = new Set([current, previous?.replace(/^releases\//, "")]);
+  const others = await Promise.all(
+    (await readdir(paths.releases))
+      .filter((name) => !keep.has(name))
+      .map(async (name) => ({ name, time: (await stat(join(paths.releases, name))).mtimeMs })),
+  );
+  others.sort((a, b) => b.time - a.time);
+  for (const { name } of others.slice(Math.max(0, keepReleases - keep.size))) {
+    await rm(join(paths.releases, name), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,252 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { type Declared, only, recordResources, resolved, settled } from "./mocks.ts";
+
+const accountId = "a".repeat(32);
+const hostname = "slm.example.com";
+let declared: Declared[];
+
+const ofName = (name: string): Declared => {
+  const found = declared.find((resource) => resource.name === name);
+  if (!found) throw new Error(`nothing named ${name} was declared, only ${declared.map((one) => one.name).join(", ")}`);
+  return found;
+};
+
+beforeAll(async () => {
+  declared = await recordResources({
+    "mongodbatlas:index/getAdvancedCluster:getAdvancedCluster": ({ name }) => ({
+      name,
+      connectionStrings: { standardSrv: "mongodb+srv://main.abc.mongodb.net", standard: "" },
+    }),
+  });
+});
+
+describe("Access", () => {
+  it("lets in servers by token on the whole host, people by sign-in on /status only, nobody disabled", async () => {
+    const { Access } = await import("../../components/access.ts");
+    const access = new Access("net", {
+      accountId,
+      hostname,
+      servers: [
+        {
+          name: "backend",
+          enabled: true,
+          secretVersion: 2,
+          previousSecretExpiresAt: "2027-01-01T00:00:00Z",
+          duration: "8760h",
+        },
+        { name: "old", enabled: false, secretVersion: 1, duration: "8760h" },
+      ],
+      people: { emails: ["a@example.com"], emailDomains: ["example.org"], sessionDuration: "12h" },
+      protect: true,
+    });
+    expect(await resolved(access.audiences.people)).toMatchObject({ value: "aud-of-net-app-people" });
+    expect(await resolved(access.tokens.get("backend")!.clientSecret)).toEqual({
+      value: "secret-of-net-token-backend",
+      secret: true,
+    });
+    await settled();
+
+    expect(ofName("net-token-backend").inputs).toMatchObject({
+      clientSecretVersion: 2,
+      previousClientSecretExpiresAt: "2027-01-01T00:00:00Z",
+      enabled: true,
+    });
+    expect(ofName("net-token-old").inputs).not.toHaveProperty("previousClientSecretExpiresAt");
+    expect(ofName("net-policy-servers").inputs).toMatchObject({
+      decision: "non_identity",
+      includes: [{ serviceToken: { tokenId: "id-of-net-token-backend" } }],
+    });
+    expect(ofName("net-policy-people").inputs).toMatchObject({
+      decision: "allow",
+      includes: [{ email: { email: "a@example.com" } }, { emailDomain: { domain: "example.org" } }],
+    });
+    expect(ofName("net-app-servers").inputs).toMatchObject({
+      destinations: [{ type: "public", uri: hostname }],
+      policies: [{ id: "id-of-net-policy-servers", precedence: 1 }],
+      serviceAuth401Redirect: true,
+    });
+    expect(ofName("net-app-people").inputs).toMatchObject({
+      destinations: [{ type: "public", uri: `${hostname}/status` }],
+      sessionDuration: "12h",
+    });
+    expect(ofName("net-app-people").inputs).not.toHaveProperty("serviceAuth401Redirect");
+  });
+
+  it("declares no policy for people when nobody is named, so that nobody is let in", async () => {
+    const { Access } = await import("../../components/access.ts");
+    const access = new Access("alone", {
+      accountId,
+      hostname,
+      servers: [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }],
+      people: { emails: [], emailDomains: [], sessionDuration: "24h" },
+      protect: false,
+    });
+    await resolved(access.audiences.people);
+    await settled();
+    expect(declared.some((resource) => resource.name === "alone-policy-people")).toBe(false);
+    expect(ofName("alone-app-people").inputs.policies).toEqual([]);
+  });
+});
+
+describe("Tunnel", () => {
+  it("is configured from Cloudflare, with our own secret, one rule and audience a path", async () => {
+    const { Tunnel } = await import("../../components/tunnel.ts");
+    const tunnel = new Tunnel("t", {
+      accountId,
+      tunnelName: "slm-network-test",
+      hostname,
+      tunnelSecret: "c2VjcmV0",
+      relayPort: 8790,
+      teamName: "acme",
+      audiences: { servers: "aud-servers", people: "aud-people" },
+      protect: true,
+    });
+    const token = await resolved(tunnel.connectorToken);
+    expect(token.secret).toBe(true);
+    expect(JSON.parse(Buffer.from(token.value, "base64").toString())).toEqual({
+      a: accountId,
+      t: "id-of-t-tunnel",
+      s: "c2VjcmV0",
+    });
+    await settled();
+    expect(ofName("t-tunnel").inputs).toMatchObject({ configSrc: "cloudflare", name: "slm-network-test" });
+    const { ingresses } = ofName("t-ingress").inputs.config as { ingresses: Record<string, unknown>[] };
+    const check = (aud: string) => ({ access: { required: true, teamName: "acme", audTags: [aud] } });
+    expect(ingresses).toMatchObject([
+      { hostname, path: "^/readyz$", service: "http://127.0.0.1:8790" },
+      { hostname, path: "^/status(/|$)", originRequest: check("aud-people") },
+      { hostname, originRequest: check("aud-servers") },
+      { service: "http_status:404" },
+    ]);
+    expect(ingresses[0]).not.toHaveProperty("originRequest");
+    expect(ingresses[3]).not.toHaveProperty("hostname");
+  });
+});
+
+describe("Route", () => {
+  it("is a proxied record to the tunnel, without `settings`", async () => {
+    const { Route } = await import("../../components/route.ts");
+    const route = new Route("r", { zoneId: "z".repeat(32), hostname, target: "id.cfargotunnel.com", protect: true });
+    await resolved(route.hostname);
+    await settled();
+    const { inputs } = only(declared, "cloudflare:index/dnsRecord:DnsRecord");
+    expect(inputs).toEqual({
+      zoneId: "z".repeat(32),
+      name: hostname,
+      type: "CNAME",
+      content: "id.cfargotunnel.com",
+      proxied: true,
+      ttl: 1,
+    });
+  });
+
+  it.each([
+    ["slm.example.com", "example.com", undefined],
+    ["slm.example.co.kr", "example.co.kr", undefined],
+    ["slm.other.com", "example.com", /is not under the zone example\.com/],
+    ["a.b.example.com", "example.com", /more than one label.*use e\.g\. a-b\.example\.com/],
+    ["example.com.evil.org", "example.com", /is not under the zone/],
+  ])("%s in the zone %s", async (name, zone, fault) => {
+    const { hostnameFault } = await import("../../components/route.ts");
+    const found = hostnameFault(name, zone);
+    if (fault) expect(found).toMatch(fault);
+    else expect(found).toBeUndefined();
+  });
+});
+
+describe("DocumentStore", () => {
+  it("gives each of two users what it needs on the one database, and the relay a connection string that survives any password", async () => {
+    const { DocumentStore } = await import("../../components/document-store.ts");
+    const password = "p@ss:/?#%w";
+    const store = new DocumentStore("d", {
+      projectId: "0".repeat(24),
+      cluster: "main",
+      database: "slm",
+      collection: "documents",
+      ttlDays: 30,
+      allowFrom: ["203.0.113.7/32"],
+      schemaPassword: "schema-password",
+      relayPassword: password,
+      dropData: false,
+      protect: true,
+    });
+    const uri = await resolved(store.relayUri);
+    expect(uri.secret).toBe(true);
+    expect(new URL(uri.value).host).toBe("main.abc.mongodb.net");
+    expect(decodeURIComponent(new URL(uri.value).password)).toBe(password);
+    await settled();
+    expect(ofName("d-user-relay").inputs.roles).toEqual([{ roleName: "readWrite", databaseName: "slm" }]);
+    expect(ofName("d-user-schema").inputs.roles).toEqual([
+      { roleName: "readWrite", databaseName: "slm" },
+      { roleName: "dbAdmin", databaseName: "slm" },
+    ]);
+    expect(ofName("d-from-203-0-113-7-32").inputs).toMatchObject({ cidrBlock: "203.0.113.7/32" });
+    expect(ofName("d-documents").inputs).toMatchObject({
+      ttlSeconds: 2_592_000,
+      database: "slm",
+      collection: "documents",
+    });
+  });
+
+  it("keeps several hosts and options of a connection string", async () => {
+    const { withCredentials } = await import("../../components/document-store.ts");
+    const uri = withCredentials("mongodb://a:27017,b:27017/?replicaSet=r&tls=true", "u", "a b/c");
+    expect(uri).toBe("mongodb://u:a%20b%2Fc@a:27017,b:27017/?replicaSet=r&tls=true&authSource=admin");
+  });
+});
+
+describe("MacHost", () => {
+  it("uploads one archive named by its hash, and passes secrets through standard input only", async () => {
+    const { MacHost } = await import("../../components/mac-host.ts");
+    const input = { connectorToken: "very-secret-token" };
+    const host = new MacHost("m", {
+      connection: { host: "mac.local", port: 22, user: "deploy", hostKey: "ssh-ed25519 AAAA" },
+      release: { path: "package.json", sha256: "f".repeat(64) },
+      node: { url: "https://nodejs.org/node.tgz", sha256: "e".repeat(64) },
+      // The component passes it on as it is; what is in it is checked where it is made.
+      input: input as never,
+    });
+    await resolved(host.report);
+    await settled();
+    expect(only(declared, "command:remote:CopyToRemote").inputs.remotePath).toBe(
+      `/tmp/slm-network-${"f".repeat(64)}.tgz`,
+    );
+    const { inputs } = only(declared, "command:remote:Command");
+    const { stdin, ...rest } = inputs;
+    expect(JSON.stringify(stdin)).toContain("very-secret-token");
+    expect(JSON.stringify(rest)).not.toContain("very-secret-token");
+    expect(rest.create).toBe(rest.update);
+    expect(rest.create).toContain("f".repeat(64));
+    expect(rest).not.toHaveProperty("triggers");
+    expect(rest).toMatchObject({ addPreviousOutputInEnv: false, logging: "none" });
+  });
+
+  it("quotes what it runs, so that a quote in an address stays an argument", async () => {
+    const { asRoot } = await import("../../components/mac-host.ts");
+    const { execFileSync } = await import("node:child_process");
+    const command = asRoot('printf "%s|" "$@"', "a'b", "c d", "$HOME").replace("sudo -n ", "");
+    expect(execFileSync("/bin/sh", ["-c", command]).toString()).toBe("a'b|c d|$HOME|");
+  });
+});
+
+describe("every component", () => {
+  it("has the type token of its module, and children named after it", () => {
+    const components = declared.filter((resource) => resource.type.startsWith("slm-network:"));
+    expect(new Set(components.map((component) => component.type))).toEqual(
+      new Set([
+        "slm-network:access:Access",
+        "slm-network:tunnel:Tunnel",
+        "slm-network:route:Route",
+        "slm-network:document-store:DocumentStore",
+        "slm-network:mac-host:MacHost",
+      ]),
+    );
+    const prefixes = components.map((component) => `${component.name}-`);
+    for (const child of declared.filter((resource) => !components.includes(resource))) {
+      expect(
+        prefixes.some((prefix) => child.name.startsWith(prefix)),
+        child.name,
+      ).toBe(true);
+    }
+  });
+});

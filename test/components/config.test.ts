@@ -1,0 +1,130 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { ConfigError, parseStackConfig, readStackConfig } from "../../components/config.ts";
+
+const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=";
+const good = {
+  hostname: "slm.example.com",
+  zoneId: "0".repeat(32),
+  accountId: "a".repeat(32),
+  access: { servers: [{ name: "backend" }] },
+  macs: [{ host: "192.168.0.20", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
+  model: { embeddingModel: "bge-m3" },
+  tunnelSecret: secret,
+};
+
+function faultsOf(raw: Record<string, unknown>): readonly string[] {
+  try {
+    parseStackConfig(raw);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+describe("the stack's config", () => {
+  it("takes the least that is needed and fills in the rest", () => {
+    const config = parseStackConfig(good);
+    expect(config.route.mode).toBe("proxied");
+    expect(config.protect).toBe(true);
+    expect(config.documents).toMatchObject({ store: "embedded", ttlDays: 30 });
+    expect(config.macs[0]?.port).toBe(22);
+    expect(config.limits).toMatchObject({ chat: 4, embeddings: 2, whenBusy: "queue" });
+    expect(config.artifacts.cloudflared.url).toContain("darwin-arm64");
+  });
+
+  it("tells every fault at once, each with its value, the reason and the fix", () => {
+    const faults = faultsOf({
+      ...good,
+      zoneId: undefined,
+      hostname: "https://slm.example.com/",
+      documents: { ttlDays: 0, store: "atlas" },
+      macs: [...good.macs, ...good.macs],
+      route: { mode: "dns-only" },
+    });
+    const text = faults.join("\n");
+    expect(faults).toHaveLength(8);
+    expect(text).toMatch(/slm-network:zoneId: the zone's id is missing.*dash\.cloudflare\.com/);
+    expect(text).toMatch(/slm-network:hostname: "https:\/\/slm\.example\.com\/" is no host name.*slm\.example\.com/);
+    expect(text).toMatch(/slm-network:documents\.ttlDays: 0 .*1 to 365 days/);
+    expect(text).toMatch(/slm-network:documents\.atlas: is missing while store is atlas/);
+    expect(text).toMatch(/slm-network:macs: .*two or more Macs.*Keep one/);
+    expect(text).toMatch(
+      /slm-network:route\.mode: "dns-only" .*cfargotunnel\.com resolves to an address nobody can route/,
+    );
+    expect(text).toMatch(/slm-network:atlasSchemaPassword: is missing.*pulumi config set --secret atlasSchemaPassword/);
+  });
+
+  it("finds faults inside the entries of a list that is itself too long", () => {
+    const faults = faultsOf({ ...good, macs: [{ host: "a" }, ...good.macs] });
+    expect(faults.join("\n")).toMatch(/macs\[0\]\.hostKey: is missing.*ssh-keyscan[\s\S]*two or more Macs/);
+  });
+
+  it.each([
+    ["regional", /route `regional` can not be declared by this version/],
+    ["grey", /DNS-only/],
+    ["carrier-pigeon", /is no route/],
+  ])("refuses the route %s with its reason", (mode, reason) => {
+    expect(faultsOf({ ...good, route: { mode } }).join()).toMatch(reason);
+  });
+
+  it.each([
+    ["a name without a zone", { hostname: "slm" }],
+    ["capitals", { hostname: "SLM.example.com" }],
+    ["a short id", { accountId: "abc" }],
+    ["no server", { access: { servers: [] } }],
+    ["two servers of one name", { access: { servers: [{ name: "a" }, { name: "a" }] } }],
+    ["a rotation without an end of the old secret", { access: { servers: [{ name: "a", secretVersion: 2 }] } }],
+    [
+      "an end of the old secret without a rotation",
+      { access: { servers: [{ name: "a", previousSecretExpiresAt: "2027-01-01T00:00:00Z" }] } },
+    ],
+    ["a host key that is none", { macs: [{ ...good.macs[0], hostKey: "SHA256:abc" }] }],
+    ["a tunnel secret of a few bytes", { tunnelSecret: Buffer.from("too short").toString("base64") }],
+    [
+      "the whole internet at the database",
+      { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["0.0.0.0/0"] } } },
+    ],
+    [
+      "an address that is no network",
+      { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["office"] } } },
+    ],
+    ["a setting that does not exist", { timeToLive: 30 }],
+    ["a wait that Cloudflare would cut", { limits: { waitSeconds: 120 } }],
+  ])("refuses %s", (_what, change) => {
+    expect(faultsOf({ ...good, ...change })).toHaveLength(1);
+  });
+
+  it("never shows a secret", () => {
+    const text = faultsOf({ ...good, tunnelSecret: "hunter2", atlasRelayPassword: "hunter2" }).join();
+    expect(text).toContain("(a secret)");
+    expect(text).not.toContain("hunter2");
+  });
+
+  it("reads structured values as Pulumi passes them, and keeps ids of digits as text", () => {
+    const passed = new Map(
+      Object.entries(good).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
+    );
+    const config = readStackConfig({ get: (key) => passed.get(key) });
+    expect(config).toEqual(parseStackConfig(good));
+  });
+});
+
+describe("Pulumi.prod.yaml as committed", () => {
+  const file = readFileSync(join(import.meta.dirname, "../../Pulumi.prod.yaml"), "utf8");
+  const { config } = parse(file) as { config: Record<string, unknown> };
+  const settings = Object.fromEntries(
+    Object.entries(config).map(([key, value]) => [key.replace("slm-network:", ""), value]),
+  );
+
+  it("passes once the secrets it names are set", () => {
+    const named = [...file.matchAll(/config set --secret (\w+)/g)].map(([, key]) => key as string);
+    expect(named).toEqual(["tunnelSecret", "atlasSchemaPassword", "atlasRelayPassword"]);
+    expect(faultsOf(settings)).toHaveLength(named.length);
+    const secrets = Object.fromEntries(named.map((key) => [key, secret]));
+    expect(parseStackConfig({ ...settings, ...secrets }).protect).toBe(true);
+  });
+});
