@@ -1,0 +1,76 @@
+/**
+ * The server's side of HTTP Digest, as the Atlas Admin API wants it: MD5, qop "auth".
+ * @see RFC 7616 (and RFC 2617, whose MD5 form this is)
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+
+const realm = "MMS Public API";
+const nonceLifeMs = 5 * 60_000;
+
+function md5(text: string): string {
+  return createHash("md5").update(text).digest("hex");
+}
+
+/** Fields of `Authorization: Digest …`; undefined when it is something else. */
+export function parseDigest(header: string | undefined): Record<string, string> | undefined {
+  const rest = /^Digest\s+(.*)$/i.exec(header ?? "")?.[1];
+  if (rest === undefined) return undefined;
+  const fields: Record<string, string> = {};
+  for (const [, name, quoted, bare] of rest.matchAll(/(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))/g)) {
+    fields[(name ?? "").toLowerCase()] = quoted?.replace(/\\(.)/g, "$1") ?? bare ?? "";
+  }
+  return fields;
+}
+
+/** The `response` a client computes (RFC 7616, section 3.4.1). */
+export function digestResponse(
+  fields: Record<string, string>,
+  credentials: { username: string; password: string },
+  method: string,
+): string {
+  const secret = md5(`${credentials.username}:${realm}:${credentials.password}`);
+  const request = md5(`${method}:${fields.uri}`);
+  return md5([secret, fields.nonce, fields.nc, fields.cnonce, fields.qop, request].join(":"));
+}
+
+/** Checks requests, and remembers the nonces it gave out. */
+export class DigestGuard {
+  readonly #credentials: { username: string; password: string };
+  /** Nonce → when it was issued, and the (nc, cnonce) pairs already used with it. */
+  readonly #nonces = new Map<string, { issuedAt: number; used: Set<string> }>();
+
+  constructor(credentials: { username: string; password: string }) {
+    this.#credentials = credentials;
+  }
+
+  /** Value of `WWW-Authenticate`, with a fresh nonce. */
+  challenge(stale: boolean): string {
+    const now = Date.now();
+    for (const [nonce, { issuedAt }] of this.#nonces) if (now - issuedAt > nonceLifeMs) this.#nonces.delete(nonce);
+    const nonce = randomBytes(16).toString("hex");
+    this.#nonces.set(nonce, { issuedAt: now, used: new Set() });
+    return `Digest realm="${realm}", domain="", nonce="${nonce}", algorithm=MD5, qop="auth", stale=${stale}`;
+  }
+
+  /**
+   * Checks one request.
+   * @param target path and query as on the request line
+   * @returns `stale`: the credentials are right, but the nonce is unknown, too old, or was used with this count before
+   */
+  check(header: string | undefined, method: string, target: string): "ok" | "stale" | "refused" {
+    const fields = parseDigest(header);
+    if (fields === undefined || fields.username !== this.#credentials.username || fields.realm !== realm) {
+      return "refused";
+    }
+    const shape = fields.qop === "auth" && /^[0-9a-f]{8}$/i.test(fields.nc ?? "") && fields.cnonce && fields.nonce;
+    if (!shape || fields.uri !== target || (fields.algorithm ?? "MD5").toUpperCase() !== "MD5") return "refused";
+    const expected = Buffer.from(digestResponse(fields, this.#credentials, method));
+    const given = Buffer.from((fields.response ?? "").toLowerCase());
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return "refused";
+    const nonce = this.#nonces.get(fields.nonce ?? "");
+    const use = `${fields.nc}:${fields.cnonce}`;
+    if (nonce === undefined || Date.now() - nonce.issuedAt > nonceLifeMs || nonce.used.has(use)) return "stale";
+    nonce.used.add(use);
+    return "ok";
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * The emulated Cloudflare account: its state, what the edge may see of it (`EdgeView`), and its file. The API's handlers
+ * change it through `update`; nothing else does.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { openStateFile, type StateFile } from "../http/state-file.ts";
+import type {
+  AccessApplicationView,
+  ConnectorConnection,
+  EdgeView,
+  TunnelConfiguration,
+  TunnelView,
+} from "./edge-view.ts";
+import { type AccountState, emptyState, stateSchema } from "./state.ts";
+
+/** An API token and what it may do: all, or permissions by the names Cloudflare's dashboard shows, e.g. `DNS Write`. */
+export interface ApiToken {
+  value: string;
+  permissions: "all" | string[];
+}
+
+/** A region of Regional Services, as in the account's list. */
+export interface Region {
+  key: string;
+  label: string;
+}
+
+/** A failure the API shall show, for tests; taken in order, `times` times. */
+export interface Fault {
+  /** Any method when absent. */
+  method?: string;
+  /** Matched against the path without `/client/v4` and without the query. */
+  path: RegExp;
+  /** `timeout` never answers; `429` is answered with `Retry-After: 1`, as number or text. */
+  status: number | "timeout" | "429";
+  times: number;
+}
+
+/** How to make an account. */
+export interface AccountOptions {
+  /** 32 hex digits, as Cloudflare's. */
+  accountId: string;
+  zone: { id: string; name: string };
+  /** `<team>.cloudflareaccess.com` */
+  teamDomain: string;
+  apiTokens: ApiToken[];
+  /** Where the state is kept, 0600; without it, only in memory. */
+  statePath?: string;
+  /** What the account is entitled to; Regional Services is an add-on, so `[]` is an ordinary account. */
+  regions?: Region[];
+}
+
+/** Regions a test account has unless told otherwise. */
+const defaultRegions: Region[] = [
+  { key: "ca", label: "Canada" },
+  { key: "eu", label: "European Union" },
+  { key: "us", label: "United States of America" },
+  { key: "jp", label: "Japan" },
+  { key: "kr", label: "Republic of Korea" },
+];
+
+/** SHA-256 in hex: what is kept of a service token's secret. */
+export function hashSecret(secret: string): string {
+  return createHash("sha256").update(secret).digest("hex");
+}
+
+function sameHash(hash: string | null, secret: string): boolean {
+  return hash !== null && timingSafeEqual(Buffer.from(hash, "hex"), Buffer.from(hashSecret(secret), "hex"));
+}
+
+/** `<tunnel id>` of `<tunnel id>.cfargotunnel.com`. */
+function tunnelOfContent(content: string): string | undefined {
+  return /^([0-9a-f-]{36})\.cfargotunnel\.com$/.exec(content)?.[1];
+}
+
+/** The account. All methods answer at once; the state is written behind, and by `close()` at the latest. */
+export class CloudflareAccount implements EdgeView {
+  readonly accountId: string;
+  readonly zone: { id: string; name: string };
+  readonly apiTokens: ApiToken[];
+  readonly regions: Region[];
+  /** Failures still to be shown; push to it in a test. */
+  readonly faults: Fault[] = [];
+  readonly #teamDomain: string;
+  readonly #file: StateFile<AccountState>;
+  readonly #connections = new Map<string, ConnectorConnection[]>();
+  readonly #listeners = new Set<(tunnelId: string | undefined) => void>();
+
+  /** @throws when the state file is there but can not be read */
+  constructor(options: AccountOptions) {
+    for (const [name, id] of [
+      ["accountId", options.accountId],
+      ["zone.id", options.zone.id],
+    ]) {
+      if (!/^[0-9a-f]{32}$/.test(id ?? "")) {
+        throw new Error(
+          `${name} is "${id}", but Cloudflare's ids are 32 hex digits in lower case: give one of that form`,
+        );
+      }
+    }
+    this.accountId = options.accountId;
+    this.zone = { id: options.zone.id, name: options.zone.name.toLowerCase() };
+    this.apiTokens = options.apiTokens;
+    this.regions = options.regions ?? defaultRegions;
+    this.#teamDomain = options.teamDomain;
+    this.#file = openStateFile(options.statePath, stateSchema, emptyState);
+  }
+
+  /** What is declared now. To be changed in `update` only. */
+  get state(): Readonly<AccountState> {
+    return this.#file.value;
+  }
+
+  /**
+   * Changes the state, and has it written.
+   * @param notify a tunnel's id, or "dns", tells the edge's listeners afterwards
+   */
+  update<T>(change: (state: AccountState) => T, notify?: { tunnel: string } | "dns"): T {
+    const result = change(this.#file.value);
+    this.#file.changed();
+    if (notify !== undefined) {
+      for (const listener of this.#listeners) listener(notify === "dns" ? undefined : notify.tunnel);
+    }
+    return result;
+  }
+
+  /** Writes what is not yet written. Blocks until it is on disk. */
+  close(): void {
+    this.#file.flush();
+  }
+
+  /** Live connections of a tunnel, as the edge told. */
+  connections(tunnelId: string): ConnectorConnection[] {
+    return this.#connections.get(tunnelId) ?? [];
+  }
+
+  teamDomain(): string {
+    return this.#teamDomain;
+  }
+
+  tunnel(id: string): TunnelView | undefined {
+    const tunnel = this.state.tunnels[id];
+    if (tunnel === undefined || tunnel.deleted_at !== null) return undefined;
+    return { id, accountTag: this.accountId, secret: Buffer.from(tunnel.tunnel_secret, "base64") };
+  }
+
+  configuration(tunnelId: string): TunnelConfiguration | undefined {
+    const stored = this.state.configurations[tunnelId];
+    return stored && { version: stored.version, config: stored.config };
+  }
+
+  tunnelFor(hostname: string): string | undefined {
+    const name = hostname.toLowerCase().replace(/\.$/, "");
+    const records = Object.values(this.state.dnsRecords).filter((record) => record.proxied && record.type === "CNAME");
+    const exact = records.find((record) => record.name === name);
+    if (exact !== undefined) return tunnelOfContent(exact.content);
+    // A record of any type under the exact name hides the wildcard (RFC 4592, section 2.2.1).
+    if (Object.values(this.state.dnsRecords).some((record) => record.name === name)) return undefined;
+    const wildcard = records.find((record) => record.name === name.replace(/^[^.]+/, "*"));
+    return wildcard && tunnelOfContent(wildcard.content);
+  }
+
+  hostnames(): string[] {
+    const proxied = Object.values(this.state.dnsRecords).filter((record) => record.proxied);
+    return [...new Set(proxied.map((record) => record.name).filter((name) => !name.startsWith("*")))];
+  }
+
+  accessApplications(): AccessApplicationView[] {
+    return Object.values(this.state.applications)
+      .filter((application) => application.type === "self_hosted")
+      .map((application) => ({
+        id: application.id,
+        name: typeof application.body.name === "string" ? application.body.name : "",
+        aud: application.aud,
+        destinations: application.domains,
+        serviceAuth401Redirect: application.body.service_auth_401_redirect === true,
+        sessionDuration:
+          typeof application.body.session_duration === "string" ? application.body.session_duration : "24h",
+        policies: application.policies.flatMap(({ id }) => {
+          const policy = this.state.policies[id];
+          if (policy === undefined) return [];
+          const { name, decision, include, exclude, require } = policy;
+          return [{ id, name, decision, include, exclude, require }];
+        }),
+      }));
+  }
+
+  verifyServiceToken(clientId: string, clientSecret: string): string | undefined {
+    const token = Object.values(this.state.serviceTokens).find((candidate) => candidate.client_id === clientId);
+    if (token === undefined || !token.enabled) return undefined;
+    const now = Date.now();
+    if (token.expires_at !== null && Date.parse(token.expires_at) <= now) return undefined;
+    if (sameHash(token.secret_hash, clientSecret)) return token.id;
+    const until = token.previous_client_secret_expires_at;
+    if (until !== null && Date.parse(until) > now && sameHash(token.previous_secret_hash, clientSecret))
+      return token.id;
+    return undefined;
+  }
+
+  setConnections(tunnelId: string, connections: ConnectorConnection[]): void {
+    const had = this.connections(tunnelId).length > 0;
+    this.#connections.set(tunnelId, connections);
+    const has = connections.length > 0;
+    if (had === has) return;
+    this.update((state) => {
+      const tunnel = state.tunnels[tunnelId];
+      if (tunnel === undefined) return;
+      if (has) tunnel.conns_active_at = new Date().toISOString();
+      tunnel.conns_inactive_at = has ? null : new Date().toISOString();
+    });
+  }
+
+  onChange(listener: (tunnelId: string | undefined) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

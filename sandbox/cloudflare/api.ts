@@ -1,0 +1,201 @@
+/**
+ * The emulated Cloudflare API v4 over HTTP: authentication, permissions, faults, routing and the envelope. What a call does
+ * is in the route files.
+ * @see https://developers.cloudflare.com/api/
+ */
+import { type JsonAnswer, type JsonRequest, startJsonServer } from "../http/json-server.ts";
+import type { Log } from "../log.ts";
+import type { ApiToken, CloudflareAccount } from "./account.ts";
+import { applicationRoutes } from "./applications.ts";
+import { dnsRoutes } from "./dns.ts";
+import { ApiError, notFound } from "./errors.ts";
+import { hostnameRoutes } from "./hostnames.ts";
+import { loadBalancerRoutes } from "./load-balancers.ts";
+import { notificationRoutes } from "./notifications.ts";
+import { policyRoutes } from "./policies.ts";
+import type { Answer, Route } from "./route.ts";
+import { serviceTokenRoutes } from "./service-tokens.ts";
+import { tunnelRoutes } from "./tunnels.ts";
+import { zoneRoutes } from "./zones.ts";
+
+const routes: Route[] = [
+  ...tunnelRoutes,
+  ...dnsRoutes,
+  ...serviceTokenRoutes,
+  ...policyRoutes,
+  ...applicationRoutes,
+  ...hostnameRoutes,
+  ...loadBalancerRoutes,
+  ...notificationRoutes,
+  ...zoneRoutes,
+];
+
+function envelope(answer: Answer): Record<string, unknown> {
+  return {
+    success: true,
+    errors: [],
+    messages: answer.messages ?? [],
+    result: answer.result,
+    ...(answer.resultInfo === undefined ? {} : { result_info: answer.resultInfo }),
+    ...answer.beside,
+  };
+}
+
+function failure(errors: { code: number; message: string }[]): Record<string, unknown> {
+  return { success: false, errors, messages: [], result: null };
+}
+
+/** The token of `Authorization: Bearer …`. */
+function authenticate(account: CloudflareAccount, header: string | undefined): ApiToken {
+  if (header === undefined) {
+    const message = "Authentication error: no Authorization header, send `Authorization: Bearer <API token>`";
+    throw new ApiError(401, [{ code: 10000, message }]);
+  }
+  const value = /^Bearer ([\x21-\x7e]+)$/.exec(header)?.[1];
+  if (value === undefined) {
+    const message = "Invalid format for Authorization header: expected `Bearer <API token>`";
+    throw new ApiError(400, [{ code: 6111, message }]);
+  }
+  const token = account.apiTokens.find((candidate) => candidate.value === value);
+  if (token === undefined) throw new ApiError(401, [{ code: 9109, message: "Invalid access token" }]);
+  return token;
+}
+
+/** Values of a route's `:names` when the path is the route's. */
+function matchPath(pattern: string, path: string): Record<string, string> | undefined {
+  const wanted = pattern.split("/");
+  const given = path.split("/");
+  if (wanted.length !== given.length) return undefined;
+  const params: Record<string, string> = {};
+  for (const [index, part] of wanted.entries()) {
+    const value = given[index] ?? "";
+    if (!part.startsWith(":")) {
+      if (part !== value) return undefined;
+      continue;
+    }
+    try {
+      params[part.slice(1)] = decodeURIComponent(value);
+    } catch {
+      return undefined;
+    }
+  }
+  return params;
+}
+
+function route(method: string, path: string): { route: Route; params: Record<string, string> } {
+  const matching = routes.flatMap((candidate) => {
+    const params = matchPath(candidate.path, path);
+    return params === undefined ? [] : [{ route: candidate, params }];
+  });
+  const found = matching.find((candidate) => candidate.route.method === method);
+  if (found !== undefined) return found;
+  if (matching.length === 0) throw notFound(7003, `Could not route to ${path}: the sandbox has no such API`);
+  const methods = matching.map((candidate) => candidate.route.method).join(", ");
+  throw new ApiError(405, [{ code: 10405, message: `Method not allowed: ${method} ${path}, only ${methods}` }]);
+}
+
+function checkScope(account: CloudflareAccount, params: Record<string, string>): void {
+  for (const [name, own] of [
+    ["account", account.accountId],
+    ["zone", account.zone.id],
+  ] as const) {
+    const asked = params[name];
+    if (asked === undefined || asked === own) continue;
+    if (!/^[0-9a-f]{32}$/.test(asked)) {
+      throw notFound(
+        7003,
+        `Could not route: "${asked}" is no ${name} id (32 hex digits), perhaps the identifier is invalid`,
+      );
+    }
+    const message = `Unauthorized to access requested resource: the token has no access to the ${name} ${asked}`;
+    throw new ApiError(403, [{ code: 9109, message }]);
+  }
+}
+
+function checkPermission(token: ApiToken, { permissions, path, method }: Route): void {
+  const held = token.permissions;
+  if (held === "all" || permissions.length === 0 || permissions.some((one) => held.includes(one))) return;
+  // The real API answers 401 here, and 403 everywhere else: a tunnel's token needs the right to write.
+  const status = method === "GET" && path.endsWith("/token") ? 401 : 403;
+  const message = `Authentication error: the API token lacks the permission "${permissions.join('" or "')}"`;
+  throw new ApiError(status, [{ code: 10000, message }]);
+}
+
+function parse(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(400, [{ code: 6007, message: "Malformed JSON in request body" }]);
+  }
+}
+
+function takeFault(account: CloudflareAccount, method: string, path: string): JsonAnswer | undefined {
+  const index = account.faults.findIndex(
+    (fault) => fault.times > 0 && (fault.method ?? method) === method && fault.path.test(path),
+  );
+  const fault = account.faults[index];
+  if (fault === undefined) return undefined;
+  fault.times -= 1;
+  if (fault.times <= 0) account.faults.splice(index, 1);
+  if (fault.status === "timeout") return "hang";
+  const status = Number(fault.status);
+  const message = status === 429 ? "More than 1200 requests per 300 seconds reached. Please wait" : "a fault on demand";
+  return {
+    status,
+    ...(status === 429 ? { headers: { "retry-after": "1" } } : {}),
+    body: failure([{ code: status === 429 ? 971 : status, message }]),
+  };
+}
+
+/** Answers one request; pure but for the account. */
+function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
+  const path = request.path.replace(/^\/client\/v4(?=\/)/, "").replace(/(?<=.)\/$/, "");
+  try {
+    const fault = takeFault(account, request.method, path);
+    if (fault !== undefined) return fault;
+    const token = authenticate(account, request.headers.authorization);
+    const found = route(request.method, path);
+    checkScope(account, found.params);
+    checkPermission(token, found.route);
+    const body = parse(request.text);
+    const result = found.route.handle({
+      account,
+      params: found.params,
+      query: request.query,
+      body,
+      token: token.value,
+    });
+    return { status: result.status ?? 200, body: envelope(result) };
+  } catch (error) {
+    if (error instanceof ApiError) return { status: error.status, body: failure(error.errors) };
+    throw error;
+  }
+}
+
+/**
+ * Serves the account on 127.0.0.1, with and without the prefix `/client/v4`.
+ * @param options.port 0 takes a free one
+ * @returns `url` is what providers and clients take as their base URL. `close` ends open connections; the account is the
+ * caller's to close.
+ * @throws when the port is taken
+ */
+export async function startCloudflareApi(
+  account: CloudflareAccount,
+  { port, log }: { port: number; log: Log },
+): Promise<{ url: string; port: number; close(): Promise<void> }> {
+  const server = await startJsonServer({
+    port,
+    log: (message) => log(`cloudflare: ${message}`),
+    failure: (status, message) => failure([{ code: status, message }]),
+    handle: (request) => {
+      const given = answer(account, request);
+      const status = given === "hang" ? "no answer (fault)" : given.status;
+      if (request.method !== "GET" || given === "hang" || given.status >= 400) {
+        log(`cloudflare: ${request.method} ${request.path} → ${status}`);
+      }
+      return given;
+    },
+  });
+  return { url: `http://127.0.0.1:${server.port}/client/v4`, port: server.port, close: server.close };
+}

@@ -1,0 +1,156 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { account_id, type Harness, raw, refusalOf, secret, startHarness, zone_id } from "./harness.ts";
+
+let h: Harness;
+beforeEach(async () => {
+  h = await startHarness();
+});
+afterEach(() => h.close());
+
+test("a regional hostname takes a key of the account's list only", async () => {
+  const regional = h.client.addressing.regionalHostnames;
+  const keys = (await regional.regions.list({ account_id })).result.map((one) => one.key);
+  expect(keys).toContain("kr");
+  const made = await regional.create({ zone_id, hostname: "slm.example.com", region_key: "kr", routing: "dns" });
+  expect(made).toMatchObject({ hostname: "slm.example.com", region_key: "kr", routing: "dns" });
+  expect(made.created_on).toBeTruthy();
+  const edited = await regional.edit("slm.example.com", { zone_id, region_key: "jp" });
+  expect(edited).toMatchObject({ hostname: "slm.example.com", region_key: "jp", created_on: made.created_on });
+  const twice = regional.create({ zone_id, hostname: "slm.example.com", region_key: "kr" });
+  expect(await refusalOf(twice)).toMatchObject({ status: 409 });
+  const unknown = regional.create({ zone_id, hostname: "b.example.com", region_key: "seoul" });
+  expect(await refusalOf(unknown)).toMatchObject({
+    status: 400,
+    message: expect.stringMatching(/region_key: "seoul" is unknown/),
+  });
+  const elsewhere = regional.create({ zone_id, hostname: "b.example.org", region_key: "kr" });
+  expect(await refusalOf(elsewhere)).toMatchObject({ status: 400, message: expect.stringMatching(/not in the zone/) });
+  await regional.delete("slm.example.com", { zone_id });
+  expect(await refusalOf(regional.get("slm.example.com", { zone_id }))).toMatchObject({ status: 404 });
+});
+
+test("an account without the add-on has no region", async () => {
+  const plain = await startHarness({ regions: [] });
+  try {
+    const regional = plain.client.addressing.regionalHostnames;
+    expect((await regional.regions.list({ account_id })).result).toEqual([]);
+    const made = regional.create({ zone_id, hostname: "slm.example.com", region_key: "kr" });
+    expect(await refusalOf(made)).toMatchObject({ status: 400, message: expect.stringMatching(/add-on/) });
+  } finally {
+    await plain.close();
+  }
+});
+
+test("a custom hostname is pending until its owner proves it; the fallback origin is of the zone", async () => {
+  const custom = h.client.customHostnames;
+  const ssl = { bundle_method: "ubiquitous", method: "txt", type: "dv", settings: { min_tls_version: "1.2" } } as const;
+  const made = await custom.create({ zone_id, hostname: "slm.customer.org", ssl });
+  expect(made).toMatchObject({ hostname: "slm.customer.org", status: "pending", ssl: { ...ssl, wildcard: false } });
+  expect(made.ownership_verification).toMatchObject({ type: "txt", name: "_cf-custom-hostname.slm.customer.org" });
+  expect(await refusalOf(custom.create({ zone_id, hostname: "slm.customer.org", ssl }))).toMatchObject({ code: 1406 });
+  const edited = await custom.edit(made.id, { zone_id, custom_origin_server: "origin.example.com" });
+  expect(edited).toMatchObject({ id: made.id, custom_origin_server: "origin.example.com", ssl: { method: "txt" } });
+  expect((edited.ssl as { id?: string }).id).toBe(made.ssl?.id);
+  expect(await refusalOf(custom.fallbackOrigin.get({ zone_id }))).toMatchObject({ status: 404 });
+  expect(await custom.fallbackOrigin.update({ zone_id, origin: "slm.example.com" })).toMatchObject({
+    status: "active",
+  });
+  expect(await refusalOf(custom.fallbackOrigin.update({ zone_id, origin: "slm.example.org" }))).toMatchObject({
+    status: 400,
+  });
+  await custom.fallbackOrigin.delete({ zone_id });
+  expect(await refusalOf(custom.fallbackOrigin.get({ zone_id }))).toMatchObject({ status: 404 });
+  expect(await custom.delete(made.id, { zone_id })).toMatchObject({ id: made.id });
+  expect((await custom.list({ zone_id })).result).toEqual([]);
+});
+
+test("a private hostname route needs a tunnel that is there", async () => {
+  const routes = h.client.zeroTrust.networks.hostnameRoutes;
+  const tunnel = await h.client.zeroTrust.tunnels.cloudflared.create({
+    account_id,
+    name: "office",
+    tunnel_secret: secret,
+  });
+  const made = await routes.create({ account_id, hostname: "slm.internal.lan", tunnel_id: tunnel.id!, comment: "c" });
+  expect(made).toMatchObject({
+    hostname: "slm.internal.lan",
+    tunnel_id: tunnel.id,
+    tunnel_name: "office",
+    comment: "c",
+  });
+  expect(await routes.edit(made.id!, { account_id, comment: "d" })).toMatchObject({ id: made.id, comment: "d" });
+  const unknown = routes.create({ account_id, hostname: "b.lan", tunnel_id: "00000000-0000-4000-8000-000000000000" });
+  expect(await refusalOf(unknown)).toMatchObject({ status: 400, message: expect.stringMatching(/tunnel_id/) });
+  const twice = routes.create({ account_id, hostname: "slm.internal.lan", tunnel_id: tunnel.id! });
+  expect(await refusalOf(twice)).toMatchObject({ status: 409 });
+  await routes.delete(made.id!, { account_id });
+  expect(await refusalOf(routes.get(made.id!, { account_id }))).toMatchObject({ status: 404 });
+});
+
+test("monitor, pool and load balancer refer to each other, and go in the order of use", async () => {
+  const { loadBalancers } = h.client;
+  const monitor = await loadBalancers.monitors.create({
+    account_id,
+    type: "https",
+    path: "/readyz",
+    expected_codes: "200",
+    header: { Host: ["slm.example.com"] },
+    interval: 60,
+    retries: 2,
+    timeout: 5,
+    probe_zone: "",
+    description: "",
+    expected_body: "",
+    allow_insecure: false,
+    follow_redirects: false,
+  });
+  const origins = [{ name: "studio", address: "x.cfargotunnel.com", enabled: true, weight: 1, flatten_cname: true }];
+  const pool = await loadBalancers.pools.create({
+    account_id,
+    name: "macs",
+    origins,
+    monitor: monitor.id!,
+    minimum_origins: 1,
+  });
+  const body = { zone_id, name: "slm.example.com", default_pools: [pool.id!], fallback_pool: pool.id!, proxied: true };
+  const balancer = await loadBalancers.create({ ...body, steering_policy: "", session_affinity: "none" });
+  expect(balancer).toMatchObject({ name: "slm.example.com", zone_name: "example.com", default_pools: [pool.id] });
+  expect(await loadBalancers.pools.get(pool.id!, { account_id })).toMatchObject({ origins, monitor: monitor.id });
+  expect(await refusalOf(loadBalancers.pools.delete(pool.id!, { account_id }))).toMatchObject({ status: 412 });
+  expect(await refusalOf(loadBalancers.monitors.delete(monitor.id!, { account_id }))).toMatchObject({ status: 412 });
+  const stray = loadBalancers.create({ ...body, name: "b.example.com", fallback_pool: "f".repeat(32) });
+  expect(await refusalOf(stray)).toMatchObject({ status: 400, message: expect.stringMatching(/fallback_pool/) });
+  const changed = await loadBalancers.update(balancer.id!, { ...body, session_affinity: "cookie" });
+  expect(changed).toMatchObject({ id: balancer.id, session_affinity: "cookie", created_on: balancer.created_on });
+  await loadBalancers.delete(balancer.id!, { zone_id });
+  await loadBalancers.pools.delete(pool.id!, { account_id });
+  await loadBalancers.monitors.delete(monitor.id!, { account_id });
+  expect(await refusalOf(loadBalancers.get(balancer.id!, { zone_id }))).toMatchObject({ status: 404 });
+});
+
+test("a notification policy is checked, replaced and deleted", async () => {
+  const policies = h.client.alerting.policies;
+  const body = {
+    account_id,
+    name: "tunnel down",
+    alert_type: "tunnel_health_event" as const,
+    enabled: true,
+    mechanisms: { email: [{ id: "ops@example.com" }] },
+    filters: { tunnel_id: ["x"] },
+  };
+  const { id } = (await policies.create(body)) as { id: string };
+  expect(await policies.get(id, { account_id })).toMatchObject({
+    id,
+    name: "tunnel down",
+    mechanisms: body.mechanisms,
+  });
+  await policies.update(id, { ...body, enabled: false });
+  expect(await policies.get(id, { account_id })).toMatchObject({ id, enabled: false });
+  const path = `/accounts/${account_id}/alerting/v3/policies`;
+  const { account_id: _, ...sent } = body;
+  expect((await raw(h.url, "POST", path, { ...sent, alert_type: "tunnel_down" })).status).toBe(400);
+  expect((await raw(h.url, "POST", path, { ...sent, filters: { tunnel: ["x"] } })).status).toBe(400);
+  expect((await raw(h.url, "POST", path, { ...sent, mechanisms: { email: [{ id: "ops" }] } })).status).toBe(400);
+  await policies.delete(id, { account_id });
+  expect(await refusalOf(policies.get(id, { account_id }))).toMatchObject({ status: 404 });
+});
