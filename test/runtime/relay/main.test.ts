@@ -5,13 +5,14 @@ import { createServer as createTlsServer } from "node:https";
 import { connect as connectTcp } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { selfSigned } from "./certificate.ts";
+import { openAuthority } from "../../../sandbox/edge/certificates.ts";
 import { freePorts, runRelay } from "./child.ts";
 import { asServer, codeOf, jwks, portOf, startModel, TEAM, temporaryFolder, testConfig, token } from "./harness.ts";
 
 /** The address of Access's keys over TLS, and a CONNECT proxy that leads its name there. */
 async function startAccess(folder: string) {
-  const { cert, key } = selfSigned(TEAM);
+  const authority = await openAuthority(folder);
+  const { cert, key } = await authority.leaf(TEAM);
   const asked: string[] = [];
   const certs = createTlsServer({ key, cert }, (req, res) => {
     asked.push(req.url ?? "");
@@ -31,12 +32,14 @@ async function startAccess(folder: string) {
     client.on("error", () => server.destroy());
   });
   await listening(proxy);
-  const ca = join(folder, "ca.pem");
-  await writeFile(ca, cert);
   return {
     asked,
     names,
-    env: { NODE_EXTRA_CA_CERTS: ca, NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}` },
+    env: {
+      NODE_EXTRA_CA_CERTS: authority.caFile,
+      NODE_USE_ENV_PROXY: "1",
+      HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`,
+    },
     close: () => Promise.all([closed(certs), closed(proxy)]),
   };
 }

@@ -1,0 +1,226 @@
+/** The listener for clients. The order of a request: host, the edge's own paths, Access, size, cache, connector. */
+import { randomBytes } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { EdgeView } from "../cloudflare/edge-view.ts";
+import type { Log } from "../log.ts";
+import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
+import * as answers from "./answers.ts";
+import { applicationFor, sessionSeconds } from "./applications.ts";
+import { type Cache, type CacheStatus, cacheable, lifetimeSeconds, MAX_CACHED_BYTES } from "./cache.ts";
+import type { Connectors } from "./connector.ts";
+import { type Forwarding, forward } from "./forward.ts";
+import { cookieIn, type RequestFacts, tunnelHeaders } from "./headers.ts";
+import type { AccessKeys } from "./keys.ts";
+
+/** Where the sandbox's callers are. */
+const COUNTRY = "KR";
+
+/** What the client listener needs. */
+export interface ClientOptions extends AccessOptions {
+  view: EdgeView;
+  connectors: Connectors;
+  keys: AccessKeys;
+  cache: Cache;
+  port: number;
+  /** e.g. `ICN`. */
+  colo: string;
+  readTimeoutMs: number;
+  bodyLimitBytes: number;
+  log: Log;
+}
+
+/** The running listener. */
+export interface ClientListener {
+  /** `http://127.0.0.1:<port>`. */
+  url: string;
+  close(): Promise<void>;
+}
+
+interface Admission {
+  assertion?: string;
+  email?: string;
+}
+
+function only(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header;
+}
+
+/** The name a client asks for: the bare loopback address stands for the first host name there is. */
+function requestedName(host: string | undefined, view: EdgeView): string {
+  const name = (host ?? "").toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
+  return ["", "127.0.0.1", "localhost", "[::1]"].includes(name) ? (view.hostnames()[0] ?? name) : name;
+}
+
+/** Collects a body that may be cached; undefined once it has grown too large. */
+function collector() {
+  let chunks: Buffer[] | undefined = [];
+  let size = 0;
+  return {
+    add(chunk: Buffer) {
+      size += chunk.length;
+      if (size > MAX_CACHED_BYTES) chunks = undefined;
+      chunks?.push(chunk);
+    },
+    body: () => (chunks ? Buffer.concat(chunks) : undefined),
+  };
+}
+
+/** Listens for clients on 127.0.0.1 (HTTP/1.1, no TLS). Resolves once it listens. */
+export async function startClients(options: ClientOptions): Promise<ClientListener> {
+  const { view, keys, cache, log } = options;
+  const issuer = () => `https://${view.teamDomain()}`;
+
+  async function caller(request: IncomingMessage, ip: string, audience: string | undefined): Promise<Caller> {
+    const clientId = only(request.headers["cf-access-client-id"]);
+    const secret = only(request.headers["cf-access-client-secret"]);
+    const tokenId = clientId !== undefined && secret !== undefined && view.verifyServiceToken(clientId, secret);
+    const presented = clientId !== undefined || secret !== undefined;
+    const cookie = cookieIn(request.headers.cookie, "CF_Authorization");
+    const asked = cookie !== undefined && audience !== undefined;
+    return {
+      serviceToken: tokenId && clientId ? { clientId, tokenId } : presented ? "invalid" : undefined,
+      email: asked ? await keys.verifyPerson(cookie, issuer(), audience) : undefined,
+      ip,
+      country: COUNTRY,
+    };
+  }
+
+  /** The headers that let a request in, or undefined once it was answered. */
+  async function admit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+  ): Promise<Admission | undefined> {
+    const { ray, hostname, target } = facts;
+    const application = applicationFor(view.accessApplications(), hostname, target);
+    const decision: Decision = decide(application, await caller(request, facts.clientIp, application?.aud), options);
+    switch (decision.outcome) {
+      case "open":
+        return {};
+      case "person":
+        return { assertion: cookieIn(request.headers.cookie, "CF_Authorization"), email: decision.email };
+      case "service": {
+        const { aud, sessionDuration } = decision.application;
+        const lifetime = sessionSeconds(sessionDuration);
+        const claims = { issuer: issuer(), audience: aud, lifetimeSeconds: lifetime, country: COUNTRY };
+        return { assertion: await keys.sign({ clientId: decision.clientId }, claims) };
+      }
+      case "sign-in":
+        answers.signIn(response, ray, view.teamDomain(), decision.application, { hostname, target });
+        return undefined;
+      case "refused":
+        log(`edge: Access refused ${facts.method} ${hostname}: ${decision.reason}`);
+        answers.forbidden(response, ray, decision.status, decision.application, hostname);
+        return undefined;
+    }
+  }
+
+  /** Answers from the cache if it can. @returns what to do with the origin's answer, or undefined once answered */
+  function caching(
+    request: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+  ): Pick<Forwarding, "answered" | "passed" | "completed"> | undefined {
+    const own = answers.edgeHeaders(facts.ray);
+    const headers = (origin: string[], status: CacheStatus) => [...origin, ...own, "CF-Cache-Status", status];
+    if (!cacheable(facts.method, facts.target.split("?")[0]!, request.headers))
+      return { answered: (_, origin) => headers(origin, "DYNAMIC") };
+
+    const key = [facts.hostname, facts.target, request.headers["accept-encoding"] ?? ""].join("\n");
+    const hit = cache.get(key);
+    if (hit) {
+      const age = Math.floor((Date.now() - hit.storedAt) / 1000);
+      response.writeHead(hit.status, [...headers(hit.headers, "HIT"), "Age", String(age)]);
+      response.end(hit.body);
+      return undefined;
+    }
+    const collected = collector();
+    let kept: { status: number; headers: string[]; lifetime: number } | undefined;
+    return {
+      answered(status, origin) {
+        const authorized = request.headers.authorization !== undefined;
+        const lifetime = lifetimeSeconds(status, origin, authorized, Date.now());
+        if (lifetime > 0) kept = { status, headers: origin, lifetime };
+        return headers(origin, lifetime > 0 ? "MISS" : "BYPASS");
+      },
+      passed: (chunk) => kept && collected.add(chunk),
+      completed() {
+        const body = collected.body();
+        if (!kept || !body) return;
+        const storedAt = Date.now();
+        const freshUntil = storedAt + kept.lifetime * 1000;
+        cache.put(key, { status: kept.status, headers: kept.headers, body, storedAt, freshUntil });
+      },
+    };
+  }
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const ray = `${randomBytes(8).toString("hex")}-${options.colo}`;
+    const target = request.url ?? "/";
+    if (!target.startsWith("/")) return answers.badRequest(response, ray);
+    const hostname = requestedName(request.headers.host, view);
+    const clientIp = (request.socket.remoteAddress ?? "127.0.0.1").replace("::ffff:", "");
+    const facts: RequestFacts = { method: request.method ?? "GET", target, hostname, clientIp, ray, country: COUNTRY };
+
+    const tunnelId = view.tunnelFor(hostname);
+    if (tunnelId === undefined) return answers.errorCode(response, ray, 530, 1016);
+    if (target.split("?")[0] === "/cdn-cgi/trace") {
+      const { "user-agent": userAgent = "" } = request.headers;
+      const seen = { hostname, ip: clientIp, colo: options.colo, country: COUNTRY, userAgent };
+      return answers.trace(response, ray, { ...seen, httpVersion: request.httpVersion });
+    }
+    if (target.startsWith("/cdn-cgi/")) return answers.notFound(response, ray);
+
+    const admission = await admit(request, response, facts);
+    if (!admission) return;
+    if (Number(request.headers["content-length"] ?? 0) > options.bodyLimitBytes) return answers.tooLarge(response, ray);
+    const answering = caching(request, response, facts);
+    if (!answering) return;
+    pass(tunnelId, { request, response, ray, ...answering }, { ...facts, ...admission });
+  }
+
+  /** Gives the request to a connection; to the next one when the first is just going. */
+  function pass(
+    tunnelId: string,
+    parts: Omit<Forwarding, "connection" | "headers" | "readTimeoutMs" | "bodyLimitBytes" | "log">,
+    facts: RequestFacts,
+  ): void {
+    const { readTimeoutMs, bodyLimitBytes } = options;
+    const headers = tunnelHeaders(parts.request.headers, facts);
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      const connection = options.connectors.choose(tunnelId);
+      if (!connection) break;
+      try {
+        forward({ ...parts, connection, headers, readTimeoutMs, bodyLimitBytes, log });
+        return;
+      } catch (error) {
+        log(`edge: a connection takes no request: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+    answers.errorCode(parts.response, parts.ray, 530, 1033);
+  }
+
+  // Cloudflare keeps an idle client for 400 s and takes 128 KB of headers; a slow upload has no bound of its own.
+  const limits = { requestTimeout: 0, keepAliveTimeout: 400_000, maxHeaderSize: 128 * 1024 };
+  const server = createServer(limits, (request, response) => {
+    handle(request, response).catch((error: unknown) => {
+      log(`edge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      if (response.headersSent) response.destroy();
+      else answers.errorCode(response, `${randomBytes(8).toString("hex")}-${options.colo}`, 500, 500);
+    });
+    response.on("finish", () => request.resume()); // what the edge answered early is read to its end and dropped
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port, "127.0.0.1", resolve);
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}

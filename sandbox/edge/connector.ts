@@ -1,0 +1,276 @@
+/** Where cloudflared comes in: TLS, then HTTP/2 with the roles reversed, so that the edge sends the requests. */
+import { randomUUID, timingSafeEqual } from "node:crypto";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
+import { createServer, type TLSSocket } from "node:tls";
+import { z } from "zod";
+import type { ConnectorConnection, EdgeView, TunnelConfiguration } from "../cloudflare/edge-view.ts";
+import type { Log } from "../log.ts";
+import type { KeyPair } from "./certificates.ts";
+import { type Registration, type RegistrationAnswer, serveRegistration } from "./registration.ts";
+
+/** The name that cloudflared asks for in TLS with `--protocol http2` (its `connection/protocol.go`). */
+export const CONNECTOR_NAME = "h2.cftunnel.com";
+
+/** One connection of one cloudflared. */
+export interface Connection {
+  /** Requests that are running over it now. The caller of `request` counts up and down. */
+  inFlight: number;
+  /** Starts a request. Abort it by `signal` only: a closed stream would look complete to the origin. @throws when the connection is going */
+  request(headers: OutgoingHttpHeaders, options: { endStream: boolean; signal: AbortSignal }): ClientHttp2Stream;
+}
+
+/** The connectors of all tunnels. */
+export interface Connectors {
+  /** `127.0.0.1:<port>`. */
+  address: string;
+  /** The connection of this tunnel with the fewest running requests, or undefined when none can take one. */
+  choose(tunnelId: string): Connection | undefined;
+  /**
+   * Waits until the tunnel can be routed to: that many connections hold the view's configuration of this moment.
+   * @throws after `timeoutMs`, with what there was
+   */
+  routed(tunnelId: string, options?: { connections?: number; timeoutMs?: number }): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the connectors need. */
+export interface ConnectorOptions {
+  view: EdgeView;
+  certificate: KeyPair;
+  port: number;
+  /** e.g. `ICN`. */
+  colo: string;
+  /** How often a connection is pinged; after three pings without an answer it is cut. @default 1000 */
+  heartbeatMs?: number;
+  log: Log;
+}
+
+interface Live extends Connection {
+  session: ClientHttp2Session;
+  remoteAddress: string;
+  openedAt: string;
+  registration?: Registration;
+  ready: boolean;
+  appliedVersion: number;
+  /** Pushes run one after the other. */
+  pushing: Promise<void>;
+}
+
+const updateAnswer = z.object({ lastAppliedVersion: z.number(), err: z.unknown().optional() });
+const INVALID_SECRET = "Unauthorized: Invalid tunnel secret";
+
+const sameBytes = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b);
+
+/** Ends a session with an error: destroyed without one, its streams would end as if their answers were complete. */
+function cut(session: ClientHttp2Session): void {
+  if (!session.destroyed) session.destroy(new Error("the connection to the connector is lost"));
+}
+
+/** Sends one configuration and reads cloudflared's answer. @returns the version it now has */
+async function pushConfiguration(session: ClientHttp2Session, configuration: TunnelConfiguration): Promise<number> {
+  const stream = session.request({
+    ":method": "PUT",
+    ":path": "/",
+    "cf-cloudflared-proxy-connection-upgrade": "update-configuration",
+    "content-type": "application/json",
+  });
+  const config = { ...configuration.config, "warp-routing": { enabled: false } };
+  stream.end(JSON.stringify({ version: configuration.version, config }));
+  let body = "";
+  stream.setEncoding("utf8");
+  for await (const chunk of stream) body += String(chunk);
+  const answer = updateAnswer.parse(JSON.parse(body));
+  if (answer.err)
+    throw new Error(`cloudflared refused version ${configuration.version}: ${JSON.stringify(answer.err)}`);
+  return answer.lastAppliedVersion;
+}
+
+/** Node does not always notice a peer that died in the middle of a transfer, so the edge asks. */
+function heartbeat(session: ClientHttp2Session, everyMs: number, dead: () => void): void {
+  let unanswered = 0;
+  const timer = setInterval(() => {
+    if (unanswered >= 3) return dead();
+    unanswered += 1;
+    if (!session.destroyed) session.ping((error) => (unanswered = error ? unanswered : 0));
+  }, everyMs);
+  timer.unref();
+  session.once("close", () => clearInterval(timer));
+}
+
+/** Listens for connectors on 127.0.0.1. Resolves once it listens. */
+export async function startConnectors(options: ConnectorOptions): Promise<Connectors> {
+  const { view, log } = options;
+  const location = `${options.colo.toLowerCase()}01`;
+  const live = new Set<Live>();
+  const sockets = new Set<Socket>(); // those in their handshake and those of leaving connectors too
+  const waiting = new Set<() => void>();
+
+  function usable(tunnelId: string): Live[] {
+    return [...live].filter(
+      (one) => one.ready && one.registration?.tunnelId === tunnelId && !one.session.closed && !one.session.destroyed,
+    );
+  }
+
+  /** Tells the account and whoever waits. */
+  function changed(tunnelId: string): void {
+    const connections = [...live].flatMap((one): ConnectorConnection[] =>
+      one.registration?.tunnelId === tunnelId
+        ? [
+            {
+              connectorId: one.registration.connectorId,
+              clientVersion: one.registration.version,
+              arch: one.registration.arch,
+              coloName: location,
+              openedAt: one.openedAt,
+              originIp: one.remoteAddress,
+              isPendingReconnect: false,
+            },
+          ]
+        : [],
+    );
+    view.setConnections(tunnelId, connections);
+    for (const check of waiting) check();
+  }
+
+  function leave(one: Live, why: string): void {
+    one.ready = false;
+    if (!live.delete(one) || !one.registration) return;
+    log(`edge: a connection of tunnel ${one.registration.tunnelId} is gone (${why})`);
+    changed(one.registration.tunnelId);
+  }
+
+  /** Brings a connection to the account's configuration. On failure it goes on with what it has. */
+  function update(one: Live, tunnelId: string): void {
+    one.pushing = one.pushing.then(async () => {
+      const configuration = view.configuration(tunnelId);
+      if (!live.has(one)) return;
+      try {
+        if (configuration && configuration.version > one.appliedVersion)
+          one.appliedVersion = await pushConfiguration(one.session, configuration);
+        one.ready = live.has(one); // a tunnel without a configuration is served too: cloudflared answers 503 itself
+        for (const check of waiting) check();
+      } catch (error) {
+        log(`edge: tunnel ${tunnelId}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    });
+  }
+
+  function register(one: Live, registration: Registration): RegistrationAnswer {
+    const tunnel = view.tunnel(registration.tunnelId);
+    const known = tunnel !== undefined && tunnel.accountTag === registration.accountTag;
+    if (!known || !sameBytes(tunnel.secret, registration.secret)) {
+      log(`edge: a connector of tunnel ${registration.tunnelId} was refused: ${INVALID_SECRET}`);
+      return { accepted: false, cause: INVALID_SECRET };
+    }
+    one.registration = registration;
+    one.openedAt = new Date().toISOString();
+    log(`edge: tunnel ${tunnel.id}: connection ${registration.connectionIndex} of ${registration.connectorId}`);
+    changed(tunnel.id);
+    setImmediate(() => update(one, tunnel.id)); // after the answer to this registration
+    return { accepted: true, connectionId: randomUUID(), location };
+  }
+
+  function accept(socket: TLSSocket): void {
+    socket.setNoDelay(true);
+    const session = connect(`https://${CONNECTOR_NAME}`, {
+      createConnection: () => socket,
+      maxSessionMemory: 1000,
+      maxSendHeaderBlockLength: 1 << 18,
+      settings: { enablePush: false, initialWindowSize: 1 << 20, maxHeaderListSize: 1 << 18 },
+    });
+    const one: Live = {
+      session,
+      remoteAddress: socket.remoteAddress ?? "127.0.0.1",
+      openedAt: "",
+      ready: false,
+      appliedVersion: 0,
+      pushing: Promise.resolve(),
+      inFlight: 0,
+      request: (headers, { endStream, signal }) => session.request(headers, { endStream, signal }),
+    };
+    live.add(one);
+    session.once("connect", () => session.setLocalWindowSize(1 << 24));
+    session.on("error", (error) => leave(one, error.message));
+    session.on("goaway", () => leave(one, "it is shutting down"));
+    session.on("close", () => leave(one, "closed"));
+    socket.on("error", () => {}); // the session reports it
+    socket.on("close", () => cut(session));
+    heartbeat(session, options.heartbeatMs ?? 1000, () => {
+      leave(one, "no answer to three pings");
+      cut(session);
+      socket.destroy();
+    });
+
+    const control = session.request(
+      { ":method": "GET", ":path": "/", "cf-cloudflared-proxy-connection-upgrade": "control-stream" },
+      { endStream: false },
+    );
+    control.on("error", () => {}); // its close is what counts
+    control.on("end", () => control.end());
+    control.on("close", () => leave(one, "its control stream ended"));
+    serveRegistration(control, {
+      register: (registration) => register(one, registration),
+      unregister() {
+        leave(one, "it unregistered");
+        setImmediate(() => session.close()); // waits for the requests that run
+      },
+      ended: (reason) => leave(one, reason),
+      failed(reason) {
+        log(`edge: a connector's control stream failed: ${reason}`);
+        cut(session);
+      },
+    });
+  }
+
+  const server = createServer({ ...options.certificate, minVersion: "TLSv1.2" }, accept);
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  server.on("tlsClientError", (error) => log(`edge: a connector's TLS handshake failed: ${error.message}`));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port, "127.0.0.1", resolve);
+  });
+  const stopListening = view.onChange((tunnelId) => {
+    for (const one of live) {
+      const own = one.registration?.tunnelId;
+      if (own !== undefined && (tunnelId === undefined || tunnelId === own)) update(one, own);
+    }
+  });
+
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    choose: (tunnelId) => usable(tunnelId).sort((a, b) => a.inFlight - b.inFlight)[0],
+    routed(tunnelId, { connections = 1, timeoutMs = 20_000 } = {}) {
+      const version = view.configuration(tunnelId)?.version ?? 0;
+      const count = () => usable(tunnelId).filter((one) => one.appliedVersion >= version).length;
+      return new Promise((resolve, reject) => {
+        const check = () => {
+          if (count() >= connections) finish(resolve);
+        };
+        const timer = setTimeout(() => {
+          const seen = `${count()} of ${connections} connections with version ${version}`;
+          finish(() =>
+            reject(new Error(`Tunnel ${tunnelId} had ${seen} after ${timeoutMs} ms; see cloudflared's log.`)),
+          );
+        }, timeoutMs);
+        const finish = (settle: () => void) => {
+          clearTimeout(timer);
+          waiting.delete(check);
+          settle();
+        };
+        waiting.add(check);
+        check();
+      });
+    },
+    async close() {
+      stopListening();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const one of live) leave(one, "the edge stops");
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * The team's domain, `<team>.cloudflareaccess.com`, as cloudflared and the relay reach it: through an HTTP proxy
+ * (CONNECT, RFC 9110 9.3.6) that leads this one name to the edge's own TLS server and refuses every other.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { createSecureContext, type SecureContext } from "node:tls";
+import type { Log } from "../log.ts";
+import type { Authority } from "./certificates.ts";
+import type { AccessKeys } from "./keys.ts";
+
+/** The running proxy and the server behind it. */
+export interface Team {
+  /** `http://127.0.0.1:<port>`, for HTTPS_PROXY. */
+  proxyUrl: string;
+  close(): Promise<void>;
+}
+
+/** What the team's domain needs. */
+export interface TeamOptions {
+  /** Asked at each connection, since the organisation may be named later. */
+  teamDomain(): string;
+  authority: Authority;
+  keys: AccessKeys;
+  port: number;
+  log: Log;
+}
+
+/** Starts both on 127.0.0.1; the TLS server has no port of its own. Resolves once the proxy listens. */
+export async function startTeam(options: TeamOptions): Promise<Team> {
+  const contexts = new Map<string, Promise<SecureContext>>();
+  function context(name: string): Promise<SecureContext> {
+    const made = contexts.get(name) ?? options.authority.leaf(name).then((pair) => createSecureContext(pair));
+    contexts.set(name, made);
+    return made;
+  }
+
+  /** developers.cloudflare.com, "Validate JWTs": the key set is public. */
+  function answer(request: IncomingMessage, response: ServerResponse): void {
+    if (request.url?.split("?")[0] === "/cdn-cgi/access/certs") {
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(options.keys.published()));
+      return;
+    }
+    response.writeHead(404, { "content-type": "text/plain; charset=utf-8" });
+    response.end("The sandbox's team domain serves /cdn-cgi/access/certs only.\n");
+  }
+  const team = createTlsServer(
+    {
+      ...(await options.authority.leaf(options.teamDomain())),
+      SNICallback(name, done) {
+        if (name === options.teamDomain()) context(name).then((made) => done(null, made), done);
+        else done(new Error(`the sandbox has no certificate for ${name}`));
+      },
+    },
+    answer,
+  );
+  team.on("tlsClientError", (error) => options.log(`edge: TLS to the team domain failed: ${error.message}`));
+
+  const open = new Set<Duplex>();
+  const proxy = createServer((request, response) => {
+    response.writeHead(403, { "content-type": "text/plain; charset=utf-8" });
+    response.end(`The sandbox's proxy leads only to ${options.teamDomain()}:443, not to ${request.url}.\n`);
+  });
+  proxy.on("connect", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    open.add(socket);
+    socket.on("close", () => open.delete(socket));
+    socket.on("error", () => socket.destroy());
+    if (request.url?.toLowerCase() !== `${options.teamDomain()}:443`) {
+      options.log(`edge: the proxy refused ${request.url}: it leads only to ${options.teamDomain()}:443`);
+      socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      return;
+    }
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    if (head.length > 0) socket.unshift(head);
+    team.emit("connection", socket);
+  });
+  await new Promise<void>((resolve, reject) => {
+    proxy.once("error", reject);
+    proxy.listen(options.port, "127.0.0.1", resolve);
+  });
+
+  return {
+    proxyUrl: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    async close() {
+      const closed = new Promise<void>((resolve) => proxy.close(() => resolve()));
+      proxy.closeAllConnections();
+      for (const socket of open) socket.destroy();
+      team.closeAllConnections();
+      await closed;
+    },
+  };
+}
