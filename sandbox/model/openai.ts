@@ -1,0 +1,160 @@
+/** OpenAI's endpoints, as Ollama serves them. Source: OpenAI API reference; Ollama docs, "OpenAI compatibility". */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { embed, tokenize } from "./answers.ts";
+import { contentSchema, textOf } from "./content.ts";
+import { type Exchange, type Generated, ModelError } from "./exchange.ts";
+import { respond } from "./responses.ts";
+
+const chatSchema = z.looseObject({
+  model: z.string().min(1),
+  messages: z.array(z.looseObject({ role: z.string(), content: contentSchema })).min(1),
+  stream: z.boolean().optional(),
+  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
+  max_tokens: z.int().nullish(),
+  max_completion_tokens: z.int().nullish(),
+});
+const completionSchema = z.looseObject({
+  model: z.string().min(1),
+  prompt: z.union([z.string(), z.array(z.string())]),
+  stream: z.boolean().optional(),
+  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
+  max_tokens: z.int().nullish(),
+});
+const embeddingsSchema = z.looseObject({
+  model: z.string().min(1),
+  input: z.union([z.string(), z.array(z.string()).min(1)]),
+  encoding_format: z.enum(["float", "base64"]).optional(),
+  dimensions: z.int().min(1).optional(),
+});
+
+const seconds = (): number => Math.floor(Date.now() / 1000);
+const event = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;
+const SSE = "text/event-stream";
+
+function usage({ promptTokens, tokens }: Generated): Record<string, number> {
+  return { prompt_tokens: promptTokens, completion_tokens: tokens, total_tokens: promptTokens + tokens };
+}
+
+async function chat(exchange: Exchange): Promise<void> {
+  const body = await exchange.body(chatSchema);
+  exchange.model(body.model, "talk");
+  const prompt = textOf(body.messages.findLast(({ role }) => role === "user")?.content);
+  const limit = body.max_completion_tokens ?? body.max_tokens ?? undefined;
+  const base = {
+    id: `chatcmpl-${randomUUID()}`,
+    created: seconds(),
+    model: body.model,
+    system_fingerprint: "fp_ollama",
+  };
+  if (body.stream !== true) {
+    const done = await exchange.generate(prompt, limit);
+    const message = { role: "assistant", content: done.text };
+    const choices = [{ index: 0, message, finish_reason: done.reason }];
+    return exchange.json(200, { ...base, object: "chat.completion", choices, usage: usage(done) });
+  }
+  const chunk = (delta: object, finish: string | null): string =>
+    event({ ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason: finish }] });
+  let first = true;
+  const done = await exchange.generate(prompt, limit, async (token) => {
+    if (first) await exchange.write(SSE, chunk({ role: "assistant", content: "" }, null));
+    first = false;
+    await exchange.write(SSE, chunk({ content: token }, null));
+  });
+  await exchange.write(SSE, chunk({}, done.reason));
+  if (body.stream_options?.include_usage === true) {
+    await exchange.write(SSE, event({ ...base, object: "chat.completion.chunk", choices: [], usage: usage(done) }));
+  }
+  await exchange.write(SSE, "data: [DONE]\n\n");
+  exchange.end();
+}
+
+async function complete(exchange: Exchange): Promise<void> {
+  const body = await exchange.body(completionSchema);
+  exchange.model(body.model, "talk");
+  const prompt = Array.isArray(body.prompt) ? body.prompt.join("\n") : body.prompt;
+  const limit = body.max_tokens ?? undefined;
+  const base = {
+    id: `cmpl-${randomUUID()}`,
+    object: "text_completion",
+    created: seconds(),
+    model: body.model,
+    system_fingerprint: "fp_ollama",
+  };
+  const choice = (text: string, finish: string | null): object => ({
+    text,
+    index: 0,
+    logprobs: null,
+    finish_reason: finish,
+  });
+  if (body.stream !== true) {
+    const done = await exchange.generate(prompt, limit);
+    return exchange.json(200, { ...base, choices: [choice(done.text, done.reason)], usage: usage(done) });
+  }
+  const done = await exchange.generate(prompt, limit, (token) =>
+    exchange.write(SSE, event({ ...base, choices: [choice(token, null)] })),
+  );
+  await exchange.write(SSE, event({ ...base, choices: [choice("", done.reason)] }));
+  if (body.stream_options?.include_usage === true)
+    await exchange.write(SSE, event({ ...base, choices: [], usage: usage(done) }));
+  await exchange.write(SSE, "data: [DONE]\n\n");
+  exchange.end();
+}
+
+async function embeddings(exchange: Exchange): Promise<void> {
+  const body = await exchange.body(embeddingsSchema);
+  exchange.model(body.model, "embed");
+  const inputs = typeof body.input === "string" ? [body.input] : body.input;
+  await exchange.embedding(inputs.length);
+  const data = inputs.map((input, index) => {
+    const vector = embed(input, exchange.embeddingDimensions, body.dimensions);
+    const bytes = Buffer.from(new Float32Array(vector).buffer);
+    return {
+      object: "embedding",
+      index,
+      embedding: body.encoding_format === "base64" ? bytes.toString("base64") : vector,
+    };
+  });
+  const count = inputs.reduce((sum, input) => sum + tokenize(input).length, 0);
+  exchange.json(200, { object: "list", data, model: body.model, usage: { prompt_tokens: count, total_tokens: count } });
+}
+
+function describeModel(name: string, modifiedAt: string): object {
+  return { id: name, object: "model", created: Math.floor(Date.parse(modifiedAt) / 1000), owned_by: "library" };
+}
+
+function listModels(exchange: Exchange): void {
+  const data = exchange.models.list().map(({ name, modifiedAt }) => describeModel(name, modifiedAt));
+  exchange.json(200, { object: "list", data });
+}
+
+function showModel(exchange: Exchange): void {
+  const { name, modifiedAt } = exchange.known(decodeURIComponent(exchange.path.slice("/v1/models/".length)));
+  exchange.json(200, describeModel(name, modifiedAt));
+}
+
+/** Source: openai.NewError in Ollama. */
+function errorType(status: number): string {
+  if (status === 404) return "not_found_error";
+  return status < 500 ? "invalid_request_error" : "api_error";
+}
+
+/** An error in OpenAI's form. */
+export function openaiError(error: ModelError): object {
+  return { error: { message: error.message, type: errorType(error.status), param: null, code: null } };
+}
+
+/** Answers a request under `/v1/`. @throws ModelError */
+export async function serveOpenai(exchange: Exchange): Promise<void> {
+  const routes: Record<string, (exchange: Exchange) => Promise<void> | void> = {
+    "POST /v1/chat/completions": chat,
+    "POST /v1/completions": complete,
+    "POST /v1/responses": respond,
+    "POST /v1/embeddings": embeddings,
+    "GET /v1/models": listModels,
+  };
+  if (exchange.method === "GET" && exchange.path.startsWith("/v1/models/")) return showModel(exchange);
+  const route = routes[`${exchange.method} ${exchange.path}`];
+  if (route === undefined) throw new ModelError(404, `no such endpoint: ${exchange.method} ${exchange.path}`);
+  await route(exchange);
+}

@@ -1,0 +1,126 @@
+/** The sandbox's model server: it plays Ollama, answers deterministically, and takes real time in real slots. */
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Log } from "../log.ts";
+import { type Exchange, ModelError, openExchange, type RequestRecord } from "./exchange.ts";
+import { Models } from "./models.ts";
+import { serveOllama } from "./ollama.ts";
+import { openaiError, serveOpenai } from "./openai.ts";
+import { Slots } from "./slots.ts";
+
+/** How the model server is started. */
+export interface ModelServerOptions {
+  /** On 127.0.0.1; 0 is any free one. */
+  port: number;
+  log: Log;
+  /** Requests that compute at once; others wait in order, without bound. @default 4 */
+  slots?: number;
+  /** Speed of each slot. @default 60 */
+  tokensPerSecond?: number;
+  /** Time to the first token, in ms. @default 40 */
+  firstTokenMs?: number;
+  /** @default 1024 */
+  embeddingDimensions?: number;
+}
+
+/** A running model server. */
+export interface ModelServer {
+  url: string;
+  port: number;
+  /** Cuts what still runs and frees the port. */
+  close(): Promise<void>;
+}
+
+/** What `GET /sandbox/requests` answers. */
+export interface ModelServerRequests {
+  active: number;
+  waiting: number;
+  finished: number;
+  cancelled: number;
+  /** Texts embedded since the start. */
+  embeddedInputs: number;
+  /** The last 100 requests that compute or change something, oldest first. */
+  last: RequestRecord[];
+}
+
+const KEPT = 100;
+
+async function route(exchange: Exchange): Promise<void> {
+  if (exchange.path.startsWith("/v1/")) return serveOpenai(exchange);
+  if (exchange.path.startsWith("/api/")) return serveOllama(exchange);
+  if (exchange.path !== "/") throw new ModelError(404, `no such endpoint: ${exchange.method} ${exchange.path}`);
+  await exchange.write("text/plain; charset=utf-8", "Ollama is running");
+  exchange.end();
+}
+
+/** Starts the server on 127.0.0.1. Rejects when the port is taken. */
+export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
+  const { port, log, tokensPerSecond = 60, firstTokenMs = 40, embeddingDimensions = 1024 } = options;
+  const slots = new Slots(options.slots ?? 4);
+  const models = new Models();
+  const last: RequestRecord[] = [];
+  let [finished, cancelled, embeddedInputs] = [0, 0, 0];
+  const context = {
+    models,
+    slots,
+    speed: { tokensPerSecond, firstTokenMs },
+    embeddingDimensions,
+    countEmbedded: (inputs: number): void => {
+      embeddedInputs += inputs;
+    },
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const exchange = openExchange(context, request, response);
+    const { record, signal, path } = exchange;
+    if (path === "/sandbox/requests") {
+      const state: ModelServerRequests = {
+        active: slots.active,
+        waiting: slots.waiting,
+        finished,
+        cancelled,
+        embeddedInputs,
+        last,
+      };
+      return exchange.json(200, state);
+    }
+    if (exchange.method !== "GET" && exchange.method !== "HEAD") {
+      last.push(record);
+      if (last.length > KEPT) last.shift();
+    }
+    // Noticed when the client goes, not when the work next looks.
+    signal.addEventListener("abort", () => {
+      if (record.state === "finished" || record.state === "failed") return;
+      record.state = "cancelled";
+      cancelled += 1;
+    });
+    try {
+      await route(exchange);
+      if (signal.aborted) return;
+      record.state = "finished";
+      finished += 1;
+    } catch (error) {
+      if (signal.aborted) return;
+      record.state = "failed";
+      const known = error instanceof ModelError ? error : new ModelError(500, String(error));
+      if (known.status === 500) log(`The sandbox's model server failed on ${path}: ${String(error)}`);
+      if (response.headersSent) response.destroy();
+      else exchange.json(known.status, path.startsWith("/v1/") ? openaiError(known) : { error: known.message });
+    }
+  };
+
+  const server = createServer((request, response) => void handle(request, response));
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const boundPort = typeof address === "object" && address !== null ? address.port : port;
+  return {
+    url: `http://127.0.0.1:${boundPort}`,
+    port: boundPort,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,167 @@
+/** A real mongod as a child process, with authentication on. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { delimiter, join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { MongoClient, MongoServerError } from "mongodb";
+import type { Reaper } from "../reaper.ts";
+import { connectAdmin } from "./driver-admin.ts";
+import type { MongoAdmin } from "./mongo-admin.ts";
+
+const ADMIN = "sandbox-admin";
+const START_MS = 30_000;
+const STOP_MS = 10_000;
+
+/** The first executable of that name on PATH, or undefined. */
+export async function findOnPath(name: string, path: string): Promise<string | undefined> {
+  for (const folder of path.split(delimiter).filter((entry) => entry !== "")) {
+    const file = join(folder, name);
+    const found = await access(file, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return file;
+  }
+  return undefined;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** The administrator's password: kept, or made and on the disk before the server knows it, so that none is lost. */
+async function adminPassword(dir: string): Promise<string> {
+  const file = join(dir, "admin-password");
+  const kept = await readFile(file, "utf8").catch(() => undefined);
+  if (kept !== undefined) return kept;
+  const password = randomBytes(24).toString("base64url");
+  await writeFile(file, password, { mode: 0o600 });
+  return password;
+}
+
+async function untilListening(child: ChildProcess, port: number, output: () => string): Promise<void> {
+  const deadline = Date.now() + START_MS;
+  for (;;) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`mongod ended at once (${child.exitCode ?? child.signalCode}): ${output()}`);
+    }
+    const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+      serverSelectionTimeoutMS: 500,
+    });
+    try {
+      await client.db("admin").command({ hello: 1 });
+      return;
+    } catch (error) {
+      if (Date.now() > deadline)
+        throw new Error(`mongod did not answer on port ${port} within ${START_MS / 1000} s: ${String(error)}`);
+      await wait(100);
+    } finally {
+      await client.close();
+    }
+  }
+}
+
+/** The first user may be made without signing in, from this machine ("localhost exception" in MongoDB's manual). */
+async function makeAdmin(port: number, password: string): Promise<void> {
+  const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+    serverSelectionTimeoutMS: 5000,
+  });
+  try {
+    await client
+      .db("admin")
+      .command({ createUser: ADMIN, pwd: password, roles: ["root"], mechanisms: ["SCRAM-SHA-256"] });
+  } finally {
+    await client.close();
+  }
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+  await ended;
+  clearTimeout(timer);
+}
+
+/** A running mongod. */
+export interface Mongod {
+  uri: string;
+  admin: MongoAdmin;
+  /** Ends it in order (SIGTERM), by force after 10 s. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the binary on 127.0.0.1 with its data under `dir`, in a process group of its own, and signs in as its
+ * administrator (made on the first start). Rejects when it does not answer within 30 s.
+ */
+export async function startMongod(
+  binary: string,
+  options: { dir: string; port: number; reaper?: Reaper; ttlMonitorMs?: number },
+): Promise<Mongod> {
+  const { dir, reaper, ttlMonitorMs = 60_000 } = options;
+  const data = join(dir, "mongod");
+  await mkdir(data, { recursive: true, mode: 0o700 });
+  const port = options.port === 0 ? await freePort() : options.port;
+  const ttl = `ttlMonitorSleepSecs=${Math.max(1, Math.ceil(ttlMonitorMs / 1000))}`;
+  const child = spawn(
+    binary,
+    [
+      "--dbpath",
+      data,
+      "--port",
+      String(port),
+      "--bind_ip",
+      "127.0.0.1",
+      "--nounixsocket",
+      "--auth",
+      "--quiet",
+      "--setParameter",
+      ttl,
+    ],
+    { detached: true, stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let output = "";
+  const keep = (chunk: Buffer): void => {
+    output = (output + chunk.toString()).slice(-2000);
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  await once(child, "spawn");
+  const { pid } = child;
+  if (pid !== undefined) {
+    reaper?.watch(pid);
+    child.once("exit", () => reaper?.forget(pid));
+  }
+  try {
+    await untilListening(child, port, () => output);
+    const password = await adminPassword(dir);
+    const signIn = () => connectAdmin(`mongodb://${ADMIN}:${password}@127.0.0.1:${port}/?directConnection=true`);
+    const admin = await signIn().catch(async (error: unknown) => {
+      if (!(error instanceof MongoServerError) || error.code !== 18) throw error; // 18: AuthenticationFailed
+      await makeAdmin(port, password);
+      return signIn();
+    });
+    const uri = `mongodb://127.0.0.1:${port}`;
+    return {
+      uri,
+      admin: { ...admin, uri },
+      close: async () => {
+        await admin.close();
+        await stop(child);
+      },
+    };
+  } catch (error) {
+    await stop(child);
+    throw error;
+  }
+}
