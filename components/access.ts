@@ -82,17 +82,15 @@ export class Access extends pulumi.ComponentResource {
 
     const admitted = tokens.filter(({ server }) => server.enabled);
     const servers = this.application(name, "servers", hostname, args, {
+      // Without any other kind of policy a server gets 403, never the sign-in page.
       decision: "non_identity",
       includes: admitted.map(({ token }) => ({ serviceToken: { tokenId: token.id } })),
       sessionDuration: "24h",
-      // A server gets 401 or 403, never the sign-in page.
-      serviceAuth401Redirect: true,
     });
     const people = this.application(name, "people", `${hostname}/status`, args, {
       decision: "allow",
       includes: peopleRules(args.people),
       sessionDuration: args.people.sessionDuration,
-      serviceAuth401Redirect: false,
     });
 
     this.audiences = { servers: servers.aud, people: people.aud };
@@ -115,7 +113,6 @@ export class Access extends pulumi.ComponentResource {
       decision: "allow" | "non_identity";
       includes: cloudflare.types.input.ZeroTrustAccessPolicyInclude[];
       sessionDuration: string;
-      serviceAuth401Redirect: boolean;
     },
   ): cloudflare.ZeroTrustAccessApplication {
     const policies =
@@ -146,7 +143,6 @@ export class Access extends pulumi.ComponentResource {
         sessionDuration: policy.sessionDuration,
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
-        ...(policy.serviceAuth401Redirect && { serviceAuth401Redirect: true }),
       },
       { parent: this, protect: args.protect },
     );

@@ -39,6 +39,13 @@ export async function ensureFolder(path: string, { owner, mode }: Ownership): Pr
   await chmod(path, mode);
 }
 
+/** Makes an empty file when there is none, and sets its owner and mode. */
+export async function ensureFile(path: string, { owner, mode }: Ownership): Promise<void> {
+  await (await open(path, "a")).close();
+  await run("chown", [owner, path]);
+  await chmod(path, mode);
+}
+
 /** Points a symlink at `target` in one step (`ln -sfn` is not atomic). */
 export async function switchLink(path: string, target: string): Promise<void> {
   const beside = `${path}.incoming`;

@@ -8,7 +8,16 @@ import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
 import { ensureAccount } from "./account.ts";
 import { ensureConnector } from "./download.ts";
-import { ensureFolder, type Ownership, publicFile, readIfThere, secretFile, switchLink, writeWhole } from "./files.ts";
+import {
+  ensureFile,
+  ensureFolder,
+  type Ownership,
+  publicFile,
+  readIfThere,
+  secretFile,
+  switchLink,
+  writeWhole,
+} from "./files.ts";
 import { loaded, reload, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { locked } from "./lock.ts";
@@ -94,13 +103,18 @@ export async function install(paths: Layout, release: string, node: string, inpu
 
 async function prepareFolders(paths: Layout): Promise<void> {
   const rootFolder: Ownership = { owner: "root:wheel", mode: 0o755 };
-  const daemonFolder: Ownership = { owner: `${serviceUser}:${serviceUser}`, mode: 0o750 };
+  const daemon = `${serviceUser}:${serviceUser}`;
+  const daemonFolder: Ownership = { owner: daemon, mode: 0o750 };
   await ensureFolder(paths.base, rootFolder);
   await ensureFolder(paths.releases, rootFolder);
   await ensureFolder(paths.config, { owner: `root:${serviceUser}`, mode: 0o750 });
   await ensureFolder(paths.data, daemonFolder);
   await ensureFolder(paths.logs, daemonFolder);
   await mkdir(paths.launchDaemons, { recursive: true });
+  // launchd opens a daemon's log as the daemon's user.
+  for (const name of ["relay", "connector"]) {
+    await ensureFile(join(paths.logs, `${name}.log`), { owner: daemon, mode: 0o640 });
+  }
 }
 
 function parseRecord(text: string | undefined): Installed | undefined {

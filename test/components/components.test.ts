@@ -63,13 +63,11 @@ describe("Access", () => {
     expect(ofName("net-app-servers").inputs).toMatchObject({
       destinations: [{ type: "public", uri: hostname }],
       policies: [{ id: "id-of-net-policy-servers", precedence: 1 }],
-      serviceAuth401Redirect: true,
     });
     expect(ofName("net-app-people").inputs).toMatchObject({
       destinations: [{ type: "public", uri: `${hostname}/status` }],
       sessionDuration: "12h",
     });
-    expect(ofName("net-app-people").inputs).not.toHaveProperty("serviceAuth401Redirect");
   });
 
   it("declares no policy for people when nobody is named, so that nobody is let in", async () => {

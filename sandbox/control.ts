@@ -1,0 +1,116 @@
+/**
+ * One sandbox runs at a time in a folder. The running one listens on loopback and writes port and password beside its
+ * state: whoever finds that file and gets an answer knows that it runs, and can stop it or cut its Mac's power.
+ */
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname } from "node:path";
+import { z } from "zod";
+
+const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.string() });
+
+/** Where a running sandbox is told what to do: `POST <url>/<action>` with the token as bearer. */
+export type Control = z.infer<typeof lockSchema>;
+
+/** What may be asked of a running sandbox. */
+export const actions = ["stop", "power-cut", "boot"] as const;
+export type Action = (typeof actions)[number];
+
+/** The sandbox runs already. */
+export class AlreadyRunning extends Error {
+  override name = "AlreadyRunning";
+  readonly control: Control;
+  constructor(control: Control) {
+    super(`a sandbox runs here already (process ${control.pid}): stop it with \`npm run sandbox -- --stop\``);
+    this.control = control;
+  }
+}
+
+/** @returns the sandbox that runs with this lock file, or undefined; a file left by a crash counts as none */
+export async function findRunning(lockFile: string): Promise<Control | undefined> {
+  const control = await readFile(lockFile, "utf8").then(
+    (text) => lockSchema.parse(JSON.parse(text)),
+    () => undefined,
+  );
+  if (!control) return undefined;
+  return ask(control, undefined).then(
+    () => control,
+    () => undefined,
+  );
+}
+
+/**
+ * Asks a running sandbox to do something, and waits until it is done (a stop: until it has begun).
+ * @throws Error when it does not answer or refuses
+ */
+export async function ask(control: Control, action: Action | undefined): Promise<void> {
+  const response = await fetch(`${control.url}/${action ?? ""}`, {
+    method: action ? "POST" : "GET",
+    headers: { authorization: `Bearer ${control.token}` },
+    signal: AbortSignal.timeout(action ? 60_000 : 5_000),
+  });
+  if (!response.ok) throw new Error(`the sandbox answered ${response.status}: ${await response.text()}`);
+}
+
+/**
+ * Takes the lock and listens.
+ * @throws AlreadyRunning
+ */
+export async function takeControl(
+  lockFile: string,
+  handle: (action: Action) => Promise<void>,
+): Promise<{ control: Control; close(): Promise<void> }> {
+  const other = await findRunning(lockFile);
+  if (other) throw new AlreadyRunning(other);
+  const token = randomBytes(24).toString("base64url");
+  const server = await listen(token, handle);
+  const control = {
+    pid: process.pid,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    token,
+  };
+  await mkdir(dirname(lockFile), { recursive: true, mode: 0o700 });
+  const beside = `${lockFile}.${process.pid}`;
+  await writeFile(beside, JSON.stringify(control), { mode: 0o600 });
+  await rename(beside, lockFile);
+  return {
+    control,
+    close: async () => {
+      await rm(lockFile, { force: true });
+      await new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+function listen(token: string, handle: (action: Action) => Promise<void>): Promise<Server> {
+  const expected = Buffer.from(`Bearer ${token}`);
+  const server = createServer((request, response) => {
+    const given = Buffer.from(request.headers.authorization ?? "");
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+      response.writeHead(403).end("wrong token");
+      return;
+    }
+    const action = actions.find((name) => request.url === `/${name}`);
+    if (request.method === "GET" && request.url === "/") {
+      response.end("running");
+      return;
+    }
+    if (request.method !== "POST" || !action) {
+      response.writeHead(404).end(`known actions: POST ${actions.map((name) => `/${name}`).join(", ")}`);
+      return;
+    }
+    handle(action).then(
+      () => response.end("done"),
+      (error: unknown) => response.writeHead(500).end(String(error)),
+    );
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => resolve(server));
+  });
+}

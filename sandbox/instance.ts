@@ -1,0 +1,128 @@
+/**
+ * One sandbox: its folder, its made-up accounts and secrets, and its ports. Made once and kept, so that a sandbox that is
+ * stopped and started again is the same one, and `pulumi up` finds nothing to change.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { basename, join, resolve } from "node:path";
+import { z } from "zod";
+
+const ports = [
+  "cloudflareApi",
+  "atlasApi",
+  "edgeConnector",
+  "edgeClient",
+  "edgeProxy",
+  "ssh",
+  "mongo",
+  "model",
+  "artifacts",
+  "relay",
+  "relayAdmin",
+  "connectorMetrics",
+] as const;
+
+const identitySchema = z.strictObject({
+  accountId: z.string(),
+  zoneId: z.string(),
+  atlasProjectId: z.string(),
+  cloudflareApiToken: z.string(),
+  atlasPublicKey: z.string(),
+  atlasPrivateKey: z.string(),
+  passphrase: z.string(),
+  tunnelSecret: z.string(),
+  atlasSchemaPassword: z.string(),
+  atlasRelayPassword: z.string(),
+  ports: z.record(z.enum(ports), z.number()),
+});
+
+/** Made-up ids, secrets and ports of a sandbox. */
+export type Identity = z.infer<typeof identitySchema>;
+
+/** A sandbox's names and places. */
+export interface Instance {
+  /** The checkout, where `Pulumi.yaml` is. */
+  project: string;
+  /** Everything the sandbox keeps. */
+  folder: string;
+  stack: string;
+  stackFile: string;
+  /** Written (mode 600) when the sandbox is ready, removed when it stops. */
+  readyFile: string;
+  logFile: string;
+  lockFile: string;
+}
+
+/** The zone and the team that the emulated account has. */
+export const zoneName = "example.com";
+export const hostname = `slm.${zoneName}`;
+export const teamDomain = "sandbox-team.cloudflareaccess.com";
+export const clusterName = "main";
+/** The public address that the emulated Atlas believes everybody here to have (RFC 5737). */
+export const publicAddress = "203.0.113.7";
+
+/** @returns the sandbox in `SANDBOX_DIR`, else in `.sandbox` */
+export function thisInstance(environment: NodeJS.ProcessEnv = process.env): Instance {
+  const project = join(import.meta.dirname, "..");
+  const folder = resolve(project, environment.SANDBOX_DIR ?? ".sandbox");
+  const stack = basename(folder).replace(/^\./, "") || "sandbox";
+  return {
+    project,
+    folder,
+    stack,
+    stackFile: join(project, `Pulumi.${stack}.yaml`),
+    readyFile: join(folder, "sandbox.json"),
+    logFile: join(folder, "sandbox.log"),
+    lockFile: join(folder, "lock.json"),
+  };
+}
+
+/** Reads the sandbox's identity, or makes one. Ports that others took meanwhile are replaced. */
+export async function identity(instance: Instance): Promise<Identity> {
+  const file = join(instance.folder, "identity.json");
+  await mkdir(instance.folder, { recursive: true, mode: 0o700 });
+  const known = await readFile(file, "utf8").then(
+    (text) => identitySchema.parse(JSON.parse(text)),
+    () => undefined,
+  );
+  const made: Identity = known ?? {
+    accountId: randomBytes(16).toString("hex"),
+    zoneId: randomBytes(16).toString("hex"),
+    atlasProjectId: randomBytes(12).toString("hex"),
+    cloudflareApiToken: randomBytes(30).toString("base64url"),
+    atlasPublicKey: randomBytes(4).toString("hex"),
+    atlasPrivateKey: randomBytes(18).toString("base64url"),
+    passphrase: randomBytes(24).toString("base64url"),
+    tunnelSecret: randomBytes(32).toString("base64"),
+    // A password may hold any character; these are the ones that break gluing strings together.
+    atlasSchemaPassword: `${randomBytes(18).toString("base64")}@:/?#%`,
+    atlasRelayPassword: `${randomBytes(18).toString("base64")}@:/?#%`,
+    ports: {} as Identity["ports"],
+  };
+  await choosePorts(made.ports);
+  await writeFile(`${file}.new`, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+  return made;
+}
+
+async function choosePorts(chosen: Partial<Identity["ports"]>): Promise<void> {
+  const held = [];
+  for (const name of ports) {
+    const server = (await listen(chosen[name] ?? 0)) ?? (await listen(0));
+    if (!server) throw new Error("no free port on 127.0.0.1");
+    const address = server.address();
+    if (address && typeof address === "object") chosen[name] = address.port;
+    held.push(server);
+  }
+  // Only now, so that no two get the same one.
+  await Promise.all(held.map((server) => new Promise((closed) => server.close(closed))));
+}
+
+function listen(port: number): Promise<ReturnType<typeof createServer> | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}

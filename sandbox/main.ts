@@ -1,0 +1,130 @@
+/**
+ * `npm run sandbox [-- --detach | --stop | --reset | --env]`: the whole network on this machine, without an account.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { AlreadyRunning, ask, findRunning } from "./control.ts";
+import { type Instance, thisInstance } from "./instance.ts";
+import { readReady } from "./ready.ts";
+import { reset, run } from "./run.ts";
+import { EngineError } from "./stack.ts";
+import { MissingTool } from "./tools/tools.ts";
+
+const usage = `npm run sandbox              runs in the foreground until Ctrl-C
+npm run sandbox -- --detach  returns when it is ready
+npm run sandbox -- --stop    ends it
+npm run sandbox -- --reset   destroys the stack and clears the state
+npm run sandbox -- --env     prints the variables for the plain pulumi command, for eval`;
+
+/** Set for the process that `--detach` leaves behind. */
+const detachedMark = "SANDBOX_DETACHED";
+
+const started = performance.now();
+const log = (message: string): void =>
+  console.log(`[${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s] ${message}`);
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      detach: { type: "boolean" },
+      stop: { type: "boolean" },
+      reset: { type: "boolean" },
+      env: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  const instance = thisInstance();
+  if (values.help) console.log(usage);
+  else if (values.env) await printEnvironment(instance);
+  else if (values.stop) await stop(instance);
+  else if (values.reset) {
+    await stop(instance);
+    await reset(instance, log);
+  } else if (values.detach) await detach(instance);
+  else
+    await run(
+      instance,
+      log,
+      interruption(),
+      process.env[detachedMark] ? "`npm run sandbox -- --stop` ends it." : "Ctrl-C stops it.",
+    );
+}
+
+/** The first Ctrl-C (or SIGTERM) asks to stop; what runs is then brought to an end in order. */
+function interruption(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
+  });
+}
+
+async function printEnvironment(instance: Instance): Promise<void> {
+  const ready = await readReady(instance);
+  if (!ready) throw new MissingTool("no sandbox is ready here: start it with `npm run sandbox -- --detach`");
+  for (const [name, value] of Object.entries(ready.environment)) {
+    console.log(`export ${name}='${value.replaceAll("'", "'\\''")}'`);
+  }
+}
+
+async function stop(instance: Instance): Promise<void> {
+  const running = await findRunning(instance.lockFile);
+  if (!running) {
+    log("no sandbox runs here");
+    return;
+  }
+  await ask(running, "stop");
+  for (let waited = 0; await findRunning(instance.lockFile); waited += 200) {
+    if (waited > 90_000) throw new Error(`process ${running.pid} does not end; its log is ${instance.logFile}`);
+    await delay(200);
+  }
+  log("stopped: nothing of it runs any more");
+}
+
+/** Starts the sandbox as a process of its own and shows its log until it is ready. */
+async function detach(instance: Instance): Promise<void> {
+  const running = await findRunning(instance.lockFile);
+  if (running) throw new AlreadyRunning(running);
+  await mkdir(instance.folder, { recursive: true, mode: 0o700 });
+  const output = openSync(instance.logFile, "w", 0o600);
+  const child = spawn(process.execPath, [import.meta.filename], {
+    detached: true,
+    stdio: ["ignore", output, output],
+    env: { ...process.env, [detachedMark]: "1" },
+  });
+  closeSync(output);
+  const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
+  const show = await follow(instance.logFile);
+  for (;;) {
+    const code = await Promise.race([ended, delay(200, undefined)]);
+    await show();
+    if (code !== undefined) process.exit(code || 1);
+    if (await readReady(instance)) break;
+  }
+  await show.close();
+  child.unref();
+}
+
+/** @returns a function that prints what the file has got since the last call */
+async function follow(path: string) {
+  const file = await open(path);
+  let position = 0;
+  const show = async (): Promise<void> => {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 16), 0, 1 << 16, position);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      process.stdout.write(buffer.subarray(0, bytesRead));
+    }
+  };
+  return Object.assign(show, { close: () => file.close() });
+}
+
+try {
+  await main();
+} catch (error) {
+  const expected = error instanceof AlreadyRunning || error instanceof MissingTool || error instanceof EngineError;
+  console.error(expected ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,137 @@
+/** What others may know of a running sandbox: `.sandbox/sandbox.json`, and what is printed for a person. */
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { z } from "zod";
+import type { Control } from "./control.ts";
+import { hostname, type Identity, type Instance } from "./instance.ts";
+import type { Services } from "./services.ts";
+import type { Engine } from "./stack.ts";
+import { engineFolders } from "./stack.ts";
+import type { Tools } from "./tools/tools.ts";
+
+const url = z.string();
+
+/** The content of `sandbox.json` (mode 600). */
+export const readySchema = z.object({
+  /** Where clients call: the edge on loopback, which serves the stack's hostname there. */
+  url,
+  hostname: z.string(),
+  serviceTokens: z.record(z.string(), z.object({ clientId: z.string(), clientSecret: z.string() })),
+  cloudflareApi: url,
+  atlasApi: url,
+  mongodbUri: z.string(),
+  /** The relay's own address on the stand-in Mac. */
+  relay: url,
+  model: url,
+  chatModel: z.string(),
+  embeddingModel: z.string(),
+  ssh: z.object({ host: z.string(), port: z.int(), user: z.string(), privateKeyPath: z.string() }),
+  /** Real folder that plays the Mac's root. */
+  macRoot: z.string(),
+  pulumi: z.object({
+    home: z.string(),
+    backend: z.string(),
+    stack: z.string(),
+    passphrase: z.string(),
+    bin: z.string(),
+  }),
+  control: z.object({ url, token: z.string() }),
+  /** Variables for the plain `pulumi` command. */
+  environment: z.record(z.string(), z.string()),
+});
+
+export type Ready = z.infer<typeof readySchema>;
+
+const outputsSchema = z.object({
+  tunnelId: z.string(),
+  serviceTokens: readySchema.shape.serviceTokens,
+});
+
+/** Reads the stack's outputs, secrets too. */
+export async function stackOutputs(engine: Engine) {
+  return outputsSchema.parse(
+    JSON.parse(await engine.run(["stack", "output", "--json", "--show-secrets"], { quiet: true })),
+  );
+}
+
+/** Writes `sandbox.json` in one step. */
+export async function writeReady(
+  instance: Instance,
+  parts: {
+    identity: Identity;
+    services: Services;
+    tools: Tools;
+    control: Control;
+    environment: Record<string, string>;
+    serviceTokens: Ready["serviceTokens"];
+  },
+): Promise<Ready> {
+  const { identity, services, tools, control, environment, serviceTokens } = parts;
+  const { home, state } = engineFolders(instance);
+  const { host, port, user, privateKeyPath, root } = services.mac;
+  const ready: Ready = {
+    url: services.edge.url,
+    hostname,
+    serviceTokens,
+    cloudflareApi: services.cloudflareApi,
+    atlasApi: services.atlasApi,
+    mongodbUri: services.mongodbUri,
+    relay: `http://127.0.0.1:${identity.ports.relay}`,
+    model: services.model.url,
+    chatModel: services.model.chatModel,
+    embeddingModel: services.model.embeddingModel,
+    ssh: { host, port, user, privateKeyPath },
+    macRoot: root,
+    pulumi: {
+      home,
+      backend: `file://${state}`,
+      stack: instance.stack,
+      passphrase: identity.passphrase,
+      bin: tools.pulumi,
+    },
+    control: { url: control.url, token: control.token },
+    environment,
+  };
+  await writeFile(`${instance.readyFile}.new`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${instance.readyFile}.new`, instance.readyFile);
+  return ready;
+}
+
+/** @returns what the running sandbox wrote, or undefined when it is not ready */
+export async function readReady(instance: Instance): Promise<Ready | undefined> {
+  return readFile(instance.readyFile, "utf8").then(
+    (text) => readySchema.parse(JSON.parse(text)),
+    () => undefined,
+  );
+}
+
+/** @returns what a person can try now */
+export function whatToTry(ready: Ready, stopHint: string): string {
+  const [token] = Object.values(ready.serviceTokens);
+  const headers = [
+    `-H 'CF-Access-Client-Id: ${token?.clientId}'`,
+    `-H 'CF-Access-Client-Secret: ${token?.clientSecret}'`,
+    "-H 'content-type: application/json'",
+  ];
+  const body = JSON.stringify({
+    model: ready.chatModel,
+    stream: true,
+    messages: [{ role: "user", content: "안녕하세요, 서울 날씨를 알려 주세요." }],
+  });
+  return [
+    "",
+    `Ready. ${ready.hostname} is served on ${ready.url}. Try:`,
+    "",
+    "  # a streamed answer, through edge, Access, tunnel and relay",
+    `  curl -N ${ready.url}/v1/chat/completions \\`,
+    ...headers.map((header) => `    ${header} \\`),
+    `    -d '${body}'`,
+    "",
+    "  # without the token: turned away",
+    `  curl -i ${ready.url}/v1/models`,
+    "",
+    "  # the engine itself, in this folder",
+    '  eval "$(npm run -s sandbox -- --env)" && pulumi preview',
+    "",
+    stopHint,
+  ].join("\n");
+}

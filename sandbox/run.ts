@@ -1,0 +1,91 @@
+/** A sandbox from start to end: tools, stand-ins, engine, and a request that reaches the model. */
+import { rm } from "node:fs/promises";
+import { type Action, takeControl } from "./control.ts";
+import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
+import type { Log } from "./log.ts";
+import { chooseProviders } from "./provider-choice.ts";
+import { type Ready, stackOutputs, whatToTry, writeReady } from "./ready.ts";
+import { startReaper } from "./reaper.ts";
+import { type Services, startServices } from "./services.ts";
+import { Engine, engineEnvironment, engineFolders } from "./stack.ts";
+import { ensureTools } from "./tools/tools.ts";
+
+/** What is done with a sandbox while it runs. */
+interface Running {
+  identity: Identity;
+  services: Services;
+  engine: Engine;
+  /** Makes the network and tells where it is. */
+  bringUp(): Promise<Ready>;
+}
+
+/**
+ * Starts everything, does `work`, stops everything. Resolves when no process is left.
+ * @param work gets `stopped`, which resolves when somebody asks the sandbox to stop
+ * @throws AlreadyRunning, MissingTool, EngineError
+ */
+async function within(
+  instance: Instance,
+  log: Log,
+  work: (running: Running, stopped: Promise<void>) => Promise<void>,
+): Promise<void> {
+  const stop = Promise.withResolvers<void>();
+  let services: Services | undefined;
+  const handle = async (action: Action): Promise<void> => {
+    if (action === "stop") return stop.resolve();
+    if (!services) throw new Error("the sandbox is still starting");
+    await (action === "boot" ? services.mac.boot() : services.mac.powerCut());
+  };
+  const control = await takeControl(instance.lockFile, handle);
+  const reaper = startReaper();
+  try {
+    await rm(instance.readyFile, { force: true });
+    const tools = await ensureTools(log);
+    const identity = await identityOf(instance);
+    services = await startServices(instance, identity, tools, reaper, log);
+    const environment = engineEnvironment(instance, identity, tools, services.mac.agentSocket);
+    const { home } = engineFolders(instance);
+    await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
+    const engine = new Engine(instance, tools.pulumi, environment);
+    await engine.initialise();
+    await engine.configure(identity, services);
+    const parts = { identity, services, tools, control: control.control, environment };
+    const bringUp = async (): Promise<Ready> => {
+      log(`pulumi up: declaring ${hostname} …`);
+      await engine.run(["up", "--yes", "--skip-preview"]);
+      const { tunnelId, serviceTokens } = await stackOutputs(engine);
+      await parts.services.edge.routed(tunnelId);
+      return writeReady(instance, { ...parts, serviceTokens });
+    };
+    await work({ identity, services, engine, bringUp }, stop.promise);
+  } finally {
+    await rm(instance.readyFile, { force: true });
+    await services?.close();
+    await reaper.close();
+    await control.close();
+  }
+}
+
+/** Runs the sandbox until `interrupted` resolves or somebody asks it to stop. */
+export async function run(instance: Instance, log: Log, interrupted: Promise<void>, stopHint: string): Promise<void> {
+  const started = performance.now();
+  await within(instance, log, async ({ bringUp }, stopped) => {
+    const ready = await bringUp();
+    log(`took ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    console.log(whatToTry(ready, stopHint));
+    await Promise.race([stopped, interrupted]);
+    log("stopping …");
+  });
+  log("stopped: nothing of it runs any more");
+}
+
+/** Destroys the stack through the engine and clears everything the sandbox kept. */
+export async function reset(instance: Instance, log: Log): Promise<void> {
+  await within(instance, log, async ({ engine }) => {
+    await engine.run(["destroy", "--yes", "--skip-preview"]);
+    await engine.run(["stack", "rm", instance.stack, "--yes"], { quiet: true });
+  });
+  await rm(instance.folder, { recursive: true, force: true });
+  await rm(instance.stackFile, { force: true });
+  log("the stack is destroyed and the sandbox's state cleared");
+}

@@ -1,0 +1,118 @@
+/** Everything that stands in for what cannot be had on one machine: the clouds, the edge, the Mac, the model. */
+import { join } from "node:path";
+import { type Artifacts, serveArtifacts } from "./artifacts.ts";
+import { startAtlasApi } from "./atlas/api.ts";
+import { CloudflareAccount } from "./cloudflare/account.ts";
+import { startCloudflareApi } from "./cloudflare/api.ts";
+import { connectorEnvironment } from "./edge/connector-environment.ts";
+import { type Edge, startEdge } from "./edge/edge.ts";
+import { clusterName, type Identity, type Instance, publicAddress, teamDomain, zoneName } from "./instance.ts";
+import type { Log } from "./log.ts";
+import { type Mac, startMac } from "./mac/mac.ts";
+import { chooseModel } from "./model/choose.ts";
+import { startMongo } from "./mongo/start.ts";
+import type { Reaper } from "./reaper.ts";
+import type { Tools } from "./tools/tools.ts";
+
+/** The running stand-ins. */
+export interface Services {
+  cloudflareApi: string;
+  atlasApi: string;
+  mongodbUri: string;
+  model: { url: string; kind: "ollama" | "openai"; embeddingModel: string; chatModel: string };
+  edge: Edge;
+  mac: Mac;
+  artifacts: Artifacts;
+  /** Stops all of them, the last started first. Resolves when no process is left. */
+  close(): Promise<void>;
+}
+
+/** Starts them one after another; what had started is stopped again when one cannot. */
+export async function startServices(
+  instance: Instance,
+  identity: Identity,
+  tools: Tools,
+  reaper: Reaper,
+  log: Log,
+): Promise<Services> {
+  const { ports } = identity;
+  const running: (() => void | Promise<void>)[] = [];
+  const keep = <T extends { close(): void | Promise<void> }>(service: T): T => {
+    running.push(() => service.close());
+    return service;
+  };
+  const close = async () => {
+    for (const stop of running.splice(0).reverse()) await stop();
+  };
+  const at = (name: string) => join(instance.folder, name);
+  try {
+    const account = keep(
+      new CloudflareAccount({
+        accountId: identity.accountId,
+        zone: { id: identity.zoneId, name: zoneName },
+        teamDomain,
+        apiTokens: [{ value: identity.cloudflareApiToken, permissions: "all" }],
+        statePath: at("cloudflare.json"),
+      }),
+    );
+    const cloudflareApi = keep(await startCloudflareApi(account, { port: ports.cloudflareApi, log: quiet }));
+    const mongo = keep(
+      await startMongo({ dir: at("mongo"), port: ports.mongo, log, reaper, clientAddress: publicAddress }),
+    );
+    const atlas = keep(
+      await startAtlasApi({
+        port: ports.atlasApi,
+        projectId: identity.atlasProjectId,
+        clusterName,
+        publicKey: identity.atlasPublicKey,
+        privateKey: identity.atlasPrivateKey,
+        mongo: mongo.admin,
+        statePath: at("atlas.json"),
+        log: quiet,
+      }),
+    );
+    const edge = keep(
+      await startEdge({
+        view: account,
+        dir: at("edge"),
+        ports: { connector: ports.edgeConnector, client: ports.edgeClient, proxy: ports.edgeProxy },
+        log: quiet,
+      }),
+    );
+    const model = keep(await chooseModel({ port: ports.model, log }));
+    const artifacts = keep(
+      await serveArtifacts({ port: ports.artifacts, node: process.execPath, cloudflared: tools.cloudflared, log }),
+    );
+    const mac = keep(
+      await startMac({
+        dir: at("mac"),
+        port: ports.ssh,
+        user: "deploy",
+        environment: {
+          ...connectorEnvironment(edge),
+          NODE_USE_ENV_PROXY: "1",
+          NODE_EXTRA_CA_CERTS: edge.caFile,
+        },
+        reaper,
+        log: quiet,
+        nodePath: process.execPath,
+      }),
+    );
+    return {
+      cloudflareApi: cloudflareApi.url,
+      atlasApi: atlas.url,
+      mongodbUri: mongo.uri,
+      model,
+      edge,
+      mac,
+      artifacts,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  function quiet(message: string): void {
+    if (process.env.SANDBOX_VERBOSE === "1") log(message);
+  }
+}

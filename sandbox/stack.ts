@@ -1,0 +1,162 @@
+/** The stack of the sandbox: its config file, the engine's environment, and the engine itself. */
+import { spawn } from "node:child_process";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { parse, stringify } from "yaml";
+import { clusterName, hostname, type Identity, type Instance, publicAddress } from "./instance.ts";
+import type { Services } from "./services.ts";
+import type { Tools } from "./tools/tools.ts";
+
+/** The engine said no; what it said is on the terminal already. */
+export class EngineError extends Error {
+  override name = "EngineError";
+}
+
+/** Folders of the engine. */
+export const engineFolders = (instance: Instance) => ({
+  home: join(instance.folder, "pulumi", "home"),
+  state: join(instance.folder, "pulumi", "state"),
+});
+
+/** The variables with which the plain `pulumi` works on this sandbox. */
+export function engineEnvironment(
+  instance: Instance,
+  identity: Identity,
+  tools: Tools,
+  agentSocket: string,
+): Record<string, string> {
+  const { home, state } = engineFolders(instance);
+  return {
+    // This process' Node runs the program and the providers.
+    PATH: [dirname(process.execPath), ...tools.path, process.env.PATH ?? ""].join(":"),
+    PULUMI_HOME: home,
+    PULUMI_BACKEND_URL: `file://${state}`,
+    PULUMI_STACK: instance.stack,
+    PULUMI_CONFIG_PASSPHRASE: identity.passphrase,
+    PULUMI_SKIP_UPDATE_CHECK: "1",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    CLOUDFLARE_API_TOKEN: identity.cloudflareApiToken,
+    MONGODB_ATLAS_PUBLIC_KEY: identity.atlasPublicKey,
+    MONGODB_ATLAS_PRIVATE_KEY: identity.atlasPrivateKey,
+    SSH_AUTH_SOCK: agentSocket,
+  };
+}
+
+/** Runs the engine in the project's folder, its output on this terminal. */
+export class Engine {
+  readonly #instance: Instance;
+  readonly #binary: string;
+  readonly #environment: Record<string, string>;
+
+  constructor(instance: Instance, binary: string, environment: Record<string, string>) {
+    this.#instance = instance;
+    this.#binary = binary;
+    this.#environment = environment;
+  }
+
+  /**
+   * @param options.input goes to its standard input
+   * @param options.quiet keeps what it prints on standard output from the terminal
+   * @returns what it printed on standard output
+   * @throws EngineError when it ends with another code than 0
+   */
+  run(args: readonly string[], options: { input?: string; quiet?: boolean } = {}): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(this.#binary, [...args, "--non-interactive", "--color=never"], {
+        cwd: this.#instance.project,
+        env: { ...process.env, ...this.#environment },
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      let printed = "";
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        printed += text;
+        if (!options.quiet) process.stdout.write(text);
+      });
+      child.stdin.on("error", () => {}); // it did not read; its exit code says why
+      child.stdin.end(options.input ?? "");
+      child.once("error", reject);
+      child.once("close", (code) => {
+        if (code === 0) return resolve(printed);
+        reject(
+          new EngineError(`\`pulumi ${args.join(" ")}\` ended with ${code}${options.quiet ? `: ${printed}` : ""}`),
+        );
+      });
+    });
+  }
+
+  /** Makes the stack when there is none. */
+  async initialise(): Promise<void> {
+    const { home, state } = engineFolders(this.#instance);
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    await mkdir(state, { recursive: true, mode: 0o700 });
+    const known = JSON.parse(await this.run(["stack", "ls", "--json"], { quiet: true })) as { name: string }[];
+    if (known.some((stack) => stack.name === this.#instance.stack)) return;
+    await rm(this.#instance.stackFile, { force: true }); // of a stack that is gone, with another salt
+    await this.run(["stack", "init", this.#instance.stack], { quiet: true });
+  }
+
+  /** Writes the stack's config: what a person would put into `Pulumi.<stack>.yaml`, for the emulated accounts. */
+  async configure(identity: Identity, services: Services): Promise<void> {
+    const file = this.#instance.stackFile;
+    const text = await readFile(file, "utf8").catch(() => "");
+    const before = (parse(text) ?? {}) as { config?: Record<string, unknown>; encryptionsalt?: string };
+    const secrets = {
+      "slm-network:tunnelSecret": identity.tunnelSecret,
+      "slm-network:atlasSchemaPassword": identity.atlasSchemaPassword,
+      "slm-network:atlasRelayPassword": identity.atlasRelayPassword,
+    };
+    const kept = Object.fromEntries(
+      Object.keys(secrets).flatMap((key) => (before.config?.[key] === undefined ? [] : [[key, before.config[key]]])),
+    );
+    const after = { encryptionsalt: before.encryptionsalt, config: { ...stackConfig(identity, services), ...kept } };
+    if (JSON.stringify(after) !== JSON.stringify({ encryptionsalt: before.encryptionsalt, config: before.config })) {
+      await writeFile(file, `# Written by \`npm run sandbox\`.\n${stringify(after)}`);
+    }
+    for (const [key, value] of Object.entries(secrets)) {
+      if (kept[key] === undefined) await this.run(["config", "set", "--secret", key], { input: value, quiet: true });
+    }
+  }
+}
+
+function stackConfig(identity: Identity, services: Services): Record<string, unknown> {
+  const { ports } = identity;
+  const { mac, model, artifacts } = services;
+  return {
+    "cloudflare:baseUrl": services.cloudflareApi,
+    "mongodbatlas:baseUrl": services.atlasApi,
+    "slm-network:hostname": hostname,
+    "slm-network:zoneId": identity.zoneId,
+    "slm-network:accountId": identity.accountId,
+    "slm-network:protect": false,
+    "slm-network:access": {
+      servers: [{ name: "backend", companies: ["*"] }],
+      people: { emails: ["director@example.com"] },
+    },
+    "slm-network:macs": [
+      {
+        name: "studio",
+        host: mac.host,
+        port: mac.port,
+        user: mac.user,
+        hostKey: mac.hostKey,
+        ports: { relay: ports.relay, admin: ports.relayAdmin, connector: ports.connectorMetrics },
+      },
+    ],
+    "slm-network:model": { kind: model.kind, url: model.url, embeddingModel: model.embeddingModel },
+    "slm-network:documents": {
+      store: "atlas",
+      ttlDays: 30,
+      dropData: true,
+      atlas: {
+        projectId: identity.atlasProjectId,
+        cluster: clusterName,
+        database: "slm",
+        allowFrom: [`${publicAddress}/32`],
+      },
+    },
+    "slm-network:artifacts": {
+      node: { url: artifacts.node.url, sha256: artifacts.node.sha256 },
+      cloudflared: { url: artifacts.cloudflared.url, sha256: artifacts.cloudflared.sha256 },
+    },
+  };
+}
