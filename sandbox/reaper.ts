@@ -29,6 +29,7 @@ export function startReaper(): Reaper {
     close: () =>
       new Promise((resolve) => {
         if (child.exitCode !== null || child.signalCode !== null) return resolve();
+        child.ref(); // somebody waits for it now
         child.once("exit", () => resolve());
         child.stdin.end();
       }),

@@ -1,0 +1,57 @@
+/** What the stand-ins for macOS commands have in common: they are functions that run in the sandbox's own process. */
+import type { Log } from "../../log.ts";
+import type { Directory } from "../directory.ts";
+import type { Launchd } from "../launchd.ts";
+import type { Owners } from "../owners.ts";
+import type { PowerSettings } from "../power-settings.ts";
+import type { RootPaths } from "../root-path.ts";
+import type { StateFile } from "../state-file.ts";
+
+/** The Mac, as a command finds it. */
+export interface Machine {
+  /** Name of the administrator's account. */
+  admin: string;
+  paths: RootPaths;
+  owners: Owners;
+  directory: Directory;
+  launchd: Launchd;
+  power: StateFile<PowerSettings>;
+  log: Log;
+}
+
+/** One call of a command. */
+export interface Call {
+  /** Arguments after the command's name. */
+  argv: string[];
+  /** Real path of the caller's working folder. */
+  cwd: string;
+  /** The Mac's user that calls: the administrator, or root under `sudo`. */
+  user: string;
+  /** Standard input when the arguments ask for it (`-`), else empty. */
+  stdin: Buffer;
+}
+
+/** Exit code and what is printed. */
+export interface Answer {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A stand-in. An Error it throws is printed as `name: message`, exit 1. */
+export type Command = (call: Call, mac: Machine) => Answer | Promise<Answer>;
+
+/** Exit 0, printing lines. */
+export function ok(...lines: string[]): Answer {
+  return { code: 0, stdout: lines.map((line) => `${line}\n`).join(""), stderr: "" };
+}
+
+/** Exit with `code`, printing lines to standard error. */
+export function fail(code: number, ...lines: string[]): Answer {
+  return { code, stdout: "", stderr: lines.map((line) => `${line}\n`).join("") };
+}
+
+/** Real path of a command's argument. */
+export function pathOf(call: Call, mac: Machine, path: string): string {
+  return mac.paths.real(path, call.cwd);
+}

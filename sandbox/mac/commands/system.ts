@@ -1,0 +1,94 @@
+/** Commands that say what kind of machine this is. */
+import { type Command, fail, ok } from "./command.ts";
+
+const version = "26.5.1";
+const build = "25F80";
+const kernel = "25.5.0";
+
+/** sw_vers [-productName|-productVersion|-buildVersion] */
+export const swVers: Command = (call) => {
+  switch (call.argv[0]?.replace(/^--?/, "")) {
+    case undefined:
+      return ok("ProductName:\t\tmacOS", `ProductVersion:\t\t${version}`, `BuildVersion:\t\t${build}`);
+    case "productName":
+      return ok("macOS");
+    case "productVersion":
+      return ok(version);
+    case "buildVersion":
+      return ok(build);
+    default:
+      return fail(1, "Usage: sw_vers [--help|--productName|--productVersion|--productVersionExtra|--buildVersion]");
+  }
+};
+
+/** uname [-amnrsv] */
+export const uname: Command = (call) => {
+  const flags = call.argv.join("").replaceAll("-", "") || "s";
+  const fields: [string, string][] = [
+    ["s", "Darwin"],
+    ["n", "mac-studio.local"],
+    ["r", kernel],
+    ["v", `Darwin Kernel Version ${kernel}: root:xnu/RELEASE_ARM64_T6031`],
+    ["m", "arm64"],
+  ];
+  const wanted = fields.filter(([flag]) => flags.includes("a") || flags.includes(flag)).map(([, value]) => value);
+  if (flags.includes("p")) wanted.push("arm");
+  return wanted.length > 0 ? ok(wanted.join(" ")) : fail(1, "usage: uname [-amnoprsv]");
+};
+
+/** sysctl [-n] name …: a few names of the hardware and the kernel */
+export const sysctl: Command = (call) => {
+  const values: Record<string, string> = {
+    "hw.memsize": String(128 * 2 ** 30),
+    "hw.model": "Mac16,9",
+    "hw.ncpu": "16",
+    "hw.physicalcpu": "16",
+    "hw.optional.arm64": "1",
+    "machdep.cpu.brand_string": "Apple M4 Max",
+    "kern.osproductversion": version,
+    "kern.osrelease": kernel,
+    "kern.ostype": "Darwin",
+  };
+  const isBare = call.argv.some((arg) => /^-[a-z]*n/.test(arg));
+  const names = call.argv.filter((arg) => !arg.startsWith("-"));
+  const unknown = names.find((name) => !Object.hasOwn(values, name));
+  if (unknown !== undefined) return fail(1, `sysctl: unknown oid '${unknown}'`);
+  return ok(...names.map((name) => (isBare ? `${values[name]}` : `${name}: ${values[name]}`)));
+};
+
+/** fdesetup isactive|status: FileVault is off on this Mac */
+export const fdesetup: Command = (call) => {
+  switch (call.argv[0] ?? "") {
+    case "isactive":
+      return { code: 1, stdout: "false\n", stderr: "" };
+    case "status":
+      return ok("FileVault is Off.");
+    default:
+      return fail(1, "fdesetup: the sandbox's fdesetup knows isactive and status");
+  }
+};
+
+/** csrutil status */
+export const csrutil: Command = (call) =>
+  call.argv[0] === "status"
+    ? ok("System Integrity Protection status: enabled.")
+    : fail(1, "csrutil: the sandbox's csrutil knows status");
+
+/** systemsetup -getremotelogin | -getrestartpowerfailure | -setrestartpowerfailure on|off */
+export const systemsetup: Command = (call, mac) => {
+  if (call.user !== "root") return fail(1, "You need administrator access to run this tool... exiting!");
+  const [verb = "", value = ""] = call.argv;
+  switch (verb.toLowerCase()) {
+    case "-getremotelogin":
+      return ok("Remote Login: On");
+    case "-getrestartpowerfailure":
+      return ok(`Restart After Power Failure: ${mac.power.value.ac.autorestart === 1 ? "On" : "Off"}`);
+    case "-setrestartpowerfailure":
+      if (value !== "on" && value !== "off") return fail(1, "systemsetup: say on or off");
+      mac.power.value.ac.autorestart = value === "on" ? 1 : 0;
+      mac.power.save();
+      return ok(`setrestartpowerfailure: ${value === "on" ? "On" : "Off"}`);
+    default:
+      return fail(1, `systemsetup: the sandbox's systemsetup does not know ${verb}`);
+  }
+};

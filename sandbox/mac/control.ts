@@ -1,0 +1,59 @@
+/** The unix socket at which the stand-in commands reach the Mac. One call a connection: a line of JSON each way. */
+import { createServer, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { z } from "zod";
+import type { Answer, Machine } from "./commands/command.ts";
+import { commands } from "./commands/table.ts";
+
+const callSchema = z.object({
+  command: z.string(),
+  argv: z.array(z.string()),
+  cwd: z.string(),
+  user: z.string(),
+  stdin: z.base64(),
+});
+
+/** The listening socket. */
+export interface Control {
+  /** Stops listening and cuts the connections. */
+  close(): Promise<void>;
+}
+
+/** Listens at `socketPath`, where nothing may be yet. */
+export async function startControl(socketPath: string, mac: Machine): Promise<Control> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
+    void text(socket)
+      .then((line) => run(line, mac))
+      .then(
+        (answer) => socket.end(JSON.stringify(answer)),
+        () => socket.destroy(),
+      );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(socketPath, resolve);
+  });
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+async function run(line: string, mac: Machine): Promise<Answer> {
+  const call = callSchema.parse(JSON.parse(line));
+  const command = Object.hasOwn(commands, call.command) ? commands[call.command] : undefined;
+  if (command === undefined) return { code: 127, stdout: "", stderr: `${call.command}: command not found\n` };
+  // A process whose environment was emptied is taken for the administrator: the one with fewer rights.
+  const user = mac.directory.get("Users", call.user) === undefined ? mac.admin : call.user;
+  try {
+    return await command.run({ ...call, user, stdin: Buffer.from(call.stdin, "base64") }, mac);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { code: 1, stdout: "", stderr: `${call.command}: ${message}\n` };
+  }
+}

@@ -1,0 +1,76 @@
+/** The Mac's root folder as it is before anything is installed, and the stand-ins in it. */
+import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { commands } from "./commands/table.ts";
+import type { Owners } from "./owners.ts";
+
+const folders = [
+  "Applications",
+  "Library/LaunchDaemons",
+  "Library/Logs",
+  "bin",
+  "private/etc/sudoers.d",
+  "private/etc/newsyslog.d",
+  "private/var/db",
+  "private/var/empty",
+  "private/var/log",
+  "private/var/root",
+  "private/var/run",
+  "sbin",
+  "usr/bin",
+  "usr/local",
+  "usr/sbin",
+];
+
+/** Makes what is missing below `root`. Blocking; running it again changes nothing. */
+export function makeRoot(root: string, admin: string): void {
+  for (const folder of folders) mkdirSync(join(root, folder), { recursive: true, mode: 0o755 });
+  mkdirSync(join(root, "private/tmp"), { recursive: true });
+  chmodSync(join(root, "private/tmp"), 0o1777);
+  mkdirSync(join(root, "Users", admin), { recursive: true, mode: 0o750 });
+  for (const name of ["etc", "tmp", "var"]) link(join("private", name), join(root, name));
+}
+
+/** The administrator may use sudo without a password: what a person does by hand before the first installation. */
+export function allowSudo(root: string, admin: string, owners: Owners): void {
+  const path = join(root, "private/etc/sudoers.d", `slm-network-${admin}`);
+  try {
+    writeFileSync(path, `${admin} ALL = (ALL) NOPASSWD: ALL\n`, { mode: 0o440, flag: "wx" });
+    chmodSync(path, 0o440);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return;
+    throw error;
+  }
+  owners.set([path], { user: "root", group: "wheel" });
+}
+
+/** macOS empties /tmp when it starts. */
+export function emptyTmp(root: string): void {
+  const folder = join(root, "private/tmp");
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+/**
+ * Writes a wrapper for every stand-in into `bin`, and a link to it where macOS has the command. The wrappers name the
+ * socket, so they need no variable. Written anew at each start.
+ */
+export function writeStandIns(root: string, bin: string, nodePath: string, socketPath: string): void {
+  const client = join(import.meta.dirname, "commands", "client.ts");
+  const words = [nodePath, "--disable-warning=ExperimentalWarning", client, socketPath];
+  rmSync(bin, { recursive: true, force: true });
+  mkdirSync(bin, { recursive: true });
+  for (const [name, { folder }] of Object.entries(commands)) {
+    const wrapper = join(bin, name);
+    writeFileSync(wrapper, `#!/bin/sh\nexec ${words.map(quote).join(" ")} ${name} "$@"\n`);
+    chmodSync(wrapper, 0o755);
+    const place = join(root, folder, name);
+    link(relative(join(root, folder), wrapper), place);
+  }
+}
+
+const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
+function link(target: string, path: string): void {
+  rmSync(path, { force: true });
+  symlinkSync(target, path);
+}
