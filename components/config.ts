@@ -38,7 +38,7 @@ export function readStackConfig(source: ConfigSource): StackConfig {
   const raw: Record<string, unknown> = {};
   for (const key of configKeys) {
     const text = source.get(key);
-    if (text === undefined) continue;
+    if (text === undefined || text === "") continue; // empty is the default that Pulumi.yaml gives
     raw[key] = plainText.has(key) || secretKeys.has(key) ? text : fromJson(text);
   }
   return parseStackConfig(raw);
@@ -74,7 +74,7 @@ function describe(issue: z.core.$ZodIssue, raw: unknown): [place: string, text: 
     ]);
   }
   const value = valueAt(raw, issue.path);
-  const shown = secretKeys.has(String(issue.path[0])) ? "(a secret)" : JSON.stringify(value);
+  const shown = secretKeys.has(String(issue.path[0])) ? "(a secret)" : shorten(JSON.stringify(value));
   return [[at(issue.path), `${value === undefined ? "" : ` ${shown}`} ${why(issue)}`]];
 }
 
@@ -86,6 +86,8 @@ function why(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") return ownWords(issue) ?? `must be ${article(issue.expected)}`;
   return issue.message;
 }
+
+const shorten = (text = ""): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);
 
 const ownWords = (issue: z.core.$ZodIssue): string | undefined =>
   /^(Too (small|big)|Invalid )/.test(issue.message) ? undefined : issue.message;

@@ -3,7 +3,7 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AlreadyRunning, ask, findRunning } from "./control.ts";
@@ -61,7 +61,7 @@ function interruption(): Promise<void> {
 }
 
 async function printEnvironment(instance: Instance): Promise<void> {
-  const ready = await readReady(instance);
+  const ready = (await findRunning(instance.lockFile)) && (await readReady(instance));
   if (!ready) throw new MissingTool("no sandbox is ready here: start it with `npm run sandbox -- --detach`");
   for (const [name, value] of Object.entries(ready.environment)) {
     console.log(`export ${name}='${value.replaceAll("'", "'\\''")}'`);
@@ -87,6 +87,7 @@ async function detach(instance: Instance): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (running) throw new AlreadyRunning(running);
   await mkdir(instance.folder, { recursive: true, mode: 0o700 });
+  await rm(instance.readyFile, { force: true }); // of one that crashed
   const output = openSync(instance.logFile, "w", 0o600);
   const child = spawn(process.execPath, [import.meta.filename], {
     detached: true,

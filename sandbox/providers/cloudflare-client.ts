@@ -1,0 +1,61 @@
+/** Cloudflare's API v4 through its official client, with its refusals in words. */
+import Cloudflare, { APIError, APIUserAbortError } from "cloudflare";
+import { z } from "zod";
+import type { Json, JsonObject } from "./wire.ts";
+import { isJsonObject } from "./wire.ts";
+
+const envelope = z.object({ result: z.json().optional() });
+
+/** What the resources need of the API. */
+export interface CloudflareApi {
+  /**
+   * One call. Connection failures, 408, 409, 429 and 5xx are tried again twice by the official client.
+   * @returns the envelope's `result`; undefined when a GET or DELETE answers 404
+   * @throws with method, path, status and Cloudflare's codes and messages
+   */
+  call(method: Method, path: string, signal: AbortSignal, body?: JsonObject): Promise<Json | undefined>;
+}
+type Method = "get" | "post" | "put" | "patch" | "delete";
+
+/** Makes a client. `baseUrl` ends in `/client/v4`; without it the public API is meant. */
+export function cloudflareApi(options: { apiToken: string; baseUrl?: string }): CloudflareApi {
+  const client = new Cloudflare({
+    apiToken: options.apiToken,
+    // Otherwise the client takes these from the environment, and would send both.
+    apiKey: null,
+    apiEmail: null,
+    userServiceKey: null,
+    ...(options.baseUrl && { baseURL: options.baseUrl.replace(/\/+$/, "") }),
+  });
+  return {
+    async call(method, path, signal, body) {
+      try {
+        const answer = await client[method]<unknown>(path, { signal, ...(body && { body }) });
+        if (answer === null || answer === undefined) return null; // 204
+        return envelope.parse(answer).result ?? null;
+      } catch (error) {
+        if (error instanceof APIUserAbortError)
+          throw new Error(`${method.toUpperCase()} ${path} was given up`, { cause: error });
+        if (!(error instanceof APIError)) throw error;
+        if (error.status === 404 && (method === "get" || method === "delete")) return undefined;
+        throw new Error(`${method.toUpperCase()} ${path}: ${explain(error)}`, { cause: error });
+      }
+    },
+  };
+}
+
+function explain(error: APIError): string {
+  if (error.status === undefined)
+    return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+  const faults = error.errors.map((fault) =>
+    fault.code === undefined ? `${fault.message}` : `${fault.message} (${fault.code})`,
+  );
+  return `${error.status} ${faults.length > 0 ? faults.join("; ") : error.message}`;
+}
+
+/** The result as an object. @throws when the API answered something else */
+export function asObject(result: Json | undefined, what: string): JsonObject {
+  if (!isJsonObject(result))
+    throw new Error(`${what}: the API answered ${JSON.stringify(result)} instead of an object`);
+  return result;
+}

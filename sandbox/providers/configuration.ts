@@ -1,0 +1,24 @@
+/** The provider's own configuration. Stack configuration has only strings, so other types come as JSON in a string. */
+import { check, type Failure, type Field, type Fields } from "./fields.ts";
+import { type Props, reveal, type Value } from "./values.ts";
+
+/** What the engine adds to every provider's inputs. */
+const engineKeys = new Set(["version", "pluginDownloadURL"]);
+
+function parse(field: Field | undefined, value: Value): Value {
+  if (!field || field.kind === "string" || typeof value !== "string") return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value; // the check says that the type is wrong
+  }
+}
+
+/** @returns the configuration without secret marks, and every fault in it: unknown keys, wrong types, missing values. */
+export function parseConfig(fields: Fields, given: Props): { config: Props; failures: Failure[] } {
+  const config: Props = {};
+  for (const [key, value] of Object.entries(reveal(given))) {
+    if (value !== undefined && !engineKeys.has(key)) config[key] = parse(fields[key], value);
+  }
+  return { config, failures: check(fields, config) };
+}

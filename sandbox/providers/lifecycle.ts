@@ -1,0 +1,107 @@
+/** What the calls on a resource mean: previews, differences, reading. */
+import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
+import type { Call, ResourceDefinition } from "./definition.ts";
+import { type Change, diff } from "./diff.ts";
+import type { Fields } from "./fields.ts";
+import { encode, hasSecret, type Props, protect, reveal, Secret, unknown } from "./values.ts";
+import { project } from "./wire.ts";
+
+const { Kind } = providerPb.PropertyDiff;
+const { DiffChanges } = providerPb.DiffResponse;
+
+const kinds: Record<Change["kind"], [providerPb.PropertyDiff.Kind, providerPb.PropertyDiff.Kind]> = {
+  add: [Kind.ADD, Kind.ADD_REPLACE],
+  delete: [Kind.DELETE, Kind.DELETE_REPLACE],
+  update: [Kind.UPDATE, Kind.UPDATE_REPLACE],
+};
+
+/** The outputs a creation would have: the inputs, and unknown for what only the API can tell. */
+export function createdPreview<Client>(definition: ResourceDefinition<Client>, inputs: Props): Props {
+  const outputs: Props = { ...inputs };
+  const computed = Object.keys(definition.inputs).filter((key) => definition.inputs[key]?.computed);
+  for (const key of [...computed, ...definition.outputs]) if (outputs[key] === undefined) outputs[key] = unknown;
+  return protect(outputs, definition.secretOutputs ?? [], inputs);
+}
+
+/** The outputs an update would have: new inputs, old outputs, and unknown for what this update changes. */
+export function updatedPreview<Client>(definition: ResourceDefinition<Client>, olds: Props, news: Props): Props {
+  const outputs: Props = {};
+  for (const [key, value] of Object.entries(olds)) {
+    const field = definition.inputs[key];
+    if (!field || field.computed) outputs[key] = value;
+  }
+  Object.assign(outputs, news);
+  for (const key of definition.changing?.(reveal(olds), reveal(news)) ?? []) {
+    outputs[key] = hasSecret(olds[key]) ? new Secret(unknown) : unknown;
+  }
+  return protect(outputs, definition.secretOutputs ?? [], olds);
+}
+
+function pick(fields: Fields, state: Props): Props {
+  return Object.fromEntries(Object.keys(fields).map((key) => [key, state[key]]));
+}
+
+/**
+ * The old inputs, and for computed ones that were not given what the API made of them: giving that very value is no change,
+ * as in Terraform's providers.
+ */
+function effectiveInputs(fields: Fields, oldInputs: Props, state: Props, news: Props): Props {
+  const effective: Props = { ...oldInputs };
+  for (const [name, field] of Object.entries(fields)) {
+    const [made, wanted] = [reveal({ made: state[name] }).made, reveal({ wanted: news[name] }).wanted];
+    if (!field.computed || oldInputs[name] !== undefined || made === undefined || wanted === undefined) continue;
+    effective[name] = project(field, wanted, made);
+  }
+  return effective;
+}
+
+/** The answer to `Diff`. Inputs are compared with inputs; a state without inputs (an old one) stands in for them. */
+export function diffResponse<Client>(
+  definition: ResourceDefinition<Client>,
+  state: Props,
+  oldInputs: Props | undefined,
+  news: Props,
+): providerPb.DiffResponse {
+  const { inputs } = definition;
+  const before = oldInputs ? effectiveInputs(inputs, oldInputs, state, news) : pick(inputs, state);
+  const changes = diff(inputs, before, news);
+  const response = new providerPb.DiffResponse();
+  response.setChanges(changes.size > 0 ? DiffChanges.DIFF_SOME : DiffChanges.DIFF_NONE).setHasdetaileddiff(true);
+  const [properties, replaces] = [new Set<string>(), new Set<string>()];
+  for (const [path, change] of changes) {
+    properties.add(change.property);
+    if (change.replace || !definition.update) replaces.add(change.property);
+    const kind = kinds[change.kind][change.replace || !definition.update ? 1 : 0];
+    response.getDetaileddiffMap().set(path, new providerPb.PropertyDiff().setKind(kind).setInputdiff(true));
+  }
+  response.setDiffsList([...properties]).setReplacesList([...replaces]);
+  response.setDeletebeforereplace(replaces.size > 0 && definition.deleteBeforeReplace === true);
+  if (replaces.size === 0) response.setStablesList([...(definition.stables ?? [])]);
+  return response;
+}
+
+/**
+ * The answer to `Read`: an empty id when the resource is gone; state and inputs as found, with the secret marks of what was
+ * there before. Without a `read` of its own a resource is taken to be as the state says.
+ */
+export async function readResource<Client>(
+  definition: ResourceDefinition<Client>,
+  call: Call<Client>,
+  id: string,
+  state: Props,
+  inputs: Props | undefined,
+): Promise<providerPb.ReadResponse> {
+  const response = new providerPb.ReadResponse();
+  if (!definition.read) {
+    return response
+      .setId(id)
+      .setProperties(encode(state))
+      .setInputs(encode(inputs ?? pick(definition.inputs, state)));
+  }
+  const found = await definition.read(call, id, reveal(state), inputs ? reveal(inputs) : undefined);
+  if (!found) return response;
+  const secretInputs = Object.keys(definition.inputs).filter((key) => definition.inputs[key]?.secret);
+  const secretOutputs = [...(definition.secretOutputs ?? []), ...secretInputs];
+  response.setId(found.id ?? id).setProperties(encode(protect(found.state, secretOutputs, { ...inputs, ...state })));
+  return response.setInputs(encode(protect(found.inputs, secretInputs, inputs ?? state)));
+}
