@@ -5,6 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     experimental: { viteModuleRunner: false },
+    globalSetup: "test/setup.ts",
     projects: [
       {
         extends: true,

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as tar from "tar";
@@ -27,6 +28,7 @@ export interface Artifacts {
 
 /** Packs what is not packed yet (seconds) and serves it on 127.0.0.1. */
 export async function serveArtifacts(options: {
+  /** 0 takes a free one. */
   port: number;
   node: string;
   cloudflared: string;
@@ -51,7 +53,7 @@ export async function serveArtifacts(options: {
     server.listen(options.port, "127.0.0.1", resolve);
   });
   const artifact = async (file: string): Promise<Artifact> => ({
-    url: `http://127.0.0.1:${options.port}/${basename(file)}`,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/${basename(file)}`,
     sha256: await sha256(file),
   });
   return {
