@@ -14,13 +14,16 @@ const lock = createHash("sha256")
 const stamp = join(root, "node_modules", ".slm-network-setup");
 const installed = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
 
+// Standard output is kept for what the command itself prints (`npm run -s sandbox -- --env` is for eval).
+const quiet = ["ignore", process.stderr.fd, "inherit"];
+
 if (installed !== lock) {
-  console.log("setup: installing the packages of package-lock.json (npm ci) …");
+  console.error("setup: installing the packages of package-lock.json (npm ci) …");
   const npm = process.env.npm_execpath;
   const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
   const run = npm
-    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, stdio: "inherit" })
-    : spawnSync("npm", args, { cwd: root, stdio: "inherit" });
+    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, stdio: quiet })
+    : spawnSync("npm", args, { cwd: root, stdio: quiet });
   if (run.status !== 0) {
     console.error(
       "setup: `npm ci` failed (its message is above). This needs a way to the npm registry; then run the same command again.",
