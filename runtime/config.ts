@@ -23,6 +23,8 @@ export const limitsSchema = z.strictObject({
   chat: z.int().min(1).max(256).default(4),
   embeddings: z.int().min(1).max(256).default(2),
   waiting: z.int().min(0).max(100_000).default(256),
+  /** Bodies of waiting requests, together; 256 if it is not there. */
+  waitingMiB: z.int().min(1).max(16_384).optional(),
   waitSeconds: z.int().min(1).max(75).default(60),
   bodyMiB: z.int().min(1).max(100).default(64),
   whenBusy: z.enum(["queue", "reject"]).default("queue"),
