@@ -36,6 +36,8 @@ export const ERRORS = {
   keep_alive_not_allowed: denied,
   model_unreachable: failed(502),
   model_broke_off: failed(502),
+  model_timeout: failed(504),
+  model_down: failed(503),
   queue_full: busy,
   queue_timeout: busy,
   shutting_down: failed(503),
@@ -72,10 +74,20 @@ export class RelayError extends Error {
   }
 }
 
+/** The OpenAI error object. */
+export function errorObject({ code, message }: RelayError): {
+  message: string;
+  type: string;
+  code: string;
+  param: null;
+} {
+  return { message, type: ERRORS[code].type, code, param: null };
+}
+
 /** What goes over the wire for an error: status, headers and the OpenAI error object, on every path alike. */
 export function errorAnswer(error: RelayError): { status: number; headers: Record<string, string>; body: string } {
-  const { status, type, retry } = ERRORS[error.code];
-  const body = JSON.stringify({ error: { message: error.message, type, code: error.code, param: null } });
+  const { status, retry } = ERRORS[error.code];
+  const body = JSON.stringify({ error: errorObject(error) });
   return {
     status,
     headers: {

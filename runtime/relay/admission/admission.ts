@@ -30,7 +30,10 @@ export interface Ticket {
 /** The right to run one request. */
 export interface Slot {
   readonly waitedMs: number;
-  /** Frees the slot and settles the charge with the tokens really used (without: the estimate stands). Idempotent. */
+  /**
+   * Frees the slot and settles the charge with the tokens really used (without: the estimate stands). With 0 nothing ran,
+   * and its time is not taken for a service time. Idempotent.
+   */
   release(usedTokens?: number): void;
 }
 

@@ -203,7 +203,7 @@ export class LaneQueue {
         this.#running -= 1;
         account.running -= 1;
         account.balance -= usedTokens - estimatedTokens;
-        this.#measure(this.#now() - startedAt);
+        if (usedTokens > 0) this.#measure(this.#now() - startedAt);
         // Without a queue nobody was kept waiting, so nothing is owed.
         if (this.#turns.length === 0) account.balance = 0;
         this.#grant();
