@@ -1,6 +1,6 @@
 /** From a request that was accepted to the end of its answer: a slot, the model server or its stand-in, and the bill. */
 import type { Caller } from "../config.ts";
-import { type Admission, estimateTokens, type Lane, laneOf } from "./admission/admission.ts";
+import { type Admission, estimateTokens, type Lane, laneOf, usedTokens } from "./admission/admission.ts";
 import type { LaneMetrics } from "./admission/metrics.ts";
 import type { BodyFacts } from "./body-rules.ts";
 import type { Exchange } from "./exchange.ts";
@@ -94,9 +94,8 @@ async function inSlot(
   } finally {
     const { meter, firstAt, lastAt } = sink;
     const usage = meter.usage();
-    const { prompt = Math.ceil(bytes / 4), output = 0 } = usage;
     // Nothing of an answer: nothing to pay, and no service time to learn from.
-    slot.release(meter.bytes === 0 ? 0 : prompt + output);
+    slot.release(meter.bytes === 0 ? 0 : usedTokens(lane, bytes, usage));
     laneMetrics.served({
       lane,
       caller: caller.name,

@@ -8,7 +8,7 @@ import { RelayError } from "../errors.ts";
 import { LaneQueue, type LaneSnapshot, type Waiter } from "./lane.ts";
 import { refusal } from "./refusal.ts";
 
-export { estimateTokens } from "./estimate.ts";
+export { estimateTokens, usedTokens } from "./estimate.ts";
 
 /** Requests that share slots. Both lanes run side by side: an embedding never waits behind a chat. */
 export type Lane = "chat" | "embeddings";

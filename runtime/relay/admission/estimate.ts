@@ -1,5 +1,8 @@
 /** What a request is charged before it is known what it used. Pure. */
 
+import type { Usage } from "../usage.ts";
+import type { Lane } from "./admission.ts";
+
 /** Tokens an answer is taken for when the request does not say how long it may be. */
 const ANSWER = 256;
 /** UTF-8 bytes a token, about the same for English (4 letters) and Korean (1 to 2 syllables of 3 bytes). */
@@ -12,6 +15,15 @@ const LEAST = 64;
 const EDGE = 4096;
 
 const BOUND = /"(?:max_tokens|max_completion_tokens|max_output_tokens|num_predict)"\s*:\s*(\d{1,9})/;
+
+/**
+ * What an answer has cost, as far as it said so; undefined (the estimate stands) for a chat whose answer did not.
+ * @param bytes of the request's body
+ */
+export function usedTokens(lane: Lane, bytes: number, { prompt, output }: Usage): number | undefined {
+  if (lane === "chat" && output === undefined) return undefined;
+  return Math.max((prompt ?? Math.ceil(bytes / BYTES_PER_TOKEN)) + (output ?? 0), LEAST);
+}
 
 /**
  * Tokens of prompt and answer together, guessed from the body's length and the bound on the answer, if there is one.
