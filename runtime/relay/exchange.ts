@@ -76,6 +76,9 @@ export class Running {
   }
 }
 
+// Without a reason each abort would make an exception with its stack.
+const LEFT = new Error("the exchange has ended");
+
 /** Starts an exchange; when its answer has ended or its connection is gone, it is counted and logged, whatever happened. */
 export function beginExchange(
   req: IncomingMessage,
@@ -111,7 +114,7 @@ export function beginExchange(
   res.on("error", () => {});
   res.once("finish", () => drainBody(req));
   res.once("close", () => {
-    leaving.abort();
+    leaving.abort(LEFT);
     exchange.hold?.stop();
     running.remove(exchange);
     const { route, caller, failure } = exchange;
