@@ -51,7 +51,7 @@ export async function streams({ url, pid }: Target, { token, seconds }: Plan): P
   }
 }
 
-/** Time to the first token, 16 connections. */
+/** Time to the first token, 16 connections, of a model that takes 20 ms for it. */
 export async function firstToken({ url }: Target, { token, seconds }: Plan): Promise<Values> {
   const { firstMs } = await load(url, {
     connections: 16,

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import * as tar from "tar";
 import { buildRelease } from "../../runtime/build.ts";
+import { RELAY_NODE_FLAGS } from "../../runtime/installer/plists.ts";
 import type { Access } from "./access.ts";
 
 /** Something that takes requests. */
@@ -66,7 +67,7 @@ export async function startRelay(
   await writeFile(files[0], JSON.stringify(config));
   await writeFile(files[1], "{}");
   const log = openSync(join(data, "relay.log"), "w");
-  const child = spawn(process.execPath, [program, "--config", files[0], "--secrets", files[1]], {
+  const child = spawn(process.execPath, [...RELAY_NODE_FLAGS, program, "--config", files[0], "--secrets", files[1]], {
     stdio: ["ignore", log, "inherit"],
   });
   await listening(port);
