@@ -17,6 +17,8 @@ const { values: options } = parseArgs({
 });
 const rounds = options.quick ? 3 : 7;
 const seconds = options.quick ? 2.5 : 8;
+/** Until the compiler has done its work: it is the steady state that is measured. */
+const WARM_SECONDS = 5;
 const note = (text: string) => process.stderr.write(`${text}\n`);
 
 const folder = await mkdtemp(join(tmpdir(), "slm-bench-"));
@@ -41,6 +43,8 @@ try {
   keep(await startNode("bare node proxy", "bare-proxy.ts", model.url));
   keep(await startRelay(folder, program, model.url, access));
   const targets = running.filter((target) => target !== single);
+  note("warming up");
+  for (const target of targets) await requests(target, { token, seconds: WARM_SECONDS });
   for (let round = 0; round < rounds; round += 1) {
     note(`round ${round + 1} of ${rounds}`);
     for (const measure of [requests, streams, firstToken]) {
