@@ -75,6 +75,7 @@ const host = new MacHost(`${name}-${mac.name}`, {
     clientIds: new Map([...access.tokens].map(([server, token]) => [server, token.clientId])),
     connectorToken: tunnel.connectorToken,
     mongodbUri: store?.relayUri,
+    fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
   }),
 });
 

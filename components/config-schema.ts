@@ -1,6 +1,6 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
 import { z } from "zod";
-import { limitsSchema, modelSchema } from "../runtime/config.ts";
+import { fallbackSchema, limitsSchema, modelSchema } from "../runtime/config.ts";
 
 /** Says why a value can not be used and what to do; used by every rule below instead of zod's own words. */
 const because = (text: string) => ({ error: text });
@@ -293,8 +293,25 @@ export const stackConfigSchema = z
           .string(because("is missing: the embedding model's name on the model server, e.g. bge-m3"))
           .min(1, because("is empty: e.g. bge-m3")),
         allowed: modelSchema.shape.allowed,
+        timeouts: modelSchema.shape.timeouts,
       })
       .strict(),
+    fallback: fallbackSchema
+      .extend({
+        url: z
+          .url({ protocol: /^https?$/, error: "is no http(s) address, e.g. https://api.openai.com" })
+          .refine(
+            (url) => !/\/v1\/*$/.test(url),
+            because("ends with /v1: leave that out, the relay adds it, e.g. https://api.openai.com"),
+          ),
+        companies: z
+          .array(
+            z.string().min(1, because("a company's name is empty: take it out or name it")),
+            because("is missing: list the companies that agreed that their requests leave the house"),
+          )
+          .min(1, because("is empty: list the companies that agreed, or take the whole of `fallback` out")),
+      })
+      .optional(),
     limits: limitsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
     artifacts: artifactsSchema.prefault({}),
@@ -304,6 +321,7 @@ export const stackConfigSchema = z
     ),
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
+    fallbackKey: z.string(because("is no text: the fallback server's key")).min(1).optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {

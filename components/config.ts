@@ -20,7 +20,12 @@ export class ConfigError extends Error {
 }
 
 /** The keys whose values never appear in a message. */
-export const secretKeys: ReadonlySet<string> = new Set(["tunnelSecret", "atlasSchemaPassword", "atlasRelayPassword"]);
+export const secretKeys: ReadonlySet<string> = new Set([
+  "tunnelSecret",
+  "atlasSchemaPassword",
+  "atlasRelayPassword",
+  "fallbackKey",
+]);
 
 /** The keys of the namespace, in the schema's order. */
 export const configKeys = Object.keys(stackConfigSchema.shape) as (keyof StackConfig)[];

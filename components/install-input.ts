@@ -17,6 +17,8 @@ export interface InstallInputArgs {
   readonly connectorToken: pulumi.Input<string>;
   /** Connection string of the relay's user, a secret; absent with the embedded store. */
   readonly mongodbUri?: pulumi.Input<string> | undefined;
+  /** Key of the fallback server, a secret; absent without one. */
+  readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
 }
 
 /** @returns what the installer on the Mac is told, in the form `runtime/config.ts` describes */
@@ -32,8 +34,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       pulumi.all(Object.fromEntries(args.clientIds)),
       args.connectorToken,
       args.mongodbUri,
+      args.fallbackKey,
     ])
-    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri]) => ({
+    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey]) => ({
       relay: {
         port: mac!.ports.relay,
         adminPort: mac!.ports.admin,
@@ -47,6 +50,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           enabled,
         })),
         model: config.model,
+        ...(config.fallback && { fallback: config.fallback }),
         limits: config.limits,
         documents: {
           store,
@@ -55,7 +59,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         },
         graceSeconds,
       },
-      secrets: mongodbUri === undefined ? {} : { mongodbUri },
+      secrets: { ...(mongodbUri !== undefined && { mongodbUri }), ...(fallbackKey !== undefined && { fallbackKey }) },
       connectorToken,
       connectorPort: mac!.ports.connector,
       cloudflared: config.artifacts.cloudflared,

@@ -3,29 +3,30 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess } from "./access.ts";
-import { CallerLeft, readBody } from "./body.ts";
-import { checkBody } from "./body-rules.ts";
+import { CallerLeft, type Pace, readBody } from "./body.ts";
+import { type BodyFacts, checkBody } from "./body-rules.ts";
 import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
-import { headersToModel } from "./headers.ts";
 import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import { answerFromModel, type CallParts } from "./model-call.ts";
 import { findRoute, type Route, splitTarget } from "./router.ts";
 import type { Status } from "./status.ts";
 import { renderStatus } from "./status-page.ts";
-import type { Upstream } from "./upstream.ts";
 
 /** What the handlers work with. */
-export interface Parts {
+export interface Parts extends CallParts {
   readonly config: RelayConfig;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly running: Running;
   readonly access: CheckAccess;
-  readonly upstream: Upstream;
+  readonly pace: Pace;
   readonly status: Status;
 }
+
+const MODEL_FAILURES: ReadonlySet<string> = new Set(["model_unreachable", "model_broke_off", "model_timeout"]);
 
 /** The public listener's handler: what comes through the tunnel. */
 export function publicHandler(parts: Parts): Handler {
@@ -34,7 +35,7 @@ export function publicHandler(parts: Parts): Handler {
     const exchange = beginExchange(req, res, expectsContinue, parts);
     serve(exchange, parts).catch((cause: unknown) => {
       if (cause instanceof CallerLeft) return;
-      if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_broke_off")) {
+      if (cause instanceof RelayError && MODEL_FAILURES.has(cause.code)) {
         parts.metrics.upstreamFailed(cause.code);
       }
       failExchange(exchange, cause, parts.log);
@@ -65,20 +66,11 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     }
     return;
   }
-  const body = route.hasBody ? await acceptBody(exchange, route, parts.config) : null;
-  await parts.upstream.forward(
-    {
-      method: req.method ?? "GET",
-      target: path + exchange.query,
-      headers: headersToModel(req.headers, exchange.id),
-      body,
-      signal: exchange.signal,
-      onHead: () => {
-        exchange.firstByteAt = performance.now();
-      },
-    },
-    res,
-  );
+  if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
+  const { body, facts } = route.hasBody
+    ? await acceptBody(exchange, route, parts)
+    : { body: null, facts: { stream: undefined } };
+  await answerFromModel(exchange, { routeName: route.name, caller: visitor.caller, body, facts }, parts);
 }
 
 /**
@@ -102,12 +94,16 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   return true;
 }
 
-async function acceptBody(exchange: Exchange, route: Route, config: RelayConfig): Promise<Buffer> {
+async function acceptBody(
+  exchange: Exchange,
+  route: Route,
+  { config, pace }: Parts,
+): Promise<{ body: Buffer; facts: BodyFacts }> {
   const { req, res, expectsContinue } = exchange;
-  const body = await readBody(req, config.limits.bodyMiB, () => {
+  const onStart = () => {
     if (expectsContinue) res.writeContinue();
-  });
+  };
+  const body = await readBody(req, config.limits.bodyMiB, onStart, pace);
   exchange.bodyBytes = body.length;
-  checkBody(body, route.name, config.model);
-  return body;
+  return { body, facts: checkBody(body, route.name, config.model) };
 }

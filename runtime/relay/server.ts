@@ -5,8 +5,13 @@ import type { RelayConfig, RelaySecrets } from "../config.ts";
 import { createAccess } from "./access.ts";
 import { openAccessKeys } from "./access-keys.ts";
 import { adminHandler } from "./admin.ts";
+import { createAdmission } from "./admission/admission.ts";
+import { createLaneMetrics } from "./admission/metrics.ts";
+import { PACE, type Pace } from "./body.ts";
 import { Running } from "./exchange.ts";
+import { createFallback } from "./fallback.ts";
 import { type Parts, publicHandler } from "./handler.ts";
+import { HOLDS, type Holds } from "./hold.ts";
 import { type Listener, listen } from "./http.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -28,6 +33,9 @@ export interface RelayOptions {
   readonly log: Log;
   /** Where the keys of Access come from; by default the team's address. For tests. */
   readonly keys?: JWTVerifyGetKey;
+  /** Shorter times, for tests. */
+  readonly holds?: Holds;
+  readonly pace?: Pace;
 }
 
 /**
@@ -36,22 +44,28 @@ export interface RelayOptions {
  */
 export async function startRelay(
   config: RelayConfig,
-  _secrets: RelaySecrets,
-  { log, keys }: RelayOptions,
+  secrets: RelaySecrets,
+  { log, keys, holds = HOLDS, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const metrics = createMetrics();
   const upstream = createUpstream(config.model);
+  const { fallbackKey } = secrets;
+  const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
+  const admission = createAdmission(config.limits);
+  const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
-  const status = createStatus(config, metrics, upstream);
+  const status = createStatus(config, metrics, upstream, admission);
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
-  const parts: Parts = { config, log, metrics, running, access, upstream, status };
+  const calls = { upstream, fallback, admission, laneMetrics, holds };
+  const parts: Parts = { ...calls, config, log, metrics, running, access, pace, status };
 
   const listeners: Listener[] = [];
   const release = async () => {
     await Promise.all(listeners.map((listener) => listener.close()));
-    await Promise.all([upstream.close(), fetched?.close()]);
+    admission.close();
+    await Promise.all([upstream.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   try {

@@ -68,6 +68,9 @@ export function configFaults(config: RelayConfig): string[] {
   if (/\/v1\/*$/.test(new URL(config.model.url).pathname)) {
     faults.push(`model.url is ${JSON.stringify(config.model.url)}: leave out the /v1, the relay adds it`);
   }
+  if (config.fallback !== undefined && /\/v1\/*$/.test(new URL(config.fallback.url).pathname)) {
+    faults.push(`fallback.url is ${JSON.stringify(config.fallback.url)}: leave out the /v1, the relay adds it`);
+  }
   const { servers, people } = config.access.audiences;
   if (servers === people) {
     faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);

@@ -113,6 +113,16 @@ describe("the stack's config", () => {
   });
 });
 
+describe("a fallback", () => {
+  it("is off unless configured, and needs companies that agreed", () => {
+    expect(parseStackConfig(good).fallback).toBeUndefined();
+    const fallback = { url: "https://api.example.com", companies: ["acme"] };
+    expect(parseStackConfig({ ...good, fallback }).fallback).toEqual(fallback);
+    const faults = faultsOf({ ...good, fallback: { url: "https://api.example.com/v1/", companies: [] } });
+    expect(faults.join("\n")).toMatch(/fallback\.url: .*leave that out.*fallback\.companies: .*is empty/s);
+  });
+});
+
 describe("Pulumi.prod.yaml as committed", () => {
   const file = readFileSync(join(import.meta.dirname, "../../Pulumi.prod.yaml"), "utf8");
   const { config } = parse(file) as { config: Record<string, unknown> };

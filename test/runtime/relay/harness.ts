@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
-import type { RelayConfig } from "../../../runtime/config.ts";
+import type { RelayConfig, RelaySecrets } from "../../../runtime/config.ts";
 import { createLog } from "../../../runtime/relay/log.ts";
 import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
 
@@ -112,12 +112,12 @@ export interface TestRelay extends Relay {
 export async function startTestRelay(
   modelUrl: string,
   changes: Partial<RelayConfig> = {},
-  options: Partial<RelayOptions> = {},
+  { secrets = {}, ...options }: Partial<RelayOptions> & { secrets?: RelaySecrets } = {},
 ): Promise<TestRelay> {
   const lines: Record<string, unknown>[] = [];
   const log = createLog({ write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) });
   const config = testConfig(modelUrl, await temporaryFolder(), changes);
-  const relay = await startRelay(config, {}, { log, keys: createLocalJWKSet(jwks), ...options });
+  const relay = await startRelay(config, secrets, { log, keys: createLocalJWKSet(jwks), ...options });
   onTestFinished(() => relay.close());
   return { ...relay, lines, url: `http://127.0.0.1:${relay.port}`, admin: `http://127.0.0.1:${relay.adminPort}` };
 }

@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { raw, rawGet, serverToken, startModel, startTestRelay } from "./harness.ts";
+
+const head = (more: string) =>
+  `POST /api/chat HTTP/1.1\r\nHost: x\r\nCf-Access-Jwt-Assertion: ${serverToken}\r\nConnection: close\r\n${more}`;
+
+test.each([
+  [
+    "both Content-Length and Transfer-Encoding",
+    "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+  ],
+  ["two Content-Lengths", "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"],
+  ["a folded header", "X-A: a\r\n b\r\nContent-Length: 2\r\n\r\n{}"],
+  ["a space before the colon", "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"],
+  ["a chunk size that is none", "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"],
+  ["a chunk size with a sign", "Transfer-Encoding: chunked\r\n\r\n+2\r\n{}\r\n0\r\n\r\n"],
+  ["a chunk longer than its size", "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n"],
+  ["a transfer coding after chunked", "Transfer-Encoding: chunked, identity\r\n\r\n2\r\n{}\r\n0\r\n\r\n"],
+  ["a Content-Length with a sign", "Content-Length: +2\r\n\r\n{}"],
+])("smuggling by %s gets 400, and nothing reaches the model server", async (_name, text) => {
+  const model = await startModel();
+  const relay = await startTestRelay(model.url);
+  const answer = await raw(relay.port, head(text));
+  expect(answer).toMatch(/^HTTP\/1\.1 400 .*"code":"http_malformed"/s);
+  expect(answer.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+  expect(model.seen).toEqual([]);
+});
+
+test("headers over 16 KiB get 431; under it they pass", async () => {
+  const model = await startModel();
+  const relay = await startTestRelay(model.url);
+  const ask = (bytes: number) =>
+    raw(relay.port, `GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ${"y".repeat(bytes)}\r\n\r\n`);
+  expect(await ask(16 * 1024)).toMatch(/^HTTP\/1\.1 431 .*"code":"headers_too_large"/s);
+  expect(await ask(15 * 1024)).toMatch(/^HTTP\/1\.1 200 /);
+});
+
+test("a body that comes too slowly gets 408; one that keeps the pace passes", async () => {
+  const model = await startModel();
+  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 200 } });
+  const slow = await raw(relay.port, head('Content-Length: 100\r\n\r\n{"a":'), /request_timeout/);
+  expect(slow).toMatch(/^HTTP\/1\.1 408 /);
+  expect(model.seen).toEqual([]);
+  expect((await rawGet(relay.port, "/api/version")).status).toBe(200);
+});
