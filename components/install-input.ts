@@ -48,6 +48,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         })),
         model: config.model,
         limits: config.limits,
+        jobs: config.jobs,
         documents: {
           store,
           ttlDays,

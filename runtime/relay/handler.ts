@@ -9,6 +9,9 @@ import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
 import { headersToModel } from "./headers.ts";
 import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
+import { serveJob } from "./jobs/api.ts";
+import type { Jobs } from "./jobs/jobs.ts";
+import type { Submit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { findRoute, type Route, splitTarget } from "./router.ts";
@@ -25,6 +28,8 @@ export interface Parts {
   readonly access: CheckAccess;
   readonly upstream: Upstream;
   readonly status: Status;
+  readonly jobs: Jobs;
+  readonly submit: Submit;
 }
 
 /** The public listener's handler: what comes through the tunnel. */
@@ -65,7 +70,21 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     }
     return;
   }
+  if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, visitor.name, route.id);
   const body = route.hasBody ? await acceptBody(exchange, route, parts.config) : null;
+  const submitted = body && (await parts.submit(exchange, route.name, visitor.name, body));
+  if (submitted?.kind === "answered") return;
+  try {
+    await forward(exchange, body, parts);
+    await submitted?.done(true);
+  } catch (cause) {
+    await submitted?.done(false);
+    throw cause;
+  }
+}
+
+async function forward(exchange: Exchange, body: Buffer | null, parts: Parts): Promise<void> {
+  const { req, res, path } = exchange;
   await parts.upstream.forward(
     {
       method: req.method ?? "GET",
@@ -97,7 +116,7 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
     });
     sendError(res, error, true);
   } else if (path === "/healthz") sendText(res, 200, "text/plain", "ok\n");
-  else if (status.draining) sendText(res, 503, "text/plain", "not ready\n");
+  else if (status.draining || !status.jobsAvailable()) sendText(res, 503, "text/plain", "not ready\n");
   else sendText(res, 200, "text/plain", "ready\n");
   return true;
 }

@@ -5,9 +5,12 @@ import type { RelayConfig, RelaySecrets } from "../config.ts";
 import { createAccess } from "./access.ts";
 import { openAccessKeys } from "./access-keys.ts";
 import { adminHandler } from "./admin.ts";
+import { createAdmission } from "./admission/admission.ts";
 import { Running } from "./exchange.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { type Listener, listen } from "./http.ts";
+import { openJobs } from "./jobs/jobs.ts";
+import { createSubmit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createStatus } from "./status.ts";
@@ -43,14 +46,17 @@ export async function startRelay(
   const metrics = createMetrics();
   const upstream = createUpstream(config.model);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
-  const status = createStatus(config, metrics, upstream);
+  const admission = createAdmission(config.limits);
+  const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission });
+  const status = createStatus(config, metrics, upstream, () => jobs.available);
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
-  const parts: Parts = { config, log, metrics, running, access, upstream, status };
+  const parts: Parts = { config, log, metrics, running, access, upstream, status, jobs, submit: createSubmit(jobs) };
 
   const listeners: Listener[] = [];
   const release = async () => {
     await Promise.all(listeners.map((listener) => listener.close()));
+    await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
     await Promise.all([upstream.close(), fetched?.close()]);
     metrics.close();
   };
@@ -67,7 +73,8 @@ export async function startRelay(
   const stop = async () => {
     status.draining = true;
     log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
-    const left = await running.idle(config.graceSeconds * 1000);
+    jobs.stop();
+    const [left] = await Promise.all([running.idle(config.graceSeconds * 1000), jobs.idle(config.graceSeconds * 1000)]);
     if (left > 0) log.warn({ left }, "cutting what still runs");
     running.cut();
     await running.idle(1000); // each is logged when its connection is gone

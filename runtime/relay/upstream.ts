@@ -4,6 +4,7 @@ import { Pool } from "undici";
 import { z } from "zod";
 import type { ModelConfig } from "../config.ts";
 import { CallerLeft } from "./body.ts";
+import { type CollectedAnswer, collect } from "./collect.ts";
 import { RelayError } from "./errors.ts";
 import { headersFromModel } from "./headers.ts";
 
@@ -34,6 +35,15 @@ export interface Upstream {
    * answer never looks whole.
    */
   forward(call: UpstreamCall, res: ServerResponse): Promise<void>;
+  /**
+   * Sends the call and gives the answer whole, whatever its status. Nothing is retried. Rejects with `model_unreachable`,
+   * `model_broke_off` (also for an answer over `maxBytes`), or CallerLeft. `onBytes` is told of each piece that arrives.
+   */
+  collect(
+    call: Omit<UpstreamCall, "onHead">,
+    maxBytes: number,
+    onBytes: (bytes: number) => void,
+  ): Promise<CollectedAnswer>;
   /** Asks for the model list; answers within 2 s, at most once in 5 s (else the last finding). Never rejects. */
   look(): Promise<ModelState>;
   /** Drops all connections. */
@@ -82,6 +92,7 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url">): Upstre
 
   return {
     forward: (call, res) => new Promise((resolve, reject) => send(pool, base, call, res, resolve, reject)),
+    collect: (call, maxBytes, onBytes) => collect(pool, base, call, maxBytes, onBytes),
     look() {
       if (found === undefined || performance.now() - found.at > LOOK_AGAIN_MS) {
         found = { state: askModels(), at: performance.now() };
@@ -142,7 +153,8 @@ function sendHead(res: ServerResponse, status: number, headers: IncomingHttpHead
   process.nextTick(() => socket?.uncork());
 }
 
-function failure(cause: Error, begun: boolean): RelayError {
+/** What a failed call to the model server means to the caller; `begun`: the answer had begun. */
+export function failure(cause: Error, begun: boolean): RelayError {
   // Several addresses tried ("localhost") give an AggregateError without a message; its code is that of the first.
   const code = "code" in cause ? String(cause.code) : "";
   const detail = cause.message || code;

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
-import type { RelayConfig } from "../../../runtime/config.ts";
+import { jobsSchema, type RelayConfig } from "../../../runtime/config.ts";
 import { createLog } from "../../../runtime/relay/log.ts";
 import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
 
@@ -95,6 +95,7 @@ export function testConfig(modelUrl: string, dataDir: string, changes: Partial<R
     model: { kind: "ollama", url: modelUrl, embeddingModel: "embed" },
     limits: { chat: 4, embeddings: 2, waiting: 256, waitSeconds: 60, bodyMiB: 8, whenBusy: "queue" },
     documents: { store: "embedded", ttlDays: 30 },
+    jobs: jobsSchema.parse({ minFreeMiB: 0 }),
     dataDir,
     graceSeconds: 0,
     ...changes,
