@@ -23,6 +23,8 @@ export const limitsSchema = z.strictObject({
   chat: z.int().min(1).max(256).default(4),
   embeddings: z.int().min(1).max(256).default(2),
   waiting: z.int().min(0).max(100_000).default(256),
+  /** Bodies of waiting requests, together; 256 if it is not there. */
+  waitingMiB: z.int().min(1).max(16_384).optional(),
   waitSeconds: z.int().min(1).max(75).default(60),
   bodyMiB: z.int().min(1).max(100).default(64),
   whenBusy: z.enum(["queue", "reject"]).default("queue"),
@@ -49,6 +51,27 @@ export const modelSchema = z.strictObject({
   embeddingModel: z.string().min(1),
   /** Names of the models that may be called; absent means all that the server has. */
   allowed: z.array(z.string().min(1)).min(1).optional(),
+  /** In seconds. How long the relay waits for the model server before it gives a request up. */
+  timeouts: z
+    .strictObject({
+      /** For the connection; 5 if it is not there. */
+      connect: z.number().positive().max(60).optional(),
+      /** For the answer's first byte, so for the whole of an answer that is not streamed; 900. */
+      firstByte: z.number().positive().max(86_400).optional(),
+      /** Between two pieces of an answer; 300. */
+      silence: z.number().positive().max(86_400).optional(),
+    })
+    .optional(),
+});
+
+/** Another server that may take what would be turned away: any that speaks OpenAI's paths. */
+export const fallbackSchema = z.strictObject({
+  /** Without the /v1. */
+  url: z.url({ protocol: /^https?$/ }),
+  /** Takes the place of the model's name in the request; absent leaves the name as it is. */
+  model: z.string().min(1).optional(),
+  /** Companies that have agreed that their requests leave the house; `["*"]` is all. */
+  companies: z.array(z.string().min(1)).min(1),
 });
 
 /** `/etc/slm-network/relay.json`: what the relay is told. Nothing in it is secret. */
@@ -67,6 +90,8 @@ export const relayConfigSchema = z.strictObject({
   }),
   callers: z.array(callerSchema),
   model: modelSchema,
+  /** Absent: nothing ever leaves the Mac. */
+  fallback: fallbackSchema.optional(),
   limits: limitsSchema,
   documents: z.strictObject({
     store: z.enum(["atlas", "embedded"]),
@@ -85,9 +110,12 @@ export const relayConfigSchema = z.strictObject({
 export const relaySecretsSchema = z.strictObject({
   /** Connection string of the relay's own Atlas user; absent with the embedded store. */
   mongodbUri: z.string().min(1).optional(),
+  /** Key of the fallback server, sent as `Authorization: Bearer`. */
+  fallbackKey: z.string().min(1).optional(),
 });
 
 export type Caller = z.infer<typeof callerSchema>;
+export type FallbackConfig = z.infer<typeof fallbackSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
 export type JobsConfig = z.infer<typeof jobsSchema>;
 export type ModelConfig = z.infer<typeof modelSchema>;

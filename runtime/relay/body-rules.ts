@@ -9,11 +9,17 @@ const SHORTEST_KEEP_ALIVE = 60;
 // gives both. Source: https://pkg.go.dev/encoding/json#Unmarshal
 const fold = (key: string) => key.toUpperCase().toLowerCase();
 
+/** What the relay itself wants to know of a body that has passed. */
+export interface BodyFacts {
+  /** As written; undefined when it is not there or no boolean. */
+  readonly stream: boolean | undefined;
+}
+
 /**
  * Checks a body for the route `routeName`. Throws `body_not_json` for anything but one JSON object, `body_ambiguous` when a
  * key that is checked is there twice (servers differ in which one counts), `model_not_allowed`, `keep_alive_not_allowed`.
  */
-export function checkBody(body: Buffer, routeName: string, model: Pick<ModelConfig, "kind" | "allowed">): void {
+export function checkBody(body: Buffer, routeName: string, model: Pick<ModelConfig, "kind" | "allowed">): BodyFacts {
   const text = body.toString("utf8");
   const parsed = parseObject(text);
   // Ollama's /api/show takes `name` where `model` is empty.
@@ -30,6 +36,7 @@ export function checkBody(body: Buffer, routeName: string, model: Pick<ModelConf
     );
   }
   if (found.has("keep_alive")) checkKeepAlive(found.get("keep_alive"));
+  return { stream: "stream" in parsed && typeof parsed.stream === "boolean" ? parsed.stream : undefined };
 }
 
 function parseObject(text: string): object {

@@ -5,15 +5,28 @@ import { RelayError } from "./errors.ts";
 /** The caller went away while its request was being read: there is nobody left to answer. */
 export class CallerLeft extends Error {}
 
+/** The slowest a body may come: that many bytes in each such time. */
+export interface Pace {
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+export const PACE: Pace = { bytes: 8192, ms: 30_000 };
+
 /** How long the rest of a refused body may go on arriving before the connection is cut, in milliseconds. */
 const DRAIN_MS = 10_000;
 
 /**
  * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
- * read or else while reading, `body_too_large`; rejects with CallerLeft when the connection ends first. `onStart` is called
+ * read or else while reading, `body_too_large`; `request_timeout` when it comes slower than `pace`; rejects with CallerLeft when the connection ends first. `onStart` is called
  * once the request may be sent, so that a caller with `Expect: 100-continue` is refused before it uploads.
  */
-export async function readBody(req: IncomingMessage, limitMiB: number, onStart: () => void): Promise<Buffer> {
+export async function readBody(
+  req: IncomingMessage,
+  limitMiB: number,
+  onStart: () => void,
+  pace: Pace = PACE,
+): Promise<Buffer> {
   const encoding = req.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new RelayError(
@@ -30,7 +43,13 @@ export async function readBody(req: IncomingMessage, limitMiB: number, onStart: 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    let before = 0;
+    const timer = setInterval(() => {
+      if (size - before < pace.bytes) settle(() => reject(tooSlow(pace)));
+      before = size;
+    }, pace.ms);
     const settle = (act: () => void) => {
+      clearInterval(timer);
       req.off("data", onData).off("end", onEnd).off("close", onClose);
       act();
     };
@@ -43,6 +62,10 @@ export async function readBody(req: IncomingMessage, limitMiB: number, onStart: 
     const onClose = () => settle(() => reject(new CallerLeft("the caller left while sending the body")));
     req.on("data", onData).on("end", onEnd).on("close", onClose);
   });
+}
+
+function tooSlow({ bytes, ms }: Pace): RelayError {
+  return new RelayError("request_timeout", `Of the body fewer than ${bytes} bytes came within ${ms / 1000} s.`);
 }
 
 /**

@@ -7,13 +7,14 @@ interface ErrorKind {
   /** HTTP status. */
   readonly status: number;
   /** `type` of the OpenAI error object. */
-  readonly type: "invalid_request_error" | "permission_error" | "server_error";
+  readonly type: "invalid_request_error" | "permission_error" | "rate_limit_error" | "server_error";
   /** Whether the same request may succeed a little later; sent as `x-should-retry`, which the OpenAI SDKs obey. */
   readonly retry: boolean;
 }
 
 const denied = { status: 403, type: "permission_error", retry: false } as const;
 const invalid = (status: number) => ({ status, type: "invalid_request_error", retry: false }) as const;
+const busy = { status: 429, type: "rate_limit_error", retry: true } as const;
 const failed = (status: number) => ({ status, type: "server_error", retry: true }) as const;
 
 /** Code → status, type and whether to try again. */
@@ -35,6 +36,10 @@ export const ERRORS = {
   keep_alive_not_allowed: denied,
   model_unreachable: failed(502),
   model_broke_off: failed(502),
+  model_timeout: failed(504),
+  model_down: failed(503),
+  queue_full: busy,
+  queue_timeout: busy,
   idempotency_key_invalid: invalid(400),
   idempotency_mismatch: invalid(422),
   idempotency_in_progress: { status: 409, type: "invalid_request_error", retry: true },
@@ -80,10 +85,20 @@ export class RelayError extends Error {
   }
 }
 
+/** The OpenAI error object. */
+export function errorObject({ code, message }: RelayError): {
+  message: string;
+  type: string;
+  code: string;
+  param: null;
+} {
+  return { message, type: ERRORS[code].type, code, param: null };
+}
+
 /** What goes over the wire for an error: status, headers and the OpenAI error object, on every path alike. */
 export function errorAnswer(error: RelayError): { status: number; headers: Record<string, string>; body: string } {
-  const { status, type, retry } = ERRORS[error.code];
-  const body = JSON.stringify({ error: { message: error.message, type, code: error.code, param: null } });
+  const { status, retry } = ERRORS[error.code];
+  const body = JSON.stringify({ error: errorObject(error) });
   return {
     status,
     headers: {

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { drainBody } from "./body.ts";
 import { RelayError } from "./errors.ts";
 import { entryColo } from "./headers.ts";
+import type { Hold } from "./hold.ts";
 import { markAnswer, sendError } from "./http.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -11,6 +12,8 @@ import { splitTarget } from "./router.ts";
 
 export interface Exchange {
   readonly id: string;
+  /** By the clock of `performance`. */
+  readonly startedAt: number;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   /** Path as received, and the query with its `?`. */
@@ -26,6 +29,12 @@ export interface Exchange {
   visitor: string | undefined;
   bodyBytes: number;
   firstByteAt: number | undefined;
+  /** Time in the queue, in ms; undefined for what never waits, or never got a slot. */
+  waitedMs: number | undefined;
+  /** Why it went to the fallback server, if it did. */
+  fellBack: string | undefined;
+  /** Holds the answer's first byte, from the moment it may have to. */
+  hold: Hold | undefined;
   /** What went wrong, if anything did. */
   failure: RelayError | undefined;
 }
@@ -78,6 +87,7 @@ export function beginExchange(
   const leaving = new AbortController();
   const exchange: Exchange = {
     id: randomUUID(),
+    startedAt,
     req,
     res,
     ...splitTarget(req.url ?? ""),
@@ -88,6 +98,9 @@ export function beginExchange(
     visitor: undefined,
     bodyBytes: 0,
     firstByteAt: undefined,
+    waitedMs: undefined,
+    fellBack: undefined,
+    hold: undefined,
     failure: undefined,
   };
   markAnswer(res, exchange.id);
@@ -99,6 +112,7 @@ export function beginExchange(
   res.once("finish", () => drainBody(req));
   res.once("close", () => {
     leaving.abort();
+    exchange.hold?.stop();
     running.remove(exchange);
     const { route, caller, failure } = exchange;
     const aborted = !res.writableFinished && failure === undefined;
@@ -114,6 +128,7 @@ export function beginExchange(
       firstByteSeconds: firstMs === undefined ? undefined : firstMs / 1000,
       aborted,
       colo,
+      code: failure?.code,
     });
     log.info(
       {
@@ -126,6 +141,8 @@ export function beginExchange(
         ray: req.headers["cf-ray"],
         ms: Math.round(ms),
         firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
+        waitedMs: exchange.waitedMs === undefined ? undefined : Math.round(exchange.waitedMs),
+        fallback: exchange.fellBack,
         bodyBytes: exchange.bodyBytes,
         aborted: aborted || undefined,
         code: failure?.code,
@@ -137,7 +154,7 @@ export function beginExchange(
   return exchange;
 }
 
-/** Answers an error, or cuts the connection if the answer had begun: a cut answer must not look whole. */
+/** Answers an error, within the answer if that has begun, or else cuts the connection: a cut answer must not look whole. */
 export function failExchange(exchange: Exchange, cause: unknown, log: Log): void {
   const { req, res } = exchange;
   if (exchange.signal.aborted || res.closed) return;
@@ -145,8 +162,9 @@ export function failExchange(exchange: Exchange, cause: unknown, log: Log): void
     cause instanceof RelayError ? cause : new RelayError("internal", "The relay failed on this request.", { cause });
   exchange.failure = error;
   if (error.code === "internal") log.error({ id: exchange.id, err: error.cause ?? error }, "failed on a request");
+  exchange.hold?.stop();
   if (res.headersSent) {
-    res.destroy();
+    if (exchange.hold?.fail(error) !== true) res.destroy();
     return;
   }
   exchange.firstByteAt = performance.now();

@@ -3,34 +3,35 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess } from "./access.ts";
-import { CallerLeft, readBody } from "./body.ts";
-import { checkBody } from "./body-rules.ts";
+import { CallerLeft, type Pace, readBody } from "./body.ts";
+import { type BodyFacts, checkBody } from "./body-rules.ts";
 import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
-import { headersToModel } from "./headers.ts";
 import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import { answerFromModel, type CallParts } from "./model-call.ts";
 import { findRoute, type Route, splitTarget } from "./router.ts";
 import type { Status } from "./status.ts";
 import { renderStatus } from "./status-page.ts";
-import type { Upstream } from "./upstream.ts";
 
 /** What the handlers work with. */
-export interface Parts {
+export interface Parts extends CallParts {
   readonly config: RelayConfig;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly running: Running;
   readonly access: CheckAccess;
-  readonly upstream: Upstream;
+  readonly pace: Pace;
   readonly status: Status;
   readonly jobs: Jobs;
   readonly submit: Submit;
 }
+
+const MODEL_FAILURES: ReadonlySet<string> = new Set(["model_unreachable", "model_broke_off", "model_timeout"]);
 
 /** The public listener's handler: what comes through the tunnel. */
 export function publicHandler(parts: Parts): Handler {
@@ -39,7 +40,7 @@ export function publicHandler(parts: Parts): Handler {
     const exchange = beginExchange(req, res, expectsContinue, parts);
     serve(exchange, parts).catch((cause: unknown) => {
       if (cause instanceof CallerLeft) return;
-      if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_broke_off")) {
+      if (cause instanceof RelayError && MODEL_FAILURES.has(cause.code)) {
         parts.metrics.upstreamFailed(cause.code);
       }
       failExchange(exchange, cause, parts.log);
@@ -70,34 +71,22 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     }
     return;
   }
-  if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, visitor.name, route.id);
-  const body = route.hasBody ? await acceptBody(exchange, route, parts.config) : null;
-  const submitted = body && (await parts.submit(exchange, route.name, visitor.name, body));
+  if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
+  const { caller } = visitor;
+  if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
+  const { body, facts } = route.hasBody
+    ? await acceptBody(exchange, route, parts)
+    : { body: null, facts: { stream: undefined } };
+  const submitted = body && (await parts.submit(exchange, route.name, caller.name, body));
   if (submitted?.kind === "answered") return;
+  const copy = submitted?.copy;
   try {
-    await forward(exchange, body, parts);
+    await answerFromModel(exchange, { routeName: route.name, caller, body, facts, copy }, parts);
     await submitted?.done(true);
   } catch (cause) {
     await submitted?.done(false);
     throw cause;
   }
-}
-
-async function forward(exchange: Exchange, body: Buffer | null, parts: Parts): Promise<void> {
-  const { req, res, path } = exchange;
-  await parts.upstream.forward(
-    {
-      method: req.method ?? "GET",
-      target: path + exchange.query,
-      headers: headersToModel(req.headers, exchange.id),
-      body,
-      signal: exchange.signal,
-      onHead: () => {
-        exchange.firstByteAt = performance.now();
-      },
-    },
-    res,
-  );
 }
 
 /**
@@ -121,12 +110,16 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   return true;
 }
 
-async function acceptBody(exchange: Exchange, route: Route, config: RelayConfig): Promise<Buffer> {
+async function acceptBody(
+  exchange: Exchange,
+  route: Route,
+  { config, pace }: Parts,
+): Promise<{ body: Buffer; facts: BodyFacts }> {
   const { req, res, expectsContinue } = exchange;
-  const body = await readBody(req, config.limits.bodyMiB, () => {
+  const onStart = () => {
     if (expectsContinue) res.writeContinue();
-  });
+  };
+  const body = await readBody(req, config.limits.bodyMiB, onStart, pace);
   exchange.bodyBytes = body.length;
-  checkBody(body, route.name, config.model);
-  return body;
+  return { body, facts: checkBody(body, route.name, config.model) };
 }

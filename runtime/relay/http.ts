@@ -22,8 +22,8 @@ export async function listen(name: string, port: number, handler: Handler): Prom
     // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
     keepAliveTimeout: 130_000,
     headersTimeout: 30_000,
-    requestTimeout: 0, // a large body over a slow line may take its time
-    maxHeaderSize: 64 * 1024, // a person's token with many groups
+    requestTimeout: 0, // a large body over a slow line may take its time; `readBody` watches its pace
+    maxHeaderSize: 16 * 1024,
     noDelay: true,
   });
   server.on("request", (req, res) => handler(req, res, false));
@@ -91,7 +91,7 @@ function answerMalformed(cause: NodeJS.ErrnoException, socket: Duplex & { bytesW
 }
 
 function malformed(code: string | undefined): RelayError {
-  if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 64 KiB.");
+  if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 16 KiB.");
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new RelayError("request_timeout", "The headers did not arrive within 30 seconds.");
   }

@@ -13,6 +13,8 @@ export interface Ended {
   readonly firstByteSeconds: number | undefined;
   readonly aborted: boolean;
   readonly colo: string;
+  /** The error it ended with, if it did: a code of the registry. */
+  readonly code: string | undefined;
 }
 
 /** Plain counts since the start, for the status page. */
@@ -69,6 +71,12 @@ export function createMetrics(): Metrics {
     labelNames: ["kind"] as const,
     registers,
   });
+  const errors = new Counter({
+    name: "slm_errors_total",
+    help: "Requests the relay answered with an error of its own, or cut.",
+    labelNames: ["code", "caller"] as const,
+    registers,
+  });
   const aborts = new Counter({
     name: "slm_client_aborts_total",
     help: "Requests whose caller left before the answer's end.",
@@ -90,11 +98,12 @@ export function createMetrics(): Metrics {
       inFlight.inc();
       tally.inFlight += 1;
     },
-    ended({ route, status, caller, seconds, firstByteSeconds, aborted, colo }) {
+    ended({ route, status, caller, seconds, firstByteSeconds, aborted, colo, code }) {
       inFlight.dec();
       tally.inFlight -= 1;
       requests.inc({ route, status, caller });
       duration.observe({ route }, seconds);
+      if (code !== undefined) errors.inc({ code, caller });
       if (firstByteSeconds !== undefined) firstByte.observe({ route }, firstByteSeconds);
       tally.requests += 1;
       tally.byStatus[status] = (tally.byStatus[status] ?? 0) + 1;

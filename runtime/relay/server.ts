@@ -6,8 +6,12 @@ import { createAccess } from "./access.ts";
 import { openAccessKeys } from "./access-keys.ts";
 import { adminHandler } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
+import { createLaneMetrics } from "./admission/metrics.ts";
+import { PACE, type Pace } from "./body.ts";
 import { Running } from "./exchange.ts";
+import { createFallback } from "./fallback.ts";
 import { type Parts, publicHandler } from "./handler.ts";
+import { HOLDS, type Holds } from "./hold.ts";
 import { type Listener, listen } from "./http.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
@@ -31,6 +35,9 @@ export interface RelayOptions {
   readonly log: Log;
   /** Where the keys of Access come from; by default the team's address. For tests. */
   readonly keys?: JWTVerifyGetKey;
+  /** Shorter times, for tests. */
+  readonly holds?: Holds;
+  readonly pace?: Pace;
 }
 
 /**
@@ -39,25 +46,41 @@ export interface RelayOptions {
  */
 export async function startRelay(
   config: RelayConfig,
-  _secrets: RelaySecrets,
-  { log, keys }: RelayOptions,
+  secrets: RelaySecrets,
+  { log, keys, holds = HOLDS, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const metrics = createMetrics();
   const upstream = createUpstream(config.model);
-  const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
+  const { fallbackKey } = secrets;
+  const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
   const admission = createAdmission(config.limits);
+  const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
+  const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
   const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission });
-  const status = createStatus(config, metrics, upstream, () => jobs.available);
+  const status = createStatus(config, metrics, upstream, admission, () => jobs.available);
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
-  const parts: Parts = { config, log, metrics, running, access, upstream, status, jobs, submit: createSubmit(jobs) };
+  const calls = { upstream, fallback, admission, laneMetrics, holds };
+  const parts: Parts = {
+    ...calls,
+    config,
+    log,
+    metrics,
+    running,
+    access,
+    pace,
+    status,
+    jobs,
+    submit: createSubmit(jobs),
+  };
 
   const listeners: Listener[] = [];
   const release = async () => {
     await Promise.all(listeners.map((listener) => listener.close()));
     await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
-    await Promise.all([upstream.close(), fetched?.close()]);
+    admission.close();
+    await Promise.all([upstream.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   try {

@@ -16,6 +16,10 @@ export function renderStatus(data: StatusData): string {
     ["Models", model.reachable ? model.models.join(", ") || "none" : "not known"],
     ["Model for embeddings", model.embeddingModel],
     ["Requests running", tally.inFlight],
+    ...Object.entries(data.lanes).map(([lane, { running, slots, waiting, waitingBackground }]): [string, string] => [
+      `Slots for ${lane}`,
+      `${running} of ${slots} taken, ${waiting} waiting, ${waitingBackground} jobs waiting`,
+    ]),
     ["Requests ended", tally.requests],
     ["Callers who left early", tally.clientAborts],
     ["Requests the model server failed on", tally.upstreamErrors],

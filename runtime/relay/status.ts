@@ -1,5 +1,7 @@
 /** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../config.ts";
+import type { Admission, AdmissionSnapshot } from "./admission/admission.ts";
+import type { BreakerState } from "./breaker.ts";
 import type { Metrics, Tally } from "./metrics.ts";
 import type { ModelState, Upstream } from "./upstream.ts";
 
@@ -8,7 +10,12 @@ export interface StatusData {
   readonly startedAt: string;
   readonly uptimeSeconds: number;
   readonly draining: boolean;
-  readonly model: ModelState & { readonly kind: string; readonly embeddingModel: string };
+  readonly model: ModelState & {
+    readonly kind: string;
+    readonly embeddingModel: string;
+    readonly circuit: BreakerState;
+  };
+  readonly lanes: AdmissionSnapshot;
   /** Since the start. */
   readonly tally: Readonly<Tally>;
 }
@@ -26,6 +33,7 @@ export function createStatus(
   config: RelayConfig,
   metrics: Metrics,
   upstream: Upstream,
+  admission: Admission,
   jobsAvailable: () => boolean = () => true,
 ): Status {
   const startedAt = new Date();
@@ -40,7 +48,13 @@ export function createStatus(
         startedAt: startedAt.toISOString(),
         uptimeSeconds: Math.round((performance.now() - started) / 1000),
         draining: this.draining,
-        model: { ...found, kind: config.model.kind, embeddingModel: config.model.embeddingModel },
+        model: {
+          ...found,
+          kind: config.model.kind,
+          embeddingModel: config.model.embeddingModel,
+          circuit: upstream.breaker.state,
+        },
+        lanes: admission.snapshot(),
         tally: metrics.tally,
       };
     },

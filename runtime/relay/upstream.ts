@@ -1,12 +1,11 @@
 /** The local model server: passes a request on and streams its answer back as it comes. */
-import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { Pool } from "undici";
-import { z } from "zod";
 import type { ModelConfig } from "../config.ts";
 import { CallerLeft } from "./body.ts";
-import { type CollectedAnswer, collect } from "./collect.ts";
+import { type Breaker, createBreaker } from "./breaker.ts";
 import { RelayError } from "./errors.ts";
-import { headersFromModel } from "./headers.ts";
+import type { Sink } from "./hold.ts";
+import { MODEL_SERVERS } from "./model-server.ts";
 
 /** A request as the model server gets it. */
 export interface UpstreamCall {
@@ -18,8 +17,6 @@ export interface UpstreamCall {
   readonly body: Buffer | null;
   /** Fires when the caller has left: the connection to the model server is closed at once. */
   readonly signal: AbortSignal;
-  /** Called as soon as the answer's headers are there. */
-  readonly onHead: () => void;
 }
 
 /** What a look at the model server found. */
@@ -29,132 +26,128 @@ export type ModelState =
 
 export interface Upstream {
   /**
-   * Sends the call and writes the answer into `res`, status and body as they come, byte for byte, with back-pressure and
-   * without a time limit. Nothing is retried. Resolves at the answer's end. Rejects with `model_unreachable`,
-   * `model_broke_off`, or CallerLeft; if the answer had begun, the caller of `forward` must destroy `res`, so that a cut
-   * answer never looks whole.
+   * Sends the call and writes the answer into `to`, status and body as they come, byte for byte, with back-pressure. Nothing
+   * is retried. Resolves at the answer's end. Rejects with `model_down` (at once, nothing was sent), `model_unreachable`,
+   * `model_broke_off`, `model_timeout`, or CallerLeft; if the answer had begun, the caller of `forward` must cut it or say
+   * so within it, so that a cut answer never looks whole.
    */
-  forward(call: UpstreamCall, res: ServerResponse): Promise<void>;
-  /**
-   * Sends the call and gives the answer whole, whatever its status. Nothing is retried. Rejects with `model_unreachable`,
-   * `model_broke_off` (also for an answer over `maxBytes`), or CallerLeft. `onBytes` is told of each piece that arrives.
-   */
-  collect(
-    call: Omit<UpstreamCall, "onHead">,
-    maxBytes: number,
-    onBytes: (bytes: number) => void,
-  ): Promise<CollectedAnswer>;
+  forward(call: UpstreamCall, to: Sink): Promise<void>;
   /** Asks for the model list; answers within 2 s, at most once in 5 s (else the last finding). Never rejects. */
   look(): Promise<ModelState>;
+  readonly breaker: Breaker;
   /** Drops all connections. */
   close(): Promise<void>;
 }
 
+/** Seconds. */
+const TIMEOUTS = { connect: 5, firstByte: 900, silence: 300 };
 const LOOK_MS = 2000;
 const LOOK_AGAIN_MS = 5000;
 
-const openaiModels = z.object({ data: z.array(z.object({ id: z.string() })) });
-const ollamaModels = z.object({ models: z.array(z.object({ name: z.string() })) });
-
-/** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
-export function createUpstream(model: Pick<ModelConfig, "kind" | "url">): Upstream {
-  const url = new URL(model.url);
-  const base = url.pathname.replace(/\/+$/, "");
-  const pool = new Pool(url.origin, {
+/** A pool of connections to an HTTP server, as the relay wants it. Opens none yet; proxies of the environment are not used. */
+export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
+  const seconds = { ...TIMEOUTS, ...timeouts };
+  return new Pool(url.origin, {
     connections: 256,
     pipelining: 1,
-    headersTimeout: 0, // a generation may take minutes before its first byte
-    bodyTimeout: 0,
-    connectTimeout: 5000,
+    headersTimeout: seconds.firstByte * 1000,
+    bodyTimeout: seconds.silence * 1000,
+    connectTimeout: seconds.connect * 1000,
     allowH2: false,
   });
+}
+
+/** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
+export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">): Upstream {
+  const url = new URL(model.url);
+  const base = url.pathname.replace(/\/+$/, "");
+  const pool = openPool(url, model.timeouts);
+  const { listPath, models: readList } = MODEL_SERVERS[model.kind];
 
   const askModels = async (): Promise<ModelState> => {
     const checkedAt = new Date().toISOString();
     try {
-      const path = `${base}${model.kind === "ollama" ? "/api/tags" : "/v1/models"}`;
+      const path = base + listPath;
       const answer = await pool.request({ method: "GET", path, signal: AbortSignal.timeout(LOOK_MS) });
       if (answer.statusCode !== 200) {
         await answer.body.dump();
         return { reachable: false, reason: `${path} answers ${answer.statusCode}`, checkedAt };
       }
-      const list: unknown = await answer.body.json();
-      const models =
-        model.kind === "ollama"
-          ? ollamaModels.parse(list).models.map(({ name }) => name)
-          : openaiModels.parse(list).data.map(({ id }) => id);
+      const models = readList(await answer.body.json()).map(({ name }) => name);
       return { reachable: true, models, checkedAt };
     } catch (cause) {
       return { reachable: false, reason: cause instanceof Error ? cause.message : String(cause), checkedAt };
     }
   };
   let found: { state: Promise<ModelState>; at: number } | undefined;
+  const look = () => {
+    found = { state: askModels(), at: performance.now() };
+    return found.state;
+  };
+  const breaker = createBreaker({ probe: async () => (await look()).reachable });
 
   return {
-    forward: (call, res) => new Promise((resolve, reject) => send(pool, base, call, res, resolve, reject)),
-    collect: (call, maxBytes, onBytes) => collect(pool, base, call, maxBytes, onBytes),
-    look() {
-      if (found === undefined || performance.now() - found.at > LOOK_AGAIN_MS) {
-        found = { state: askModels(), at: performance.now() };
-      }
-      return found.state;
+    breaker,
+    async forward(call, to) {
+      breaker.check();
+      await send(pool, base, call, to, breaker);
     },
-    close: () => pool.destroy(),
+    look() {
+      return found === undefined || performance.now() - found.at > LOOK_AGAIN_MS ? look() : found.state;
+    },
+    close() {
+      breaker.stop();
+      return pool.destroy();
+    },
   };
 }
 
-// undici's `stream` would tell of a broken answer only after it has destroyed `res`, when it looks like a caller's leaving.
-function send(
-  pool: Pool,
-  base: string,
-  { method, target, headers, body, signal, onHead }: UpstreamCall,
-  res: ServerResponse,
-  resolve: () => void,
-  reject: (cause: RelayError | CallerLeft) => void,
-): void {
-  let begun = false;
-  const left = () => new CallerLeft("the caller left before the answer's end");
-  pool.dispatch(
-    { method, path: base + target, headers, body },
-    {
-      onRequestStart(controller) {
-        const abort = () => controller.abort(left());
-        if (signal.aborted) abort();
-        else signal.addEventListener("abort", abort, { once: true });
+/** What became of a call, as far as it concerns whether the server is there. */
+type Outcome = Pick<Breaker, "succeeded" | "failed">;
+
+/** Sends a call through a pool; see `Upstream.forward`. */
+export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, outcome?: Outcome): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const { method, target, headers, body, signal } = call;
+    let begun = false;
+    let abort: (() => void) | undefined;
+    const left = () => new CallerLeft("the caller left before the answer's end");
+    // undici's `stream` would tell of a broken answer only after it has destroyed the sink, when it looks like a caller's leaving.
+    pool.dispatch(
+      { method, path: base + target, headers, body },
+      {
+        onRequestStart(controller) {
+          abort = () => controller.abort(left());
+          if (signal.aborted) abort();
+          else signal.addEventListener("abort", abort, { once: true });
+        },
+        onResponseStart(controller, status, answer) {
+          if (status < 200) return; // 1xx
+          begun = true;
+          outcome?.succeeded();
+          to.onDrain(() => controller.resume());
+          to.head(status, answer);
+        },
+        onResponseData(controller, chunk) {
+          if (!to.write(chunk)) controller.pause();
+        },
+        onResponseEnd() {
+          if (abort !== undefined) signal.removeEventListener("abort", abort);
+          to.end();
+          resolve();
+        },
+        onResponseError(_controller, cause) {
+          if (abort !== undefined) signal.removeEventListener("abort", abort);
+          if (signal.aborted) return reject(left());
+          if (!begun) outcome?.failed();
+          reject(failure(cause, begun));
+        },
       },
-      onResponseStart(controller, status, answer) {
-        if (status < 200) return; // 1xx
-        begun = true;
-        onHead();
-        res.on("drain", () => controller.resume());
-        sendHead(res, status, answer);
-      },
-      onResponseData(controller, chunk) {
-        if (!res.write(chunk)) controller.pause();
-      },
-      onResponseEnd() {
-        res.end();
-        resolve();
-      },
-      onResponseError(_controller, cause) {
-        reject(signal.aborted ? left() : failure(cause, begun));
-      },
-    },
-  );
+    );
+  });
 }
 
-function sendHead(res: ServerResponse, status: number, headers: IncomingHttpHeaders): void {
-  res.writeHead(status, headersFromModel(headers));
-  // The headers leave now, not with the first token; corked, so that a body already there goes in the same packet. (Corking
-  // `res` itself loses the body when it has a Content-Length and ends in the same tick: seen with Node 24.21.)
-  const { socket } = res;
-  socket?.cork();
-  res.flushHeaders();
-  process.nextTick(() => socket?.uncork());
-}
-
-/** What a failed call to the model server means to the caller; `begun`: the answer had begun. */
-export function failure(cause: Error, begun: boolean): RelayError {
+function failure(cause: Error, begun: boolean): RelayError {
   // Several addresses tried ("localhost") give an AggregateError without a message; its code is that of the first.
   const code = "code" in cause ? String(cause.code) : "";
   const detail = cause.message || code;
@@ -165,6 +158,9 @@ export function failure(cause: Error, begun: boolean): RelayError {
       detail,
       cause,
     });
+  }
+  if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") {
+    return new RelayError("model_timeout", "The model server on the Mac was silent for too long.", { detail, cause });
   }
   return new RelayError("model_broke_off", "The model server on the Mac broke off the request.", { detail, cause });
 }

@@ -10,24 +10,25 @@ export interface Gate {
 
 const LOOK_MS = 1000;
 
-export function createGate(upstream: Pick<Upstream, "look">, onOpen: () => void): Gate {
+/** Shut, too, while the breaker is not closed. */
+export function createGate(upstream: Pick<Upstream, "look" | "breaker">, onOpen: () => void): Gate {
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   const look = async () => {
-    const { reachable } = await upstream.look();
+    const there = upstream.breaker.state === "closed" && (await upstream.look()).reachable;
     if (closed) return;
-    if (reachable) {
-      timer = undefined;
-      onOpen();
-    } else timer = setTimeout(() => void look(), LOOK_MS);
+    timer = there ? undefined : setTimeout(() => void look(), LOOK_MS);
+    if (there) onOpen();
+  };
+  const shut = () => {
+    if (timer === undefined && !closed) timer = setTimeout(() => void look(), LOOK_MS);
   };
   return {
     get open() {
+      if (timer === undefined && upstream.breaker.state !== "closed") shut();
       return timer === undefined && !closed;
     },
-    shut() {
-      if (timer === undefined && !closed) timer = setTimeout(() => void look(), LOOK_MS);
-    },
+    shut,
     close() {
       closed = true;
       clearTimeout(timer);

@@ -8,14 +8,14 @@ import type { Admission, Lane } from "../admission/admission.ts";
 import { CallerLeft } from "../body.ts";
 import type { Log } from "../log.ts";
 import type { Upstream } from "../upstream.ts";
+import { collectAnswer } from "./capture.ts";
 import { createGate } from "./gate.ts";
-import { sha256 } from "./records.ts";
-import { type ClaimedJob, type JobStore, type StoredAnswer, StoreFailed, type WaitingJob } from "./store.ts";
-import { type Ending, type StopReason, usedTokens, verdict } from "./verdict.ts";
+import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
+import { type Ending, type StopReason, verdict } from "./verdict.ts";
 
 export interface RunnerOptions {
   readonly store: JobStore;
-  readonly upstream: Pick<Upstream, "collect" | "look">;
+  readonly upstream: Pick<Upstream, "forward" | "look" | "breaker">;
   readonly admission: Pick<Admission, "acquire">;
   /** Those whose jobs may run now. */
   readonly callers: () => readonly Caller[];
@@ -138,7 +138,7 @@ export function startRunner(options: RunnerOptions): Runner {
         onChange(job.id);
         const begun = performance.now();
         const ending = await attempt(claimed, run);
-        if (ending.kind === "answer") used = usedTokens(ending.answer.body);
+        used = ending.kind === "answer" ? ending.tokens : 0;
         commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
       } finally {
         slot.release(used); // the model server is free, whatever the disk does
@@ -154,7 +154,8 @@ export function startRunner(options: RunnerOptions): Runner {
   async function attempt(job: ClaimedJob, run: Run): Promise<Ending> {
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs);
     try {
-      const answer = await upstream.collect(
+      const collected = await collectAnswer(
+        upstream,
         {
           method: "POST",
           target: job.path + job.query,
@@ -167,7 +168,7 @@ export function startRunner(options: RunnerOptions): Runner {
           run.received += bytes;
         },
       );
-      return { kind: "answer", answer };
+      return { kind: "answer", ...collected };
     } catch (cause) {
       if (run.stop.signal.aborted) return { kind: "stopped", reason: run.stop.signal.reason as StopReason };
       return { kind: "failed", cause };
@@ -182,7 +183,7 @@ export function startRunner(options: RunnerOptions): Runner {
     const decided = verdict(ending);
     if (decided.kind === "nothing") return;
     if (decided.kind === "give_up" && decided.down) gate.shut();
-    const answer = ending.kind === "answer" ? stored(ending.answer) : undefined;
+    const answer = ending.kind === "answer" ? ending.answer : undefined;
     for (;;) {
       try {
         if (decided.kind === "finish") {
@@ -275,10 +276,6 @@ export function startRunner(options: RunnerOptions): Runner {
       await this.idle(5000);
     },
   };
-}
-
-function stored({ status, headers, body }: Omit<StoredAnswer, "sha256">): StoredAnswer {
-  return { status, headers, body, sha256: sha256(body) };
 }
 
 function reason(cause: unknown): string {

@@ -5,7 +5,7 @@ import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { headersToModel } from "../headers.ts";
 import { answerJob, jobError, sendAnswer, sendResponseObject, waitForEnd } from "./answers.ts";
-import { captureAnswer } from "./capture.ts";
+import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { idempotencyKey, type Prefer, parsePrefer } from "./prefer.ts";
 import { readBackground } from "./responses.ts";
@@ -15,7 +15,12 @@ import { isFinal, jobName } from "./views.ts";
 /** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done` must be called at its end. */
 export type Submitted =
   | { readonly kind: "answered" }
-  | { readonly kind: "pass"; readonly done: (whole: boolean) => Promise<void> };
+  | {
+      readonly kind: "pass";
+      /** Where the answer is to be copied on its way. */
+      readonly copy: AnswerCopy | undefined;
+      readonly done: (whole: boolean) => Promise<void>;
+    };
 
 /**
  * Looks at one request for inference and, if its headers or body ask for it, answers with a job. Throws `idempotency_*`,
@@ -23,7 +28,7 @@ export type Submitted =
  */
 export type Submit = (exchange: Exchange, route: string, owner: string, body: Buffer) => Promise<Submitted>;
 
-const PASS: Submitted = { kind: "pass", done: async () => {} };
+const PASS: Submitted = { kind: "pass", copy: undefined, done: async () => {} };
 /** Answers of calls that are no jobs are kept for as long as a client may still try again. */
 const KEEP_MS = 24 * 3600_000;
 const MAX_KEPT_BYTES = 8 * 1024 * 1024;
@@ -108,12 +113,13 @@ export function createSubmit(jobs: Jobs): Submit {
       calls.delete(name);
       throw cause;
     }
-    const captured = captureAnswer(exchange.res, MAX_KEPT_BYTES);
+    const copy = new AnswerCopy(MAX_KEPT_BYTES);
     return {
       kind: "pass",
+      copy,
       async done(whole) {
         try {
-          const answer = whole ? captured() : undefined;
+          const answer = whole ? copy.answer : undefined;
           // Only an answer that did the work is kept: after any other the client may try again.
           if (answer !== undefined && answer.status < 400 && jobs.available) {
             await jobs.store.keep({ ...job, body: new Uint8Array(0) }, answer, KEEP_MS);

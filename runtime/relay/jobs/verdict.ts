@@ -1,14 +1,13 @@
 /** What the end of one attempt means for its job. Pure. */
-import type { CollectedAnswer } from "../collect.ts";
 import { RelayError } from "../errors.ts";
-import type { AttemptOutcome } from "./store.ts";
+import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
 /** Why the relay itself ends an attempt. */
 export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out";
 
 /** How an attempt went on at the model server. */
 export type Ending =
-  | { readonly kind: "answer"; readonly answer: CollectedAnswer }
+  | { readonly kind: "answer"; readonly answer: StoredAnswer; readonly tokens: number | undefined }
   | { readonly kind: "stopped"; readonly reason: StopReason }
   | { readonly kind: "failed"; readonly cause: unknown };
 
@@ -36,10 +35,11 @@ export function verdict(ending: Ending): Verdict {
   if (ending.kind === "stopped") return ofStop(ending.reason);
   const { cause } = ending;
   const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
-  if (cause instanceof RelayError && cause.code === "model_unreachable") {
+  if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
     return { kind: "give_up", outcome: "model_unreachable", detail, delayMs: 0, down: true };
   }
-  return { kind: "give_up", outcome: "model_broke_off", detail, delayMs: RETRY_MS, down: false };
+  const outcome = cause instanceof RelayError && cause.code === "model_timeout" ? "timed_out" : "model_broke_off";
+  return { kind: "give_up", outcome, detail, delayMs: RETRY_MS, down: false };
 }
 
 function ofStatus(status: number): Verdict {
@@ -64,20 +64,4 @@ function ofStop(reason: StopReason): Verdict {
     case "lease_lost":
       return { kind: "nothing" };
   }
-}
-
-/**
- * Tokens of prompt and answer as the answer counts them (OpenAI's `usage`, or Ollama's counts), looked for where both put
- * them: near the end. undefined if it does not say.
- */
-export function usedTokens(body: Buffer): number | undefined {
-  const end = body.subarray(Math.max(0, body.length - 4096)).toString("latin1");
-  const number = (name: string) => {
-    const found = new RegExp(`"${name}"\\s*:\\s*(\\d{1,9})`).exec(end)?.[1];
-    return found === undefined ? undefined : Number(found);
-  };
-  const total = number("total_tokens");
-  if (total !== undefined) return total;
-  const [prompt, generated] = [number("prompt_eval_count"), number("eval_count")];
-  return prompt === undefined && generated === undefined ? undefined : (prompt ?? 0) + (generated ?? 0);
 }

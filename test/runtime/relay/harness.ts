@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
-import { jobsSchema, type RelayConfig } from "../../../runtime/config.ts";
+import { jobsSchema, type RelayConfig, type RelaySecrets } from "../../../runtime/config.ts";
 import { createLog } from "../../../runtime/relay/log.ts";
 import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
 
@@ -62,6 +62,7 @@ export async function startModel(
   answer: (seen: Seen, res: ServerResponse, req: IncomingMessage) => void = ({ body, headers }, res) => {
     res.writeHead(200, { "Content-Type": headers["content-type"] ?? "text/plain" }).end(body);
   },
+  port = 0,
 ): Promise<Model> {
   const seen: Seen[] = [];
   const server = createServer((req, res) => {
@@ -73,7 +74,7 @@ export async function startModel(
       answer(one, res, req);
     });
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   const close = async () => {
     if (!server.listening) return;
@@ -113,12 +114,12 @@ export interface TestRelay extends Relay {
 export async function startTestRelay(
   modelUrl: string,
   changes: Partial<RelayConfig> = {},
-  options: Partial<RelayOptions> = {},
+  { secrets = {}, ...options }: Partial<RelayOptions> & { secrets?: RelaySecrets } = {},
 ): Promise<TestRelay> {
   const lines: Record<string, unknown>[] = [];
   const log = createLog({ write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) });
   const config = testConfig(modelUrl, await temporaryFolder(), changes);
-  const relay = await startRelay(config, {}, { log, keys: createLocalJWKSet(jwks), ...options });
+  const relay = await startRelay(config, secrets, { log, keys: createLocalJWKSet(jwks), ...options });
   onTestFinished(() => relay.close());
   return { ...relay, lines, url: `http://127.0.0.1:${relay.port}`, admin: `http://127.0.0.1:${relay.adminPort}` };
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { createAdmission } from "../../../runtime/relay/admission/admission.ts";
 import { renderStatus } from "../../../runtime/relay/status-page.ts";
-import { asPerson, asServer, codeOf, post, startModel, startTestRelay } from "./harness.ts";
+import { asPerson, asServer, codeOf, post, startModel, startTestRelay, testConfig } from "./harness.ts";
 
 const tags = { models: [{ name: "llama3:latest" }, { name: "<b>bge</b>" }] };
 
@@ -55,7 +56,8 @@ test("every text on the page is escaped", () => {
     startedAt: evil,
     uptimeSeconds: 90_061,
     draining: false,
-    model: { reachable: false, reason: evil, checkedAt: evil, kind: evil, embeddingModel: evil },
+    model: { reachable: false, reason: evil, checkedAt: evil, kind: evil, embeddingModel: evil, circuit: "closed" },
+    lanes: createAdmission(testConfig("http://127.0.0.1", "/data").limits).snapshot(),
     tally: {
       inFlight: 0,
       requests: 0,

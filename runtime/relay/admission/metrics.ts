@@ -1,0 +1,141 @@
+/** What is counted by lane and caller. Callers are those of the config, so the label sets are bounded. */
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Breaker } from "../breaker.ts";
+import type { Usage } from "../usage.ts";
+import type { Admission, Lane } from "./admission.ts";
+
+/** A request of a lane whose answer has ended, whole or not. Times in ms. */
+export interface Served {
+  readonly lane: Lane;
+  readonly caller: string;
+  readonly waitedMs: number;
+  /** From the request's arrival to the answer's first byte; undefined without one. */
+  readonly firstMs: number | undefined;
+  /** From the first byte to the last; undefined unless streamed. */
+  readonly streamedMs: number | undefined;
+  readonly usage: Usage;
+  readonly requestBytes: number;
+  readonly answerBytes: number;
+}
+
+export interface LaneMetrics {
+  served(request: Served): void;
+  /** A request that went to the fallback. */
+  fellBack(caller: string, reason: string): void;
+}
+
+const WAITS = [0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const PER_TOKEN = [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1, 5];
+const STATES = ["closed", "half-open", "open"] as const;
+
+export function createLaneMetrics(registry: Registry, admission: Admission, breaker: Breaker): LaneMetrics {
+  const registers = [registry];
+  const byCaller = ["lane", "caller"] as const;
+  gauges(registry, admission, breaker);
+  const wait = new Histogram({
+    name: "slm_queue_wait_seconds",
+    help: "Time a request waited for its slot.",
+    labelNames: byCaller,
+    buckets: WAITS,
+    registers,
+  });
+  const first = new Histogram({
+    name: "slm_time_to_first_token_seconds",
+    help: "From a request's arrival, its wait included, to the first byte of the model's answer.",
+    labelNames: byCaller,
+    buckets: WAITS,
+    registers,
+  });
+  const perToken = new Histogram({
+    name: "slm_time_per_output_token_seconds",
+    help: "Of streamed answers: first to last byte, by tokens after the first.",
+    labelNames: byCaller,
+    buckets: PER_TOKEN,
+    registers,
+  });
+  const tokens = new Counter({
+    name: "slm_tokens_total",
+    help: "Tokens as the model server counts them; where it does not, events of the stream.",
+    labelNames: ["lane", "caller", "kind"] as const,
+    registers,
+  });
+  const bytes = new Counter({
+    name: "slm_body_bytes_total",
+    help: "Bytes of bodies: requests (in) and answers (out).",
+    labelNames: ["lane", "caller", "direction"] as const,
+    registers,
+  });
+  const fallbacks = new Counter({
+    name: "slm_fallback_requests_total",
+    help: "Requests sent to the fallback server, by the error they would have got.",
+    labelNames: ["caller", "reason"] as const,
+    registers,
+  });
+  return {
+    served({ lane, caller, waitedMs, firstMs, streamedMs, usage, requestBytes, answerBytes }) {
+      const labels = { lane, caller };
+      wait.observe(labels, waitedMs / 1000);
+      if (firstMs !== undefined) first.observe(labels, firstMs / 1000);
+      const { prompt = 0, output = 0 } = usage;
+      if (streamedMs !== undefined && output > 1) perToken.observe(labels, streamedMs / 1000 / (output - 1));
+      if (prompt > 0) tokens.inc({ lane, caller, kind: "prompt" }, prompt);
+      if (output > 0) tokens.inc({ lane, caller, kind: "output" }, output);
+      bytes.inc({ lane, caller, direction: "in" }, requestBytes);
+      bytes.inc({ lane, caller, direction: "out" }, answerBytes);
+    },
+    fellBack: (caller, reason) => fallbacks.inc({ caller, reason }),
+  };
+}
+
+/** Read when somebody asks for the metrics. */
+function gauges(registry: Registry, admission: Admission, breaker: Breaker): void {
+  const lanes = (
+    name: string,
+    help: string,
+    value: "slots" | "running" | "waiting" | "waitingBytes" | "waitingBackground",
+  ) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ["lane"] as const,
+      registers: [registry],
+      collect() {
+        for (const [lane, state] of Object.entries(admission.snapshot())) this.set({ lane }, state[value]);
+      },
+    });
+  lanes("slm_lane_slots", "Requests that may run at once.", "slots");
+  lanes("slm_lane_running", "Requests that run.", "running");
+  lanes("slm_lane_waiting", "Requests that wait for a slot, without jobs.", "waiting");
+  lanes("slm_lane_waiting_bytes", "Bytes of the bodies that wait.", "waitingBytes");
+  lanes("slm_lane_waiting_jobs", "Jobs that wait for a slot.", "waitingBackground");
+  new Gauge({
+    name: "slm_lane_waiting_by_caller",
+    help: "Requests and jobs that wait, by caller.",
+    labelNames: ["lane", "caller"] as const,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [lane, { callers }] of Object.entries(admission.snapshot())) {
+        for (const [caller, { waiting }] of Object.entries(callers)) this.set({ lane, caller }, waiting);
+      }
+    },
+  });
+  new Gauge({
+    name: "slm_breaker_state",
+    help: "1 for the state the model server's circuit is in.",
+    labelNames: ["state"] as const,
+    registers: [registry],
+    collect() {
+      for (const state of STATES) this.set({ state }, breaker.state === state ? 1 : 0);
+    },
+  });
+  new Counter({
+    name: "slm_breaker_opened_total",
+    help: "How often the circuit to the model server has opened.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(breaker.opened);
+    },
+  });
+}
