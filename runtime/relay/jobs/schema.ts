@@ -2,6 +2,7 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { StoreFailed } from "./store.ts";
 
 /** One step forward. */
@@ -83,7 +84,11 @@ const LOG_BYTES = 64 * 1024 * 1024;
 export function openDatabase(file: string, maxBytes: number, migrations = MIGRATIONS): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(file, { timeout: 5000 });
+    const address = pathToFileURL(file);
+    // A power cut may tear a sector that holds the end of a synced commit and the begin of the next: so commits are padded
+    // to the sector's end. https://www.sqlite.org/psow.html
+    address.searchParams.set("psow", "0");
+    db = new DatabaseSync(address, { timeout: 5000 });
     // One relay at a time: whoever holds the file holds every claim in it.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
     db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;");
