@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { jobsSchema } from "../../../runtime/config.ts";
@@ -12,6 +14,7 @@ import {
   startModel,
   startTestRelay,
   type TestRelay,
+  temporaryFolder,
   token,
 } from "./harness.ts";
 
@@ -367,6 +370,44 @@ describe("OpenAI's background responses", () => {
 });
 
 describe("what is in the way", () => {
+  test("a stop of the relay: what runs is given back at no cost of an attempt, and done after the start", async () => {
+    const model = await startHeldModel();
+    const dataDir = await temporaryFolder();
+    const first = await startTestRelay(model.url, { dataDir, graceSeconds: 1 });
+    const { id } = await submit(first, chat("x"));
+    await model.next();
+    const events = await get(first, `/v1/jobs/${id}/events`);
+    await first.close();
+    expect(await events.text()).toMatch(/"state":"in_progress".*\n\n$/); // whoever follows is let go, not cut
+    const second = await startTestRelay(model.url, { dataDir });
+    (await model.next())();
+    expect(await ended(second, id)).toMatchObject({
+      state: "completed",
+      attempts: [
+        { outcome: "relay_stopped", counted: false },
+        { outcome: "answered", counted: true },
+      ],
+    });
+  });
+
+  test("a damaged file: direct calls work, jobs are 503, the relay is not ready, and the file is left as it is", async () => {
+    const model = await startModel();
+    const dataDir = await temporaryFolder();
+    const damaged = "this is no database".repeat(1000);
+    await writeFile(join(dataDir, "jobs.db"), damaged);
+    const relay = await startTestRelay(model.url, { dataDir });
+    const job = await post(relay, "/v1/chat/completions", chat("x"), { headers: ASYNC });
+    expect([job.status, await codeOf(job)]).toEqual([503, "jobs_unavailable"]);
+    const found = await get(relay, `/v1/jobs/job_${"0".repeat(32)}`);
+    expect([found.status, await codeOf(found)]).toEqual([503, "jobs_unavailable"]);
+    for (const headers of [{}, { "Idempotency-Key": "k" }]) {
+      expect((await post(relay, "/v1/chat/completions", chat("x"), { headers })).status).toBe(200);
+    }
+    expect((await fetch(`${relay.url}/readyz`)).status).toBe(503);
+    expect(await readFile(join(dataDir, "jobs.db"), "utf8")).toBe(damaged);
+    expect(relay.lines.find(({ msg }) => String(msg).includes("job store"))?.reason).toMatch(/not a database/);
+  });
+
   test("little space on the disk: 507 for new jobs, and nothing else breaks", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url, { jobs: jobsSchema.parse({ minFreeMiB: 1_048_576 }) });

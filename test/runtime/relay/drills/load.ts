@@ -24,10 +24,17 @@ export interface Load {
 }
 
 /** Honest answers of a relay under load, whose model server is killed now and then. */
-const REFUSALS = new Set([409, 429, 502, 503, 504]);
+const REFUSALS = [409, 429, 502, 503, 504];
 
-export function createLoad({ url, callers }: Installation, random: Random, chatModel: string): Load {
+/** @param more statuses that are honest refusals here, too */
+export function createLoad(
+  { url, callers }: Pick<Installation, "url" | "callers">,
+  random: Random,
+  chatModel: string,
+  more: readonly number[] = [],
+): Load {
   const load: Load = { acknowledged: new Map(), direct: 0, lost: 0, wrong: [], run };
+  const refusals = new Set([...REFUSALS, ...more]);
   /** Jobs whose 202 never came: sent again with the same key, they must be one job. */
   const unsure: { caller: DrillCaller; body: string; key: string; marker: string }[] = [];
 
@@ -64,7 +71,7 @@ export function createLoad({ url, callers }: Installation, random: Random, chatM
       });
       const text = await response.text();
       if (response.status !== 202) {
-        if (!REFUSALS.has(response.status)) load.wrong.push(`job: ${response.status} ${text}`);
+        if (!refusals.has(response.status)) load.wrong.push(`job: ${response.status} ${text}`);
         return;
       }
       const id = (JSON.parse(text) as { id: string }).id.replace("job_", "");
@@ -93,7 +100,7 @@ export function createLoad({ url, callers }: Installation, random: Random, chatM
       });
       const text = await response.text();
       if (response.status !== 200) {
-        if (!REFUSALS.has(response.status)) load.wrong.push(`call: ${response.status} ${text}`);
+        if (!refusals.has(response.status)) load.wrong.push(`call: ${response.status} ${text}`);
       } else if (!stream && !text.includes(marker)) load.wrong.push(`an answer of somebody else: ${text}`);
       else load.direct += 1;
     } catch {
