@@ -1,6 +1,6 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
 import { z } from "zod";
-import { fallbackSchema, limitsSchema, modelSchema } from "../runtime/config.ts";
+import { fallbackSchema, jobsSchema, limitsSchema, modelSchema } from "../runtime/config.ts";
 
 /** Says why a value can not be used and what to do; used by every rule below instead of zod's own words. */
 const because = (text: string) => ({ error: text });
@@ -313,6 +313,7 @@ export const stackConfigSchema = z
       })
       .optional(),
     limits: limitsSchema.prefault({}),
+    jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
     artifacts: artifactsSchema.prefault({}),
     tunnelSecret: secret("tunnelSecret").refine(

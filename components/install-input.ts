@@ -52,6 +52,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         model: config.model,
         ...(config.fallback && { fallback: config.fallback }),
         limits: config.limits,
+        jobs: config.jobs,
         documents: {
           store,
           ttlDays,

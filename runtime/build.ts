@@ -1,5 +1,5 @@
 /**
- * Bundles the relay and the installer into one file each and packs them into one archive, named by its hash. The same
+ * Bundles the relay, its thread for the jobs and the installer into one file each and packs them into one archive, named by its hash. The same
  * sources give the same bytes, so an unchanged program changes nothing on the Mac.
  */
 import { createHash } from "node:crypto";
@@ -15,7 +15,11 @@ export interface Release {
   sha256: string;
 }
 
-const sources = { relay: "relay/main.ts", installer: "installer/main.ts" } as const;
+const sources = {
+  relay: "relay/main.ts",
+  "jobs-worker": "relay/jobs/worker.ts",
+  installer: "installer/main.ts",
+} as const;
 
 /**
  * @param outDir where the archive is put; `dist` beside `package.json` unless said otherwise
@@ -40,7 +44,7 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
       },
       logLevel: "silent",
     });
-    const files = ["relay.mjs", "installer.mjs"];
+    const files = Object.keys(sources).map((name) => `${name}.mjs`);
     const epoch = new Date(0);
     for (const file of files) await utimes(join(work, file), epoch, epoch);
     const archive = join(work, "release.tgz");

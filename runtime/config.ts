@@ -30,6 +30,20 @@ export const limitsSchema = z.strictObject({
   whenBusy: z.enum(["queue", "reject"]).default("queue"),
 });
 
+/** Work that is kept until it is done, see docs/jobs.md. */
+export const jobsSchema = z.strictObject({
+  /** Days a finished job's answer is kept, and the longest a job may wait. */
+  retentionDays: z.int().min(1).max(90).default(7),
+  /** Bound on what the jobs take on the disk. */
+  maxDiskMiB: z.int().min(64).max(1_048_576).default(4096),
+  /** With less than this free on the disk no new job is taken. */
+  minFreeMiB: z.int().min(0).max(1_048_576).default(2048),
+  /** A job whose runs ended badly this often has failed. */
+  maxAttempts: z.int().min(1).max(10).default(3),
+  /** One run of a job may take this long. */
+  attemptMinutes: z.int().min(1).max(1440).default(30),
+});
+
 /** The local model server. */
 export const modelSchema = z.strictObject({
   kind: z.enum(["ollama", "openai"]),
@@ -85,6 +99,7 @@ export const relayConfigSchema = z.strictObject({
     database: z.string().min(1).optional(),
     collection: z.string().min(1).optional(),
   }),
+  jobs: jobsSchema.prefault({}),
   /** Where the relay keeps data (jobs, the last JWKS). */
   dataDir: z.string().min(1),
   /** How long running requests may go on after SIGTERM, in seconds; below launchd's ExitTimeOut. */
@@ -102,6 +117,7 @@ export const relaySecretsSchema = z.strictObject({
 export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
+export type JobsConfig = z.infer<typeof jobsSchema>;
 export type ModelConfig = z.infer<typeof modelSchema>;
 export type RelayConfig = z.infer<typeof relayConfigSchema>;
 export type RelaySecrets = z.infer<typeof relaySecretsSchema>;

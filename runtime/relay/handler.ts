@@ -8,6 +8,9 @@ import { type BodyFacts, checkBody } from "./body-rules.ts";
 import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
 import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
+import { serveJob } from "./jobs/api.ts";
+import type { Jobs } from "./jobs/jobs.ts";
+import type { Submit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { answerFromModel, type CallParts } from "./model-call.ts";
@@ -24,6 +27,8 @@ export interface Parts extends CallParts {
   readonly access: CheckAccess;
   readonly pace: Pace;
   readonly status: Status;
+  readonly jobs: Jobs;
+  readonly submit: Submit;
 }
 
 const MODEL_FAILURES: ReadonlySet<string> = new Set(["model_unreachable", "model_broke_off", "model_timeout"]);
@@ -67,10 +72,21 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     return;
   }
   if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
+  const { caller } = visitor;
+  if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
   const { body, facts } = route.hasBody
     ? await acceptBody(exchange, route, parts)
     : { body: null, facts: { stream: undefined } };
-  await answerFromModel(exchange, { routeName: route.name, caller: visitor.caller, body, facts }, parts);
+  const submitted = body && (await parts.submit(exchange, route.name, caller.name, body));
+  if (submitted?.kind === "answered") return;
+  const copy = submitted?.copy;
+  try {
+    await answerFromModel(exchange, { routeName: route.name, caller, body, facts, copy }, parts);
+    await submitted?.done(true);
+  } catch (cause) {
+    await submitted?.done(false);
+    throw cause;
+  }
 }
 
 /**
@@ -89,7 +105,7 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
     });
     sendError(res, error, true);
   } else if (path === "/healthz") sendText(res, 200, "text/plain", "ok\n");
-  else if (status.draining) sendText(res, 503, "text/plain", "not ready\n");
+  else if (status.draining || !status.jobsAvailable()) sendText(res, 503, "text/plain", "not ready\n");
   else sendText(res, 200, "text/plain", "ready\n");
   return true;
 }

@@ -7,6 +7,7 @@ import type { Exchange } from "./exchange.ts";
 import type { Fallback } from "./fallback.ts";
 import { headersToModel } from "./headers.ts";
 import { type Format, Hold, type Holds, plainSink, type Sink } from "./hold.ts";
+import type { AnswerCopy } from "./jobs/capture.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 import { Meter } from "./usage.ts";
 
@@ -25,6 +26,8 @@ export interface Accepted {
   readonly caller: Caller;
   readonly body: Buffer | null;
   readonly facts: BodyFacts;
+  /** Copies the answer as the model server gave it. */
+  readonly copy?: AnswerCopy | undefined;
 }
 
 /** Says on an answer that another server than the Mac's gave it. */
@@ -56,14 +59,15 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     onFirstByte,
   });
   exchange.hold = hold;
+  const sink = accepted.copy?.tee(hold) ?? hold;
   try {
-    await inSlot(exchange, lane, accepted, call, hold, parts);
+    await inSlot(exchange, lane, accepted, call, sink, parts);
   } catch (cause) {
     if (!parts.fallback?.takes(routeName, cause, accepted.caller, req.headers) || exchange.signal.aborted) throw cause;
     parts.laneMetrics.fellBack(accepted.caller.name, cause.code);
     exchange.fellBack = cause.code;
     if (!res.headersSent) res.setHeader(SERVED_BY, "fallback");
-    await parts.fallback.forward(call, hold);
+    await parts.fallback.forward(call, sink);
   } finally {
     if (res.writableEnded || res.destroyed) hold.stop();
   }
@@ -80,7 +84,7 @@ async function inSlot(
   lane: Lane,
   { routeName, caller, body }: Accepted,
   call: UpstreamCall,
-  hold: Hold,
+  to: Sink,
   { upstream, admission, laneMetrics }: CallParts,
 ): Promise<void> {
   upstream.breaker.check(); // nobody waits for a slot in vain
@@ -88,7 +92,7 @@ async function inSlot(
   const estimatedTokens = body === null ? 0 : estimateTokens(routeName, body);
   const slot = await admission.acquire({ lane, caller, estimatedTokens, bytes, signal: exchange.signal });
   exchange.waitedMs = slot.waitedMs;
-  const sink = new MeteredSink(hold);
+  const sink = new MeteredSink(to);
   try {
     await upstream.forward(call, sink);
   } finally {

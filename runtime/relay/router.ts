@@ -5,6 +5,7 @@ import { RelayError } from "./errors.ts";
 /** Where a request goes after the Access check. */
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
+  | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
   | {
       readonly kind: "model";
       /** The path's pattern, for metrics and the log. */
@@ -12,6 +13,9 @@ export type Route =
       /** Whether the request carries a JSON body that is looked at before it is sent on. */
       readonly hasBody: boolean;
     };
+
+/** What is wanted of a job; `response`: in the form of OpenAI's background responses. */
+export type JobAct = "job" | "result" | "events" | "response" | "cancel_response";
 
 interface Row {
   readonly route: Route;
@@ -35,6 +39,11 @@ function model(method: "GET" | "POST", name: string, path = exactly(name)): Row 
 // A part of only dots (`..`) would climb out of /v1/models once the model server decodes and cleans the path.
 const MODEL_ID = /^\/v1\/models\/(?!\.+(?:%2F|$))[\w.:-]+(?:%2F(?!\.+(?:%2F|$))[\w.:-]+)*$/i;
 
+function job(act: JobAct, name: string, methods: readonly string[]): Row {
+  const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
+  return { route: { kind: "job", name, act, id: "" }, path, methods, ollamaOnly: false };
+}
+
 const ROWS: readonly Row[] = [
   ...(["page", "data"] as const).map((view): Row => {
     const name = view === "page" ? "/status" : "/status/data.json";
@@ -46,6 +55,11 @@ const ROWS: readonly Row[] = [
   model("POST", "/v1/embeddings"),
   model("GET", "/v1/models"),
   model("GET", "/v1/models/{id}", MODEL_ID),
+  job("job", "/v1/jobs/{id}", [...READ, "DELETE"]),
+  job("result", "/v1/jobs/{id}/result", READ),
+  job("events", "/v1/jobs/{id}/events", ["GET"]),
+  job("response", "/v1/responses/{id}", READ),
+  job("cancel_response", "/v1/responses/{id}/cancel", ["POST"]),
   model("POST", "/api/chat"),
   model("POST", "/api/generate"),
   model("POST", "/api/embed"),
@@ -80,5 +94,5 @@ export function findRoute(method: string, path: string, kind: ModelConfig["kind"
       headers: { Allow: allow },
     });
   }
-  return row.route;
+  return row.route.kind === "job" ? { ...row.route, id: row.path.exec(path)?.[1] ?? "" } : row.route;
 }

@@ -13,6 +13,8 @@ import { createFallback } from "./fallback.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { HOLDS, type Holds } from "./hold.ts";
 import { type Listener, listen } from "./http.ts";
+import { openJobs } from "./jobs/jobs.ts";
+import { createSubmit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createStatus } from "./status.ts";
@@ -55,15 +57,28 @@ export async function startRelay(
   const admission = createAdmission(config.limits);
   const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
-  const status = createStatus(config, metrics, upstream, admission);
+  const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission });
+  const status = createStatus(config, metrics, upstream, admission, () => jobs.available);
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
   const calls = { upstream, fallback, admission, laneMetrics, holds };
-  const parts: Parts = { ...calls, config, log, metrics, running, access, pace, status };
+  const parts: Parts = {
+    ...calls,
+    config,
+    log,
+    metrics,
+    running,
+    access,
+    pace,
+    status,
+    jobs,
+    submit: createSubmit(jobs),
+  };
 
   const listeners: Listener[] = [];
   const release = async () => {
     await Promise.all(listeners.map((listener) => listener.close()));
+    await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
     admission.close();
     await Promise.all([upstream.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
@@ -81,7 +96,8 @@ export async function startRelay(
   const stop = async () => {
     status.draining = true;
     log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
-    const left = await running.idle(config.graceSeconds * 1000);
+    jobs.stop();
+    const [left] = await Promise.all([running.idle(config.graceSeconds * 1000), jobs.idle(config.graceSeconds * 1000)]);
     if (left > 0) log.warn({ left }, "cutting what still runs");
     running.cut();
     await running.idle(1000); // each is logged when its connection is gone

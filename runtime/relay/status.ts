@@ -23,15 +23,24 @@ export interface StatusData {
 export interface Status {
   /** True once the relay is shutting down: it is not ready, and takes no new requests. */
   draining: boolean;
+  /** False while jobs can neither be taken nor fetched; calls that are answered at once still work. */
+  jobsAvailable(): boolean;
   /** Waits up to 2 s for the model server's list. Never rejects. */
   data(): Promise<StatusData>;
 }
 
-export function createStatus(config: RelayConfig, metrics: Metrics, upstream: Upstream, admission: Admission): Status {
+export function createStatus(
+  config: RelayConfig,
+  metrics: Metrics,
+  upstream: Upstream,
+  admission: Admission,
+  jobsAvailable: () => boolean = () => true,
+): Status {
   const startedAt = new Date();
   const started = performance.now();
   return {
     draining: false,
+    jobsAvailable,
     async data() {
       const found = await upstream.look();
       return {

@@ -21,16 +21,17 @@ export interface RelayProcess {
   readonly exit: Promise<number | null>;
 }
 
-/** Starts `main.ts` with files written into `folder`; killed when the test has ended. */
+/** Starts `main.ts` (or another build of it) with files written into `folder`; killed when the test has ended. */
 export async function runRelay(
   folder: string,
   config: RelayConfig | string,
   env: Record<string, string> = {},
+  main = MAIN,
 ): Promise<RelayProcess> {
   const files = [join(folder, "relay.json"), join(folder, "secrets.json")] as const;
   await writeFile(files[0], typeof config === "string" ? config : JSON.stringify(config));
   await writeFile(files[1], "{}");
-  const child = spawn(process.execPath, [MAIN, "--config", files[0], "--secrets", files[1]], {
+  const child = spawn(process.execPath, [main, "--config", files[0], "--secrets", files[1]], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

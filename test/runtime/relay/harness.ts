@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
-import type { RelayConfig, RelaySecrets } from "../../../runtime/config.ts";
+import { jobsSchema, type RelayConfig, type RelaySecrets } from "../../../runtime/config.ts";
 import { createLog } from "../../../runtime/relay/log.ts";
 import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
 
@@ -62,6 +62,7 @@ export async function startModel(
   answer: (seen: Seen, res: ServerResponse, req: IncomingMessage) => void = ({ body, headers }, res) => {
     res.writeHead(200, { "Content-Type": headers["content-type"] ?? "text/plain" }).end(body);
   },
+  port = 0,
 ): Promise<Model> {
   const seen: Seen[] = [];
   const server = createServer((req, res) => {
@@ -73,7 +74,7 @@ export async function startModel(
       answer(one, res, req);
     });
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   const close = async () => {
     if (!server.listening) return;
@@ -95,6 +96,7 @@ export function testConfig(modelUrl: string, dataDir: string, changes: Partial<R
     model: { kind: "ollama", url: modelUrl, embeddingModel: "embed" },
     limits: { chat: 4, embeddings: 2, waiting: 256, waitSeconds: 60, bodyMiB: 8, whenBusy: "queue" },
     documents: { store: "embedded", ttlDays: 30 },
+    jobs: jobsSchema.parse({ minFreeMiB: 0 }),
     dataDir,
     graceSeconds: 0,
     ...changes,

@@ -1,0 +1,305 @@
+/** The job store's steps on its SQLite file. Everything here blocks; what is durable when is up to the caller's COMMIT. */
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import type { Lane } from "../admission/admission.ts";
+import {
+  answerOf,
+  type JobRow,
+  recordOf,
+  rowByKey,
+  rowOf,
+  type Sql,
+  statements,
+  summaryOf,
+  usedBytes,
+  waitingOf,
+} from "./records.ts";
+import { openDatabase } from "./schema.ts";
+import {
+  type Added,
+  type AttemptOutcome,
+  type ClaimedJob,
+  type JobRecord,
+  type JobState,
+  type JobStore,
+  type NewJob,
+  type StoredAnswer,
+  StoreFailed,
+  type StoreSummary,
+  usesUp,
+  type WaitingJob,
+} from "./store.ts";
+
+/** How the file is kept. */
+export interface DatabaseOptions {
+  readonly file: string;
+  readonly retentionMs: number;
+  readonly maxBytes: number;
+  readonly minFreeBytes: number;
+  readonly maxAttempts: number;
+  /** Names this run of the machine: an attempt of another run was ended by a reboot or a power cut, not by a crash. */
+  readonly boot: string;
+  /** @default Date.now */
+  readonly now?: () => number;
+}
+
+/** The same steps as the seam's, without promises. */
+export type Steps = {
+  [K in Exclude<keyof JobStore, "close">]: JobStore[K] extends (...args: infer A) => Promise<infer R>
+    ? (...args: A) => R
+    : never;
+};
+
+interface ClaimRow extends JobRow {
+  readonly headers: string;
+  readonly query: string;
+  readonly estimated_tokens: number;
+}
+
+/** New jobs are taken up to this part of the bound on the disk; the rest is for the answers of those that were taken. */
+const PART_FOR_JOBS = 0.8;
+/** Ends that use up no attempt are remembered so many times a job. */
+const REMEMBERED = 20;
+/** What is forgotten in one step: others must not wait long behind it. */
+const SWEPT = 200;
+
+export class JobDatabase implements Steps {
+  readonly db: DatabaseSync;
+  readonly #sql: Sql;
+  readonly #options: DatabaseOptions;
+  readonly #now: () => number;
+
+  /** Opens the file and frees what ran when it was last in use. @throws StoreFailed */
+  constructor(options: DatabaseOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.db = openDatabase(options.file, options.maxBytes);
+    this.#sql = statements(this.db);
+    this.db.exec("BEGIN IMMEDIATE");
+    this.#recover();
+    this.db.exec("COMMIT");
+  }
+
+  // Nobody else has the file, so whatever is in progress there is in progress no more.
+  #recover(): void {
+    const rows = this.#sql(
+      "SELECT a.id, a.boot FROM jobs j JOIN attempts a ON a.id = j.attempt_id WHERE j.state = 'in_progress'",
+    ).all() as unknown as { id: string; boot: string }[];
+    for (const { id, boot } of rows) {
+      if (boot !== this.#options.boot) this.giveUp(id, "machine_restarted", "the Mac was restarted or lost power", 0);
+      else this.giveUp(id, "relay_crashed", "the relay ended while the job ran", 0);
+    }
+  }
+
+  add(job: NewJob): Added {
+    const { owner, path, idempotencyKey } = job;
+    if (idempotencyKey !== undefined) {
+      const row = rowByKey(this.#sql, owner, path, idempotencyKey);
+      if (row !== undefined && row.request_sha256 !== job.requestSha256) return { kind: "mismatch" };
+      if (row !== undefined) return { kind: "existing", job: recordOf(this.#sql, row) };
+    }
+    const freeBytes = this.#freeBytes();
+    if (freeBytes - job.body.length < this.#options.minFreeBytes) return { kind: "disk_low", freeBytes };
+    const used = usedBytes(this.#sql);
+    if (used + job.body.length > this.#options.maxBytes * PART_FOR_JOBS) return { kind: "store_full", usedBytes: used };
+    const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
+    this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
+    return { kind: "added", job: recordOf(this.#sql, row) };
+  }
+
+  keep(call: NewJob, answer: StoredAnswer, keepMs: number): void {
+    const { owner, path, idempotencyKey } = call;
+    if (idempotencyKey === undefined || rowByKey(this.#sql, owner, path, idempotencyKey) !== undefined) return;
+    if (this.#freeBytes() - answer.body.length < this.#options.minFreeBytes) return;
+    const { seq } = this.#insert(call, "completed", this.#now() + keepMs);
+    this.#sql("UPDATE jobs SET started_at = created_at, finished_at = created_at WHERE seq = ?").run(seq);
+    this.#store(seq, null, answer);
+  }
+
+  byKey(owner: string, path: string, key: string): JobRecord | undefined {
+    const row = rowByKey(this.#sql, owner, path, key);
+    return row && recordOf(this.#sql, row);
+  }
+
+  find(owner: string, id: string): JobRecord | undefined {
+    const row = rowOf(this.#sql, owner, id);
+    return row && recordOf(this.#sql, row);
+  }
+
+  answer(owner: string, id: string): StoredAnswer | undefined {
+    const row = rowOf(this.#sql, owner, id);
+    return row && answerOf(this.#sql, row.seq);
+  }
+
+  waiting(lane: Lane, owners: readonly string[], perOwner: number): readonly WaitingJob[] {
+    return owners.flatMap((owner) => waitingOf(this.#sql, lane, owner, perOwner, this.#now()));
+  }
+
+  claim(id: string, attemptId: string, leaseMs: number): ClaimedJob | undefined {
+    const now = this.#now();
+    const row = this.#sql(
+      `UPDATE jobs SET state = 'in_progress', attempt_id = ?, lease_until = ?, started_at = ?
+       WHERE id = ? AND state = 'queued' RETURNING *`,
+    ).get(attemptId, now + leaseMs, now, id) as ClaimRow | undefined;
+    if (row === undefined) return undefined;
+    this.#sql("INSERT INTO attempts (id, seq, boot, started_at) VALUES (?, ?, ?, ?)").run(
+      attemptId,
+      row.seq,
+      this.#options.boot,
+      now,
+    );
+    const { body } = this.#sql("SELECT body FROM bodies WHERE seq = ?").get(row.seq) as { body: Uint8Array };
+    const { owner, lane, path, query, estimated_tokens: estimatedTokens } = row;
+    const headers = JSON.parse(row.headers) as Record<string, string>;
+    return { id, attemptId, owner, lane, path, query, headers, body, estimatedTokens };
+  }
+
+  renew(attemptIds: readonly string[], leaseMs: number): readonly string[] {
+    const until = this.#now() + leaseMs;
+    const renew = this.#sql("UPDATE jobs SET lease_until = ? WHERE attempt_id = ?");
+    return attemptIds.filter((id) => renew.run(until, id).changes === 1);
+  }
+
+  finish(attemptId: string, answer: StoredAnswer): boolean {
+    const row = this.#held(attemptId);
+    if (row === undefined) return false;
+    const refused = answer.status >= 400;
+    this.#end(attemptId, "answered", `status ${answer.status}`);
+    this.#store(row.seq, attemptId, answer);
+    const error = { code: "model_refused", message: `The model server answered ${answer.status}.` };
+    this.#close(row.seq, refused ? "failed" : "completed", refused ? error : undefined);
+    return true;
+  }
+
+  giveUp(
+    attemptId: string,
+    outcome: AttemptOutcome,
+    detail: string,
+    delayMs: number,
+    answer?: StoredAnswer,
+  ): JobState | undefined {
+    const row = this.#held(attemptId);
+    if (row === undefined) return undefined;
+    this.#end(attemptId, outcome, detail);
+    const { used } = this.#sql("SELECT count(*) AS used FROM attempts WHERE seq = ? AND counted = 1").get(row.seq) as {
+      used: number;
+    };
+    if (used >= this.#options.maxAttempts) {
+      if (answer !== undefined) this.#store(row.seq, attemptId, answer);
+      const message = `It was tried ${used} times. The last time: ${outcome} (${detail}).`;
+      this.#close(row.seq, "failed", { code: "attempts_used_up", message });
+      return "failed";
+    }
+    this.#sql(
+      "UPDATE jobs SET state = 'queued', attempt_id = NULL, lease_until = NULL, run_after = ? WHERE seq = ?",
+    ).run(this.#now() + delayMs, row.seq);
+    return "queued";
+  }
+
+  cancel(owner: string, id: string): JobRecord | undefined {
+    const row = rowOf(this.#sql, owner, id) as (JobRow & { attempt_id: string | null }) | undefined;
+    if (row === undefined) return undefined;
+    if (row.state === "queued" || row.state === "in_progress") {
+      if (row.attempt_id !== null) this.#end(row.attempt_id, "cancelled", "cancelled by its owner");
+      this.#close(row.seq, "cancelled", { code: "job_cancelled", message: "The job was cancelled by its owner." });
+    }
+    return this.find(owner, id);
+  }
+
+  sweep(): boolean {
+    const now = this.#now();
+    const lost = this.#sql("SELECT attempt_id AS id FROM jobs WHERE state = 'in_progress' AND lease_until < ?").all(
+      now,
+    ) as unknown as { id: string }[];
+    for (const { id } of lost) this.giveUp(id, "lease_lost", "its lease was not renewed in time", 0);
+    const old = this.#sql(
+      "SELECT seq, state FROM jobs WHERE expires_at < ? AND state <> 'in_progress' ORDER BY expires_at LIMIT ?",
+    ).all(now, SWEPT) as unknown as { seq: number; state: JobState }[];
+    for (const { seq, state } of old) {
+      const message = "It waited longer than jobs are kept.";
+      if (state === "queued") this.#close(seq, "failed", { code: "waited_too_long", message });
+      else this.#sql("DELETE FROM jobs WHERE seq = ?").run(seq);
+    }
+    if (old.length > 0) this.#sql("PRAGMA incremental_vacuum(2000)").all();
+    return old.length === SWEPT;
+  }
+
+  summary(): StoreSummary {
+    return summaryOf(this.#sql);
+  }
+
+  /** Closes the file. */
+  close(): void {
+    this.db.close();
+  }
+
+  #held(attemptId: string): JobRow | undefined {
+    return this.#sql("SELECT * FROM jobs WHERE attempt_id = ?").get(attemptId) as JobRow | undefined;
+  }
+
+  #insert(job: NewJob, state: JobState, expiresAt: number): JobRow {
+    const now = this.#now();
+    return this.#sql(
+      `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, idempotency_key,
+         echo, state, created_at, run_after, expires_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
+    ).get(
+      job.id,
+      job.owner,
+      job.lane,
+      job.path,
+      job.query,
+      JSON.stringify(job.headers),
+      job.requestSha256,
+      job.body.length,
+      job.estimatedTokens,
+      job.idempotencyKey ?? null,
+      job.echo ?? null,
+      state,
+      now,
+      now,
+      expiresAt,
+    ) as unknown as JobRow;
+  }
+
+  #store(seq: number, attemptId: string | null, { status, headers, sha256, body }: StoredAnswer): void {
+    this.#sql("INSERT INTO answers (seq, attempt_id, status, headers, sha256, body) VALUES (?, ?, ?, ?, ?, ?)").run(
+      seq,
+      attemptId,
+      status,
+      JSON.stringify(headers),
+      sha256,
+      body,
+    );
+  }
+
+  #end(attemptId: string, outcome: AttemptOutcome, detail: string): void {
+    const counted = usesUp(outcome) && outcome !== "cancelled" ? 1 : 0;
+    const { seq } = this.#sql(
+      "UPDATE attempts SET ended_at = ?, outcome = ?, detail = ?, counted = ? WHERE id = ? RETURNING seq",
+    ).get(this.#now(), outcome, detail.slice(0, 500), counted, attemptId) as { seq: number };
+    this.#sql(
+      `DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE seq = ? AND counted = 0 AND ended_at IS NOT NULL
+       ORDER BY started_at DESC LIMIT -1 OFFSET ?)`,
+    ).run(seq, REMEMBERED);
+  }
+
+  #close(seq: number, state: JobState, error: JobRecord["error"]): void {
+    const now = this.#now();
+    this.#sql(
+      `UPDATE jobs SET state = ?, attempt_id = NULL, lease_until = NULL, finished_at = ?, expires_at = ?, error_code = ?,
+         error_message = ? WHERE seq = ?`,
+    ).run(state, now, now + this.#options.retentionMs, error?.code ?? null, error?.message ?? null, seq);
+    this.#sql("DELETE FROM bodies WHERE seq = ?").run(seq);
+  }
+
+  #freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(dirname(this.#options.file));
+      return bavail * bsize;
+    } catch (cause) {
+      throw new StoreFailed("the free space on the disk can not be read", { cause });
+    }
+  }
+}

@@ -1,0 +1,159 @@
+/** Reads of the jobs' file: rows in, records out. */
+import { createHash } from "node:crypto";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Lane } from "../admission/admission.ts";
+import type { Attempt, AttemptOutcome, JobRecord, JobState, StoredAnswer, StoreSummary, WaitingJob } from "./store.ts";
+import { StoreFailed } from "./store.ts";
+
+/** Statements, each prepared once. */
+export type Sql = (text: string) => StatementSync;
+
+export function statements(db: DatabaseSync): Sql {
+  const prepared = new Map<string, StatementSync>();
+  return (text) => {
+    let statement = prepared.get(text);
+    if (statement === undefined) {
+      statement = db.prepare(text);
+      prepared.set(text, statement);
+    }
+    return statement;
+  };
+}
+
+/** A row of `jobs`, as far as it is read. */
+export interface JobRow {
+  readonly seq: number;
+  readonly id: string;
+  readonly owner: string;
+  readonly lane: Lane;
+  readonly path: string;
+  readonly state: JobState;
+  readonly request_sha256: string;
+  readonly echo: string | null;
+  readonly created_at: number;
+  readonly started_at: number | null;
+  readonly finished_at: number | null;
+  readonly expires_at: number;
+  readonly error_code: string | null;
+  readonly error_message: string | null;
+}
+
+interface AttemptRow {
+  readonly id: string;
+  readonly started_at: number;
+  readonly ended_at: number | null;
+  readonly outcome: AttemptOutcome | null;
+  readonly detail: string | null;
+  readonly counted: number;
+}
+
+interface AnswerRow {
+  readonly status: number;
+  readonly headers: string;
+  readonly sha256: string;
+  readonly body: Uint8Array;
+}
+
+export function rowOf(sql: Sql, owner: string, id: string): JobRow | undefined {
+  return sql("SELECT * FROM jobs WHERE id = ? AND owner = ?").get(id, owner) as JobRow | undefined;
+}
+
+export function rowByKey(sql: Sql, owner: string, path: string, key: string): JobRow | undefined {
+  return sql("SELECT * FROM jobs WHERE owner = ? AND path = ? AND idempotency_key = ?").get(owner, path, key) as
+    | JobRow
+    | undefined;
+}
+
+/** The whole record of a row. */
+export function recordOf(sql: Sql, row: JobRow): JobRecord {
+  const answer = sql("SELECT status, length(body) AS bytes, sha256 FROM answers WHERE seq = ?").get(row.seq) as
+    | { status: number; bytes: number; sha256: string }
+    | undefined;
+  const ahead =
+    row.state === "queued"
+      ? (
+          sql("SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND lane = ? AND seq < ?").get(
+            row.lane,
+            row.seq,
+          ) as { n: number }
+        ).n
+      : undefined;
+  return {
+    id: row.id,
+    owner: row.owner,
+    lane: row.lane,
+    path: row.path,
+    state: row.state,
+    createdAt: row.created_at,
+    startedAt: row.started_at ?? undefined,
+    finishedAt: row.finished_at ?? undefined,
+    expiresAt: row.expires_at,
+    ahead,
+    attempts: attemptsOf(sql, row.seq),
+    error: row.error_code === null ? undefined : { code: row.error_code, message: row.error_message ?? "" },
+    answer: answer && { status: answer.status, bytes: answer.bytes, sha256: answer.sha256 },
+    requestSha256: row.request_sha256,
+    echo: row.echo ?? undefined,
+  };
+}
+
+function attemptsOf(sql: Sql, seq: number): Attempt[] {
+  const rows = sql(
+    "SELECT id, started_at, ended_at, outcome, detail, counted FROM attempts WHERE seq = ? ORDER BY started_at",
+  ).all(seq) as unknown as AttemptRow[];
+  return rows.map((row) => ({
+    id: row.id,
+    startedAt: row.started_at,
+    endedAt: row.ended_at ?? undefined,
+    outcome: row.outcome ?? undefined,
+    detail: row.detail ?? undefined,
+    counted: row.counted === 1,
+  }));
+}
+
+/** @throws StoreFailed when the bytes are not those that were stored */
+export function answerOf(sql: Sql, seq: number): StoredAnswer | undefined {
+  const row = sql("SELECT status, headers, sha256, body FROM answers WHERE seq = ?").get(seq) as AnswerRow | undefined;
+  if (row === undefined) return undefined;
+  if (sha256(row.body) !== row.sha256) throw new StoreFailed("the stored answer is damaged: its checksum does not fit");
+  return {
+    status: row.status,
+    headers: JSON.parse(row.headers) as Record<string, string | string[]>,
+    body: row.body,
+    sha256: row.sha256,
+  };
+}
+
+export function waitingOf(sql: Sql, lane: Lane, owner: string, limit: number, now: number): WaitingJob[] {
+  return sql(
+    `SELECT id, owner, estimated_tokens AS estimatedTokens, bytes FROM jobs
+     WHERE state = 'queued' AND lane = ? AND owner = ? AND run_after <= ? ORDER BY seq LIMIT ?`,
+  ).all(lane, owner, now, limit) as unknown as WaitingJob[];
+}
+
+export function summaryOf(sql: Sql): StoreSummary {
+  const counts = sql(
+    "SELECT state, lane, count(*) AS jobs FROM jobs GROUP BY state, lane",
+  ).all() as unknown as StoreSummary["counts"];
+  const mean = (lane: Lane) =>
+    (
+      sql(
+        `SELECT avg(finished_at - started_at) AS ms FROM
+         (SELECT finished_at, started_at FROM jobs WHERE state = 'completed' AND lane = ? ORDER BY finished_at DESC LIMIT 32)`,
+      ).get(lane) as { ms: number | null }
+    ).ms ?? undefined;
+  return { counts, meanRunMs: { chat: mean("chat"), embeddings: mean("embeddings") }, diskBytes: usedBytes(sql) };
+}
+
+/** Bytes that hold something; free pages inside the file count as free. */
+export function usedBytes(sql: Sql): number {
+  const { pages } = sql(
+    "SELECT (SELECT page_count FROM pragma_page_count()) - (SELECT freelist_count FROM pragma_freelist_count()) AS pages",
+  ).get() as { pages: number };
+  const { page_size: size } = sql("PRAGMA page_size").get() as { page_size: number };
+  return pages * size;
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

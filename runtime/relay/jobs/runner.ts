@@ -1,0 +1,283 @@
+/**
+ * Runs the jobs: takes them from the store as slots become free, sends each to the model server, commits its answer. Only
+ * a few of each caller's jobs queue for a slot at a time, so that callers share the slots and memory stays small.
+ */
+import { randomUUID } from "node:crypto";
+import type { Caller, Limits } from "../../config.ts";
+import type { Admission, Lane } from "../admission/admission.ts";
+import { CallerLeft } from "../body.ts";
+import type { Log } from "../log.ts";
+import type { Upstream } from "../upstream.ts";
+import { collectAnswer } from "./capture.ts";
+import { createGate } from "./gate.ts";
+import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
+import { type Ending, type StopReason, verdict } from "./verdict.ts";
+
+export interface RunnerOptions {
+  readonly store: JobStore;
+  readonly upstream: Pick<Upstream, "forward" | "look" | "breaker">;
+  readonly admission: Pick<Admission, "acquire">;
+  /** Those whose jobs may run now. */
+  readonly callers: () => readonly Caller[];
+  readonly limits: Limits;
+  readonly attemptMs: number;
+  readonly log: Log;
+  /** Called when anything of a job has changed. */
+  readonly onChange: (jobId: string) => void;
+  /** Called at the end of each run with what became of it. */
+  readonly onEnd: (lane: Lane, outcome: string, ms: number) => void;
+}
+
+export interface Runner {
+  /** There may be something to run in this lane. */
+  wake(lane: Lane): void;
+  /** Ends a job's run that has been cancelled in the store. */
+  cancelled(jobId: string): void;
+  /** Bytes that have arrived of a running job's answer. */
+  received(jobId: string): number | undefined;
+  /** Jobs of the lane that queue for a slot or run: those are not `ahead` of anybody in the store any more. */
+  taken(lane: Lane): number;
+  /** Mean time of a run, in ms; undefined before the first. */
+  meanRunMs(lane: Lane): number | undefined;
+  /** False while the model server is not there. */
+  readonly modelThere: boolean;
+  /** Starts nothing any more; what runs goes on. */
+  stop(): void;
+  /** Resolves when nothing runs, or after `ms`. */
+  idle(ms: number): Promise<void>;
+  /** Ends what still runs and gives it back, at no cost of an attempt. Resolves when all is in the store. */
+  interrupt(): Promise<void>;
+}
+
+const LANES: readonly Lane[] = ["chat", "embeddings"];
+const LEASE_MS = 120_000;
+const RENEW_MS = 30_000;
+const SWEEP_MS = 60_000;
+/** For jobs that wait for their next attempt; everything else wakes the runner itself. */
+const LOOK_MS = 1000;
+const STORE_RETRY_MS = 2000;
+/** An answer kept in one piece in memory. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** Run times are averaged over about this many jobs. */
+const MEMORY = 20;
+
+/** A job that queues for a slot or runs. */
+interface Run {
+  readonly lane: Lane;
+  readonly stop: AbortController;
+  attemptId: string | undefined;
+  received: number;
+}
+
+export function startRunner(options: RunnerOptions): Runner {
+  const { store, upstream, admission, limits, log, onChange, onEnd } = options;
+  const runs = new Map<string, Run>();
+  const mean: Partial<Record<Lane, number>> = {};
+  const looking: Record<Lane, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
+  let stopped = false;
+  let onIdle: (() => void) | undefined;
+  const gate = createGate(upstream, () => LANES.forEach(wake));
+
+  function wake(lane: Lane): void {
+    if (stopped || !gate.open) return;
+    if (looking[lane] !== "no") {
+      looking[lane] = "again";
+      return;
+    }
+    looking[lane] = "yes";
+    void look(lane).finally(() => {
+      const again = looking[lane] === "again";
+      looking[lane] = "no";
+      if (again) wake(lane);
+    });
+  }
+
+  async function look(lane: Lane): Promise<void> {
+    const callers = new Map(options.callers().map((caller) => [caller.name, caller]));
+    let found: readonly WaitingJob[];
+    try {
+      found = await store.waiting(lane, [...callers.keys()], limits[lane]);
+    } catch (cause) {
+      log.warn({ reason: reason(cause) }, "the jobs that wait can not be read");
+      return;
+    }
+    for (const job of found) {
+      const caller = callers.get(job.owner);
+      if (stopped || caller === undefined || runs.has(job.id)) continue;
+      const run: Run = { lane, stop: new AbortController(), attemptId: undefined, received: 0 };
+      runs.set(job.id, run);
+      void take(job, caller, run).finally(() => {
+        runs.delete(job.id);
+        if (runs.size === 0) onIdle?.();
+        wake(lane);
+      });
+    }
+  }
+
+  async function take(job: WaitingJob, caller: Caller, run: Run): Promise<void> {
+    const { lane, stop } = run;
+    try {
+      const { estimatedTokens } = job;
+      // It waits on the disk: nothing of it is in memory yet.
+      const slot = await admission.acquire({
+        lane,
+        caller,
+        estimatedTokens,
+        bytes: 0,
+        signal: stop.signal,
+        background: true,
+      });
+      let used: number | undefined;
+      let commit: (() => Promise<void>) | undefined;
+      try {
+        if (stopped || !gate.open || stop.signal.aborted) return;
+        const attemptId = randomUUID();
+        const claimed = await store.claim(job.id, attemptId, LEASE_MS);
+        if (claimed === undefined) return;
+        run.attemptId = attemptId;
+        onChange(job.id);
+        const begun = performance.now();
+        const ending = await attempt(claimed, run);
+        used = ending.kind === "answer" ? ending.tokens : 0;
+        commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
+      } finally {
+        slot.release(used); // the model server is free, whatever the disk does
+      }
+      await commit();
+    } catch (cause) {
+      if (cause instanceof CallerLeft || stopped) return;
+      log.warn({ job: job.id, reason: reason(cause) }, "a job could not be started; it waits");
+      await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS));
+    }
+  }
+
+  async function attempt(job: ClaimedJob, run: Run): Promise<Ending> {
+    const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs);
+    try {
+      const collected = await collectAnswer(
+        upstream,
+        {
+          method: "POST",
+          target: job.path + job.query,
+          headers: { ...job.headers },
+          body: Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length),
+          signal: run.stop.signal,
+        },
+        MAX_ANSWER_BYTES,
+        (bytes) => {
+          run.received += bytes;
+        },
+      );
+      return { kind: "answer", ...collected };
+    } catch (cause) {
+      if (run.stop.signal.aborted) return { kind: "stopped", reason: run.stop.signal.reason as StopReason };
+      return { kind: "failed", cause };
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** Writes an attempt's end into the store; goes on trying while the store can not, since the work is done. */
+  async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<void> {
+    const { id, lane, attemptId } = job;
+    const decided = verdict(ending);
+    if (decided.kind === "nothing") return;
+    if (decided.kind === "give_up" && decided.down) gate.shut();
+    const answer = ending.kind === "answer" ? ending.answer : undefined;
+    for (;;) {
+      try {
+        if (decided.kind === "finish") {
+          const kept = await store.finish(attemptId, answer!);
+          if (kept) mean[lane] = (mean[lane] ?? ms) + (ms - (mean[lane] ?? ms)) / MEMORY;
+          onEnd(lane, kept ? "answered" : "fenced", ms);
+        } else {
+          const state = await store.giveUp(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
+          onEnd(lane, state === undefined ? "fenced" : decided.outcome, ms);
+          log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
+        }
+        onChange(id);
+        return;
+      } catch (cause) {
+        log.error({ job: id, reason: reason(cause) }, "the end of a job's run can not be stored; trying again");
+        if (stopped || signal.aborted || !(cause instanceof StoreFailed)) return;
+        await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS));
+      }
+    }
+  }
+
+  async function renew(): Promise<void> {
+    const held = [...runs.values()].flatMap(({ attemptId }) => attemptId ?? []);
+    if (held.length === 0) return;
+    try {
+      const still = new Set(await store.renew(held, LEASE_MS));
+      for (const run of runs.values()) {
+        const { attemptId } = run;
+        if (attemptId === undefined || !held.includes(attemptId) || still.has(attemptId)) continue;
+        run.stop.abort("lease_lost" satisfies StopReason);
+      }
+    } catch (cause) {
+      log.warn({ reason: reason(cause) }, "leases of running jobs not renewed");
+    }
+  }
+
+  async function sweep(): Promise<void> {
+    try {
+      while (!stopped && (await store.sweep()));
+    } catch (cause) {
+      log.warn({ reason: reason(cause) }, "old jobs not removed");
+    }
+  }
+
+  const timers = [
+    setInterval(() => LANES.forEach(wake), LOOK_MS),
+    setInterval(() => void renew(), RENEW_MS),
+    setInterval(() => void sweep(), SWEEP_MS),
+  ];
+  for (const timer of timers) timer.unref();
+  void sweep();
+  store.summary().then(
+    ({ meanRunMs }) => {
+      for (const lane of LANES) mean[lane] ??= meanRunMs[lane];
+    },
+    () => {}, // an estimate to begin with, no more
+  );
+  LANES.forEach(wake);
+
+  return {
+    wake,
+    cancelled: (jobId) => runs.get(jobId)?.stop.abort("cancelled" satisfies StopReason),
+    received: (jobId) => runs.get(jobId)?.received,
+    taken: (lane) => [...runs.values()].filter((run) => run.lane === lane).length,
+    meanRunMs: (lane) => mean[lane],
+    get modelThere() {
+      return gate.open;
+    },
+    stop() {
+      stopped = true;
+      gate.close();
+      for (const timer of timers) clearInterval(timer);
+      // Those that only queue for a slot leave it; nothing of them is in the store.
+      for (const { attemptId, stop } of runs.values()) {
+        if (attemptId === undefined) stop.abort("stopping" satisfies StopReason);
+      }
+    },
+    async idle(ms) {
+      if (runs.size === 0) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        onIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    },
+    async interrupt() {
+      for (const { stop } of runs.values()) stop.abort("stopping" satisfies StopReason);
+      await this.idle(5000);
+    },
+  };
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

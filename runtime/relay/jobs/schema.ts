@@ -1,0 +1,153 @@
+/** The SQLite file of the jobs: how it is opened so that a power cut loses nothing, and how its schema moves forward. */
+import { closeSync, fsyncSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
+import { StoreFailed } from "./store.ts";
+
+/** One step forward. */
+export interface Migration {
+  readonly version: number;
+  /** The oldest version whose code still works with the file after this step: an installer may go back a release. */
+  readonly compatibleWith: number;
+  readonly sql: string;
+}
+
+// Bodies and answers stand in tables of their own: SQLite writes a row anew, with all its pages, whenever a part changes.
+const FIRST = `
+  CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    path TEXT NOT NULL,
+    query TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    request_sha256 TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    estimated_tokens INTEGER NOT NULL,
+    idempotency_key TEXT,
+    echo TEXT,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'in_progress', 'completed', 'failed', 'cancelled')),
+    created_at INTEGER NOT NULL,
+    run_after INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    expires_at INTEGER NOT NULL,
+    attempt_id TEXT UNIQUE,
+    lease_until INTEGER,
+    error_code TEXT,
+    error_message TEXT,
+    CHECK ((state = 'in_progress') = (attempt_id IS NOT NULL))
+  ) STRICT;
+  CREATE UNIQUE INDEX jobs_by_key ON jobs (owner, path, idempotency_key) WHERE idempotency_key IS NOT NULL;
+  CREATE INDEX jobs_queued ON jobs (lane, seq) WHERE state = 'queued';
+  CREATE INDEX jobs_queued_by_owner ON jobs (lane, owner, seq) WHERE state = 'queued';
+  CREATE INDEX jobs_running ON jobs (lease_until) WHERE state = 'in_progress';
+  CREATE INDEX jobs_by_expiry ON jobs (expires_at);
+  CREATE INDEX jobs_by_state ON jobs (state, lane, finished_at);
+  CREATE TABLE bodies (seq INTEGER PRIMARY KEY REFERENCES jobs (seq) ON DELETE CASCADE, body BLOB NOT NULL) STRICT;
+  CREATE TABLE answers (
+    seq INTEGER PRIMARY KEY REFERENCES jobs (seq) ON DELETE CASCADE,
+    attempt_id TEXT,
+    status INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    body BLOB NOT NULL
+  ) STRICT;
+  CREATE TRIGGER answers_never_change BEFORE UPDATE ON answers BEGIN SELECT RAISE(ABORT, 'an answer never changes'); END;
+  CREATE TABLE attempts (
+    id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+    boot TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    outcome TEXT,
+    detail TEXT,
+    counted INTEGER NOT NULL DEFAULT 0
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX attempts_by_job ON attempts (seq, started_at);
+`;
+
+/** All steps, oldest first. A step that was released is never edited. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, compatibleWith: 1, sql: FIRST }];
+
+/** What the log may keep on the disk after a checkpoint, in bytes. */
+const LOG_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Opens the file, makes it if it is missing, brings it to the newest schema. Blocks. Waits 5 s for another process to let
+ * go of it. Commits are synced: `synchronous=FULL`, and on macOS F_FULLFSYNC, since fsync alone leaves data in the drive's
+ * cache there. @throws StoreFailed with a message for a person
+ * Source: https://www.sqlite.org/pragma.html#pragma_fullfsync, https://www.sqlite.org/wal.html
+ */
+export function openDatabase(file: string, maxBytes: number, migrations = MIGRATIONS): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    const address = pathToFileURL(file);
+    // A power cut may tear a sector that holds the end of a synced commit and the begin of the next: so commits are padded
+    // to the sector's end. https://www.sqlite.org/psow.html
+    address.searchParams.set("psow", "0");
+    db = new DatabaseSync(address, { timeout: 5000 });
+    // One relay at a time: whoever holds the file holds every claim in it.
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
+    db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;");
+    db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}; PRAGMA temp_store = MEMORY;`);
+    const { page_size: pageSize } = db.prepare("PRAGMA page_size").get() as { page_size: number };
+    db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pageSize)}`);
+    migrate(db, migrations);
+    syncFolder(dirname(file));
+    return db;
+  } catch (cause) {
+    db?.close();
+    if (cause instanceof StoreFailed) throw cause;
+    throw new StoreFailed(`the file of the jobs, ${file}, can not be used: ${reason(cause)}`, { cause });
+  }
+}
+
+function reason(cause: unknown): string {
+  const { message, errcode } = cause as Error & { errcode?: number };
+  if (errcode === 5) return "another process has it open (is a second relay running?)";
+  if (errcode === 11 || errcode === 26) {
+    return `${message}. Move it and the one with -wal away, put back a copy if there is one, and restart the relay`;
+  }
+  return message;
+}
+
+/** Brings the schema forward, in one transaction. @throws StoreFailed when a newer release wrote what this one can not read */
+export function migrate(db: DatabaseSync, migrations: readonly Migration[]): void {
+  const newest = migrations.at(-1)?.version ?? 0;
+  db.exec("BEGIN EXCLUSIVE");
+  try {
+    db.exec("CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL, compatible_with INTEGER NOT NULL) STRICT");
+    const found = db.prepare("SELECT version, compatible_with AS compatibleWith FROM schema").get() as
+      | { version: number; compatibleWith: number }
+      | undefined;
+    const version = found?.version ?? 0;
+    if (found !== undefined && found.compatibleWith > newest) {
+      throw new StoreFailed(
+        `the file of the jobs has schema ${version}, which needs a relay that knows schema ${found.compatibleWith} or later; this one knows ${newest}. Install the newer release again`,
+      );
+    }
+    for (const step of migrations) {
+      if (step.version <= version) continue;
+      db.exec(step.sql);
+      db.exec("DELETE FROM schema");
+      db.prepare("INSERT INTO schema VALUES (?, ?)").run(step.version, step.compatibleWith);
+    }
+    db.exec("COMMIT");
+  } catch (cause) {
+    if (db.isTransaction) db.exec("ROLLBACK");
+    throw cause;
+  }
+}
+
+// SQLite syncs the folder when it makes the log, but not when it makes the file itself.
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}

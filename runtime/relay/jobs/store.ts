@@ -1,0 +1,162 @@
+/**
+ * The seam between the jobs and what keeps them: today SQLite on the Mac (`sqlite-store.ts`). Every method is one atomic
+ * step, and its promise resolves only when that step would survive a power cut. A store behind which several relays work
+ * claims with leases; whoever holds the attempt's id, and nobody else, may end the attempt (fencing).
+ */
+import type { Lane } from "../admission/admission.ts";
+
+/** `completed`, `failed` and `cancelled` are final: nothing of such a job changes any more. */
+export type JobState = "queued" | "in_progress" | "completed" | "failed" | "cancelled";
+
+/** How an attempt ended. */
+export type AttemptOutcome =
+  | "answered"
+  | "cancelled"
+  /** The model server answered 408, 429 or 5xx. */
+  | "model_error"
+  | "model_broke_off"
+  | "timed_out"
+  | "relay_crashed"
+  /** From here on: no fault of the job's, so no attempt is used up. */
+  | "model_unreachable"
+  | "relay_stopped"
+  | "machine_restarted"
+  | "lease_lost";
+
+/** Whether an end like this uses up one of the job's attempts. */
+export function usesUp(outcome: AttemptOutcome): boolean {
+  return !["model_unreachable", "relay_stopped", "machine_restarted", "lease_lost"].includes(outcome);
+}
+
+export interface Attempt {
+  readonly id: string;
+  /** ms since 1970, as all times here. */
+  readonly startedAt: number;
+  readonly endedAt: number | undefined;
+  /** undefined while it runs. */
+  readonly outcome: AttemptOutcome | undefined;
+  readonly detail: string | undefined;
+  /** Whether it counts against the bound on attempts. */
+  readonly counted: boolean;
+}
+
+/** Work to be done: one request to the model server. */
+export interface NewJob {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** Name of the caller; nobody else gets to see the job. */
+  readonly owner: string;
+  readonly lane: Lane;
+  /** Path as received: an Idempotency-Key counts for one owner and path. */
+  readonly path: string;
+  /** The query with its `?`, or "". */
+  readonly query: string;
+  /** For the model server, already cut down to what it may see. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  /** Of the bytes the caller sent, in hex: tells whether a repeated key comes with the same request. */
+  readonly requestSha256: string;
+  readonly estimatedTokens: number;
+  readonly idempotencyKey: string | undefined;
+  /** JSON of what an OpenAI Response object repeats of its request; undefined for other jobs. */
+  readonly echo: string | undefined;
+}
+
+/** An answer of the model server, whole. */
+export interface StoredAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly body: Uint8Array;
+  /** Of `body`, in hex; checked whenever it is read. */
+  readonly sha256: string;
+}
+
+/** What is known of a job. */
+export interface JobRecord {
+  readonly id: string;
+  readonly owner: string;
+  readonly lane: Lane;
+  readonly path: string;
+  readonly state: JobState;
+  readonly createdAt: number;
+  readonly startedAt: number | undefined;
+  readonly finishedAt: number | undefined;
+  /** When it is forgotten, finished or not. */
+  readonly expiresAt: number;
+  /** Jobs of the lane that came before and still wait; undefined unless queued. */
+  readonly ahead: number | undefined;
+  readonly attempts: readonly Attempt[];
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+  readonly answer: { readonly status: number; readonly bytes: number; readonly sha256: string } | undefined;
+  readonly requestSha256: string;
+  readonly echo: string | undefined;
+}
+
+/** A job that could run now. */
+export interface WaitingJob {
+  readonly id: string;
+  readonly owner: string;
+  readonly estimatedTokens: number;
+  readonly bytes: number;
+}
+
+/** A job that is ours to run until its lease ends. */
+export interface ClaimedJob extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "echo"> {
+  readonly attemptId: string;
+}
+
+/** How many there are, and how long runs took lately. */
+export interface StoreSummary {
+  readonly counts: readonly { readonly state: JobState; readonly lane: Lane; readonly jobs: number }[];
+  /** Mean of the last runs that brought an answer, in ms; undefined before the first. */
+  readonly meanRunMs: Readonly<Record<Lane, number | undefined>>;
+  readonly diskBytes: number;
+}
+
+/** What became of `add`. `existing`: the same owner, path, key and request; `mismatch`: the key came with another request. */
+export type Added =
+  | { readonly kind: "added" | "existing"; readonly job: JobRecord }
+  | { readonly kind: "mismatch" }
+  | { readonly kind: "disk_low"; readonly freeBytes: number }
+  | { readonly kind: "store_full"; readonly usedBytes: number };
+
+/** Every method rejects with StoreFailed when the store can not do it; then nothing of the step has happened. */
+export interface JobStore {
+  add(job: NewJob): Promise<Added>;
+  /** Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken. */
+  keep(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
+  /** The job that has this key. */
+  byKey(owner: string, path: string, key: string): Promise<JobRecord | undefined>;
+  find(owner: string, id: string): Promise<JobRecord | undefined>;
+  /** The answer of a finished job; undefined if there is none. Rejects when it is damaged on the disk. */
+  answer(owner: string, id: string): Promise<StoredAnswer | undefined>;
+  /** The oldest that could run now, at most `perOwner` of each of the owners. */
+  waiting(lane: Lane, owners: readonly string[], perOwner: number): Promise<readonly WaitingJob[]>;
+  /** Starts an attempt; undefined if the job does not wait (any more). */
+  claim(id: string, attemptId: string, leaseMs: number): Promise<ClaimedJob | undefined>;
+  /** Extends the leases. @returns the attempts that are still held */
+  renew(attemptIds: readonly string[], leaseMs: number): Promise<readonly string[]>;
+  /** Ends the attempt and the job with this answer. @returns false if the attempt is not held any more: then nothing changes */
+  finish(attemptId: string, answer: StoredAnswer): Promise<boolean>;
+  /**
+   * Ends the attempt without an answer that counts; the job waits again, for `delayMs` at least, or has failed when its
+   * attempts are used up (`answer`, if any, is then its answer). @returns the state it is in now; undefined if not held
+   */
+  giveUp(
+    attemptId: string,
+    outcome: AttemptOutcome,
+    detail: string,
+    delayMs: number,
+    answer?: StoredAnswer,
+  ): Promise<JobState | undefined>;
+  /** Cancels a job that is not finished. @returns the job as it is now; undefined if there is none */
+  cancel(owner: string, id: string): Promise<JobRecord | undefined>;
+  /** Forgets what has expired, frees expired leases. @returns whether there may be more of it */
+  sweep(): Promise<boolean>;
+  summary(): Promise<StoreSummary>;
+  /** Waits for what is under way. */
+  close(): Promise<void>;
+}
+
+/** The store can not do its work: the disk is full or broken, or the file can not be used. */
+export class StoreFailed extends Error {}

@@ -1,0 +1,164 @@
+/** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
+import { createHash, randomUUID } from "node:crypto";
+import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
+import { RelayError } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
+import { headersToModel } from "../headers.ts";
+import { answerJob, jobError, sendAnswer, sendResponseObject, waitForEnd } from "./answers.ts";
+import { AnswerCopy } from "./capture.ts";
+import { fromStore, type Jobs } from "./jobs.ts";
+import { idempotencyKey, type Prefer, parsePrefer } from "./prefer.ts";
+import { readBackground } from "./responses.ts";
+import type { JobRecord, NewJob } from "./store.ts";
+import { isFinal, jobName } from "./views.ts";
+
+/** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done` must be called at its end. */
+export type Submitted =
+  | { readonly kind: "answered" }
+  | {
+      readonly kind: "pass";
+      /** Where the answer is to be copied on its way. */
+      readonly copy: AnswerCopy | undefined;
+      readonly done: (whole: boolean) => Promise<void>;
+    };
+
+/**
+ * Looks at one request for inference and, if its headers or body ask for it, answers with a job. Throws `idempotency_*`,
+ * `background_not_streamed`, `jobs_full`, `disk_low`, `jobs_unavailable`.
+ */
+export type Submit = (exchange: Exchange, route: string, owner: string, body: Buffer) => Promise<Submitted>;
+
+const PASS: Submitted = { kind: "pass", copy: undefined, done: async () => {} };
+/** Answers of calls that are no jobs are kept for as long as a client may still try again. */
+const KEEP_MS = 24 * 3600_000;
+const MAX_KEPT_BYTES = 8 * 1024 * 1024;
+/** Cloudflare ends a request after 100 s without a byte. */
+export const LONGEST_WAIT_S = 60;
+
+export function createSubmit(jobs: Jobs): Submit {
+  /** Calls with a key that run now, by owner, path and key: the request's hash. */
+  const calls = new Map<string, string>();
+
+  return async (exchange, route, owner, body) => {
+    const lane = laneOf(route);
+    if (lane === undefined) return PASS;
+    const { headers } = exchange.req;
+    const prefer = parsePrefer(headers.prefer);
+    const key = idempotencyKey(headers);
+    const background = route === "/v1/responses" ? readBackground(body) : undefined;
+    const asJob = prefer.respondAsync || background !== undefined;
+    if (!asJob && (key === undefined || !jobs.available)) return PASS;
+    const job: NewJob = {
+      id: randomUUID().replaceAll("-", ""),
+      owner,
+      lane,
+      path: exchange.path,
+      query: exchange.query,
+      headers: headersToModel(headers, exchange.id),
+      body: background?.body ?? body,
+      requestSha256: createHash("sha256").update(exchange.query).update("\0").update(body).digest("hex"),
+      estimatedTokens: estimateTokens(route, body),
+      idempotencyKey: key,
+      echo: background?.echo,
+    };
+    if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
+    if (!asJob) return keyedCall(exchange, job, key!);
+    await submit(exchange, job, prefer, lane);
+    return { kind: "answered" };
+  };
+
+  async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: Lane): Promise<void> {
+    const added = await fromStore(jobs.store.add(job));
+    if (added.kind === "mismatch") throw mismatch();
+    if (added.kind === "store_full") {
+      throw new RelayError(
+        "jobs_full",
+        "The jobs that are kept take all the space they may. Fetch this answer directly, or try later.",
+        {
+          detail: `${added.usedBytes} bytes used`,
+        },
+      );
+    }
+    if (added.kind === "disk_low") {
+      throw new RelayError("disk_low", "The Mac's disk is nearly full, so no new job is taken.", {
+        detail: `${added.freeBytes} bytes free`,
+      });
+    }
+    if (added.kind === "added") {
+      jobs.metrics.added(lane);
+      jobs.wake(lane);
+    } else exchange.res.setHeader("Idempotency-Replayed", "true");
+    // The same request gets the same form of answer, so the record that was found has an echo if this one has.
+    if (job.echo !== undefined) return sendResponseObject(exchange, jobs, added.job);
+    const waited = prefer.wait === undefined ? undefined : Math.min(prefer.wait, LONGEST_WAIT_S);
+    const applied = waited === undefined ? "respond-async" : `respond-async, wait=${waited}`;
+    exchange.res.setHeader("Preference-Applied", applied);
+    exchange.res.setHeader("Location", `/v1/jobs/${jobName(added.job.id)}`);
+    const last = waited ? await waitForEnd(exchange, jobs, added.job, waited) : added.job;
+    await answerJob(exchange, jobs, last, waited !== undefined && isFinal(last) ? "result" : "accepted");
+  }
+
+  /** A call that is answered at once, with a key: its answer is kept, and one that was kept is sent again. */
+  async function keyedCall(exchange: Exchange, job: NewJob, key: string): Promise<Submitted> {
+    const name = callName(job, key);
+    calls.set(name, job.requestSha256); // before anything is awaited: the same call may come twice at once
+    try {
+      const found = await fromStore(jobs.store.byKey(job.owner, job.path, key));
+      if (found !== undefined) {
+        calls.delete(name);
+        await repeat(exchange, found, job.requestSha256);
+        return { kind: "answered" };
+      }
+    } catch (cause) {
+      calls.delete(name);
+      throw cause;
+    }
+    const copy = new AnswerCopy(MAX_KEPT_BYTES);
+    return {
+      kind: "pass",
+      copy,
+      async done(whole) {
+        try {
+          const answer = whole ? copy.answer : undefined;
+          // Only an answer that did the work is kept: after any other the client may try again.
+          if (answer !== undefined && answer.status < 400 && jobs.available) {
+            await jobs.store.keep({ ...job, body: new Uint8Array(0) }, answer, KEEP_MS);
+          }
+        } finally {
+          calls.delete(name);
+        }
+      },
+    };
+  }
+
+  async function repeat(exchange: Exchange, found: JobRecord, requestSha256: string): Promise<void> {
+    if (found.requestSha256 !== requestSha256) throw mismatch();
+    if (!isFinal(found)) throw inProgress({ Location: `/v1/jobs/${jobName(found.id)}` });
+    const answer = await fromStore(jobs.store.answer(found.owner, found.id));
+    if (answer === undefined) throw jobError(found);
+    exchange.res.setHeader("Idempotency-Replayed", "true");
+    sendAnswer(exchange, answer);
+  }
+}
+
+function callName({ owner, path }: NewJob, key: string): string {
+  return JSON.stringify([owner, path, key]);
+}
+
+function refuseRunning(running: string | undefined, requestSha256: string): void {
+  if (running === undefined) return;
+  throw running === requestSha256 ? inProgress({}) : mismatch();
+}
+
+function inProgress(headers: Record<string, string>): RelayError {
+  return new RelayError("idempotency_in_progress", "The request with this Idempotency-Key is still running.", {
+    headers: { "Retry-After": "2", ...headers },
+  });
+}
+
+function mismatch(): RelayError {
+  return new RelayError(
+    "idempotency_mismatch",
+    "This Idempotency-Key was used for another request on this path. Use a new key for each new request.",
+  );
+}

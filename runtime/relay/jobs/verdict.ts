@@ -1,0 +1,67 @@
+/** What the end of one attempt means for its job. Pure. */
+import { RelayError } from "../errors.ts";
+import type { AttemptOutcome, StoredAnswer } from "./store.ts";
+
+/** Why the relay itself ends an attempt. */
+export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out";
+
+/** How an attempt went on at the model server. */
+export type Ending =
+  | { readonly kind: "answer"; readonly answer: StoredAnswer; readonly tokens: number | undefined }
+  | { readonly kind: "stopped"; readonly reason: StopReason }
+  | { readonly kind: "failed"; readonly cause: unknown };
+
+export type Verdict =
+  /** The answer is the job's. */
+  | { readonly kind: "finish" }
+  /** The attempt is over. `down`: the model server takes no work now, so no other job need try. */
+  | {
+      readonly kind: "give_up";
+      readonly outcome: AttemptOutcome;
+      readonly detail: string;
+      readonly delayMs: number;
+      readonly down: boolean;
+    }
+  /** Somebody else has ended the attempt already. */
+  | { readonly kind: "nothing" };
+
+/** Time between two attempts at a job that ended badly. */
+const RETRY_MS = 2000;
+/** Time between two attempts when the model server said that it is busy, or loads its model. */
+const BUSY_MS = 5000;
+
+export function verdict(ending: Ending): Verdict {
+  if (ending.kind === "answer") return ofStatus(ending.answer.status);
+  if (ending.kind === "stopped") return ofStop(ending.reason);
+  const { cause } = ending;
+  const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
+  if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
+    return { kind: "give_up", outcome: "model_unreachable", detail, delayMs: 0, down: true };
+  }
+  const outcome = cause instanceof RelayError && cause.code === "model_timeout" ? "timed_out" : "model_broke_off";
+  return { kind: "give_up", outcome, detail, delayMs: RETRY_MS, down: false };
+}
+
+function ofStatus(status: number): Verdict {
+  const detail = `the model server answered ${status}`;
+  // llama-server answers 503 while it loads its model, Ollama when its queue is full: no fault of the job's.
+  if (status === 503 || status === 429) {
+    return { kind: "give_up", outcome: "model_unreachable", detail, delayMs: BUSY_MS, down: false };
+  }
+  if (status === 408 || status >= 500) {
+    return { kind: "give_up", outcome: "model_error", detail, delayMs: RETRY_MS, down: false };
+  }
+  return { kind: "finish" };
+}
+
+function ofStop(reason: StopReason): Verdict {
+  switch (reason) {
+    case "stopping":
+      return { kind: "give_up", outcome: "relay_stopped", detail: "the relay was stopped", delayMs: 0, down: false };
+    case "timed_out":
+      return { kind: "give_up", outcome: "timed_out", detail: "it took too long", delayMs: RETRY_MS, down: false };
+    case "cancelled":
+    case "lease_lost":
+      return { kind: "nothing" };
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The thread that has the jobs' file. SQLite blocks, and a synced commit takes milliseconds: neither may hold up the
+ * streams. While it commits, further steps arrive; they are the next group.
+ */
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { type Ask, type Batch, runBatch } from "./batch.ts";
+import { type DatabaseOptions, JobDatabase } from "./database.ts";
+
+/** From the thread: it is open, it can not be opened, or a group is done. */
+export type FromWorker =
+  | { readonly kind: "open" }
+  | { readonly kind: "refused"; readonly reason: string }
+  | ({ readonly kind: "done" } & Batch)
+  | { readonly kind: "closed" };
+
+/** To the thread. */
+export type ToWorker = Ask | "close";
+
+/** One group takes at most so many steps, and so many bytes of bodies and answers. */
+const GROUP_STEPS = 256;
+const GROUP_BYTES = 32 * 1024 * 1024;
+
+function serve(port: MessagePort, database: JobDatabase): void {
+  const close = () => {
+    database.close();
+    port.postMessage({ kind: "closed" } satisfies FromWorker);
+    port.close();
+  };
+  port.on("message", (first: ToWorker) => {
+    const group: Ask[] = [];
+    let bytes = 0;
+    let message: ToWorker | undefined = first;
+    while (message !== undefined && message !== "close") {
+      group.push(message);
+      bytes += sizeOf(message.args);
+      if (group.length >= GROUP_STEPS || bytes >= GROUP_BYTES) break;
+      message = (receiveMessageOnPort(port) as { message: ToWorker } | undefined)?.message;
+    }
+    if (group.length > 0) port.postMessage({ kind: "done", ...runBatch(database, group) } satisfies FromWorker);
+    if (message === "close") close();
+  });
+}
+
+function sizeOf(args: readonly unknown[]): number {
+  let bytes = 0;
+  for (const arg of args) {
+    if (typeof arg === "object" && arg !== null && "body" in arg && arg.body instanceof Uint8Array) {
+      bytes += arg.body.length;
+    }
+  }
+  return bytes;
+}
+
+if (parentPort) {
+  try {
+    serve(parentPort, new JobDatabase(workerData as DatabaseOptions));
+    parentPort.postMessage({ kind: "open" } satisfies FromWorker);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    parentPort.postMessage({ kind: "refused", reason } satisfies FromWorker);
+  }
+}

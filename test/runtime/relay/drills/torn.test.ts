@@ -1,0 +1,158 @@
+/**
+ * A power cut tears what was written and not yet synced, and nothing else. The steps of the store are done group by group;
+ * when a COMMIT has returned, all of it is synced, so the files as they are then are what a power cut leaves at least. What
+ * the next group changes in them is what may be torn: each changed sector may hold the old bytes, the new ones, or neither,
+ * and new length may be missing.
+ */
+
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { type Ask, runBatch } from "../../../../runtime/relay/jobs/batch.ts";
+import { type DatabaseOptions, JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
+import type { NewJob } from "../../../../runtime/relay/jobs/store.ts";
+import { temporaryFolder } from "../harness.ts";
+import { inspect } from "./inspect.ts";
+import { type Random, rounds, seeded } from "./seed.ts";
+
+/** What SQLite takes a disk to write in one piece, and Apple's do. */
+const SECTOR = 4096;
+const LOG_HEADER = 32;
+
+interface Files {
+  readonly db: Buffer;
+  readonly log: Buffer;
+}
+
+const read = async (file: string): Promise<Files> => ({
+  db: await readFile(file),
+  log: await readFile(`${file}-wal`).catch(() => Buffer.alloc(0)),
+});
+
+/** A state between two: of what changed, each sector torn in its own way; what grew is cut anywhere. */
+function tear(before: Buffer, after: Buffer, random: Random): Buffer {
+  const length = after.length > before.length ? random.between(before.length, after.length) : before.length;
+  const torn = Buffer.alloc(length);
+  before.copy(torn);
+  for (let at = 0; at < length; at += SECTOR) {
+    const [old, fresh] = [before.subarray(at, at + SECTOR), after.subarray(at, at + SECTOR)];
+    if (old.equals(fresh)) continue;
+    const kind = random.next();
+    if (kind < 0.4) fresh.copy(torn, at);
+    else if (kind < 0.6) randomBytes(Math.min(SECTOR, length - at)).copy(torn, at);
+  }
+  return torn;
+}
+
+/**
+ * The log between two states. When SQLite begins it anew, it writes the header and syncs that before the first frame
+ * (`sqlite3WalFrames` in https://www.sqlite.org/src/file/src/wal.c), so either only the header is torn, or it is whole.
+ */
+function tearLog(before: Buffer, after: Buffer, random: Random): Buffer {
+  const header = after.subarray(0, LOG_HEADER);
+  if (before.length === 0 || before.subarray(0, LOG_HEADER).equals(header)) return tear(before, after, random);
+  const base = Buffer.from(before);
+  (random.next() < 0.3 ? randomBytes(LOG_HEADER) : header).copy(base);
+  return random.next() < 0.5 ? base : tear(Buffer.concat([header, base.subarray(LOG_HEADER)]), after, random);
+}
+
+/** A random group of steps on the jobs that are there. */
+function group(random: Random, database: JobDatabase, running: string[]): Ask[] {
+  const asks: Ask[] = [];
+  const ask = (step: Ask["step"], ...args: unknown[]) => asks.push({ id: asks.length, step, args });
+  for (let i = random.between(1, 8); i > 0; i -= 1) {
+    const body = randomBytes(random.between(1, 9000));
+    const job: NewJob = {
+      id: randomUUID().replaceAll("-", ""),
+      owner: random.pick(["alpha", "beta"]),
+      lane: "chat",
+      path: "/v1/chat/completions",
+      query: "",
+      headers: {},
+      body,
+      requestSha256: createHash("sha256").update(body).digest("hex"),
+      estimatedTokens: 64,
+      idempotencyKey: undefined,
+      echo: undefined,
+    };
+    ask("add", job);
+  }
+  for (const { id } of database.waiting("chat", ["alpha", "beta"], random.between(0, 3))) {
+    const attempt = randomUUID();
+    running.push(attempt);
+    ask("claim", id, attempt, 3600_000);
+  }
+  for (const attempt of running.splice(0, random.between(0, 4))) {
+    const body = randomBytes(random.between(1, 20_000));
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    if (random.next() < 0.8) ask("finish", attempt, { status: 200, headers: {}, body, sha256 });
+    else ask("giveUp", attempt, "model_error", "drill", 0);
+  }
+  return asks;
+}
+
+test("torn writes after the last sync: everything acknowledged is there, whole", async () => {
+  const random = seeded("torn writes");
+  const folder = await temporaryFolder();
+  const live = join(folder, "live");
+  const torn = join(folder, "torn");
+  await mkdir(live);
+  const options = (dir: string): DatabaseOptions => ({
+    file: join(dir, "jobs.db"),
+    retentionMs: 86_400_000,
+    maxBytes: 512 << 20,
+    minFreeBytes: 0,
+    maxAttempts: 3,
+    boot: "drill",
+  });
+  const database = new JobDatabase(options(live));
+  // The log is folded into the file often, so that cuts hit that, too.
+  database.db.exec("PRAGMA wal_autocheckpoint = 40");
+  const answers = new Map<string, string>();
+  const jobs = new Set<string>();
+  const running: string[] = [];
+  const tally = { groups: rounds(50), cutsInLog: 0, cutsInFile: 0 };
+
+  const cut = async (files: Files, owed: ReadonlySet<string>, owedAnswers: ReadonlyMap<string, string>) => {
+    await rm(torn, { recursive: true, force: true });
+    await mkdir(torn);
+    await writeFile(join(torn, "jobs.db"), files.db);
+    await writeFile(join(torn, "jobs.db-wal"), files.log);
+    const found = await inspect(torn);
+    expect(found.faults).toEqual([]);
+    for (const id of owed) expect(found.jobs.has(id), `job ${id}`).toBe(true);
+    for (const [id, sha256] of owedAnswers) expect(found.answers.get(id), `answer of ${id}`).toBe(sha256);
+    // The relay itself opens it, too, and nothing is left running.
+    const opened = new JobDatabase(options(torn));
+    expect(opened.summary().counts.some(({ state }) => state === "in_progress")).toBe(false);
+    opened.close();
+  };
+
+  let before = await read(join(live, "jobs.db"));
+  for (let i = 0; i < tally.groups; i += 1) {
+    const owed = new Set(jobs);
+    const owedAnswers = new Map(answers);
+    const asks = group(random, database, running);
+    const { told } = runBatch(database, asks);
+    for (const one of told) {
+      if ("error" in one) throw new Error(one.error);
+      const { step, args } = asks[one.id]!;
+      if (step === "add") jobs.add((args[0] as NewJob).id);
+    }
+    const after = await read(join(live, "jobs.db"));
+    // Power fails while the log is written: the file is as it was.
+    await cut({ db: before.db, log: tearLog(before.log, after.log, random) }, owed, owedAnswers);
+    tally.cutsInLog += 1;
+    for (const [id, sha256] of (await inspect(live)).answers) answers.set(id, sha256);
+    if (!before.db.equals(after.db)) {
+      // Power fails while the log, synced by then, is folded into the file.
+      await cut({ db: tear(before.db, after.db, random), log: after.log }, jobs, answers);
+      tally.cutsInFile += 1;
+    }
+    before = after;
+  }
+  database.close();
+  console.log("torn writes:", JSON.stringify({ ...tally, jobs: jobs.size, answers: answers.size }));
+  expect(tally.cutsInFile).toBeGreaterThan(0);
+}, 600_000);
