@@ -18,10 +18,10 @@ export const faultSchema = z.strictObject({
   /** Searched in the path, without the API's prefix and the query. */
   path: regularExpression,
   /**
-   * A status; or `timeout`: the call is not carried out and never answered; or `lost`: it is carried out, and the
-   * connection breaks before the answer.
+   * A status; or `timeout`: the call is not carried out and never answered; `lost`: it is carried out, and the connection
+   * breaks before the answer; `stalled`: it is carried out and never answered.
    */
-  status: z.union([z.int().min(400).max(599), z.enum(["timeout", "lost"])]),
+  status: z.union([z.int().min(400).max(599), z.enum(["timeout", "lost", "stalled"])]),
   /** How often. */
   times: z.int().min(1).max(10_000).default(1),
   /** For 429: `Retry-After`, in seconds. */
@@ -71,9 +71,9 @@ export async function withFault(
 ): Promise<JsonAnswer> {
   if (fault === undefined) return carryOut();
   if (fault.status === "timeout") return "hang";
-  if (fault.status === "lost") {
+  if (fault.status === "lost" || fault.status === "stalled") {
     await carryOut();
-    return "cut";
+    return fault.status === "lost" ? "cut" : "hang";
   }
   const limited = fault.status === 429;
   return {
