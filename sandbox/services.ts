@@ -133,6 +133,7 @@ export async function startServices(
         reaper,
         log: quiet,
         nodePath: process.execPath,
+        otherSsh: settings.ssh,
       }),
     );
     return {
