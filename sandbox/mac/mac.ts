@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
 import { startAgent } from "./agent.ts";
+import { writeBsdTools } from "./bsd-tools.ts";
 import type { Machine } from "./commands/command.ts";
 import { type Control, startControl } from "./control.ts";
 import { Directory } from "./directory.ts";
@@ -83,6 +84,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const controlSocket = join(sockets, "control.sock");
   makeRoot(root, user, otherSsh !== undefined);
   writeStandIns(root, bin, options.nodePath, controlSocket);
+  writeBsdTools(bin);
 
   const hostKey = keyPair(dir, "host_ed25519");
   const clientKey = otherSsh
