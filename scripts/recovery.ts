@@ -4,7 +4,15 @@ import { z } from "zod";
 /** A part of what `pulumi stack export` prints. */
 export const exportSchema = z.object({
   deployment: z.object({
-    resources: z.array(z.object({ type: z.string(), id: z.string().optional() })).default([]),
+    resources: z
+      .array(
+        z.object({
+          type: z.string(),
+          id: z.string().optional(),
+          inputs: z.record(z.string(), z.unknown()).default({}),
+        }),
+      )
+      .default([]),
     pending_operations: z
       .array(
         z.object({
@@ -24,6 +32,7 @@ export type StackExport = z.infer<typeof exportSchema>;
 /** Where to look for what a creation may have made, and how it is known there. */
 export interface Search {
   urn: string;
+  type: string;
   api: "cloudflare" | "atlas";
   /** Lists candidates. */
   path: string;
@@ -112,7 +121,7 @@ export function searches({ deployment }: StackExport): Search[] {
       const kind = kinds[type];
       if (!kind) return [];
       const match = Object.fromEntries(Object.entries(kind.match).map(([field, input]) => [field, inputs[input]]));
-      return [{ urn, api: kind.api, path: kind.list(inputs), match, idField: kind.idField ?? "id" }];
+      return [{ urn, type, api: kind.api, path: kind.list(inputs), match, idField: kind.idField ?? "id" }];
     });
 }
 
@@ -121,9 +130,14 @@ export const itemSchema = z.record(z.string(), z.unknown());
 
 /** Of what was listed: what the search is for, and the state does not know. */
 export function orphans(search: Search, listed: z.infer<typeof itemSchema>[], { deployment }: StackExport) {
-  const known = deployment.resources.flatMap(({ id }) => (id === undefined ? [] : id.split("/")));
+  const { match, idField } = search;
+  const known = deployment.resources.flatMap(({ type, id, inputs }) => {
+    if (type !== search.type) return [];
+    // What is known by a name is in the state under an id of the provider's making: its inputs have the name.
+    return idField === "id" ? [id] : [inputs[idField]];
+  });
   return listed.filter((item) => {
-    const fits = Object.entries(search.match).every(([field, value]) => value !== undefined && item[field] === value);
-    return fits && !known.includes(String(item[search.idField]));
+    const fits = Object.entries(match).every(([field, value]) => value !== undefined && item[field] === value);
+    return fits && !known.includes(String(item[idField]));
   });
 }
