@@ -4,6 +4,7 @@ import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, type Stats, s
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import ssh2, { type Attributes, type Connection, type Session, type SFTPWrapper } from "ssh2";
+import { newKey } from "../../../sandbox/mac/keys.ts";
 
 export interface SshServer {
   port: number;
@@ -99,8 +100,8 @@ export async function startSshServer(
   root: string,
   options: { publicKey?: string; forced?: string } = {},
 ): Promise<SshServer> {
-  const host = ssh2.utils.generateKeyPairSync("ed25519");
-  const user = ssh2.utils.generateKeyPairSync("ed25519");
+  const host = newKey(""); // ssh2's own once in some hundred times makes a key that can not be read
+  const user = newKey("");
   const allowed = ssh2.utils.parseKey(options.publicKey ?? user.public);
   if (allowed instanceof Error) throw allowed;
   const clients = new Set<Connection>();
