@@ -4,9 +4,10 @@
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
+import { text } from "node:stream/consumers";
 import { z } from "zod";
 
 const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.string() });
@@ -14,9 +15,17 @@ const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.stri
 /** Where a running sandbox is told what to do: `POST <url>/<action>` with the token as bearer. */
 export type Control = z.infer<typeof lockSchema>;
 
-/** What may be asked of a running sandbox. */
-export const actions = ["stop", "power-cut", "boot"] as const;
+/** What may be asked of a running sandbox; `fault` takes a body (docs/sandbox.md). */
+export const actions = ["stop", "power-cut", "boot", "rotate-keys", "fault", "clear-faults"] as const;
 export type Action = (typeof actions)[number];
+
+/** Does what was asked. @throws BadRequest, or anything else when it can not be done */
+export type Handle = (action: Action, body: unknown) => Promise<void>;
+
+/** What was asked makes no sense; the message says why. */
+export class BadRequest extends Error {
+  override name = "BadRequest";
+}
 
 /** The sandbox runs already. */
 export class AlreadyRunning extends Error {
@@ -45,10 +54,11 @@ export async function findRunning(lockFile: string): Promise<Control | undefined
  * Asks a running sandbox to do something, and waits until it is done (a stop: until it has begun).
  * @throws Error when it does not answer or refuses
  */
-export async function ask(control: Control, action: Action | undefined): Promise<void> {
+export async function ask(control: Control, action: Action | undefined, body?: unknown): Promise<void> {
   const response = await fetch(`${control.url}/${action ?? ""}`, {
     method: action ? "POST" : "GET",
     headers: { authorization: `Bearer ${control.token}` },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(action ? 60_000 : 5_000),
   });
   if (!response.ok) throw new Error(`the sandbox answered ${response.status}: ${await response.text()}`);
@@ -60,7 +70,7 @@ export async function ask(control: Control, action: Action | undefined): Promise
  */
 export async function takeControl(
   lockFile: string,
-  handle: (action: Action) => Promise<void>,
+  handle: Handle,
 ): Promise<{ control: Control; close(): Promise<void> }> {
   const other = await findRunning(lockFile);
   if (other) throw new AlreadyRunning(other);
@@ -87,7 +97,18 @@ export async function takeControl(
   };
 }
 
-function listen(token: string, handle: (action: Action) => Promise<void>): Promise<Server> {
+/** The JSON of a request, undefined without a body. @throws BadRequest */
+async function read(request: IncomingMessage): Promise<unknown> {
+  const sent = await text(request);
+  if (sent === "") return undefined;
+  try {
+    return JSON.parse(sent);
+  } catch {
+    throw new BadRequest(`the body is no JSON: ${sent.slice(0, 200)}`);
+  }
+}
+
+function listen(token: string, handle: Handle): Promise<Server> {
   const expected = Buffer.from(`Bearer ${token}`);
   const server = createServer((request, response) => {
     const given = Buffer.from(request.headers.authorization ?? "");
@@ -104,10 +125,15 @@ function listen(token: string, handle: (action: Action) => Promise<void>): Promi
       response.writeHead(404).end(`known actions: POST ${actions.map((name) => `/${name}`).join(", ")}`);
       return;
     }
-    handle(action).then(
-      () => response.end("done"),
-      (error: unknown) => response.writeHead(500).end(String(error)),
-    );
+    read(request)
+      .then((body) => handle(action, body))
+      .then(
+        () => response.end("done"),
+        (error: unknown) =>
+          response
+            .writeHead(error instanceof BadRequest ? 400 : 500)
+            .end(error instanceof Error ? error.message : String(error)),
+      );
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);

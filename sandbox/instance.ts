@@ -23,6 +23,8 @@ const ports = [
   "connectorMetrics",
 ] as const;
 
+const secret = (bytes: number) => z.string().default(() => randomBytes(bytes).toString("base64url"));
+
 const identitySchema = z.strictObject({
   accountId: z.string(),
   zoneId: z.string(),
@@ -30,6 +32,10 @@ const identitySchema = z.strictObject({
   cloudflareApiToken: z.string(),
   atlasPublicKey: z.string(),
   atlasPrivateKey: z.string(),
+  // Of a later date: a sandbox made before gets them at its next start.
+  cloudflareReadToken: secret(30),
+  atlasReadPublicKey: secret(6),
+  atlasReadPrivateKey: secret(18),
   passphrase: z.string(),
   tunnelSecret: z.string(),
   atlasSchemaPassword: z.string(),
@@ -52,6 +58,8 @@ export interface Instance {
   readyFile: string;
   logFile: string;
   lockFile: string;
+  /** What the edge's sign-in page would send by e-mail. */
+  mailFile: string;
 }
 
 /** The zone and the team that the emulated account has. */
@@ -75,6 +83,7 @@ export function thisInstance(environment: NodeJS.ProcessEnv = process.env): Inst
     readyFile: join(folder, "sandbox.json"),
     logFile: join(folder, "sandbox.log"),
     lockFile: join(folder, "lock.json"),
+    mailFile: join(folder, "mail.txt"),
   };
 }
 
@@ -93,6 +102,9 @@ export async function identity(instance: Instance): Promise<Identity> {
     cloudflareApiToken: randomBytes(30).toString("base64url"),
     atlasPublicKey: randomBytes(4).toString("hex"),
     atlasPrivateKey: randomBytes(18).toString("base64url"),
+    cloudflareReadToken: randomBytes(30).toString("base64url"),
+    atlasReadPublicKey: randomBytes(4).toString("hex"),
+    atlasReadPrivateKey: randomBytes(18).toString("base64url"),
     passphrase: randomBytes(24).toString("base64url"),
     tunnelSecret: randomBytes(32).toString("base64"),
     // A password may hold any character; these are the ones that break gluing strings together.

@@ -6,10 +6,11 @@ import { closeSync, openSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { AlreadyRunning, ask, findRunning } from "./control.ts";
+import { AlreadyRunning, actions, ask, findRunning } from "./control.ts";
 import { type Instance, thisInstance } from "./instance.ts";
 import { readReady } from "./ready.ts";
 import { reset, run } from "./run.ts";
+import { readSettings, SettingsError } from "./settings.ts";
 import { EngineError } from "./stack.ts";
 import { MissingTool } from "./tools/tools.ts";
 
@@ -17,7 +18,8 @@ const usage = `npm run sandbox              runs in the foreground until Ctrl-C
 npm run sandbox -- --detach  returns when it is ready
 npm run sandbox -- --stop    ends it
 npm run sandbox -- --reset   destroys the stack and clears the state
-npm run sandbox -- --env     prints the variables for the plain pulumi command, for eval`;
+npm run sandbox -- --env     prints the variables for the plain pulumi command, for eval
+npm run sandbox -- --do ACTION [JSON]   one of ${actions.join(", ")} (docs/sandbox.md)`;
 
 /** Set for the process that `--detach` leaves behind. */
 const detachedMark = "SANDBOX_DETACHED";
@@ -27,8 +29,10 @@ const log = (message: string): void =>
   console.log(`[${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s] ${message}`);
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
+      do: { type: "string" },
       detach: { type: "boolean" },
       stop: { type: "boolean" },
       reset: { type: "boolean" },
@@ -37,8 +41,11 @@ async function main(): Promise<void> {
     },
   });
   const instance = thisInstance();
+  if (values.do === undefined && positionals.length > 0)
+    throw new MissingTool(`what is "${positionals.join(" ")}"?\n${usage}`);
   if (values.help) console.log(usage);
   else if (values.env) await printEnvironment(instance);
+  else if (values.do !== undefined) await tell(instance, values.do, positionals[0]);
   else if (values.stop) await stop(instance);
   else if (values.reset) {
     await stop(instance);
@@ -68,6 +75,14 @@ async function printEnvironment(instance: Instance): Promise<void> {
   }
 }
 
+async function tell(instance: Instance, wanted: string, json: string | undefined): Promise<void> {
+  const action = actions.find((name) => name === wanted);
+  if (!action) throw new MissingTool(`--do is "${wanted}": it must be one of ${actions.join(", ")}`);
+  const running = await findRunning(instance.lockFile);
+  if (!running) throw new MissingTool("no sandbox runs here: start it with `npm run sandbox -- --detach`");
+  await ask(running, action, json === undefined ? undefined : JSON.parse(json));
+}
+
 async function stop(instance: Instance): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (!running) {
@@ -86,6 +101,7 @@ async function stop(instance: Instance): Promise<void> {
 async function detach(instance: Instance): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (running) throw new AlreadyRunning(running);
+  readSettings(process.env); // here rather than in a log file
   await mkdir(instance.folder, { recursive: true, mode: 0o700 });
   await rm(instance.readyFile, { force: true }); // of one that crashed
   const output = openSync(instance.logFile, "w", 0o600);
@@ -125,7 +141,7 @@ async function follow(path: string) {
 try {
   await main();
 } catch (error) {
-  const expected = error instanceof AlreadyRunning || error instanceof MissingTool || error instanceof EngineError;
-  console.error(expected ? error.message : error);
+  const expected = [AlreadyRunning, MissingTool, EngineError, SettingsError].some((kind) => error instanceof kind);
+  console.error(expected ? (error as Error).message : error);
   process.exitCode = 1;
 }

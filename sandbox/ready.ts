@@ -35,8 +35,12 @@ export const readySchema = z.object({
     bin: z.string(),
   }),
   control: z.object({ url, token: z.string() }),
+  /** What the sign-in page would send by e-mail. */
+  mail: z.string(),
   /** Variables for the plain `pulumi` command. */
   environment: z.record(z.string(), z.string()),
+  /** The same with credentials that may only read: enough for `pulumi preview`. */
+  previewEnvironment: z.record(z.string(), z.string()),
 });
 
 export type Ready = z.infer<typeof readySchema>;
@@ -68,6 +72,8 @@ export async function writeReady(
   const { identity, services, tools, control, environment, serviceTokens } = parts;
   const { home, state } = engineFolders(instance);
   const { host, port, user, privateKeyPath, root } = services.mac;
+  // Pull requests are previewed by a machine that can not reach the Mac.
+  const { SSH_AUTH_SOCK: _, ...withoutAgent } = environment;
   const ready: Ready = {
     url: services.edge.url,
     hostname,
@@ -89,7 +95,14 @@ export async function writeReady(
       bin: tools.pulumi,
     },
     control: { url: control.url, token: control.token },
+    mail: instance.mailFile,
     environment,
+    previewEnvironment: {
+      ...withoutAgent,
+      CLOUDFLARE_API_TOKEN: identity.cloudflareReadToken,
+      MONGODB_ATLAS_PUBLIC_KEY: identity.atlasReadPublicKey,
+      MONGODB_ATLAS_PRIVATE_KEY: identity.atlasReadPrivateKey,
+    },
   };
   await writeFile(`${instance.readyFile}.new`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
   await rename(`${instance.readyFile}.new`, instance.readyFile);

@@ -1,12 +1,15 @@
 /** A sandbox from start to end: tools, stand-ins, engine, and a request that reaches the model. */
 import { rm } from "node:fs/promises";
-import { type Action, takeControl } from "./control.ts";
+import { z } from "zod";
+import { type Action, BadRequest, takeControl } from "./control.ts";
+import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
 import { chooseProviders } from "./provider-choice.ts";
 import { type Ready, stackOutputs, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
+import { readSettings } from "./settings.ts";
 import { Engine, engineEnvironment, engineFolders } from "./stack.ts";
 import { ensureTools } from "./tools/tools.ts";
 
@@ -19,10 +22,32 @@ interface Running {
   bringUp(): Promise<Ready>;
 }
 
+const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) });
+
+async function act(services: Services, action: Exclude<Action, "stop">, body: unknown): Promise<void> {
+  switch (action) {
+    case "power-cut":
+      return services.mac.powerCut();
+    case "boot":
+      return services.mac.boot();
+    case "rotate-keys":
+      return services.edge.rotateKeys();
+    case "clear-faults":
+      for (const faults of Object.values(services.faults)) faults.clear();
+      return;
+    case "fault": {
+      const ordered = orderedFault.safeParse(body);
+      if (!ordered.success) throw new BadRequest(`no such fault:\n${z.prettifyError(ordered.error)}`);
+      const { api, ...fault } = ordered.data;
+      services.faults[api].add({ ...fault, path: fault.path.source });
+    }
+  }
+}
+
 /**
  * Starts everything, does `work`, stops everything. Resolves when no process is left.
  * @param work gets `stopped`, which resolves when somebody asks the sandbox to stop
- * @throws AlreadyRunning, MissingTool, EngineError
+ * @throws AlreadyRunning, MissingTool, EngineError, SettingsError
  */
 async function within(
   instance: Instance,
@@ -31,18 +56,19 @@ async function within(
 ): Promise<void> {
   const stop = Promise.withResolvers<void>();
   let services: Services | undefined;
-  const handle = async (action: Action): Promise<void> => {
+  const handle = async (action: Action, body: unknown): Promise<void> => {
     if (action === "stop") return stop.resolve();
     if (!services) throw new Error("the sandbox is still starting");
-    await (action === "boot" ? services.mac.boot() : services.mac.powerCut());
+    await act(services, action, body);
   };
+  const settings = readSettings(process.env);
   const control = await takeControl(instance.lockFile, handle);
   const reaper = startReaper();
   try {
     await rm(instance.readyFile, { force: true });
     const tools = await ensureTools(log);
     const identity = await identityOf(instance);
-    services = await startServices(instance, identity, tools, reaper, log);
+    services = await startServices(instance, identity, tools, settings, reaper, log);
     const environment = engineEnvironment(instance, identity, tools, services.mac.agentSocket);
     const { home } = engineFolders(instance);
     await chooseProviders({ pulumi: tools.pulumi, home, environment, log });

@@ -6,12 +6,14 @@ import { CloudflareAccount } from "./cloudflare/account.ts";
 import { startCloudflareApi } from "./cloudflare/api.ts";
 import { connectorEnvironment } from "./edge/connector-environment.ts";
 import { type Edge, startEdge } from "./edge/edge.ts";
+import { Faults } from "./http/faults.ts";
 import { clusterName, type Identity, type Instance, publicAddress, teamDomain, zoneName } from "./instance.ts";
 import type { Log } from "./log.ts";
 import { type Mac, startMac } from "./mac/mac.ts";
 import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
 import type { Reaper } from "./reaper.ts";
+import type { Settings } from "./settings.ts";
 import type { Tools } from "./tools/tools.ts";
 
 /** The running stand-ins. */
@@ -23,15 +25,32 @@ export interface Services {
   edge: Edge;
   mac: Mac;
   artifacts: Artifacts;
+  /** Failures the two APIs shall show. */
+  faults: { cloudflare: Faults; atlas: Faults };
   /** Stops all of them, the last started first. Resolves when no process is left. */
   close(): Promise<void>;
 }
+
+/** What a token for previews may do: read everything the program declares, and nothing else. */
+const previewPermissions = [
+  "Access: Apps and Policies Read",
+  "Access: Organizations, Identity Providers, and Groups Read",
+  "Access: Service Tokens Read",
+  "Cloudflare Tunnel Read",
+  "DNS Read",
+  "Load Balancers Read",
+  "Load Balancing: Monitors and Pools Read",
+  "Notifications Read",
+  "SSL and Certificates Read",
+  "Zone Read",
+];
 
 /** Starts them one after another; what had started is stopped again when one cannot. */
 export async function startServices(
   instance: Instance,
   identity: Identity,
   tools: Tools,
+  settings: Settings,
   reaper: Reaper,
   log: Log,
 ): Promise<Services> {
@@ -51,13 +70,24 @@ export async function startServices(
         accountId: identity.accountId,
         zone: { id: identity.zoneId, name: zoneName },
         teamDomain,
-        apiTokens: [{ value: identity.cloudflareApiToken, permissions: "all" }],
+        apiTokens: [
+          { value: identity.cloudflareApiToken, permissions: "all" },
+          { value: identity.cloudflareReadToken, permissions: previewPermissions },
+        ],
         statePath: at("cloudflare.json"),
       }),
     );
+    const faults = { cloudflare: account.faults, atlas: new Faults() };
     const cloudflareApi = keep(await startCloudflareApi(account, { port: ports.cloudflareApi, log: quiet }));
     const mongo = keep(
-      await startMongo({ dir: at("mongo"), port: ports.mongo, log, reaper, clientAddress: publicAddress }),
+      await startMongo({
+        dir: at("mongo"),
+        port: ports.mongo,
+        log,
+        reaper,
+        clientAddress: publicAddress,
+        ttlMonitorMs: settings.ttlMonitorMs,
+      }),
     );
     const atlas = keep(
       await startAtlasApi({
@@ -66,6 +96,9 @@ export async function startServices(
         clusterName,
         publicKey: identity.atlasPublicKey,
         privateKey: identity.atlasPrivateKey,
+        readOnlyKey: { publicKey: identity.atlasReadPublicKey, privateKey: identity.atlasReadPrivateKey },
+        delays: settings.atlas,
+        faults: faults.atlas,
         mongo: mongo.admin,
         statePath: at("atlas.json"),
         log: quiet,
@@ -76,6 +109,10 @@ export async function startServices(
         view: account,
         dir: at("edge"),
         ports: { connector: ports.edgeConnector, client: ports.edgeClient, proxy: ports.edgeProxy },
+        readTimeoutMs: settings.readTimeoutMs,
+        bodyLimitBytes: settings.bodyLimitBytes,
+        strictServiceTokens: settings.strictServiceTokens,
+        mailFile: instance.mailFile,
         log: quiet,
       }),
     );
@@ -96,6 +133,7 @@ export async function startServices(
         reaper,
         log: quiet,
         nodePath: process.execPath,
+        otherSsh: settings.ssh,
       }),
     );
     return {
@@ -106,6 +144,7 @@ export async function startServices(
       edge,
       mac,
       artifacts,
+      faults,
       close,
     };
   } catch (error) {

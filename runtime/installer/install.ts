@@ -18,7 +18,7 @@ import {
   switchLink,
   writeWhole,
 } from "./files.ts";
-import { loaded, reload, writePlist } from "./launchd.ts";
+import { loaded, plistPath, reload, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { locked } from "./lock.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
@@ -85,7 +85,9 @@ export async function install(paths: Layout, release: string, node: string, inpu
         [relay, "relay"],
         [connector, "connector"],
       ] as const) {
-        if (record?.[key] !== wanted[key] || !(await loaded(daemon))) {
+        // A plist that was removed by hand is missed only at the next start of the Mac.
+        const inPlace = (await readIfThere(plistPath(paths, daemon))) === daemon.plist;
+        if (record?.[key] !== wanted[key] || !inPlace || !(await loaded(daemon))) {
           await writePlist(paths, daemon);
           await reload(paths, daemon);
           restarted.push(daemon);

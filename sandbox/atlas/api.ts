@@ -2,6 +2,7 @@
  * The emulated Atlas Admin API over HTTP: digest authentication, API versions, routing. What a call does is in the route files.
  * @see https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/
  */
+import { type Faults, withFault } from "../http/faults.ts";
 import { type JsonAnswer, type JsonRequest, startJsonServer } from "../http/json-server.ts";
 import { openStateFile } from "../http/state-file.ts";
 import type { Log } from "../log.ts";
@@ -28,12 +29,16 @@ export interface AtlasOptions {
   clusterName: string;
   publicKey: string;
   privateKey: string;
+  /** A key that may only read, as for previews (the project role GROUP_READ_ONLY). */
+  readOnlyKey?: { publicKey: string; privateKey: string };
   /** The MongoDB that plays all clusters. */
   mongo: MongoAdmin;
   /** Where the state is kept, 0600; without it, only in memory. */
   statePath?: string;
   /** All 0 unless given. */
   delays?: Partial<AtlasDelays>;
+  /** Failures it shall show; paths below `/api/atlas/v2`. */
+  faults?: Faults;
   log: Log;
 }
 
@@ -77,6 +82,10 @@ function matchPath(pattern: string, parts: string[]): string[] | undefined {
     return undefined;
   }
 }
+
+/** Atlas' form of an error; RATE_LIMITED is its code for too many calls. */
+const refusal = (status: number, message: string): unknown =>
+  errorBody(status, status === 429 ? "RATE_LIMITED" : "UNEXPECTED_ERROR", message);
 
 function groupWire(project: Project): Record<string, unknown> {
   const orgId = project.id.split("").reverse().join("");
@@ -137,7 +146,11 @@ export async function startAtlasApi(
     flexClusters: {},
   }));
   const effects = new Effects(options.mongo, log);
-  const guard = new DigestGuard({ username: options.publicKey, password: options.privateKey });
+  const { readOnlyKey } = options;
+  const guard = new DigestGuard([
+    { username: options.publicKey, password: options.privateKey },
+    ...(readOnlyKey ? [{ username: readOnlyKey.publicKey, password: readOnlyKey.privateKey }] : []),
+  ]);
   const project: Project = {
     id: options.projectId,
     clusterName: options.clusterName,
@@ -150,26 +163,35 @@ export async function startAtlasApi(
   await applyUsers({ ...project, delays: { ...project.delays, userMs: 0 } });
   await effects.accessList(Object.keys(project.state.accessList), 0);
 
+  const answered = async (request: JsonRequest, username: string): Promise<JsonAnswer> => {
+    try {
+      checkVersion(request.headers.accept);
+      if (username === readOnlyKey?.publicKey && request.method !== "GET") {
+        const detail = "Current user is not authorized to perform this action.";
+        throw new AtlasError(401, "USER_UNAUTHORIZED", detail);
+      }
+      return await call(project, request);
+    } catch (error) {
+      if (!(error instanceof AtlasError)) throw error;
+      const body = errorBody(error.status, error.errorCode, error.message, error.parameters);
+      return { status: error.status, body };
+    }
+  };
   const handle = async (request: JsonRequest): Promise<JsonAnswer> => {
     const checked = guard.check(request.headers.authorization, request.method, request.target);
-    if (checked !== "ok") {
+    if (typeof checked === "string") {
       return {
         status: 401,
         headers: { "www-authenticate": guard.challenge(checked === "stale") },
         body: errorBody(401, "UNAUTHORIZED", "You are not authorized for this resource."),
       };
     }
-    let answer: JsonAnswer;
-    try {
-      checkVersion(request.headers.accept);
-      answer = await call(project, request);
-    } catch (error) {
-      if (!(error instanceof AtlasError)) throw error;
-      const body = errorBody(error.status, error.errorCode, error.message, error.parameters);
-      answer = { status: error.status, body };
-    }
-    if (answer !== "hang" && (request.method !== "GET" || answer.status >= 400)) {
-      log(`atlas: ${request.method} ${request.path} → ${answer.status}`);
+    // After the digest's first, unauthenticated round: every call has one, and a fault shall hit calls.
+    const fault = options.faults?.take(request.method, request.path.slice(prefix.length));
+    const answer = await withFault(fault, refusal, () => answered(request, checked.username));
+    const status = typeof answer === "string" ? "no answer (fault)" : answer.status;
+    if (request.method !== "GET" || typeof status === "string" || status >= 400) {
+      log(`atlas: ${request.method} ${request.path} → ${status}`);
     }
     return answer;
   };

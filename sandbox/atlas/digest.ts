@@ -33,13 +33,19 @@ export function digestResponse(
   return md5([secret, fields.nonce, fields.nc, fields.cnonce, fields.qop, request].join(":"));
 }
 
+/** One API key. */
+interface Credentials {
+  username: string;
+  password: string;
+}
+
 /** Checks requests, and remembers the nonces it gave out. */
 export class DigestGuard {
-  readonly #credentials: { username: string; password: string };
+  readonly #credentials: readonly Credentials[];
   /** Nonce → when it was issued, and the (nc, cnonce) pairs already used with it. */
   readonly #nonces = new Map<string, { issuedAt: number; used: Set<string> }>();
 
-  constructor(credentials: { username: string; password: string }) {
+  constructor(credentials: readonly Credentials[]) {
     this.#credentials = credentials;
   }
 
@@ -55,22 +61,22 @@ export class DigestGuard {
   /**
    * Checks one request.
    * @param target path and query as on the request line
-   * @returns `stale`: the credentials are right, but the nonce is unknown, too old, or was used with this count before
+   * @returns whose key it was; or `stale`: the credentials are right, but the nonce is unknown, too old, or was used with
+   * this count before
    */
-  check(header: string | undefined, method: string, target: string): "ok" | "stale" | "refused" {
+  check(header: string | undefined, method: string, target: string): { username: string } | "stale" | "refused" {
     const fields = parseDigest(header);
-    if (fields === undefined || fields.username !== this.#credentials.username || fields.realm !== realm) {
-      return "refused";
-    }
+    const credentials = this.#credentials.find(({ username }) => username === fields?.username);
+    if (fields === undefined || credentials === undefined || fields.realm !== realm) return "refused";
     const shape = fields.qop === "auth" && /^[0-9a-f]{8}$/i.test(fields.nc ?? "") && fields.cnonce && fields.nonce;
     if (!shape || fields.uri !== target || (fields.algorithm ?? "MD5").toUpperCase() !== "MD5") return "refused";
-    const expected = Buffer.from(digestResponse(fields, this.#credentials, method));
+    const expected = Buffer.from(digestResponse(fields, credentials, method));
     const given = Buffer.from((fields.response ?? "").toLowerCase());
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) return "refused";
     const nonce = this.#nonces.get(fields.nonce ?? "");
     const use = `${fields.nc}:${fields.cnonce}`;
     if (nonce === undefined || Date.now() - nonce.issuedAt > nonceLifeMs || nonce.used.has(use)) return "stale";
     nonce.used.add(use);
-    return "ok";
+    return { username: credentials.username };
   }
 }

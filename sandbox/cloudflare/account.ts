@@ -3,6 +3,7 @@
  * change it through `update`; nothing else does.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { Faults } from "../http/faults.ts";
 import { openStateFile, type StateFile } from "../http/state-file.ts";
 import type {
   AccessApplicationView,
@@ -23,17 +24,6 @@ export interface ApiToken {
 export interface Region {
   key: string;
   label: string;
-}
-
-/** A failure the API shall show, for tests; taken in order, `times` times. */
-export interface Fault {
-  /** Any method when absent. */
-  method?: string;
-  /** Matched against the path without `/client/v4` and without the query. */
-  path: RegExp;
-  /** `timeout` never answers; `429` is answered with `Retry-After: 1`, as number or text. */
-  status: number | "timeout" | "429";
-  times: number;
 }
 
 /** How to make an account. */
@@ -79,8 +69,8 @@ export class CloudflareAccount implements EdgeView {
   readonly zone: { id: string; name: string };
   readonly apiTokens: ApiToken[];
   readonly regions: Region[];
-  /** Failures still to be shown; push to it in a test. */
-  readonly faults: Fault[] = [];
+  /** Failures its API shall show; paths without `/client/v4`. */
+  readonly faults = new Faults();
   readonly #teamDomain: string;
   readonly #file: StateFile<AccountState>;
   readonly #connections = new Map<string, ConnectorConnection[]>();

@@ -3,6 +3,7 @@
  * is in the route files.
  * @see https://developers.cloudflare.com/api/
  */
+import { withFault } from "../http/faults.ts";
 import { type JsonAnswer, type JsonRequest, startJsonServer } from "../http/json-server.ts";
 import type { Log } from "../log.ts";
 import type { ApiToken, CloudflareAccount } from "./account.ts";
@@ -130,30 +131,22 @@ function parse(text: string): unknown {
   }
 }
 
-function takeFault(account: CloudflareAccount, method: string, path: string): JsonAnswer | undefined {
-  const index = account.faults.findIndex(
-    (fault) => fault.times > 0 && (fault.method ?? method) === method && fault.path.test(path),
-  );
-  const fault = account.faults[index];
-  if (fault === undefined) return undefined;
-  fault.times -= 1;
-  if (fault.times <= 0) account.faults.splice(index, 1);
-  if (fault.status === "timeout") return "hang";
-  const status = Number(fault.status);
-  const message = status === 429 ? "More than 1200 requests per 300 seconds reached. Please wait" : "a fault on demand";
-  return {
-    status,
-    ...(status === 429 ? { headers: { "retry-after": "1" } } : {}),
-    body: failure([{ code: status === 429 ? 971 : status, message }]),
-  };
-}
+/** The path that routes and faults are matched with. */
+const pathOf = (request: JsonRequest): string =>
+  request.path.replace(/^\/client\/v4(?=\/)/, "").replace(/(?<=.)\/$/, "");
+
+/** Cloudflare's form of a fault; 971 is its code for too many calls. */
+const refusal = (status: number, message: string): unknown =>
+  failure([
+    status === 429
+      ? { code: 971, message: "More than 1200 requests per 300 seconds reached. Please wait" }
+      : { code: status, message },
+  ]);
 
 /** Answers one request; pure but for the account. */
 function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
-  const path = request.path.replace(/^\/client\/v4(?=\/)/, "").replace(/(?<=.)\/$/, "");
+  const path = pathOf(request);
   try {
-    const fault = takeFault(account, request.method, path);
-    if (fault !== undefined) return fault;
     const token = authenticate(account, request.headers.authorization);
     const found = route(request.method, path);
     checkScope(account, found.params);
@@ -188,10 +181,11 @@ export async function startCloudflareApi(
     port,
     log: (message) => log(`cloudflare: ${message}`),
     failure: (status, message) => failure([{ code: status, message }]),
-    handle: (request) => {
-      const given = answer(account, request);
-      const status = given === "hang" ? "no answer (fault)" : given.status;
-      if (request.method !== "GET" || given === "hang" || given.status >= 400) {
+    handle: async (request) => {
+      const fault = account.faults.take(request.method, pathOf(request));
+      const given = await withFault(fault, refusal, () => answer(account, request));
+      const status = typeof given === "string" ? "no answer (fault)" : given.status;
+      if (request.method !== "GET" || typeof given === "string" || given.status >= 400) {
         log(`cloudflare: ${request.method} ${request.path} → ${status}`);
       }
       return given;

@@ -60,16 +60,16 @@ export function forbidden(
   send(response, status, headers, page(title, "<p>You don't have permission to view this. Cloudflare Access</p>\r\n"));
 }
 
-/** Sends a person to the team's sign-in page. */
+/** Sends a person to the sign-in page. @param base the team's origin, or "" when the page is served here too */
 export function signIn(
   response: ServerResponse,
   ray: string,
-  teamDomain: string,
+  base: string,
   application: AccessApplicationView,
   request: { hostname: string; target: string },
 ): void {
   const query = new URLSearchParams({ kid: application.aud, redirect_url: request.target });
-  const location = `https://${teamDomain}/cdn-cgi/access/login/${request.hostname}?${query}`;
+  const location = `${base}/cdn-cgi/access/login/${request.hostname}?${query}`;
   const headers = [...edgeHeaders(ray), ...accessHeaders(application, request.hostname), "Location", location];
   send(response, 302, headers, "");
 }

@@ -12,15 +12,17 @@ import type { Connectors } from "./connector.ts";
 import { type Forwarding, forward } from "./forward.ts";
 import { cookieIn, type RequestFacts, tunnelHeaders } from "./headers.ts";
 import type { AccessKeys } from "./keys.ts";
+import type { SignIn } from "./sign-in.ts";
 
 /** Where the sandbox's callers are. */
-const COUNTRY = "KR";
+export const COUNTRY = "KR";
 
 /** What the client listener needs. */
 export interface ClientOptions extends AccessOptions {
   view: EdgeView;
   connectors: Connectors;
   keys: AccessKeys;
+  signIn: SignIn;
   cache: Cache;
   port: number;
   /** e.g. `ICN`. */
@@ -46,10 +48,14 @@ function only(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 
+const nameOf = (host: string | undefined): string => (host ?? "").toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
+
+/** Does the client know no name? */
+const isBare = (host: string | undefined): boolean => ["", "127.0.0.1", "localhost", "[::1]"].includes(nameOf(host));
+
 /** The name a client asks for: the bare loopback address stands for the first host name there is. */
 function requestedName(host: string | undefined, view: EdgeView): string {
-  const name = (host ?? "").toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
-  return ["", "127.0.0.1", "localhost", "[::1]"].includes(name) ? (view.hostnames()[0] ?? name) : name;
+  return isBare(host) ? (view.hostnames()[0] ?? nameOf(host)) : nameOf(host);
 }
 
 /** Collects a body that may be cached; undefined once it has grown too large. */
@@ -106,9 +112,12 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
         const claims = { issuer: issuer(), audience: aud, lifetimeSeconds: lifetime, country: COUNTRY };
         return { assertion: await keys.sign({ clientId: decision.clientId }, claims) };
       }
-      case "sign-in":
-        answers.signIn(response, ray, view.teamDomain(), decision.application, { hostname, target });
+      case "sign-in": {
+        // A browser on this machine can not reach the team's domain: it gets the page from here.
+        const isBrowser = isBare(request.headers.host) && (request.headers.accept ?? "").includes("text/html");
+        answers.signIn(response, ray, isBrowser ? "" : issuer(), decision.application, facts);
         return undefined;
+      }
       case "refused":
         log(`edge: Access refused ${facts.method} ${hostname}: ${decision.reason}`);
         answers.forbidden(response, ray, decision.status, decision.application, hostname);
@@ -170,7 +179,12 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
       const seen = { hostname, ip: clientIp, colo: options.colo, country: COUNTRY, userAgent };
       return answers.trace(response, ray, { ...seen, httpVersion: request.httpVersion });
     }
-    if (target.startsWith("/cdn-cgi/")) return answers.notFound(response, ray);
+    if (target.startsWith("/cdn-cgi/")) {
+      const place = { target, clientIp, headers: answers.edgeHeaders(ray), origin: () => "" };
+      if (await options.signIn.onHost(request, response, place)) return;
+      if (isBare(request.headers.host) && (await options.signIn.onTeam(request, response, place))) return;
+      return answers.notFound(response, ray);
+    }
 
     const admission = await admit(request, response, facts);
     if (!admission) return;

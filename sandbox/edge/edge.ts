@@ -2,15 +2,17 @@
  * Cloudflare's edge on loopback, for the real cloudflared: it serves what the emulated account was told through its API
  * and nothing else (DNS, tunnels and their configuration, Access, service tokens).
  */
+import { join } from "node:path";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
 import type { AccessOptions } from "./access.ts";
 import { sessionSeconds } from "./applications.ts";
 import { memoryCache } from "./cache.ts";
 import { openAuthority } from "./certificates.ts";
-import { startClients } from "./client.ts";
+import { COUNTRY, startClients } from "./client.ts";
 import { CONNECTOR_NAME, type Connectors, startConnectors } from "./connector.ts";
 import { openAccessKeys } from "./keys.ts";
+import { signInPages } from "./sign-in.ts";
 import { startTeam } from "./team.ts";
 
 /** How to start an edge. */
@@ -27,6 +29,8 @@ export interface EdgeOptions extends AccessOptions {
   readTimeoutMs?: number;
   /** Largest request body. @default 100 MB (Cloudflare's Free and Pro) */
   bodyLimitBytes?: number;
+  /** Where the sign-in page's mail goes. @default `mail.txt` in `dir` */
+  mailFile?: string;
   log: Log;
 }
 
@@ -66,7 +70,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     const certificate = await authority.leaf(CONNECTOR_NAME);
     const connectors = await startConnectors({ view, certificate, port: ports.connector, colo, log });
     running.push(connectors);
-    const team = await startTeam({ teamDomain: () => view.teamDomain(), authority, keys, port: ports.proxy, log });
+    const signIn = signInPages({ view, keys, mailFile: options.mailFile ?? join(dir, "mail.txt"), country: COUNTRY });
+    const teamDomain = () => view.teamDomain();
+    const team = await startTeam({ teamDomain, authority, keys, signIn, port: ports.proxy, log });
     running.push(team);
     const bounds = { colo, readTimeoutMs, bodyLimitBytes, strictServiceTokens };
     const clients = await startClients({
@@ -74,6 +80,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       view,
       connectors,
       keys,
+      signIn,
       cache: memoryCache(),
       port: ports.client,
       log,
@@ -91,7 +98,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         const application = view.accessApplications().find(({ aud }) => aud === audience);
         const lifetimeSeconds = sessionSeconds(application?.sessionDuration ?? "");
         const issuer = `https://${view.teamDomain()}`;
-        return keys.sign({ email }, { issuer, audience, lifetimeSeconds, country: "KR" });
+        return keys.sign({ email }, { issuer, audience, lifetimeSeconds, country: COUNTRY });
       },
       close,
     };

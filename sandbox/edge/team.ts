@@ -10,6 +10,7 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import type { Log } from "../log.ts";
 import type { Authority } from "./certificates.ts";
 import type { AccessKeys } from "./keys.ts";
+import type { SignIn } from "./sign-in.ts";
 
 /** The running proxy and the server behind it. */
 export interface Team {
@@ -24,6 +25,7 @@ export interface TeamOptions {
   teamDomain(): string;
   authority: Authority;
   keys: AccessKeys;
+  signIn: SignIn;
   port: number;
   log: Log;
 }
@@ -38,14 +40,17 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
   }
 
   /** developers.cloudflare.com, "Validate JWTs": the key set is public. */
-  function answer(request: IncomingMessage, response: ServerResponse): void {
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.url?.split("?")[0] === "/cdn-cgi/access/certs") {
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify(options.keys.published()));
       return;
     }
+    const clientIp = (request.socket.remoteAddress ?? "127.0.0.1").replace("::ffff:", "");
+    const place = { target: request.url ?? "/", clientIp, headers: [], origin: (name: string) => `https://${name}` };
+    if (await options.signIn.onTeam(request, response, place)) return;
     response.writeHead(404, { "content-type": "text/plain; charset=utf-8" });
-    response.end("The sandbox's team domain serves /cdn-cgi/access/certs only.\n");
+    response.end("The sandbox's team domain serves its keys and the sign-in page only.\n");
   }
   const team = createTlsServer(
     {
@@ -55,7 +60,12 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
         else done(new Error(`the sandbox has no certificate for ${name}`));
       },
     },
-    answer,
+    (request, response) => {
+      answer(request, response).catch((error: unknown) => {
+        options.log(`edge: the team domain failed: ${String(error)}`);
+        response.destroy();
+      });
+    },
   );
   team.on("tlsClientError", (error) => options.log(`edge: TLS to the team domain failed: ${error.message}`));
 

@@ -19,8 +19,10 @@ export interface JsonRequest {
   text: string;
 }
 
-/** An answer; `body` undefined sends no body. `hang` never answers: the client has to give up. */
-export type JsonAnswer = { status: number; headers?: Record<string, string>; body?: unknown } | "hang";
+/**
+ * An answer; `body` undefined sends no body. `hang` never answers: the client has to give up. `cut` breaks the connection.
+ */
+export type JsonAnswer = { status: number; headers?: Record<string, string>; body?: unknown } | "hang" | "cut";
 
 /** A running server. */
 export interface JsonServer {
@@ -43,7 +45,7 @@ async function readText(request: IncomingMessage): Promise<string | undefined> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function write(response: ServerResponse, answer: Exclude<JsonAnswer, "hang">): void {
+function write(response: ServerResponse, answer: Exclude<JsonAnswer, string>): void {
   if (answer.body === undefined) {
     response.writeHead(answer.status, answer.headers).end();
     return;
@@ -88,7 +90,8 @@ export async function startJsonServer(options: {
       headers: request.headers,
       text,
     });
-    if (answer !== "hang") write(response, answer);
+    if (answer === "cut") response.destroy();
+    else if (answer !== "hang") write(response, answer);
   };
   const server = createServer((request, response) => {
     serve(request, response).catch((error: unknown) => {

@@ -22,13 +22,17 @@ const folders = [
   "usr/sbin",
 ];
 
-/** Makes what is missing below `root`. Blocking; running it again changes nothing. */
-export function makeRoot(root: string, admin: string): void {
+/**
+ * Makes what is missing below `root`. Blocking; running it again changes nothing.
+ * @param isTmpShared the Mac's /tmp is this machine's: another server's sftp knows no other
+ */
+export function makeRoot(root: string, admin: string, isTmpShared = false): void {
   for (const folder of folders) mkdirSync(join(root, folder), { recursive: true, mode: 0o755 });
   mkdirSync(join(root, "private/tmp"), { recursive: true });
   chmodSync(join(root, "private/tmp"), 0o1777);
   mkdirSync(join(root, "Users", admin), { recursive: true, mode: 0o750 });
   for (const name of ["etc", "tmp", "var"]) link(join("private", name), join(root, name));
+  if (isTmpShared) link("/tmp", join(root, "tmp"));
 }
 
 /** The administrator may use sudo without a password: what a person does by hand before the first installation. */

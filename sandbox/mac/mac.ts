@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
 import { startAgent } from "./agent.ts";
+import { writeBsdTools } from "./bsd-tools.ts";
 import type { Machine } from "./commands/command.ts";
 import { type Control, startControl } from "./control.ts";
 import { Directory } from "./directory.ts";
@@ -13,6 +14,7 @@ import { SessionProcesses } from "./exec.ts";
 import { allowSudo, emptyTmp, makeRoot, writeStandIns } from "./file-system.ts";
 import { keyPair } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
+import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
 import { type Owner, Owners } from "./owners.ts";
 import { freshPowerSettings, powerSettingsSchema } from "./power-settings.ts";
 import { RootPaths } from "./root-path.ts";
@@ -33,11 +35,13 @@ export interface MacOptions {
   log: Log;
   /** The Node that runs the stand-in commands. */
   nodePath: string;
+  /** Another SSH server in place of the own one; `user` and `port` above are then this one's. */
+  otherSsh?: OtherSsh;
 }
 
 /** The Mac, switched on. */
 export interface Mac {
-  host: "127.0.0.1";
+  host: string;
   port: number;
   user: string;
   /** `ssh-ed25519 AAAA…` */
@@ -70,18 +74,22 @@ const sessionGraceMs = 2000;
  * @throws Error when the port is taken or the state in `dir` can not be read
  */
 export async function startMac(options: MacOptions): Promise<Mac> {
-  const { user, reaper, log } = options;
+  const { reaper, log, otherSsh } = options;
+  const user = otherSsh?.user ?? options.user;
   mkdirSync(join(options.dir, "root"), { recursive: true });
   const dir = realpathSync(options.dir);
   const root = join(dir, "root");
   const bin = join(dir, "bin");
   const sockets = socketFolder(dir);
   const controlSocket = join(sockets, "control.sock");
-  makeRoot(root, user);
+  makeRoot(root, user, otherSsh !== undefined);
   writeStandIns(root, bin, options.nodePath, controlSocket);
+  writeBsdTools(bin);
 
   const hostKey = keyPair(dir, "host_ed25519");
-  const clientKey = keyPair(dir, "id_ed25519");
+  const clientKey = otherSsh
+    ? { privateKeyPath: otherSsh.keyPath, parsed: readKey(otherSsh.keyPath) }
+    : keyPair(dir, "id_ed25519");
   const paths = new RootPaths(root, `/Users/${user}`);
   const directory = new Directory(dir, user);
   const owners = new Owners(dir, paths, directory, user);
@@ -104,25 +112,34 @@ export async function startMac(options: MacOptions): Promise<Mac> {
     TMPDIR: join(root, "private/tmp"),
     SLM_SANDBOX_USER: user,
   };
+  const session = join(dir, "session");
+  writeSession(session, sessionEnvironment);
   const agent = await startAgent(join(sockets, "agent.sock"), clientKey.parsed, `${user}@mac-studio`);
 
   let on: { ssh: SshServer; control: Control } | undefined;
-  let port = options.port;
+  let port = otherSsh?.port ?? options.port;
+  let publicHostKey = hostKey.publicKey;
+  const reachOther = async (other: OtherSsh): Promise<SshServer> => {
+    publicHostKey = await reachOtherSsh(other, clientKey.parsed, root, session);
+    return { port: other.port, close: async () => {} }; // it is not ours to end
+  };
   const boot = async (): Promise<void> => {
     if (on !== undefined) return;
     emptyTmp(root);
     const control = await startControl(controlSocket, machine);
     try {
-      const ssh = await startSshServer({
-        host: "127.0.0.1",
-        port,
-        hostKey: hostKey.privateKey,
-        authorizedKey: clientKey.parsed,
-        environment: sessionEnvironment,
-        processes,
-        sftp: { paths, owners, directory, user },
-        log,
-      });
+      const ssh = otherSsh
+        ? await reachOther(otherSsh)
+        : await startSshServer({
+            host: "127.0.0.1",
+            port,
+            hostKey: hostKey.privateKey,
+            authorizedKey: clientKey.parsed,
+            environment: sessionEnvironment,
+            processes,
+            sftp: { paths, owners, directory, user },
+            log,
+          });
       port = ssh.port;
       on = { ssh, control };
     } catch (error) {
@@ -130,7 +147,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
       throw error;
     }
     launchd.boot();
-    log(`mac: on, ssh at 127.0.0.1:${port}`);
+    log(`mac: on, ssh at ${otherSsh?.host ?? "127.0.0.1"}:${port}`);
   };
   const disconnect = async (): Promise<void> => {
     const { ssh, control } = on ?? {};
@@ -145,10 +162,10 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   }
 
   return {
-    host: "127.0.0.1",
+    host: otherSsh?.host ?? "127.0.0.1",
     port,
     user,
-    hostKey: hostKey.publicKey,
+    hostKey: publicHostKey,
     privateKeyPath: clientKey.privateKeyPath,
     agentSocket: agent.socketPath,
     root,

@@ -9,7 +9,10 @@ const envelope = z.object({ result: z.json().optional() });
 /** What the resources need of the API. */
 export interface CloudflareApi {
   /**
-   * One call. Connection failures, 408, 409, 429 and 5xx are tried again twice by the official client.
+   * One call. Connection failures, 408, 409, 429 and 5xx are tried again twice by the official client. `signal` ends a
+   * GET only: a change that is under way is brought to its end when the engine cancels, as the official provider does
+   * (pulumi-terraform-bridge, pkg/pf, SignalCancellation does nothing). Given up, it might be carried out all the same, and
+   * nobody would know of what it made.
    * @returns the envelope's `result`; undefined when a GET or DELETE answers 404
    * @throws with method, path, status and Cloudflare's codes and messages
    */
@@ -30,7 +33,10 @@ export function cloudflareApi(options: { apiToken: string; baseUrl?: string }): 
   return {
     async call(method, path, signal, body) {
       try {
-        const answer = await client[method]<unknown>(path, { signal, ...(body && { body }) });
+        const answer = await client[method]<unknown>(path, {
+          ...(method === "get" && { signal }),
+          ...(body && { body }),
+        });
         if (answer === null || answer === undefined) return null; // 204
         return envelope.parse(answer).result ?? null;
       } catch (error) {

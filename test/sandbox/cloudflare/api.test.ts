@@ -82,17 +82,24 @@ test("zones and accounts are found by name", async () => {
 });
 
 test("faults on demand: a status, a 429 with Retry-After, and no answer at all, each as often as asked", async () => {
-  h.account.faults.push({ method: "GET", path: /\/zones\//, status: 503, times: 1 });
-  h.account.faults.push({ path: /\/zones\//, status: "429", times: 1 });
-  h.account.faults.push({ path: /\/zones\//, status: "timeout", times: 1 });
+  h.account.faults.add({ method: "GET", path: "^/zones/", status: 503 });
+  h.account.faults.add({ path: "^/zones/", status: 429, retryAfterSeconds: 7 });
+  h.account.faults.add({ path: "^/zones/", status: "timeout" });
   const path = `/zones/${zone_id}`;
   expect((await raw(h.url, "GET", path)).status).toBe(503);
   const limited = await raw(h.url, "GET", path);
-  expect([limited.status, limited.headers.get("retry-after")]).toEqual([429, "1"]);
+  expect([limited.status, limited.headers.get("retry-after")]).toEqual([429, "7"]);
   const impatient = h.client.withOptions({ timeout: 100 });
   await expect(impatient.zones.get({ zone_id })).rejects.toThrow(/timed out/);
   expect((await raw(h.url, "GET", path)).status).toBe(200);
-  expect(h.account.faults).toEqual([]);
+  expect(h.account.faults.left).toEqual([]);
+});
+
+test("a lost answer: the call is carried out, and only its caller does not know", async () => {
+  h.account.faults.add({ method: "POST", path: "/cfd_tunnel$", status: "lost" });
+  await expect(makeTunnel()).rejects.toThrow(/connection error/i);
+  expect(Object.values(h.account.state.tunnels)).toHaveLength(1);
+  expect((await refusalOf(makeTunnel())).code).toBe(1013); // who tries again finds the name taken
 });
 
 test("after a restart everything is there: ids, secrets, versions; the file is for its owner only", async () => {

@@ -16,6 +16,8 @@ const application = token("zeroTrustAccessApplication");
 /** A store of objects by path, as simple as the API: what is sent is kept, and some fields are added. */
 const store = new Map<string, Record<string, unknown>>();
 let hang = false;
+/** Answers wait for it. */
+let slow: Promise<void> | undefined;
 let serial = 0;
 let secrets = 0;
 
@@ -106,7 +108,10 @@ function answer({ method, path, body }: Asked): Answer | undefined {
 let api: JsonServer;
 let plugin: Plugin;
 beforeAll(async () => {
-  api = await jsonServer(answer);
+  api = await jsonServer((asked) => {
+    const given = answer(asked);
+    return slow && given ? slow.then(() => given) : given;
+  });
   plugin = await startPlugin("cloudflare", { CLOUDFLARE_API_TOKEN: "test-token" });
   await plugin.configure({ baseUrl: `${api.url}/client/v4`, version: "6.22.1" });
 });
@@ -502,12 +507,29 @@ describe("failures", () => {
     await expect(plugin.create("cloudflare:index/nothing:Nothing", {})).rejects.toThrow(/is no resource/);
   });
 
-  it("gives up a running call when the engine cancels", async () => {
-    hang = true;
+  it("brings a change to its end when the engine cancels: given up, it would be made and forgotten", async () => {
+    const held = Promise.withResolvers<void>();
+    slow = held.promise;
     try {
       const arrived = api.asked.length;
       const creating = plugin.create(tunnel, tunnelInputs);
-      const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
+      await expect.poll(() => api.asked.length).toBeGreaterThan(arrived);
+      await plugin.cancel();
+      held.resolve();
+      expect((await creating).id).not.toBe("");
+    } finally {
+      held.resolve();
+      slow = undefined;
+    }
+  });
+
+  it("gives up a reading when the engine cancels", async () => {
+    const made = await plugin.create(tunnel, tunnelInputs);
+    hang = true;
+    try {
+      const arrived = api.asked.length;
+      const reading = plugin.read(tunnel, made.id, made.state, tunnelInputs);
+      const refusal = expect(reading).rejects.toMatchObject({ code: 1 }); // CANCELLED
       await expect.poll(() => api.asked.length).toBeGreaterThan(arrived);
       await plugin.cancel();
       await refusal;

@@ -21,7 +21,7 @@ export interface JsonServer {
 }
 
 /** @param answer undefined keeps the request waiting for ever */
-export async function jsonServer(answer: (asked: Asked) => Answer | undefined): Promise<JsonServer> {
+export async function jsonServer(answer: (asked: Asked) => Answer | undefined | Promise<Answer>): Promise<JsonServer> {
   const asked: Asked[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -31,10 +31,13 @@ export async function jsonServer(answer: (asked: Asked) => Answer | undefined): 
       const body: unknown = text === "" ? undefined : JSON.parse(text);
       const one = { method: request.method ?? "", path: request.url ?? "", headers: request.headers, body };
       asked.push(one);
+      const send = (given: Answer) => {
+        response.writeHead(given.status ?? 200, { "content-type": "application/json", ...given.headers });
+        response.end(given.body === undefined ? "" : JSON.stringify(given.body));
+      };
       const given = answer(one);
-      if (!given) return;
-      response.writeHead(given.status ?? 200, { "content-type": "application/json", ...given.headers });
-      response.end(given.body === undefined ? "" : JSON.stringify(given.body));
+      if (given instanceof Promise) given.then(send, () => response.destroy());
+      else if (given) send(given);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

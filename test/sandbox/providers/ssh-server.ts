@@ -4,6 +4,7 @@ import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, type Stats, s
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import ssh2, { type Attributes, type Connection, type Session, type SFTPWrapper } from "ssh2";
+import { newKey } from "../../../sandbox/mac/keys.ts";
 
 export interface SshServer {
   port: number;
@@ -64,7 +65,7 @@ function serveSftp(sftp: SFTPWrapper, root: string): void {
   sftp.on("MKDIR", (id, path) => reply(id, () => void mkdirSync(join(root, path))));
 }
 
-function serveSession(session: Session, state: SshServer, root: string): void {
+function serveSession(session: Session, state: SshServer, root: string, forced?: string): void {
   const env: Record<string, string> = { PATH: process.env.PATH ?? "" };
   session.on("env", (accept, reject, info) => {
     // ssh2's types miss that both are there only when the client asked for an answer.
@@ -75,7 +76,8 @@ function serveSession(session: Session, state: SshServer, root: string): void {
   session.on("exec", (accept, _reject, { command }) => {
     state.commands.push(command);
     const stream = accept();
-    const child = spawn("/bin/sh", ["-c", command], { env, cwd: root });
+    const told = forced === undefined ? env : { ...env, SSH_ORIGINAL_COMMAND: command };
+    const child = spawn("/bin/sh", ["-c", forced ?? command], { env: told, cwd: root });
     child.stdin.on("error", () => {});
     stream.pipe(child.stdin);
     child.stdout.pipe(stream, { end: false });
@@ -89,11 +91,18 @@ function serveSession(session: Session, state: SshServer, root: string): void {
   session.on("sftp", (accept) => serveSftp(accept(), root));
 }
 
-/** Starts one; users sign in with `privateKey` or the password `letmein`. */
-export async function startSshServer(root: string): Promise<SshServer> {
-  const host = ssh2.utils.generateKeyPairSync("ed25519");
-  const user = ssh2.utils.generateKeyPairSync("ed25519");
-  const allowed = ssh2.utils.parseKey(user.public);
+/**
+ * Starts one; users sign in with `privateKey` or the password `letmein`.
+ * @param options.publicKey is let in instead of a new one; `privateKey` is then of no use
+ * @param options.forced runs in place of every command, as `command="…"` in `authorized_keys` does
+ */
+export async function startSshServer(
+  root: string,
+  options: { publicKey?: string; forced?: string } = {},
+): Promise<SshServer> {
+  const host = newKey(""); // ssh2's own once in some hundred times makes a key that can not be read
+  const user = newKey("");
+  const allowed = ssh2.utils.parseKey(options.publicKey ?? user.public);
   if (allowed instanceof Error) throw allowed;
   const clients = new Set<Connection>();
   const state: SshServer = {
@@ -122,7 +131,7 @@ export async function startSshServer(root: string): Promise<SshServer> {
       else return context.reject(["publickey", "password"]);
       if (context.method === "password" || context.signature) state.users.push(context.username);
     });
-    client.on("session", (accept) => serveSession(accept(), state, root));
+    client.on("session", (accept) => serveSession(accept(), state, root, options.forced));
     client.on("tcpip", (accept, _reject, info) => {
       void import("node:net").then(({ connect }) => {
         const stream = accept();

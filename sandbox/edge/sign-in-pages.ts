@@ -1,0 +1,35 @@
+/** The sign-in pages' HTML: pure functions. */
+
+function escaped(text: string): string {
+  const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+}
+
+const page = (title: string, content: string): string => `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)}</title></head>
+<body>
+<h1>${escaped(title)}</h1>
+${content}
+<hr><p>The sandbox's stand-in for Cloudflare Access.</p>
+</body>
+</html>
+`;
+
+/** Asks for the address; the form is sent to the page's own URL. */
+export const emailPage = (application: string): string =>
+  page(
+    `Sign in to ${application}`,
+    `<form method="post"><label>E-mail <input type="email" name="email" autocomplete="email" required autofocus></label> <button>Send me a code</button></form>`,
+  );
+
+/** Asks for the code. The same whether one was sent or not. */
+export const codePage = (email: string, request: string, fault = ""): string =>
+  page(
+    "Enter the code",
+    `${fault === "" ? "" : `<p role="alert">${escaped(fault)}</p>\n`}<p>If ${escaped(email)} may come in, a code has been sent there (in the sandbox: to its mail file).</p>
+<form method="post" action="/cdn-cgi/access/verify"><input type="hidden" name="request" value="${escaped(request)}"><label>Code <input name="code" inputmode="numeric" autocomplete="one-time-code" required autofocus></label> <button>Sign in</button></form>`,
+  );
+
+/** Says why it ends here. */
+export const refusedPage = (reason: string): string => page("Not signed in", `<p>${escaped(reason)}</p>`);

@@ -1,0 +1,105 @@
+/**
+ * Where GNU's tools are kinder than macOS': wrappers that refuse what BSD's tools do not know, and commands that a Mac has
+ * not got. Sources: the manual pages of macOS 26 and of GNU coreutils, findutils, sed, grep and tar.
+ */
+import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** On Linux by default and on no Mac. */
+const absent = [
+  "apt-get",
+  "chpasswd",
+  "flock",
+  "free",
+  "getent",
+  "groupadd",
+  "ip",
+  "ldd",
+  "nproc",
+  "numfmt",
+  "service",
+  "setsid",
+  "shred",
+  "ss",
+  "systemctl",
+  "tac",
+  "timeout",
+  "useradd",
+  "usermod",
+];
+
+interface Tool {
+  /** Patterns of sh's `case` for arguments that only GNU's takes. */
+  refused: string[];
+  /** BSD's getopt stops at the first operand: an option after it is taken for a file. */
+  isOrdered?: true;
+}
+
+/** One of these letters, alone or with others behind one dash. */
+const letters = (set: string): string[] => [`-[${set}]*`, `-[!-]*[${set}]*`];
+const long = "--?*";
+
+const tools: Record<string, Tool> = {
+  base64: { refused: ["-w*", "--wrap*"] },
+  chmod: { refused: [long], isOrdered: true },
+  cp: { refused: [long, ...letters("Ttu")], isOrdered: true },
+  date: { refused: [long, "-d*"] },
+  find: { refused: ["-printf", "-fprintf", "-regextype", "-printf0"] },
+  grep: { refused: ["-P*", "-[!-]*P*", "--perl-regexp"] },
+  head: { refused: ["-n-*", "--lines=-*", "-c-*", "--bytes=-*"] },
+  ln: { refused: [long, ...letters("Ttr")], isOrdered: true },
+  mkdir: { refused: [long], isOrdered: true },
+  mktemp: { refused: [long] },
+  mv: { refused: [long, ...letters("Ttu")], isOrdered: true },
+  ps: { refused: [long] },
+  readlink: { refused: [long, ...letters("emz")] },
+  rm: { refused: [long], isOrdered: true },
+  sed: { refused: [long, "-i"] },
+  tail: { refused: ["--pid*", "--retry"] },
+  tar: {
+    refused: ["--transform*", "--xform*", "--wildcards*", "--warning*", "--sort*", "--overwrite*", "--skip-old-files"],
+  },
+  xargs: { refused: ["-d*", "--?*"] },
+};
+
+/** `sed -i SUFFIX …` of BSD, put to GNU's sed as `-iSUFFIX …`: there the suffix is an argument of its own, even when empty. */
+const sedInPlace = `if [ "\${1:-}" = -i ]; then
+  case "\${2-none}" in
+  '' | .*) suffix=$2; shift 2; exec REAL "-i$suffix" "$@" ;;
+  *) refuse -i ;;
+  esac
+fi
+`;
+
+function wrapper(name: string, real: string, { refused, isOrdered }: Tool): string {
+  const late = isOrdered ? '    -?*) [ -z "$operand" ] || refuse "$argument" ;;\n' : "";
+  return `#!/bin/sh
+refuse() {
+  printf '%s: illegal option -- %s (it is GNU'"'"'s: macOS has BSD'"'"'s ${name})\\n' ${name} "$1" >&2
+  exit 64
+}
+operand=
+${name === "sed" ? sedInPlace.replace("REAL", real) : ""}for argument do
+  case "$argument" in
+    --) break ;;
+    ${refused.join(" | ")}) refuse "$argument" ;;
+${late}    *) operand=1 ;;
+  esac
+done
+exec ${real} "$@"
+`;
+}
+
+/** Writes them into `bin`, the first folder of the Mac's PATH. Does nothing on a Mac: there the tools are BSD's. */
+export function writeBsdTools(bin: string, platform: NodeJS.Platform = process.platform): void {
+  if (platform === "darwin") return;
+  const write = (name: string, text: string): void => {
+    writeFileSync(join(bin, name), text);
+    chmodSync(join(bin, name), 0o755);
+  };
+  for (const [name, tool] of Object.entries(tools)) {
+    const real = ["/bin", "/usr/bin"].map((folder) => join(folder, name)).find((path) => existsSync(path));
+    if (real !== undefined) write(name, wrapper(name, real, tool));
+  }
+  for (const name of absent) write(name, `#!/bin/sh\necho "${name}: command not found" >&2\nexit 127\n`);
+}

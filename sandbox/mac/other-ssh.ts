@@ -1,0 +1,90 @@
+/** Another SSH server in place of the sandbox's own: any that lets a key in and can force a command, as OpenSSH's does. */
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import ssh2, { type ParsedKey } from "ssh2";
+
+/** Where it is, and the key that it lets in. */
+export interface OtherSsh {
+  user: string;
+  host: string;
+  port: number;
+  /** An ed25519 private key without a passphrase. */
+  keyPath: string;
+}
+
+const connectWithinMs = 15_000;
+const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
+/**
+ * What a session on the Mac is, for a server that knows nothing of it: `command="<this file>"` before the key in
+ * `authorized_keys` (sshd(8)). `internal-sftp` is no program, so the one that comes with OpenSSH is looked for.
+ */
+export function writeSession(path: string, environment: Record<string, string>): void {
+  const variables = Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)}`);
+  const lines = [
+    "#!/bin/sh",
+    ...variables,
+    'cd "$HOME" || exit 1',
+    '[ -n "$SSH_ORIGINAL_COMMAND" ] || SSH_ORIGINAL_COMMAND=true',
+    'case "$SSH_ORIGINAL_COMMAND" in internal-sftp*)',
+    "  for program in /usr/lib/openssh /usr/libexec /usr/libexec/openssh /usr/lib/ssh; do",
+    '    [ ! -x "$program/sftp-server" ] || exec "$program/sftp-server"',
+    "  done",
+    "esac",
+    'exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
+  ];
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  chmodSync(path, 0o755);
+}
+
+/** @throws Error that names the file and what it must be */
+export function readKey(path: string): ParsedKey {
+  const key = ssh2.utils.parseKey(readFileSync(path));
+  if (key instanceof Error || key.type !== "ssh-ed25519" || !key.isPrivateKey()) {
+    const what = key instanceof Error ? key.message : key.type;
+    throw new Error(`SANDBOX_SSH_KEY is ${path} (${what}): it must be an ed25519 private key without a passphrase`);
+  }
+  return key;
+}
+
+/**
+ * Signs in and looks whether its sessions are this Mac's.
+ * @returns the server's ed25519 host key, `ssh-ed25519 AAAA…`, taken on trust: it is on this machine, or the user's own
+ * @throws Error that says what the server lacks, with the line for `authorized_keys`
+ */
+export async function reachOtherSsh(other: OtherSsh, key: ParsedKey, root: string, session: string): Promise<string> {
+  const client = new ssh2.Client();
+  let hostKey = "";
+  const line = `command="${session}" ssh-ed25519 ${key.getPublicSSH().toString("base64")}`;
+  const failed = (why: string) =>
+    new Error(
+      `SANDBOX_SSH is ${other.user}@${other.host}:${other.port}: ${why}. Let the key in there, with the stand-in's session: a line in ${other.user}'s authorized_keys\n${line}`,
+    );
+  try {
+    await new Promise<void>((resolve, reject) => {
+      client.once("ready", resolve).once("error", (error) => reject(failed(error.message)));
+      client.connect({
+        host: other.host,
+        port: other.port,
+        username: other.user,
+        privateKey: readFileSync(other.keyPath),
+        algorithms: { serverHostKey: ["ssh-ed25519"] },
+        readyTimeout: connectWithinMs,
+        hostVerifier: (offered: Buffer) => {
+          hostKey = `ssh-ed25519 ${offered.toString("base64")}`;
+          return true;
+        },
+      });
+    });
+    const said = await new Promise<string>((resolve, reject) => {
+      client.exec('command -v launchctl; echo "$SLM_NETWORK_ROOT"', (error, channel) => {
+        if (error) reject(failed(error.message));
+        else text(channel).then(resolve, reject);
+      });
+    });
+    if (said.trim().split("\n").at(-1) !== root) throw failed("its sessions are not those of the stand-in Mac");
+    return hostKey;
+  } finally {
+    client.end();
+  }
+}

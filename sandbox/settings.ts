@@ -1,0 +1,91 @@
+/** What the environment may ask of a sandbox: how slow, how small, and which SSH server. */
+import { z } from "zod";
+
+/** Settings of one sandbox. */
+export interface Settings {
+  atlas: { userMs: number; accessMs: number; clusterPolls: number };
+  /** Time between two runs of MongoDB's TTL monitor. */
+  ttlMonitorMs: number;
+  /** Longest silence of the relay before the edge answers 524. */
+  readTimeoutMs: number;
+  /** Largest request body the edge takes. */
+  bodyLimitBytes: number;
+  /** The organisation's "strict service token authentication". */
+  strictServiceTokens: boolean;
+  /** Another SSH server than the sandbox's own, and the key that it lets in. */
+  ssh?: { user: string; host: string; port: number; keyPath: string };
+}
+
+/** The environment is wrong; the message names every fault with its value and what would be right. */
+export class SettingsError extends Error {
+  override name = "SettingsError";
+}
+
+const whole = (fallback: number, least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/)
+    .transform(Number)
+    .pipe(z.number().min(least).max(most))
+    .default(fallback)
+    .describe(`a whole number from ${least} to ${most}`);
+
+const variables = {
+  SANDBOX_ATLAS_USER_MS: whole(1_000, 0, 600_000),
+  SANDBOX_ATLAS_ACCESS_MS: whole(1_000, 0, 600_000),
+  SANDBOX_ATLAS_CLUSTER_POLLS: whole(2, 0, 1_000),
+  SANDBOX_TTL_MONITOR_MS: whole(60_000, 50, 3_600_000),
+  SANDBOX_READ_TIMEOUT_MS: whole(100_000, 100, 3_600_000),
+  SANDBOX_BODY_LIMIT_BYTES: whole(100 * 2 ** 20, 1, 2 ** 31),
+  SANDBOX_STRICT_SERVICE_TOKENS: z
+    .enum(["0", "1"])
+    .default("0")
+    .transform((text) => text === "1")
+    .describe("0 or 1"),
+  SANDBOX_SSH: z
+    .string()
+    .regex(/^[^@:\s]+@[^@:\s]+:\d{1,5}$/)
+    .optional()
+    .describe("user@host:port"),
+  SANDBOX_SSH_KEY: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("the path of an ed25519 private key without a passphrase, which that server lets in"),
+};
+
+/**
+ * Reads the settings; an empty variable counts as not set.
+ * @throws SettingsError with every fault at once
+ */
+export function readSettings(environment: NodeJS.ProcessEnv): Settings {
+  const given = Object.fromEntries(Object.keys(variables).map((name) => [name, environment[name] || undefined]));
+  const read = z.object(variables).safeParse(given);
+  const faults = Object.entries(variables).flatMap(([name, schema]) =>
+    read.error?.issues.some((issue) => issue.path[0] === name)
+      ? [`${name} is ${JSON.stringify(given[name])}: it must be ${schema.description}`]
+      : [],
+  );
+  if (given.SANDBOX_SSH !== undefined && given.SANDBOX_SSH_KEY === undefined) {
+    faults.push(`SANDBOX_SSH_KEY is missing: with SANDBOX_SSH it must be ${variables.SANDBOX_SSH_KEY.description}`);
+  }
+  if (!read.success || faults.length > 0) throw new SettingsError(faults.join("\n"));
+  const { data } = read;
+  return {
+    atlas: {
+      userMs: data.SANDBOX_ATLAS_USER_MS,
+      accessMs: data.SANDBOX_ATLAS_ACCESS_MS,
+      clusterPolls: data.SANDBOX_ATLAS_CLUSTER_POLLS,
+    },
+    ttlMonitorMs: data.SANDBOX_TTL_MONITOR_MS,
+    readTimeoutMs: data.SANDBOX_READ_TIMEOUT_MS,
+    bodyLimitBytes: data.SANDBOX_BODY_LIMIT_BYTES,
+    strictServiceTokens: data.SANDBOX_STRICT_SERVICE_TOKENS,
+    ...(data.SANDBOX_SSH && data.SANDBOX_SSH_KEY ? { ssh: sshOf(data.SANDBOX_SSH, data.SANDBOX_SSH_KEY) } : {}),
+  };
+}
+
+function sshOf(target: string, keyPath: string): Settings["ssh"] {
+  const [user = "", host = "", port = ""] = target.split(/[@:]/);
+  return { user, host, port: Number(port), keyPath };
+}

@@ -1,0 +1,21 @@
+import { expect, it } from "vitest";
+import { readSettings } from "../../sandbox/settings.ts";
+
+it("is as slow as Atlas and as strict as the edge unless told otherwise", () => {
+  const settings = readSettings({ SANDBOX_READ_TIMEOUT_MS: "" });
+  expect(settings).toMatchObject({ ttlMonitorMs: 60_000, readTimeoutMs: 100_000, bodyLimitBytes: 104_857_600 });
+  expect(settings.atlas.userMs).toBeGreaterThan(0);
+  expect(settings.ssh).toBeUndefined();
+});
+
+it("reads another SSH server", () => {
+  const { ssh } = readSettings({ SANDBOX_SSH: "me@127.0.0.1:2222", SANDBOX_SSH_KEY: "/keys/id_ed25519" });
+  expect(ssh).toEqual({ user: "me", host: "127.0.0.1", port: 2222, keyPath: "/keys/id_ed25519" });
+});
+
+it("names every fault at once, with the value and what would be right", () => {
+  const wrong = { SANDBOX_ATLAS_USER_MS: "1s", SANDBOX_TTL_MONITOR_MS: "1", SANDBOX_SSH: "me@host" };
+  expect(() => readSettings(wrong)).toThrow(
+    /SANDBOX_ATLAS_USER_MS is "1s": .*0 to 600000\n.*SANDBOX_TTL_MONITOR_MS is "1".*\n.*SANDBOX_SSH is "me@host": .*user@host:port\n.*SANDBOX_SSH_KEY is missing/s,
+  );
+});
