@@ -53,6 +53,8 @@ export async function startServices(
         teamDomain,
         apiTokens: [{ value: identity.cloudflareApiToken, permissions: "all" }],
         statePath: at("cloudflare.json"),
+        mailDir: at("mail"),
+        outsideDnsPath: at("outside-dns.json"),
       }),
     );
     const cloudflareApi = keep(await startCloudflareApi(account, { port: ports.cloudflareApi, log: quiet }));
