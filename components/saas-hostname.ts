@@ -60,7 +60,7 @@ export function saasState(
 ): string {
   if (status === "active") return `${saasHostname} is active; ${hostname} goes on answering beside it`;
   const said = errors?.length ? ` (Cloudflare says: ${errors.join("; ")})` : "";
-  return `${saasHostname} is ${status}${said}: until it is active callers go on with ${hostname}. Make the records in \`pulumi stack output route\` at its domain's DNS, then run \`pulumi refresh\``;
+  return `${saasHostname} is ${status}${said}: until it is active callers go on with ${hostname}. Make the records in \`pulumi stack output route\` at its domain's DNS, then run \`pulumi up --refresh\``;
 }
 
 /**

@@ -11,6 +11,8 @@ import { splitTarget } from "./router.ts";
 
 export interface Exchange {
   readonly id: string;
+  /** `performance.now()` at its arrival. */
+  readonly startedAt: number;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   /** Path as received, and the query with its `?`. */
@@ -78,6 +80,7 @@ export function beginExchange(
   const leaving = new AbortController();
   const exchange: Exchange = {
     id: randomUUID(),
+    startedAt,
     req,
     res,
     ...splitTarget(req.url ?? ""),

@@ -75,6 +75,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
       signal: exchange.signal,
       onHead: () => {
         exchange.firstByteAt = performance.now();
+        // Tells a caller how much of its wait was not the way here; the model server's part is in it.
+        res.setHeader("Server-Timing", `relay;dur=${(exchange.firstByteAt - exchange.startedAt).toFixed(1)}`);
       },
     },
     res,
