@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { accountFacts } from "../../components/account-facts.ts";
+import { ConfigError } from "../../components/config.ts";
 import { zonesAbove } from "../../components/host-name.ts";
 import { type AccountFacts, hostnameFault, type Region, routeFaults } from "../../components/route-check.ts";
 import type { RouteConfig } from "../../components/route-config.ts";
@@ -138,6 +139,22 @@ describe("the questions, to an API", () => {
 
   it("says what is missing without a token", async () => {
     await expect(facts(undefined).regions()).rejects.toThrow(/set CLOUDFLARE_API_TOKEN/);
+  });
+
+  it.each([
+    ["a refusal", "regional_hostnames/regions|fallback_origin|/zones$", 403],
+    ["an API that fails", ".*", 500],
+  ])("shows %s as a fault of the config, not as a stack trace", async (_what, path, status) => {
+    h.account.faults.push({ path: new RegExp(path), status, times: 99 });
+    try {
+      const asked = facts("all-token");
+      await expect(asked.fallbackOrigin()).rejects.toThrow(ConfigError);
+      await expect(asked.zonesAmong(["other.net"])).rejects.toThrow(/gave no answer to go by/);
+      if (status === 403) expect(await asked.regions()).toHaveProperty("refused");
+      else await expect(asked.regions()).rejects.toThrow(ConfigError);
+    } finally {
+      h.account.faults.length = 0;
+    }
   });
 });
 

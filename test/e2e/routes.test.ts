@@ -129,7 +129,7 @@ describe("a route that can not be had", () => {
 });
 
 describe("from proxied to regional and back", () => {
-  it("no request fails, and only the region comes and goes", async () => {
+  it("no request fails, and only the region comes and goes", { timeout: 600_000 }, async () => {
     await whileCalled(async () => {
       await setRoute({ mode: "regional", regionKey: "kr" });
       const there = await up();
@@ -149,7 +149,9 @@ describe("from proxied to regional and back", () => {
 });
 
 describe("a custom hostname", () => {
-  it("answers once its owner has made the records it prints; the old name answers all the while", async () => {
+  it("answers once its owner has made the records it prints; the old name answers all the while", {
+    timeout: 600_000,
+  }, async () => {
     await whileCalled(async () => {
       await setRoute({ mode: "saas", saasHostname: custom });
       const ran = await up();
@@ -172,7 +174,7 @@ describe("a custom hostname", () => {
     });
   });
 
-  it("goes again with the mode, and the old name stays", async () => {
+  it("goes again with the mode, and the old name stays", { timeout: 600_000 }, async () => {
     await whileCalled(async () => {
       await setRoute({ mode: "proxied" });
       succeeded(await up());
