@@ -3,19 +3,31 @@ import { relative } from "node:path";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { Access } from "./components/access.ts";
+import { accountFacts } from "./components/account-facts.ts";
+import { Alerts } from "./components/alerts.ts";
 import { ConfigError, readStackConfig } from "./components/config.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
-import { hostnameFault, Route } from "./components/route.ts";
+import { Route } from "./components/route.ts";
+import { routeFaults } from "./components/route-check.ts";
+import { SaasHostname } from "./components/saas-hostname.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { buildRelease } from "./runtime/build.ts";
 
 const settings = new pulumi.Config("slm-network");
 const config = await checked(async () => {
   const parsed = readStackConfig(settings);
-  const fault = hostnameFault(parsed.hostname, (await cloudflare.getZone({ zoneId: parsed.zoneId })).name);
-  if (fault) throw new ConfigError([fault]);
+  const { name: zoneName } = await cloudflare.getZone({ zoneId: parsed.zoneId });
+  const provider = new pulumi.Config("cloudflare");
+  const account = accountFacts({
+    accountId: parsed.accountId,
+    zoneId: parsed.zoneId,
+    apiToken: provider.get("apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
+    baseUrl: provider.get("baseUrl"),
+  });
+  const faults = await routeFaults(parsed, zoneName, account);
+  if (faults.length > 0) throw new ConfigError(faults);
   return parsed;
 });
 const { accountId, protect } = config;
@@ -25,18 +37,31 @@ const name = "slm";
 const [mac] = config.macs;
 if (!mac) throw new Error("no Mac in a config that has passed");
 
-const access = new Access(name, {
-  accountId,
-  hostname: config.hostname,
-  servers: config.access.servers,
-  people: config.access.people,
-  protect,
-});
+const { saasHostname, regionKey } = config.route;
+const saas = saasHostname
+  ? new SaasHostname(name, { zoneId: config.zoneId, saasHostname, hostname: config.hostname, protect })
+  : undefined;
+const alsoHostnames = saasHostname ? [saasHostname] : [];
+
+const access = new Access(
+  name,
+  {
+    accountId,
+    hostname: config.hostname,
+    alsoHostnames,
+    servers: config.access.servers,
+    people: config.access.people,
+    protect,
+  },
+  // Access takes a name of another domain only once it is a custom hostname of the zone.
+  { dependsOn: saas ? [saas] : [] },
+);
 
 const tunnel = new Tunnel(name, {
   accountId,
   tunnelName: `slm-network-${pulumi.getStack()}`,
   hostname: config.hostname,
+  alsoHostnames,
   tunnelSecret: settings.requireSecret("tunnelSecret"),
   relayPort: mac.ports.relay,
   teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
@@ -47,9 +72,20 @@ const tunnel = new Tunnel(name, {
 // The name leads somewhere only when Access stands in front of it.
 new Route(
   name,
-  { zoneId: config.zoneId, hostname: config.hostname, target: tunnel.cname, protect },
+  {
+    zoneId: config.zoneId,
+    hostname: config.hostname,
+    target: tunnel.cname,
+    regionKey,
+    fallbackOrigin: saas !== undefined,
+    protect,
+  },
   { dependsOn: [access, tunnel] },
 );
+saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
+
+const { emails } = config.alerts;
+if (emails.length > 0) new Alerts(name, { accountId, hostname: config.hostname, tunnelId: tunnel.tunnelId, emails });
 
 const { atlas } = config.documents;
 const store =
@@ -93,6 +129,15 @@ const [first] = access.tokens.values();
 /** The name callers use. */
 export const hostname = config.hostname;
 export const tunnelId = tunnel.tunnelId;
+/** What `npm run probe` compares its findings with; in mode saas also the records to make elsewhere, and how far it is. */
+export const route = {
+  accountId,
+  mode: config.route.mode,
+  expectColo: config.route.expectColo,
+  callers: saas?.callers ?? config.hostname,
+  ...(regionKey && { regionKey }),
+  ...(saas && { saas: { hostname: saasHostname, status: saas.status, state: saas.state, records: saas.records } }),
+};
 /** Client id and secret of the first server in the config. */
 export const clientId = first?.clientId;
 export const clientSecret = first?.clientSecret;

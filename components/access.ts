@@ -25,6 +25,8 @@ export interface PeopleArgs {
 export interface AccessArgs {
   readonly accountId: pulumi.Input<string>;
   readonly hostname: string;
+  /** Other names that lead to the same tunnel; each needs Access in front of it, too. */
+  readonly alsoHostnames?: readonly string[] | undefined;
   readonly servers: readonly ServerArgs[];
   readonly people: PeopleArgs;
   /** Refuses to delete the tokens and applications. */
@@ -63,6 +65,7 @@ export class Access extends pulumi.ComponentResource {
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:access:Access", name, {}, opts);
     const { accountId, hostname, protect } = args;
+    const hostnames = [hostname, ...(args.alsoHostnames ?? [])];
 
     const tokens = args.servers.map((server) => ({
       server,
@@ -81,17 +84,23 @@ export class Access extends pulumi.ComponentResource {
     }));
 
     const admitted = tokens.filter(({ server }) => server.enabled);
-    const servers = this.application(name, "servers", hostname, args, {
+    const servers = this.application(name, "servers", hostnames, args, {
       // Without any other kind of policy a server gets 403, never the sign-in page.
       decision: "non_identity",
       includes: admitted.map(({ token }) => ({ serviceToken: { tokenId: token.id } })),
       sessionDuration: "24h",
     });
-    const people = this.application(name, "people", `${hostname}/status`, args, {
-      decision: "allow",
-      includes: peopleRules(args.people),
-      sessionDuration: args.people.sessionDuration,
-    });
+    const people = this.application(
+      name,
+      "people",
+      hostnames.map((host) => `${host}/status`),
+      args,
+      {
+        decision: "allow",
+        includes: peopleRules(args.people),
+        sessionDuration: args.people.sessionDuration,
+      },
+    );
 
     this.audiences = { servers: servers.aud, people: people.aud };
     this.tokens = new Map(
@@ -107,7 +116,7 @@ export class Access extends pulumi.ComponentResource {
   private application(
     name: string,
     audience: "servers" | "people",
-    uri: string,
+    uris: readonly string[],
     args: AccessArgs,
     policy: {
       decision: "allow" | "non_identity";
@@ -138,7 +147,7 @@ export class Access extends pulumi.ComponentResource {
         accountId: args.accountId,
         type: "self_hosted",
         name: `${args.hostname} ${audience}`,
-        destinations: [{ type: "public", uri }],
+        destinations: uris.map((uri) => ({ type: "public", uri })),
         policies: policies.map((attached, index) => ({ id: attached.id, precedence: index + 1 })),
         sessionDuration: policy.sessionDuration,
         appLauncherVisible: false,

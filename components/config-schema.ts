@@ -1,6 +1,8 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
 import { z } from "zod";
 import { fallbackSchema, jobsSchema, limitsSchema, modelSchema } from "../runtime/config.ts";
+import { isDnsLabel, isHostname } from "./host-name.ts";
+import { routeSchema } from "./route-config.ts";
 
 /** Says why a value can not be used and what to do; used by every rule below instead of zod's own words. */
 const because = (text: string) => ({ error: text });
@@ -9,56 +11,14 @@ const howToMake = (key: string) => `make one with \`openssl rand -base64 32 | pu
 /** Rules over several values are asked also when one of the values has a fault of its own, so that all faults show at once. */
 const always = (payload: { value: unknown }): boolean => typeof payload.value === "object" && payload.value !== null;
 const hex32 = /^[0-9a-f]{32}$/;
-const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const tokenName = /^[a-z][a-z0-9-]{0,40}$/;
 const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;
 const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
-
-/** @returns whether `name` is a lower-case DNS name of at least three labels (RFC 1035 §2.3.1, RFC 5890 for `xn--`) */
-export function isHostname(name: string): boolean {
-  const labels = name.split(".");
-  return name.length <= 253 && labels.length >= 3 && labels.every((label) => dnsLabel.test(label));
-}
 
 const cloudflareId = (what: string, where: string) =>
   z
     .string(because(`${what} is missing or no text: set the 32 hex digits shown at ${where}`))
     .regex(hex32, because(`is not ${what} (32 lower-case hex digits): copy it from ${where}`));
-
-const routeSchema = z
-  .object({
-    mode: z.string(because("must be one of proxied, regional, saas")).default("proxied"),
-    expectColo: z
-      .array(
-        z.string().regex(/^[A-Z]{3}$/, because("is no Cloudflare location: three capital letters, e.g. ICN for Seoul")),
-      )
-      .default(["ICN"]),
-  })
-  .strict()
-  .superRefine((route, context) => {
-    const refusal = routeRefusal(route.mode);
-    if (refusal) context.addIssue({ code: "custom", path: ["mode"], message: refusal });
-  });
-
-/**
- * @returns why a route can not be had and what to do instead, or undefined for one that can.
- * A tunnel's name resolves to an unroutable address, and the tunnel answers proxied records of its own account only:
- * https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/routing-to-tunnel/dns/
- */
-export function routeRefusal(mode: string): string | undefined {
-  if (mode === "proxied") return undefined;
-  if (/^(dns[-_ ]?only|grey|gray|unproxied|direct)$/i.test(mode)) {
-    return (
-      "a DNS-only record to a tunnel can not work: <tunnel id>.cfargotunnel.com resolves to an address nobody can route to " +
-      "(fd10:aec2:5dae::), and a tunnel answers only proxied records of its own account. Use `proxied` and measure where " +
-      "callers enter (`curl https://<hostname>/cdn-cgi/trace`, the line colo=)"
-    );
-  }
-  if (mode === "regional" || mode === "saas") {
-    return `the route \`${mode}\` can not be declared by this version yet. Use \`proxied\`; the hostname and the tokens stay the same when it changes later`;
-  }
-  return "is no route: use `proxied`";
-}
 
 const serverSchema = z
   .object({
@@ -226,7 +186,7 @@ const artifactsSchema = z
 const emailDomain = z
   .string()
   .refine(
-    (domain) => domain.split(".").length >= 2 && domain.split(".").every((label) => dnsLabel.test(label)),
+    (domain) => domain.split(".").length >= 2 && domain.split(".").every(isDnsLabel),
     because("is no e-mail domain, e.g. example.com"),
   );
 
@@ -312,6 +272,14 @@ export const stackConfigSchema = z
           .min(1, because("is empty: list the companies that agreed, or take the whole of `fallback` out")),
       })
       .optional(),
+    alerts: z
+      .object({
+        emails: z
+          .array(z.email(because("is no e-mail address: who shall be told when the tunnel is down")))
+          .default([]),
+      })
+      .strict()
+      .prefault({}),
     limits: limitsSchema.prefault({}),
     jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),

@@ -8,27 +8,18 @@ export interface RouteArgs {
   readonly hostname: string;
   /** Where the record leads: `<tunnel id>.cfargotunnel.com`. */
   readonly target: pulumi.Input<string>;
+  /** Mode `regional`: a key of the account's region list. */
+  readonly regionKey?: string | undefined;
+  /** Mode `saas`: custom hostnames of the zone lead to this name, too. */
+  readonly fallbackOrigin?: boolean | undefined;
   /** Refuses to delete the record. */
   readonly protect: boolean;
 }
 
 /**
- * @returns why the hostname does not fit the zone, or undefined when it does.
- * Universal SSL covers the zone and one label under it: https://developers.cloudflare.com/ssl/edge-certificates/universal-ssl/limitations/
- */
-export function hostnameFault(hostname: string, zoneName: string): string | undefined {
-  if (!hostname.endsWith(`.${zoneName}`)) {
-    return `slm-network:hostname: ${JSON.stringify(hostname)} is not under the zone ${zoneName} (slm-network:zoneId): use e.g. slm.${zoneName}, or the id of the zone it belongs to`;
-  }
-  if (hostname.slice(0, -zoneName.length - 1).includes(".")) {
-    return `slm-network:hostname: ${JSON.stringify(hostname)} has more than one label under ${zoneName}, and Cloudflare's Universal SSL certificate covers one: use e.g. ${hostname.slice(0, -zoneName.length - 1).replaceAll(".", "-")}.${zoneName}`;
-  }
-  return undefined;
-}
-
-/**
- * The DNS record that leads callers to the tunnel through Cloudflare's proxy. Which location they enter at follows their
- * provider's peering and the zone's plan; no plan promises one, so it is measured, not assumed.
+ * The DNS record that leads callers to the tunnel through Cloudflare's proxy, and what a mode adds to it. The record is the
+ * same in every mode, so a change of mode never takes the name away. Which location callers enter at follows their provider's
+ * peering and the zone's plan; no plan promises one, so it is measured, not assumed.
  *
  * @example
  * new Route("slm", { zoneId, hostname: "slm.example.com", target: tunnel.cname, protect: true });
@@ -52,6 +43,21 @@ export class Route extends pulumi.ComponentResource {
       },
       { parent: this, protect: args.protect },
     );
+
+    if (args.regionKey !== undefined) {
+      new cloudflare.RegionalHostname(
+        `${name}-region`,
+        { zoneId: args.zoneId, hostname: record.name, regionKey: args.regionKey },
+        { parent: this },
+      );
+    }
+    if (args.fallbackOrigin) {
+      new cloudflare.CustomHostnameFallbackOrigin(
+        `${name}-fallback-origin`,
+        { zoneId: args.zoneId, origin: record.name },
+        { parent: this },
+      );
+    }
 
     this.hostname = record.name;
     this.registerOutputs({ hostname: this.hostname });

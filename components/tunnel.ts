@@ -8,6 +8,8 @@ export interface TunnelArgs {
   readonly tunnelName: pulumi.Input<string>;
   /** The name callers use. */
   readonly hostname: pulumi.Input<string>;
+  /** Other names that lead here; the connector sees the name that was called. */
+  readonly alsoHostnames?: readonly string[] | undefined;
   /** base64 of 32 bytes or more, from the stack's secrets: the connector's token is computed from it. */
   readonly tunnelSecret: pulumi.Input<string>;
   /** Port of the relay on the Mac's 127.0.0.1. */
@@ -28,6 +30,7 @@ export interface TunnelArgs {
  */
 export function ingressRules(args: {
   hostname: string;
+  alsoHostnames?: readonly string[] | undefined;
   relayPort: number;
   teamName: string;
   audiences: { servers: string; people: string };
@@ -38,12 +41,12 @@ export function ingressRules(args: {
     keepAliveTimeout: 90,
     access: { required: true, teamName: args.teamName, audTags: [audience] },
   });
-  return [
-    { hostname: args.hostname, path: "^/readyz$", service },
-    { hostname: args.hostname, path: "^/status(/|$)", service, originRequest: checked(args.audiences.people) },
-    { hostname: args.hostname, service, originRequest: checked(args.audiences.servers) },
-    { service: "http_status:404" },
+  const rules = (hostname: string) => [
+    { hostname, path: "^/readyz$", service },
+    { hostname, path: "^/status(/|$)", service, originRequest: checked(args.audiences.people) },
+    { hostname, service, originRequest: checked(args.audiences.servers) },
   ];
+  return [...[args.hostname, ...(args.alsoHostnames ?? [])].flatMap(rules), { service: "http_status:404" }];
 }
 
 /**
@@ -92,7 +95,13 @@ export class Tunnel extends pulumi.ComponentResource {
           ingresses: pulumi
             .all([args.hostname, args.teamName, args.audiences.servers, args.audiences.people])
             .apply(([hostname, teamName, servers, people]) =>
-              ingressRules({ hostname, relayPort: args.relayPort, teamName, audiences: { servers, people } }),
+              ingressRules({
+                hostname,
+                alsoHostnames: args.alsoHostnames,
+                relayPort: args.relayPort,
+                teamName,
+                audiences: { servers, people },
+              }),
             ),
         },
       },

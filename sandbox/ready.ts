@@ -145,6 +145,9 @@ export function whatToTry(ready: Ready, stopHint: string): string {
     "  # the engine itself, in this folder",
     '  eval "$(npm run -s sandbox -- --env)" && pulumi preview',
     "",
+    "  # where callers enter, and where the time goes (after the line above)",
+    `  npm run -s probe -- --url ${ready.url}`,
+    "",
     stopHint,
   ].join("\n");
 }

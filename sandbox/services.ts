@@ -75,6 +75,8 @@ export async function startServices(
           { value: identity.cloudflareReadToken, permissions: previewPermissions },
         ],
         statePath: at("cloudflare.json"),
+        mailDir: at("mail"),
+        outsideDnsPath: at("outside-dns.json"),
       }),
     );
     const faults = { cloudflare: account.faults, atlas: new Faults() };

@@ -132,6 +132,7 @@ function stackConfig(identity: Identity, services: Services): Record<string, unk
       servers: [{ name: "backend", companies: ["*"] }],
       people: { emails: ["director@example.com"] },
     },
+    "slm-network:alerts": { emails: ["ops@example.com"] },
     "slm-network:macs": [
       {
         name: "studio",

@@ -49,6 +49,9 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
   };
   const onFirstByte = () => {
     exchange.firstByteAt = performance.now();
+    // Tells a caller how much of its wait was not the way here; the model server's part is in it.
+    const timing = `relay;dur=${(exchange.firstByteAt - exchange.startedAt).toFixed(1)}`;
+    if (!res.headersSent) res.setHeader("Server-Timing", timing);
   };
   const lane = laneOf(routeName);
   if (lane === undefined || body === null) return parts.upstream.forward(call, plainSink(res, onFirstByte));

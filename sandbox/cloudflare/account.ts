@@ -12,6 +12,8 @@ import type {
   TunnelConfiguration,
   TunnelView,
 } from "./edge-view.ts";
+import { type Mail, tokenMails, tunnelMails, writeMail } from "./mail.ts";
+import { readOutsideDns, validated } from "./outside-dns.ts";
 import { type AccountState, emptyState, stateSchema } from "./state.ts";
 
 /** An API token and what it may do: all, or permissions by the names Cloudflare's dashboard shows, e.g. `DNS Write`. */
@@ -38,7 +40,13 @@ export interface AccountOptions {
   statePath?: string;
   /** What the account is entitled to; Regional Services is an add-on, so `[]` is an ordinary account. */
   regions?: Region[];
+  /** Folder for the mails of notification policies; without it none is written. */
+  mailDir?: string;
+  /** File with the records of domains that are not the account's: `[{ "type": "CNAME", "name": …, "content": … }]`. */
+  outsideDnsPath?: string;
 }
+
+const LOOK_FOR_ENDING_TOKENS_MS = 60_000;
 
 /** Regions a test account has unless told otherwise. */
 const defaultRegions: Region[] = [
@@ -75,6 +83,9 @@ export class CloudflareAccount implements EdgeView {
   readonly #file: StateFile<AccountState>;
   readonly #connections = new Map<string, ConnectorConnection[]>();
   readonly #listeners = new Set<(tunnelId: string | undefined) => void>();
+  readonly #mailDir: string | undefined;
+  readonly #outsideDnsPath: string | undefined;
+  readonly #clock: NodeJS.Timeout;
 
   /** @throws when the state file is there but can not be read */
   constructor(options: AccountOptions) {
@@ -94,6 +105,9 @@ export class CloudflareAccount implements EdgeView {
     this.regions = options.regions ?? defaultRegions;
     this.#teamDomain = options.teamDomain;
     this.#file = openStateFile(options.statePath, stateSchema, emptyState);
+    this.#mailDir = options.mailDir;
+    this.#outsideDnsPath = options.outsideDnsPath;
+    this.#clock = setInterval(() => this.tellEndingTokens(new Date()), LOOK_FOR_ENDING_TOKENS_MS).unref();
   }
 
   /** What is declared now. To be changed in `update` only. */
@@ -116,7 +130,44 @@ export class CloudflareAccount implements EdgeView {
 
   /** Writes what is not yet written. Blocks until it is on disk. */
   close(): void {
+    clearInterval(this.#clock);
     this.#file.flush();
+  }
+
+  /** Writes the mails about service tokens that end within a week, once for each token and end. */
+  tellEndingTokens(at: Date): void {
+    const { notificationPolicies, serviceTokens } = this.state;
+    this.#send(tokenMails(Object.values(notificationPolicies), Object.values(serviceTokens), at), at);
+  }
+
+  #send(mails: Mail[], at: Date): void {
+    if (this.#mailDir === undefined) return;
+    for (const mail of mails) writeMail(this.#mailDir, mail, at);
+  }
+
+  /** Looks at the DNS of the other domains again, as Cloudflare does by itself. @throws when the file is damaged */
+  validateCustomHostnames(): void {
+    const customs = Object.entries(this.state.customHostnames);
+    if (customs.length === 0) return;
+    const records = readOutsideDns(this.#outsideDnsPath);
+    for (const [id, custom] of customs) {
+      const { status, sslStatus } = validated(custom, records, this.zone.name);
+      const ssl: Record<string, unknown> = typeof custom.ssl === "object" ? { ...custom.ssl } : {};
+      if (custom.status === status && ssl.status === sslStatus) continue;
+      this.update((state) => {
+        state.customHostnames[id] = { ...custom, status, ssl: { ...ssl, status: sslStatus } };
+      });
+    }
+  }
+
+  /** The name in the zone that an active custom hostname leads to. */
+  #originOf(name: string): string | undefined {
+    this.validateCustomHostnames();
+    const custom = Object.values(this.state.customHostnames).find(({ hostname }) => hostname === name);
+    const ssl: Record<string, unknown> = typeof custom?.ssl === "object" ? { ...custom.ssl } : {};
+    if (custom?.status !== "active" || ssl.status !== "active") return undefined;
+    const origin = custom.custom_origin_server ?? this.state.fallbackOrigin?.origin;
+    return typeof origin === "string" ? origin : undefined;
   }
 
   /** Live connections of a tunnel, as the edge told. */
@@ -141,6 +192,11 @@ export class CloudflareAccount implements EdgeView {
 
   tunnelFor(hostname: string): string | undefined {
     const name = hostname.toLowerCase().replace(/\.$/, "");
+    const origin = this.#originOf(name);
+    return this.#recordFor(origin ?? name);
+  }
+
+  #recordFor(name: string): string | undefined {
     const records = Object.values(this.state.dnsRecords).filter((record) => record.proxied && record.type === "CNAME");
     const exact = records.find((record) => record.name === name);
     if (exact !== undefined) return tunnelOfContent(exact.content);
@@ -198,6 +254,11 @@ export class CloudflareAccount implements EdgeView {
       if (has) tunnel.conns_active_at = new Date().toISOString();
       tunnel.conns_inactive_at = has ? null : new Date().toISOString();
     });
+    const tunnel = this.state.tunnels[tunnelId];
+    if (tunnel === undefined || tunnel.deleted_at !== null) return;
+    const status = !has ? "down" : connections.length >= 4 ? "healthy" : "degraded";
+    const at = new Date();
+    this.#send(tunnelMails(Object.values(this.state.notificationPolicies), tunnel, status, at), at);
   }
 
   onChange(listener: (tunnelId: string | undefined) => void): () => void {

@@ -76,11 +76,14 @@ export function normaliseDestination(uri: string): string {
   return uri.slice(0, slash).toLowerCase() + uri.slice(slash).replace(/\/+$/, "");
 }
 
-function checkDestination(uri: string, zone: string): string {
+/** A custom hostname of the zone may be a destination, too: https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/security/secure-with-access/ */
+function checkDestination(uri: string, account: CloudflareAccount): string {
+  const zone = account.zone.name;
   const domain = normaliseDestination(uri);
   const host = domain.split("/")[0] ?? "";
-  if (/[:?#\s]/.test(domain) || !inZone(host, zone)) {
-    const reason = `"${uri}" is not a host name of the zone ${zone}, with or without a path, without scheme, port or query`;
+  const custom = Object.values(account.state.customHostnames).some(({ hostname }) => hostname === host);
+  if (/[:?#\s]/.test(domain) || !(inZone(host, zone) || custom)) {
+    const reason = `"${uri}" is not a host name of the zone ${zone} or a custom hostname of it, with or without a path, without scheme, port or query`;
     throw refuse(refusals.access, "destinations", `domain does not belong to zone: ${reason}`);
   }
   return domain;
@@ -90,7 +93,7 @@ function domainsOf(sent: Sent, account: CloudflareAccount): string[] {
   if (sent.type === "warp") return [];
   const declared = sent.destinations?.map((one) => one.uri) ?? sent.self_hosted_domains ?? [];
   const domains = (declared.length > 0 ? declared : sent.domain === undefined ? [] : [sent.domain]).map((uri) =>
-    checkDestination(uri, account.zone.name),
+    checkDestination(uri, account),
   );
   if (domains.length === 0)
     throw refuse(refusals.access, "destinations", "a self-hosted application needs at least one");

@@ -101,7 +101,7 @@ const custom = collectionRoutes({
   build: (_account, sent, old) => {
     const name = String(sent.hostname);
     const ssl: Record<string, unknown> = typeof sent.ssl === "object" ? { ...sent.ssl } : {};
-    // Nobody outside proves ownership to a sandbox, so it stays pending, as a real one does until then.
+    // Pending until its owner has made the records at the other domain's DNS (`outside-dns.ts`).
     return {
       ownership_verification: { type: "txt", name: `_cf-custom-hostname.${name}`, value: randomUUID() },
       id: randomUUID(),
@@ -117,6 +117,18 @@ const custom = collectionRoutes({
       throw conflict(1406, `Duplicate custom hostname found: ${String(next.hostname)}`);
     }
   },
+});
+
+/** Cloudflare validates by itself; here it does so before it is asked for the state. */
+const validatedCustom = custom.map((route): Route => {
+  if (route.method !== "GET") return route;
+  return {
+    ...route,
+    handle: (call) => {
+      call.account.validateCustomHostnames();
+      return route.handle(call);
+    },
+  };
 });
 
 const fallbackSchema = z.strictObject({ origin: hostname });
@@ -190,6 +202,6 @@ export const hostnameRoutes: Route[] = [
   { method: "PUT", path: fallbackPath, permissions: canWrite(saas), handle: putFallback },
   { method: "DELETE", path: fallbackPath, permissions: canWrite(saas), handle: removeFallback },
   ...createRegional,
-  ...custom,
+  ...validatedCustom,
   ...privateRoutes,
 ];

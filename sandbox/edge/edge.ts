@@ -25,6 +25,8 @@ export interface EdgeOptions extends AccessOptions {
   ports: { connector: number; client: number; proxy: number };
   /** Code of the data centre that clients and connectors seem to reach. @default "ICN" */
   colo?: string;
+  /** The connectors' own, where it is another. @default colo */
+  connectorColo?: string;
   /** Longest silence of an origin. @default 100_000 */
   readTimeoutMs?: number;
   /** Largest request body. @default 100 MB (Cloudflare's Free and Pro) */
@@ -59,6 +61,7 @@ const MEBIBYTE = 1 << 20;
 /** Starts an edge on 127.0.0.1. Resolves once every listener is open. @throws when a port is taken or a key file is damaged */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { view, dir, ports, log, strictServiceTokens, colo = "ICN", readTimeoutMs = 100_000 } = options;
+  const connectorColo = options.connectorColo ?? colo;
   const bodyLimitBytes = options.bodyLimitBytes ?? 100 * MEBIBYTE;
   const authority = await openAuthority(dir);
   const keys = await openAccessKeys(dir);
@@ -68,7 +71,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   };
   try {
     const certificate = await authority.leaf(CONNECTOR_NAME);
-    const connectors = await startConnectors({ view, certificate, port: ports.connector, colo, log });
+    const connectors = await startConnectors({ view, certificate, port: ports.connector, colo: connectorColo, log });
     running.push(connectors);
     const signIn = signInPages({ view, keys, mailFile: options.mailFile ?? join(dir, "mail.txt"), country: COUNTRY });
     const teamDomain = () => view.teamDomain();

@@ -64,11 +64,33 @@ describe("the stack's config", () => {
   });
 
   it.each([
-    ["regional", /route `regional` can not be declared by this version/],
-    ["grey", /DNS-only/],
+    ["grey", /DNS-only.*npm run probe/],
+    ["warp", /caller's machine changed.*docs\/routes\.md/],
     ["carrier-pigeon", /is no route/],
+    [7, /is no route/],
   ])("refuses the route %s with its reason", (mode, reason) => {
     expect(faultsOf({ ...good, route: { mode } }).join()).toMatch(reason);
+  });
+
+  it.each([
+    [{ mode: "regional", regionKey: "kr" }],
+    [{ mode: "saas", saasHostname: "slm.example.net" }],
+    [{ mode: "proxied", expectColo: [] }],
+  ])("takes the route %j", (route) => {
+    expect(parseStackConfig({ ...good, route }).route).toMatchObject(route);
+  });
+
+  it.each([
+    [{ mode: "regional" }, /route\.regionKey: is missing.*the keys that it has are shown/],
+    [{ mode: "saas" }, /route\.saasHostname: is missing.*not in this Cloudflare account/],
+    [{ regionKey: "kr" }, /regionKey: "kr" has no effect unless mode is regional/],
+    [{ mode: "regional", regionKey: "kr", saasHostname: "a.b.net" }, /saasHostname: "a\.b\.net" has no effect/],
+    [{ mode: "saas", saasHostname: "https://b.net" }, /saasHostname: "https:\/\/b\.net" is no host name/],
+    [{ expectColo: ["Seoul"] }, /expectColo\[0\]: "Seoul" is no Cloudflare location/],
+  ])("refuses the route %j", (route, reason) => {
+    const faults = faultsOf({ ...good, route });
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(reason);
   });
 
   it.each([
@@ -92,6 +114,7 @@ describe("the stack's config", () => {
       "an address that is no network",
       { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["office"] } } },
     ],
+    ["an alert to nobody's address", { alerts: { emails: ["ops"] } }],
     ["a setting that does not exist", { timeToLive: 30 }],
     ["a wait that Cloudflare would cut", { limits: { waitSeconds: 120 } }],
   ])("refuses %s", (_what, change) => {

@@ -8,7 +8,11 @@ import { type Ready, readySchema } from "../../sandbox/ready.ts";
 /** The checkout. */
 export const project = join(import.meta.dirname, "../..");
 /** The tests' sandbox, beside the one a person may have running. */
-export const folder = join(project, ".sandbox-test");
+export let folder = join(project, ".sandbox-test");
+/** Gives a test file a sandbox of its own; to be called before anything else. @param name `.sandbox-<name>` */
+export function inFolder(name: string): void {
+  folder = join(project, name);
+}
 
 /** What a program printed, and how it ended. */
 export interface Ran {

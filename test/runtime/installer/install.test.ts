@@ -48,6 +48,7 @@ beforeAll(async () => {
       model: { kind: "ollama", url: "http://127.0.0.1:1", embeddingModel: "bge-m3" },
       limits: { chat: 4, embeddings: 2, waiting: 256, waitSeconds: 60, bodyMiB: 64, whenBusy: "queue" },
       documents: { store: "embedded", ttlDays: 30 },
+      jobs: { retentionDays: 7, maxDiskMiB: 64, minFreeMiB: 0, maxAttempts: 3, attemptMinutes: 30 },
       graceSeconds: 2,
     },
     secrets: { mongodbUri: "mongodb://u:very-secret-password@127.0.0.1/" },

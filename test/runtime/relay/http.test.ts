@@ -137,9 +137,11 @@ describe("headers", () => {
       "content-length",
       "content-type",
       "openai-processing-ms",
+      "server-timing",
       "x-request-id",
       "x-slm-request-id",
     ]);
+    expect(headers.get("server-timing")).toMatch(/^relay;dur=\d+\.\d$/);
     expect(headers.get("cache-control")).toBe("no-store");
     expect(headers.get("keep-alive")).toBe("timeout=130");
   });

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { account_id, type Harness, raw, refusalOf, secret, startHarness, zone_id } from "./harness.ts";
 
@@ -62,6 +65,66 @@ test("a custom hostname is pending until its owner proves it; the fallback origi
   expect(await refusalOf(custom.fallbackOrigin.get({ zone_id }))).toMatchObject({ status: 404 });
   expect(await custom.delete(made.id, { zone_id })).toMatchObject({ id: made.id });
   expect((await custom.list({ zone_id })).result).toEqual([]);
+});
+
+test("a custom hostname is served once the other domain's DNS leads here, by the tunnel of the fallback origin", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "slm-outside-"));
+  const outsideDnsPath = join(folder, "outside-dns.json");
+  const outside = await startHarness({ outsideDnsPath });
+  const publish = (...records: object[]) => writeFileSync(outsideDnsPath, JSON.stringify(records));
+  try {
+    const { client, account } = outside;
+    const tunnel = await client.zeroTrust.tunnels.cloudflared.create({
+      account_id,
+      name: "office",
+      tunnel_secret: secret,
+    });
+    const content = `${tunnel.id}.cfargotunnel.com`;
+    await client.dns.records.create({
+      zone_id,
+      type: "CNAME",
+      name: "slm.example.com",
+      content,
+      proxied: true,
+      ttl: 1,
+    });
+    await client.customHostnames.fallbackOrigin.update({ zone_id, origin: "slm.example.com" });
+    const made = await client.customHostnames.create({
+      zone_id,
+      hostname: "slm.customer.org",
+      ssl: { method: "http", type: "dv" },
+    });
+    const state = async () => {
+      const { status, ssl } = await client.customHostnames.get(made.id, { zone_id });
+      return [status, ssl?.status, account.tunnelFor("slm.customer.org")];
+    };
+    expect(await state()).toEqual(["pending", "pending_validation", undefined]);
+    publish({ type: "CNAME", name: "slm.customer.org", content: "slm.elsewhere.org" });
+    expect(await state()).toEqual(["pending", "pending_validation", undefined]);
+    const { name, value } = made.ownership_verification!;
+    publish({ type: "TXT", name, content: value });
+    expect(await state()).toEqual(["active", "pending_validation", undefined]);
+    publish({ type: "CNAME", name: "SLM.customer.org.", content: "slm.example.com." });
+    expect(await state()).toEqual(["active", "active", tunnel.id]);
+    expect(account.tunnelFor("slm.example.com")).toBe(tunnel.id);
+    await client.customHostnames.fallbackOrigin.delete({ zone_id });
+    expect(account.tunnelFor("slm.customer.org")).toBeUndefined();
+  } finally {
+    await outside.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("an Access application takes a name of another domain only once it is a custom hostname", async () => {
+  const app = {
+    account_id,
+    type: "self_hosted",
+    name: "servers",
+    destinations: [{ type: "public", uri: "slm.customer.org" }],
+  } as const;
+  expect(await refusalOf(h.client.zeroTrust.access.applications.create(app))).toMatchObject({ status: 400 });
+  await h.client.customHostnames.create({ zone_id, hostname: "slm.customer.org", ssl: { method: "http", type: "dv" } });
+  expect(await h.client.zeroTrust.access.applications.create(app)).toMatchObject({ domain: "slm.customer.org" });
 });
 
 test("a private hostname route needs a tunnel that is there", async () => {

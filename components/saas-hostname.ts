@@ -1,0 +1,106 @@
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+
+/** What a custom hostname needs to know. */
+export interface SaasHostnameArgs {
+  readonly zoneId: pulumi.Input<string>;
+  /** The name of the other domain that callers shall use. */
+  readonly saasHostname: string;
+  /** The name under the zone, which it leads to and which goes on answering. */
+  readonly hostname: string;
+  /** Refuses to delete it. */
+  readonly protect: boolean;
+}
+
+/** A record to be made by hand at the other domain's DNS. */
+export interface RecordElsewhere {
+  readonly type: "CNAME" | "TXT";
+  readonly name: string;
+  readonly content: string;
+  /** What it is for, and whether it can be left out. */
+  readonly note: string;
+}
+
+/** What Cloudflare tells of a custom hostname's validation. */
+export interface Validation {
+  /** `active` when it answers; https://developers.cloudflare.com/api/resources/custom_hostnames/ has the others. */
+  readonly status: string;
+  /** The TXT record that proves ownership; gone once it has been proved. */
+  readonly ownership?: { readonly name?: string; readonly value?: string } | undefined;
+  readonly errors?: readonly string[] | undefined;
+}
+
+/** @returns the records to make at the DNS of the other domain */
+export function recordsElsewhere(
+  { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
+  { ownership }: Validation,
+): RecordElsewhere[] {
+  const cname: RecordElsewhere = {
+    type: "CNAME",
+    name: saasHostname,
+    content: hostname,
+    note: "DNS-only, never proxied there. It alone is enough: Cloudflare then validates the name and its certificate over HTTP",
+  };
+  if (!ownership?.name || !ownership.value) return [cname];
+  return [
+    cname,
+    {
+      type: "TXT",
+      name: ownership.name,
+      content: ownership.value,
+      note: "only needed when the name is in use elsewhere now: it proves ownership before the CNAME is moved",
+    },
+  ];
+}
+
+/** @returns in one sentence, where callers go and what is to be done */
+export function saasState(
+  { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
+  { status, errors }: Validation,
+): string {
+  if (status === "active") return `${saasHostname} is active; ${hostname} goes on answering beside it`;
+  const said = errors?.length ? ` (Cloudflare says: ${errors.join("; ")})` : "";
+  return `${saasHostname} is ${status}${said}: until it is active callers go on with ${hostname}. Make the records in \`pulumi stack output route\` at its domain's DNS, then run \`pulumi up --refresh\``;
+}
+
+/**
+ * A custom hostname (Cloudflare for SaaS): a name of a domain outside the account that leads to the tunnel. It answers once
+ * its owner has made the records; the name under the zone answers before and after.
+ *
+ * Certificates are validated over HTTP, since then the CNAME is the only record that is needed.
+ * https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/security/certificate-management/issue-and-validate/validate-certificates/http/
+ *
+ * @example
+ * new SaasHostname("slm", { zoneId, saasHostname: "slm.example.net", hostname: "slm.example.com", protect: true }).records;
+ */
+export class SaasHostname extends pulumi.ComponentResource {
+  readonly status: pulumi.Output<string>;
+  readonly records: pulumi.Output<RecordElsewhere[]>;
+  /** In one sentence, where callers go and what is to be done. */
+  readonly state: pulumi.Output<string>;
+  /** The name callers shall use now. */
+  readonly callers: pulumi.Output<string>;
+
+  constructor(name: string, args: SaasHostnameArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("slm-network:saas-hostname:SaasHostname", name, {}, opts);
+
+    const custom = new cloudflare.CustomHostname(
+      `${name}-custom-hostname`,
+      {
+        zoneId: args.zoneId,
+        hostname: args.saasHostname,
+        ssl: { method: "http", type: "dv", settings: { minTlsVersion: "1.2" } },
+      },
+      { parent: this, protect: args.protect },
+    );
+
+    const validation = pulumi
+      .all([custom.status, custom.ownershipVerification, custom.verificationErrors])
+      .apply(([status, ownership, errors]): Validation => ({ status, ownership, errors }));
+    this.status = custom.status;
+    this.records = validation.apply((known) => recordsElsewhere(args, known));
+    this.state = validation.apply((known) => saasState(args, known));
+    this.callers = custom.status.apply((status) => (status === "active" ? args.saasHostname : args.hostname));
+    this.registerOutputs({ status: this.status, records: this.records, state: this.state });
+  }
+}

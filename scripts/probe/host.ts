@@ -1,0 +1,37 @@
+/** Measures one host: DNS, then fresh connections one after the other over each IP version. */
+import { lookup } from "node:dns/promises";
+import { type Address, type Ask, type Failure, measure, type Sample } from "./connection.ts";
+import type { HostMeasured } from "./findings.ts";
+
+/** Asks the system's resolver, as callers do (RFC 6724 order, /etc/hosts). @returns nothing when there is no address */
+async function resolve(host: string): Promise<{ addresses: Address[]; ms: number }> {
+  const started = performance.now();
+  const found = await lookup(host, { all: true }).catch(() => []);
+  const addresses = found.map(({ address, family }): Address => ({ address, family: family === 6 ? 6 : 4 }));
+  return { addresses, ms: performance.now() - started };
+}
+
+/** Makes `runs` connections for each IP version that DNS has an address of. Never rejects. */
+export async function measureHost(ask: Ask, runs: number): Promise<HostMeasured> {
+  const host = ask.origin.hostname.replace(/^\[|\]$/g, "");
+  const samples: Sample[] = [];
+  const failures: Failure[] = [];
+  const dnsMs: number[] = [];
+  const seen = new Set<string>();
+  for (let index = 0; index < runs; index += 1) {
+    const { addresses, ms } = await resolve(host);
+    dnsMs.push(ms);
+    for (const { address } of addresses) seen.add(address);
+    for (const family of [4, 6] as const) {
+      const own = addresses.filter((one) => one.family === family);
+      const to = own[index % own.length];
+      if (!to) continue;
+      // One that does not come about once will not later: a caller without IPv6 must not wait N times.
+      if (failures.some((failure) => failure.family === family && failure.at === "connect")) continue;
+      const one = await measure(to, ask);
+      if ("reason" in one) failures.push(one);
+      else samples.push(one);
+    }
+  }
+  return { host: ask.origin.host, addresses: [...seen], dnsMs, samples, failures };
+}

@@ -1,0 +1,37 @@
+/** What the selected Pulumi stack knows, for those who run the probe where it can be read. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { z } from "zod";
+
+const outputsSchema = z.object({
+  hostname: z.string(),
+  tunnelId: z.string().optional(),
+  route: z
+    .object({ accountId: z.string(), expectColo: z.array(z.string()), callers: z.string().optional() })
+    .optional(),
+  serviceTokens: z.record(z.string(), z.object({ clientId: z.string(), clientSecret: z.string() })).optional(),
+});
+
+/** The outputs the probe uses, and where the stack's Cloudflare API is, when that is not the usual place. */
+export type Stack = z.infer<typeof outputsSchema> & { apiUrl: string | undefined };
+
+const run = promisify(execFile);
+
+/** @returns the stack, or in words why it can not be read. Waits at most 60 s for the engine. */
+export async function readStack(cwd: string): Promise<Stack | { unreadable: string }> {
+  const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive"], { cwd, timeout: 60_000 });
+  try {
+    const { stdout } = await pulumi("stack", "output", "--json", "--show-secrets");
+    const outputs = outputsSchema.parse(JSON.parse(stdout));
+    const apiUrl = await pulumi("config", "get", "cloudflare:baseUrl").then(
+      (got) => got.stdout.trim(),
+      () => undefined, // it is not set
+    );
+    return { ...outputs, apiUrl };
+  } catch (error) {
+    if (error instanceof z.ZodError) return { unreadable: "it has no hostname: nothing was declared yet" };
+    const said = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
+    const text = said || (error instanceof Error ? error.message : String(error));
+    return { unreadable: text.split("\n")[0] ?? text };
+  }
+}

@@ -1,0 +1,232 @@
+/** The routes' modes, their refusals, the alerts and the probe, on a sandbox of their own. */
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { join } from "node:path";
+import Cloudflare from "cloudflare";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse, stringify } from "yaml";
+import { z } from "zod";
+import type { Ready } from "../../sandbox/ready.ts";
+import {
+  eventually,
+  folder,
+  inFolder,
+  project,
+  pulumi,
+  type Ran,
+  run,
+  sandbox,
+  start,
+  strays,
+  tokenHeaders,
+} from "./harness.ts";
+
+inFolder(".sandbox-routes");
+const stackFile = join(project, "Pulumi.sandbox-routes.yaml");
+const custom = "slm.partner.example.net";
+let here: Ready;
+let ids: { accountId: string; zoneId: string };
+let api: Cloudflare;
+
+const identitySchema = z.object({ accountId: z.string(), zoneId: z.string(), cloudflareApiToken: z.string() });
+
+async function setRoute(route: Record<string, unknown>): Promise<void> {
+  const { config, ...rest } = parse(await readFile(stackFile, "utf8")) as { config: Record<string, unknown> };
+  await writeFile(stackFile, stringify({ ...rest, config: { ...config, "slm-network:route": route } }));
+}
+
+const up = (): Promise<Ran> => pulumi(here, "up", "--yes", "--skip-preview");
+const succeeded = (ran: Ran) => expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+
+/** GET on the edge under any host name, over a connection of its own. */
+function get(host: string, path: string, headers: Record<string, string> = {}): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request(`${here.url}${path}`, { headers: { host, ...headers }, agent: false }, (response) => {
+      response.resume();
+      response.once("end", () => resolve(response.statusCode ?? 0));
+    })
+      .once("error", reject)
+      .end();
+  });
+}
+
+/** A caller that asks ten times a second until it is stopped. @returns what it was answered, and how often */
+function caller(host: string) {
+  const answers = new Map<string, number>();
+  const running = new Set<Promise<void>>();
+  const note = (what: string) => void answers.set(what, (answers.get(what) ?? 0) + 1);
+  const timer = setInterval(() => {
+    const one = get(host, "/v1/models", tokenHeaders(here)).then(
+      (status) => note(String(status)),
+      (error: unknown) => note(String(error)),
+    );
+    running.add(one);
+    void one.then(() => running.delete(one));
+  }, 100);
+  return async () => {
+    clearInterval(timer);
+    await Promise.all(running);
+    return Object.fromEntries(answers);
+  };
+}
+
+/** Does `work` while a caller calls; none of its requests may fail. */
+async function whileCalled(work: () => Promise<void>): Promise<void> {
+  const stop = caller(here.hostname);
+  try {
+    await work();
+  } finally {
+    const answers = await stop();
+    expect(Object.keys(answers)).toEqual(["200"]);
+    expect(answers["200"]).toBeGreaterThan(20);
+  }
+}
+
+const routeOutput = async () => {
+  const { stdout } = await pulumi(here, "stack", "output", "route", "--json");
+  return z
+    .object({
+      mode: z.string(),
+      callers: z.string(),
+      saas: z
+        .object({
+          status: z.string(),
+          state: z.string(),
+          records: z.array(z.object({ type: z.string(), name: z.string(), content: z.string() })),
+        })
+        .optional(),
+    })
+    .parse(JSON.parse(stdout));
+};
+
+beforeAll(async () => {
+  await sandbox("--stop");
+  here = await start();
+  const known = identitySchema.parse(JSON.parse(await readFile(join(folder, "identity.json"), "utf8")));
+  ids = known;
+  api = new Cloudflare({ apiToken: known.cloudflareApiToken, baseURL: here.cloudflareApi });
+});
+afterAll(async () => {
+  const ran = await sandbox("--reset");
+  succeeded(ran);
+  expect(await strays()).toEqual([]);
+});
+
+describe("a route that can not be had", () => {
+  it.each([
+    ["a region that is guessed", { mode: "regional", regionKey: "icn" }, /"icn" is not in .*kr \(Republic of Korea\)/],
+    ["a custom hostname of the own zone", { mode: "saas", saasHostname: "b.example.com" }, /belongs to example\.com/],
+    ["DNS-only", { mode: "dns-only" }, /resolves to an address nobody can route to/],
+  ])("is refused before anything is declared: %s", async (_what, route, reason) => {
+    await setRoute(route);
+    const ran = await pulumi(here, "preview");
+    const said = ran.stdout + ran.stderr;
+    expect(ran.code).not.toBe(0);
+    expect(said).toMatch(reason);
+    expect(said).not.toMatch(/cloudflare:index/);
+    expect(said).not.toMatch(/\.ts:\d+/); // no stack trace
+  });
+});
+
+describe("from proxied to regional and back", () => {
+  it("no request fails, and only the region comes and goes", { timeout: 600_000 }, async () => {
+    await whileCalled(async () => {
+      await setRoute({ mode: "regional", regionKey: "kr" });
+      const there = await up();
+      succeeded(there);
+      expect(there.stdout).toMatch(/RegionalHostname slm-region created/);
+      expect(there.stdout).toMatch(/\+ 1 created\s+\d+ unchanged/);
+      const { result } = await api.addressing.regionalHostnames.list({ zone_id: ids.zoneId });
+      expect(result).toMatchObject([{ hostname: here.hostname, region_key: "kr" }]);
+
+      await setRoute({ mode: "proxied" });
+      const back = await up();
+      succeeded(back);
+      expect(back.stdout).toMatch(/- 1 deleted\s+\d+ unchanged/);
+      expect((await api.addressing.regionalHostnames.list({ zone_id: ids.zoneId })).result).toEqual([]);
+    });
+  });
+});
+
+describe("a custom hostname", () => {
+  it("answers once its owner has made the records it prints; the old name answers all the while", {
+    timeout: 600_000,
+  }, async () => {
+    await whileCalled(async () => {
+      await setRoute({ mode: "saas", saasHostname: custom });
+      const ran = await up();
+      succeeded(ran);
+      expect(ran.stdout).toMatch(/until it is active callers go on with slm\.example\.com/);
+      const pending = await routeOutput();
+      expect(pending).toMatchObject({ mode: "saas", callers: here.hostname, saas: { status: "pending" } });
+      expect(await get(custom, "/v1/models", tokenHeaders(here))).toBe(530);
+
+      const [cname] = pending.saas?.records ?? [];
+      expect(cname).toMatchObject({ type: "CNAME", name: custom, content: here.hostname });
+      await writeFile(join(folder, "outside-dns.json"), JSON.stringify([cname]));
+      succeeded(await pulumi(here, "up", "--refresh", "--yes", "--skip-preview"));
+      expect(await routeOutput()).toMatchObject({ callers: custom, saas: { status: "active" } });
+
+      expect(await get(custom, "/v1/models", tokenHeaders(here))).toBe(200);
+      expect(await get(custom, "/v1/models")).toBe(403);
+      expect(await get(custom, "/status", tokenHeaders(here))).not.toBe(200);
+      succeeded(await pulumi(here, "up", "--yes", "--skip-preview", "--expect-no-changes"));
+    });
+  });
+
+  it("goes again with the mode, and the old name stays", { timeout: 600_000 }, async () => {
+    await whileCalled(async () => {
+      await setRoute({ mode: "proxied" });
+      succeeded(await up());
+      expect(await get(custom, "/v1/models", tokenHeaders(here))).toBe(530);
+      expect((await api.customHostnames.list({ zone_id: ids.zoneId })).result).toEqual([]);
+    });
+  });
+});
+
+describe("npm run probe", () => {
+  const probe = (...args: string[]) =>
+    run(process.execPath, ["scripts/probe/main.ts", "--url", here.url, "--runs", "3", ...args], here.environment);
+
+  it("measures the whole way by what the stack knows: entry, connector, and where the time goes", async () => {
+    const person = await probe();
+    succeeded(person);
+    expect(person.stdout).toMatch(
+      /ms of a request are lost on the way: .* between ICN and the Mac \(connector at ICN\)/,
+    );
+    expect(person.stdout).toMatch(/OK: every entry is at ICN/);
+    expect(person.stdout).not.toContain(here.serviceTokens.backend?.clientSecret);
+
+    const machine = await probe("--json", "--expect", "LAX");
+    expect(machine.code).toBe(1);
+    expect(JSON.parse(machine.stdout)).toMatchObject({
+      connectors: ["ICN"],
+      split: { tunnel: expect.any(Number), relay: expect.any(Number) },
+      findings: [{ kind: "entry-elsewhere", colos: ["ICN"] }, { kind: "connector-elsewhere" }],
+    });
+  });
+});
+
+describe("alerts", () => {
+  const mails = async () => {
+    const names = (await readdir(join(folder, "mail")).catch(() => [])).filter((name) => name.endsWith(".eml"));
+    return Promise.all(names.toSorted().map((name) => readFile(join(folder, "mail", name), "utf8")));
+  };
+  const control = async (action: string) => {
+    const headers = { authorization: `Bearer ${here.control.token}` };
+    expect((await fetch(`${here.control.url}/${action}`, { method: "POST", headers })).status).toBe(200);
+  };
+
+  it("tell by mail that the office has lost its power, and that it is back", async () => {
+    const before = (await mails()).length;
+    await control("power-cut");
+    await eventually(async () => (await mails()).length > before, 10_000);
+    const down = (await mails()).at(-1);
+    expect(down).toMatch(/^To: ops@example\.com\r$/m);
+    expect(down).toMatch(/^Subject: Tunnel slm-network-sandbox-routes is down\r$/m);
+    await control("boot");
+    await eventually(async () => (await mails()).length > before + 1, 30_000);
+    expect((await mails()).at(-1)).toMatch(/^Subject: Tunnel slm-network-sandbox-routes is (degraded|healthy)\r$/m);
+    await eventually(async () => (await get(here.hostname, "/v1/models", tokenHeaders(here))) === 200, 30_000);
+  });
+});
