@@ -30,6 +30,7 @@ const access = new Access(name, {
   hostname: config.hostname,
   servers: config.access.servers,
   people: config.access.people,
+  forceRotation: process.env.SLM_NETWORK_FORCE_ROTATION === "1",
   protect,
 });
 
@@ -97,6 +98,8 @@ export const clientId = first?.clientId;
 export const clientSecret = first?.clientSecret;
 /** All of them, by the server's name. */
 export const serviceTokens = pulumi.secret(Object.fromEntries(access.tokens));
+/** When each token's own life ends, whatever its secret. */
+export const serviceTokenEndOfLife = pulumi.output(Object.fromEntries(access.endOfLife));
 /** What the installer did on the Mac the last time. */
 export const macReport = host.report;
 /** The line to try it with. */

@@ -1,5 +1,6 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { endOfLifeWarning, overlapGuard } from "./rotation.ts";
 
 /** A server that may call, as the stack's config names it. */
 export interface ServerArgs {
@@ -27,6 +28,8 @@ export interface AccessArgs {
   readonly hostname: string;
   readonly servers: readonly ServerArgs[];
   readonly people: PeopleArgs;
+  /** Lets a secret be rotated although its overlap is over, or nearly. */
+  readonly forceRotation?: boolean;
   /** Refuses to delete the tokens and applications. */
   readonly protect: boolean;
 }
@@ -37,6 +40,8 @@ export interface ServiceToken {
   /** A secret; the one issued last. */
   readonly clientSecret: pulumi.Output<string>;
 }
+
+const tokenName = (name: string, server: ServerArgs) => `${name}-token-${server.name}`;
 
 /** @returns the include rules of the policy for people; empty means that nobody is let in */
 export function peopleRules(people: PeopleArgs) {
@@ -59,15 +64,18 @@ export class Access extends pulumi.ComponentResource {
   readonly audiences: { readonly servers: pulumi.Output<string>; readonly people: pulumi.Output<string> };
   /** Tokens by the server's name. */
   readonly tokens: ReadonlyMap<string, ServiceToken>;
+  /** When each token's own life ends (RFC 3339), by the server's name. */
+  readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
 
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:access:Access", name, {}, opts);
     const { accountId, hostname, protect } = args;
 
+    const guard = overlapGuard(name, new Map(args.servers.map((server) => [tokenName(name, server), server.name])));
     const tokens = args.servers.map((server) => ({
       server,
       token: new cloudflare.ZeroTrustAccessServiceToken(
-        `${name}-token-${server.name}`,
+        tokenName(name, server),
         {
           accountId,
           name: `${hostname} ${server.name}`,
@@ -76,7 +84,12 @@ export class Access extends pulumi.ComponentResource {
           clientSecretVersion: server.secretVersion,
           ...(server.previousSecretExpiresAt && { previousClientSecretExpiresAt: server.previousSecretExpiresAt }),
         },
-        { parent: this, protect, additionalSecretOutputs: ["clientSecret"] },
+        {
+          parent: this,
+          protect,
+          additionalSecretOutputs: ["clientSecret"],
+          hooks: args.forceRotation ? {} : { beforeUpdate: [guard] },
+        },
       ),
     }));
 
@@ -98,6 +111,16 @@ export class Access extends pulumi.ComponentResource {
       tokens.map(({ server, token }) => [
         server.name,
         { clientId: token.clientId, clientSecret: pulumi.secret(token.clientSecret) },
+      ]),
+    );
+    this.endOfLife = new Map(
+      tokens.map(({ server, token }) => [
+        server.name,
+        token.expiresAt.apply((expiresAt) => {
+          const warning = endOfLifeWarning(server.name, expiresAt);
+          if (warning) void pulumi.log.warn(warning, token);
+          return expiresAt;
+        }),
       ]),
     );
     this.registerOutputs({ audiences: this.audiences });

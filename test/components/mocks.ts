@@ -21,6 +21,7 @@ const computed: Record<string, (name: string) => Record<string, unknown>> = {
   "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken": (name) => ({
     clientId: `${name}.access`,
     clientSecret: `secret-of-${name}`,
+    expiresAt: "2099-01-01T00:00:00Z",
   }),
   "command:remote:Command": () => ({ stdout: "{}", stderr: "" }),
 };
@@ -44,6 +45,10 @@ export async function recordResources(answers: Answers = {}): Promise<Declared[]
     "test",
     false,
   );
+  // The mocked engine says that it has hooks, and lacks the call that registers them.
+  Object.assign(pulumi.runtime.getMonitor() ?? {}, {
+    registerResourceHook: (_request: unknown, done: (error: null) => void) => done(null),
+  });
   return declared;
 }
 
