@@ -1,7 +1,6 @@
 /** The rules, as @pulumi/policy takes them. */
 
 import type { Policies, ResourceValidationArgs, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
-import { getStack } from "@pulumi/pulumi";
 import {
   hostnameHasApplication,
   policyNamesWhoIsLetIn,
@@ -29,11 +28,11 @@ const seen = ({
 const resourceRule = (
   name: string,
   description: string,
-  rule: (resource: Seen, report: Report, stack: string) => void,
+  rule: (resource: Seen, report: Report) => void,
 ): ResourceValidationPolicy => ({
   name,
   description,
-  validateResource: (args, report) => rule(seen(args), report, getStack()),
+  validateResource: (args, report) => rule(seen(args), report),
 });
 
 /** By URN, what the look at the wrapped properties found; a validation gets them unwrapped. */

@@ -6,7 +6,7 @@ const type = {
   application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
   policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
   ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
-  collection: "pulumi-nodejs:document-store:TtlCollection",
+  collection: "pulumi-nodejs:dynamic/document-store:TtlCollection",
 } as const;
 
 const show = (value: unknown): string => (value === unknown ? "not known yet" : (JSON.stringify(value) ?? "not set"));
@@ -135,13 +135,16 @@ const stateful: ReadonlySet<string> = new Set([
 ]);
 
 /** In production nothing that holds state goes by mistake. */
-export function statefulIsProtected(resource: Seen, report: Report, stack: string): void {
+export function statefulIsProtected(resource: Seen, report: Report): void {
+  const stack = stackOf(resource);
   if (!isProduction(stack) || !stateful.has(resource.type) || resource.protect) return;
   report(
     `${resource.name} holds state and is not protected in the stack ${stack}: set slm-network:protect: true (or protect: true in its options)`,
   );
 }
 
+/** `urn:pulumi:<stack>::<project>::…`; the SDK knows the stack only under some language hosts. */
+const stackOf = ({ urn }: Seen): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
 const isProduction = (stack: string): boolean => /^(prod|production)$/i.test(stack);
 
 const daySeconds = 86_400;

@@ -6,7 +6,7 @@ const secretProperties: Readonly<Record<string, readonly string[]>> = {
   "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared": ["tunnelSecret"],
   "mongodbatlas:index/databaseUser:DatabaseUser": ["password"],
   "command:remote:Command": ["stdin"],
-  "pulumi-nodejs:document-store:TtlCollection": ["uri"],
+  "pulumi-nodejs:dynamic/document-store:TtlCollection": ["uri"],
 };
 
 /** Text that is a secret wherever it stands. */
