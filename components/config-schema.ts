@@ -12,6 +12,7 @@ const hex32 = /^[0-9a-f]{32}$/;
 const dnsLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const tokenName = /^[a-z][a-z0-9-]{0,40}$/;
 const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;
+const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
 
 /** @returns whether `name` is a lower-case DNS name of at least three labels (RFC 1035 §2.3.1, RFC 5890 for `xn--`) */
 export function isHostname(name: string): boolean {
@@ -83,7 +84,10 @@ const serverSchema = z
       .datetime({ offset: true, error: "is no RFC 3339 time, e.g. 2026-12-01T00:00:00Z" })
       .optional(),
     enabled: z.boolean(because("must be true or false")).default(true),
-    duration: z.string().regex(goDuration, because("is no duration, e.g. 8760h for a year")).default("8760h"),
+    duration: z
+      .string()
+      .regex(tokenLife, because("is no duration, e.g. 8760h for a year, or forever"))
+      .default("8760h"),
   })
   .strict()
   .refine((server) => server.secretVersion <= 1 || server.previousSecretExpiresAt !== undefined, {

@@ -30,7 +30,8 @@ export interface MacHostArgs {
 }
 
 /**
- * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root.
+ * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
+ * gives what it unpacks to root; without it a file would belong to whatever number its archive names.
  * Arguments: the release's sha256, Node's address, Node's sha256. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
  * on a Mac it is empty, and `sudo` does not pass it on.
  */
@@ -47,7 +48,7 @@ if [ ! -x "$base/node/$node_sha/bin/node" ]; then
   curl -fsSL --retry 3 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet?" >&2; exit 1; }
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
   mkdir "$work/node"
-  tar -xzf "$work/node.tgz" -C "$work/node" --strip-components 1
+  tar -xzof "$work/node.tgz" -C "$work/node" --strip-components 1
   rm -rf "$base/node/$node_sha"
   mv "$work/node" "$base/node/$node_sha"
 fi
@@ -55,7 +56,7 @@ if [ ! -f "$base/releases/$release/installer.mjs" ]; then
   cp "$root/tmp/slm-network-$release.tgz" "$work/release.tgz" || { echo "the upload is gone from /tmp: run pulumi up again" >&2; exit 1; }
   check "$work/release.tgz" "$release" || { echo "the upload arrived damaged: run pulumi up again" >&2; exit 1; }
   mkdir "$work/release"
-  tar -xzf "$work/release.tgz" -C "$work/release"
+  tar -xzof "$work/release.tgz" -C "$work/release"
   rm -rf "$base/releases/$release"
   mv "$work/release" "$base/releases/$release"
 fi

@@ -1,11 +1,11 @@
 /** Which provider plugins the engine runs: the official ones, or ours that stand in for them. */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
 import { mkdir, rm, stat, symlink } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import type { Log } from "./log.ts";
 import { installProviders, providerNames } from "./providers/install.ts";
 import { pinnedVersion } from "./providers/pinned.ts";
+import { executablesOnPath } from "./tools/on-path.ts";
 import { MissingTool } from "./tools/tools.ts";
 
 const choices = ["auto", "ours", "official", "installed"] as const;
@@ -46,24 +46,12 @@ const pluginFolder = (home: string, name: string) => join(home, "plugins", `reso
 
 async function linkInstalled(name: string, home: string): Promise<void> {
   const program = `pulumi-resource-${name}`;
-  const found = (process.env.PATH ?? "")
-    .split(delimiter)
-    .map((folder) => join(folder, program))
-    .find(isExecutable);
+  const [found] = executablesOnPath(program);
   if (!found) throw new MissingTool(`SANDBOX_PROVIDERS=installed, and there is no ${program} on PATH`);
   const folder = pluginFolder(home, name);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await symlink(found, join(folder, program));
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Whether Pulumi's download site answers at all; a closed network should cost seconds, not minutes. */

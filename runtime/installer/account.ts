@@ -1,6 +1,6 @@
 /** The account the daemons run as: hidden, without shell, home or password. */
 import { serviceUser } from "./layout.ts";
-import { run } from "./system.ts";
+import { run, until } from "./system.ts";
 
 /** dscl's exit code for eDSRecordNotFound (-14136 & 0xff). */
 const notFound = 56;
@@ -46,6 +46,9 @@ export async function ensureAccount(): Promise<void> {
     await set(user, "Password", "*");
     await set(user, "IsHidden", "1");
   }
+  // chown asks a cache that may learn of it a moment later.
+  const known = await until(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
+  if (!known) throw new Error(`macOS does not know the account ${serviceUser} that was just made; run pulumi up again`);
 }
 
 /** Removes user and group; not there is no error. */

@@ -23,7 +23,8 @@ export async function ensureConnector(paths: Layout, source: { url: string; sha2
       throw new Error(`what came from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
     }
     await writeFile(join(work, "archive.tgz"), archive);
-    await run("tar", ["-xzf", join(work, "archive.tgz"), "-C", work]);
+    // -o: the file becomes root's, not that of whatever number the archive names.
+    await run("tar", ["-xzof", join(work, "archive.tgz"), "-C", work]);
     await rm(join(work, "archive.tgz"));
     if (!(await isThere(join(work, "cloudflared")))) {
       throw new Error(`the archive ${source.url} holds no file named cloudflared`);

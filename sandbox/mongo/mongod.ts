@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MongoClient, MongoServerError } from "mongodb";
 import type { Reaper } from "../reaper.ts";
@@ -14,19 +14,6 @@ import type { MongoAdmin } from "./mongo-admin.ts";
 const ADMIN = "sandbox-admin";
 const START_MS = 30_000;
 const STOP_MS = 10_000;
-
-/** The first executable of that name on PATH, or undefined. */
-export async function findOnPath(name: string, path: string): Promise<string | undefined> {
-  for (const folder of path.split(delimiter).filter((entry) => entry !== "")) {
-    const file = join(folder, name);
-    const found = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return file;
-  }
-  return undefined;
-}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");

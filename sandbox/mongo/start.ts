@@ -2,10 +2,11 @@
 import { join } from "node:path";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
+import { executablesOnPath } from "../tools/on-path.ts";
 import { downloadMongod } from "./download.ts";
 import { connectAdmin } from "./driver-admin.ts";
 import type { MongoAdmin } from "./mongo-admin.ts";
-import { findOnPath, startMongod } from "./mongod.ts";
+import { startMongod } from "./mongod.ts";
 import { startEmulatedMongo } from "./server.ts";
 
 /** How the MongoDB is started. */
@@ -51,7 +52,7 @@ export async function startMongo(options: StartMongoOptions): Promise<StartedMon
     log("MongoDB: the server named by MONGODB_URI; it has no access list.");
     return { uri: admin.uri, kind: "external", admin, close: () => admin.close() };
   }
-  const onPath = await findOnPath("mongod", env.PATH ?? "");
+  const [onPath] = executablesOnPath("mongod", env.PATH ?? "");
   if (onPath !== undefined) {
     const mongod = await startMongod(onPath, options);
     log(`MongoDB: ${onPath}, which is on PATH; it has no access list.`);

@@ -4,12 +4,13 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import * as tar from "tar";
 import type { Log } from "../log.ts";
+import { executablesOnPath, isExecutable } from "./on-path.ts";
 import { cloudflared, type Download, goMod, isAtLeast, languageHost, pulumi, type Recipe } from "./recipes.ts";
 
 /** A need that only a person can meet; its message is one sentence saying what to install. */
@@ -81,24 +82,12 @@ async function ensure(recipe: Recipe, log: Log): Promise<string> {
 }
 
 function onPath(recipe: Recipe): string | undefined {
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
-    const file = join(folder, recipe.name);
-    if (!folder || !isExecutable(file)) continue;
-    if (recipe.versionArgs.length === 0) return file;
+  return executablesOnPath(recipe.name).find((file) => {
+    if (recipe.versionArgs.length === 0) return true;
     const run = spawnSync(file, recipe.versionArgs, { encoding: "utf8", timeout: 20_000 });
     const version = /\d+(\.\d+)+/.exec(run.stdout ?? "")?.[0];
-    if (version && isAtLeast(version, recipe.atLeast)) return file;
-  }
-  return undefined;
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+    return version !== undefined && isAtLeast(version, recipe.atLeast);
+  });
 }
 
 /** @returns false when the vendor's site can not be reached or has nothing for this machine; a wrong hash is an error */
