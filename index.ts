@@ -2,26 +2,28 @@
 import { relative } from "node:path";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { Access } from "./components/access.ts";
+import { Access, tokenName } from "./components/access.ts";
 import { ConfigError, readStackConfig } from "./components/config.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
+import { deployedSecretVersions, rotationFault, type WantedSecret } from "./components/rotation.ts";
 import { hostnameFault, Route } from "./components/route.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { buildRelease } from "./runtime/build.ts";
 
+const name = "slm";
 const settings = new pulumi.Config("slm-network");
 const config = await checked(async () => {
   const parsed = readStackConfig(settings);
   const fault = hostnameFault(parsed.hostname, (await cloudflare.getZone({ zoneId: parsed.zoneId })).name);
   if (fault) throw new ConfigError([fault]);
+  if (process.env.SLM_NETWORK_FORCE_ROTATION !== "1") await refuseLateRotations(parsed.access.servers);
   return parsed;
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });
 const release = await buildRelease();
-const name = "slm";
 const [mac] = config.macs;
 if (!mac) throw new Error("no Mac in a config that has passed");
 
@@ -30,7 +32,6 @@ const access = new Access(name, {
   hostname: config.hostname,
   servers: config.access.servers,
   people: config.access.people,
-  forceRotation: process.env.SLM_NETWORK_FORCE_ROTATION === "1",
   protect,
 });
 
@@ -78,6 +79,14 @@ const host = new MacHost(`${name}-${mac.name}`, {
     mongodbUri: store?.relayUri,
   }),
 });
+
+/** @throws ConfigError for each secret that would be rotated with too little of its overlap left */
+async function refuseLateRotations(servers: readonly WantedSecret[]): Promise<void> {
+  const names = servers.map((server) => server.name);
+  const deployed = await deployedSecretVersions(names, (server) => tokenName(name, server));
+  const faults = servers.flatMap((server) => rotationFault(server, deployed.get(server.name)) ?? []);
+  if (faults.length > 0) throw new ConfigError(faults);
+}
 
 /** Shows a fault of the config as it is, without a stack trace. */
 async function checked<T>(work: () => Promise<T>): Promise<T> {

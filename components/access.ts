@@ -1,6 +1,6 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { endOfLifeWarning, overlapGuard } from "./rotation.ts";
+import { endOfLifeWarning } from "./rotation.ts";
 
 /** A server that may call, as the stack's config names it. */
 export interface ServerArgs {
@@ -28,8 +28,6 @@ export interface AccessArgs {
   readonly hostname: string;
   readonly servers: readonly ServerArgs[];
   readonly people: PeopleArgs;
-  /** Lets a secret be rotated although its overlap is over, or nearly. */
-  readonly forceRotation?: boolean;
   /** Refuses to delete the tokens and applications. */
   readonly protect: boolean;
 }
@@ -41,7 +39,8 @@ export interface ServiceToken {
   readonly clientSecret: pulumi.Output<string>;
 }
 
-const tokenName = (name: string, server: ServerArgs) => `${name}-token-${server.name}`;
+/** @returns the name of a server's token resource */
+export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
 
 /** @returns the include rules of the policy for people; empty means that nobody is let in */
 export function peopleRules(people: PeopleArgs) {
@@ -71,11 +70,10 @@ export class Access extends pulumi.ComponentResource {
     super("slm-network:access:Access", name, {}, opts);
     const { accountId, hostname, protect } = args;
 
-    const guard = overlapGuard(name, new Map(args.servers.map((server) => [tokenName(name, server), server.name])));
     const tokens = args.servers.map((server) => ({
       server,
       token: new cloudflare.ZeroTrustAccessServiceToken(
-        tokenName(name, server),
+        tokenName(name, server.name),
         {
           accountId,
           name: `${hostname} ${server.name}`,
@@ -84,12 +82,7 @@ export class Access extends pulumi.ComponentResource {
           clientSecretVersion: server.secretVersion,
           ...(server.previousSecretExpiresAt && { previousClientSecretExpiresAt: server.previousSecretExpiresAt }),
         },
-        {
-          parent: this,
-          protect,
-          additionalSecretOutputs: ["clientSecret"],
-          hooks: args.forceRotation ? {} : { beforeUpdate: [guard] },
-        },
+        { parent: this, protect, additionalSecretOutputs: ["clientSecret"] },
       ),
     }));
 

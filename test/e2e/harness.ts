@@ -7,8 +7,8 @@ import { type Ready, readySchema } from "../../sandbox/ready.ts";
 
 /** The checkout. */
 export const project = join(import.meta.dirname, "../..");
-/** The tests' sandbox, beside the one a person may have running. */
-export const folder = join(project, ".sandbox-test");
+/** The tests' sandbox, beside the one a person may have running; a file that needs one of its own names it before it imports this. */
+export const folder = join(project, process.env.E2E_SANDBOX ?? ".sandbox-test");
 
 /** What a program printed, and how it ended. */
 export interface Ran {
