@@ -2,19 +2,21 @@
 import { relative } from "node:path";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { Access } from "./components/access.ts";
+import { Access, tokenName } from "./components/access.ts";
 import { accountFacts } from "./components/account-facts.ts";
 import { Alerts } from "./components/alerts.ts";
 import { ConfigError, readStackConfig } from "./components/config.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
+import { deployedSecretVersions, rotationFault, type WantedSecret } from "./components/rotation.ts";
 import { Route } from "./components/route.ts";
 import { routeFaults } from "./components/route-check.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { buildRelease } from "./runtime/build.ts";
 
+const name = "slm";
 const settings = new pulumi.Config("slm-network");
 const config = await checked(async () => {
   const parsed = readStackConfig(settings);
@@ -28,12 +30,12 @@ const config = await checked(async () => {
   });
   const faults = await routeFaults(parsed, zoneName, account);
   if (faults.length > 0) throw new ConfigError(faults);
+  if (process.env.SLM_NETWORK_FORCE_ROTATION !== "1") await refuseLateRotations(parsed.access.servers);
   return parsed;
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });
 const release = await buildRelease();
-const name = "slm";
 const [mac] = config.macs;
 if (!mac) throw new Error("no Mac in a config that has passed");
 
@@ -115,6 +117,14 @@ const host = new MacHost(`${name}-${mac.name}`, {
   }),
 });
 
+/** @throws ConfigError for each secret that would be rotated with too little of its overlap left */
+async function refuseLateRotations(servers: readonly WantedSecret[]): Promise<void> {
+  const names = servers.map((server) => server.name);
+  const deployed = await deployedSecretVersions(names, (server) => tokenName(name, server));
+  const faults = servers.flatMap((server) => rotationFault(server, deployed.get(server.name)) ?? []);
+  if (faults.length > 0) throw new ConfigError(faults);
+}
+
 /** Shows a fault of the config as it is, without a stack trace. */
 async function checked<T>(work: () => Promise<T>): Promise<T> {
   try {
@@ -143,6 +153,8 @@ export const clientId = first?.clientId;
 export const clientSecret = first?.clientSecret;
 /** All of them, by the server's name. */
 export const serviceTokens = pulumi.secret(Object.fromEntries(access.tokens));
+/** When each token's own life ends, whatever its secret. */
+export const serviceTokenEndOfLife = pulumi.output(Object.fromEntries(access.endOfLife));
 /** What the installer did on the Mac the last time. */
 export const macReport = host.report;
 /** The line to try it with. */

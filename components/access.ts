@@ -1,5 +1,6 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { endOfLifeWarning } from "./rotation.ts";
 
 /** A server that may call, as the stack's config names it. */
 export interface ServerArgs {
@@ -40,6 +41,9 @@ export interface ServiceToken {
   readonly clientSecret: pulumi.Output<string>;
 }
 
+/** @returns the name of a server's token resource */
+export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
+
 /** @returns the include rules of the policy for people; empty means that nobody is let in */
 export function peopleRules(people: PeopleArgs) {
   return [
@@ -61,6 +65,8 @@ export class Access extends pulumi.ComponentResource {
   readonly audiences: { readonly servers: pulumi.Output<string>; readonly people: pulumi.Output<string> };
   /** Tokens by the server's name. */
   readonly tokens: ReadonlyMap<string, ServiceToken>;
+  /** When each token's own life ends (RFC 3339), by the server's name. */
+  readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
 
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:access:Access", name, {}, opts);
@@ -70,7 +76,7 @@ export class Access extends pulumi.ComponentResource {
     const tokens = args.servers.map((server) => ({
       server,
       token: new cloudflare.ZeroTrustAccessServiceToken(
-        `${name}-token-${server.name}`,
+        tokenName(name, server.name),
         {
           accountId,
           name: `${hostname} ${server.name}`,
@@ -107,6 +113,16 @@ export class Access extends pulumi.ComponentResource {
       tokens.map(({ server, token }) => [
         server.name,
         { clientId: token.clientId, clientSecret: pulumi.secret(token.clientSecret) },
+      ]),
+    );
+    this.endOfLife = new Map(
+      tokens.map(({ server, token }) => [
+        server.name,
+        token.expiresAt.apply((expiresAt) => {
+          const warning = endOfLifeWarning(server.name, expiresAt);
+          if (warning) void pulumi.log.warn(warning, token);
+          return expiresAt;
+        }),
       ]),
     );
     this.registerOutputs({ audiences: this.audiences });

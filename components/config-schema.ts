@@ -27,6 +27,10 @@ const serverSchema = z
       .regex(
         tokenName,
         because("is no name for a server: lower-case letters, digits and -, beginning with a letter, at most 41"),
+      )
+      .refine(
+        (name) => name !== "tunnel",
+        because("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
       ),
     companies: z
       .array(z.string().min(1, because("a company's name is empty: take it out or name it")))
@@ -41,7 +45,7 @@ const serverSchema = z
       .min(1, because("must be 1 or more; each rotation adds 1"))
       .default(1),
     previousSecretExpiresAt: z.iso
-      .datetime({ offset: true, error: "is no RFC 3339 time, e.g. 2026-12-01T00:00:00Z" })
+      .datetime({ offset: true, error: 'is no RFC 3339 time: write it in quotes, e.g. "2026-12-01T00:00:00Z"' })
       .optional(),
     enabled: z.boolean(because("must be true or false")).default(true),
     duration: z

@@ -122,6 +122,14 @@ export type ModelConfig = z.infer<typeof modelSchema>;
 export type RelayConfig = z.infer<typeof relayConfigSchema>;
 export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
 
+/**
+ * What the relay takes over while it runs, as text to compare; a change of anything else needs a new start. Both sides
+ * have parsed it with the schemas above, so the keys stand in one order.
+ */
+export function reloadablePart({ callers, limits }: Pick<RelayConfig, "callers" | "limits">): string {
+  return JSON.stringify({ callers, limits });
+}
+
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** What the installer gets through its standard input; secret as a whole. */

@@ -106,7 +106,10 @@ export class Engine {
       "slm-network:atlasRelayPassword": identity.atlasRelayPassword,
     };
     const kept = Object.fromEntries(
-      Object.keys(secrets).flatMap((key) => (before.config?.[key] === undefined ? [] : [[key, before.config[key]]])),
+      // Access too: a secret that was rotated must not go back to its first version.
+      [...Object.keys(secrets), "slm-network:access"].flatMap((key) =>
+        before.config?.[key] === undefined ? [] : [[key, before.config[key]]],
+      ),
     );
     const after = { encryptionsalt: before.encryptionsalt, config: { ...stackConfig(identity, services), ...kept } };
     if (JSON.stringify(after) !== JSON.stringify({ encryptionsalt: before.encryptionsalt, config: before.config })) {

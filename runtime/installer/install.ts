@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { InstallInput } from "../config.ts";
+import { type InstallInput, reloadablePart } from "../config.ts";
 import { ensureAccount } from "./account.ts";
 import { ensureConnector } from "./download.ts";
 import {
@@ -18,7 +18,8 @@ import {
   switchLink,
   writeWhole,
 } from "./files.ts";
-import { loaded, plistPath, reload, writePlist } from "./launchd.ts";
+import { endStandIn, handOver, standIn } from "./handover.ts";
+import { isLoaded, plistPath, reload, signal, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { locked } from "./lock.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
@@ -30,16 +31,21 @@ export interface Report {
   release: string;
   /** Labels of the daemons that were started anew. */
   restarted: string[];
+  /** Labels of the daemons that took over new settings while they ran on. */
+  reloaded: string[];
 }
 
 /** What makes each daemon what it is; a daemon is started anew only when its text here changes. */
 interface Installed {
   release: string;
   relay: string;
+  /** What the relay takes over without a new start. */
+  reloadable: string;
   connector: string;
 }
 
 const readyWithinMs = { relay: 30_000, connector: 60_000 };
+const reloadWithinMs = 5_000;
 
 const digest = (...parts: string[]) => createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 
@@ -70,7 +76,8 @@ export async function install(paths: Layout, release: string, node: string, inpu
     ]);
     const wanted: Installed = {
       release,
-      relay: digest(relay.plist, release, node, files.get(paths.relayConfig)!, files.get(paths.relaySecrets)!),
+      relay: digest(relay.plist, release, node, atStart(input.relay), files.get(paths.relaySecrets)!),
+      reloadable: digest(reloadablePart(input.relay)),
       connector: digest(connector.plist, connectorProgram, input.connectorToken),
     };
     const before = await snapshot(paths, [...files.keys()], [relay, connector]);
@@ -80,27 +87,59 @@ export async function install(paths: Layout, release: string, node: string, inpu
     for (const [path, content] of files) await writeWhole(path, content, secretFile);
     await switchLink(paths.current, join("releases", release));
     const restarted: Daemon[] = [];
+    const reloaded: Daemon[] = [];
+    const undo: (() => Promise<void>)[] = [];
+    const begin = (daemon: Daemon) => {
+      undo.push(() => reload(paths, daemon));
+      restarted.push(daemon);
+    };
+    const startAnew = async (daemon: Daemon) => {
+      begin(daemon);
+      await writePlist(paths, daemon);
+      await reload(paths, daemon);
+    };
     try {
-      for (const [daemon, key] of [
-        [relay, "relay"],
-        [connector, "connector"],
-      ] as const) {
-        // A plist that was removed by hand is missed only at the next start of the Mac.
-        const inPlace = (await readIfThere(plistPath(paths, daemon))) === daemon.plist;
-        if (record?.[key] !== wanted[key] || !inPlace || !(await loaded(daemon))) {
-          await writePlist(paths, daemon);
-          await reload(paths, daemon);
-          restarted.push(daemon);
-        }
-        await ready(daemon, key, input);
+      for (const daemon of [relay, connector]) {
+        // One that was removed by hand is missed only at the next start of the Mac; what runs has what it says.
+        if ((await readIfThere(plistPath(paths, daemon))) !== daemon.plist) await writePlist(paths, daemon);
       }
+      if (record?.relay !== wanted.relay || !(await isLoaded(relay))) await startAnew(relay);
+      else if (record.reloadable !== wanted.reloadable) {
+        undo.push(async () => void (await signal(relay, "HUP")));
+        if (await takesOver(relay, input)) reloaded.push(relay);
+        else await startAnew(relay);
+      }
+      await ready(relay, "relay", input);
+      const connected = () => ready(connector, "connector", input);
+      if (!(await isLoaded(connector))) await startAnew(connector);
+      else if (record?.connector !== wanted.connector)
+        await handOver(paths, connector, () => begin(connector), connected);
+      await connected();
+      await endStandIn(paths, standIn(paths, 0)); // one left by an installer that was killed
     } catch (error) {
-      throw await putBack(paths, before, [relay, connector], error as Error);
+      throw await putBack(paths, before, [relay, connector].length, undo, error as Error);
     }
     await writeWhole(paths.record, `${JSON.stringify(wanted)}\n`, publicFile);
     await pruneReleases(paths, release, before.release);
-    return { release, restarted: restarted.map((daemon) => daemon.label) };
+    const labels = (daemons: Daemon[]) => daemons.map(({ label }) => label);
+    return { release, restarted: labels(restarted), reloaded: labels(reloaded) };
   });
+}
+
+/** What the relay reads at its start only, as text to compare. */
+function atStart({ callers: _callers, limits: _limits, ...rest }: InstallInput["relay"]): string {
+  return JSON.stringify(rest);
+}
+
+/** Has the running relay read its file again. @returns whether it now serves by what the file says */
+async function takesOver(relay: Daemon, input: InstallInput): Promise<boolean> {
+  if (!(await signal(relay, "HUP"))) return false;
+  const inUse = async () => {
+    const url = `http://127.0.0.1:${input.relay.adminPort}/config`;
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);
+    return (await response?.text().catch(() => undefined)) === reloadablePart(input.relay);
+  };
+  return until(inUse, reloadWithinMs);
 }
 
 async function prepareFolders(paths: Layout): Promise<void> {

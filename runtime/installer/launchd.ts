@@ -13,10 +13,16 @@ const stillEnding = [5, 37];
 
 const target = (label: string) => `system/${label}`;
 /** Where the daemon's plist lies. */
-export const plistPath = (paths: Layout, daemon: Daemon) => join(paths.launchDaemons, `${daemon.label}.plist`);
+export const plistPath = (paths: Layout, daemon: Daemon) =>
+  join(daemon.plistFolder ?? paths.launchDaemons, `${daemon.label}.plist`);
 
-const isLoaded = async (label: string): Promise<boolean> =>
+/** @returns whether launchd has it loaded */
+export const isLoaded = async ({ label }: Daemon): Promise<boolean> =>
   (await run("launchctl", ["print", target(label)], notLoaded)).exitCode === 0;
+
+/** Sends a signal to the daemon's process. @returns false when launchd has none */
+export const signal = async ({ label }: Daemon, name: "HUP" | "TERM"): Promise<boolean> =>
+  (await run("launchctl", ["kill", `SIG${name}`, target(label)], notLoaded)).exitCode === 0;
 
 /** Writes the daemon's plist and has it checked. @throws CommandError when macOS does not take it for a plist */
 export async function writePlist(paths: Layout, daemon: Daemon): Promise<void> {
@@ -29,16 +35,21 @@ export async function writePlist(paths: Layout, daemon: Daemon): Promise<void> {
 export async function unload(daemon: Daemon): Promise<void> {
   await run("launchctl", ["bootout", target(daemon.label)], [...notLoaded, 36]); // 36: in progress
   // bootout returns before the job is gone.
-  const gone = await until(async () => !(await isLoaded(daemon.label)), (daemon.exitTimeOut + 10) * 1000);
+  const gone = await until(async () => !(await isLoaded(daemon)), (daemon.exitTimeOut + 10) * 1000);
   if (!gone) throw new Error(`${daemon.label} does not end; restart the Mac and run pulumi up again`);
 }
 
 /** Starts the daemon anew with the plist as it is on disk. */
 export async function reload(paths: Layout, daemon: Daemon): Promise<void> {
   await unload(daemon);
+  await load(paths, daemon);
+}
+
+/** Loads the daemon and starts it. One that is loaded already is left as it is. */
+export async function load(paths: Layout, daemon: Daemon): Promise<void> {
   await run("launchctl", ["enable", target(daemon.label)]);
   let last: unknown;
-  const loaded = await until(
+  const isThere = await until(
     async () => {
       try {
         await run("launchctl", ["bootstrap", "system", plistPath(paths, daemon)]);
@@ -46,13 +57,13 @@ export async function reload(paths: Layout, daemon: Daemon): Promise<void> {
       } catch (error) {
         if (!(error instanceof CommandError) || !stillEnding.includes(error.exitCode)) throw error;
         last = error;
-        return isLoaded(daemon.label); // somebody else was quicker
+        return isLoaded(daemon); // somebody else was quicker
       }
     },
     15_000,
     500,
   );
-  if (!loaded) throw last;
+  if (!isThere) throw last;
   await run("launchctl", ["kickstart", target(daemon.label)]);
 }
 
@@ -61,6 +72,3 @@ export async function removeDaemon(paths: Layout, daemon: Daemon): Promise<void>
   await unload(daemon);
   await rm(plistPath(paths, daemon), { force: true });
 }
-
-/** @returns whether launchd has it loaded */
-export const loaded = (daemon: Daemon): Promise<boolean> => isLoaded(daemon.label);

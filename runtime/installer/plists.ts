@@ -11,16 +11,32 @@ export interface Daemon {
   logFile: string;
   /** Seconds launchd waits between SIGTERM and SIGKILL. */
   exitTimeOut: number;
+  /** Where its plist lies; by default where macOS loads it from at boot. */
+  plistFolder?: string;
+}
+
+/** A daemon that runs cloudflared. */
+export interface Connector extends Daemon {
+  /** Port of its metrics, `/ready` and `/config` on 127.0.0.1. */
+  port: number;
 }
 
 /** Seconds by which launchd waits longer than the program promises to take. */
 const margin = 5;
-/** cloudflared's own grace for running requests, in seconds. */
+/** Seconds a connector gets when it is unloaded or the Mac shuts down; a hand-over waits longer, by itself. */
 const connectorGrace = 30;
+/** cloudflared's longest grace for running requests: what a hand-over may need for a long answer. */
+const drainGrace = "3m";
 
-function daemon(paths: Layout, name: "relay" | "connector", programArguments: string[], graceSeconds: number): Daemon {
+function daemon(
+  paths: Layout,
+  name: string,
+  programArguments: string[],
+  graceSeconds: number,
+  logName: string = name,
+): Daemon {
   const label = `local.slm-network.${name}`;
-  const logFile = join(paths.logs, `${name}.log`);
+  const logFile = join(paths.logs, `${logName}.log`);
   const exitTimeOut = graceSeconds + margin;
   return {
     label,
@@ -72,22 +88,26 @@ export function relayDaemon(paths: Layout, graceSeconds: number): Daemon {
  * cloudflared's daemon: our own plist, since `cloudflared service install` wrote the token where all could read it. The
  * token comes from a file, not the command line, where `ps` shows it; it does not update itself.
  */
-export function connectorDaemon(paths: Layout, metricsPort: number): Daemon {
-  return daemon(
-    paths,
-    "connector",
-    [
-      join(paths.current, "bin/cloudflared"),
-      "tunnel",
-      "--no-autoupdate",
-      "--metrics",
-      `127.0.0.1:${metricsPort}`,
-      "--grace-period",
-      `${connectorGrace}s`,
-      "run",
-      "--token-file",
-      paths.connectorToken,
-    ],
-    connectorGrace,
-  );
+export function connectorDaemon(
+  paths: Layout,
+  metricsPort: number,
+  { name = "connector", plistFolder }: { name?: string; plistFolder?: string } = {},
+): Connector {
+  const program = [
+    join(paths.current, "bin/cloudflared"),
+    "tunnel",
+    "--no-autoupdate",
+    "--metrics",
+    `127.0.0.1:${metricsPort}`,
+    "--grace-period",
+    drainGrace,
+    "run",
+    "--token-file",
+    paths.connectorToken,
+  ];
+  return {
+    ...daemon(paths, name, program, connectorGrace, "connector"),
+    port: metricsPort,
+    ...(plistFolder && { plistFolder }),
+  };
 }

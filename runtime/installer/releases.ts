@@ -2,7 +2,7 @@
 import { readdir, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { publicFile, readIfThere, secretFile, switchLink, writeWhole } from "./files.ts";
-import { plistPath, reload } from "./launchd.ts";
+import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
 
@@ -40,20 +40,22 @@ export async function snapshot(
 
 /**
  * Puts back what was installed before, so that the old release serves on.
+ * @param restart brings each daemon that has been changed back to the files; what was not changed runs on untouched
  * @returns the error to throw: `cause`, and what became of the way back
  */
 export async function putBack(
   paths: Layout,
   before: Snapshot,
-  daemons: readonly Daemon[],
+  daemons: number,
+  restart: readonly (() => Promise<void>)[],
   cause: Error,
 ): Promise<Error> {
-  if (!before.release || before.plists.size < daemons.length) return cause; // a first installation: nothing to go back to
+  if (!before.release || before.plists.size < daemons) return cause; // a first installation: nothing to go back to
   try {
     for (const [file, content] of before.secrets) await writeWhole(file, content, secretFile);
     for (const [file, content] of before.plists) await writeWhole(file, content, publicFile);
     await switchLink(paths.current, before.release);
-    for (const daemon of daemons) await reload(paths, daemon);
+    for (const bringBack of restart) await bringBack();
     return new Error(`${cause.message}\nThe previous installation was put back and serves on.`);
   } catch (error) {
     return new Error(

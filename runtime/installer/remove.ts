@@ -1,6 +1,7 @@
 /** Removes what the installer put on the Mac: daemons, code, config, logs, account. The data stays. */
 import { rm } from "node:fs/promises";
 import { removeAccount } from "./account.ts";
+import { standIn } from "./handover.ts";
 import { removeDaemon } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { locked } from "./lock.ts";
@@ -10,7 +11,8 @@ import { connectorDaemon, relayDaemon } from "./plists.ts";
 export async function remove(paths: Layout): Promise<void> {
   await locked(paths.lock, async () => {
     // Only the labels count here; the longest times are waited for.
-    for (const daemon of [connectorDaemon(paths, 0), relayDaemon(paths, 170)]) await removeDaemon(paths, daemon);
+    const connectors = [connectorDaemon(paths, 0), standIn(paths, 0)];
+    for (const daemon of [...connectors, relayDaemon(paths, 170)]) await removeDaemon(paths, daemon);
     for (const folder of [paths.config, paths.logs, paths.base]) await rm(folder, { recursive: true, force: true });
     await removeAccount();
   });

@@ -23,11 +23,11 @@ export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => 
 
 /**
  * Makes the check. It throws a RelayError: `access_*` for the token, `caller_*` for a server that is not (or no longer) in
- * the config, `access_keys_unavailable` (503) when there is no key to check with.
+ * the config, `access_keys_unavailable` (503) when there is no key to check with. The callers are looked up at each request,
+ * so a change of `config.callers` counts at once.
  * Source: https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/
  */
 export function createAccess(config: Pick<RelayConfig, "access" | "callers">, keys: JWTVerifyGetKey): CheckAccess {
-  const callers = new Map(config.callers.map((caller) => [caller.clientId, caller]));
   const { teamDomain, audiences } = config.access;
   return async (audience, headers) => {
     const token = headers["cf-access-jwt-assertion"];
@@ -50,7 +50,7 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     } catch (cause) {
       throw refusal(cause);
     }
-    return audience === "people" ? person(claims) : server(claims, callers);
+    return audience === "people" ? person(claims) : server(claims, config.callers);
   };
 }
 
@@ -78,9 +78,9 @@ function refusal(cause: unknown): RelayError {
 }
 
 /** `common_name` of a service token's JWT is its client id. */
-function server(claims: JWTPayload, callers: ReadonlyMap<string, Caller>): Visitor {
+function server(claims: JWTPayload, callers: readonly Caller[]): Visitor {
   const { common_name: id } = claims;
-  const caller = typeof id === "string" ? callers.get(id) : undefined;
+  const caller = callers.find(({ clientId }) => clientId === id);
   if (caller === undefined) {
     throw new RelayError("caller_unknown", "This service token is not among the callers of this network.", {
       detail: `client id ${JSON.stringify(id ?? null)}`,

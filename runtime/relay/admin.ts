@@ -1,18 +1,25 @@
 /** The admin listener's handler: for the Mac itself, without an Access check. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { reloadablePart } from "../config.ts";
 import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
 import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
 import { splitTarget } from "./router.ts";
 
-/** GET /metrics (Prometheus), /details (the status as JSON), /healthz, /readyz. */
-export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log">): Handler {
-  const { metrics, status, log } = parts;
+/**
+ * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers and limits in use, by which the installer
+ * sees that a reload was taken), /healthz, /readyz.
+ */
+export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "config">): Handler {
+  const { metrics, status, log, config } = parts;
   const serve = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const { path } = splitTarget(req.url ?? "");
-    if (path !== "/metrics" && path !== "/details") {
-      throw new RelayError("path_not_allowed", "Paths of the admin listener: /metrics, /details, /healthz, /readyz.");
+    if (path !== "/metrics" && path !== "/details" && path !== "/config") {
+      throw new RelayError(
+        "path_not_allowed",
+        "Paths of the admin listener: /metrics, /details, /config, /healthz, /readyz.",
+      );
     }
     if (req.method !== "GET") {
       throw new RelayError("method_not_allowed", `${path} takes GET, not ${req.method}.`, {
@@ -20,6 +27,7 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log">): 
       });
     }
     if (path === "/metrics") sendText(res, 200, metrics.registry.contentType, await metrics.registry.metrics());
+    else if (path === "/config") sendText(res, 200, "application/json; charset=utf-8", reloadablePart(config));
     else sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(await status.data()));
   };
   return (req, res) => {

@@ -26,6 +26,8 @@ export interface Exchange {
   route: string;
   /** Who calls, for metrics ("people" for all of them) and for the log (the address). */
   caller: string;
+  /** Client id of the server that calls, once Access has been checked. */
+  clientId: string | undefined;
   visitor: string | undefined;
   bodyBytes: number;
   firstByteAt: number | undefined;
@@ -67,6 +69,16 @@ export class Running {
     return this.#all.size;
   }
 
+  /** Cuts what runs for servers that are not among `welcome`, by client id. Says how many that were. */
+  cutCallers(welcome: ReadonlySet<string>): number {
+    const unwelcome = [...this.#all].filter(({ clientId }) => clientId !== undefined && !welcome.has(clientId));
+    for (const exchange of unwelcome) {
+      exchange.failure ??= new RelayError("caller_disabled", "This caller has been switched off.");
+      exchange.res.destroy();
+    }
+    return unwelcome.length;
+  }
+
   /** Cuts the connections of all that still run. */
   cut(): void {
     for (const exchange of this.#all) {
@@ -98,6 +110,7 @@ export function beginExchange(
     expectsContinue,
     route: "other",
     caller: "-",
+    clientId: undefined,
     visitor: undefined,
     bodyBytes: 0,
     firstByteAt: undefined,

@@ -58,6 +58,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const visitor = await parts.access(audienceOf(path), req.headers);
   exchange.caller = visitor.kind === "server" ? visitor.name : "people";
   exchange.visitor = visitor.name;
+  if (visitor.kind === "server") exchange.clientId = visitor.caller.clientId;
   const route = findRoute(req.method ?? "", path, parts.config.model.kind);
   exchange.route = route.name;
   if (route.kind === "status") {

@@ -1,4 +1,7 @@
-/** `node relay.mjs --config FILE --secrets FILE`: starts the relay; SIGTERM and SIGINT stop it. Exit 78: bad settings. */
+/**
+ * `node relay.mjs --config FILE --secrets FILE`: starts the relay. SIGTERM and SIGINT stop it, SIGHUP takes over callers and
+ * limits from the files as they are then. Exit 78: bad settings.
+ */
 import { parseArgs } from "node:util";
 import { createLog } from "./log.ts";
 import { startRelay } from "./server.ts";
@@ -12,7 +15,8 @@ async function main(): Promise<void> {
   if (values.config === undefined || values.secrets === undefined) {
     throw new BadSettings(["usage: node relay.mjs --config FILE --secrets FILE"]);
   }
-  const { config, secrets } = await readSettings(values.config, values.secrets);
+  const files = [values.config, values.secrets] as const;
+  const { config, secrets } = await readSettings(...files);
   const log = createLog();
   const relay = await startRelay(config, secrets, { log });
   const stop = () => {
@@ -24,7 +28,14 @@ async function main(): Promise<void> {
       },
     );
   };
-  process.on("SIGTERM", stop).on("SIGINT", stop);
+  const reload = () => {
+    readSettings(...files).then(
+      (read) => relay.reload(read.config),
+      // What serves goes on with what it has; the installer sees that nothing changed.
+      (cause: unknown) => log.error({ err: cause }, "the new settings can not be used; the old ones stay"),
+    );
+  };
+  process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
 }
 
 main().catch((cause: unknown) => {

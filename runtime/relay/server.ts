@@ -29,6 +29,11 @@ export interface Relay {
    * cut and the listeners are closed. Resolves when nothing is left. A second call gives the first one's promise.
    */
   close(): Promise<void>;
+  /**
+   * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
+   * `config` is left as it was at the start.
+   */
+  reload(config: Pick<RelayConfig, "callers" | "limits">): void;
 }
 
 export interface RelayOptions {
@@ -45,10 +50,12 @@ export interface RelayOptions {
  * server nor for the keys of Access. Rejects with a message for a person when the folder or a port can not be had.
  */
 export async function startRelay(
-  config: RelayConfig,
+  startConfig: RelayConfig,
   secrets: RelaySecrets,
   { log, keys, holds = HOLDS, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
+  // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
+  const config: RelayConfig = { ...startConfig };
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const metrics = createMetrics();
   const upstream = createUpstream(config.model);
@@ -111,6 +118,13 @@ export async function startRelay(
     close() {
       stopping ??= stop();
       return stopping;
+    },
+    reload({ callers, limits }) {
+      Object.assign(config, { callers, limits });
+      admission.update(limits);
+      const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
+      const cut = running.cutCallers(welcome);
+      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits taken over");
     },
   };
 }

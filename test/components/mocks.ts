@@ -21,6 +21,7 @@ const computed: Record<string, (name: string) => Record<string, unknown>> = {
   "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken": (name) => ({
     clientId: `${name}.access`,
     clientSecret: `secret-of-${name}`,
+    expiresAt: "2099-01-01T00:00:00Z",
   }),
   "command:remote:Command": () => ({ stdout: "{}", stderr: "" }),
 };

@@ -10,14 +10,26 @@ import { freeId } from "../../../runtime/installer/account.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
 import { type Result, type TestMac, testMac, until } from "../../sandbox/mac/fixture.ts";
 
-// A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation.
+// A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation. It is
+// busy with one request for a while after it was told to stop.
 const connector = `#!${process.execPath}
 const { readFileSync } = require("node:fs");
 const after = (flag) => process.argv[process.argv.indexOf(flag) + 1];
 const [host, port] = after("--metrics").split(":");
-const status = readFileSync(after("--token-file"), "utf8") === "refused" ? 503 : 200;
-require("node:http").createServer((q, r) => r.writeHead(status).end()).listen(Number(port), host);
-process.on("SIGTERM", () => process.exit(0));
+const token = readFileSync(after("--token-file"), "utf8");
+const connections = token === "refused" ? 0 : 4;
+let requests = token === "very-secret-token" ? 1 : 0;
+const say = (what) => console.log(JSON.stringify({ what, port: Number(port), requests, at: Date.now() }));
+require("node:http").createServer(({ url }, r) => {
+  if (url === "/ready") r.writeHead(connections ? 200 : 503).end(JSON.stringify({ readyConnections: connections }));
+  else if (url === "/config") r.end(JSON.stringify({ version: 3, config: {} }));
+  else r.end("cloudflared_tunnel_concurrent_requests_per_tunnel " + requests);
+}).listen(Number(port), host, () => say("up"));
+process.on("SIGTERM", () => {
+  say("leaves");
+  setTimeout(() => (requests = 0), 300);
+  setTimeout(() => { say("down"); process.exit(0); }, 600);
+});
 `;
 
 let folder: string;
@@ -71,6 +83,11 @@ const pids = () =>
     .map((job) => `${job.definition.label} ${job.pid}`)
     .sort();
 
+async function connectorEvents(log: string) {
+  const lines = (await readFile(log, "utf8")).split("\n").filter((line) => line.startsWith("{"));
+  return lines.map((line) => JSON.parse(line) as { what: string; port: number; requests: number; at: number });
+}
+
 async function upload({ path, sha256 }: Release): Promise<void> {
   await copyFile(path, at(`private/tmp/slm-network-${sha256}.tgz`));
 }
@@ -114,6 +131,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(JSON.parse(ran.stdout)).toEqual({
       release: release.sha256,
       restarted: ["local.slm-network.relay", "local.slm-network.connector"],
+      reloaded: [],
     });
     expect(await readyz()).toBe(200);
     expect(await readlink(at("usr/local/slm-network/current"))).toBe(`releases/${release.sha256}`);
@@ -140,9 +158,54 @@ describe("the installer", { timeout: 120_000 }, () => {
     const before = pids();
     expect(JSON.parse((await install()).stdout).restarted).toEqual([]);
     expect(pids()).toEqual(before);
-    const other = await install({ relay: { ...input.relay, limits: { ...input.relay.limits, chat: 8 } } });
-    expect(JSON.parse(other.stdout).restarted).toEqual(["local.slm-network.relay"]);
+    const other = await install({ relay: { ...input.relay, graceSeconds: 3 } });
+    expect(JSON.parse(other.stdout)).toMatchObject({ restarted: ["local.slm-network.relay"], reloaded: [] });
+  });
+
+  it("gives the running relay other callers and limits without starting it anew", async () => {
+    await install();
+    const before = pids();
+    const [caller] = input.relay.callers;
+    const relay = {
+      ...input.relay,
+      callers: [{ ...caller!, enabled: false }],
+      limits: { ...input.relay.limits, chat: 8 },
+    };
+    const ran = await install({ relay });
+    expect(JSON.parse(ran.stdout)).toMatchObject({ restarted: [], reloaded: ["local.slm-network.relay"] });
+    expect(pids()).toEqual(before);
+    const inUse: unknown = await (await fetch(`http://127.0.0.1:${input.relay.adminPort}/config`)).json();
+    expect(inUse).toEqual({ callers: relay.callers, limits: relay.limits });
     expect(JSON.parse(await readFile(at("etc/slm-network/relay.json"), "utf8"))).toMatchObject({ limits: { chat: 8 } });
+    await install();
+    expect(pids()).toEqual(before);
+  });
+
+  it("hands over to a connector with a new token without a moment that has none, and drains the old one first", async () => {
+    const log = at("var/log/slm-network/connector.log");
+    const known = (await connectorEvents(log)).length;
+    const ran = await install({ connectorToken: "very-secret-second" });
+    expect(ran.code, ran.stderr).toBe(0);
+    expect(JSON.parse(ran.stdout)).toMatchObject({ restarted: ["local.slm-network.connector"], reloaded: [] });
+    const events = (await connectorEvents(log)).slice(known);
+    const own = input.connectorPort;
+    const first = (what: string, isOwn: boolean) =>
+      events.find((event) => event.what === what && (event.port === own) === isOwn)!.at;
+    const lastUp = events.findLast((event) => event.what === "up" && event.port === own)!.at;
+    const order = [first("up", false), first("leaves", true), lastUp, first("leaves", false)];
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+    expect(events.find((event) => event.what === "down" && event.port === own)!.requests).toBe(0);
+    expect(mac.mac.launchd.jobs().map((job) => job.definition.label)).toHaveLength(2);
+    expect(await readdir(at("Library/LaunchDaemons"))).toHaveLength(2);
+  });
+
+  it("leaves the connector alone that serves when the new token is refused, and says so", async () => {
+    const before = pids();
+    const ran = await install({ connectorToken: "refused" });
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toMatch(/with the new token, did not connect within 30 s; the first one serves on/);
+    expect(pids()).toEqual(before);
+    expect(await readFile(at("etc/slm-network/tunnel-token"), "utf8")).toBe("very-secret-second");
   });
 
   it("puts the previous installation back when the new one does not become ready, and says why", async () => {

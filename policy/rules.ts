@@ -1,0 +1,161 @@
+/** What must not be declared: decisions only, each about one resource or about all of them. */
+import { at, entries, type Report, type Seen, unknown } from "./seen.ts";
+
+const type = {
+  record: "cloudflare:index/dnsRecord:DnsRecord",
+  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
+  policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
+  ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
+  collection: "pulumi-nodejs:dynamic/document-store:TtlCollection",
+} as const;
+
+const show = (value: unknown): string => (value === unknown ? "not known yet" : (JSON.stringify(value) ?? "not set"));
+const text = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "");
+
+/** Where a record leads, if it is to a tunnel. In a preview a new tunnel's address is not known: then it may be one. */
+function leadsToTunnel({ type: kind, props }: Seen): boolean {
+  if (kind !== type.record) return false;
+  const content = at(props, "content");
+  if (content === unknown) return ["CNAME", unknown].includes(at(props, "type") as string);
+  return text(content).endsWith(".cfargotunnel.com");
+}
+
+/** A DNS-only record to a tunnel resolves to an address nobody can route to. */
+export function tunnelRecordIsProxied(resource: Seen, report: Report): void {
+  if (!leadsToTunnel(resource)) return;
+  const proxied = at(resource.props, "proxied");
+  if (proxied === true) return;
+  report(
+    `the record ${show(at(resource.props, "name"))} leads to a tunnel and \`proxied\` is ${show(proxied)}: a tunnel answers proxied records only. Set proxied: true`,
+  );
+}
+
+/** Host names that lead to a tunnel, and the resource that says so; `unknown` when the name is not known. */
+function hostnames(resource: Seen): { name: unknown; urn: string }[] {
+  if (leadsToTunnel(resource)) return [{ name: at(resource.props, "name"), urn: resource.urn }];
+  if (resource.type !== type.ingress) return [];
+  const rules = entries(resource.props, "config", "ingresses");
+  if (rules === unknown) return []; // the record of the same name is seen
+  return rules
+    .map((rule) => ({ name: at(rule, "hostname"), urn: resource.urn }))
+    .filter(({ name }) => name !== undefined && name !== unknown);
+}
+
+/** The destinations of an application: `host` or `host/path`. */
+function destinations({ props }: Seen): unknown[] {
+  const listed = entries(props, "destinations");
+  return [at(props, "domain"), ...(listed === unknown ? [unknown] : listed.map((one) => at(one, "uri")))];
+}
+
+/** Without an application in front, a name that leads to the tunnel answers anybody. */
+export function hostnameHasApplication(resources: readonly Seen[], report: Report): void {
+  const applications = resources.filter((resource) => resource.type === type.application);
+  const covered = new Set(applications.flatMap(destinations).map(text));
+  const told = new Set<string>();
+  for (const { name, urn } of resources.flatMap(hostnames)) {
+    const host = text(name);
+    if (host !== "" && (covered.has(host) || told.has(host))) continue;
+    told.add(host);
+    report(
+      host === ""
+        ? "a record leads to a tunnel and its name is not known in the preview, so nobody can see whether Access stands in front of it: write the name out"
+        : `${show(host)} leads to a tunnel and no Access application has it as a destination, so it would answer anybody: declare a ZeroTrustAccessApplication with the destination ${show(host)}`,
+      urn,
+    );
+  }
+}
+
+/** Mail domains where anybody gets an address: letting one in lets everyone in. */
+const openMailDomains: ReadonlySet<string> = new Set([
+  "gmail.com",
+  "googlemail.com",
+  "naver.com",
+  "daum.net",
+  "hanmail.net",
+  "kakao.com",
+  "nate.com",
+  "outlook.com",
+  "hotmail.com",
+  "live.com",
+  "yahoo.com",
+  "icloud.com",
+  "me.com",
+  "proton.me",
+  "protonmail.com",
+]);
+
+/** @returns why an include rule lets everyone in, or undefined */
+function opensToAll(rule: unknown): string | undefined {
+  if (rule === unknown) return "has an include rule that is not known in the preview: write its kind out";
+  if (at(rule, "everyone") !== undefined) return "includes everyone";
+  if (at(rule, "anyValidServiceToken") !== undefined) return "includes any service token of the account";
+  const network = text(at(rule, "ip", "ip"));
+  if (/^(0\.0\.0\.0|::)\/0$|\/0$/.test(network)) return `includes every address (${network})`;
+  const domain = text(at(rule, "emailDomain", "domain"));
+  if (openMailDomains.has(domain)) return `includes ${domain}, where anybody gets an address`;
+  return undefined;
+}
+
+/** Faults of one policy, its own resource's or one written inside an application. */
+function policyFaults(policy: unknown): string[] {
+  const decision = at(policy, "decision");
+  if (decision === "bypass") return ["has the decision `bypass`, which checks nobody"];
+  if (decision === unknown) return ["has a decision that is not known in the preview: write it out"];
+  if (decision === "deny") return [];
+  const includes = entries(policy, "includes");
+  if (includes === unknown) return ["has include rules that are not known in the preview: write their kinds out"];
+  return includes.map(opensToAll).filter((fault) => fault !== undefined);
+}
+
+/** A policy that lets everyone in is none. */
+export function policyNamesWhoIsLetIn(resource: Seen, report: Report): void {
+  const inside = resource.type === type.application ? entries(resource.props, "policies") : [];
+  const policies = resource.type === type.policy ? [resource.props] : inside === unknown ? [unknown] : inside;
+  for (const policy of policies) {
+    // An entry of an application that only names a policy by id: that one is looked at by itself.
+    if (resource.type === type.application && at(policy, "decision") === undefined) continue;
+    for (const fault of policyFaults(policy)) {
+      report(
+        `the Access policy ${show(at(policy, "name") ?? resource.name)} ${fault}. Include servers by their token, people by address or by the company's own domain`,
+      );
+    }
+  }
+}
+
+/** What is lost, or changes its address, when it is deleted. */
+const stateful: ReadonlySet<string> = new Set([
+  type.record,
+  type.application,
+  type.collection,
+  "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
+  "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
+  "cloudflare:index/customHostname:CustomHostname",
+  "mongodbatlas:index/advancedCluster:AdvancedCluster",
+  "mongodbatlas:index/flexCluster:FlexCluster",
+]);
+
+/** In production nothing that holds state goes by mistake. */
+export function statefulIsProtected(resource: Seen, report: Report): void {
+  const stack = stackOf(resource);
+  if (!isProduction(stack) || !stateful.has(resource.type) || resource.protect) return;
+  report(
+    `${resource.name} holds state and is not protected in the stack ${stack}: set slm-network:protect: true (or protect: true in its options)`,
+  );
+}
+
+/** `urn:pulumi:<stack>::<project>::…`; the SDK knows the stack only under some language hosts. */
+const stackOf = ({ urn }: Seen): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
+const isProduction = (stack: string): boolean => /^(prod|production)$/i.test(stack);
+
+const daySeconds = 86_400;
+
+/** Under a day the cache forgets what was just put into it; over a year nobody expects it to know. */
+export function ttlIsSensible(resource: Seen, report: Report): void {
+  if (resource.type !== type.collection) return;
+  const seconds = at(resource.props, "ttlSeconds");
+  if (typeof seconds === "number" && seconds >= daySeconds && seconds <= 365 * daySeconds) return;
+  const days = typeof seconds === "number" ? `${seconds / daySeconds} days` : show(seconds);
+  report(
+    `the documents of ${resource.name} go ${days} after their last use: it must be 1 to 365 days (slm-network:documents.ttlDays)`,
+  );
+}

@@ -1,0 +1,24 @@
+/** Lengths of time as people and Cloudflare write them. */
+
+const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** @returns milliseconds of e.g. `7d`, `36h` or `1d12h` (s, m, h, d, w); undefined when it is no length of time */
+export function durationMs(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?[smhdw])+$/.test(text)) return undefined;
+  return [...text.matchAll(/([\d.]+)([smhdw])/g)].reduce(
+    (sum, [, number, unit]) => sum + Number(number) * (unitMs[unit ?? ""] ?? 0),
+    0,
+  );
+}
+
+/** @returns the length in the largest unit that says it well: `7 days`, `5 hours`, `40 minutes` */
+export function inWords(ms: number): string {
+  const [size, word] =
+    ms >= 2 * 86_400_000 ? [86_400_000, "day"] : ms >= 2 * 3_600_000 ? [3_600_000, "hour"] : [60_000, "minute"];
+  const count = Math.floor(ms / size);
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/** @returns RFC 3339 in UTC, whole seconds */
+export const rfc3339 = (ms: number): string =>
+  new Date(Math.ceil(ms / 1000) * 1000).toISOString().replace(".000Z", "Z");
