@@ -1,10 +1,13 @@
 /** The order of a request: health, access, router, body, model server. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { RelayConfig } from "../config.ts";
-import { audienceOf, type CheckAccess } from "./access.ts";
+import type { Caller, RelayConfig } from "../config.ts";
+import { audienceOf, type CheckAccess, type Visitor } from "./access.ts";
 import { CallerLeft, readBody } from "./body.ts";
 import { checkBody } from "./body-rules.ts";
+import { serveDocuments } from "./documents/api.ts";
+import type { Documents } from "./documents/documents.ts";
+import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
 import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
 import { headersToModel } from "./headers.ts";
@@ -24,6 +27,7 @@ export interface Parts {
   readonly running: Running;
   readonly access: CheckAccess;
   readonly upstream: Upstream;
+  readonly documents: Documents;
   readonly status: Status;
 }
 
@@ -65,6 +69,17 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     }
     return;
   }
+  if (route.kind === "documents") {
+    const caller = callerOf(visitor);
+    const body = () => wholeBody(exchange, parts.config);
+    return serveDocuments({ exchange, caller, route: route.name, body }, parts.documents);
+  }
+  if (route.name === "/v1/embeddings" && namesDocument(req.headers)) {
+    const caller = callerOf(visitor);
+    const key = documentOf(req.headers, caller);
+    const body = await acceptBody(exchange, route, parts.config);
+    return serveEmbeddings(exchange, caller, key, body, parts.documents);
+  }
   const body = route.hasBody ? await acceptBody(exchange, route, parts.config) : null;
   await parts.upstream.forward(
     {
@@ -102,12 +117,22 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   return true;
 }
 
+function callerOf(visitor: Visitor): Caller {
+  if (visitor.kind === "server") return visitor.caller;
+  throw new RelayError("access_wrong_audience", "This path is for servers."); // audienceOf leads nobody here
+}
+
 async function acceptBody(exchange: Exchange, route: Route, config: RelayConfig): Promise<Buffer> {
+  const body = await wholeBody(exchange, config);
+  checkBody(body, route.name, config.model);
+  return body;
+}
+
+async function wholeBody(exchange: Exchange, config: RelayConfig): Promise<Buffer> {
   const { req, res, expectsContinue } = exchange;
   const body = await readBody(req, config.limits.bodyMiB, () => {
     if (expectsContinue) res.writeContinue();
   });
   exchange.bodyBytes = body.length;
-  checkBody(body, route.name, config.model);
   return body;
 }

@@ -5,6 +5,8 @@ import type { RelayConfig, RelaySecrets } from "../config.ts";
 import { createAccess } from "./access.ts";
 import { openAccessKeys } from "./access-keys.ts";
 import { adminHandler } from "./admin.ts";
+import { createAdmission } from "./admission/admission.ts";
+import { createDocuments } from "./documents/documents.ts";
 import { Running } from "./exchange.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { type Listener, listen } from "./http.ts";
@@ -28,6 +30,8 @@ export interface RelayOptions {
   readonly log: Log;
   /** Where the keys of Access come from; by default the team's address. For tests. */
   readonly keys?: JWTVerifyGetKey;
+  /** Milliseconds since 1970, for the lives of documents. For tests. */
+  readonly now?: () => number;
 }
 
 /**
@@ -36,22 +40,24 @@ export interface RelayOptions {
  */
 export async function startRelay(
   config: RelayConfig,
-  _secrets: RelaySecrets,
-  { log, keys }: RelayOptions,
+  secrets: RelaySecrets,
+  { log, keys, now }: RelayOptions,
 ): Promise<Relay> {
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const metrics = createMetrics();
   const upstream = createUpstream(config.model);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
-  const status = createStatus(config, metrics, upstream);
+  const admission = createAdmission(config.limits);
+  const documents = createDocuments(config, secrets, { log, admission, registry: metrics.registry, now });
+  const status = createStatus(config, metrics, upstream, () => documents.state());
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
-  const parts: Parts = { config, log, metrics, running, access, upstream, status };
+  const parts: Parts = { config, log, metrics, running, access, upstream, documents, status };
 
   const listeners: Listener[] = [];
   const release = async () => {
     await Promise.all(listeners.map((listener) => listener.close()));
-    await Promise.all([upstream.close(), fetched?.close()]);
+    await Promise.all([upstream.close(), documents.close(), fetched?.close()]);
     metrics.close();
   };
   try {

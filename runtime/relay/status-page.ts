@@ -15,6 +15,7 @@ export function renderStatus(data: StatusData): string {
     ["Model server", model.reachable ? "answers" : `does not answer: ${model.reason}`],
     ["Models", model.reachable ? model.models.join(", ") || "none" : "not known"],
     ["Model for embeddings", model.embeddingModel],
+    ...documentFacts(data.documents),
     ["Requests running", tally.inFlight],
     ["Requests ended", tally.requests],
     ["Callers who left early", tally.clientAborts],
@@ -43,6 +44,15 @@ ${statuses}
 <p>Counted since ${escapeHtml(data.startedAt)}. <a href="/status/data.json">As JSON</a></p>
 </body></html>
 `;
+}
+
+function documentFacts(documents: StatusData["documents"]): [string, string][] {
+  if (documents === undefined) return [];
+  const store = documents.store === "atlas" ? "MongoDB" : "on this Mac";
+  const state = documents.available
+    ? `${store}, answers`
+    : `${store}, does not answer since ${documents.since}: ${documents.reason}. Requests go on without stored documents`;
+  return [["Document store", state]];
 }
 
 /** Escapes a value for HTML text and quoted attributes. */

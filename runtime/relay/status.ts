@@ -1,5 +1,6 @@
 /** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../config.ts";
+import type { Documents } from "./documents/documents.ts";
 import type { Metrics, Tally } from "./metrics.ts";
 import type { ModelState, Upstream } from "./upstream.ts";
 
@@ -9,6 +10,8 @@ export interface StatusData {
   readonly uptimeSeconds: number;
   readonly draining: boolean;
   readonly model: ModelState & { readonly kind: string; readonly embeddingModel: string };
+  /** Where documents are kept, and whether that answers. */
+  readonly documents?: ReturnType<Documents["state"]>;
   /** Since the start. */
   readonly tally: Readonly<Tally>;
 }
@@ -20,7 +23,12 @@ export interface Status {
   data(): Promise<StatusData>;
 }
 
-export function createStatus(config: RelayConfig, metrics: Metrics, upstream: Upstream): Status {
+export function createStatus(
+  config: RelayConfig,
+  metrics: Metrics,
+  upstream: Upstream,
+  documents: Documents["state"],
+): Status {
   const startedAt = new Date();
   const started = performance.now();
   return {
@@ -33,6 +41,7 @@ export function createStatus(config: RelayConfig, metrics: Metrics, upstream: Up
         uptimeSeconds: Math.round((performance.now() - started) / 1000),
         draining: this.draining,
         model: { ...found, kind: config.model.kind, embeddingModel: config.model.embeddingModel },
+        documents: documents(),
         tally: metrics.tally,
       };
     },
