@@ -22,6 +22,9 @@ const computed: Record<string, (name: string) => Record<string, unknown>> = {
     clientId: `${name}.access`,
     clientSecret: `secret-of-${name}`,
   }),
+  "mongodbatlas:index/flexCluster:FlexCluster": () => ({
+    connectionStrings: { standardSrv: "mongodb+srv://flex.abc.mongodb.net", standard: "" },
+  }),
   "command:remote:Command": () => ({ stdout: "{}", stderr: "" }),
 };
 

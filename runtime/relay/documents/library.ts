@@ -31,8 +31,11 @@ export class Library {
 
   /** The document of that name, used or not, of whatever model; or why there is none. */
   async find(key: DocumentKey): Promise<DocumentMeta | "absent" | "store_away"> {
+    const livingSince = this.#now() - this.#ttlMs;
+    const used = this.#touches.pending(key) ?? 0; // the store does not know yet
     try {
-      return (await this.#guard.use((store) => store.meta(key, this.#now() - this.#ttlMs))) ?? "absent";
+      const found = await this.#guard.use((store) => store.meta(key, used > livingSince ? 0 : livingSince));
+      return found === undefined ? "absent" : { ...found, lastAccessedAt: Math.max(found.lastAccessedAt, used) };
     } catch (cause) {
       if (cause instanceof StoreUnavailable) return "store_away";
       throw cause;

@@ -1,4 +1,5 @@
 /** Uses of documents, written together: a write for every look-up would cost more than the look-up. */
+import type { DocumentKey } from "./names.ts";
 import type { DocumentMeta, Use } from "./store.ts";
 import type { StoreGuard } from "./store-guard.ts";
 
@@ -17,6 +18,11 @@ export class Touches {
   constructor(guard: StoreGuard, ttlMs: number) {
     this.#guard = guard;
     this.#ttlMs = ttlMs;
+  }
+
+  /** When a document was last used, if that is not written yet. */
+  pending({ company, title }: DocumentKey): number | undefined {
+    return this.#uses.get(JSON.stringify([company, title]))?.at;
   }
 
   /** Notes a use. Resolves at once, or when it is written, if little life was left. @throws StoreUnavailable */
