@@ -75,7 +75,10 @@ export function insert<T extends { readonly score: number }>(found: T[], one: T,
 function dot(all: Float32Array, from: number, query: Float32Array): number {
   const { length } = query;
   const whole = length - (length % 4);
-  let [a, b, c, d] = [0, 0, 0, 0];
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let d = 0;
   let i = 0;
   for (; i < whole; i += 4) {
     a += all[from + i]! * query[i]!;
