@@ -1,6 +1,12 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
 import { z } from "zod";
-import { fallbackSchema, jobsSchema, limitsSchema, modelSchema } from "../runtime/config.ts";
+import {
+  fallbackSchema,
+  jobsSchema,
+  limitsSchema,
+  modelSchema,
+  documentsSchema as relayDocumentsSchema,
+} from "../runtime/config.ts";
 import { isDnsLabel, isHostname } from "./host-name.ts";
 import { routeSchema } from "./route-config.ts";
 
@@ -104,13 +110,38 @@ const macSchema = z
 const ipv4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/;
 const cidrSchema = z
   .string()
-  .regex(ipv4, because("is no IPv4 network: write an address and a length, e.g. 203.0.113.7/32"))
-  .refine(
-    (cidr) => !cidr.endsWith("/0"),
-    because(
-      "lets the whole internet at the database: list the office's address and the one `pulumi up` runs at, each with /32",
-    ),
-  );
+  .regex(ipv4, because("is no IPv4 network: write an address and a length, e.g. 203.0.113.7/32"));
+
+const clusterName = (text: string) =>
+  z
+    .string(because(text))
+    .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, because("is no cluster name: letters, digits and -"));
+
+/** An existing cluster by its name, or a Flex cluster to make. */
+const clusterSchema = z.union(
+  [
+    clusterName("is missing: the name of an existing cluster, as Atlas shows it"),
+    z
+      .object({
+        create: z
+          .object({
+            name: clusterName("must be a name, e.g. slm").default("slm"),
+            provider: z
+              .enum(["AWS", "GCP", "AZURE"], because("must be AWS, GCP or AZURE; Seoul is AWS AP_NORTHEAST_2"))
+              .default("AWS"),
+            region: z
+              .string()
+              .regex(/^[A-Z][A-Z0-9_]+$/, because("is no region as Atlas names them, e.g. AP_NORTHEAST_2 for Seoul"))
+              .default("AP_NORTHEAST_2"),
+          })
+          .strict(),
+      })
+      .strict(),
+  ],
+  because("is neither the name of an existing cluster nor { create: { name: slm } } for a new Flex cluster in Seoul"),
+);
+
+const runtimeDocuments = relayDocumentsSchema.shape;
 
 const documentsSchema = z
   .object({
@@ -129,9 +160,7 @@ const documentsSchema = z
             /^[0-9a-f]{24}$/,
             because("is no Atlas project id (24 lower-case hex digits): Atlas → Project Settings"),
           ),
-        cluster: z
-          .string(because("is missing: the name of an existing cluster, as Atlas shows it"))
-          .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, because("is no cluster name: letters, digits and -")),
+        cluster: clusterSchema,
         database: z
           .string()
           .regex(/^[A-Za-z0-9_-]{1,38}$/, because("is no database name: letters, digits, _ and -, at most 38"))
@@ -153,9 +182,24 @@ const documentsSchema = z
               "is empty: then nobody reaches the database. List the office's address and the one where `pulumi up` runs, e.g. 203.0.113.7/32",
             ),
           ),
+        allowAnywhere: z.boolean(because("must be true or false")).default(false),
       })
       .strict()
+      .superRefine(({ allowFrom, allowAnywhere }, context) => {
+        for (const [i, cidr] of allowFrom.entries()) {
+          if (allowAnywhere || !cidr.endsWith("/0")) continue;
+          context.addIssue({
+            code: "custom",
+            path: ["allowFrom", i],
+            message:
+              "lets the whole internet at the database: list the office's address and the one `pulumi up` runs at, each with /32, or set allowAnywhere: true",
+          });
+        }
+      })
       .optional(),
+    embedding: runtimeDocuments.embedding,
+    chunk: runtimeDocuments.chunk,
+    tokensPerCompanyPerDay: runtimeDocuments.tokensPerCompanyPerDay,
   })
   .strict()
   .refine((documents) => documents.store !== "atlas" || documents.atlas !== undefined, {

@@ -3,11 +3,20 @@ import * as pulumi from "@pulumi/pulumi";
 import { ConnectionString } from "mongodb-connection-string-url";
 import { TtlCollection } from "./ttl-collection.ts";
 
+/** A Flex cluster: small, shared, paid by use. */
+export interface NewCluster {
+  readonly name: string;
+  /** AWS, GCP or AZURE. */
+  readonly provider: string;
+  /** As Atlas names it: AP_NORTHEAST_2 is AWS in Seoul. */
+  readonly region: string;
+}
+
 /** What the document store needs to know. */
 export interface DocumentStoreArgs {
   readonly projectId: string;
-  /** Name of an existing cluster. */
-  readonly cluster: string;
+  /** Name of an existing cluster, or the Flex cluster to make. */
+  readonly cluster: string | { readonly create: NewCluster };
   readonly database: string;
   readonly collection: string;
   /** Days after its last use when a document is forgotten, 1 to 365. */
@@ -41,8 +50,8 @@ export function withCredentials(base: string, username: string, password: string
 export const roles = { schema: ["readWrite", "dbAdmin"], relay: ["readWrite"] } as const;
 
 /**
- * Where document vectors are kept: users, network access, and the collection with its TTL index, in an existing Atlas
- * cluster. The cluster itself is never touched.
+ * Where document vectors are kept: users, network access, and the collection with its TTL index, in an Atlas cluster that is
+ * there already and is never touched, or in one made for it.
  *
  * @example
  * const store = new DocumentStore("slm", { projectId, cluster: "main", database: "slm", collection: "documents", ttlDays: 30, … });
@@ -56,8 +65,13 @@ export class DocumentStore extends pulumi.ComponentResource {
     super("slm-network:document-store:DocumentStore", name, {}, opts);
     const { projectId, database } = args;
 
-    const cluster = mongodbatlas.getAdvancedClusterOutput({ projectId, name: args.cluster }, { parent: this });
-    const base = cluster.connectionStrings.apply((strings) => strings.standardSrv || strings.standard);
+    const clusterName = typeof args.cluster === "string" ? args.cluster : args.cluster.create.name;
+    const made =
+      typeof args.cluster === "string"
+        ? undefined
+        : this.#newCluster(name, projectId, args.cluster.create, args.protect);
+    const cluster = made ?? mongodbatlas.getAdvancedClusterOutput({ projectId, name: clusterName }, { parent: this });
+    const base = pulumi.output(cluster.connectionStrings).apply((strings) => strings.standardSrv || strings.standard);
 
     const user = (kind: keyof typeof roles, password: pulumi.Input<string>) =>
       new mongodbatlas.DatabaseUser(
@@ -68,9 +82,9 @@ export class DocumentStore extends pulumi.ComponentResource {
           username: `${database}-${kind}`,
           password: pulumi.secret(password),
           roles: roles[kind].map((roleName) => ({ roleName, databaseName: database })),
-          scopes: [{ name: args.cluster, type: "CLUSTER" }],
+          scopes: [{ name: clusterName, type: "CLUSTER" }],
         },
-        { parent: this },
+        { parent: this, dependsOn: made ? [made] : [] },
       );
     const schemaUser = user("schema", args.schemaPassword);
     const relayUser = user("relay", args.relayPassword);
@@ -101,5 +115,18 @@ export class DocumentStore extends pulumi.ComponentResource {
 
     this.relayUri = uri(relayUser.username, args.relayPassword);
     this.registerOutputs({ relayUri: this.relayUri });
+  }
+
+  #newCluster(name: string, projectId: string, create: NewCluster, protect: boolean): mongodbatlas.FlexCluster {
+    return new mongodbatlas.FlexCluster(
+      `${name}-cluster`,
+      {
+        projectId,
+        name: create.name,
+        providerSettings: { backingProviderName: create.provider, regionName: create.region },
+        terminationProtectionEnabled: protect,
+      },
+      { parent: this, protect },
+    );
   }
 }

@@ -25,7 +25,7 @@ export interface InstallInputArgs {
 export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
   const { config } = args;
   const [mac] = config.macs;
-  const { store, ttlDays, atlas } = config.documents;
+  const { store, ttlDays, atlas, embedding, chunk, tokensPerCompanyPerDay } = config.documents;
   return pulumi
     .all([
       args.teamDomain,
@@ -56,6 +56,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         documents: {
           store,
           ttlDays,
+          embedding,
+          chunk,
+          tokensPerCompanyPerDay,
           ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
         },
         graceSeconds,

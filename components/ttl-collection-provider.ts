@@ -30,6 +30,17 @@ export const uniqueIndex = { name: "company_title_unique", key: { company: 1, ti
 const patienceMs = { write: 180_000, read: 20_000 };
 const retryMs = 3_000;
 
+/** What a test may change about the waiting. */
+export interface Waiting {
+  /** Milliseconds in which an error that may pass is tried again. */
+  readonly patienceMs?: number;
+  readonly retryMs?: number;
+  /** Told once what is waited for; by default Pulumi shows it beside the resource. */
+  readonly say?: (text: string) => void;
+  /** This machine's public address, as others see it; undefined when it can not be found out. */
+  readonly publicAddress?: () => Promise<string | undefined>;
+}
+
 /** What changed between the state and what the program wants. Reaches no database, so that a preview needs none. */
 export async function diff(olds: TtlCollectionState, news: TtlCollectionInputs) {
   const replaces = (["database", "collection"] as const).filter((key) => olds[key] !== news[key]);
@@ -39,30 +50,32 @@ export async function diff(olds: TtlCollectionState, news: TtlCollectionInputs) 
 }
 
 /** Makes the collection and its indexes; what is there already is taken over, a TTL of another length changed. */
-export async function create(inputs: TtlCollectionInputs) {
-  return { id: `${inputs.database}/${inputs.collection}`, outs: await apply(inputs) };
+export async function create(inputs: TtlCollectionInputs, waiting: Waiting = {}) {
+  return { id: `${inputs.database}/${inputs.collection}`, outs: await apply(inputs, waiting) };
 }
 
 /** Mends what differs. */
-export async function update(news: TtlCollectionInputs) {
-  return { outs: await apply(news) };
+export async function update(news: TtlCollectionInputs, waiting: Waiting = {}) {
+  return { outs: await apply(news, waiting) };
 }
 
 /** The indexes as they are; an empty id when the collection is gone. */
-export async function read(id: string, state: TtlCollectionState) {
-  const seen = await session(state, patienceMs.read, (db) => inspect(db, state.collection));
+export async function read(id: string, state: TtlCollectionState, waiting: Waiting = {}) {
+  const seen = await session(state, { patienceMs: patienceMs.read, ...waiting }, (db) => inspect(db, state.collection));
   if (!seen) return { id: "", props: state };
   return { id, props: { ...state, ...seen } };
 }
 
-/** Forgets the collection, and drops it only when `dropData` says so. */
-export async function remove(state: TtlCollectionState): Promise<void> {
+/** Forgets the collection, and drops it, with what the relay keeps beside it, only when `dropData` says so. */
+export async function remove(state: TtlCollectionState, waiting: Waiting = {}): Promise<void> {
   if (!state.dropData) return;
-  await session(state, patienceMs.read, (db) => db.dropCollection(state.collection));
+  await session(state, { patienceMs: patienceMs.read, ...waiting }, async (db) => {
+    for (const suffix of ["", "_leases", "_spending"]) await db.dropCollection(state.collection + suffix);
+  });
 }
 
-async function apply(inputs: TtlCollectionInputs): Promise<TtlCollectionState> {
-  return session(inputs, patienceMs.write, async (db) => {
+async function apply(inputs: TtlCollectionInputs, waiting: Waiting): Promise<TtlCollectionState> {
+  return session(inputs, { patienceMs: patienceMs.write, ...waiting }, async (db) => {
     await db.createCollection(inputs.collection).catch((error: unknown) => {
       if (!isServerError(error, "NamespaceExists")) throw error;
     });
@@ -117,37 +130,64 @@ async function inspect(
 }
 
 /**
- * Runs `work` in one connection. Tries again for `patience` milliseconds while sign-in or network say no, saying so.
+ * Runs `work` in one connection. Tries again for `patienceMs` while sign-in or network say no, saying so once.
  * @throws Error that says what to do, never with the password in it
  */
-async function session<T>(inputs: TtlCollectionInputs, patience: number, work: (db: Db) => Promise<T>): Promise<T> {
-  const deadline = Date.now() + patience;
+async function session<T>(
+  inputs: TtlCollectionInputs,
+  waiting: Waiting & { readonly patienceMs: number },
+  work: (db: Db) => Promise<T>,
+): Promise<T> {
+  const { say = (text) => console.log(text), publicAddress = askPublicAddress } = waiting;
+  const pause = waiting.retryMs ?? retryMs;
+  const deadline = Date.now() + waiting.patienceMs;
   for (let told = false; ; ) {
     const client = new MongoClient(inputs.uri, {
-      serverSelectionTimeoutMS: Math.max(2_000, Math.min(10_000, deadline - Date.now())),
+      serverSelectionTimeoutMS: Math.min(10_000, Math.max(500, waiting.patienceMs / 4)),
       appName: "slm-network",
     });
     try {
       return await work(client.db(inputs.database));
     } catch (error) {
-      if (!mayPass(error) || Date.now() + retryMs > deadline) throw explain(error, inputs);
+      if (!mayPass(error) || Date.now() + pause > deadline) {
+        throw explain(error, inputs, isAway(error) && !isLocal(inputs.uri) ? await publicAddress() : undefined);
+      }
       if (!told) {
-        console.log(
-          `waiting up to ${Math.round(patience / 1000)} s for MongoDB: ${(error as Error).message}. A new database user or network address takes effect after a while.`,
-        );
+        const what = isAway(error)
+          ? "the network access that was just declared"
+          : "the database user that was just declared";
+        say(`waiting up to ${Math.round(waiting.patienceMs / 1000)} s for ${what} to take effect in Atlas`);
         told = true;
       }
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      await new Promise((resolve) => setTimeout(resolve, pause));
     } finally {
       await client.close();
     }
   }
 }
 
+/** Source: https://developers.cloudflare.com/fundamentals/reference/cdn-cgi-endpoint/ */
+async function askPublicAddress(): Promise<string | undefined> {
+  try {
+    const answer = await fetch("https://www.cloudflare.com/cdn-cgi/trace", { signal: AbortSignal.timeout(3_000) });
+    return /^ip=([\d.]+)$/m.exec(await answer.text())?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+const isLocal = (uri: string): boolean =>
+  new ConnectionString(uri).hosts.every((host) => /^(127\.|localhost)/.test(host));
+
 /** Errors that a freshly declared user or address gives for a while. 8000 is Atlas' own "bad auth". */
 function mayPass(error: unknown): boolean {
   if (isServerError(error, "AuthenticationFailed", "Unauthorized") || (error as MongoServerError).code === 8000)
     return true;
+  return isAway(error);
+}
+
+/** Atlas closes connections from addresses that are not on its list before a byte is read. */
+function isAway(error: unknown): boolean {
   return error instanceof MongoError && /^Mongo(ServerSelection|Network)/.test(error.name);
 }
 
@@ -155,8 +195,8 @@ function isServerError(error: unknown, ...codeNames: string[]): boolean {
   return error instanceof MongoServerError && codeNames.includes(String(error.codeName));
 }
 
-/** @returns the error in words that say what to do */
-export function explain(error: unknown, inputs: TtlCollectionInputs): Error {
+/** @returns the error in words that say what to do; `address` is this machine's, as Atlas sees it */
+export function explain(error: unknown, inputs: TtlCollectionInputs, address?: string): Error {
   const uri = new ConnectionString(inputs.uri);
   const where = `${inputs.database}.${inputs.collection} on ${uri.hosts.join(",")}`;
   const said = error instanceof Error ? error.message : String(error);
@@ -168,13 +208,15 @@ export function explain(error: unknown, inputs: TtlCollectionInputs): Error {
       return `the user ${decodeURIComponent(uri.username)} lacks a right; it needs readWrite and dbAdmin on ${inputs.database}`;
     }
     if (isServerError(error, "IndexOptionsConflict", "IndexKeySpecsConflict")) {
-      return "an index of that name or on those fields is there already with other settings. Drop it in Atlas (Collections → Indexes), then run `pulumi up` again";
+      return `an index of the name ${ttlIndex.name} or ${uniqueIndex.name} is there already with other keys or settings. Drop it in Atlas (Collections → Indexes), then run \`pulumi up\` again`;
     }
     if (error instanceof MongoServerError && error.code === 11000) {
       return "two documents there have one company and title, so the unique index can not be made. Remove one of each pair, then run `pulumi up` again";
     }
     if (mayPass(error)) {
-      return "no answer. Is this machine's public address in slm-network:documents.atlas.allowFrom (with /32), and the cluster not paused?";
+      const entry =
+        address === undefined ? "this machine's public address with /32" : `${address}/32, this machine's address`;
+      return `no answer. Is ${entry}, in slm-network:documents.atlas.allowFrom, and the cluster not paused?`;
     }
     return "MongoDB refused";
   };

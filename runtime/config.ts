@@ -74,6 +74,39 @@ export const fallbackSchema = z.strictObject({
   companies: z.array(z.string().min(1)).min(1),
 });
 
+/** Where document vectors are kept, for how long, and how they are made. */
+export const documentsSchema = z.strictObject({
+  store: z.enum(["atlas", "embedded"]),
+  /** Days after its last use when a document is forgotten. */
+  ttlDays: z.int().min(1).max(365),
+  database: z.string().min(1).optional(),
+  collection: z.string().min(1).optional(),
+  /** How the embedding model is asked. Another value of any of these makes every stored vector a miss. */
+  embedding: z
+    .strictObject({
+      /** Names the model's state where the model server has no digest (kind `openai`): change it with the model. */
+      revision: z.string().min(1).max(100).optional(),
+      /** Asks the model for this many dimensions; absent means its own. */
+      dimensions: z.int().min(1).max(16_384).optional(),
+      /** Many models want "query: " before what is searched for and "passage: " before what is searched in. */
+      queryPrefix: z.string().max(1000).optional(),
+      documentPrefix: z.string().max(1000).optional(),
+      /** Brings vectors to length one. On unless said otherwise. */
+      normalize: z.boolean().optional(),
+    })
+    .optional(),
+  /** How a text is cut; 1,000 characters with an overlap of 120 unless said otherwise. */
+  chunk: z
+    .strictObject({ characters: z.int().min(100).max(20_000), overlap: z.int().min(0).max(10_000) })
+    .refine(({ characters, overlap }) => overlap <= characters / 2, {
+      path: ["overlap"],
+      error: "is over half of characters: most of a text would be embedded twice",
+    })
+    .optional(),
+  /** Tokens a company's documents may cost a day (UTC); absent means no bound. */
+  tokensPerCompanyPerDay: z.int().min(1).optional(),
+});
+
 /** `/etc/slm-network/relay.json`: what the relay is told. Nothing in it is secret. */
 export const relayConfigSchema = z.strictObject({
   /** Public listener, behind the tunnel; always on 127.0.0.1. */
@@ -93,12 +126,7 @@ export const relayConfigSchema = z.strictObject({
   /** Absent: nothing ever leaves the Mac. */
   fallback: fallbackSchema.optional(),
   limits: limitsSchema,
-  documents: z.strictObject({
-    store: z.enum(["atlas", "embedded"]),
-    ttlDays: z.int().min(1).max(365),
-    database: z.string().min(1).optional(),
-    collection: z.string().min(1).optional(),
-  }),
+  documents: documentsSchema,
   jobs: jobsSchema.prefault({}),
   /** Where the relay keeps data (jobs, the last JWKS). */
   dataDir: z.string().min(1),
@@ -118,6 +146,7 @@ export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
 export type JobsConfig = z.infer<typeof jobsSchema>;
+export type DocumentsConfig = z.infer<typeof documentsSchema>;
 export type ModelConfig = z.infer<typeof modelSchema>;
 export type RelayConfig = z.infer<typeof relayConfigSchema>;
 export type RelaySecrets = z.infer<typeof relaySecretsSchema>;

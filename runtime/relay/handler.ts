@@ -5,6 +5,9 @@ import type { RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess } from "./access.ts";
 import { CallerLeft, type Pace, readBody } from "./body.ts";
 import { type BodyFacts, checkBody } from "./body-rules.ts";
+import { serveDocuments } from "./documents/api.ts";
+import type { Documents } from "./documents/documents.ts";
+import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
 import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
 import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
@@ -26,6 +29,7 @@ export interface Parts extends CallParts {
   readonly running: Running;
   readonly access: CheckAccess;
   readonly pace: Pace;
+  readonly documents: Documents;
   readonly status: Status;
   readonly jobs: Jobs;
   readonly submit: Submit;
@@ -75,6 +79,15 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
   const { caller } = visitor;
   if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
+  if (route.kind === "documents") {
+    const body = () => wholeBody(exchange, parts);
+    return serveDocuments({ exchange, caller, route: route.name, body }, parts.documents);
+  }
+  if (route.name === "/v1/embeddings" && namesDocument(exchange.req.headers)) {
+    const key = documentOf(exchange.req.headers, caller);
+    const { body } = await acceptBody(exchange, route, parts);
+    return serveEmbeddings(exchange, caller, key, body, parts.documents);
+  }
   const { body, facts } = route.hasBody
     ? await acceptBody(exchange, route, parts)
     : { body: null, facts: { stream: undefined } };
@@ -111,16 +124,17 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   return true;
 }
 
-async function acceptBody(
-  exchange: Exchange,
-  route: Route,
-  { config, pace }: Parts,
-): Promise<{ body: Buffer; facts: BodyFacts }> {
+async function acceptBody(exchange: Exchange, route: Route, parts: Parts): Promise<{ body: Buffer; facts: BodyFacts }> {
+  const body = await wholeBody(exchange, parts);
+  return { body, facts: checkBody(body, route.name, parts.config.model) };
+}
+
+async function wholeBody(exchange: Exchange, { config, pace }: Parts): Promise<Buffer> {
   const { req, res, expectsContinue } = exchange;
   const onStart = () => {
     if (expectsContinue) res.writeContinue();
   };
   const body = await readBody(req, config.limits.bodyMiB, onStart, pace);
   exchange.bodyBytes = body.length;
-  return { body, facts: checkBody(body, route.name, config.model) };
+  return body;
 }

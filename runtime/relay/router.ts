@@ -6,6 +6,7 @@ import { RelayError } from "./errors.ts";
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
+  | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | {
       readonly kind: "model";
       /** The path's pattern, for metrics and the log. */
@@ -36,6 +37,10 @@ function model(method: "GET" | "POST", name: string, path = exactly(name)): Row 
   };
 }
 
+function documents(name: "/v1/documents" | "/v1/documents/search", methods: readonly string[]): Row {
+  return { route: { kind: "documents", name }, path: exactly(name), methods, ollamaOnly: false };
+}
+
 // A part of only dots (`..`) would climb out of /v1/models once the model server decodes and cleans the path.
 const MODEL_ID = /^\/v1\/models\/(?!\.+(?:%2F|$))[\w.:-]+(?:%2F(?!\.+(?:%2F|$))[\w.:-]+)*$/i;
 
@@ -49,6 +54,8 @@ const ROWS: readonly Row[] = [
     const name = view === "page" ? "/status" : "/status/data.json";
     return { route: { kind: "status", name, view }, path: exactly(name), methods: READ, ollamaOnly: false };
   }),
+  documents("/v1/documents", ["GET", "HEAD", "PUT", "DELETE"]),
+  documents("/v1/documents/search", ["POST"]),
   model("POST", "/v1/chat/completions"),
   model("POST", "/v1/completions"),
   model("POST", "/v1/responses"),

@@ -8,6 +8,7 @@ import { adminHandler } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createLaneMetrics } from "./admission/metrics.ts";
 import { PACE, type Pace } from "./body.ts";
+import { createDocuments } from "./documents/documents.ts";
 import { Running } from "./exchange.ts";
 import { createFallback } from "./fallback.ts";
 import { type Parts, publicHandler } from "./handler.ts";
@@ -43,6 +44,8 @@ export interface RelayOptions {
   /** Shorter times, for tests. */
   readonly holds?: Holds;
   readonly pace?: Pace;
+  /** Milliseconds since 1970, for the lives of documents. For tests. */
+  readonly now?: () => number;
 }
 
 /**
@@ -52,7 +55,7 @@ export interface RelayOptions {
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, holds = HOLDS, pace = PACE }: RelayOptions,
+  { log, keys, now, holds = HOLDS, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
   // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
   const config: RelayConfig = { ...startConfig };
@@ -65,7 +68,11 @@ export async function startRelay(
   const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
   const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission });
-  const status = createStatus(config, metrics, upstream, admission, () => jobs.available);
+  const documents = createDocuments(config, secrets, { log, admission, registry: metrics.registry, now });
+  const status = createStatus(config, metrics, upstream, admission, {
+    jobsAvailable: () => jobs.available,
+    documents: () => documents.state(),
+  });
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
   const calls = { upstream, fallback, admission, laneMetrics, holds };
@@ -77,6 +84,7 @@ export async function startRelay(
     running,
     access,
     pace,
+    documents,
     status,
     jobs,
     submit: createSubmit(jobs),
@@ -87,7 +95,7 @@ export async function startRelay(
     await Promise.all(listeners.map((listener) => listener.close()));
     await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
     admission.close();
-    await Promise.all([upstream.close(), fallback?.close(), fetched?.close()]);
+    await Promise.all([upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   try {

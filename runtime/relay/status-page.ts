@@ -15,6 +15,7 @@ export function renderStatus(data: StatusData): string {
     ["Model server", model.reachable ? "answers" : `does not answer: ${model.reason}`],
     ["Models", model.reachable ? model.models.join(", ") || "none" : "not known"],
     ["Model for embeddings", model.embeddingModel],
+    ...documentFacts(data.documents),
     ["Requests running", tally.inFlight],
     ...Object.entries(data.lanes).map(([lane, { running, slots, waiting, waitingBackground }]): [string, string] => [
       `Slots for ${lane}`,
@@ -47,6 +48,15 @@ ${statuses}
 <p>Counted since ${escapeHtml(data.startedAt)}. <a href="/status/data.json">As JSON</a></p>
 </body></html>
 `;
+}
+
+function documentFacts(documents: StatusData["documents"]): [string, string][] {
+  if (documents === undefined) return [];
+  const store = documents.store === "atlas" ? "MongoDB" : "on this Mac";
+  const state = documents.available
+    ? `${store}, answers`
+    : `${store}, does not answer since ${documents.since}: ${documents.reason}. Requests go on without stored documents`;
+  return [["Document store", state]];
 }
 
 /** Escapes a value for HTML text and quoted attributes. */

@@ -2,6 +2,7 @@
 import type { RelayConfig } from "../config.ts";
 import type { Admission, AdmissionSnapshot } from "./admission/admission.ts";
 import type { BreakerState } from "./breaker.ts";
+import type { Documents } from "./documents/documents.ts";
 import type { Metrics, Tally } from "./metrics.ts";
 import type { ModelState, Upstream } from "./upstream.ts";
 
@@ -16,6 +17,8 @@ export interface StatusData {
     readonly circuit: BreakerState;
   };
   readonly lanes: AdmissionSnapshot;
+  /** Where documents are kept, and whether that answers. */
+  readonly documents?: ReturnType<Documents["state"]> | undefined;
   /** Since the start. */
   readonly tally: Readonly<Tally>;
 }
@@ -29,12 +32,19 @@ export interface Status {
   data(): Promise<StatusData>;
 }
 
+/** What the status asks of the stores. */
+export interface Stores {
+  /** False: jobs can not be taken, so the relay is not ready. */
+  readonly jobsAvailable?: () => boolean;
+  readonly documents?: Documents["state"];
+}
+
 export function createStatus(
   config: RelayConfig,
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  jobsAvailable: () => boolean = () => true,
+  { jobsAvailable = () => true, documents }: Stores = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -55,6 +65,7 @@ export function createStatus(
           circuit: upstream.breaker.state,
         },
         lanes: admission.snapshot(),
+        documents: documents?.(),
         tally: metrics.tally,
       };
     },

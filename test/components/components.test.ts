@@ -173,6 +173,32 @@ describe("DocumentStore", () => {
     });
   });
 
+  it("makes a Flex cluster in Seoul when asked to, and takes its connection string", async () => {
+    const { DocumentStore } = await import("../../components/document-store.ts");
+    const store = new DocumentStore("flex", {
+      projectId: "0".repeat(24),
+      cluster: { create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" } },
+      database: "slm",
+      collection: "documents",
+      ttlDays: 30,
+      allowFrom: ["203.0.113.7/32"],
+      schemaPassword: "schema-password",
+      relayPassword: "relay-password",
+      dropData: false,
+      protect: true,
+    });
+    expect((await resolved(store.relayUri)).value).toBe(
+      "mongodb+srv://slm-relay:relay-password@flex.abc.mongodb.net/?authSource=admin",
+    );
+    await settled();
+    expect(ofName("flex-cluster").inputs).toMatchObject({
+      name: "slm",
+      providerSettings: { backingProviderName: "AWS", regionName: "AP_NORTHEAST_2" },
+      terminationProtectionEnabled: true,
+    });
+    expect(ofName("flex-user-relay").inputs.scopes).toEqual([{ name: "slm", type: "CLUSTER" }]);
+  });
+
   it("keeps several hosts and options of a connection string", async () => {
     const { withCredentials } = await import("../../components/document-store.ts");
     const uri = withCredentials("mongodb://a:27017,b:27017/?replicaSet=r&tls=true", "u", "a b/c");

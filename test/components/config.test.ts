@@ -121,6 +121,26 @@ describe("the stack's config", () => {
     expect(faultsOf({ ...good, ...change })).toHaveLength(1);
   });
 
+  it("takes the whole internet at the database only when that is said twice, and a cluster to make with its defaults", () => {
+    const atlas = {
+      projectId: "0".repeat(24),
+      cluster: { create: {} },
+      allowFrom: ["0.0.0.0/0"],
+      allowAnywhere: true,
+    };
+    const config = parseStackConfig({ ...good, documents: { atlas } });
+    expect(config.documents.atlas?.cluster).toEqual({
+      create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" },
+    });
+    expect(faultsOf({ ...good, documents: { atlas: { ...atlas, allowAnywhere: false } } }).join()).toMatch(
+      /allowFrom\[0\]: "0\.0\.0\.0\/0" lets the whole internet.*allowAnywhere: true/,
+    );
+    expect(faultsOf({ ...good, documents: { atlas: { ...atlas, cluster: 7 } } }).join()).toMatch(/neither the name of/);
+    expect(faultsOf({ ...good, documents: { chunk: { characters: 100, overlap: 90 } } }).join()).toMatch(
+      /chunk\.overlap: 90 is over half/,
+    );
+  });
+
   it("never shows a secret", () => {
     const text = faultsOf({ ...good, tunnelSecret: "hunter2", atlasRelayPassword: "hunter2" }).join();
     expect(text).toContain("(a secret)");

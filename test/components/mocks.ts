@@ -23,6 +23,9 @@ const computed: Record<string, (name: string) => Record<string, unknown>> = {
     clientSecret: `secret-of-${name}`,
     expiresAt: "2099-01-01T00:00:00Z",
   }),
+  "mongodbatlas:index/flexCluster:FlexCluster": () => ({
+    connectionStrings: { standardSrv: "mongodb+srv://flex.abc.mongodb.net", standard: "" },
+  }),
   "command:remote:Command": () => ({ stdout: "{}", stderr: "" }),
 };
 

@@ -1,0 +1,186 @@
+/** `/v1/documents` and `/v1/documents/search`: requests in, answers out. */
+import { createHash } from "node:crypto";
+import type { Caller } from "../../config.ts";
+import { RelayError } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
+import { sendText } from "../http.ts";
+import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./bodies.ts";
+import type { Documents } from "./documents.ts";
+import type { Miss } from "./library.ts";
+import { checkCompany, companiesOf, readName } from "./names.ts";
+import { startProgress } from "./progress.ts";
+import type { DocumentContent, DocumentMeta } from "./store.ts";
+import { StoreUnavailable } from "./store-guard.ts";
+import { base64Of, rowOf } from "./vectors.ts";
+
+const JSON_TYPE = "application/json; charset=utf-8";
+
+/** A request for documents, once its caller is known. `body` reads it whole. */
+export interface DocumentsRequest {
+  readonly exchange: Exchange;
+  readonly caller: Caller;
+  readonly route: "/v1/documents" | "/v1/documents/search";
+  readonly body: () => Promise<Buffer>;
+}
+
+/** Answers it. @throws RelayError `document_*`, `documents_unavailable`, `company_*`, `model_*`, `embedding_refused` */
+export async function serveDocuments(request: DocumentsRequest, documents: Documents): Promise<void> {
+  try {
+    if (request.route === "/v1/documents/search") return await search(request, documents);
+    const query = readQuery(request.exchange.query);
+    if (query.company !== undefined) checkCompany(request.caller, query.company);
+    const { method } = request.exchange.req;
+    if (method === "PUT") return await put(request, query, documents);
+    if (method === "DELETE") return await remove(request, query, documents);
+    if (query.title === undefined) return await list(request, query, documents);
+    return await look(request, query, documents);
+  } catch (cause) {
+    if (!(cause instanceof StoreUnavailable)) throw cause;
+    throw new RelayError("documents_unavailable", "The document store does not answer. Try again later.", {
+      headers: { "Retry-After": "5" },
+      cause,
+    });
+  }
+}
+
+async function look({ exchange }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+  const key = keyOf(query);
+  const found = await documents.lookUp(key, query.version);
+  if (typeof found === "string") throw missed(found);
+  const { req } = exchange;
+  const tag = etagOf(found, query);
+  exchange.res.setHeader("ETag", tag);
+  const known = req.headers["if-none-match"];
+  if (known !== undefined && matches(known, tag)) {
+    exchange.firstByteAt = performance.now();
+    exchange.res.writeHead(304).end();
+    return;
+  }
+  const content = wantsContent(query) ? await documents.library.content(found) : undefined;
+  if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
+  send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
+}
+
+async function put(request: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+  const { exchange, caller } = request;
+  const key = keyOf(query);
+  const { source, version = query.version } = readPut(await request.body());
+  const progress = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "")
+    ? startProgress(exchange)
+    : undefined;
+  try {
+    const result = await documents.put({ key, version, source, caller, onProgress: progress?.step });
+    const { meta, created, embedded, reused, stored } = result;
+    const content = wantsContent(query) ? (result.content ?? (await documents.library.content(meta))) : undefined;
+    const answer = {
+      ...describe(meta, documents),
+      created,
+      embedded,
+      reused,
+      stored,
+      ...contentOf(meta, content, query),
+    };
+    if (progress !== undefined) return progress.done(answer);
+    exchange.res.setHeader("ETag", etagOf(meta, query));
+    send(exchange, created ? 201 : 200, answer);
+  } catch (cause) {
+    if (progress === undefined) throw cause;
+    progress.failed(cause);
+  }
+}
+
+async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { library }: Documents): Promise<void> {
+  const company = readName("company", query.company);
+  if (query.title === undefined && !query.all) {
+    throw new RelayError(
+      "document_invalid",
+      "Name the title, or say all=true to remove every document of the company.",
+    );
+  }
+  if (query.title !== undefined && query.all) {
+    throw new RelayError("document_invalid", "Give either title or all=true, not both.");
+  }
+  send(exchange, 200, { object: "document.deleted", company, deleted: await library.remove(company, query.title) });
+}
+
+async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+  const { limit, after, company } = query;
+  const companies = company === undefined ? companiesOf(caller) : [company];
+  const found = await documents.library.list({ companies, after, limit: limit + 1 });
+  const page = found.slice(0, limit);
+  const last = page.at(-1);
+  const next = found.length > limit && last !== undefined ? cursorOf(last) : null;
+  send(exchange, 200, { object: "list", data: page.map((meta) => describe(meta, documents)), next });
+}
+
+async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
+  const { exchange, caller } = request;
+  const wanted = readSearch(await request.body());
+  checkCompany(caller, wanted.company);
+  const { found, missing, tokens } = await documents.search({ ...wanted, caller, signal: exchange.signal });
+  const usage = { prompt_tokens: tokens, total_tokens: tokens };
+  send(exchange, 200, { object: "list", data: found, missing, usage });
+}
+
+const wantsContent = ({ include }: DocumentQuery): boolean => include.chunks || include.vectors;
+
+function keyOf({ company, title }: DocumentQuery) {
+  return { company: readName("company", company), title: readName("title", title) };
+}
+
+function missed(why: Miss): RelayError {
+  const words: Record<Miss, string> = {
+    absent: "The document is not stored.",
+    version: "The document is stored in another version.",
+    model: "The document was embedded by another model, or in another way.",
+    store_away: "The document store does not answer: every look-up is a miss until it does.",
+  };
+  return new RelayError("document_not_found", words[why], { headers: { "Slm-Miss": why.replace("_", "-") } });
+}
+
+/** One for each form of an answer; compared strongly it changes with version, model, contents and what is included. */
+function etagOf({ version, fingerprint, revision }: DocumentMeta, { include, base64 }: DocumentQuery): string {
+  const form = [version, fingerprint, revision, include.chunks, include.vectors, include.vectors && base64];
+  return `"${createHash("sha256").update(JSON.stringify(form)).digest("base64url").slice(0, 27)}"`;
+}
+
+function matches(header: string, tag: string): boolean {
+  if (header.trim() === "*") return true;
+  return header.split(",").some((one) => one.trim().replace(/^W\//, "") === tag);
+}
+
+function describe(meta: DocumentMeta, { library }: Documents) {
+  const { company, title, version, fingerprint, model, dimensions, chunkCount, bytes, createdAt, lastAccessedAt } =
+    meta;
+  const times = { createdAt, lastAccessedAt, expiresAt: library.expiresAt(meta) };
+  return {
+    object: "document",
+    company,
+    title,
+    version,
+    fingerprint,
+    model,
+    dimensions,
+    chunkCount,
+    bytes,
+    ...Object.fromEntries(Object.entries(times).map(([name, at]) => [name, new Date(at).toISOString()])),
+  };
+}
+
+function contentOf(meta: DocumentMeta, content: DocumentContent | undefined, { include, base64 }: DocumentQuery) {
+  if (content === undefined) return {};
+  const data = content.chunks.map(({ text }, index) => {
+    const vector = rowOf(content.vectors, meta.dimensions, index);
+    return {
+      index,
+      ...(include.chunks ? { text } : {}),
+      ...(include.vectors ? { vector: base64 ? base64Of(vector) : [...vector] } : {}),
+    };
+  });
+  return { data };
+}
+
+function send(exchange: Exchange, status: number, value: unknown): void {
+  exchange.firstByteAt = performance.now();
+  sendText(exchange.res, status, JSON_TYPE, JSON.stringify(value));
+}

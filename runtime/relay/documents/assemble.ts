@@ -1,0 +1,136 @@
+/** Makes the vectors of a document's pieces, taking from what is there already all that may be taken. */
+import { randomUUID } from "node:crypto";
+import type { Caller } from "../../config.ts";
+import { RelayError } from "../errors.ts";
+import type { Budget } from "./budget.ts";
+import { type Embedder, estimateTextTokens } from "./embedder.ts";
+import type { ModelIdentity } from "./fingerprint.ts";
+import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, MAX_DOCUMENT_BYTES } from "./store.ts";
+import { rowOf } from "./vectors.ts";
+
+/** A document as it is in the store, contents and all. */
+export interface Whole {
+  readonly meta: DocumentMeta;
+  readonly content: DocumentContent;
+}
+
+/** What vectors are wanted for. */
+export interface Wanted {
+  readonly company: string;
+  readonly model: string;
+  readonly dimensions: number | undefined;
+  readonly normalize: boolean;
+  /** Texts may repeat. */
+  readonly pieces: readonly Chunk[];
+  /** Put before each text for the model only. */
+  readonly prefix: string;
+  /** Whose vectors may be taken for equal texts; made by the model as `identity` has it. */
+  readonly have: Whole | undefined;
+  readonly identity: ModelIdentity;
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+/** A vector for every piece, in order. */
+export interface Assembled {
+  readonly vectors: Float32Array;
+  readonly dimensions: number;
+  readonly identity: ModelIdentity;
+  /** Different texts that the model embedded, and those that were there. */
+  readonly embedded: number;
+  readonly reused: number;
+  readonly tokens: number;
+}
+
+/** @throws RelayError `document_too_large` as soon as that is known, `company_budget_spent`, what the embedder throws */
+export async function assemble(wanted: Wanted, embedder: Embedder, budget: Budget): Promise<Assembled> {
+  const { have } = wanted;
+  const unique = uniqueChunks(wanted.pieces);
+  const there = new Map<string, Float32Array>();
+  if (have !== undefined) {
+    checkSize(unique, have.meta.dimensions);
+    const wantedHashes = new Set(unique.map(({ hash }) => hash));
+    for (const [row, { hash }] of have.content.chunks.entries()) {
+      if (wantedHashes.has(hash)) there.set(hash, rowOf(have.content.vectors, have.meta.dimensions, row));
+    }
+  }
+  const missing = unique.filter(({ hash }) => !there.has(hash));
+  if (missing.length === 0 && have !== undefined) {
+    const { dimensions } = have.meta;
+    const vectors = lay(wanted.pieces, there, dimensions);
+    return { vectors, dimensions, identity: wanted.identity, embedded: 0, reused: unique.length, tokens: 0 };
+  }
+  const inputs = missing.map(({ text }) => wanted.prefix + text);
+  await budget.check(wanted.company, estimateTextTokens(inputs));
+  const { vectors, dimensions, identity, tokens } = await embedder.embed({
+    model: wanted.model,
+    inputs,
+    dimensions: wanted.dimensions,
+    normalize: wanted.normalize,
+    caller: wanted.caller,
+    signal: wanted.signal,
+    onProgress: (done, total, size) => {
+      checkSize(unique, size);
+      wanted.onProgress(done, total);
+    },
+  });
+  await budget.charge(wanted.company, tokens);
+  if (have !== undefined && (identity.digest !== wanted.identity.digest || dimensions !== have.meta.dimensions)) {
+    // The model was changed in between: vectors of two models must not stand side by side.
+    return assemble({ ...wanted, have: undefined, identity }, embedder, budget);
+  }
+  for (const [row, { hash }] of missing.entries()) there.set(hash, rowOf(vectors, dimensions, row));
+  return {
+    vectors: lay(wanted.pieces, there, dimensions),
+    dimensions,
+    identity,
+    embedded: missing.length,
+    reused: unique.length - missing.length,
+    tokens,
+  };
+}
+
+/** Each text once, in order. */
+export function uniqueChunks(chunks: readonly Chunk[]): Chunk[] {
+  return [...new Map(chunks.map((chunk) => [chunk.hash, chunk])).values()];
+}
+
+function lay(pieces: readonly Chunk[], vectors: ReadonlyMap<string, Float32Array>, dimensions: number): Float32Array {
+  const all = new Float32Array(pieces.length * dimensions);
+  for (const [row, { hash }] of pieces.entries()) all.set(vectors.get(hash) ?? [], row * dimensions);
+  return all;
+}
+
+/** @throws RelayError `document_too_large`, saying into how many parts to split */
+export function checkSize(chunks: readonly Chunk[], dimensions: number): void {
+  const bytes = documentBytes(chunks, dimensions);
+  if (bytes <= MAX_DOCUMENT_BYTES) return;
+  const parts = Math.ceil(bytes / (MAX_DOCUMENT_BYTES * 0.9));
+  throw new RelayError(
+    "document_too_large",
+    `The document's ${chunks.length} chunks of ${dimensions} dimensions take ${Math.ceil(bytes / 1e6)} MB; at most ${Math.floor(MAX_DOCUMENT_BYTES / 1e6)} MB are kept as one. Split it into ${parts} titles, for example "… (1/${parts})", and search them together with "titles".`,
+  );
+}
+
+/** What a new revision of a document says of itself. */
+export function newMeta(
+  of: Pick<DocumentMeta, "company" | "title" | "version" | "fingerprint" | "model" | "dimensions" | "textHash">,
+  chunks: readonly Chunk[],
+  now: number,
+): DocumentMeta {
+  return {
+    company: of.company,
+    title: of.title,
+    version: of.version,
+    fingerprint: of.fingerprint,
+    model: of.model,
+    dimensions: of.dimensions,
+    textHash: of.textHash,
+    revision: randomUUID(),
+    chunkCount: chunks.length,
+    bytes: documentBytes(chunks, of.dimensions),
+    createdAt: now,
+    lastAccessedAt: now,
+  };
+}

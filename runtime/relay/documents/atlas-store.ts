@@ -1,0 +1,203 @@
+/** Documents in MongoDB, by the official driver. Expiry is the collection's TTL index, which Pulumi declares. */
+import { createHash } from "node:crypto";
+import { Binary, type Collection, type Filter, MongoClient, MongoServerError } from "mongodb";
+import { z } from "zod";
+import type { DocumentKey } from "./names.ts";
+import type { Chunk, DocumentContent, DocumentMeta, DocumentStore } from "./store.ts";
+import { rowOf } from "./vectors.ts";
+
+/** A record as MongoDB has it. The times are dates: the TTL index works on no other type. */
+interface Stored extends Omit<DocumentMeta, "createdAt" | "lastAccessedAt"> {
+  createdAt: Date;
+  lastAccessedAt: Date;
+  chunks: (Chunk & { vector: Binary })[];
+}
+interface Lease {
+  _id: string;
+  owner: string;
+  until: Date;
+}
+interface Spending {
+  _id: string;
+  tokens: number;
+  until: Date;
+}
+
+const time = z.date().transform((date) => date.getTime());
+const metaSchema = z.object({
+  company: z.string(),
+  title: z.string(),
+  version: z.string().nullable(),
+  fingerprint: z.string(),
+  model: z.string(),
+  dimensions: z.int(),
+  textHash: z.string().nullable(),
+  revision: z.string(),
+  chunkCount: z.int(),
+  bytes: z.int(),
+  createdAt: time,
+  lastAccessedAt: time,
+});
+const contentSchema = z.object({
+  dimensions: z.int(),
+  chunks: z.array(z.object({ hash: z.string(), text: z.string(), vector: z.instanceof(Binary) })),
+});
+
+/** Where the documents are. */
+export interface AtlasStoreOptions {
+  /** With user and password; both need `readWrite` on the database, no more. */
+  readonly uri: string;
+  readonly database: string;
+  /** Documents; leases and counters are in `<collection>_leases` and `<collection>_spending`. */
+  readonly collection: string;
+}
+
+/** Connects and waits for the first answer, at most 5 s. Rejects when there is none; nothing stays open then. */
+export async function openAtlasStore(options: AtlasStoreOptions): Promise<DocumentStore> {
+  const client = new MongoClient(options.uri, {
+    appName: "slm-network-relay",
+    serverSelectionTimeoutMS: 3_000,
+    connectTimeoutMS: 3_000,
+    waitQueueTimeoutMS: 5_000,
+    socketTimeoutMS: 60_000,
+    maxPoolSize: 20,
+    retryReads: true,
+    retryWrites: true,
+  });
+  try {
+    const db = client.db(options.database);
+    const store = atlasStore(client, {
+      documents: db.collection(options.collection),
+      leases: db.collection(`${options.collection}_leases`),
+      spending: db.collection(`${options.collection}_spending`),
+    });
+    await store.ping();
+    return store;
+  } catch (cause) {
+    await client.close();
+    throw cause;
+  }
+}
+
+interface Collections {
+  readonly documents: Collection<Stored>;
+  readonly leases: Collection<Lease>;
+  readonly spending: Collection<Spending>;
+}
+
+function atlasStore(client: MongoClient, { documents, leases, spending }: Collections): DocumentStore {
+  const names = ({ company, title }: DocumentKey) => ({ company, title });
+  const withoutChunks = { projection: { _id: 0, chunks: 0 } } as const;
+  // A sum over long names: an _id is shown in messages, and a title may have thousands of bytes.
+  const idOf = (...parts: string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
+  let indexed: Promise<unknown> | undefined;
+  const expireHelpers = async (): Promise<void> => {
+    const byUntil = [{ until: 1 }, { name: "until_ttl", expireAfterSeconds: 0 }] as const;
+    indexed ??= Promise.all([leases.createIndex(...byUntil), spending.createIndex(...byUntil)]);
+    await indexed.catch((cause: unknown) => {
+      indexed = undefined;
+      throw cause;
+    });
+  };
+
+  return {
+    async ping() {
+      await documents.findOne({ company: "", title: "" }, { projection: { _id: 1 } });
+    },
+    async meta(key, livingSince) {
+      const filter = { ...names(key), lastAccessedAt: { $gt: new Date(livingSince) } };
+      const found = await documents.findOne(filter, withoutChunks);
+      return metaSchema.safeParse(found).data; // one that was damaged by hand is no document
+    },
+    async content(key, revision) {
+      const found = await documents.findOne(
+        { ...names(key), revision },
+        { projection: { _id: 0, dimensions: 1, chunks: 1 } },
+      );
+      return unpack(contentSchema.safeParse(found).data);
+    },
+    async put(meta, content) {
+      const record: Stored = {
+        ...meta,
+        createdAt: new Date(meta.createdAt),
+        lastAccessedAt: new Date(meta.lastAccessedAt),
+        chunks: content.chunks.map(({ hash, text }, row) => ({
+          hash,
+          text,
+          vector: Binary.fromFloat32Array(rowOf(content.vectors, meta.dimensions, row)),
+        })),
+      };
+      const replace = () => documents.replaceOne(names(meta), record, { upsert: true, ignoreUndefined: true });
+      // Two upserts at once may both find nothing; the one that comes second then replaces.
+      await replace().catch((cause: unknown) => (isDuplicate(cause) ? replace() : Promise.reject(cause as Error)));
+    },
+    async setVersion(key, revision, version) {
+      await documents.updateOne({ ...names(key), revision }, { $set: { version } });
+    },
+    async touch(uses) {
+      if (uses.length === 0) return;
+      const updates = uses.map(({ company, title, at }) => ({
+        updateOne: { filter: { company, title }, update: { $max: { lastAccessedAt: new Date(at) } } },
+      }));
+      await documents.bulkWrite(updates, { ordered: false });
+    },
+    async remove(key) {
+      return (await documents.deleteOne(names(key))).deletedCount > 0;
+    },
+    async removeCompany(company) {
+      return (await documents.deleteMany({ company })).deletedCount;
+    },
+    async list({ companies, after, limit, livingSince }) {
+      const filter: Filter<Stored> = {
+        lastAccessedAt: { $gt: new Date(livingSince) },
+        ...(companies === "all" ? {} : { company: { $in: [...companies] } }),
+        ...(after === undefined
+          ? {}
+          : { $or: [{ company: { $gt: after.company } }, { company: after.company, title: { $gt: after.title } }] }),
+      };
+      const found = await documents.find(filter, withoutChunks).sort({ company: 1, title: 1 }).limit(limit).toArray();
+      return found.flatMap((one) => metaSchema.safeParse(one).data ?? []);
+    },
+    async lease(key, owner, until, now) {
+      await expireHelpers();
+      const _id = idOf(key.company, key.title);
+      const mayTake = { _id, $or: [{ owner }, { until: { $lte: new Date(now) } }] };
+      try {
+        await leases.updateOne(mayTake, { $set: { owner, until: new Date(until) } }, { upsert: true });
+        return true;
+      } catch (cause) {
+        if (isDuplicate(cause)) return false; // it is there, and does not match: another owner's
+        throw cause;
+      }
+    },
+    async unlease(key, owner) {
+      await leases.deleteOne({ _id: idOf(key.company, key.title), owner });
+    },
+    async spent(company, day) {
+      return (await spending.findOne({ _id: idOf(company, day) }))?.tokens ?? 0;
+    },
+    async spend(company, day, tokens) {
+      await expireHelpers();
+      const until = new Date(Date.parse(day) + 3 * 86_400_000);
+      await spending.updateOne({ _id: idOf(company, day) }, { $inc: { tokens }, $set: { until } }, { upsert: true });
+    },
+    async sweep() {},
+    close: () => client.close(),
+  };
+}
+
+function unpack(found: z.infer<typeof contentSchema> | undefined): DocumentContent | undefined {
+  if (found === undefined) return undefined;
+  const { dimensions, chunks } = found;
+  const vectors = new Float32Array(chunks.length * dimensions);
+  for (const [row, { vector }] of chunks.entries()) {
+    if (vector.sub_type !== Binary.SUBTYPE_VECTOR || vector.length() !== 2 + dimensions * 4) return undefined;
+    const floats = vector.toFloat32Array();
+    vectors.set(floats, row * dimensions);
+  }
+  return { chunks: chunks.map(({ hash, text }) => ({ hash, text })), vectors };
+}
+
+function isDuplicate(cause: unknown): boolean {
+  return cause instanceof MongoServerError && cause.code === 11000;
+}

@@ -1,0 +1,132 @@
+/** The document cache: finds a document's vectors without its text, and has them made once. */
+import { join } from "node:path";
+import type { Registry } from "prom-client";
+import type { RelayConfig, RelaySecrets } from "../../config.ts";
+import type { Admission } from "../admission/admission.ts";
+import { RelayError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { openAtlasStore } from "./atlas-store.ts";
+import { createBudget } from "./budget.ts";
+import { createEmbedder } from "./embedder.ts";
+import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
+import { Library, type Miss } from "./library.ts";
+import { createMaker, type Maker } from "./maker.ts";
+import { documentMetrics } from "./metrics.ts";
+import type { DocumentKey } from "./names.ts";
+import { createSearch, type Search } from "./search.ts";
+import { Single } from "./single.ts";
+import { openSqliteStore } from "./sqlite-store.ts";
+import type { DocumentMeta } from "./store.ts";
+import { StoreGuard, type StoreState } from "./store-guard.ts";
+import { Touches } from "./touches.ts";
+
+const DAY_MS = 86_400_000;
+const SWEEP_MS = 3_600_000;
+
+export interface Documents {
+  readonly library: Library;
+  /** The document, if it is there, of that version (when one is asked for) and of the model as it is now. Counts as a use. */
+  lookUp(key: DocumentKey, version: string | undefined): Promise<DocumentMeta | Miss>;
+  /**
+   * Sees to it that the document is stored. The same text as before costs nothing. Any number of requests for one document
+   * make one set of embedding calls; another text then takes its place, whole. Goes on when the caller has left, since the
+   * next call then finds it. @throws RelayError `document_*`, `embedding_refused`, `company_budget_spent`, `model_*`
+   */
+  put: Maker["put"];
+  /** Vectors for all inputs; only those not stored under the document are embedded, and stored. Throws as `put` does. */
+  embedInputs: Maker["embedInputs"];
+  search: Search;
+  /** How the store is. */
+  state(): { readonly store: "atlas" | "embedded" } & StoreState;
+  /** Stops what is being embedded, writes what is noted, closes the store. */
+  close(): Promise<void>;
+}
+
+export interface DocumentsOptions {
+  readonly log: Log;
+  readonly admission: Admission;
+  readonly registry: Registry;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** Opens the store in the background: the relay does not wait for it, and never fails because of it. */
+export function createDocuments(
+  config: Pick<RelayConfig, "documents" | "model" | "dataDir">,
+  secrets: RelaySecrets,
+  { log, admission, registry, now = Date.now }: DocumentsOptions,
+): Documents {
+  const settings = embeddingSettings(config.documents);
+  const ttlMs = config.documents.ttlDays * DAY_MS;
+  const guard = new StoreGuard(() => openStore(config, secrets), log);
+  const touches = new Touches(guard, ttlMs);
+  const library = new Library(guard, touches, ttlMs, now);
+  const metrics = documentMetrics(registry, guard);
+  const embedder = createEmbedder(config.model, settings.revision, admission);
+  const budget = createBudget(config.documents.tokensPerCompanyPerDay, guard, now);
+  const single = new Single(guard, now);
+  const stop = new AbortController();
+  const { embeddingModel } = config.model;
+
+  const sweep = () => void guard.use((store) => store.sweep(now() - ttlMs)).catch(() => {});
+  const sweeping = setInterval(sweep, SWEEP_MS).unref();
+  const opened = guard.try().then(sweep);
+
+  const fingerprints = (identity: ModelIdentity, dimensions = settings.dimensions) => ({
+    relay: fingerprintOf(identity, dimensions, "relay", settings),
+    caller: fingerprintOf(identity, dimensions, "caller", settings),
+  });
+  const isOfNow = async ({ fingerprint }: DocumentMeta): Promise<boolean> => {
+    const { relay, caller } = fingerprints(await embedder.identity(embeddingModel));
+    return fingerprint === relay || fingerprint === caller;
+  };
+  const maker = createMaker({
+    library,
+    single,
+    embedder,
+    budget,
+    metrics,
+    settings,
+    embeddingModel,
+    fingerprints,
+    now,
+    stop: stop.signal,
+  });
+
+  return {
+    library,
+    put: maker.put,
+    embedInputs: maker.embedInputs,
+    search: createSearch({ library, embedder, budget, metrics, settings, embeddingModel, fingerprints }),
+    async lookUp(key, version) {
+      const found = await library.find(key);
+      const result =
+        typeof found === "string"
+          ? found
+          : version !== undefined && found.version !== version
+            ? "version"
+            : (await isOfNow(found))
+              ? found
+              : "model";
+      metrics.lookedUp(typeof result === "string" ? result : "hit");
+      return typeof result === "string" ? result : library.use(result);
+    },
+    state: () => ({ store: config.documents.store, ...guard.state }),
+    async close() {
+      stop.abort(new RelayError("shutting_down", "The relay is shutting down."));
+      clearInterval(sweeping);
+      await opened;
+      await touches.flush().catch(() => {});
+      await Promise.all([embedder.close(), guard.close()]);
+    },
+  };
+}
+
+function openStore({ documents, dataDir }: Pick<RelayConfig, "documents" | "dataDir">, { mongodbUri }: RelaySecrets) {
+  if (documents.store === "embedded") return openSqliteStore(join(dataDir, "documents.sqlite"));
+  if (mongodbUri === undefined) {
+    return Promise.reject(new Error("secrets.json has no mongodbUri; run `pulumi up` again"));
+  }
+  const { database = "slm", collection = "documents" } = documents;
+  return openAtlasStore({ uri: mongodbUri, database, collection });
+}

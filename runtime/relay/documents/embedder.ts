@@ -1,0 +1,261 @@
+/** Asks the model server for vectors, through the lane for embeddings. */
+import { Pool } from "undici";
+import { z } from "zod";
+import type { Caller, ModelConfig } from "../../config.ts";
+import type { Admission } from "../admission/admission.ts";
+import { RelayError } from "../errors.ts";
+import type { ModelIdentity } from "./fingerprint.ts";
+import { lengthOf, rowOf } from "./vectors.ts";
+
+/** At most this many texts and characters in one call: a lane's slot is held for the length of one. */
+const BATCH_INPUTS = 32;
+const BATCH_CHARACTERS = 32_000;
+const LOOK_MS = 3_000;
+/** A look-up may trust the model's name and digest for this long. */
+const TRUST_MS = 1_000;
+
+/** What is to be embedded. */
+export interface EmbedTask {
+  readonly model: string;
+  readonly inputs: readonly string[];
+  /** Asks the model for this many; absent means its own. */
+  readonly dimensions: number | undefined;
+  readonly normalize: boolean;
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  /** Told after each call; may throw to stop. */
+  readonly onProgress: (done: number, total: number, dimensions: number) => void;
+}
+
+/** Vectors row after row, in the order of the inputs, all from one state of the model. */
+export interface Embedded {
+  readonly vectors: Float32Array;
+  readonly dimensions: number;
+  readonly identity: ModelIdentity;
+  /** As the model server counts them; estimated when it does not. */
+  readonly tokens: number;
+}
+
+export interface Embedder {
+  /**
+   * Embeds all inputs or none. The first call waits in the lane as any request does (and may be turned away); the others,
+   * once work is under way, wait as long as it takes. When the model changes meanwhile, all is done once more.
+   * @throws RelayError `embedding_refused`, `model_unreachable`, `model_broke_off`, what admission throws
+   */
+  embed(task: EmbedTask): Promise<Embedded>;
+  /**
+   * The model as the server has it: at most 1 s old, or with `fresh` asked for now. While the server does not answer, what
+   * was last known. @throws RelayError `embedding_refused` when the server has no such model, `model_unreachable`
+   */
+  identity(model: string, fresh?: boolean): Promise<ModelIdentity>;
+  close(): Promise<void>;
+}
+
+const tagsSchema = z.object({ models: z.array(z.object({ name: z.string(), digest: z.string() })) });
+const ollamaSchema = z.object({ embeddings: z.array(z.array(z.number())), prompt_eval_count: z.int().optional() });
+const openaiSchema = z.object({
+  data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })),
+  usage: z.object({ prompt_tokens: z.int() }).optional(),
+});
+
+/** Tokens of a text, roughly and not too few: Korean has about one in three bytes. */
+export function estimateTextTokens(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
+}
+
+/** Opens no connection yet. @param revision stands for the digest where the server has none */
+export function createEmbedder(
+  config: Pick<ModelConfig, "kind" | "url">,
+  revision: string | undefined,
+  admission: Admission,
+): Embedder {
+  const url = new URL(config.url);
+  const base = url.pathname.replace(/\/+$/, "");
+  const pool = new Pool(url.origin, {
+    connections: 64,
+    headersTimeout: 0, // a batch on a busy model may take minutes
+    bodyTimeout: 0,
+    connectTimeout: 5_000,
+    allowH2: false,
+  });
+  const known = new Map<string, { identity: Promise<ModelIdentity>; at: number; last: ModelIdentity | undefined }>();
+
+  const request = async (method: "GET" | "POST", path: string, body: unknown, signal: AbortSignal) => {
+    const answer = await pool
+      .request({
+        method,
+        path: base + path,
+        headers: body === undefined ? {} : { "content-type": "application/json" },
+        body: body === undefined ? null : JSON.stringify(body),
+        signal,
+      })
+      .then(async ({ statusCode, body: stream }) => ({ status: statusCode, text: await stream.text() }))
+      .catch((cause: unknown) => {
+        throw signal.aborted ? signal.reason : unreachable(cause);
+      });
+    if (answer.status === 200) return parsed(answer.text);
+    if (answer.status >= 500) {
+      throw new RelayError("model_broke_off", `The model server failed with ${answer.status} on an embedding.`, {
+        detail: answer.text.slice(0, 500),
+      });
+    }
+    throw new RelayError("embedding_refused", `The model server refused to embed: ${wordsOf(answer.text)}`);
+  };
+
+  const look = async (model: string): Promise<ModelIdentity> => {
+    if (config.kind === "openai") return { name: model, digest: revision ?? "" };
+    const answer = tagsSchema.safeParse(
+      await request("GET", "/api/tags", undefined, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
+        throw cause instanceof RelayError ? cause : unreachable(cause);
+      }),
+    );
+    if (!answer.success) throw unreachable(new Error("/api/tags is not a list of models"));
+    const full = model.slice(model.lastIndexOf("/") + 1).includes(":") ? model : `${model}:latest`;
+    const found = answer.data.models.find(({ name }) => name === model || name === full);
+    if (found === undefined) {
+      throw new RelayError("embedding_refused", `The model server has no model ${JSON.stringify(model)}.`);
+    }
+    return { name: full, digest: found.digest };
+  };
+
+  const identity = async (model: string, fresh = false): Promise<ModelIdentity> => {
+    const before = known.get(model);
+    if (!fresh && before !== undefined && performance.now() - before.at < TRUST_MS) return before.identity;
+    const asked = look(model).then(
+      (found) => {
+        entry.last = found;
+        return found;
+      },
+      (cause: unknown) => {
+        // A hit needs no model: what is stored is right for the model that was there.
+        if (!fresh && before?.last !== undefined && isAway(cause)) return before.last;
+        throw cause;
+      },
+    );
+    const entry = { identity: asked, at: performance.now(), last: before?.last };
+    if (known.size > 100) known.clear(); // names come from callers
+    known.set(model, entry);
+    return asked;
+  };
+
+  const embedBatch = async (task: EmbedTask, inputs: readonly string[], background: boolean) => {
+    const estimatedTokens = estimateTextTokens(inputs);
+    const bytes = inputs.reduce((sum, input) => sum + Buffer.byteLength(input), 0);
+    const { caller, signal } = task;
+    const slot = await admission.acquire({ lane: "embeddings", caller, estimatedTokens, bytes, signal, background });
+    let used = 0;
+    try {
+      const size = task.dimensions === undefined ? {} : { dimensions: task.dimensions };
+      const common = { model: task.model, input: inputs, ...size };
+      let vectors: readonly (readonly number[])[];
+      if (config.kind === "ollama") {
+        // Ollama would cut a text that is too long without a word.
+        const answer = ollamaSchema.safeParse(
+          await request("POST", "/api/embed", { ...common, truncate: false }, signal),
+        );
+        if (!answer.success) throw noVectors();
+        vectors = answer.data.embeddings;
+        used = answer.data.prompt_eval_count ?? estimatedTokens;
+      } else {
+        const answer = openaiSchema.safeParse(
+          await request("POST", "/v1/embeddings", { ...common, encoding_format: "float" }, signal),
+        );
+        if (!answer.success) throw noVectors();
+        vectors = [...answer.data.data].sort((a, b) => a.index - b.index).map(({ embedding }) => embedding);
+        used = answer.data.usage?.prompt_tokens ?? estimatedTokens;
+      }
+      if (vectors.length !== inputs.length) throw noVectors();
+      return { vectors, tokens: used };
+    } finally {
+      slot.release(used);
+    }
+  };
+
+  const embedAll = async (task: EmbedTask): Promise<Omit<Embedded, "identity">> => {
+    let all: Float32Array | undefined;
+    let [dimensions, done, tokens] = [0, 0, 0];
+    for (const inputs of batches(task.inputs)) {
+      const batch = await embedBatch(task, inputs, done > 0);
+      dimensions ||= batch.vectors[0]?.length ?? 0;
+      all ??= new Float32Array(task.inputs.length * dimensions);
+      for (const [i, vector] of batch.vectors.entries()) {
+        if (vector.length !== dimensions) throw noVectors();
+        all.set(vector, (done + i) * dimensions);
+        if (!makeUsable(rowOf(all, dimensions, done + i), task.normalize)) throw noVectors();
+      }
+      done += inputs.length;
+      tokens += batch.tokens;
+      task.onProgress(done, task.inputs.length, dimensions);
+    }
+    return { vectors: all ?? new Float32Array(0), dimensions, tokens };
+  };
+
+  return {
+    identity,
+    async embed(task) {
+      for (let again = false; ; again = true) {
+        const before = await identity(task.model, true);
+        const embedded = await embedAll(task);
+        const after = await identity(task.model, true);
+        if (before.digest === after.digest) return { ...embedded, identity: after };
+        if (again) {
+          throw new RelayError("model_broke_off", "The embedding model was changed while it embedded. Try again.");
+        }
+      }
+    },
+    close: () => pool.destroy(),
+  };
+}
+
+function* batches(inputs: readonly string[]): Generator<readonly string[]> {
+  let batch: string[] = [];
+  let characters = 0;
+  for (const input of inputs) {
+    if (batch.length === BATCH_INPUTS || (batch.length > 0 && characters + input.length > BATCH_CHARACTERS)) {
+      yield batch;
+      batch = [];
+      characters = 0;
+    }
+    batch.push(input);
+    characters += input.length;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Brings the vector to length one if asked to; false for one of zeros or with a number that is none. */
+function makeUsable(vector: Float32Array, normalize: boolean): boolean {
+  const length = lengthOf(vector);
+  if (!(length > 0 && Number.isFinite(length))) return false;
+  if (normalize) for (let i = 0; i < vector.length; i++) vector[i]! /= length;
+  return true;
+}
+
+const isAway = (cause: unknown): boolean =>
+  cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_broke_off");
+
+function unreachable(cause: unknown): RelayError {
+  return new RelayError("model_unreachable", "The model server on the Mac does not answer.", {
+    headers: { "Retry-After": "5" },
+    detail: cause instanceof Error ? cause.message : String(cause),
+    cause,
+  });
+}
+
+function noVectors(): RelayError {
+  return new RelayError("embedding_refused", "The model server answered with something that is no usable vector.");
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a refusal says: `{"error": "…"}` of Ollama, `{"error": {"message": "…"}}` of the others. */
+function wordsOf(text: string): string {
+  const schema = z.object({ error: z.union([z.string(), z.object({ message: z.string() })]) });
+  const found = schema.safeParse(parsed(text)).data?.error;
+  return (typeof found === "string" ? found : (found?.message ?? text)).slice(0, 300);
+}

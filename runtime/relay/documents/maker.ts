@@ -1,0 +1,248 @@
+/** Has vectors made, once: for a document that is PUT, and for inputs of embedding calls. */
+import type { Caller } from "../../config.ts";
+import { RelayError } from "../errors.ts";
+import { assemble, checkSize, newMeta, uniqueChunks, type Whole } from "./assemble.ts";
+import type { Budget } from "./budget.ts";
+import { chunkText } from "./chunker.ts";
+import type { Embedder } from "./embedder.ts";
+import { type EmbeddingSettings, hashOf, type ModelIdentity } from "./fingerprint.ts";
+import type { Library } from "./library.ts";
+import type { DocumentMetrics } from "./metrics.ts";
+import type { DocumentKey } from "./names.ts";
+import type { Single } from "./single.ts";
+import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, MAX_DOCUMENT_BYTES } from "./store.ts";
+
+/** A document to be stored. */
+export interface PutRequest {
+  readonly key: DocumentKey;
+  readonly version: string | undefined;
+  readonly source: { readonly text: string } | { readonly chunks: readonly string[] };
+  readonly caller: Caller;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Inputs of an embedding call that belong to a document. */
+export interface InputsRequest {
+  readonly key: DocumentKey;
+  readonly model: string;
+  readonly inputs: readonly string[];
+  readonly dimensions: number | undefined;
+  readonly caller: Caller;
+}
+
+/** How a document came to be as it now is. */
+export interface PutResult {
+  readonly meta: DocumentMeta;
+  /** Only when it was just made. */
+  readonly content?: DocumentContent;
+  readonly created: boolean;
+  /** Chunks that the model embedded, and those whose vectors were there. */
+  readonly embedded: number;
+  readonly reused: number;
+  /** False while the store is away: the vectors are right, and will be made anew the next time. */
+  readonly stored: boolean;
+}
+
+/** Vectors for inputs, row after row. */
+export interface InputsResult extends Pick<PutResult, "embedded" | "reused" | "stored"> {
+  readonly vectors: Float32Array;
+  readonly dimensions: number;
+  readonly tokens: number;
+}
+
+/** See `Documents`, which offers both. */
+export interface Maker {
+  put(request: PutRequest): Promise<PutResult>;
+  embedInputs(request: InputsRequest): Promise<InputsResult>;
+}
+
+export interface MakerParts {
+  readonly library: Library;
+  readonly single: Single;
+  readonly embedder: Embedder;
+  readonly budget: Budget;
+  readonly metrics: DocumentMetrics;
+  readonly settings: EmbeddingSettings;
+  readonly embeddingModel: string;
+  readonly fingerprints: (identity: ModelIdentity, dimensions?: number) => { relay: string; caller: string };
+  readonly now: () => number;
+  /** Fires when the relay stops. */
+  readonly stop: AbortSignal;
+}
+
+export function createMaker(parts: MakerParts): Maker {
+  const { library, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, now, stop } = parts;
+  const whole = async (key: DocumentKey, fitting: readonly string[]): Promise<Whole | undefined> => {
+    const meta = await library.find(key);
+    if (typeof meta === "string" || !fitting.includes(meta.fingerprint)) return undefined;
+    const content = await library.content(meta);
+    return content === undefined ? undefined : { meta, content };
+  };
+  /** Runs alone on the document; once more from the start when the lease was lost on the way. */
+  const alone = async <T>(key: DocumentKey, work: (held: AbortSignal) => Promise<T>): Promise<T> => {
+    for (let again = 0; ; again++) {
+      let held: AbortSignal | undefined;
+      try {
+        return await single.run(key, stop, (signal) => {
+          held = signal;
+          return work(signal);
+        });
+      } catch (cause) {
+        stop.throwIfAborted();
+        if (held?.aborted !== true) throw cause;
+        if (again === 2) throw held.reason;
+      }
+    }
+  };
+
+  const put = async ({ key, version, source, caller, onProgress = () => {} }: PutRequest): Promise<PutResult> => {
+    const texts = "text" in source ? chunkText(source.text, settings.chunk) : source.chunks;
+    if (texts.length === 0) throw new RelayError("document_invalid", "The document has no text in it.");
+    const pieces = texts.map((text): Chunk => ({ hash: hashOf(text), text }));
+    const textHash = hashOf(JSON.stringify(source));
+    // Reads no contents: most PUTs bring what is there.
+    const unchanged = async (): Promise<PutResult | undefined> => {
+      const found = await library.find(key);
+      if (typeof found === "string" || found.textHash !== textHash) return undefined;
+      if (found.fingerprint !== fingerprints(await embedder.identity(embeddingModel)).relay) return undefined;
+      metrics.lookedUp("hit");
+      const named = version === undefined ? found : await library.setVersion(found, version);
+      return { meta: await library.use(named), created: false, embedded: 0, reused: found.chunkCount, stored: true };
+    };
+    const at = await unchanged();
+    if (at !== undefined) return at;
+    return alone(key, async (held) => {
+      const meanwhile = await unchanged();
+      if (meanwhile !== undefined) return meanwhile;
+      const before = await library.find(key);
+      metrics.lookedUp(typeof before === "string" ? before : "model");
+      const identity = await embedder.identity(embeddingModel, true);
+      const { vectors, dimensions, ...made } = await assemble(
+        {
+          company: key.company,
+          model: embeddingModel,
+          dimensions: settings.dimensions,
+          normalize: settings.normalize,
+          pieces,
+          prefix: settings.documentPrefix,
+          have: await whole(key, [fingerprints(identity).relay]),
+          identity,
+          caller,
+          signal: held,
+          onProgress,
+        },
+        embedder,
+        budget,
+      );
+      checkSize(pieces, dimensions);
+      held.throwIfAborted();
+      const fingerprint = fingerprints(made.identity).relay;
+      const model = made.identity.name;
+      const meta = newMeta(
+        { ...key, version: version ?? null, fingerprint, model, dimensions, textHash },
+        pieces,
+        now(),
+      );
+      const content: DocumentContent = { chunks: pieces, vectors };
+      const stored = await library.put(meta, content);
+      metrics.embedded(made.embedded, made.reused, made.tokens);
+      return { meta, content, created: typeof before === "string", ...made, stored };
+    });
+  };
+
+  const embedInputs = async ({ key, model, inputs, dimensions, caller }: InputsRequest): Promise<InputsResult> => {
+    const pieces = inputs.map((text): Chunk => ({ hash: hashOf(text), text }));
+    const attempt = async (held?: AbortSignal): Promise<InputsResult | undefined> => {
+      const identity = await embedder.identity(model, held !== undefined);
+      const prints = fingerprints(identity, dimensions);
+      // What the relay cut and embedded without a prefix is what it would embed now.
+      const fitting = settings.documentPrefix === "" ? [prints.caller, prints.relay] : [prints.caller];
+      const have = await whole(key, fitting);
+      const there = new Set(have?.content.chunks.map(({ hash }) => hash));
+      const complete = have !== undefined && pieces.every(({ hash }) => there.has(hash));
+      if (!complete && held === undefined) return undefined;
+      const made = await assemble(
+        {
+          company: key.company,
+          model,
+          dimensions,
+          normalize: settings.normalize,
+          pieces,
+          prefix: "",
+          have,
+          identity,
+          caller,
+          signal: held ?? stop,
+          onProgress: () => {},
+        },
+        embedder,
+        budget,
+      );
+      metrics.lookedUp(complete ? "hit" : "absent");
+      metrics.embedded(made.embedded, made.reused, made.tokens);
+      if (complete) await library.use(have.meta);
+      const stored = complete || (await storeInputs(key, pieces, made, have, dimensions, held));
+      return { ...made, stored };
+    };
+    return (await attempt()) ?? (await alone(key, async (held) => (await attempt(held))!));
+  };
+
+  const storeInputs = async (
+    key: DocumentKey,
+    pieces: readonly Chunk[],
+    made: { vectors: Float32Array; dimensions: number; identity: ModelIdentity },
+    have: Whole | undefined,
+    dimensions: number | undefined,
+    held: AbortSignal | undefined,
+  ): Promise<boolean> => {
+    const prints = fingerprints(made.identity, dimensions);
+    const kept = have !== undefined && [prints.caller, prints.relay].includes(have.meta.fingerprint) ? have : undefined;
+    const content = merge(kept, pieces, made.vectors, made.dimensions);
+    held?.throwIfAborted();
+    // Its text is no longer all there is, so it is no longer the caller's version of it.
+    const allThere = kept !== undefined && content.chunks.length >= kept.meta.chunkCount;
+    const meta = newMeta(
+      {
+        ...key,
+        version: null,
+        fingerprint: kept?.meta.fingerprint ?? prints.caller,
+        model: made.identity.name,
+        dimensions: made.dimensions,
+        textHash: allThere ? kept.meta.textHash : null,
+      },
+      content.chunks,
+      now(),
+    );
+    return library.put(meta, content);
+  };
+
+  return { put, embedInputs };
+}
+
+/** What was there and what has come, the latter last; what was used longest ago is dropped when it becomes too much. */
+function merge(
+  have: Whole | undefined,
+  pieces: readonly Chunk[],
+  vectors: Float32Array,
+  dimensions: number,
+): DocumentContent {
+  const come = new Map(pieces.map((chunk, row) => [chunk.hash, { chunk, from: vectors, row }]));
+  const newer = [...come.values()];
+  checkSize(uniqueChunks(pieces), dimensions);
+  let room = MAX_DOCUMENT_BYTES - documentBytes(uniqueChunks(pieces), dimensions);
+  const older = [...(have?.content.chunks.entries() ?? [])]
+    .filter(([, { hash }]) => !come.has(hash))
+    .reverse()
+    .filter(([, chunk]) => {
+      room -= documentBytes([chunk], dimensions);
+      return room >= 0;
+    })
+    .reverse()
+    .map(([row, chunk]) => ({ chunk, from: have!.content.vectors, row }));
+  const all = [...older, ...newer];
+  const rows = new Float32Array(all.length * dimensions);
+  for (const [i, { from, row }] of all.entries()) {
+    rows.set(from.subarray(row * dimensions, (row + 1) * dimensions), i * dimensions);
+  }
+  return { chunks: all.map(({ chunk }) => chunk), vectors: rows };
+}

@@ -1,0 +1,42 @@
+/** How far a document has got, as server-sent events. */
+import { errorAnswer, RelayError } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
+
+/** Cloudflare ends a request after 100 s without a byte. */
+const COMMENT_MS = 15_000;
+
+export interface Progress {
+  /** `event: progress` */
+  readonly step: (done: number, total: number) => void;
+  /** `event: done`, and the end. */
+  done(document: unknown): void;
+  /** `event: error` with an error's body, and the end: the status was sent long ago. */
+  failed(cause: unknown): void;
+}
+
+/** Sends the head of the answer at once. */
+export function startProgress(exchange: Exchange): Progress {
+  const { res } = exchange;
+  exchange.firstByteAt = performance.now();
+  res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
+  res.flushHeaders();
+  const timer = setInterval(() => res.write(": still at it\n\n"), COMMENT_MS).unref();
+  res.once("close", () => clearInterval(timer));
+  const event = (name: string, json: string) => `event: ${name}\ndata: ${json}\n\n`;
+  const end = (name: string, json: string) => {
+    clearInterval(timer);
+    res.end(event(name, json));
+  };
+  return {
+    step: (done, total) => void res.write(event("progress", JSON.stringify({ done, total }))),
+    done: (document) => end("done", JSON.stringify(document)),
+    failed(cause) {
+      const error =
+        cause instanceof RelayError
+          ? cause
+          : new RelayError("internal", "The relay failed on this document.", { cause });
+      exchange.failure = error;
+      end("error", errorAnswer(error).body);
+    },
+  };
+}

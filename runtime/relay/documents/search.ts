@@ -1,0 +1,120 @@
+/** The chunks nearest to a query, by exact cosine over all vectors of the documents asked for. */
+import { setImmediate as breathe } from "node:timers/promises";
+import type { Caller } from "../../config.ts";
+import { RelayError } from "../errors.ts";
+import type { Budget } from "./budget.ts";
+import { type Embedder, estimateTextTokens } from "./embedder.ts";
+import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
+import type { Library } from "./library.ts";
+import { lengthsIn } from "./lru.ts";
+import type { DocumentMetrics } from "./metrics.ts";
+import { insert, nearest } from "./vectors.ts";
+
+export interface SearchRequest {
+  readonly company: string;
+  readonly titles: readonly string[];
+  readonly query: { readonly text: string } | { readonly vector: Float32Array };
+  /** How many chunks at most. */
+  readonly k: number;
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+}
+
+/** A chunk that was found; the best first. */
+export interface Found {
+  readonly title: string;
+  /** Its place in the document. */
+  readonly index: number;
+  /** Cosine, from -1 to 1. */
+  readonly score: number;
+  readonly text: string;
+}
+
+export interface SearchResult {
+  readonly found: readonly Found[];
+  /** Titles that are not there: they were not searched. */
+  readonly missing: readonly string[];
+  readonly tokens: number;
+}
+
+/**
+ * Counts as a use of every document that was searched. @throws RelayError `document_not_found` when none of the titles is
+ * there, `document_invalid` for a vector of other dimensions, what embedding the query throws
+ */
+export type Search = (request: SearchRequest) => Promise<SearchResult>;
+
+interface SearchParts {
+  readonly library: Library;
+  readonly embedder: Embedder;
+  readonly budget: Budget;
+  readonly metrics: DocumentMetrics;
+  readonly settings: EmbeddingSettings;
+  readonly embeddingModel: string;
+  readonly fingerprints: (identity: ModelIdentity) => { relay: string; caller: string };
+}
+
+export function createSearch(parts: SearchParts): Search {
+  const { library, embedder, budget, metrics, settings, embeddingModel, fingerprints } = parts;
+
+  const embedQuery = async (text: string, { company, caller, signal }: SearchRequest) => {
+    const inputs = [settings.queryPrefix + text];
+    await budget.check(company, estimateTextTokens(inputs));
+    const { dimensions, normalize } = settings;
+    const task = { model: embeddingModel, inputs, dimensions, normalize, caller, signal, onProgress: () => {} };
+    const { vectors, identity, tokens } = await embedder.embed(task);
+    await budget.charge(company, tokens);
+    return { vector: vectors, identity, tokens };
+  };
+
+  return async (request) => {
+    const { company, query } = request;
+    const titles = [...new Set(request.titles)];
+    const metas = await Promise.all(
+      titles.map(async (title) => [title, await library.find({ company, title })] as const),
+    );
+    if (metas.some(([, meta]) => meta === "store_away")) {
+      throw new RelayError("documents_unavailable", "The document store does not answer; nothing can be searched.", {
+        headers: { "Retry-After": "5" },
+      });
+    }
+    if (metas.every(([, meta]) => typeof meta === "string")) throw noneThere(titles);
+    const { vector, identity, tokens } =
+      "text" in query
+        ? await embedQuery(query.text, request)
+        : { vector: query.vector, identity: await embedder.identity(embeddingModel), tokens: 0 };
+    const prints = Object.values(fingerprints(identity));
+
+    const found: Found[] = [];
+    const missing: string[] = [];
+    for (const [title, meta] of metas) {
+      const fits = typeof meta !== "string" && prints.includes(meta.fingerprint);
+      const content = fits ? await library.content(meta) : undefined;
+      if (!fits || content === undefined) {
+        missing.push(title);
+        continue;
+      }
+      const { dimensions } = meta;
+      if (dimensions !== vector.length) {
+        throw new RelayError(
+          "document_invalid",
+          `The vector has ${vector.length} dimensions, the document ${JSON.stringify(title)} has ${dimensions}. Embed the query with ${meta.model}, or send "query".`,
+        );
+      }
+      const since = performance.now();
+      const lengths = lengthsIn(content, dimensions);
+      for (const { row, score } of nearest({ vectors: content.vectors, dimensions, lengths }, vector, request.k)) {
+        insert(found, { title, index: row, score, text: content.chunks[row]?.text ?? "" }, request.k);
+      }
+      metrics.searched((performance.now() - since) / 1000, lengths.length);
+      await library.use(meta);
+      await breathe(); // others' streams go on between two documents
+    }
+    if (missing.length === titles.length) throw noneThere(titles);
+    return { found, missing, tokens };
+  };
+}
+
+function noneThere(titles: readonly string[]): RelayError {
+  const what = titles.length === 1 ? "The document is" : "None of the documents is";
+  return new RelayError("document_not_found", `${what} not stored, or was embedded by another model. PUT it first.`);
+}

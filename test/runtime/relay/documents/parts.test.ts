@@ -1,0 +1,86 @@
+import { describe, expect, it } from "vitest";
+import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
+import { lengthsOf, nearest } from "../../../../runtime/relay/documents/vectors.ts";
+
+describe("a text is cut", () => {
+  const korean = "계약은 2026년 1월 1일에 시작한다. 대금은 매월 말일에 지급한다! 누가 지급하는가? 갑이 지급한다.\n";
+  const english = "The contract begins on 1 January. Payment is due at 3.5 per cent. Who pays? The buyer pays!\n";
+
+  it("at the ends of sentences, Korean and English, with whole sentences as overlap", () => {
+    const size = { characters: 120, overlap: 40 };
+    const chunks = chunkText((korean + english).repeat(20), size);
+    expect(chunks.length).toBeGreaterThan(20);
+    for (const [i, chunk] of chunks.entries()) {
+      expect(chunk.length).toBeLessThanOrEqual(size.characters);
+      expect(chunk).toMatch(/[.!?]$/);
+      const before = chunks[i - 1];
+      if (before === undefined) continue;
+      const overlap = Array.from({ length: 40 }, (_, n) => chunk.slice(0, n + 1)).findLast((one) =>
+        before.endsWith(one),
+      );
+      expect(overlap).toMatch(/[.!?]$/);
+    }
+  });
+
+  it("so that every word is in a chunk, whatever its size", () => {
+    const words = Array.from({ length: 3000 }, (_, i) => `낱말${i}${i % 11 === 0 ? "." : i % 173 === 0 ? "\n\n" : ""}`);
+    for (const size of [
+      { characters: 100, overlap: 0 },
+      { characters: 137, overlap: 50 },
+      { characters: 1000, overlap: 120 },
+    ]) {
+      const chunks = chunkText(words.join(" "), size);
+      const seen = new Set(chunks.join(" ").split(/\s+/));
+      expect(words.map((word) => word.trim()).filter((word) => !seen.has(word))).toEqual([]);
+      expect(Math.max(...chunks.map((chunk) => chunk.length))).toBeLessThanOrEqual(size.characters);
+    }
+  });
+
+  it("but never within a character, also where there is no white space", () => {
+    const chunks = chunkText("a".concat("😀".repeat(1000)), { characters: 100, overlap: 0 });
+    expect(chunks.every((chunk) => chunk.isWellFormed())).toBe(true);
+    expect(chunks.join("")).toBe("a".concat("😀".repeat(1000)));
+  });
+
+  it("into nothing when there is nothing in it, and into one when it is short", () => {
+    expect(chunkText(" \n\t ", { characters: 100, overlap: 10 })).toEqual([]);
+    expect(chunkText(" 짧다. ", { characters: 100, overlap: 10 })).toEqual(["짧다."]);
+  });
+});
+
+describe("the nearest vectors", () => {
+  it("are those that looking at every cosine gives, for any dimension", () => {
+    let seed = 1;
+    const random = () => {
+      seed = (seed * 48_271) % 2_147_483_647;
+      return seed / 2_147_483_647 - 0.5;
+    };
+    for (const dimensions of [1, 3, 4, 7, 64]) {
+      const vectors = Float32Array.from({ length: 500 * dimensions }, random);
+      vectors.fill(0, 0, dimensions); // one of zeros is near to nothing
+      const query = Float32Array.from({ length: dimensions }, random);
+      const cosine = (row: number) => {
+        const [a, b] = [vectors.subarray(row * dimensions, (row + 1) * dimensions), query];
+        const dot = a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+        return dot / (Math.hypot(...a) * Math.hypot(...b) || 1);
+      };
+      const expected = Array.from({ length: 500 }, (_, row) => ({ row, score: cosine(row) })).sort(
+        (a, b) => b.score - a.score,
+      );
+      const found = nearest({ vectors, dimensions, lengths: lengthsOf(vectors, dimensions) }, query, 10);
+      expect(found.map(({ score }) => score)).toEqual(
+        expected.slice(0, 10).map(({ score }) => expect.closeTo(score, 5) as number),
+      );
+      if (dimensions > 4) expect(found.map(({ row }) => row)).toEqual(expected.slice(0, 10).map(({ row }) => row));
+    }
+  });
+
+  it("are all there are when fewer are there than asked for", () => {
+    const vectors = Float32Array.from([1, 0, 0, 1]);
+    const found = nearest({ vectors, dimensions: 2, lengths: lengthsOf(vectors, 2) }, Float32Array.from([1, 0]), 10);
+    expect(found).toEqual([
+      { row: 0, score: 1 },
+      { row: 1, score: 0 },
+    ]);
+  });
+});
