@@ -117,7 +117,7 @@ describe("what went wrong is said with what to do", () => {
   it.each([
     [{ code: 18, codeName: "AuthenticationFailed" }, /slm-schema was not let in.*atlasSchemaPassword/],
     [{ code: 13, codeName: "Unauthorized" }, /lacks a right.*readWrite and dbAdmin/],
-    [{ code: 86, codeName: "IndexKeySpecsConflict" }, /with other settings.*Drop it in Atlas/],
+    [{ code: 86, codeName: "IndexKeySpecsConflict" }, /with other keys or settings.*Drop it in Atlas/],
     [{ code: 11000 }, /two documents there have one company and title/],
   ])("%o", async (fields, words) => {
     const { MongoServerError } = await import("mongodb");
