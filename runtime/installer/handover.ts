@@ -7,7 +7,8 @@
  */
 import { createServer } from "node:net";
 import { z } from "zod";
-import { isLoaded, load, removeDaemon, signal, unload, writePlist } from "./launchd.ts";
+import { readIfThere } from "./files.ts";
+import { isLoaded, load, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { type Connector, connectorDaemon } from "./plists.ts";
 import { until } from "./system.ts";
@@ -20,11 +21,13 @@ const settleMs = 2_000;
 const quietMs = 1_000;
 
 /** cloudflared's answers on its metrics port. https://github.com/cloudflare/cloudflared/blob/master/metrics/metrics.go */
-const readySchema = z.object({ readyConnections: z.int().min(0) });
+const readySchema = z.object({ readyConnections: z.int().min(0), connectorId: z.string() });
 const configSchema = z.object({ version: z.int() });
 
 /** How far a connector is. */
 interface Reach {
+  /** Another one for each process. */
+  id: string;
   /** Open connections to Cloudflare. */
   connections: number;
   /** Version of the configuration it has from Cloudflare; -1 is none yet. */
@@ -39,16 +42,16 @@ async function text(port: number, path: string): Promise<string> {
 /** @returns how far the connector with this metrics port is; undefined when it does not answer */
 export async function reachOf(port: number): Promise<Reach | undefined> {
   try {
-    const { readyConnections } = readySchema.parse(JSON.parse(await text(port, "/ready")));
+    const { readyConnections, connectorId } = readySchema.parse(JSON.parse(await text(port, "/ready")));
     const { version } = configSchema.parse(JSON.parse(await text(port, "/config")));
-    return { connections: readyConnections, version };
+    return { id: connectorId, connections: readyConnections, version };
   } catch {
     return undefined;
   }
 }
 
 /** @returns whether `now` can take over from `before`: as many connections, and the same configuration or a newer one */
-export function canTakeOver(now: Reach | undefined, before: Reach | undefined): boolean {
+export function canTakeOver(now: Omit<Reach, "id"> | undefined, before: Omit<Reach, "id"> | undefined): boolean {
   if (!now || now.connections === 0 || now.version < 0) return false;
   return now.connections >= (before?.connections ?? 1) && now.version >= (before?.version ?? 0);
 }
@@ -61,7 +64,11 @@ export function requestsIn(metrics: string): number | undefined {
 
 /** The connector's stand-in: the same program and token, a name and a port of its own. */
 export function standIn(paths: Layout, port: number): Connector {
-  return connectorDaemon(paths, port, { name: "connector-stand-in", plistFolder: paths.base });
+  return connectorDaemon(paths, port, {
+    name: "connector-stand-in",
+    plistFolder: paths.base,
+    keepAlive: false, // started again after it was drained, it would take requests that its removal then cuts
+  });
 }
 
 /**
@@ -92,9 +99,13 @@ export async function handOver(
   await settled();
   changing();
   await drain(connector);
-  await unload(connector);
-  await writePlist(paths, connector);
-  await load(paths, connector);
+  const isWanted = (await readIfThere(plistPath(paths, connector))) === connector.plist;
+  const hasRestarted = isWanted && before !== undefined && (await reachOf(connector.port))?.id !== before.id;
+  // What ends by itself is started by launchd again, with the new token: that one serves already, and is left alone.
+  if (!hasRestarted || !(await isLoaded(connector))) {
+    await writePlist(paths, connector);
+    await reload(paths, connector);
+  }
   await ready();
   await until(async () => canTakeOver(await reachOf(connector.port), before), patience.connect);
   await settled();
@@ -112,9 +123,12 @@ export async function endStandIn(paths: Layout, second: Connector): Promise<void
  * QUIC cloudflared always takes its whole grace, and launchd ends it sooner than a long answer does.
  */
 async function drain(connector: Connector): Promise<void> {
-  if (!(await signal(connector, "TERM"))) return;
+  const before = await reachOf(connector.port);
+  if (!before || !(await signal(connector, "TERM"))) return;
   let quietSince = Number.POSITIVE_INFINITY;
   await until(async () => {
+    // Gone, or already another process: this one has finished.
+    if ((await reachOf(connector.port))?.id !== before.id) return true;
     const running = await text(connector.port, "/metrics").then(requestsIn, () => 0);
     quietSince = running ? Number.POSITIVE_INFINITY : Math.min(quietSince, performance.now());
     return performance.now() - quietSince >= quietMs;

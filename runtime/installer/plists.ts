@@ -33,7 +33,7 @@ function daemon(
   name: string,
   programArguments: string[],
   graceSeconds: number,
-  logName: string = name,
+  { logName = name, keepAlive = true }: { logName?: string; keepAlive?: boolean } = {},
 ): Daemon {
   const label = `local.slm-network.${name}`;
   const logFile = join(paths.logs, `${logName}.log`);
@@ -52,7 +52,7 @@ function daemon(
       EnvironmentVariables: { HOME: paths.data, PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
       // At boot, with nobody signed in; and again whenever it ends, however it ended.
       RunAtLoad: true,
-      KeepAlive: true,
+      KeepAlive: keepAlive,
       // The default of 10 s would be 10 s without service after a crash.
       ThrottleInterval: 2,
       // Longer than the program takes to finish what runs; the default of 20 s would cut long answers.
@@ -91,7 +91,7 @@ export function relayDaemon(paths: Layout, graceSeconds: number): Daemon {
 export function connectorDaemon(
   paths: Layout,
   metricsPort: number,
-  { name = "connector", plistFolder }: { name?: string; plistFolder?: string } = {},
+  { name = "connector", plistFolder, keepAlive }: { name?: string; plistFolder?: string; keepAlive?: boolean } = {},
 ): Connector {
   const program = [
     join(paths.current, "bin/cloudflared"),
@@ -106,7 +106,7 @@ export function connectorDaemon(
     paths.connectorToken,
   ];
   return {
-    ...daemon(paths, name, program, connectorGrace, "connector"),
+    ...daemon(paths, name, program, connectorGrace, { logName: "connector", keepAlive }),
     port: metricsPort,
     ...(plistFolder && { plistFolder }),
   };

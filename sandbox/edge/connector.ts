@@ -90,6 +90,7 @@ async function pushConfiguration(session: ClientHttp2Session, configuration: Tun
 function heartbeat(session: ClientHttp2Session, everyMs: number, dead: () => void): void {
   let unanswered = 0;
   const timer = setInterval(() => {
+    if (session.closed) return; // it leaves and finishes its requests; Node sends no pings any more
     if (unanswered >= 3) return dead();
     unanswered += 1;
     if (!session.destroyed) session.ping((error) => (unanswered = error ? unanswered : 0));

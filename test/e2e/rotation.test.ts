@@ -176,11 +176,11 @@ describe("the tunnel's rotation", () => {
     expect(secret).toMatch(/^v1:/);
 
     const callsBefore = client.calls;
-    // One begins every two seconds and speaks for about ten: some of them are in the middle whenever a connector goes.
+    // One begins every three seconds and speaks for about ten: some of them are in the middle whenever a connector goes.
     const stories: Promise<string>[] = [];
     const begin = () => void stories.push(tellStory());
     begin();
-    const teller = setInterval(begin, 2_000);
+    const teller = setInterval(begin, 3_000);
     const report = await up().finally(() => clearInterval(teller));
     expect(await readFile(tokenFile, "utf8")).not.toBe(before);
     const told = await Promise.all(stories);

@@ -34,7 +34,7 @@ describe("what cloudflared says on its metrics port", () => {
 
   it("tells how far it is, also while it is not ready", async () => {
     const answers: Record<string, [number, string]> = {
-      "/ready": [503, '{"status":503,"readyConnections":0,"connectorId":"x"}'],
+      "/ready": [503, '{"status":503,"readyConnections":0,"connectorId":"one"}'],
       "/config": [200, '{"version":-1,"config":{}}'],
     };
     const server = createServer(({ url }, res) => {
@@ -44,7 +44,7 @@ describe("what cloudflared says on its metrics port", () => {
     onTestFinished(() => void server.close());
     await new Promise((listening) => server.once("listening", listening));
     const { port } = server.address() as AddressInfo;
-    expect(await reachOf(port)).toEqual({ connections: 0, version: -1 });
+    expect(await reachOf(port)).toEqual({ id: "one", connections: 0, version: -1 });
     answers["/config"] = [404, ""];
     expect(await reachOf(port)).toBeUndefined();
   });

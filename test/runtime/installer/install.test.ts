@@ -21,7 +21,7 @@ const connections = token === "refused" ? 0 : 4;
 let requests = token === "very-secret-token" ? 1 : 0;
 const say = (what) => console.log(JSON.stringify({ what, port: Number(port), requests, at: Date.now() }));
 require("node:http").createServer(({ url }, r) => {
-  if (url === "/ready") r.writeHead(connections ? 200 : 503).end(JSON.stringify({ readyConnections: connections }));
+  if (url === "/ready") r.writeHead(connections ? 200 : 503).end(JSON.stringify({ readyConnections: connections, connectorId: String(process.pid) }));
   else if (url === "/config") r.end(JSON.stringify({ version: 3, config: {} }));
   else r.end("cloudflared_tunnel_concurrent_requests_per_tunnel " + requests);
 }).listen(Number(port), host, () => say("up"));
