@@ -1,4 +1,4 @@
-import { access, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Cloudflare from "cloudflare";
@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { withCredentials } from "../../components/document-store.ts";
-import type { Ready } from "../../sandbox/ready.ts";
-import { eventually, folder, openai, project, pulumi, sandbox, start, strays, tokenHeaders } from "./harness.ts";
+import { type Ready, whatToTry } from "../../sandbox/ready.ts";
+import { eventually, folder, openai, project, pulumi, run, sandbox, start, strays, tokenHeaders } from "./harness.ts";
 
 let here: Ready;
 const chat = (content: string) => ({ model: here.chatModel, messages: [{ role: "user" as const, content }] });
@@ -147,6 +147,18 @@ describe("a request through edge, Access, cloudflared, relay and model server", 
     if (path.startsWith("/api")) expect(status).toBe(403);
   });
 
+  it("is answered to the curl lines it prints, as printed", async () => {
+    const [streamed, refused] = whatToTry(here, "")
+      .replaceAll("\\\n", "")
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line.startsWith("curl "));
+    const answer = await run("/bin/sh", ["-c", streamed!]);
+    expect(answer.stdout).toContain("data: ");
+    expect(answer.stdout).toContain("data: [DONE]");
+    expect((await run("/bin/sh", ["-c", refused!])).stdout).toMatch(/^HTTP\/1\.1 403 /);
+  });
+
   it("keeps servers off the page for people", async () => {
     const response = await fetch(`${here.url}/status`, { headers: tokenHeaders(here), redirect: "manual" });
     expect(response.status).not.toBe(200);
@@ -167,7 +179,6 @@ describe("the sandbox's command", () => {
   });
 
   it("prints variables for the shell, with which the plain engine works", async () => {
-    const { run } = await import("./harness.ts");
     const ran = await run("/bin/sh", [
       "-c",
       `eval "$('${process.execPath}' sandbox/main.ts --env)" && pulumi stack output hostname`,
@@ -236,6 +247,7 @@ describe("the engine", () => {
     const file = join(tmpdir(), `slm-network-wrong-${process.pid}.yaml`);
     await writeFile(file, stringify({ ...rest, config: wrong }));
     const ran = await pulumi(here, "preview", "--config-file", file);
+    await rm(file);
     const said = ran.stdout + ran.stderr;
     expect(ran.code).not.toBe(0);
     for (const fault of [
