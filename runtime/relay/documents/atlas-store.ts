@@ -4,6 +4,7 @@ import { Binary, type Collection, type Filter, MongoClient, MongoServerError } f
 import { z } from "zod";
 import type { DocumentKey } from "./names.ts";
 import type { Chunk, DocumentContent, DocumentMeta, DocumentStore } from "./store.ts";
+import { storedNames } from "./stored-names.ts";
 import { rowOf } from "./vectors.ts";
 
 /** A record as MongoDB has it. The times are dates: the TTL index works on no other type. */
@@ -24,17 +25,7 @@ interface Spending {
 }
 
 const time = z.date().transform((date) => date.getTime());
-const metaSchema = z.object({
-  company: z.string(),
-  title: z.string(),
-  version: z.string().nullable(),
-  fingerprint: z.string(),
-  model: z.string(),
-  dimensions: z.int(),
-  textHash: z.string().nullable(),
-  revision: z.string(),
-  chunkCount: z.int(),
-  bytes: z.int(),
+const metaSchema = storedNames.extend({
   createdAt: time,
   lastAccessedAt: time,
 });

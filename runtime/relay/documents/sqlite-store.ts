@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import type { DocumentKey } from "./names.ts";
 import type { DocumentMeta, DocumentStore, Listing } from "./store.ts";
+import { storedNames } from "./stored-names.ts";
 import { floatsOf } from "./vectors.ts";
 
 /** Raised whenever the tables change; a file of another one is set aside, since all in it can be had again. */
@@ -28,17 +29,7 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID;
   PRAGMA user_version = ${SCHEMA_VERSION};`;
 
-const metaSchema = z.object({
-  company: z.string(),
-  title: z.string(),
-  version: z.string().nullable(),
-  fingerprint: z.string(),
-  model: z.string(),
-  dimensions: z.int(),
-  textHash: z.string().nullable(),
-  revision: z.string(),
-  chunkCount: z.int(),
-  bytes: z.int(),
+const metaSchema = storedNames.extend({
   createdAt: z.int(),
   lastAccessedAt: z.int(),
 });
