@@ -1,10 +1,7 @@
 /** The route's part of the stack's config: which modes there are, and what each refuses. */
 import { z } from "zod";
+import { always, because } from "./config-words.ts";
 import { isHostname } from "./host-name.ts";
-
-const because = (text: string) => ({ error: text });
-/** Rules over several values are asked also when one of the values has a fault of its own, so that all faults show at once. */
-const always = (payload: { value: unknown }): boolean => typeof payload.value === "object" && payload.value !== null;
 
 /**
  * @returns why a mode can not be had and what to do instead.
