@@ -2,11 +2,13 @@
 import { relative } from "node:path";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { Access, tokenName } from "./components/access.ts";
+import { Access, peopleRules, tokenName } from "./components/access.ts";
 import { accountFacts } from "./components/account-facts.ts";
 import { Alerts } from "./components/alerts.ts";
-import { ConfigError, readStackConfig } from "./components/config.ts";
+import { ConfigError, readStackConfig, type StackConfig } from "./components/config.ts";
+import { type DeployedResource, deployedResources } from "./components/deployed.ts";
 import { DocumentStore } from "./components/document-store.ts";
+import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./components/identity-providers.ts";
 import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
 import { deployedSecretVersions, rotationFault, type WantedSecret } from "./components/rotation.ts";
@@ -18,7 +20,7 @@ import { buildRelease } from "./runtime/build.ts";
 
 const name = "slm";
 const settings = new pulumi.Config("slm-network");
-const config = await checked(async () => {
+const { config, login } = await checked(async () => {
   const parsed = readStackConfig(settings);
   const { name: zoneName } = await cloudflare.getZone({ zoneId: parsed.zoneId });
   const provider = new pulumi.Config("cloudflare");
@@ -28,10 +30,15 @@ const config = await checked(async () => {
     apiToken: provider.get("apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
     baseUrl: provider.get("baseUrl"),
   });
-  const faults = await routeFaults(parsed, zoneName, account);
-  if (faults.length > 0) throw new ConfigError(faults);
-  if (process.env.SLM_NETWORK_FORCE_ROTATION !== "1") await refuseLateRotations(parsed.access.servers);
-  return parsed;
+  const deployed = await deployedResources();
+  const people = await loginOf(parsed.access.people, account, deployed);
+  const faults = [
+    ...(await routeFaults(parsed, zoneName, account)),
+    ...("faults" in people ? people.faults : []),
+    ...lateRotations(parsed.access.servers, deployed),
+  ];
+  if (faults.length > 0 || "faults" in people) throw new ConfigError(faults);
+  return { config: parsed, login: people };
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });
@@ -52,7 +59,7 @@ const access = new Access(
     hostname: config.hostname,
     alsoHostnames,
     servers: config.access.servers,
-    people: config.access.people,
+    people: { ...config.access.people, login },
     protect,
   },
   // Access takes a name of another domain only once it is a custom hostname of the zone.
@@ -64,6 +71,7 @@ const tunnel = new Tunnel(name, {
   tunnelName: `slm-network-${pulumi.getStack()}`,
   hostname: config.hostname,
   alsoHostnames,
+  behindAccess: access.hostnames,
   tunnelSecret: settings.requireSecret("tunnelSecret"),
   relayPort: mac.ports.relay,
   teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
@@ -77,6 +85,7 @@ new Route(
   {
     zoneId: config.zoneId,
     hostname: config.hostname,
+    behindAccess: access.hostnames,
     target: tunnel.cname,
     regionKey,
     fallbackOrigin: saas !== undefined,
@@ -117,12 +126,22 @@ const host = new MacHost(`${name}-${mac.name}`, {
   }),
 });
 
-/** @throws ConfigError for each secret that would be rotated with too little of its overlap left */
-async function refuseLateRotations(servers: readonly WantedSecret[]): Promise<void> {
+/** @returns a fault for each secret that would be rotated with too little of its overlap left, unless that is forced */
+function lateRotations(servers: readonly WantedSecret[], deployed: readonly DeployedResource[]): string[] {
+  if (process.env.SLM_NETWORK_FORCE_ROTATION === "1") return [];
   const names = servers.map((server) => server.name);
-  const deployed = await deployedSecretVersions(names, (server) => tokenName(name, server));
-  const faults = servers.flatMap((server) => rotationFault(server, deployed.get(server.name)) ?? []);
-  if (faults.length > 0) throw new ConfigError(faults);
+  const versions = deployedSecretVersions(names, (server) => tokenName(name, server), deployed);
+  return servers.flatMap((server) => rotationFault(server, versions.get(server.name)) ?? []);
+}
+
+/** The account is asked only when somebody may sign in. @returns by what, or every fault */
+async function loginOf(
+  people: StackConfig["access"]["people"],
+  account: LoginFacts,
+  deployed: readonly DeployedResource[],
+): Promise<Login | { readonly faults: readonly string[] }> {
+  if (peopleRules(people).length === 0) return { existing: [], declareOneTimePin: false };
+  return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
 }
 
 /** Shows a fault of the config as it is, without a stack trace. */

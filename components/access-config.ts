@@ -1,5 +1,6 @@
 /** The part of the stack's config that says who may call: `access`. */
 import { z } from "zod";
+import { openMailDomains } from "../policy/open-mail.ts";
 import { always, because, resourceName } from "./config-words.ts";
 import { isDnsLabel } from "./host-name.ts";
 
@@ -57,8 +58,17 @@ const emailDomain = z
   .string()
   .refine(
     (domain) => domain.split(".").length >= 2 && domain.split(".").every(isDnsLabel),
-    because("is no e-mail domain, e.g. example.com"),
-  );
+    because("is no e-mail domain: the part after the @, without wildcards, e.g. example.com"),
+  )
+  .refine((domain) => !openMailDomains.has(domain), {
+    error:
+      "is a domain where anybody gets an address, so this would let everyone in: name the people one by one in people.emails, or the company's own domain",
+    abort: true,
+  });
+
+const email = z.email(
+  because("is no e-mail address: one person each, without wildcards; a whole company goes into people.emailDomains"),
+);
 
 /** `access` of the stack's config. */
 export const accessSchema = z
@@ -72,8 +82,12 @@ export const accessSchema = z
       }),
     people: z
       .object({
-        emails: z.array(z.email(because("is no e-mail address"))).default([]),
+        emails: z.array(email).default([]),
         emailDomains: z.array(emailDomain).default([]),
+        identityProviders: z
+          .array(z.string(because("is no text: onetimepin, or the name or id of an identity provider")).min(1))
+          .min(1, because("is empty, so nobody could sign in: list onetimepin, or a provider of the account"))
+          .default(["onetimepin"]),
         sessionDuration: z.string().regex(goDuration, because("is no duration, e.g. 24h")).default("24h"),
       })
       .strict()

@@ -1,5 +1,6 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { type Login, oneTimePin, oneTimePinName } from "./identity-providers.ts";
 import { endOfLifeWarning } from "./rotation.ts";
 
 /** A server that may call, as the stack's config names it. */
@@ -18,6 +19,8 @@ export interface ServerArgs {
 export interface PeopleArgs {
   readonly emails: readonly string[];
   readonly emailDomains: readonly string[];
+  /** By what they sign in. */
+  readonly login: Login;
   /** Go duration, e.g. 24h. */
   readonly sessionDuration: string;
 }
@@ -44,8 +47,17 @@ export interface ServiceToken {
 /** @returns the name of a server's token resource */
 export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
 
+/** @throws Error when a name that shall lead to the tunnel has no application in front: it would answer anybody */
+export function requireAccess(names: readonly string[], behindAccess: ReadonlySet<string>): void {
+  const open = names.filter((name) => !behindAccess.has(name));
+  if (open.length === 0) return;
+  throw new Error(
+    `${open.join(", ")} would lead to the tunnel without an Access application in front, and answer anybody: give it to Access as well (it has ${[...behindAccess].join(", ") || "none"})`,
+  );
+}
+
 /** @returns the include rules of the policy for people; empty means that nobody is let in */
-export function peopleRules(people: PeopleArgs) {
+export function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
   return [
     ...people.emails.map((email) => ({ email: { email } })),
     ...people.emailDomains.map((domain) => ({ emailDomain: { domain } })),
@@ -67,6 +79,8 @@ export class Access extends pulumi.ComponentResource {
   readonly tokens: ReadonlyMap<string, ServiceToken>;
   /** When each token's own life ends (RFC 3339), by the server's name. */
   readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
+  /** The names it stands in front of: no other may lead to the tunnel. */
+  readonly hostnames: ReadonlySet<string>;
 
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:access:Access", name, {}, opts);
@@ -96,6 +110,7 @@ export class Access extends pulumi.ComponentResource {
       includes: admitted.map(({ token }) => ({ serviceToken: { tokenId: token.id } })),
       sessionDuration: "24h",
     });
+    const includes = peopleRules(args.people);
     const people = this.application(
       name,
       "people",
@@ -103,11 +118,13 @@ export class Access extends pulumi.ComponentResource {
       args,
       {
         decision: "allow",
-        includes: peopleRules(args.people),
+        includes,
         sessionDuration: args.people.sessionDuration,
+        allowedIdps: includes.length > 0 ? this.allowedIdps(name, args) : undefined,
       },
     );
 
+    this.hostnames = new Set(hostnames);
     this.audiences = { servers: servers.aud, people: people.aud };
     this.tokens = new Map(
       tokens.map(({ server, token }) => [
@@ -128,6 +145,19 @@ export class Access extends pulumi.ComponentResource {
     this.registerOutputs({ audiences: this.audiences });
   }
 
+  /** Ids of what people may sign in with. Left to Cloudflare it would be every provider of the account. */
+  private allowedIdps(name: string, args: AccessArgs): pulumi.Input<string>[] {
+    const { existing, declareOneTimePin } = args.people.login;
+    if (!declareOneTimePin) return [...existing];
+    const pin = new cloudflare.ZeroTrustAccessIdentityProvider(
+      oneTimePinName(name),
+      { accountId: args.accountId, name: "One-time PIN", type: oneTimePin, config: {} },
+      // Other applications of the account may have come to use it, too.
+      { parent: this, protect: args.protect },
+    );
+    return [...existing, pin.id];
+  }
+
   /** One application and its policy. Without anybody to include there is no policy, so nobody is let in. */
   private application(
     name: string,
@@ -138,6 +168,7 @@ export class Access extends pulumi.ComponentResource {
       decision: "allow" | "non_identity";
       includes: cloudflare.types.input.ZeroTrustAccessPolicyInclude[];
       sessionDuration: string;
+      allowedIdps?: pulumi.Input<string>[] | undefined;
     },
   ): cloudflare.ZeroTrustAccessApplication {
     const policies =
@@ -166,6 +197,7 @@ export class Access extends pulumi.ComponentResource {
         destinations: uris.map((uri) => ({ type: "public", uri })),
         policies: policies.map((attached, index) => ({ id: attached.id, precedence: index + 1 })),
         sessionDuration: policy.sessionDuration,
+        ...(policy.allowedIdps && { allowedIdps: policy.allowedIdps }),
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
       },

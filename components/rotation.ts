@@ -1,5 +1,5 @@
-import * as pulumi from "@pulumi/pulumi";
-import { z } from "zod";
+/** When a server's secret must not be rotated, and when its token's own life is spoken of: decisions only. */
+import type { DeployedResource } from "./deployed.ts";
 
 /** Less than this is left of the overlap when the new secret is issued, and nobody can put it into a server in time. */
 const leastOverlapMs = 3_600_000;
@@ -50,32 +50,23 @@ export function endOfLifeWarning(name: string, expiresAt: string, now: number = 
   return `the life of the service token ${JSON.stringify(name)} ${when}; then no secret of it works. \`npm run rotate -- ${name} --prolong\`, then \`pulumi up\``;
 }
 
-const deployedSchema = z.object({
-  outputs: z.record(
-    z.string(),
-    z.object({ type: z.string(), outputs: z.looseObject({ clientSecretVersion: z.number().optional() }).optional() }),
-  ),
-});
 const tokenType = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
 
 /**
- * The secret versions that this stack's last deployment left, by the server's name. Read from the stack's own state, in a
- * preview too. (A resource hook would see old and new as well, but only under the newest language hosts.)
- *
  * @param tokenName the name of a server's token resource
- * @throws Error when the state can not be read
+ * @returns the secret versions that the last deployment left, by the server's name
  */
-export async function deployedSecretVersions(
+export function deployedSecretVersions(
   servers: readonly string[],
   tokenName: (server: string) => string,
-): Promise<Map<string, number>> {
-  const stackName = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
-  const answer: unknown = await pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", { stackName });
-  const deployed = Object.entries(deployedSchema.parse(answer).outputs);
+  deployed: readonly DeployedResource[],
+): Map<string, number> {
   return new Map(
     servers.flatMap((server) => {
-      const found = deployed.find(([urn, { type }]) => type === tokenType && urn.endsWith(`::${tokenName(server)}`));
-      return found ? [[server, found[1].outputs?.clientSecretVersion ?? 1] as const] : [];
+      const found = deployed.find(({ type, name }) => type === tokenType && name === tokenName(server));
+      if (!found) return [];
+      const { clientSecretVersion } = found.outputs;
+      return [[server, typeof clientSecretVersion === "number" ? clientSecretVersion : 1] as const];
     }),
   );
 }

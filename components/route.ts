@@ -1,11 +1,14 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { requireAccess } from "./access.ts";
 
 /** What a route needs to know. */
 export interface RouteArgs {
   readonly zoneId: pulumi.Input<string>;
   /** The name callers use, one label under the zone. */
   readonly hostname: string;
+  /** Names with an Access application in front; another one is refused. */
+  readonly behindAccess: ReadonlySet<string>;
   /** Where the record leads: `<tunnel id>.cfargotunnel.com`. */
   readonly target: pulumi.Input<string>;
   /** Mode `regional`: a key of the account's region list. */
@@ -22,13 +25,14 @@ export interface RouteArgs {
  * peering and the zone's plan; no plan promises one, so it is measured, not assumed.
  *
  * @example
- * new Route("slm", { zoneId, hostname: "slm.example.com", target: tunnel.cname, protect: true });
+ * new Route("slm", { zoneId, hostname: "slm.example.com", behindAccess: access.hostnames, target: tunnel.cname, protect: true });
  */
 export class Route extends pulumi.ComponentResource {
   readonly hostname: pulumi.Output<string>;
 
   constructor(name: string, args: RouteArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:route:Route", name, {}, opts);
+    requireAccess([args.hostname], args.behindAccess);
 
     // No `settings`: the provider shows a difference for ever once it is given.
     const record = new cloudflare.DnsRecord(

@@ -1,5 +1,6 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { requireAccess } from "./access.ts";
 
 /** What a tunnel needs to know. */
 export interface TunnelArgs {
@@ -7,9 +8,11 @@ export interface TunnelArgs {
   /** Shown in the dashboard; unique in the account. */
   readonly tunnelName: pulumi.Input<string>;
   /** The name callers use. */
-  readonly hostname: pulumi.Input<string>;
+  readonly hostname: string;
   /** Other names that lead here; the connector sees the name that was called. */
   readonly alsoHostnames?: readonly string[] | undefined;
+  /** Names with an Access application in front; another one is refused. */
+  readonly behindAccess: ReadonlySet<string>;
   /** base64 of 32 bytes or more, from the stack's secrets: the connector's token is computed from it. */
   readonly tunnelSecret: pulumi.Input<string>;
   /** Port of the relay on the Mac's 127.0.0.1. */
@@ -73,6 +76,7 @@ export class Tunnel extends pulumi.ComponentResource {
 
   constructor(name: string, args: TunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:tunnel:Tunnel", name, {}, opts);
+    requireAccess([args.hostname, ...(args.alsoHostnames ?? [])], args.behindAccess);
 
     const tunnel = new cloudflare.ZeroTrustTunnelCloudflared(
       `${name}-tunnel`,
@@ -93,10 +97,10 @@ export class Tunnel extends pulumi.ComponentResource {
         tunnelId: tunnel.id,
         config: {
           ingresses: pulumi
-            .all([args.hostname, args.teamName, args.audiences.servers, args.audiences.people])
-            .apply(([hostname, teamName, servers, people]) =>
+            .all([args.teamName, args.audiences.servers, args.audiences.people])
+            .apply(([teamName, servers, people]) =>
               ingressRules({
-                hostname,
+                hostname: args.hostname,
                 alsoHostnames: args.alsoHostnames,
                 relayPort: args.relayPort,
                 teamName,

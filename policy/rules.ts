@@ -1,4 +1,5 @@
 /** What must not be declared: decisions only, each about one resource or about all of them. */
+import { openMailDomains } from "./open-mail.ts";
 import { at, entries, type Report, type Seen, unknown } from "./seen.ts";
 
 const type = {
@@ -64,25 +65,6 @@ export function hostnameHasApplication(resources: readonly Seen[], report: Repor
     );
   }
 }
-
-/** Mail domains where anybody gets an address: letting one in lets everyone in. */
-const openMailDomains: ReadonlySet<string> = new Set([
-  "gmail.com",
-  "googlemail.com",
-  "naver.com",
-  "daum.net",
-  "hanmail.net",
-  "kakao.com",
-  "nate.com",
-  "outlook.com",
-  "hotmail.com",
-  "live.com",
-  "yahoo.com",
-  "icloud.com",
-  "me.com",
-  "proton.me",
-  "protonmail.com",
-]);
 
 /** @returns why an include rule lets everyone in, or undefined */
 function opensToAll(rule: unknown): string | undefined {

@@ -9,6 +9,7 @@ import type {
   AccessApplicationView,
   ConnectorConnection,
   EdgeView,
+  IdentityProviderView,
   TunnelConfiguration,
   TunnelView,
 } from "./edge-view.ts";
@@ -65,6 +66,9 @@ export function hashSecret(secret: string): string {
 function sameHash(hash: string | null, secret: string): boolean {
   return hash !== null && timingSafeEqual(Buffer.from(hash, "hex"), Buffer.from(hashSecret(secret), "hex"));
 }
+
+const texts = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
 
 /** `<tunnel id>` of `<tunnel id>.cfargotunnel.com`. */
 function tunnelOfContent(content: string): string | undefined {
@@ -228,7 +232,16 @@ export class CloudflareAccount implements EdgeView {
           const { name, decision, include, exclude, require } = policy;
           return [{ id, name, decision, include, exclude, require }];
         }),
+        allowedIdps: texts(application.body.allowed_idps),
       }));
+  }
+
+  identityProviders(): IdentityProviderView[] {
+    return Object.entries(this.state.identityProviders).map(([id, { name, type }]) => ({
+      id,
+      name: typeof name === "string" ? name : "",
+      type: typeof type === "string" ? type : "",
+    }));
   }
 
   verifyServiceToken(clientId: string, clientSecret: string): string | undefined {

@@ -51,6 +51,17 @@ export interface AccessApplicationView {
   /** Go duration, e.g. `24h`. */
   sessionDuration: string;
   policies: AccessPolicyView[];
+  /** Ids of the identity providers that people may take; none named: every one of the account. */
+  allowedIdps: string[];
+}
+
+/** A login method of the team's sign-in page. */
+export interface IdentityProviderView {
+  id: string;
+  /** "" for one that has none; the page then shows its type. */
+  name: string;
+  /** e.g. `onetimepin`, `google`. */
+  type: string;
 }
 
 /** What the account knows of one live connector connection; the API shows it under `…/connections`. */
@@ -76,6 +87,8 @@ export interface EdgeView {
   /** Hostnames with a proxied record, in order of creation: the first is what the bare loopback address stands for. */
   hostnames(): string[];
   accessApplications(): AccessApplicationView[];
+  /** The account's, in order of creation. */
+  identityProviders(): IdentityProviderView[];
   /**
    * Checks a service token's client id and secret (current, or previous until its expiry; not when disabled or expired).
    * @returns the token's id, or undefined when it is not valid

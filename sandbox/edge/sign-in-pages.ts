@@ -16,11 +16,23 @@ ${content}
 </html>
 `;
 
-/** Asks for the address; the form is sent to the page's own URL. */
-export const emailPage = (application: string): string =>
+const elsewhere = (methods: readonly string[]): string =>
+  methods.length === 0
+    ? ""
+    : `\n<p>Also by ${escaped(methods.join(", "))}: outside the sandbox only, which can not play these.</p>`;
+
+/** Asks for the address; the form is sent to the page's own URL. @param others login methods besides the code by e-mail */
+export const emailPage = (application: string, others: readonly string[] = []): string =>
   page(
     `Sign in to ${application}`,
-    `<form method="post"><label>E-mail <input type="email" name="email" autocomplete="email" required autofocus></label> <button>Send me a code</button></form>`,
+    `<form method="post"><label>E-mail <input type="email" name="email" autocomplete="email" required autofocus></label> <button>Send me a code</button></form>${elsewhere(others)}`,
+  );
+
+/** Nobody can sign in with a code here. @param others the login methods there are */
+export const noPinPage = (application: string, others: readonly string[]): string =>
+  page(
+    `Sign in to ${application}`,
+    `<p>${others.length === 0 ? "There is no login method." : "There is no code by e-mail here."}</p>${elsewhere(others)}`,
   );
 
 /** Asks for the code. The same whether one was sent or not. */

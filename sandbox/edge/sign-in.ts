@@ -1,17 +1,18 @@
 /**
  * Signing in with a one-time PIN, as the team's domain offers it: e-mail → code → session cookie. Source:
  * developers.cloudflare.com, "One-time PIN login" (the code lives 10 minutes and is sent only to who a policy lets in,
- * while the page says the same to everybody) and "Authorization cookie". The mail goes to a file.
+ * while the page says the same to everybody), "Identity providers" (an application may name those it takes; otherwise it takes
+ * all of the account) and "Authorization cookie". The mail goes to a file.
  */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { appendFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AccessApplicationView, EdgeView } from "../cloudflare/edge-view.ts";
+import type { AccessApplicationView, EdgeView, IdentityProviderView } from "../cloudflare/edge-view.ts";
 import { decide } from "./access.ts";
 import { sessionSeconds } from "./applications.ts";
 import { cookieIn } from "./headers.ts";
 import type { AccessKeys } from "./keys.ts";
-import { codePage, emailPage, refusedPage } from "./sign-in-pages.ts";
+import { codePage, emailPage, noPinPage, refusedPage } from "./sign-in-pages.ts";
 
 const codeLifetimeMs = 10 * 60_000;
 const maxAttempts = 5;
@@ -111,6 +112,10 @@ export function signInPages({ view, keys, mailFile, country }: SignInOptions): S
       : undefined;
   }
 
+  function methods({ allowedIdps }: AccessApplicationView): IdentityProviderView[] {
+    return view.identityProviders().filter(({ id }) => allowedIdps.length === 0 || allowedIdps.includes(id));
+  }
+
   async function send(entry: Pending, clientIp: string): Promise<void> {
     const caller = { email: entry.email, ip: clientIp, country };
     if (decide(entry.application, caller).outcome !== "person") return;
@@ -123,7 +128,11 @@ export function signInPages({ view, keys, mailFile, country }: SignInOptions): S
   async function login(request: IncomingMessage, response: ServerResponse, place: SignInPlace): Promise<true> {
     const wanted = find(place.target);
     if (!wanted) return answer(response, place, 404, refusedPage("There is no such application."));
-    if (request.method !== "POST") return answer(response, place, 200, emailPage(wanted.application.name));
+    const { name } = wanted.application;
+    const offered = methods(wanted.application);
+    const others = offered.filter(({ type }) => type !== "onetimepin").map((one) => one.name || one.type);
+    if (others.length === offered.length) return answer(response, place, 403, noPinPage(name, others));
+    if (request.method !== "POST") return answer(response, place, 200, emailPage(name, others));
     const email = (await form(request)).get("email")?.trim() ?? "";
     if (!/^[^@\s]+@[^@\s]+$/.test(email) || email.length > 254) {
       return answer(response, place, 400, refusedPage("This is no e-mail address."));

@@ -36,7 +36,12 @@ describe("Access", () => {
         },
         { name: "old", enabled: false, secretVersion: 1, duration: "8760h" },
       ],
-      people: { emails: ["a@example.com"], emailDomains: ["example.org"], sessionDuration: "12h" },
+      people: {
+        emails: ["a@example.com"],
+        emailDomains: ["example.org"],
+        sessionDuration: "12h",
+        login: { existing: ["google-id"], declareOneTimePin: true },
+      },
       protect: true,
     });
     expect(await resolved(access.audiences.people)).toMatchObject({ value: "aud-of-net-app-people" });
@@ -67,7 +72,16 @@ describe("Access", () => {
     expect(ofName("net-app-people").inputs).toMatchObject({
       destinations: [{ type: "public", uri: `${hostname}/status` }],
       sessionDuration: "12h",
+      allowedIdps: ["google-id", "id-of-net-one-time-pin"],
     });
+    expect(ofName("net-app-servers").inputs).not.toHaveProperty("allowedIdps");
+    expect(ofName("net-one-time-pin").inputs).toEqual({
+      accountId,
+      name: "One-time PIN",
+      type: "onetimepin",
+      config: {},
+    });
+    expect(access.hostnames).toEqual(new Set([hostname]));
   });
 
   it("declares no policy for people when nobody is named, so that nobody is let in", async () => {
@@ -76,13 +90,72 @@ describe("Access", () => {
       accountId,
       hostname,
       servers: [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }],
-      people: { emails: [], emailDomains: [], sessionDuration: "24h" },
+      people: {
+        emails: [],
+        emailDomains: [],
+        sessionDuration: "24h",
+        login: { existing: [], declareOneTimePin: false },
+      },
       protect: false,
     });
     await resolved(access.audiences.people);
     await settled();
     expect(declared.some((resource) => resource.name === "alone-policy-people")).toBe(false);
     expect(ofName("alone-app-people").inputs.policies).toEqual([]);
+    expect(ofName("alone-app-people").inputs).not.toHaveProperty("allowedIdps");
+    expect(declared.some((resource) => resource.name === "alone-one-time-pin")).toBe(false);
+  });
+
+  it("takes the one-time PIN that is there by its id, and declares none", async () => {
+    const { Access } = await import("../../components/access.ts");
+    const access = new Access("adopts", {
+      accountId,
+      hostname,
+      servers: [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }],
+      people: {
+        emails: ["a@example.com"],
+        emailDomains: [],
+        sessionDuration: "24h",
+        login: { existing: ["the-pin-of-the-account"], declareOneTimePin: false },
+      },
+      protect: false,
+    });
+    await resolved(access.audiences.people);
+    await settled();
+    expect(ofName("adopts-app-people").inputs.allowedIdps).toEqual(["the-pin-of-the-account"]);
+    expect(declared.some((resource) => resource.name === "adopts-one-time-pin")).toBe(false);
+  });
+});
+
+describe("a name without an Access application in front", () => {
+  const reason =
+    /^b\.example\.com would lead to the tunnel without an Access application .*\(it has slm\.example\.com\)/;
+  const behindAccess = new Set([hostname]);
+
+  it("gets no record", async () => {
+    const { Route } = await import("../../components/route.ts");
+    const args = { zoneId: "z".repeat(32), target: "id.cfargotunnel.com", protect: true, behindAccess };
+    expect(() => new Route("open", { ...args, hostname: "b.example.com" })).toThrow(reason);
+    await settled();
+    expect(declared.some(({ name }) => name.startsWith("open-"))).toBe(false);
+  });
+
+  it("gets no rule in the tunnel, nor a tunnel", async () => {
+    const { Tunnel } = await import("../../components/tunnel.ts");
+    const args = {
+      accountId,
+      tunnelName: "t",
+      tunnelSecret: "c2VjcmV0",
+      relayPort: 8790,
+      teamName: "acme",
+      audiences: { servers: "a", people: "b" },
+      behindAccess,
+      protect: true,
+    };
+    expect(() => new Tunnel("open", { ...args, hostname, alsoHostnames: ["b.example.com"] })).toThrow(reason);
+    expect(() => new Tunnel("open", { ...args, hostname: "b.example.com" })).toThrow(reason);
+    await settled();
+    expect(declared.some(({ name }) => name.startsWith("open-"))).toBe(false);
   });
 });
 
@@ -93,6 +166,7 @@ describe("Tunnel", () => {
       accountId,
       tunnelName: "slm-network-test",
       hostname,
+      behindAccess: new Set([hostname]),
       tunnelSecret: "c2VjcmV0",
       relayPort: 8790,
       teamName: "acme",
@@ -124,7 +198,13 @@ describe("Tunnel", () => {
 describe("Route", () => {
   it("is a proxied record to the tunnel, without `settings`", async () => {
     const { Route } = await import("../../components/route.ts");
-    const route = new Route("r", { zoneId: "z".repeat(32), hostname, target: "id.cfargotunnel.com", protect: true });
+    const route = new Route("r", {
+      zoneId: "z".repeat(32),
+      hostname,
+      behindAccess: new Set([hostname]),
+      target: "id.cfargotunnel.com",
+      protect: true,
+    });
     await resolved(route.hostname);
     await settled();
     const { inputs } = only(declared, "cloudflare:index/dnsRecord:DnsRecord");

@@ -156,6 +156,49 @@ describe("the stack's config", () => {
   });
 });
 
+describe("who may sign in", () => {
+  const people = (settings: object) =>
+    faultsOf({ ...good, access: { servers: [{ name: "backend" }], people: settings } });
+
+  it("is nobody unless named, and by a code by e-mail unless said otherwise", () => {
+    expect(parseStackConfig(good).access.people).toEqual({
+      emails: [],
+      emailDomains: [],
+      identityProviders: ["onetimepin"],
+      sessionDuration: "24h",
+    });
+    expect(people({ emails: ["kim@gmail.com"], emailDomains: ["example.co.kr"] })).toEqual([]);
+  });
+
+  it.each([
+    [
+      "a domain where anybody gets an address",
+      { emailDomains: ["naver.com"] },
+      /emailDomains\[0\]: "naver\.com" is a domain where anybody gets.*let everyone in.*one by one/,
+    ],
+    [
+      "another one",
+      { emailDomains: ["example.com", "gmail.com"] },
+      /emailDomains\[1\]: "gmail\.com" is a domain where anybody/,
+    ],
+    ["every domain", { emailDomains: ["*"] }, /"\*" is no e-mail domain.*without wildcards/],
+    ["every domain below one", { emailDomains: ["*.example.com"] }, /is no e-mail domain/],
+    ["an address for a domain", { emailDomains: ["@example.com"] }, /is no e-mail domain/],
+    [
+      "everybody of a domain",
+      { emails: ["*@example.com"] },
+      /"\*@example\.com" is no e-mail address.*without wildcards.*people\.emailDomains/,
+    ],
+    ["everybody", { emails: ["*"] }, /is no e-mail address/],
+    ["a rule of Cloudflare's", { everyone: true }, /people\.everyone: is no setting/],
+    ["a way in for nobody", { identityProviders: [] }, /identityProviders: \[\] is empty, so nobody could sign in/],
+  ])("is never everyone, nor unclear: %s", (_what, settings, reason) => {
+    const faults = people(settings);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(reason);
+  });
+});
+
 describe("a fallback", () => {
   it("is off unless configured, and needs companies that agreed", () => {
     expect(parseStackConfig(good).fallback).toBeUndefined();

@@ -166,7 +166,13 @@ describe("what a mode declares", () => {
   beforeAll(async () => {
     declared = await recordResources();
   });
-  const common = { zoneId: zone_id, hostname, target: "id.cfargotunnel.com", protect: true };
+  const common = {
+    zoneId: zone_id,
+    hostname,
+    target: "id.cfargotunnel.com",
+    behindAccess: new Set([hostname]),
+    protect: true,
+  };
 
   it("is the same record in each, so that no change of mode takes the name away", async () => {
     const { Route } = await import("../../components/route.ts");
@@ -191,7 +197,12 @@ describe("what a mode declares", () => {
       hostname,
       alsoHostnames: ["slm.other.net"],
       servers: [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }],
-      people: { emails: [], emailDomains: [], sessionDuration: "24h" },
+      people: {
+        emails: [],
+        emailDomains: [],
+        sessionDuration: "24h",
+        login: { existing: [], declareOneTimePin: false },
+      },
       protect: true,
     });
     await resolved(access.audiences.people);
@@ -257,7 +268,8 @@ describe("each component of a route", () => {
     const { Route } = await import("../../components/route.ts");
     const { Alerts } = await import("../../components/alerts.ts");
     const { SaasHostname } = await import("../../components/saas-hostname.ts");
-    new Route("t", { zoneId: zone_id, hostname, target: "id.cfargotunnel.com", protect: true });
+    const behindAccess = new Set([hostname]);
+    new Route("t", { zoneId: zone_id, hostname, behindAccess, target: "id.cfargotunnel.com", protect: true });
     new Alerts("t", { accountId: account_id, hostname, tunnelId: "id", emails: ["a@example.com"] });
     new SaasHostname("t", { zoneId: zone_id, saasHostname: "slm.other.net", hostname, protect: true });
     await settled();

@@ -4,6 +4,7 @@ import type {
   AccessApplicationView,
   ConnectorConnection,
   EdgeView,
+  IdentityProviderView,
   IngressRule,
   TunnelConfiguration,
   TunnelView,
@@ -14,6 +15,7 @@ export class TestAccount implements EdgeView {
   readonly tunnels = new Map<string, TunnelView>();
   readonly records = new Map<string, string>();
   readonly applications: AccessApplicationView[] = [];
+  readonly providers: IdentityProviderView[] = [{ id: "pin", name: "", type: "onetimepin" }];
   /** Client id → secret and token id. */
   readonly tokens = new Map<string, { secret: string; tokenId: string }>();
   readonly connections = new Map<string, ConnectorConnection[]>();
@@ -38,6 +40,9 @@ export class TestAccount implements EdgeView {
   }
   accessApplications(): AccessApplicationView[] {
     return this.applications;
+  }
+  identityProviders(): IdentityProviderView[] {
+    return this.providers;
   }
   verifyServiceToken(clientId: string, clientSecret: string): string | undefined {
     const token = this.tokens.get(clientId);
@@ -97,6 +102,7 @@ export function application(fields: Partial<AccessApplicationView>): AccessAppli
     serviceAuth401Redirect: false,
     sessionDuration: "24h",
     policies: [],
+    allowedIdps: [],
     ...fields,
   };
 }

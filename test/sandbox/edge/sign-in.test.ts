@@ -142,3 +142,27 @@ test("the page is on the team's domain too, as clients that come by name are tol
   // On the application's own name there is no page, as at Cloudflare.
   expect((await ask(edge, `/cdn-cgi/access/login/${HOST}?kid=${people.aud}`, { host: HOST })).status).toBe(404);
 });
+
+test("only the identity providers that the application allows are offered", async () => {
+  account.providers.push({ id: "google", name: "Google", type: "google" });
+  const page = async () => {
+    const away = await ask(edge, "/status", { headers: browser });
+    return ask(edge, away.headers.location!, { headers: browser });
+  };
+  const both = await page();
+  expect([both.status, both.body.toString()]).toEqual([200, expect.stringMatching(/Send me a code[\s\S]*Google/)]);
+
+  people.allowedIdps = ["pin"];
+  expect((await page()).body.toString()).not.toContain("Google");
+
+  people.allowedIdps = ["google"];
+  const before = codes().length;
+  const away = await ask(edge, "/status", { headers: browser });
+  const sent = await post(away.headers.location!, { email: "director@example.com" });
+  expect([sent.status, sent.body.toString()]).toEqual([403, expect.stringContaining("Google")]);
+  expect(codes()).toHaveLength(before);
+
+  people.allowedIdps = [];
+  account.providers.splice(0);
+  expect((await page()).body.toString()).toContain("There is no login method");
+});

@@ -1,0 +1,30 @@
+/** What this stack's last deployment left, read from its own state; in a preview, too. */
+import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+
+const answerSchema = z.object({
+  outputs: z.record(z.string(), z.object({ type: z.string(), outputs: z.record(z.string(), z.unknown()).default({}) })),
+});
+
+/** A resource of the last deployment. */
+export interface DeployedResource {
+  readonly type: string;
+  /** The name it was declared with. */
+  readonly name: string;
+  readonly outputs: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * A resource hook would see old and new as well, but only under the newest language hosts.
+ *
+ * @throws Error when the state can not be read
+ */
+export async function deployedResources(): Promise<DeployedResource[]> {
+  const stackName = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
+  const answer: unknown = await pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", { stackName });
+  return Object.entries(answerSchema.parse(answer).outputs).map(([urn, { type, outputs }]) => ({
+    type,
+    name: urn.split("::").at(-1) ?? "",
+    outputs,
+  }));
+}
