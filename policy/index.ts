@@ -1,4 +1,4 @@
-/** The policy pack: `pulumi preview --policy-pack policy`. */
+/** The policy pack; `pack` beside it runs it: `pulumi preview --policy-pack policy/pack`. */
 import { PolicyPack } from "@pulumi/policy";
 import { policies } from "./policies.ts";
 

@@ -54,7 +54,7 @@ const goArch = (arch: string) => (arch === "x64" ? "amd64" : arch);
 export const pulumi: Recipe = {
   name: "pulumi",
   version: pulumiVersion,
-  atLeast: "3.220.0",
+  atLeast: pulumiVersion, // an older one may not start the policy pack
   versionArgs: ["version"],
   download: (platform, arch) => {
     if (!["linux", "darwin"].includes(platform) || !["x64", "arm64"].includes(arch)) return undefined;
