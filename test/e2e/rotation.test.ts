@@ -166,6 +166,35 @@ describe("a service token's rotation", () => {
   });
 });
 
+describe("the token's own life", () => {
+  const life = async () => {
+    const { stdout } = await pulumi(here, "stack", "output", "serviceTokenEndOfLife", "--json");
+    return Date.parse((JSON.parse(stdout) as { backend: string }).backend);
+  };
+
+  it("is warned of when it comes to its end, shown and prolonged by the same command", async () => {
+    const document = parseDocument(await readFile(stackFile, "utf8"));
+    document.setIn(["config", "slm-network:access", "servers", 0, "duration"], "720h");
+    await writeFile(stackFile, document.toString());
+    await up();
+    const soon = await life();
+    expect(soon).toBeLessThan(Date.now() + 31 * 86_400_000);
+    const warned = await pulumi(here, "preview");
+    expect(warned.stdout + warned.stderr).toMatch(/warning: .*"backend" ends in 30 days.*rotate -- backend --prolong/s);
+
+    const before = await readFile(stackFile, "utf8");
+    const prolonged = await rotate("backend", "--prolong");
+    expect(prolonged.code, prolonged.stderr).toBe(0);
+    expect(prolonged.stdout).toMatch(/duration: 720h → 9480h[\s\S]*own life ends in 30 days/);
+    const after = await readFile(stackFile, "utf8");
+    expect(after.split("\n").filter((line) => !before.includes(line))).toEqual([expect.stringContaining("9480h")]);
+    await up();
+    expect(await life()).toBeGreaterThan(soon + 300 * 86_400_000);
+    expect((await pulumi(here, "preview")).stdout).not.toMatch(/warning: .*ends in/);
+    expect(client.failures).toEqual([]);
+  });
+});
+
 describe("the tunnel's rotation", () => {
   it("hands over to a new connector; what runs meanwhile is answered to its end", async () => {
     const tokenFile = join(here.macRoot, "etc/slm-network/tunnel-token");
@@ -216,6 +245,16 @@ describe("the tunnel's rotation", () => {
     });
     return z.object({ result: z.array(z.unknown()) }).parse(await response.json()).result.length;
   }
+});
+
+describe("a rotation of the keys that Access signs with", () => {
+  it("is taken by cloudflared and by the relay while they run", async () => {
+    const ran = await sandbox("--do", "rotate-keys");
+    expect(ran.code, ran.stderr).toBe(0);
+    const before = client.calls;
+    await eventually(async () => client.calls > before + 30, 60_000);
+    expect(client.failures).toEqual([]);
+  });
 });
 
 describe("a pull request's preview", () => {

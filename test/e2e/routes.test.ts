@@ -30,10 +30,11 @@ let api: Cloudflare;
 
 const identitySchema = z.object({ accountId: z.string(), zoneId: z.string(), cloudflareApiToken: z.string() });
 
-async function setRoute(route: Record<string, unknown>): Promise<void> {
+async function set(key: string, value: Record<string, unknown>): Promise<void> {
   const { config, ...rest } = parse(await readFile(stackFile, "utf8")) as { config: Record<string, unknown> };
-  await writeFile(stackFile, stringify({ ...rest, config: { ...config, "slm-network:route": route } }));
+  await writeFile(stackFile, stringify({ ...rest, config: { ...config, [`slm-network:${key}`]: value } }));
 }
+const setRoute = (route: Record<string, unknown>) => set("route", route);
 
 const up = (): Promise<Ran> => pulumi(here, "up", "--yes", "--skip-preview");
 const succeeded = (ran: Ran) => expect(ran.code, ran.stdout + ran.stderr).toBe(0);
@@ -181,6 +182,79 @@ describe("a custom hostname", () => {
       expect(await get(custom, "/v1/models", tokenHeaders(here))).toBe(530);
       expect((await api.customHostnames.list({ zone_id: ids.zoneId })).result).toEqual([]);
     });
+  });
+});
+
+describe("how people sign in", () => {
+  const account = () => ({ account_id: ids.accountId });
+  const setLogin = (...identityProviders: string[]) =>
+    set("access", {
+      servers: [{ name: "backend" }],
+      people: { emails: ["director@example.com"], identityProviders },
+    });
+  const providers = async () => (await api.zeroTrust.identityProviders.list(account())).result;
+  const allowed = async () => {
+    const { result } = await api.zeroTrust.access.applications.list(account());
+    const people = result.find(({ name }) => name === `${here.hostname} people`);
+    return z.object({ allowed_idps: z.array(z.string()) }).parse(people).allowed_idps;
+  };
+  /** What the sign-in page of /status offers. */
+  async function page(): Promise<string> {
+    const headers = { accept: "text/html" };
+    const away = await fetch(`${here.url}/status`, { headers, redirect: "manual" });
+    const response = await fetch(new URL(away.headers.get("location") ?? "", here.url), { headers });
+    return response.text();
+  }
+
+  it("is by the one-time PIN, declared since the account had none; one nobody knows is refused", async () => {
+    const [pin, ...others] = await providers();
+    expect([pin?.type, others]).toEqual(["onetimepin", []]);
+    expect(await allowed()).toEqual([pin?.id]);
+    expect(await page()).toContain("Send me a code");
+
+    await setLogin("onetimepin", "gogle");
+    const ran = await pulumi(here, "preview");
+    expect(ran.code).not.toBe(0);
+    expect(ran.stdout + ran.stderr).toMatch(
+      /identityProviders\[1\]: "gogle" is no identity provider of the account, which has "One-time PIN" \(onetimepin/,
+    );
+    expect(ran.stdout + ran.stderr).not.toMatch(/\.ts:\d+/);
+  });
+
+  it("is by one that the account has, when that one is named; the PIN goes with the last mention", {
+    timeout: 600_000,
+  }, async () => {
+    const google = await api.zeroTrust.identityProviders.create({
+      ...account(),
+      name: "Google",
+      type: "google",
+      config: {},
+    });
+    await setLogin("Google");
+    const ran = await up();
+    succeeded(ran);
+    expect(ran.stdout).toMatch(/ZeroTrustAccessIdentityProvider slm-one-time-pin deleted/);
+    expect(await allowed()).toEqual([google.id]);
+    expect(await page()).toMatch(/no code by e-mail here[\s\S]*Google/);
+  });
+
+  it("takes a PIN that is there as it is, and leaves it alone", { timeout: 600_000 }, async () => {
+    const pin = await api.zeroTrust.identityProviders.create({
+      ...account(),
+      name: "",
+      type: "onetimepin",
+      config: {},
+    });
+    await setLogin("onetimepin", "Google");
+    const ran = await up();
+    succeeded(ran);
+    expect(ran.stdout).not.toMatch(/slm-one-time-pin/);
+    expect((await allowed()).toSorted()).toEqual((await providers()).map(({ id }) => id).toSorted());
+    expect(await page()).toMatch(/Send me a code[\s\S]*Google/);
+    await setLogin("Google");
+    succeeded(await up());
+    expect((await providers()).map(({ id }) => id)).toContain(pin.id);
+    succeeded(await pulumi(here, "up", "--yes", "--skip-preview", "--expect-no-changes"));
   });
 });
 

@@ -8,6 +8,7 @@ import {
   PEOPLE,
   personToken,
   publicKey,
+  rawGet,
   SERVERS,
   serverToken,
   startModel,
@@ -71,8 +72,8 @@ describe("a token", async () => {
     const relay = await startTestRelay(model.url);
     expect(await ask(relay.url, serverToken)).toBe("ok");
     expect(await ask(relay.url, await token({ aud: ["x", SERVERS] }))).toBe("ok");
-    for (const path of ["/status", "/status/data.json", "/status/../v1/models"]) {
-      expect(await ask(relay.url, serverToken, "/status")).toBe("403 access_wrong_audience");
+    for (const path of ["/status", "/status/data.json"]) {
+      expect(await ask(relay.url, serverToken, path)).toBe("403 access_wrong_audience");
       expect(await ask(relay.url, undefined, path)).toBe("403 access_missing");
     }
   });
@@ -89,6 +90,47 @@ describe("a token", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     expect(await ask(relay.url, await token({ exp: now() - 10, nbf: now() + 10 }))).toBe("ok");
+  });
+});
+
+describe("whose a path is, is decided on the path as received", () => {
+  /** With the other side's token: refused for the audience. With its own: let through this check, and refused as no path. */
+  async function answers(path: string) {
+    const model = await startModel();
+    const relay = await startTestRelay(model.url);
+    const code = async (auth: string) => (await rawGet(relay.port, path, auth)).code;
+    const both = { server: await code(serverToken), person: await code(personToken) };
+    expect(model.seen).toEqual([]);
+    return both;
+  }
+
+  test.each([
+    "/status/../v1/models",
+    "/status/%2e%2e/v1/models",
+    "/status/%2E%2E%2Fv1/models",
+    "/status/..;/v1/models",
+    "/status//v1/models",
+    "/status/.",
+    "/status/%00",
+  ])("%s is for people", async (path) => {
+    expect(await answers(path)).toEqual({ server: "access_wrong_audience", person: "path_not_allowed" });
+  });
+
+  test.each([
+    "/v1/../status",
+    "/./status",
+    "//status",
+    "/%2e/status",
+    "/%73tatus",
+    "/status%2f",
+    "/status%2Fdata.json",
+    "/Status",
+    "/STATUS/data.json",
+    "/status;x",
+    "/status.",
+    "/statusx",
+  ])("%s is for servers", async (path) => {
+    expect(await answers(path)).toEqual({ server: "path_not_allowed", person: "access_wrong_audience" });
   });
 });
 

@@ -1,5 +1,6 @@
 /** The command itself: against the sandbox's edge with a real cloudflared, and against servers that show what an edge may. */
 import { spawn } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Server } from "node:net";
@@ -159,6 +160,38 @@ describe("against what an edge may show", () => {
     // 60 ms until the answer, of which the relay says that 20 are its own and the edge takes next to nothing.
     expect(split?.tunnel).toBeGreaterThan(20);
     expect(split?.tunnel).toBeLessThan(60);
+  });
+
+  it("measures IPv4 and IPv6 by themselves, and says which of them goes astray", async () => {
+    const edge = (colo: string) => createHttpServer(edgeLike(colo, (_, response) => void response.end()));
+    const port = await listening(edge("ICN"), "::1");
+    const other = edge("LAX");
+    servers.push(other);
+    await new Promise<void>((resolve, reject) => {
+      other.once("error", reject);
+      other.listen(port, "127.0.0.1", resolve);
+    });
+    // The system's resolver may know `localhost` by one version only.
+    const resolver = join(harness.folder, "resolver.mjs");
+    await writeFile(
+      resolver,
+      `import dns from "node:dns/promises";
+       import { syncBuiltinESMExports } from "node:module";
+       dns.lookup = async () => [{ address: "127.0.0.1", family: 4 }, { address: "::1", family: 6 }];
+       syncBuiltinESMExports();`,
+    );
+    const args = ["--url", `http://slm.example.com:${port}`, "--runs", "3"];
+    const environment = { NODE_OPTIONS: `--import=${resolver}` };
+    const machine = await probe([...args, "--json"], environment);
+    expect(machine.code, machine.stderr).toBe(1);
+    const { hosts, findings } = json(machine.stdout);
+    expect(hosts[0]?.addresses).toEqual(["127.0.0.1", "::1"]);
+    expect(hosts[0]?.samples.map(({ family }) => family)).toEqual([4, 6, 4, 6, 4, 6]);
+    expect(findings).toMatchObject([{ kind: "entry-elsewhere", colos: ["LAX"], families: [4], otherFamilies: [6] }]);
+    const person = await probe(args, environment);
+    expect(person.stdout).toMatch(/DNS: 127\.0\.0\.1, ::1/);
+    expect(person.stdout).toMatch(/127\.0\.0\.1 +3 +0 +LAX[\s\S]*::1 +3 +0 +ICN/);
+    expect(person.stdout).toMatch(/Only IPv4 goes there: over IPv6 the entry is as wanted/);
   });
 
   it("finds a challenge in the way, and exits with 1", async () => {
