@@ -11,7 +11,7 @@ import { DocumentStore } from "./components/document-store.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./components/identity-providers.ts";
 import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
-import { deployedSecretVersions, rotationFault, type WantedSecret } from "./components/rotation.ts";
+import { deployedSecrets, rotationFault, type WantedSecret } from "./components/rotation.ts";
 import { Route } from "./components/route.ts";
 import { routeFaults } from "./components/route-check.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
@@ -35,7 +35,7 @@ const { config, login } = await checked(async () => {
   const faults = [
     ...(await routeFaults(parsed, zoneName, account)),
     ...("faults" in people ? people.faults : []),
-    ...lateRotations(parsed.access.servers, deployed),
+    ...untimelyRotations(parsed.access.servers, deployed),
   ];
   if (faults.length > 0 || "faults" in people) throw new ConfigError(faults);
   return { config: parsed, login: people };
@@ -126,12 +126,12 @@ const host = new MacHost(`${name}-${mac.name}`, {
   }),
 });
 
-/** @returns a fault for each secret that would be rotated with too little of its overlap left, unless that is forced */
-function lateRotations(servers: readonly WantedSecret[], deployed: readonly DeployedResource[]): string[] {
+/** @returns a fault for each secret that must not be rotated now, unless that is forced */
+function untimelyRotations(servers: readonly WantedSecret[], deployed: readonly DeployedResource[]): string[] {
   if (process.env.SLM_NETWORK_FORCE_ROTATION === "1") return [];
   const names = servers.map((server) => server.name);
-  const versions = deployedSecretVersions(names, (server) => tokenName(name, server), deployed);
-  return servers.flatMap((server) => rotationFault(server, versions.get(server.name)) ?? []);
+  const secrets = deployedSecrets(names, (server) => tokenName(name, server), deployed);
+  return servers.flatMap((server) => rotationFault(server, secrets.get(server.name)) ?? []);
 }
 
 /** The account is asked only when somebody may sign in. @returns by what, or every fault */

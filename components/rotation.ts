@@ -14,17 +14,46 @@ export interface WantedSecret {
   readonly previousSecretExpiresAt?: string | undefined;
 }
 
+/** A server's secret, as the last deployment left it. */
+export interface DeployedSecret {
+  readonly version: number;
+  /** Until when the secret before it works (RFC 3339). */
+  readonly previousExpiresAt?: string | undefined;
+}
+
 /**
- * @param deployed the version that the last deployment left; undefined for a token that is new
+ * @param deployed undefined for a token that is new
  * @param now milliseconds since 1970
  * @returns why this rotation must not be done now and what to do, or undefined when it may, or when it is none
  */
 export function rotationFault(
-  { name, secretVersion, previousSecretExpiresAt }: WantedSecret,
-  deployed: number | undefined,
+  wanted: WantedSecret,
+  deployed: DeployedSecret | undefined,
   now: number = Date.now(),
 ): string | undefined {
-  if (deployed === undefined || secretVersion <= deployed) return undefined;
+  if (deployed === undefined || wanted.secretVersion === deployed.version) return undefined;
+  const fault = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
+  if (fault === undefined) return undefined;
+  return (
+    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${fault}. To rotate all the same, with servers ` +
+    "turned away until they have the new secret: SLM_NETWORK_FORCE_ROTATION=1 pulumi up"
+  );
+}
+
+/** A lower version is one more rotation to Cloudflare, with no overlap at all. */
+function backwards({ secretVersion }: WantedSecret, { version, previousExpiresAt }: DeployedSecret) {
+  if (secretVersion > version) return undefined;
+  const until = previousExpiresAt ? ` and previousSecretExpiresAt: "${previousExpiresAt}"` : "";
+  return `secretVersion is ${secretVersion}, and ${version} is deployed: put secretVersion: ${version}${until} back (both stay in the stack file for ever)`;
+}
+
+/** A token has two secrets at most: one more rotation ends at once the one that servers may still be using. */
+function insideOverlap({ name }: WantedSecret, { previousExpiresAt }: DeployedSecret, now: number) {
+  if (!previousExpiresAt || !(Date.parse(previousExpiresAt) > now)) return undefined;
+  return `the last rotation's previous secret works until ${previousExpiresAt}, and a second rotation would end it at once. It becomes possible then: take the change back, and \`npm run rotate -- ${name}\` after that time`;
+}
+
+function tooLate({ name, previousSecretExpiresAt }: WantedSecret, now: number) {
   const until = Date.parse(previousSecretExpiresAt ?? "");
   if (until - now >= leastOverlapMs) return undefined;
   const minutes = Math.round((until - now) / 60_000);
@@ -34,10 +63,8 @@ export function rotationFault(
       ? `ends in ${minutes} min, at ${previousSecretExpiresAt}`
       : `has ended, at ${previousSecretExpiresAt}`;
   return (
-    `the secret of the server ${JSON.stringify(name)} is not rotated: the overlap in which the previous secret works ${left}, ` +
-    "and an hour is the least in which a new one can be handed over (a pull request that waited too long?). Give it more time: " +
-    `\`npm run rotate -- ${name} --extend\`. To rotate all the same, with servers turned away until they have the new secret: ` +
-    "SLM_NETWORK_FORCE_ROTATION=1 pulumi up"
+    `the overlap in which the previous secret works ${left}, and an hour is the least in which a new one can be handed over ` +
+    `(a pull request that waited too long?). Give it more time: \`npm run rotate -- ${name} --extend\``
   );
 }
 
@@ -54,19 +81,27 @@ const tokenType = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessS
 
 /**
  * @param tokenName the name of a server's token resource
- * @returns the secret versions that the last deployment left, by the server's name
+ * @returns the secrets that the last deployment left, by the server's name
  */
-export function deployedSecretVersions(
+export function deployedSecrets(
   servers: readonly string[],
   tokenName: (server: string) => string,
   deployed: readonly DeployedResource[],
-): Map<string, number> {
+): Map<string, DeployedSecret> {
   return new Map(
     servers.flatMap((server) => {
       const found = deployed.find(({ type, name }) => type === tokenType && name === tokenName(server));
       if (!found) return [];
-      const { clientSecretVersion } = found.outputs;
-      return [[server, typeof clientSecretVersion === "number" ? clientSecretVersion : 1] as const];
+      const { clientSecretVersion: version, previousClientSecretExpiresAt: until } = found.outputs;
+      return [
+        [
+          server,
+          {
+            version: typeof version === "number" ? version : 1,
+            ...(typeof until === "string" && { previousExpiresAt: until }),
+          },
+        ] as const,
+      ];
     }),
   );
 }

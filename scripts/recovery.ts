@@ -57,7 +57,7 @@ const named = { name: "name" };
 
 /**
  * In the order in which they must go: what refers to others first. Not here is what a second creation takes over by itself
- * (the tunnel's configuration, an access-list entry, the collection, the Mac), and a cluster, which may hold data.
+ * (the tunnel's configuration, an access-list entry, the collection, the Mac, the one-time PIN), and a cluster, which may hold data.
  */
 const kinds: Record<string, Kind> = {
   "cloudflare:index/dnsRecord:DnsRecord": {

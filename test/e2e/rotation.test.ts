@@ -1,5 +1,5 @@
 /** Rotations from the command to the edge, with a client that calls ten times a second all the while. */
-import { access, readFile, rm, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -146,6 +146,22 @@ describe("a service token's rotation", () => {
     expect(ran.code).toBe(1);
     const until = new Date(await previousExpiry()).toISOString().replace(".000Z", "Z");
     expect(ran.stderr).toMatch(new RegExp(`becomes possible in \\d+ (minutes|hours?), at ${until}`));
+
+    // Who writes it by hand, or forces it, is stopped by the program itself.
+    const before = await readFile(stackFile, "utf8");
+    for (const [version, reason] of [
+      ["3", `works until ${until}, and a second rotation would end it at once`],
+      ["1", "is 1, and 2 is deployed: put secretVersion: 2"],
+    ] as const) {
+      const document = parseDocument(before);
+      document.setIn(["config", "slm-network:access", "servers", 0, "secretVersion"], Number(version));
+      if (version === "1") document.deleteIn(["config", "slm-network:access", "servers", 0, "previousSecretExpiresAt"]);
+      await writeFile(stackFile, document.toString());
+      const stopped = await pulumi(here, "preview");
+      expect(stopped.code).not.toBe(0);
+      expect(stopped.stdout + stopped.stderr).toContain(reason);
+    }
+    await writeFile(stackFile, before);
   });
 
   it("leaves the old secret at 403 after its time, and not before", async () => {
@@ -167,6 +183,10 @@ describe("a service token's rotation", () => {
 });
 
 describe("the token's own life", () => {
+  const mails = async () => {
+    const names = (await readdir(join(folder, "mail")).catch(() => [])).filter((name) => name.endsWith(".eml"));
+    return Promise.all(names.map((name) => readFile(join(folder, "mail", name), "utf8")));
+  };
   const life = async () => {
     const { stdout } = await pulumi(here, "stack", "output", "serviceTokenEndOfLife", "--json");
     return Date.parse((JSON.parse(stdout) as { backend: string }).backend);
@@ -174,20 +194,23 @@ describe("the token's own life", () => {
 
   it("is warned of when it comes to its end, shown and prolonged by the same command", async () => {
     const document = parseDocument(await readFile(stackFile, "utf8"));
-    document.setIn(["config", "slm-network:access", "servers", 0, "duration"], "720h");
+    document.setIn(["config", "slm-network:access", "servers", 0, "duration"], "100h");
     await writeFile(stackFile, document.toString());
     await up();
     const soon = await life();
-    expect(soon).toBeLessThan(Date.now() + 31 * 86_400_000);
+    expect(soon).toBeLessThan(Date.now() + 5 * 86_400_000);
     const warned = await pulumi(here, "preview");
-    expect(warned.stdout + warned.stderr).toMatch(/warning: .*"backend" ends in 30 days.*rotate -- backend --prolong/s);
+    expect(warned.stdout + warned.stderr).toMatch(/warning: .*"backend" ends in 5 days.*rotate -- backend --prolong/s);
+
+    // Cloudflare itself mails, by the notification policy that was declared.
+    await eventually(async () => (await mails()).some((mail) => /^Subject: .*service token/im.test(mail)), 120_000);
 
     const before = await readFile(stackFile, "utf8");
     const prolonged = await rotate("backend", "--prolong");
     expect(prolonged.code, prolonged.stderr).toBe(0);
-    expect(prolonged.stdout).toMatch(/duration: 720h → 9480h[\s\S]*own life ends in 30 days/);
+    expect(prolonged.stdout).toMatch(/duration: 100h → 8860h[\s\S]*own life ends in 4 days/);
     const after = await readFile(stackFile, "utf8");
-    expect(after.split("\n").filter((line) => !before.includes(line))).toEqual([expect.stringContaining("9480h")]);
+    expect(after.split("\n").filter((line) => !before.includes(line))).toEqual([expect.stringContaining("8860h")]);
     await up();
     expect(await life()).toBeGreaterThan(soon + 300 * 86_400_000);
     expect((await pulumi(here, "preview")).stdout).not.toMatch(/warning: .*ends in/);
