@@ -96,8 +96,11 @@ export class Access extends pulumi.ComponentResource {
           name: `${hostname} ${server.name}`,
           duration: server.duration,
           enabled: server.enabled,
-          clientSecretVersion: server.secretVersion,
-          ...(server.previousSecretExpiresAt && { previousClientSecretExpiresAt: server.previousSecretExpiresAt }),
+          // The provider takes both or neither; without them it plans version 1.
+          ...(server.previousSecretExpiresAt && {
+            clientSecretVersion: server.secretVersion,
+            previousClientSecretExpiresAt: server.previousSecretExpiresAt,
+          }),
         },
         { parent: this, protect, additionalSecretOutputs: ["clientSecret"] },
       ),

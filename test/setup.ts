@@ -1,7 +1,10 @@
-/** Before any test: the tools that tests run for real. Downloaded or built once (minutes), then taken from the cache. */
+/** Before any test: the tools that tests run for real. Downloaded, installed or built once (minutes), then taken from where they are. */
 import { ensureTools } from "../sandbox/tools/tools.ts";
+import { ensureOpenSsh } from "../scripts/openssh.ts";
 
 export default async function setup(): Promise<void> {
-  const tools = await ensureTools((line) => console.log(line));
+  const log = (line: string) => console.log(line);
+  process.env.SSHD = ensureOpenSsh(log);
+  const tools = await ensureTools(log);
   process.env.CLOUDFLARED_BIN = tools.cloudflared;
 }

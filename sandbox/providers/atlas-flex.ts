@@ -10,16 +10,17 @@ type AtlasCall = Call<AtlasApi>;
 
 const flexFields: Fields = {
   deleteOnCreateTimeout: boolean({ writeOnly: true }),
-  name: string({ required: true, replace: true }),
-  projectId: string({ required: true, replace: true, wire: "groupId" }),
+  // The provider's CreateOnly: it neither updates nor replaces a cluster for these.
+  name: string({ required: true, createOnly: true }),
+  projectId: string({ required: true, createOnly: true, wire: "groupId" }),
   providerSettings: object(
     {
-      backingProviderName: string({ required: true }),
+      backingProviderName: string({ required: true, createOnly: true }),
       diskSizeGb: number({ wire: "diskSizeGB" }),
       providerName: string(),
-      regionName: string({ required: true }),
+      regionName: string({ required: true, createOnly: true }),
     },
-    { required: true, replace: true, camel: true, wire: "providerSettings" },
+    { required: true, camel: true, wire: "providerSettings" },
   ),
   tags: map(string()),
   terminationProtectionEnabled: boolean({ computed: true, wire: "terminationProtectionEnabled" }),

@@ -1,26 +1,35 @@
 /** Database users and network access. Names as in @pulumi/mongodbatlas 4.16.0. */
+import { isIP } from "node:net";
 import { type AtlasApi, asObject, waitFor } from "./atlas-client.ts";
 import { found, group, parts, path, stateOf, timeout } from "./atlas-common.ts";
 import { flexCluster } from "./atlas-flex.ts";
 import { type Call, PartialFailure, type ResourceDefinition } from "./definition.ts";
-import { type Fields, list, number, object, string } from "./fields.ts";
+import { type Failure, type Fields, list, number, object, string } from "./fields.ts";
 import type { Props, Value } from "./values.ts";
 import { fromWire, type Json, type JsonObject, toWire } from "./wire.ts";
 
 type Resource = ResourceDefinition<AtlasApi>;
 type AtlasCall = Call<AtlasApi>;
 
-const noneByDefault = (wire: string) => string({ computed: true, wire });
+/** From the provider's resource_database_user.go. */
+const noneByDefault = (wire: string, values?: readonly string[]) =>
+  string({ computed: true, wire, ...(values && { values }) });
+const otherSignIns = ["x509Type", "ldapAuthType", "awsIamType"];
 
 const userFields: Fields = {
-  authDatabaseName: string({ required: true, replace: true, wire: "databaseName" }),
-  awsIamType: noneByDefault("awsIAMType"),
+  authDatabaseName: string({ required: true, wire: "databaseName" }),
+  awsIamType: noneByDefault("awsIAMType", ["NONE", "USER", "ROLE"]),
   description: string(),
   labels: list(object({ key: string(), value: string() }), { set: true }),
-  ldapAuthType: noneByDefault("ldapAuthType"),
+  ldapAuthType: noneByDefault("ldapAuthType", ["NONE", "USER", "GROUP"]),
   oidcAuthType: noneByDefault("oidcAuthType"),
-  password: string({ secret: true, writeOnly: true }),
-  passwordWo: string({ secret: true, writeOnly: true }),
+  password: string({ secret: true, writeOnly: true, excludes: otherSignIns }),
+  passwordWo: string({
+    secret: true,
+    writeOnly: true,
+    needs: ["passwordWoVersion"],
+    excludes: ["password", ...otherSignIns],
+  }),
   passwordWoVersion: number({ writeOnly: true }),
   projectId: string({ required: true, replace: true, wire: "groupId" }),
   roles: list(
@@ -33,7 +42,7 @@ const userFields: Fields = {
   ),
   scopes: list(object({ name: string(), type: string() }), { set: true, watched: true }),
   username: string({ required: true, replace: true }),
-  x509Type: noneByDefault("x509Type"),
+  x509Type: noneByDefault("x509Type", ["NONE", "MANAGED", "CUSTOMER"]),
 };
 
 function userBody(inputs: Props): JsonObject {
@@ -92,6 +101,16 @@ const entryFields: Fields = {
   timeouts: object({ delete: string(), read: string() }, { writeOnly: true }),
 };
 const entryKinds = ["cidrBlock", "ipAddress", "awsSecurityGroup"] as const;
+/** The provider checks both forms itself (ValidCIDR, ValidIP). */
+function addressFault(name: (typeof entryKinds)[number], value: Value | undefined): Failure[] {
+  if (typeof value !== "string" || name === "awsSecurityGroup") return [];
+  const [address = "", bits, ...more] = value.split("/");
+  const version = isIP(address);
+  const isBlock = /^\d+$/.test(bits ?? "") && Number(bits) <= (version === 4 ? 32 : 128) && more.length === 0;
+  if (version !== 0 && (name === "cidrBlock" ? isBlock : bits === undefined)) return [];
+  const wanted = name === "cidrBlock" ? "a CIDR block, e.g. 203.0.113.7/32" : "an IP address, e.g. 203.0.113.7";
+  return [{ property: name, reason: `${JSON.stringify(value)} is not ${wanted}` }];
+}
 const entryOf = (props: Props) => props.cidrBlock ?? props.ipAddress ?? props.awsSecurityGroup;
 
 async function readEntry(
@@ -110,7 +129,7 @@ const accessList: Resource = {
   outputs: [],
   check(props) {
     const given = entryKinds.filter((name) => props[name] !== undefined);
-    if (given.length === 1) return [];
+    if (given.length === 1) return entryKinds.flatMap((name) => addressFault(name, props[name]));
     const reason = `exactly one of ${entryKinds.join(", ")} is wanted, ${given.length} are given`;
     return [{ property: given[1] ?? "cidrBlock", reason }];
   },

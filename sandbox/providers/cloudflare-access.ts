@@ -48,11 +48,11 @@ const serviceToken: CloudflareResource = {
   path: "access/service_tokens",
   updateMethod: "put",
   inputs: {
-    clientSecretVersion: number({ computed: true }),
+    clientSecretVersion: number({ computed: true, needs: ["previousClientSecretExpiresAt"] }),
     duration: string({ computed: true }),
     enabled: boolean({ computed: true }),
     name: required(),
-    previousClientSecretExpiresAt: string({ writeOnly: true }),
+    previousClientSecretExpiresAt: string({ writeOnly: true, needs: ["clientSecretVersion"] }),
   },
   outputs: ["clientId", "clientSecret", "expiresAt"],
   secretOutputs: ["clientSecret"],
@@ -97,6 +97,10 @@ const hosted = new Set(["self_hosted", "ssh", "vnc", "rdp"]);
 function precedence(value: Json): number {
   return isJsonObject(value) && typeof value.precedence === "number" ? value.precedence : 0;
 }
+
+/** Kinds of applications; from the provider's schema of cloudflare_zero_trust_access_application. */
+const applicationTypes = ["self_hosted", "saas", "ssh", "vnc", "app_launcher", "warp", "biso", "bookmark", "dash_sso"];
+applicationTypes.push("infrastructure", "rdp", "mcp", "mcp_portal", "proxy_endpoint");
 
 const application: CloudflareResource = {
   name: "zeroTrustAccessApplication",
@@ -167,7 +171,7 @@ const application: CloudflareResource = {
     skipInterstitial: boolean({ computed: true }),
     tags: list(string(), { set: true }),
     targetCriterias: list(any(), { wire: "target_criteria" }),
-    type: string({ computed: true }),
+    type: string({ computed: true, values: applicationTypes }),
   },
   outputs: ["aud"],
   stables: ["aud"],
@@ -192,6 +196,10 @@ const application: CloudflareResource = {
       : ["domain", "selfHostedDomains"].filter((name) => news[name] === undefined),
 };
 
+/** Kinds of identity providers; from the provider's schema of cloudflare_zero_trust_access_identity_provider. */
+const providerTypes = ["onetimepin", "azureAD", "saml", "centrify", "facebook", "github", "google-apps", "google"];
+providerTypes.push("linkedin", "oidc", "okta", "onelogin", "pingone", "yandex");
+
 const identityProvider: CloudflareResource = {
   name: "zeroTrustAccessIdentityProvider",
   scope: "either",
@@ -204,7 +212,7 @@ const identityProvider: CloudflareResource = {
     readOnly: boolean({ computed: true }),
     samlCertificateSetId: string(),
     scimConfig: any({ computed: true }),
-    type: required(),
+    type: string({ required: true, replace: true, values: providerTypes }),
   },
   outputs: ["samlCertificateSet"],
 };

@@ -30,6 +30,7 @@ const tunnel: CloudflareResource = {
     "tunType",
   ],
   stables: ["accountTag", "createdAt", "tunType"],
+  defaults: { config_src: "local" },
   result: (result) => ({ ...result, metadata: stringify(result.metadata) }),
 };
 
@@ -105,6 +106,11 @@ const dnsRecord: CloudflareResource = {
   },
   outputs: ["commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn"],
   stables: ["createdOn"],
+  // The provider refuses it when it comes to making the record.
+  check: ({ proxied, ttl }) =>
+    proxied === true && typeof ttl === "number" && ttl !== 1
+      ? [{ property: "ttl", reason: `must be 1 (automatic) when proxied is true, not ${ttl}` }]
+      : [],
   result: (result) => ({ ...result, meta: stringify(result.meta) }),
 };
 

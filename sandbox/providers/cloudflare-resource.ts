@@ -2,8 +2,8 @@
 import { asObject, type CloudflareApi } from "./cloudflare-client.ts";
 import type { Call, ResourceDefinition } from "./definition.ts";
 import { diff } from "./diff.ts";
-import { any, type Field, type Fields, string } from "./fields.ts";
-import type { Props, Value } from "./values.ts";
+import { any, type Failure, type Field, type Fields, string } from "./fields.ts";
+import { type Props, reveal, type Value } from "./values.ts";
 import { fromWire, importedInputs, type JsonObject, project, refreshedInputs, toWire } from "./wire.ts";
 
 /** What is special about one resource. */
@@ -32,6 +32,8 @@ export interface CloudflareResource {
   defaults?: JsonObject | ((inputs: Props) => JsonObject);
   /** Last changes to a body. */
   body?: (body: JsonObject, inputs: Props) => JsonObject;
+  /** Faults no field table can say. */
+  check?: (inputs: Props) => Failure[];
   /** Turns the API's object into one that has the names of the tables. */
   result?: (result: JsonObject) => JsonObject;
   /** The answer to POST and PUT is not the whole object: it is read after them. */
@@ -84,9 +86,9 @@ export function cloudflareResource(spec: CloudflareResource): ResourceDefinition
     const last = spec.item ? spec.item(id) : id;
     return last === "" ? collection(props) : `${collection(props)}/${encodeURIComponent(last)}`;
   };
+  const defaultsOf = (all: Props) => (typeof spec.defaults === "function" ? spec.defaults(all) : (spec.defaults ?? {}));
   const bodyOf = (given: Props, all: Props, withDefaults: boolean): JsonObject => {
-    const defaults = typeof spec.defaults === "function" ? spec.defaults(all) : (spec.defaults ?? {});
-    const body = { ...(withDefaults && defaults), ...toWire(spec.inputs, given) };
+    const body = { ...(withDefaults && defaultsOf(all)), ...toWire(spec.inputs, given) };
     return spec.body ? spec.body(body, all) : body;
   };
   const actualOf = (result: JsonObject) => fromWire(readable, spec.result ? spec.result(result) : result);
@@ -123,14 +125,16 @@ export function cloudflareResource(spec: CloudflareResource): ResourceDefinition
     outputs: spec.outputs,
     secretOutputs: spec.secretOutputs,
     stables: spec.stables,
-    check({ accountId, zoneId }) {
-      if (spec.scope !== "either") return [];
+    check(given) {
+      const { accountId, zoneId } = given;
+      if (spec.scope !== "either") return spec.check?.(given) ?? [];
       if (accountId && zoneId)
         return [{ property: "zoneId", reason: "accountId and zoneId exclude each other: give one of them" }];
       if (!accountId && !zoneId)
         return [{ property: "accountId", reason: "neither accountId nor zoneId is given: give one of them" }];
       return [];
     },
+    planned: (given) => fromWire(spec.inputs, defaultsOf(reveal(given))),
     changing: (olds, news) => {
       const times = timesOfChange.filter((name) => spec.outputs.includes(name));
       return [...times, ...(spec.changing?.(olds, news) ?? [])];

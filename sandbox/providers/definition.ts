@@ -40,8 +40,11 @@ export interface ResourceDefinition<Client> {
   secretOutputs?: readonly string[];
   /** Outputs no update ever changes. */
   stables?: readonly string[];
-  /** A replacement deletes first, since both cannot exist at once. */
-  deleteBeforeReplace?: boolean;
+  /**
+   * The inputs with what the provider plans for those that are not given (Terraform's defaults): to take such an input out is
+   * a change back to it. @default the inputs as they are
+   */
+  planned?(inputs: Props): Props;
   /** Faults no field table can say; runs after the table's check, on inputs that may hold unknowns. */
   check?(inputs: Props): Failure[];
   /** Outputs that an update from `olds` (state) to `news` (inputs) makes unknown in a preview. */

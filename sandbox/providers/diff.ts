@@ -9,6 +9,8 @@ export interface Change {
   /** The top-level input it belongs to. */
   property: string;
   replace: boolean;
+  /** It cannot be changed at all. */
+  forbidden: boolean;
 }
 
 const isPresent = (value: Value | undefined): value is Value => value !== undefined && value !== null;
@@ -26,14 +28,10 @@ function canonical(value: Value | undefined): unknown {
   return keys.map((key) => [key, canonical(value[key])]);
 }
 
-function walk(
-  field: Field | undefined,
-  path: string,
-  before: Value,
-  after: Value,
-  found: (path: string, kind: Change["kind"]) => void,
-) {
-  if (after instanceof Unknown) return found(path, "update");
+type Found = (path: string, kind: Change["kind"], field: Field | undefined) => void;
+
+function walk(field: Field | undefined, path: string, before: Value, after: Value, found: Found) {
+  if (after instanceof Unknown) return found(path, "update", field);
   if (Array.isArray(before) && Array.isArray(after)) {
     const [a, b] = field?.set ? [sorted(before), sorted(after)] : [before, after];
     for (let i = 0; i < Math.max(a.length, b.length); i++) compare(field?.item, `${path}[${i}]`, a[i], b[i], found);
@@ -45,7 +43,7 @@ function walk(
     }
     return;
   }
-  if (!equal(before, after)) found(path, "update");
+  if (!equal(before, after)) found(path, "update", field);
 }
 
 function compare(
@@ -53,11 +51,11 @@ function compare(
   path: string,
   before: Value | undefined,
   after: Value | undefined,
-  found: (path: string, kind: Change["kind"]) => void,
+  found: Found,
 ) {
   if (!isPresent(before)) {
-    if (isPresent(after)) found(path, "add");
-  } else if (!isPresent(after)) found(path, "delete");
+    if (isPresent(after)) found(path, "add", field);
+  } else if (!isPresent(after)) found(path, "delete", field);
   else walk(field, path, before, after, found);
 }
 
@@ -71,8 +69,9 @@ export function diff(fields: Fields, before: Props, after: Props): Map<string, C
   for (const key of new Set([...Object.keys(olds), ...Object.keys(news)])) {
     const field = fields[key];
     if (key.startsWith("__") || (field?.computed && !isPresent(news[key]))) continue;
-    compare(field, key, olds[key], news[key], (path, kind) => {
-      changes.set(path, { kind, property: key, replace: field?.replace === true });
+    compare(field, key, olds[key], news[key], (path, kind, leaf) => {
+      const replace = field?.replace === true;
+      changes.set(path, { kind, property: key, replace, forbidden: leaf?.createOnly === true });
     });
   }
   return changes;

@@ -18,6 +18,12 @@ export interface FieldOptions {
   watched?: true;
   /** The only values allowed. */
   values?: readonly (string | number)[];
+  /** Set once, when the resource is made: a change is an error, not a replacement. */
+  createOnly?: true;
+  /** Inputs beside it that must be given when it is. */
+  needs?: readonly string[];
+  /** Inputs beside it that must not be given when it is. */
+  excludes?: readonly string[];
   /** The name on the API's wire when it is not the snake_case of the property's. */
   wire?: string;
 }
@@ -110,6 +116,17 @@ function checkValue(field: Field, given: Value, path: string, secret: boolean): 
   }
 }
 
+/** What an input that is given says about the others beside it. */
+function checkOthers(field: Field, props: Props, path: string, at: (key: string) => string): Failure[] {
+  const isGiven = (key: string) => (props[key] ?? null) !== null;
+  const absent = field.needs?.filter((key) => !isGiven(key)) ?? [];
+  const present = field.excludes?.filter(isGiven) ?? [];
+  return [
+    ...absent.map((key) => ({ property: path, reason: `${at(key)} must be given with it: give both or neither` })),
+    ...present.map((key) => ({ property: path, reason: `${at(key)} is given, too, and they exclude each other` })),
+  ];
+}
+
 /** One step of a property path; keys that are no identifiers are quoted, as Pulumi's paths want. */
 export function join(path: string, key: string): string {
   if (!/^[A-Za-z_$][\w$]*$/.test(key)) return `${path}[${JSON.stringify(key)}]`;
@@ -127,6 +144,7 @@ export function check(fields: Fields, props: Props, path = "", secret = false): 
       failures.push({ property: join(path, key), reason: `there is no such input; known are: ${known}` });
     } else if (value !== undefined && value !== null) {
       failures.push(...checkValue(field, value, join(path, key), secret));
+      failures.push(...checkOthers(field, props, join(path, key), (other) => join(path, other)));
     }
   }
   for (const [key, field] of Object.entries(fields)) {

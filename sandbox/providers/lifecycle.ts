@@ -23,6 +23,14 @@ export function createdPreview<Client>(definition: ResourceDefinition<Client>, i
   return protect(outputs, definition.secretOutputs ?? [], inputs);
 }
 
+/** The inputs with what the provider plans for those that are not given, of what the API has told of. */
+function plannedInputs<Client>(definition: ResourceDefinition<Client>, news: Props, state: Props): Props {
+  const planned = Object.entries(definition.planned?.(news) ?? {}).filter(
+    ([name]) => news[name] === undefined && (state[name] ?? undefined) !== undefined,
+  );
+  return { ...news, ...Object.fromEntries(planned) };
+}
+
 /** The outputs an update would have: new inputs, old outputs, and unknown for what this update changes. */
 export function updatedPreview<Client>(definition: ResourceDefinition<Client>, olds: Props, news: Props): Props {
   const outputs: Props = {};
@@ -30,8 +38,9 @@ export function updatedPreview<Client>(definition: ResourceDefinition<Client>, o
     const field = definition.inputs[key];
     if (!field || field.computed) outputs[key] = value;
   }
-  Object.assign(outputs, news);
-  for (const key of definition.changing?.(reveal(olds), reveal(news)) ?? []) {
+  const wanted = plannedInputs(definition, news, olds);
+  Object.assign(outputs, wanted);
+  for (const key of definition.changing?.(reveal(olds), reveal(wanted)) ?? []) {
     outputs[key] = hasSecret(olds[key]) ? new Secret(unknown) : unknown;
   }
   return protect(outputs, definition.secretOutputs ?? [], olds);
@@ -55,16 +64,30 @@ function effectiveInputs(fields: Fields, oldInputs: Props, state: Props, news: P
   return effective;
 }
 
-/** The answer to `Diff`. Inputs are compared with inputs; a state without inputs (an old one) stands in for them. */
+/**
+ * The answer to `Diff`. Inputs are compared with inputs; a state without inputs (an old one) stands in for them.
+ *
+ * `deleteBeforeReplace` is never set, since none of the official providers sets it for these resources (the bridge's
+ * pf/tfbridge/provider_diff.go takes it from the package's resources.go; pulumi-command leaves it out): the new one is made
+ * while the old one is there, so a name that must be unique collides unless the program says `deleteBeforeReplace`.
+ * @throws Error naming each input that cannot be changed
+ */
 export function diffResponse<Client>(
   definition: ResourceDefinition<Client>,
   state: Props,
   oldInputs: Props | undefined,
-  news: Props,
+  given: Props,
 ): providerPb.DiffResponse {
   const { inputs } = definition;
+  const news = plannedInputs(definition, given, state);
   const before = oldInputs ? effectiveInputs(inputs, oldInputs, state, news) : pick(inputs, state);
   const changes = diff(inputs, before, news);
+  const forbidden = [...changes].filter(([, change]) => change.forbidden).map(([path]) => path);
+  if (forbidden.length > 0) {
+    throw new Error(
+      `${forbidden.join(", ")} cannot be updated: put the old value back, or give the resource another name in the program to have a new one`,
+    );
+  }
   const response = new providerPb.DiffResponse();
   response.setChanges(changes.size > 0 ? DiffChanges.DIFF_SOME : DiffChanges.DIFF_NONE).setHasdetaileddiff(true);
   const [properties, replaces] = [new Set<string>(), new Set<string>()];
@@ -75,7 +98,6 @@ export function diffResponse<Client>(
     response.getDetaileddiffMap().set(path, new providerPb.PropertyDiff().setKind(kind).setInputdiff(true));
   }
   response.setDiffsList([...properties]).setReplacesList([...replaces]);
-  response.setDeletebeforereplace(replaces.size > 0 && definition.deleteBeforeReplace === true);
   if (replaces.size === 0) response.setStablesList([...(definition.stables ?? [])]);
   return response;
 }

@@ -56,7 +56,9 @@ describe("Access", () => {
       previousClientSecretExpiresAt: "2027-01-01T00:00:00Z",
       enabled: true,
     });
+    // The official provider takes the two together or not at all.
     expect(ofName("net-token-old").inputs).not.toHaveProperty("previousClientSecretExpiresAt");
+    expect(ofName("net-token-old").inputs).not.toHaveProperty("clientSecretVersion");
     expect(ofName("net-policy-servers").inputs).toMatchObject({
       decision: "non_identity",
       includes: [{ serviceToken: { tokenId: "id-of-net-token-backend" } }],

@@ -1,5 +1,5 @@
 /** A Mac in a temporary folder, and ways to reach it. */
-import { execFile, spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -26,9 +26,6 @@ export interface TestMac {
   daemon(label: string, plist: Record<string, PlistValue>): string;
   end(): Promise<void>;
 }
-
-/** Has this machine OpenSSH's client? */
-export const hasOpenSsh = spawnSync("ssh", ["-V"]).status === 0;
 
 export async function testMac(options: Partial<MacOptions> & { dir?: string } = {}): Promise<TestMac> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "slm-mac-test-"));

@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keyPair } from "../../../sandbox/mac/keys.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
-import { connect, finish, hasOpenSsh, open, openSshOptions, program, type TestMac, testMac } from "./fixture.ts";
+import { connect, finish, open, openSshOptions, program, type TestMac, testMac } from "./fixture.ts";
 
 let folder: string;
 let test: TestMac | undefined;
@@ -65,18 +65,7 @@ describe("another SSH server", () => {
   });
 });
 
-/** OpenSSH's server: SSHD, or where systems have it. It is not installed by this test. */
-const sshd = [process.env.SSHD, "/usr/sbin/sshd"].find((file) => {
-  try {
-    accessSync(file ?? "", constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-});
-if (!sshd) console.warn("There is no sshd on this machine (package openssh-server): its tests do not run.");
-
-describe.runIf(sshd && hasOpenSsh)("OpenSSH's sshd, as the user who runs the tests", () => {
+describe("OpenSSH's sshd, as the user who runs the tests", () => {
   it("plays the Mac for ssh and sftp", async () => {
     const key = keyPair(folder, "id_ed25519");
     const port = await startSshd(key.publicKey);
@@ -117,7 +106,7 @@ async function startSshd(publicKey: string): Promise<number> {
     "Subsystem sftp internal-sftp",
   ];
   writeFileSync(config, `${lines.join("\n")}\n`);
-  const child = spawn(sshd ?? "", ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.env.SSHD ?? "", ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     said += text;

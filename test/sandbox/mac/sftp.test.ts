@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import type { SFTPWrapper } from "ssh2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RootPaths } from "../../../sandbox/mac/root-path.ts";
-import { connect, hasOpenSsh, openSshOptions, program, sftpOf, type TestMac, testMac } from "./fixture.ts";
+import { connect, openSshOptions, program, sftpOf, type TestMac, testMac } from "./fixture.ts";
 
 let test: TestMac;
 let outside: string;
@@ -32,7 +32,7 @@ const read = (sftp: SFTPWrapper, path: string) =>
     sftp.readFile(path, (error, data) => (error ? reject(error) : resolve(data.toString())));
   });
 
-describe.runIf(hasOpenSsh)("OpenSSH's sftp and scp", () => {
+describe("OpenSSH's sftp and scp", () => {
   it("puts a file where a command finds it, and gets it back", async () => {
     const local = join(test.dir, "up.bin");
     writeFileSync(local, Buffer.alloc(3_000_000, "slm"));

@@ -3,18 +3,7 @@ import { join } from "node:path";
 import ssh2 from "ssh2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { keyPair, newKey } from "../../../sandbox/mac/keys.ts";
-import {
-  connect,
-  finish,
-  hasOpenSsh,
-  isAlive,
-  open,
-  openSshOptions,
-  program,
-  type TestMac,
-  testMac,
-  until,
-} from "./fixture.ts";
+import { connect, finish, isAlive, open, openSshOptions, program, type TestMac, testMac, until } from "./fixture.ts";
 
 let test: TestMac;
 beforeAll(async () => {
@@ -22,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => test.end());
 
-describe.runIf(hasOpenSsh)("OpenSSH's ssh", () => {
+describe("OpenSSH's ssh", () => {
   const ssh = (args: string[], options: Parameters<typeof program>[2] = {}) =>
     program("ssh", ["-p", String(test.mac.port), ...args], options);
   const target = () => `deploy@${test.mac.host}`;

@@ -326,6 +326,33 @@ describe("check", () => {
     ]);
   });
 
+  it("refuses a life of its own for a proxied record", async () => {
+    const proxied = { zoneId: zone, name: "x", type: "CNAME", content: "y", proxied: true };
+    expect((await plugin.check(record, { ...proxied, ttl: 300 })).failures).toEqual([
+      "ttl: must be 1 (automatic) when proxied is true, not 300",
+    ]);
+    expect((await plugin.check(record, { ...proxied, ttl: 1 })).failures).toEqual([]);
+  });
+
+  it("refuses one without the other where the provider wants both, and words that are none", async () => {
+    const backend = { accountId: account, name: "backend" };
+    expect((await plugin.check(serviceToken, { ...backend, clientSecretVersion: 1 })).failures).toEqual([
+      "clientSecretVersion: previousClientSecretExpiresAt must be given with it: give both or neither",
+    ]);
+    const until = { previousClientSecretExpiresAt: "2026-11-29T00:00:00Z" };
+    expect((await plugin.check(serviceToken, { ...backend, ...until })).failures).toEqual([
+      "previousClientSecretExpiresAt: clientSecretVersion must be given with it: give both or neither",
+    ]);
+    expect((await plugin.check(serviceToken, { ...backend, ...until, clientSecretVersion: 2 })).failures).toEqual([]);
+    expect((await plugin.check(application, { ...appInputs, type: "nonIdentity" })).failures).toEqual([
+      expect.stringMatching(/^type: "nonIdentity" is not one of self_hosted, /),
+    ]);
+    const idp = { accountId: account, name: "x", type: "facebok", config: {} };
+    expect((await plugin.check(token("zeroTrustAccessIdentityProvider"), idp)).failures).toEqual([
+      expect.stringMatching(/^type: "facebok" is not one of onetimepin, /),
+    ]);
+  });
+
   it("lets values pass that are not known yet", async () => {
     const inputs = { zoneId: zone, name: "x", type: "CNAME", ttl: unknown, content: unknown };
     expect(await plugin.check(record, inputs)).toEqual({ inputs, failures: [] });
@@ -379,11 +406,13 @@ describe("diff", () => {
     expect(await plugin.diff(tunnel, id, state, tunnelInputs, { ...tunnelInputs, name: "new" })).toEqual({
       changes: true,
       replaces: [],
+      deletesFirst: false,
       detailed: { name: "update" },
     });
     expect(await plugin.diff(tunnel, id, state, tunnelInputs, { ...tunnelInputs, configSrc: "local" })).toEqual({
       changes: true,
       replaces: ["configSrc"],
+      deletesFirst: false,
       detailed: { configSrc: "update-replace" },
     });
     const before = { accountId: account, tunnelId: "t", config: { ingresses: [{ service: "a" }, { service: "b" }] } };
@@ -393,6 +422,55 @@ describe("diff", () => {
       "config.ingresses[0].hostname": "add",
       "config.ingresses[1]": "delete",
     });
+  });
+
+  it("replaces each resource where the official provider does, the new one first", async () => {
+    const replaced = async (type: string, inputs: Props, change: Props) => {
+      const { replaces, deletesFirst } = await plugin.diff(type, "x", inputs, inputs, { ...inputs, ...change });
+      return { replaces, deletesFirst };
+    };
+    const both = (name: string) => ({ replaces: [name], deletesFirst: false });
+    const other = "c".repeat(32);
+    const regional = { zoneId: zone, hostname: "a.example.com", regionKey: "kr" };
+    const idp = { accountId: account, name: "x", type: "onetimepin", config: {} };
+    expect(await replaced(tunnel, tunnelInputs, { accountId: other })).toEqual(both("accountId"));
+    expect(await replaced(tunnelConfig, { accountId: account, tunnelId: "a" }, { tunnelId: "b" })).toEqual(
+      both("tunnelId"),
+    );
+    expect(await replaced(record, { zoneId: zone, name: "x", type: "A", ttl: 1 }, { zoneId: other })).toEqual(
+      both("zoneId"),
+    );
+    expect(await replaced(token("regionalHostname"), regional, { hostname: "b.example.com" })).toEqual(
+      both("hostname"),
+    );
+    expect(await replaced(token("zeroTrustAccessIdentityProvider"), idp, { type: "github" })).toEqual(both("type"));
+    expect(await replaced(application, appInputs, { accountId: other })).toEqual(both("accountId"));
+    // Changed in place: these are only names and targets to Cloudflare.
+    for (const [type, inputs, change] of [
+      [record, { zoneId: zone, name: "x", type: "A", ttl: 1 }, { name: "y", type: "AAAA", content: "::1" }],
+      [token("regionalHostname"), regional, { regionKey: "eu" }],
+      [application, appInputs, { type: "ssh", name: "other" }],
+    ] as const) {
+      expect((await replaced(type, inputs, change)).replaces, type).toEqual([]);
+    }
+  });
+
+  it("goes back to the provider's default when an input is taken out", async () => {
+    const inputs = { accountId: account, name: "backend" };
+    const given = { ...inputs, clientSecretVersion: 2, previousClientSecretExpiresAt: "2026-11-29T00:00:00Z" };
+    const made = await plugin.create(serviceToken, given);
+    expect((await plugin.diff(serviceToken, made.id, made.state, given, inputs)).detailed).toEqual({
+      clientSecretVersion: "update",
+      previousClientSecretExpiresAt: "delete",
+    });
+    const preview = await plugin.update(serviceToken, made.id, made.state, given, inputs, true);
+    expect(preview).toMatchObject({ clientSecretVersion: 1, clientSecret: new Secret(unknown) });
+    await plugin.update(serviceToken, made.id, made.state, given, inputs);
+    expect(api.asked.at(-1)).toMatchObject({ method: "PUT", body: { client_secret_version: 1 } });
+    // "local" is what a tunnel's configuration is by default, and Cloudflare cannot change it.
+    const { id, state } = await plugin.create(tunnel, tunnelInputs);
+    const { configSrc: _, ...without } = tunnelInputs;
+    expect((await plugin.diff(tunnel, id, state, tunnelInputs, without)).replaces).toEqual(["configSrc"]);
   });
 
   it("takes giving the value the API chose for no change, and another one for an update", async () => {

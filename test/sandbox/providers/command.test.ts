@@ -85,6 +85,7 @@ describe("a local command", () => {
     expect(await plugin.diff(local, id, state, inputs, news)).toEqual({
       changes: true,
       replaces: [],
+      deletesFirst: false,
       detailed: { "environment.A": "update" },
     });
     const updated = await plugin.update(local, id, state, inputs, news);
@@ -98,8 +99,12 @@ describe("a local command", () => {
 
   it("replaces on a changed trigger, one not known yet included", async () => {
     const before = { create: "true", triggers: ["a"] };
-    expect((await plugin.diff(local, "x", {}, before, { create: "true", triggers: ["b"] })).detailed).toEqual({
-      "triggers[0]": "update-replace",
+    // The new one runs first, then the old one's delete: pulumi-command does not ask for the other order.
+    expect(await plugin.diff(local, "x", {}, before, { create: "true", triggers: ["b"] })).toEqual({
+      changes: true,
+      replaces: ["triggers"],
+      deletesFirst: false,
+      detailed: { "triggers[0]": "update-replace" },
     });
     expect((await plugin.diff(local, "x", {}, before, { create: "true", triggers: [unknown] })).replaces).toEqual([
       "triggers",

@@ -167,7 +167,7 @@ describe("a database user", () => {
     expect((await plugin.read(user, id, state, userInputs)).id).toBe("");
   });
 
-  it("changes in place, but for its name, its project and where it signs in", async () => {
+  it("changes in place, but for its name and its project", async () => {
     const { id, state } = await plugin.create(user, userInputs);
     const news = { ...userInputs, password: new Secret("other") };
     expect(await plugin.diff(user, id, state, userInputs, news)).toMatchObject({
@@ -185,6 +185,19 @@ describe("a database user", () => {
     await plugin.delete(user, id, state);
     await plugin.delete(user, id, state);
     expect(store.size).toBe(0);
+  });
+
+  it("has one way of signing in, and a version beside a password that is only written", async () => {
+    const { password: _, ...without } = userInputs;
+    expect((await plugin.check(user, { ...userInputs, x509Type: "MANAGED" })).failures).toEqual([
+      "password: x509Type is given, too, and they exclude each other",
+    ]);
+    expect((await plugin.check(user, { ...without, passwordWo: "x" })).failures).toEqual([
+      "passwordWo: passwordWoVersion must be given with it: give both or neither",
+    ]);
+    expect((await plugin.check(user, { ...without, awsIamType: "GROUP" })).failures).toEqual([
+      expect.stringMatching(/^awsIamType: "GROUP" is not one of NONE, USER, ROLE/),
+    ]);
   });
 
   it("passes on what Atlas says", async () => {
@@ -224,6 +237,26 @@ describe("an access list entry", () => {
     const { failures } = await plugin.check(accessList, { projectId: project, cidrBlock: "a", ipAddress: "b" });
     expect(failures).toEqual([expect.stringMatching(/^ipAddress: exactly one of .*, 2 are given/)]);
     expect((await plugin.check(accessList, { projectId: project })).failures).toHaveLength(1);
+    for (const cidrBlock of ["203.0.113.7", "203.0.113.7/33", "2001:db8::/129", "203.0.113/24", "a/8"]) {
+      expect((await plugin.check(accessList, { projectId: project, cidrBlock })).failures, cidrBlock).toEqual([
+        expect.stringMatching(/^cidrBlock: .* is not a CIDR block/),
+      ]);
+    }
+    expect((await plugin.check(accessList, { projectId: project, ipAddress: "203.0.113.7/32" })).failures).toEqual([
+      expect.stringMatching(/^ipAddress: .* is not an IP address/),
+    ]);
+    expect((await plugin.check(accessList, { projectId: project, cidrBlock: "2001:db8::/32" })).failures).toEqual([]);
+  });
+
+  it("is replaced by a change, the new one first", async () => {
+    const { id, state } = await plugin.create(accessList, inputs);
+    const diff = await plugin.diff(accessList, id, state, inputs, { ...inputs, comment: "other" });
+    expect(diff).toEqual({
+      changes: true,
+      replaces: ["comment"],
+      deletesFirst: false,
+      detailed: { comment: "update-replace" },
+    });
   });
 });
 
@@ -252,6 +285,19 @@ describe("a Flex cluster", () => {
     expect(await plugin.read(flex, made.id, made.state, inputs)).toEqual({ id: made.id, state: made.state, inputs });
     await plugin.delete(flex, made.id, made.state);
     expect(store.size).toBe(0);
+  });
+
+  it("cannot be renamed or moved: the provider refuses to update and to replace it", async () => {
+    pollsUntilIdle = 0;
+    const { id, state } = await plugin.create(flex, inputs);
+    await expect(plugin.diff(flex, id, state, inputs, { ...inputs, name: "other" })).rejects.toThrow(
+      /name cannot be updated/,
+    );
+    const providerSettings = { backingProviderName: "AWS", regionName: "US_EAST_1" };
+    await expect(plugin.diff(flex, id, state, inputs, { ...inputs, providerSettings })).rejects.toThrow(
+      /providerSettings\.regionName cannot be updated/,
+    );
+    expect((await plugin.diff(flex, id, state, inputs, { ...inputs, tags: { team: "x" } })).replaces).toEqual([]);
   });
 
   it("is kept in the state when it was made but does not become idle in time", async () => {

@@ -21,6 +21,7 @@ function ask<Response>(
 export interface Diff {
   changes: boolean;
   replaces: string[];
+  deletesFirst: boolean;
   detailed: Record<string, string>;
 }
 
@@ -81,7 +82,7 @@ export class Plugin {
     for (const [path, change] of response.getDetaileddiffMap().entries())
       detailed[path] = kinds[change.getKind()] ?? "?";
     const changes = response.getChanges() === providerPb.DiffResponse.DiffChanges.DIFF_SOME;
-    return { changes, replaces: response.getReplacesList(), detailed };
+    return { changes, replaces: response.getReplacesList(), deletesFirst: response.getDeletebeforereplace(), detailed };
   }
 
   async create(token: string, inputs: Props, preview = false): Promise<{ id: string; state: Props }> {
