@@ -1,5 +1,5 @@
 /**
- * Bundles the relay, its thread for the jobs and the installer into one file each and packs them into one archive, named by its hash. The same
+ * Bundles the relay, its threads for jobs and documents and the installer into one file each and packs them into one archive, named by its hash. The same
  * sources give the same bytes, so an unchanged program changes nothing on the Mac.
  */
 import { createHash } from "node:crypto";
@@ -18,6 +18,7 @@ export interface Release {
 const sources = {
   relay: "relay/main.ts",
   "jobs-worker": "relay/jobs/worker.ts",
+  "documents-worker": "relay/documents/worker.ts",
   installer: "installer/main.ts",
 } as const;
 

@@ -68,7 +68,13 @@ export async function startRelay(
   const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
   const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission });
-  const documents = createDocuments(config, secrets, { log, admission, registry: metrics.registry, now });
+  const documents = createDocuments(config, secrets, {
+    log,
+    admission,
+    breaker: upstream.breaker,
+    registry: metrics.registry,
+    now,
+  });
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),

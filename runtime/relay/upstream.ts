@@ -147,7 +147,8 @@ export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, out
   });
 }
 
-function failure(cause: Error, begun: boolean): RelayError {
+/** What a failed call to the model server is told as. @param begun whether its answer had begun */
+export function failure(cause: Error, begun: boolean): RelayError {
   // Several addresses tried ("localhost") give an AggregateError without a message; its code is that of the first.
   const code = "code" in cause ? String(cause.code) : "";
   const detail = cause.message || code;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Registry } from "prom-client";
 import { limitsSchema } from "../../runtime/config.ts";
 import { createAdmission } from "../../runtime/relay/admission/admission.ts";
+import { createBreaker } from "../../runtime/relay/breaker.ts";
 import { createDocuments } from "../../runtime/relay/documents/documents.ts";
 import { createLog } from "../../runtime/relay/log.ts";
 import { startModelServer } from "../../sandbox/model/server.ts";
@@ -32,6 +33,7 @@ async function run(cached: boolean) {
       registry,
       log: createLog({ write: () => {} }),
       admission: createAdmission(limitsSchema.parse({ chat: 4, embeddings: 2 })),
+      breaker: createBreaker({ probe: async () => true }),
     },
   );
   const took: Record<"hit" | "miss", number[]> = { hit: [], miss: [] };

@@ -134,3 +134,31 @@ export function newMeta(
     lastAccessedAt: now,
   };
 }
+
+/** What was there and what has come, the latter last; what was used longest ago is dropped when it becomes too much. */
+export function mergeContents(
+  have: Whole | undefined,
+  pieces: readonly Chunk[],
+  vectors: Float32Array,
+  dimensions: number,
+): DocumentContent {
+  const come = new Map(pieces.map((chunk, row) => [chunk.hash, { chunk, from: vectors, row }]));
+  const newer = [...come.values()];
+  checkSize(uniqueChunks(pieces), dimensions);
+  let room = MAX_DOCUMENT_BYTES - documentBytes(uniqueChunks(pieces), dimensions);
+  const older = [...(have?.content.chunks.entries() ?? [])]
+    .filter(([, { hash }]) => !come.has(hash))
+    .reverse()
+    .filter(([, chunk]) => {
+      room -= documentBytes([chunk], dimensions);
+      return room >= 0;
+    })
+    .reverse()
+    .map(([row, chunk]) => ({ chunk, from: have!.content.vectors, row }));
+  const all = [...older, ...newer];
+  const rows = new Float32Array(all.length * dimensions);
+  for (const [i, { from, row }] of all.entries()) {
+    rows.set(from.subarray(row * dimensions, (row + 1) * dimensions), i * dimensions);
+  }
+  return { chunks: all.map(({ chunk }) => chunk), vectors: rows };
+}

@@ -12,6 +12,11 @@ interface Stored extends Omit<DocumentMeta, "createdAt" | "lastAccessedAt"> {
   createdAt: Date;
   lastAccessedAt: Date;
   chunks: (Chunk & { vector: Binary })[];
+  /**
+   * Who is making another revision of it. In the same record, since MongoDB changes one record at once or not at all: a
+   * removal takes it along, and then there is no place to put the revision. A record of this alone is no document yet.
+   */
+  begun?: string;
 }
 interface Lease {
   _id: string;
@@ -78,6 +83,8 @@ interface Collections {
 
 function atlasStore(client: MongoClient, { documents, leases, spending }: Collections): DocumentStore {
   const names = ({ company, title }: DocumentKey) => ({ company, title });
+  const whole = { revision: { $exists: true } };
+  const notYet = { revision: { $exists: false } };
   const withoutChunks = { projection: { _id: 0, chunks: 0 } } as const;
   // A sum over long names: an _id is shown in messages, and a title may have thousands of bytes.
   const idOf = (...parts: string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
@@ -98,7 +105,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
     async meta(key, livingSince) {
       const filter = { ...names(key), lastAccessedAt: { $gt: new Date(livingSince) } };
       const found = await documents.findOne(filter, withoutChunks);
-      return metaSchema.safeParse(found).data; // one that was damaged by hand is no document
+      return metaSchema.safeParse(found).data; // one that was only begun, or damaged by hand, is no document
     },
     async content(key, revision) {
       const found = await documents.findOne(
@@ -107,7 +114,15 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       );
       return unpack(contentSchema.safeParse(found).data);
     },
-    async put(meta, content) {
+    async begin(key, token, now, livingSince) {
+      // One that expired, and that the monitor has not found yet, must not come back to life.
+      await documents.deleteOne({ ...names(key), lastAccessedAt: { $lte: new Date(livingSince) } });
+      const change = { $set: { begun: token }, $max: { lastAccessedAt: new Date(now) } };
+      const mark = () => documents.updateOne(names(key), change, { upsert: true });
+      // Two upserts at once may both find nothing; the one that comes second then finds the other's.
+      await mark().catch((cause: unknown) => (isDuplicate(cause) ? mark() : Promise.reject(cause as Error)));
+    },
+    async put(meta, content, token) {
       const record: Stored = {
         ...meta,
         createdAt: new Date(meta.createdAt),
@@ -118,9 +133,11 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
           vector: Binary.fromFloat32Array(rowOf(content.vectors, meta.dimensions, row)),
         })),
       };
-      const replace = () => documents.replaceOne(names(meta), record, { upsert: true, ignoreUndefined: true });
-      // Two upserts at once may both find nothing; the one that comes second then replaces.
-      await replace().catch((cause: unknown) => (isDuplicate(cause) ? replace() : Promise.reject(cause as Error)));
+      const mine = { ...names(meta), begun: token };
+      return (await documents.replaceOne(mine, record, { ignoreUndefined: true })).matchedCount > 0;
+    },
+    async abandon(key, token) {
+      await documents.deleteOne({ ...names(key), begun: token, ...notYet });
     },
     async setVersion(key, revision, version) {
       await documents.updateOne({ ...names(key), revision }, { $set: { version } });
@@ -133,13 +150,17 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       await documents.bulkWrite(updates, { ordered: false });
     },
     async remove(key) {
-      return (await documents.deleteOne(names(key))).deletedCount > 0;
+      const found = await documents.findOneAndDelete(names(key), { projection: { revision: 1 } });
+      return found?.revision !== undefined;
     },
     async removeCompany(company) {
-      return (await documents.deleteMany({ company })).deletedCount;
+      const { deletedCount } = await documents.deleteMany({ company, ...whole });
+      await documents.deleteMany({ company }); // those that were only begun do not count
+      return deletedCount;
     },
     async list({ companies, after, limit, livingSince }) {
       const filter: Filter<Stored> = {
+        ...whole,
         lastAccessedAt: { $gt: new Date(livingSince) },
         ...(companies === "all" ? {} : { company: { $in: [...companies] } }),
         ...(after === undefined

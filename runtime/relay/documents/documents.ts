@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
 import type { Admission } from "../admission/admission.ts";
+import type { Breaker } from "../breaker.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { openAtlasStore } from "./atlas-store.ts";
@@ -45,6 +46,8 @@ export interface Documents {
 export interface DocumentsOptions {
   readonly log: Log;
   readonly admission: Admission;
+  /** The one of all calls to the model server. */
+  readonly breaker: Breaker;
   readonly registry: Registry;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -54,7 +57,7 @@ export interface DocumentsOptions {
 export function createDocuments(
   config: Pick<RelayConfig, "documents" | "model" | "dataDir">,
   secrets: RelaySecrets,
-  { log, admission, registry, now = Date.now }: DocumentsOptions,
+  { log, admission, breaker, registry, now = Date.now }: DocumentsOptions,
 ): Documents {
   const settings = embeddingSettings(config.documents);
   const ttlMs = config.documents.ttlDays * DAY_MS;
@@ -62,7 +65,7 @@ export function createDocuments(
   const touches = new Touches(guard, ttlMs);
   const library = new Library(guard, touches, ttlMs, now);
   const metrics = documentMetrics(registry, guard);
-  const embedder = createEmbedder(config.model, settings.revision, admission);
+  const embedder = createEmbedder(config.model, settings.revision, admission, breaker);
   const budget = createBudget(config.documents.tokensPerCompanyPerDay, guard, now);
   const single = new Single(guard, now);
   const stop = new AbortController();

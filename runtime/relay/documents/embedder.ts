@@ -1,9 +1,10 @@
 /** Asks the model server for vectors, through the lane for embeddings. */
-import { Pool } from "undici";
 import { z } from "zod";
 import type { Caller, ModelConfig } from "../../config.ts";
 import type { Admission } from "../admission/admission.ts";
+import type { Breaker } from "../breaker.ts";
 import { RelayError } from "../errors.ts";
+import { failure, openPool } from "../upstream.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import { lengthOf, rowOf } from "./vectors.ts";
 
@@ -40,12 +41,14 @@ export interface Embedder {
   /**
    * Embeds all inputs or none. The first call waits in the lane as any request does (and may be turned away); the others,
    * once work is under way, wait as long as it takes. When the model changes meanwhile, all is done once more.
-   * @throws RelayError `embedding_refused`, `model_unreachable`, `model_broke_off`, what admission throws
+   * @throws RelayError `embedding_refused`, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, what
+   * admission throws
    */
   embed(task: EmbedTask): Promise<Embedded>;
   /**
    * The model as the server has it: at most 1 s old, or with `fresh` asked for now. While the server does not answer, what
-   * was last known. @throws RelayError `embedding_refused` when the server has no such model, `model_unreachable`
+   * was last known. @throws RelayError `embedding_refused` when the server has no such model, `model_down`,
+   * `model_unreachable`, `model_broke_off`, `model_timeout`
    */
   identity(model: string, fresh?: boolean): Promise<ModelIdentity>;
   close(): Promise<void>;
@@ -63,24 +66,24 @@ export function estimateTextTokens(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
 }
 
-/** Opens no connection yet. @param revision stands for the digest where the server has none */
+/**
+ * Opens no connection yet. @param revision stands for the digest where the server has none
+ * @param breaker the one of all calls to the model server: what fails here is known there, and the other way round
+ */
 export function createEmbedder(
-  config: Pick<ModelConfig, "kind" | "url">,
+  config: Pick<ModelConfig, "kind" | "url" | "timeouts">,
   revision: string | undefined,
   admission: Admission,
+  breaker: Breaker,
 ): Embedder {
   const url = new URL(config.url);
   const base = url.pathname.replace(/\/+$/, "");
-  const pool = new Pool(url.origin, {
-    connections: 64,
-    headersTimeout: 0, // a batch on a busy model may take minutes
-    bodyTimeout: 0,
-    connectTimeout: 5_000,
-    allowH2: false,
-  });
+  const pool = openPool(url, config.timeouts);
   const known = new Map<string, { identity: Promise<ModelIdentity>; at: number; last: ModelIdentity | undefined }>();
 
   const request = async (method: "GET" | "POST", path: string, body: unknown, signal: AbortSignal) => {
+    breaker.check();
+    let begun = false;
     const answer = await pool
       .request({
         method,
@@ -89,9 +92,16 @@ export function createEmbedder(
         body: body === undefined ? null : JSON.stringify(body),
         signal,
       })
-      .then(async ({ statusCode, body: stream }) => ({ status: statusCode, text: await stream.text() }))
+      .then(async ({ statusCode, body: stream }) => {
+        begun = true;
+        // A list of models says nothing about whether the server can embed.
+        if (method === "POST") breaker.succeeded();
+        return { status: statusCode, text: await stream.text() };
+      })
       .catch((cause: unknown) => {
-        throw signal.aborted ? signal.reason : unreachable(cause);
+        if (signal.aborted) throw signal.reason;
+        if (!begun) breaker.failed();
+        throw failure(cause instanceof Error ? cause : new Error(String(cause)), begun);
       });
     if (answer.status === 200) return parsed(answer.text);
     if (answer.status >= 500) {
@@ -106,7 +116,9 @@ export function createEmbedder(
     if (config.kind === "openai") return { name: model, digest: revision ?? "" };
     const answer = tagsSchema.safeParse(
       await request("GET", "/api/tags", undefined, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
-        throw cause instanceof RelayError ? cause : unreachable(cause);
+        if (cause instanceof RelayError) throw cause;
+        breaker.failed(); // nothing in time
+        throw unreachable(cause);
       }),
     );
     if (!answer.success) throw unreachable(new Error("/api/tags is not a list of models"));
@@ -121,27 +133,30 @@ export function createEmbedder(
   const identity = async (model: string, fresh = false): Promise<ModelIdentity> => {
     const before = known.get(model);
     if (!fresh && before !== undefined && performance.now() - before.at < TRUST_MS) return before.identity;
-    const asked = look(model).then(
+    const asked = look(model);
+    const trusted = asked.then(
       (found) => {
         entry.last = found;
         return found;
       },
       (cause: unknown) => {
         // A hit needs no model: what is stored is right for the model that was there.
-        if (!fresh && before?.last !== undefined && isAway(cause)) return before.last;
+        if (before?.last !== undefined && isAway(cause)) return before.last;
         throw cause;
       },
     );
-    const entry = { identity: asked, at: performance.now(), last: before?.last };
+    trusted.catch(() => {}); // with `fresh` nobody may ask for it
+    const entry = { identity: trusted, at: performance.now(), last: before?.last };
     if (known.size > 100) known.clear(); // names come from callers
     known.set(model, entry);
-    return asked;
+    return fresh ? asked : trusted;
   };
 
   const embedBatch = async (task: EmbedTask, inputs: readonly string[], background: boolean) => {
     const estimatedTokens = estimateTextTokens(inputs);
     const bytes = inputs.reduce((sum, input) => sum + Buffer.byteLength(input), 0);
     const { caller, signal } = task;
+    breaker.check(); // nobody waits for a slot in vain
     const slot = await admission.acquire({ lane: "embeddings", caller, estimatedTokens, bytes, signal, background });
     let used = 0;
     try {
@@ -230,8 +245,8 @@ function makeUsable(vector: Float32Array, normalize: boolean): boolean {
   return true;
 }
 
-const isAway = (cause: unknown): boolean =>
-  cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_broke_off");
+const AWAY: ReadonlySet<string> = new Set(["model_down", "model_unreachable", "model_broke_off", "model_timeout"]);
+const isAway = (cause: unknown): boolean => cause instanceof RelayError && AWAY.has(cause.code);
 
 function unreachable(cause: unknown): RelayError {
   return new RelayError("model_unreachable", "The model server on the Mac does not answer.", {

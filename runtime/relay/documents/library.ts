@@ -1,13 +1,18 @@
 /** Look-ups, uses and removals: all that needs no model but its name. */
 
+import { randomUUID } from "node:crypto";
 import { LruContents } from "./lru.ts";
 import type { DocumentKey } from "./names.ts";
+import { type Present, Removals } from "./removals.ts";
 import type { DocumentContent, DocumentMeta, Listing } from "./store.ts";
 import { CONTENT_MS, type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 import type { Touches } from "./touches.ts";
 
 /** Why a document was not found. */
 export type Miss = "absent" | "version" | "model" | "store_away";
+
+/** Stores a document; whether it is stored now. */
+export type Put = (meta: DocumentMeta, content: DocumentContent) => Promise<boolean>;
 
 /** The documents as the store has them, with what is known of their use. */
 export class Library {
@@ -16,6 +21,7 @@ export class Library {
   readonly #ttlMs: number;
   readonly #now: () => number;
   readonly #contents = new LruContents(128 << 20);
+  readonly #removals = new Removals();
 
   constructor(guard: StoreGuard, touches: Touches, ttlMs: number, now: () => number) {
     this.#guard = guard;
@@ -65,14 +71,33 @@ export class Library {
     }
   }
 
-  /** Stores a document; false when the store is away. */
-  async put(meta: DocumentMeta, content: DocumentContent): Promise<boolean> {
-    try {
-      await this.#guard.use((store) => store.put(meta, content), CONTENT_MS);
-      return true;
-    } catch (cause) {
+  /** A request that may store the document has come; a removal that is answered before it leaves wins over it. */
+  enter(key: DocumentKey): Present {
+    return this.#removals.enter(key);
+  }
+
+  /**
+   * Does the work that makes a document. What it gives to `put` is stored, unless the document was removed since `present`
+   * came or this began, another relay has begun it too, or the store was or is away: then `put` gives false.
+   */
+  async making<T>(key: DocumentKey, present: Present, work: (put: Put) => Promise<T>): Promise<T> {
+    const token = randomUUID();
+    const orFalse = (cause: unknown): false => {
       if (cause instanceof StoreUnavailable) return false;
       throw cause;
+    };
+    const now = this.#now();
+    const begin = this.#guard.use((store) => store.begin(key, token, now, now - this.#ttlMs));
+    let begun = await begin.then(() => true, orFalse);
+    try {
+      return await work(async (meta, content) => {
+        if (!begun || present.removed) return false;
+        const stored = await this.#guard.use((store) => store.put(meta, content, token), CONTENT_MS).catch(orFalse);
+        begun = !stored;
+        return stored;
+      });
+    } finally {
+      if (begun) await this.#guard.use((store) => store.abandon(key, token)).catch(() => {});
     }
   }
 
@@ -88,8 +113,9 @@ export class Library {
     return this.#guard.use((store) => store.list({ ...listing, livingSince: this.#now() - this.#ttlMs }));
   }
 
-  /** Removes one document, or without a title all of a company; how many. @throws StoreUnavailable */
+  /** Removes one document, or without a title all of a company, also what is being made; how many. @throws StoreUnavailable */
   async remove(company: string, title?: string): Promise<number> {
+    this.#removals.note(company, title);
     if (title === undefined) return this.#guard.use((store) => store.removeCompany(company));
     return Number(await this.#guard.use((store) => store.remove({ company, title })));
   }

@@ -1,16 +1,16 @@
 /** Has vectors made, once: for a document that is PUT, and for inputs of embedding calls. */
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import { assemble, checkSize, newMeta, uniqueChunks, type Whole } from "./assemble.ts";
+import { assemble, checkSize, mergeContents, newMeta, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";
 import { chunkText } from "./chunker.ts";
 import type { Embedder } from "./embedder.ts";
 import { type EmbeddingSettings, hashOf, type ModelIdentity } from "./fingerprint.ts";
-import type { Library } from "./library.ts";
+import type { Library, Put } from "./library.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentKey } from "./names.ts";
 import type { Single } from "./single.ts";
-import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, MAX_DOCUMENT_BYTES } from "./store.ts";
+import type { Chunk, DocumentContent, DocumentMeta } from "./store.ts";
 
 /** A document to be stored. */
 export interface PutRequest {
@@ -39,7 +39,7 @@ export interface PutResult {
   /** Chunks that the model embedded, and those whose vectors were there. */
   readonly embedded: number;
   readonly reused: number;
-  /** False while the store is away: the vectors are right, and will be made anew the next time. */
+  /** False while the store is away, or when it was removed meanwhile: the vectors are right, but nobody will find them. */
   readonly stored: boolean;
 }
 
@@ -55,6 +55,9 @@ export interface Maker {
   put(request: PutRequest): Promise<PutResult>;
   embedInputs(request: InputsRequest): Promise<InputsResult>;
 }
+
+/** Runs the work that makes the document, giving it the means to store it. */
+type Making = <T>(make: (put: Put) => Promise<T>) => Promise<T>;
 
 export interface MakerParts {
   readonly library: Library;
@@ -79,19 +82,25 @@ export function createMaker(parts: MakerParts): Maker {
     return content === undefined ? undefined : { meta, content };
   };
   /** Runs alone on the document; once more from the start when the lease was lost on the way. */
-  const alone = async <T>(key: DocumentKey, work: (held: AbortSignal) => Promise<T>): Promise<T> => {
-    for (let again = 0; ; again++) {
-      let held: AbortSignal | undefined;
-      try {
-        return await single.run(key, stop, (signal) => {
-          held = signal;
-          return work(signal);
-        });
-      } catch (cause) {
-        stop.throwIfAborted();
-        if (held?.aborted !== true) throw cause;
-        if (again === 2) throw held.reason;
+  const alone = async <T>(key: DocumentKey, work: (held: AbortSignal, making: Making) => Promise<T>): Promise<T> => {
+    const present = library.enter(key);
+    const making: Making = (make) => library.making(key, present, make);
+    try {
+      for (let again = 0; ; again++) {
+        let held: AbortSignal | undefined;
+        try {
+          return await single.run(key, stop, (signal) => {
+            held = signal;
+            return work(signal, making);
+          });
+        } catch (cause) {
+          stop.throwIfAborted();
+          if (held?.aborted !== true) throw cause;
+          if (again === 2) throw held.reason;
+        }
       }
+    } finally {
+      present.leave();
     }
   };
 
@@ -109,11 +118,7 @@ export function createMaker(parts: MakerParts): Maker {
       const named = version === undefined ? found : await library.setVersion(found, version);
       return { meta: await library.use(named), created: false, embedded: 0, reused: found.chunkCount, stored: true };
     };
-    const at = await unchanged();
-    if (at !== undefined) return at;
-    return alone(key, async (held) => {
-      const meanwhile = await unchanged();
-      if (meanwhile !== undefined) return meanwhile;
+    const make = async (held: AbortSignal, store: Put): Promise<PutResult> => {
       const before = await library.find(key);
       metrics.lookedUp(typeof before === "string" ? before : "model");
       const identity = await embedder.identity(embeddingModel, true);
@@ -138,21 +143,21 @@ export function createMaker(parts: MakerParts): Maker {
       held.throwIfAborted();
       const fingerprint = fingerprints(made.identity).relay;
       const model = made.identity.name;
-      const meta = newMeta(
-        { ...key, version: version ?? null, fingerprint, model, dimensions, textHash },
-        pieces,
-        now(),
-      );
+      const of = { ...key, version: version ?? null, fingerprint, model, dimensions, textHash };
+      const meta = newMeta(of, pieces, now());
       const content: DocumentContent = { chunks: pieces, vectors };
-      const stored = await library.put(meta, content);
+      const stored = await store(meta, content);
       metrics.embedded(made.embedded, made.reused, made.tokens);
       return { meta, content, created: typeof before === "string", ...made, stored };
-    });
+    };
+    const at = await unchanged();
+    if (at !== undefined) return at;
+    return alone(key, async (held, making) => (await unchanged()) ?? making((store) => make(held, store)));
   };
 
   const embedInputs = async ({ key, model, inputs, dimensions, caller }: InputsRequest): Promise<InputsResult> => {
     const pieces = inputs.map((text): Chunk => ({ hash: hashOf(text), text }));
-    const attempt = async (held?: AbortSignal): Promise<InputsResult | undefined> => {
+    const attempt = async (held?: AbortSignal, store?: Put): Promise<InputsResult | undefined> => {
       const identity = await embedder.identity(model, held !== undefined);
       const prints = fingerprints(identity, dimensions);
       // What the relay cut and embedded without a prefix is what it would embed now.
@@ -160,7 +165,7 @@ export function createMaker(parts: MakerParts): Maker {
       const have = await whole(key, fitting);
       const there = new Set(have?.content.chunks.map(({ hash }) => hash));
       const complete = have !== undefined && pieces.every(({ hash }) => there.has(hash));
-      if (!complete && held === undefined) return undefined;
+      if (!complete && store === undefined) return undefined;
       const made = await assemble(
         {
           company: key.company,
@@ -181,24 +186,24 @@ export function createMaker(parts: MakerParts): Maker {
       metrics.lookedUp(complete ? "hit" : "absent");
       metrics.embedded(made.embedded, made.reused, made.tokens);
       if (complete) await library.use(have.meta);
-      const stored = complete || (await storeInputs(key, pieces, made, have, dimensions, held));
+      if (complete || store === undefined) return { ...made, stored: true };
+      held?.throwIfAborted();
+      const stored = await store(...inputsRecord(key, pieces, made, have, dimensions));
       return { ...made, stored };
     };
-    return (await attempt()) ?? (await alone(key, async (held) => (await attempt(held))!));
+    return (await attempt()) ?? alone(key, (held, making) => making(async (store) => (await attempt(held, store))!));
   };
 
-  const storeInputs = async (
+  const inputsRecord = (
     key: DocumentKey,
     pieces: readonly Chunk[],
     made: { vectors: Float32Array; dimensions: number; identity: ModelIdentity },
     have: Whole | undefined,
     dimensions: number | undefined,
-    held: AbortSignal | undefined,
-  ): Promise<boolean> => {
+  ): Parameters<Put> => {
     const prints = fingerprints(made.identity, dimensions);
     const kept = have !== undefined && [prints.caller, prints.relay].includes(have.meta.fingerprint) ? have : undefined;
-    const content = merge(kept, pieces, made.vectors, made.dimensions);
-    held?.throwIfAborted();
+    const content = mergeContents(kept, pieces, made.vectors, made.dimensions);
     // Its text is no longer all there is, so it is no longer the caller's version of it.
     const allThere = kept !== undefined && content.chunks.length >= kept.meta.chunkCount;
     const meta = newMeta(
@@ -213,36 +218,8 @@ export function createMaker(parts: MakerParts): Maker {
       content.chunks,
       now(),
     );
-    return library.put(meta, content);
+    return [meta, content];
   };
 
   return { put, embedInputs };
-}
-
-/** What was there and what has come, the latter last; what was used longest ago is dropped when it becomes too much. */
-function merge(
-  have: Whole | undefined,
-  pieces: readonly Chunk[],
-  vectors: Float32Array,
-  dimensions: number,
-): DocumentContent {
-  const come = new Map(pieces.map((chunk, row) => [chunk.hash, { chunk, from: vectors, row }]));
-  const newer = [...come.values()];
-  checkSize(uniqueChunks(pieces), dimensions);
-  let room = MAX_DOCUMENT_BYTES - documentBytes(uniqueChunks(pieces), dimensions);
-  const older = [...(have?.content.chunks.entries() ?? [])]
-    .filter(([, { hash }]) => !come.has(hash))
-    .reverse()
-    .filter(([, chunk]) => {
-      room -= documentBytes([chunk], dimensions);
-      return room >= 0;
-    })
-    .reverse()
-    .map(([row, chunk]) => ({ chunk, from: have!.content.vectors, row }));
-  const all = [...older, ...newer];
-  const rows = new Float32Array(all.length * dimensions);
-  for (const [i, { from, row }] of all.entries()) {
-    rows.set(from.subarray(row * dimensions, (row + 1) * dimensions), i * dimensions);
-  }
-  return { chunks: all.map(({ chunk }) => chunk), vectors: rows };
 }

@@ -55,8 +55,12 @@ export interface DocumentStore {
   meta(key: DocumentKey, livingSince: number): Promise<DocumentMeta | undefined>;
   /** The contents of exactly that revision; undefined when it has been replaced or removed. */
   content(key: DocumentKey, revision: string): Promise<DocumentContent | undefined>;
-  /** Puts a document in the place of any earlier one, whole or not at all. */
-  put(meta: DocumentMeta, content: DocumentContent): Promise<void>;
+  /** Says that a document is about to be made, as `token`. Ends with its removal, or when another is begun. A use of it. */
+  begin(key: DocumentKey, token: string, now: number, livingSince: number): Promise<void>;
+  /** Puts a document in the place of any earlier one, whole or not at all, if `token` is still begun; whether it was. */
+  put(meta: DocumentMeta, content: DocumentContent, token: string): Promise<boolean>;
+  /** Ends what was begun without a document; one that is there stays. */
+  abandon(key: DocumentKey, token: string): Promise<void>;
   /** Changes what the caller calls the document, if it is still that revision. */
   setVersion(key: DocumentKey, revision: string, version: string): Promise<void>;
   /** Moves the times of last use forward, never back; a document that is gone stays gone. */

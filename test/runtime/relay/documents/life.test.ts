@@ -75,22 +75,26 @@ describe.each(["embedded", "atlas"] as const)("the life of a document, store %s"
 
   it("is forgotten by the store itself", async () => {
     const { model, mongo, options, relay } = await start();
+    expect((await call(relay, "PUT", at("A", "t"), { text })).body.stored).toBe(true);
     await relay.close();
     const then = Date.now() - 31 * DAY;
-    const past = await startDocumentsRelay(model.url, { ...options, now: () => then });
-    // The TTL monitor of the sandbox's MongoDB runs by the real clock; SQLite is swept when a relay starts.
-    await call(past, "PUT", at("A", "t"), { text });
-    await past.close();
     if (mongo !== undefined) {
+      // The TTL monitor of the sandbox's MongoDB runs by the real clock.
       const documents = mongo.client.db(mongo.database).collection("documents");
-      await eventually(async () => (await documents.countDocuments()) === 0, 5_000);
+      expect(await documents.countDocuments()).toBe(1);
+      await documents.updateOne({ title: "t" }, { $set: { lastAccessedAt: new Date(then) } });
+      await eventually(async () => (await documents.countDocuments()) === 0, 20_000);
       return;
     }
+    // SQLite is swept when a relay starts.
+    const past = await startDocumentsRelay(model.url, { ...options, now: () => then });
+    expect((await call(past, "PUT", at("A", "past"), { text })).body.stored).toBe(true);
+    await past.close();
     const { DatabaseSync } = await import("node:sqlite");
     await startDocumentsRelay(model.url, { ...options, now: Date.now });
     const file = new DatabaseSync(join(options.dataDir, "documents.sqlite"), { readOnly: true });
     const count = () => Number(file.prepare("SELECT count(*) AS n FROM contents").get()?.n);
-    await eventually(async () => count() === 0, 5_000);
+    await eventually(async () => count() === 1, 20_000); // "t" lives on
     file.close();
   });
 });
@@ -163,8 +167,46 @@ describe("a store that is away", () => {
     expect((await call(relay, "GET", at("A", "t"))).status).toBe(200);
     await new Promise((resolve) => setTimeout(resolve, 1_100)); // no longer what was just asked
     expect((await call(relay, "GET", at("A", "t", { include: "vectors" }))).body.data).toHaveLength(1);
-    const put = await call(relay, "PUT", at("A", "other"), { text });
-    expect([put.status, put.body.error?.code]).toEqual([502, "model_unreachable"]);
+  });
+});
+
+describe("a model server that is down", () => {
+  it("is known to documents and chats alike: both are told to come again, and do so once it is back", async () => {
+    const model = await startEmbeddingModel();
+    const relay = await startDocumentsRelay(model.url);
+    await call(relay, "PUT", at("A", "t"), { text });
+    await model.close();
+    const codes: unknown[] = [];
+    for (let i = 0; i < 3; i++) {
+      const put = await call(relay, "PUT", at("A", `${i}`), { text });
+      codes.push([put.status, put.body.error?.code, put.headers.get("retry-after")]);
+    }
+    expect(codes).toEqual(new Array(3).fill([502, "model_unreachable", "5"]));
+    const names = { "Slm-Company": "A", "Slm-Document": "new" };
+    for (const answer of [
+      await call(relay, "PUT", at("A", "other"), { text }),
+      await call(relay, "POST", "/v1/documents/search", { company: "A", title: "t", query: "q" }),
+      await call(relay, "POST", "/v1/embeddings", { model: "embed", input: "가" }, names),
+      await call(relay, "POST", "/v1/chat/completions", { model: "embed", messages: [] }),
+    ]) {
+      expect([answer.status, answer.body.error?.code]).toEqual([503, "model_down"]);
+      expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    }
+    expect((await call(relay, "GET", at("A", "t"))).status).toBe(200);
+    await startEmbeddingModel(Number(new URL(model.url).port));
+    await eventually(async () => (await call(relay, "PUT", at("A", "other"), { text })).status === 201, 60_000);
+  });
+
+  it("is not waited for longer than its time-out", async () => {
+    const model = await startEmbeddingModel();
+    model.before = () => new Promise(() => {});
+    const changes = {
+      model: { kind: "ollama" as const, url: model.url, embeddingModel: "embed", timeouts: { firstByte: 1 } },
+    };
+    const relay = await startDocumentsRelay(model.url, { changes });
+    const put = await call(relay, "PUT", at("A", "t"), { text });
+    expect([put.status, put.body.error?.code]).toEqual([504, "model_timeout"]);
+    expect((await call(relay, "GET", at("A", "t"))).headers.get("slm-miss")).toBe("absent");
   });
 });
 

@@ -24,7 +24,7 @@ export interface EmbeddingModel extends Model {
 
 const bodySchema = z.looseObject({ input: z.union([z.string(), z.array(z.string())]), dimensions: z.int().optional() });
 
-export async function startEmbeddingModel(): Promise<EmbeddingModel> {
+export async function startEmbeddingModel(port = 0): Promise<EmbeddingModel> {
   const calls: string[][] = [];
   const state: Pick<EmbeddingModel, "digest" | "before"> = { digest: "one", before: () => {} };
   const model = await startModel(({ url, body }, res) => {
@@ -46,7 +46,7 @@ export async function startEmbeddingModel(): Promise<EmbeddingModel> {
       const data = vectors.map((embedding, index) => ({ object: "embedding", index, embedding }));
       json({ object: "list", data, usage: { prompt_tokens: inputs.length } });
     })();
-  });
+  }, port);
   onTestFinished(() => model.close());
   return Object.assign(state, model, { calls });
 }

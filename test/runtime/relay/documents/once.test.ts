@@ -6,6 +6,8 @@ import { record, startMongoForTest } from "./stores.ts";
 
 const textOf = (i: number): string => `문서 ${i}. 첫째 조항은 이러하다. 둘째 조항은 저러하다.`;
 
+const metricsOf = async ({ admin }: { admin: string }): Promise<string> => (await fetch(`${admin}/metrics`)).text();
+
 /** Runs all, `width` at once. */
 async function inParallel<T>(width: number, tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   const results: T[] = [];
@@ -38,7 +40,7 @@ describe.each(["embedded", "atlas"] as const)("one set of embedding calls a docu
     );
     expect(model.calls).toHaveLength(50);
     expect(new Set(model.calls.flat()).size).toBe(50);
-    const metrics = await (await fetch(`${relay.admin}/metrics`)).text();
+    const metrics = await metricsOf(relay);
     expect(metrics).toContain("slm_document_embeddings_total 50");
     expect(metrics).toMatch(/slm_document_lookups_total\{result="hit"\} 19\d\d/);
   }, 60_000);
@@ -59,7 +61,63 @@ describe.each(["embedded", "atlas"] as const)("one set of embedding calls a docu
   });
 });
 
+describe.each(["embedded", "atlas"] as const)("a removal, store %s", (store) => {
+  it.each([
+    ["the document", at("A", "t")],
+    ["all of the company", "/v1/documents?company=A&all=true"],
+  ])("of %s wins over what was being embedded, and over who waited for it", async (_what, path) => {
+    const model = await startEmbeddingModel();
+    const mongo = store === "atlas" ? await startMongoForTest() : undefined;
+    const relay = await startDocumentsRelay(model.url, { mongo });
+    await call(relay, "PUT", at("B", "t"), { text: textOf(1) });
+    await call(relay, "PUT", at("A", "t"), { text: textOf(1) });
+    const hold = Promise.withResolvers<void>();
+    model.before = () => hold.promise;
+    const names = { "Slm-Company": "A", "Slm-Document": "t" };
+    const under = [
+      call(relay, "PUT", at("A", "t"), { text: textOf(2) }),
+      call(relay, "PUT", at("A", "t"), { text: textOf(3) }),
+      call(relay, "POST", "/v1/embeddings", { model: "embed", input: "넷" }, names),
+    ];
+    await eventually(async () => model.calls.length === 3, 20_000);
+    // The two others came before it as well: they have been here for longer than some answers take.
+    await eventually(async () => (await metricsOf(relay)).includes("slm_requests_in_flight 3"), 20_000);
+    for (let i = 0; i < 5; i++) await call(relay, "GET", at("B", "t"));
+    expect((await call(relay, "DELETE", path)).body.deleted).toBe(1);
+    hold.resolve();
+    const answers = await Promise.all(under);
+    expect(answers.map(({ body, headers }) => body.stored ?? headers.get("slm-stored"))).toEqual([
+      false,
+      false,
+      "false",
+    ]);
+    expect((await call(relay, "GET", at("A", "t"))).headers.get("slm-miss")).toBe("absent");
+    expect((await call(relay, "GET", at("B", "t"))).status).toBe(200);
+    expect((await call(relay, "PUT", at("A", "t"), { text: textOf(2) })).body.stored).toBe(true);
+  });
+});
+
 describe("two relays on one MongoDB", () => {
+  it("let a removal by one win over what the other is embedding", async () => {
+    const model = await startEmbeddingModel();
+    const mongo = await startMongoForTest();
+    const [one, other] = [
+      await startDocumentsRelay(model.url, { mongo }),
+      await startDocumentsRelay(model.url, { mongo }),
+    ];
+    for (const [n, path] of [at("A", "t"), "/v1/documents?company=A&all=true"].entries()) {
+      const hold = Promise.withResolvers<void>();
+      model.before = () => hold.promise;
+      const put = call(one, "PUT", at("A", "t"), { text: textOf(n) });
+      await eventually(async () => model.calls.length === n + 1, 20_000);
+      expect((await call(other, "DELETE", path)).status).toBe(200);
+      hold.resolve();
+      expect((await put).body.stored).toBe(false);
+      for (const relay of [one, other]) expect((await call(relay, "GET", at("A", "t"))).status).toBe(404);
+    }
+    expect(await mongo.client.db(mongo.database).collection("documents").countDocuments()).toBe(0);
+  });
+
   it("embed a text once between them", async () => {
     const model = await startEmbeddingModel();
     const mongo = await startMongoForTest();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { record, stores } from "./stores.ts";
+import { put, record, stores } from "./stores.ts";
 
 const HOUR = 3_600_000;
 
@@ -7,7 +7,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
   it("gives back what was put, bit for bit, and nothing of another name", async () => {
     const store = await open();
     const { meta, content, key } = record({ version: "v1" });
-    await store.put(meta, content);
+    await put(store, meta, content);
     expect(await store.meta(key, 0)).toEqual(meta);
     expect(await store.content(key, "r1")).toEqual(content);
     expect(await store.content(key, "r0")).toBeUndefined();
@@ -21,7 +21,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     await Promise.all(
       revisions.map((revision, i) => {
         const { meta, content } = record({ revision, dimensions: 3 });
-        return store.put(meta, { ...content, vectors: new Float32Array(6).fill(i) });
+        return put(store, meta, { ...content, vectors: new Float32Array(6).fill(i) });
       }),
     );
     const { key } = record();
@@ -31,12 +31,55 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toHaveLength(1);
   });
 
+  it("puts only what is still begun: a removal, or another who begins, comes before it", async () => {
+    const store = await open();
+    const { meta, content, key } = record();
+    const begin = (token: string) => store.begin(key, token, meta.lastAccessedAt, 0);
+    expect(await store.put(meta, content, "never begun")).toBe(false);
+    await begin("removed");
+    expect(await store.remove(key)).toBe(false); // nothing was there yet
+    expect(await store.put(meta, content, "removed")).toBe(false);
+    await begin("given up");
+    await store.abandon(key, "given up");
+    expect(await store.put(meta, content, "given up")).toBe(false);
+    await begin("earlier");
+    await begin("later");
+    await store.abandon(key, "earlier");
+    expect(await store.put(meta, content, "earlier")).toBe(false);
+    expect(await store.put(meta, content, "later")).toBe(true);
+    expect(await store.put(meta, content, "later")).toBe(false); // once
+    await begin("given up");
+    await store.abandon(key, "given up");
+    expect(await store.content(key, meta.revision)).toEqual(content);
+    await begin("the company leaves");
+    await store.begin({ company: "다른 회사", title: key.title }, "not this one's", meta.lastAccessedAt, 0);
+    expect(await store.removeCompany(key.company)).toBe(1);
+    expect(await store.put(meta, content, "the company leaves")).toBe(false);
+    expect(await store.meta(key, 0)).toBeUndefined();
+    expect(await store.put({ ...meta, company: "다른 회사" }, content, "not this one's")).toBe(true);
+  });
+
+  it("shows nothing of what is only begun, and begins nothing that expired anew", async () => {
+    const store = await open();
+    const now = Date.now();
+    const { meta, content, key } = record({ lastAccessedAt: now });
+    await store.begin(key, "a", now, 0);
+    expect(await store.meta(key, 0)).toBeUndefined();
+    expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toEqual([]);
+    expect(await store.removeCompany(key.company)).toBe(0);
+    await put(store, meta, content);
+    await store.begin(key, "b", now + 2 * HOUR, now - 1); // a use, as long as it lives
+    expect((await store.meta(key, 0))?.lastAccessedAt).toBe(now + 2 * HOUR);
+    await store.begin(key, "c", now + 4 * HOUR, now + 2 * HOUR);
+    expect(await store.meta(key, 0)).toBeUndefined();
+  });
+
   it("holds a document of 12 MB, and one of 3,000 chunks", async () => {
     const store = await open();
     const { meta, content, key } = record({ dimensions: 1024 });
     const vectors = new Float32Array(3000 * 1024).map((_, i) => i / 7);
     const chunks = Array.from({ length: 3000 }, (_, i) => ({ hash: `h${i}`, text: `${i}` }));
-    await store.put({ ...meta, chunkCount: 3000 }, { chunks, vectors });
+    await put(store, { ...meta, chunkCount: 3000 }, { chunks, vectors });
     const found = await store.content(key, "r1");
     expect(found?.chunks.at(-1)).toEqual({ hash: "h2999", text: "2999" });
     expect(Buffer.from(found!.vectors.buffer).equals(Buffer.from(vectors.buffer))).toBe(true);
@@ -47,7 +90,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     const store = await open();
     const now = Date.now();
     const { meta, content, key } = record({ lastAccessedAt: now });
-    await store.put(meta, content);
+    await put(store, meta, content);
     expect(await store.meta(key, now - 1)).toBeDefined();
     expect(await store.meta(key, now)).toBeUndefined();
     expect(await store.list({ companies: "all", limit: 10, livingSince: now })).toEqual([]);
@@ -57,7 +100,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     const store = await open();
     const now = Date.now();
     const { meta, content, key } = record({ lastAccessedAt: now });
-    await store.put(meta, content);
+    await put(store, meta, content);
     await store.touch([
       { ...key, at: now + HOUR },
       { ...key, at: now - HOUR },
@@ -71,7 +114,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
   it("changes a version only of the revision that was meant", async () => {
     const store = await open();
     const { meta, content, key } = record();
-    await store.put(meta, content);
+    await put(store, meta, content);
     await store.setVersion(key, "r0", "old");
     expect((await store.meta(key, 0))?.version).toBeNull();
     await store.setVersion(key, "r1", "2판");
@@ -87,7 +130,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
       ["B", "1"],
     ] as const) {
       const { meta, content } = record({ company, title });
-      await store.put(meta, content);
+      await put(store, meta, content);
     }
     expect(await store.remove({ company: "A", title: "1" })).toBe(true);
     expect(await store.remove({ company: "A", title: "1" })).toBe(false);
@@ -102,7 +145,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     const all = ["A", "B", "가", "😀"].flatMap((company) => ["1", "2", "나"].map((title) => ({ company, title })));
     for (const key of [...all].reverse()) {
       const { meta, content } = record(key);
-      await store.put(meta, content);
+      await put(store, meta, content);
     }
     const seen: string[] = [];
     let after: { company: string; title: string } | undefined;
@@ -148,7 +191,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     const store = await open();
     for (const title of ["../../etc/passwd", "a/b", "'; DROP TABLE documents; --", "$where", "😀".repeat(1000)]) {
       const { meta, content, key } = record({ title });
-      await store.put(meta, content);
+      await put(store, meta, content);
       expect((await store.meta(key, 0))?.title).toBe(title);
     }
     expect(await store.list({ companies: ["회사"], limit: 10, livingSince: 0 })).toHaveLength(5);

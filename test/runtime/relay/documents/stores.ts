@@ -7,7 +7,7 @@ import { withCredentials } from "../../../../components/document-store.ts";
 import { ttlIndex, uniqueIndex } from "../../../../components/ttl-collection-provider.ts";
 import { openAtlasStore } from "../../../../runtime/relay/documents/atlas-store.ts";
 import { openSqliteStore } from "../../../../runtime/relay/documents/sqlite-store.ts";
-import type { DocumentMeta, DocumentStore } from "../../../../runtime/relay/documents/store.ts";
+import type { DocumentContent, DocumentMeta, DocumentStore } from "../../../../runtime/relay/documents/store.ts";
 import { type EmulatedMongo, startEmulatedMongo } from "../../../../sandbox/mongo/server.ts";
 import { temporaryFolder } from "../harness.ts";
 
@@ -94,6 +94,12 @@ export const stores: [name: string, open: OpenStore][] = [
     ? []
     : [["MONGODB_URI", async () => atlas(await startExternal(MONGODB_URI))] satisfies [string, OpenStore]]),
 ];
+
+/** Begins a document and puts it; false when another came in between. */
+export async function put(store: DocumentStore, meta: DocumentMeta, content: DocumentContent): Promise<boolean> {
+  await store.begin(meta, meta.revision, meta.lastAccessedAt, 0);
+  return store.put(meta, content, meta.revision);
+}
 
 /** A record of two chunks with three dimensions. */
 export function record(changes: Partial<DocumentMeta> = {}) {

@@ -33,7 +33,9 @@ export async function installRelay(modelUrl: string, changes: Partial<RelayConfi
   const release = await buildRelease(join(folder, "dist"));
   await tar.extract({ file: release.path, cwd: folder });
   const files = await readdir(folder);
-  if (!files.includes("jobs-worker.mjs")) throw new Error(`the release has no jobs-worker.mjs: ${files.join(", ")}`);
+  for (const thread of ["jobs-worker.mjs", "documents-worker.mjs"]) {
+    if (!files.includes(thread)) throw new Error(`the release has no ${thread}: ${files.join(", ")}`);
+  }
   // The keys of Access as the relay keeps them, so that it need not fetch any.
   const url = `https://${TEAM}/cdn-cgi/access/certs`;
   await writeFile(join(dataDir, "jwks.json"), JSON.stringify({ url, uat: Date.now(), jwks }));

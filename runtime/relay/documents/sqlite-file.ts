@@ -1,0 +1,232 @@
+/** Documents in a SQLite file on the Mac. Synchronous underneath, so it runs in a thread of its own: see `worker.ts`. */
+import { chmod, rename } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
+import { z } from "zod";
+import type { DocumentKey } from "./names.ts";
+import type { DocumentMeta, DocumentStore, Listing } from "./store.ts";
+import { storedNames } from "./stored-names.ts";
+import { floatsOf } from "./vectors.ts";
+
+/** Raised whenever the tables change; a file of another one is set aside, since all in it can be had again. */
+const SCHEMA_VERSION = 1;
+
+// Contents are a table of their own: SQLite writes a row anew as a whole, and a use must not write 4 MB.
+const SCHEMA = `
+  CREATE TABLE documents (
+    id INTEGER PRIMARY KEY, company TEXT NOT NULL, title TEXT NOT NULL, version TEXT, fingerprint TEXT NOT NULL,
+    model TEXT NOT NULL, dimensions INTEGER NOT NULL, textHash TEXT, revision TEXT NOT NULL, chunkCount INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, createdAt INTEGER NOT NULL, lastAccessedAt INTEGER NOT NULL, UNIQUE (company, title)
+  ) STRICT;
+  CREATE INDEX documents_lastAccessedAt ON documents (lastAccessedAt);
+  CREATE TABLE contents (
+    document INTEGER PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE, chunks TEXT NOT NULL, vectors BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE leases (
+    company TEXT NOT NULL, title TEXT NOT NULL, owner TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (company, title)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE spending (
+    company TEXT NOT NULL, day TEXT NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (company, day)
+  ) STRICT, WITHOUT ROWID;
+  PRAGMA user_version = ${SCHEMA_VERSION};`;
+
+const metaSchema = storedNames.extend({
+  createdAt: z.int(),
+  lastAccessedAt: z.int(),
+});
+const contentSchema = z.object({ chunks: z.string(), vectors: z.instanceof(Uint8Array) });
+const chunksSchema = z.array(z.tuple([z.string(), z.string()]));
+
+/**
+ * Opens the file, made if it is not there (0600). A file that SQLite finds damaged is set aside as `<file>.broken`: what was
+ * in it is embedded anew. A power cut may lose the last documents, never damage the file.
+ */
+export async function openSqliteFile(file: string): Promise<DocumentStore> {
+  let db: DatabaseSync;
+  try {
+    db = open(file);
+  } catch (cause) {
+    if (!isBroken(cause)) throw cause;
+    await rename(file, `${file}.broken`);
+    for (const rest of ["-wal", "-shm"]) await rename(file + rest, `${file}.broken${rest}`).catch(() => {});
+    db = open(file);
+  }
+  await chmod(file, 0o600);
+  return sqliteStore(db);
+}
+
+function open(file: string): DatabaseSync {
+  const db = new DatabaseSync(file);
+  try {
+    // Without a sync a commit: it is a cache. The checkpoint's sync keeps the order of writes on a Mac, too.
+    db.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;",
+    );
+    const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
+    if (version === 0) db.exec(SCHEMA);
+    else if (version !== SCHEMA_VERSION) throw new OtherVersion(`the file's tables are of version ${version}`);
+    db.exec("DELETE FROM leases"); // of a process that has ended: one relay at a time has the file
+    return db;
+  } catch (cause) {
+    db.close();
+    throw cause;
+  }
+}
+
+class OtherVersion extends Error {}
+
+// 11 is SQLITE_CORRUPT, 26 SQLITE_NOTADB. Source: https://sqlite.org/rescode.html
+function isBroken(cause: unknown): boolean {
+  if (cause instanceof OtherVersion) return true;
+  return cause instanceof Error && "errcode" in cause && (cause.errcode === 11 || cause.errcode === 26);
+}
+
+function sqliteStore(db: DatabaseSync): DocumentStore {
+  const columns = Object.keys(metaSchema.shape);
+  const selectMeta = `SELECT ${columns.join(", ")} FROM documents`;
+  const byKey = "company = :company AND title = :title";
+  const statements = {
+    meta: db.prepare(`${selectMeta} WHERE ${byKey} AND lastAccessedAt > :livingSince`),
+    content: db.prepare(
+      `SELECT chunks, vectors FROM contents JOIN documents ON id = document WHERE ${byKey} AND revision = :revision`,
+    ),
+    remove: db.prepare(`DELETE FROM documents WHERE ${byKey}`),
+    removeExpired: db.prepare(`DELETE FROM documents WHERE ${byKey} AND lastAccessedAt <= :livingSince`),
+    insert: db.prepare(
+      `INSERT INTO documents (${columns.join(", ")}) VALUES (${columns.map((name) => `:${name}`).join(", ")})`,
+    ),
+    insertContent: db.prepare("INSERT INTO contents VALUES (:document, :chunks, :vectors)"),
+    setVersion: db.prepare(`UPDATE documents SET version = :version WHERE ${byKey} AND revision = :revision`),
+    touch: db.prepare(`UPDATE documents SET lastAccessedAt = max(lastAccessedAt, :at) WHERE ${byKey}`),
+    removeCompany: db.prepare("DELETE FROM documents WHERE company = ?"),
+    lease: db.prepare(
+      `INSERT INTO leases VALUES (:company, :title, :owner, :until)
+       ON CONFLICT DO UPDATE SET owner = :owner, until = :until WHERE owner = :owner OR until <= :now`,
+    ),
+    unlease: db.prepare(`DELETE FROM leases WHERE ${byKey} AND owner = :owner`),
+    spent: db.prepare("SELECT tokens FROM spending WHERE company = ? AND day = ?"),
+    spend: db.prepare(
+      "INSERT INTO spending VALUES (:company, :day, :tokens) ON CONFLICT DO UPDATE SET tokens = tokens + :tokens",
+    ),
+    sweep: db.prepare("DELETE FROM documents WHERE lastAccessedAt <= ?"),
+    forgetSpending: db.prepare("DELETE FROM spending WHERE day < ?"),
+  };
+  const names = ({ company, title }: DocumentKey) => ({ company, title });
+  // In memory: one relay at a time has the file, and what it had begun ends with it.
+  const begun = new Map<string, string>();
+  const nameOf = ({ company, title }: DocumentKey) => JSON.stringify([company, title]);
+  const companyOf = (name: string) => (JSON.parse(name) as [string, string])[0];
+  const transaction = (work: () => void): void => {
+    db.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      db.exec("COMMIT");
+    } catch (cause) {
+      db.exec("ROLLBACK");
+      throw cause;
+    }
+  };
+
+  return {
+    async ping() {
+      statements.spent.get("", "");
+    },
+    async meta(key, livingSince) {
+      const row = statements.meta.get({ ...names(key), livingSince });
+      return metaSchema.safeParse(row).data;
+    },
+    async content(key, revision) {
+      const row = statements.content.get({ ...names(key), revision });
+      const found = contentSchema.safeParse(row).data;
+      if (found === undefined) return undefined;
+      const { chunks, vectors } = found;
+      return {
+        chunks: chunksSchema.parse(JSON.parse(chunks)).map(([hash, text]) => ({ hash, text })),
+        vectors: floatsOf(vectors),
+      };
+    },
+    async begin(key, token, now, livingSince) {
+      statements.removeExpired.run({ ...names(key), livingSince });
+      statements.touch.run({ ...names(key), at: now });
+      begun.set(nameOf(key), token);
+    },
+    async put(meta, { chunks, vectors }, token) {
+      if (begun.get(nameOf(meta)) !== token) return false;
+      begun.delete(nameOf(meta));
+      transaction(() => {
+        statements.remove.run(names(meta));
+        const { lastInsertRowid } = statements.insert.run({ ...metaOnly(meta) });
+        statements.insertContent.run({
+          document: lastInsertRowid,
+          chunks: JSON.stringify(chunks.map(({ hash, text }) => [hash, text])),
+          vectors: new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength),
+        });
+      });
+      return true;
+    },
+    async abandon(key, token) {
+      if (begun.get(nameOf(key)) === token) begun.delete(nameOf(key));
+    },
+    async setVersion(key, revision, version) {
+      statements.setVersion.run({ ...names(key), revision, version });
+    },
+    async touch(uses) {
+      transaction(() => {
+        for (const { company, title, at } of uses) statements.touch.run({ company, title, at });
+      });
+    },
+    async remove(key) {
+      begun.delete(nameOf(key));
+      return Number(statements.remove.run(names(key)).changes) > 0;
+    },
+    async removeCompany(company) {
+      for (const name of begun.keys()) if (companyOf(name) === company) begun.delete(name);
+      return Number(statements.removeCompany.run(company).changes);
+    },
+    async list(listing) {
+      const { sql, values } = listQuery(listing);
+      return db
+        .prepare(`${selectMeta} WHERE ${sql}`)
+        .all(...values)
+        .map((row) => metaSchema.parse(row));
+    },
+    async lease(key, owner, until, now) {
+      return Number(statements.lease.run({ ...names(key), owner, until, now }).changes) > 0;
+    },
+    async unlease(key, owner) {
+      statements.unlease.run({ ...names(key), owner });
+    },
+    async spent(company, day) {
+      const row = statements.spent.get(company, day);
+      return typeof row?.tokens === "number" ? row.tokens : 0;
+    },
+    async spend(company, day, tokens) {
+      statements.spend.run({ company, day, tokens });
+    },
+    async sweep(livingSince) {
+      statements.sweep.run(livingSince);
+      statements.forgetSpending.run(new Date(livingSince).toISOString().slice(0, 10));
+    },
+    async close() {
+      db.close();
+    },
+  };
+}
+
+function metaOnly(meta: DocumentMeta): DocumentMeta {
+  return metaSchema.parse(meta);
+}
+
+function listQuery({ companies, after, limit, livingSince }: Listing): { sql: string; values: (string | number)[] } {
+  const parts = ["lastAccessedAt > ?"];
+  const values: (string | number)[] = [livingSince];
+  if (companies !== "all") {
+    parts.push(`company IN (${companies.map(() => "?").join(", ")})`);
+    values.push(...companies);
+  }
+  if (after !== undefined) {
+    parts.push("(company, title) > (?, ?)");
+    values.push(after.company, after.title);
+  }
+  values.push(limit);
+  return { sql: `${parts.join(" AND ")} ORDER BY company, title LIMIT ?`, values };
+}
