@@ -62,6 +62,11 @@ export interface AtlasLookups {
   databaseUsers(projectId: string): Promise<Answer<DatabaseUser[]>>;
   /** Who may connect to the project's clusters. */
   accessList(projectId: string): Promise<Answer<AccessListEntry[]>>;
+  /**
+   * Whether the key may change database users, asked without a change: an empty update of a user that nobody has. Without
+   * the right Atlas refuses it (401, 403), with it there is no such user (404) or the update is not valid (400).
+   */
+  mayWrite(projectId: string): Promise<Answer<boolean>>;
   /** This machine's address as Atlas sees it: what a cluster's access list has to let in. */
   publicAddress(): Promise<Answer<string>>;
 }
@@ -118,7 +123,13 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
   const base = (access.baseUrl ?? "https://cloud.mongodb.com").replace(/\/+$/, "");
   const { publicKey, privateKey, timeoutMs = 20_000 } = access;
 
-  async function get<T>(asked: string, path: string, version: string, schema: z.ZodType<T>): Promise<Answer<T>> {
+  async function get<T>(
+    asked: string,
+    path: string,
+    version: string,
+    schema: z.ZodType<T>,
+    change?: { method: string; body: unknown },
+  ): Promise<Answer<T>> {
     if (!publicKey || !privateKey) {
       const said = "no API key: MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY are not both set";
       return failed({ kind: "no-credentials", asked, said });
@@ -126,7 +137,11 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
     try {
       // One client a call: it keeps a count for its nonce, which calls at the same time would use twice.
       const response = await new DigestClient(publicKey, privateKey).fetch(`${base}${path}`, {
-        headers: { accept: version ? `application/vnd.atlas.${version}+json` : "application/json" },
+        headers: {
+          accept: version ? `application/vnd.atlas.${version}+json` : "application/json",
+          ...(change && { "content-type": "application/json" }),
+        },
+        ...(change && { method: change.method, body: JSON.stringify(change.body) }),
         signal: AbortSignal.timeout(timeoutMs),
       });
       const text = await response.text();
@@ -214,6 +229,13 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
           comment: comment ?? "",
         })),
       ),
+    async mayWrite(projectId) {
+      const nobody = `/api/atlas/v2/groups/${projectId}/databaseUsers/admin/slm-network-nobody`;
+      const change = { method: "PATCH", body: {} };
+      const tried = await get("the right to change database users", nobody, "2023-01-01", z.unknown(), change);
+      if (tried.ok || tried.failure.kind === "not-found" || tried.failure.kind === "refused") return answered(true);
+      return tried.failure.kind === "permission" ? answered(false) : tried;
+    },
     publicAddress: async () =>
       mapAnswer(
         await get(
