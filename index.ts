@@ -2,43 +2,31 @@
 import { relative } from "node:path";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { Access, peopleRules, tokenName } from "./components/access.ts";
-import { accountFacts } from "./components/account-facts.ts";
+import { Access } from "./components/access.ts";
 import { Alerts } from "./components/alerts.ts";
-import { ConfigError, readStackConfig, type StackConfig } from "./components/config.ts";
-import { type DeployedResource, deployedResources } from "./components/deployed.ts";
+import { ConfigError, readStackConfig } from "./components/config.ts";
 import { DocumentStore } from "./components/document-store.ts";
-import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./components/identity-providers.ts";
 import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
-import { deployedSecrets, rotationFault, type WantedSecret } from "./components/rotation.ts";
 import { Route } from "./components/route.ts";
-import { routeFaults } from "./components/route-check.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
+import { checkStack } from "./components/stack-check.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { buildRelease } from "./runtime/build.ts";
 
 const name = "slm";
 const settings = new pulumi.Config("slm-network");
+// One for each stack, so that two stacks can be in one account.
+const tunnelName = `slm-network-${pulumi.getStack()}`;
 const { config, login } = await checked(async () => {
   const parsed = readStackConfig(settings);
-  const { name: zoneName } = await cloudflare.getZone({ zoneId: parsed.zoneId });
   const provider = new pulumi.Config("cloudflare");
-  const account = accountFacts({
-    accountId: parsed.accountId,
-    zoneId: parsed.zoneId,
+  const access = {
     apiToken: provider.get("apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
     baseUrl: provider.get("baseUrl"),
-  });
-  const deployed = await deployedResources();
-  const people = await loginOf(parsed.access.people, account, deployed);
-  const faults = [
-    ...(await routeFaults(parsed, zoneName, account)),
-    ...("faults" in people ? people.faults : []),
-    ...untimelyRotations(parsed.access.servers, deployed),
-  ];
-  if (faults.length > 0 || "faults" in people) throw new ConfigError(faults);
-  return { config: parsed, login: people };
+  };
+  const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
+  return { config: parsed, login: await checkStack(parsed, { name, tunnelName, access, forceRotation }) };
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });
@@ -68,7 +56,7 @@ const access = new Access(
 
 const tunnel = new Tunnel(name, {
   accountId,
-  tunnelName: `slm-network-${pulumi.getStack()}`,
+  tunnelName,
   hostname: config.hostname,
   alsoHostnames,
   behindAccess: access.hostnames,
@@ -125,24 +113,6 @@ const host = new MacHost(`${name}-${mac.name}`, {
     fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
   }),
 });
-
-/** @returns a fault for each secret that must not be rotated now, unless that is forced */
-function untimelyRotations(servers: readonly WantedSecret[], deployed: readonly DeployedResource[]): string[] {
-  if (process.env.SLM_NETWORK_FORCE_ROTATION === "1") return [];
-  const names = servers.map((server) => server.name);
-  const secrets = deployedSecrets(names, (server) => tokenName(name, server), deployed);
-  return servers.flatMap((server) => rotationFault(server, secrets.get(server.name)) ?? []);
-}
-
-/** The account is asked only when somebody may sign in. @returns by what, or every fault */
-async function loginOf(
-  people: StackConfig["access"]["people"],
-  account: LoginFacts,
-  deployed: readonly DeployedResource[],
-): Promise<Login | { readonly faults: readonly string[] }> {
-  if (peopleRules(people).length === 0) return { existing: [], declareOneTimePin: false };
-  return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
-}
 
 /** Shows a fault of the config as it is, without a stack trace. */
 async function checked<T>(work: () => Promise<T>): Promise<T> {

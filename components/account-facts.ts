@@ -11,7 +11,7 @@ export interface AccountAccess {
   /** `CLOUDFLARE_API_TOKEN`, or the stack's `cloudflare:apiToken`. */
   readonly apiToken: string | undefined;
   /** The stack's `cloudflare:baseUrl`. @default Cloudflare's own */
-  readonly baseUrl: string | undefined;
+  readonly baseUrl?: string | undefined;
 }
 
 const statusOf = (error: unknown): number | undefined =>

@@ -1,0 +1,64 @@
+/** All that a stack is asked before anything is declared: the account, the route, who signs in, and when secrets rotate. */
+import * as cloudflare from "@pulumi/cloudflare";
+import type { CloudflareAccess } from "../scripts/accounts/cloudflare.ts";
+import { peopleRules, tokenName } from "./access.ts";
+import { accountFaults } from "./account-check.ts";
+import { accountFacts } from "./account-facts.ts";
+import { ConfigError, type StackConfig } from "./config.ts";
+import { type DeployedResource, deployedResources } from "./deployed.ts";
+import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
+import { deployedSecrets, rotationFault, type WantedSecret } from "./rotation.ts";
+import { routeFaults } from "./route-check.ts";
+
+/** What is not in the stack's config. */
+export interface CheckArgs {
+  /** Prefix of the resources' names. */
+  readonly name: string;
+  readonly tunnelName: string;
+  readonly access: CloudflareAccess;
+  /** Lets secrets rotate whatever the time. */
+  readonly forceRotation: boolean;
+}
+
+/**
+ * Nothing is changed.
+ * @returns by what people sign in
+ * @throws ConfigError with every fault. What rests on the account is asked only once the account itself is in order
+ */
+export async function checkStack(config: StackConfig, args: CheckArgs): Promise<Login> {
+  const deployed = await deployedResources();
+  const { faults: found, zoneName } = await accountFaults(
+    { ...config, tunnelName: args.tunnelName },
+    args.access,
+    deployed,
+  );
+  const late = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
+  if (found.length > 0) throw new ConfigError([...found, ...late], "what the stack rests on has");
+
+  const { accountId, zoneId } = config;
+  const account = accountFacts({ accountId, zoneId, ...args.access });
+  const zone = zoneName ?? (await cloudflare.getZone({ zoneId })).name;
+  const login = await loginOf(config.access.people, args.name, account, deployed);
+  const refused = "faults" in login ? login.faults : [];
+  const faults = [...(await routeFaults(config, zone, account)), ...refused, ...late];
+  if (faults.length > 0 || "faults" in login) throw new ConfigError(faults);
+  return login;
+}
+
+/** @returns a fault for each secret that must not be rotated now */
+function untimelyRotations(servers: readonly WantedSecret[], name: string, deployed: readonly DeployedResource[]) {
+  const names = servers.map((server) => server.name);
+  const secrets = deployedSecrets(names, (server) => tokenName(name, server), deployed);
+  return servers.flatMap((server) => rotationFault(server, secrets.get(server.name)) ?? []);
+}
+
+/** The account is asked only when somebody may sign in. @returns by what, or every fault */
+async function loginOf(
+  people: StackConfig["access"]["people"],
+  name: string,
+  account: LoginFacts,
+  deployed: readonly DeployedResource[],
+): Promise<Login | { readonly faults: readonly string[] }> {
+  if (peopleRules(people).length === 0) return { existing: [], declareOneTimePin: false };
+  return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
+}
