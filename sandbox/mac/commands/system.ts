@@ -65,7 +65,8 @@ export const sysctl: Command = (call, { macos }) => {
 };
 
 /** fdesetup isactive|status; isactive's exit code is 0 when FileVault is on */
-export const fdesetup: Command = (call, { fileVault }) => {
+export const fdesetup: Command = (call, { power }) => {
+  const { fileVault } = power.value;
   switch (call.argv[0] ?? "") {
     case "isactive":
       return { ...ok(String(fileVault)), code: fileVault ? 0 : 1 };

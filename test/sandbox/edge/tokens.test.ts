@@ -95,6 +95,17 @@ test("a service token is exchanged for a token that the published keys verify, a
   expect(seen["cf-access-client-secret"]).toBeUndefined();
 });
 
+test("a cached answer crosses callers, but not Access: who may not ask the origin may not ask the cache", async () => {
+  account.tokens.set("c2.access", { secret: "right", tokenId: "token-1" });
+  const asked = async (headers: Record<string, string>) => {
+    const answer = await ask(edge, "/v1/files/contract.pdf", { headers });
+    return [answer.status, answer.headers["cf-cache-status"]];
+  };
+  expect(await asked(credentials)).toEqual([200, "MISS"]);
+  expect(await asked({ ...credentials, "cf-access-client-id": "c2.access" })).toEqual([200, "HIT"]);
+  expect(await asked({})).toEqual([403, undefined]);
+});
+
 test("Access refuses before anything reaches the origin", async () => {
   seen = {};
   for (const headers of [
