@@ -53,6 +53,22 @@ export function fail(code: number, ...lines: string[]): Answer {
   return { code, stdout: "", stderr: lines.map((line) => `${line}\n`).join("") };
 }
 
+/** BSD's refusal of the first option that is none of `letters`; undefined when all are known. Long options are GNU's. */
+export function illegalOption(
+  name: string,
+  argv: readonly string[],
+  letters: string,
+  usage: string,
+): Answer | undefined {
+  for (const arg of argv) {
+    if (arg === "--") break;
+    if (!/^-./.test(arg)) continue;
+    const wrong = [...arg.slice(1)].find((letter) => !letters.includes(letter));
+    if (wrong !== undefined) return fail(1, `${name}: illegal option -- ${wrong}`, `usage: ${usage}`);
+  }
+  return undefined;
+}
+
 /** Real path of a command's argument. */
 export function pathOf(call: Call, mac: Machine, path: string): string {
   return mac.paths.real(path, call.cwd);

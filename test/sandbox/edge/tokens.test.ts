@@ -74,8 +74,12 @@ async function keySet(): Promise<JSONWebKeySet> {
 }
 
 test("a service token is exchanged for a token that the published keys verify, and cloudflared lets it pass", async () => {
-  const answer = await ask(edge, "/v1/models", { headers: credentials });
+  // Whoever is let in by a service token cannot bring an assertion of its own along.
+  const forged = await edge.signPersonToken(servers.aud, "boss@example.com");
+  const headers = { ...credentials, "cf-access-jwt-assertion": forged, "cf-access-authenticated-user-email": "boss@x" };
+  const answer = await ask(edge, "/v1/models", { headers });
   expect([answer.status, answer.body.toString()]).toEqual([200, "origin"]);
+  expect(seen["cf-access-authenticated-user-email"]).toBeUndefined();
   const assertion = String(seen["cf-access-jwt-assertion"]);
   const set = await keySet();
   const { payload, protectedHeader } = await jwtVerify(assertion, createLocalJWKSet(set), { issuer: ISSUER });

@@ -230,6 +230,14 @@ it("answers as a Mac Studio with FileVault off", async () => {
   expect(await test.run("fdesetup isactive")).toMatchObject({ code: 1, stdout: "false\n" });
 });
 
+it.each(["stat -c %s .", "stat --format=%s .", "id --user", "uname --machine"])("`%s` is GNU's", async (command) => {
+  expect(await test.run(command)).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringMatching(/illegal option/),
+  });
+});
+
 it("has each stand-in where macOS has the command", async () => {
   expect(
     await test.run(
