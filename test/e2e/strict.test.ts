@@ -16,7 +16,7 @@ const recover = (...args: string[]): Promise<Ran> =>
 const identitySchema = z.object({ accountId: z.string(), zoneId: z.string(), cloudflareApiToken: z.string() });
 
 /** Several runs of the engine each. */
-const long = 420_000;
+const long = 900_000;
 
 let here: Ready;
 let ids: z.infer<typeof identitySchema>;
