@@ -256,7 +256,7 @@ it("warns of keys launchd does not know, and judges exits as KeepAlive says", ()
     ),
   );
   expect(warnings).toEqual(["KeepAlife is not a key this launchd knows"]);
-  expect(read).toMatchObject({ umask: 0o27, throttleSeconds: 10, exitTimeOutSeconds: 20, runAtLoad: false });
+  expect(read).toMatchObject({ umask: 0o27, throttleSeconds: 10, exitTimeOutSeconds: 5, runAtLoad: false });
   const crashed = readJob(plist("<key>KeepAlive</key><dict><key>Crashed</key><true/></dict>")).job;
   expect(restarts(crashed, { code: 1, signal: null })).toBe(false);
   expect(restarts(crashed, { code: null, signal: "SIGSEGV" })).toBe(true);
