@@ -4,8 +4,8 @@ import { z } from "zod";
 
 /** launchd.plist(5): jobs are not started more often than once in so many seconds. */
 const defaultThrottleSeconds = 10;
-/** Seconds from SIGTERM to SIGKILL. The manual says only "system-defined"; set ExitTimeOut to be sure. */
-const defaultExitTimeOutSeconds = 20;
+/** Seconds from SIGTERM to SIGKILL. The manual says "system-defined"; `launchctl print` of macOS 13 to 26 says 5. */
+const defaultExitTimeOutSeconds = 5;
 
 const schema = z.looseObject({
   Label: z.string().min(1),

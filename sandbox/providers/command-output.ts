@@ -8,8 +8,22 @@ export const loggingChoices = ["stdout", "stderr", "stdoutAndStderr", "none"] as
 export interface Capture {
   stdout(chunk: Buffer): void;
   stderr(chunk: Buffer): void;
-  /** Logs what has no line end yet. @returns both outputs without their last newline, and all of it in order of arrival */
+  /**
+   * Logs what has no line end yet.
+   * @throws Error for a line that the official provider would hang at
+   * @returns both outputs without their last newline, and all of it in order of arrival
+   */
   finish(): { stdout: string; stderr: string; all: string };
+}
+
+/** Go's bufio.Scanner, which reads the lines upstream, takes no longer one, and then nothing empties the command's pipe. */
+const longestLineBytes = 64 * 1024;
+
+function checkLength(line: string): void {
+  if (Buffer.byteLength(line) < longestLineBytes) return;
+  throw new Error(
+    `the command wrote a line of over ${longestLineBytes} bytes while its output is logged: the official provider hangs here for ever. Set logging: "none", or have it write shorter lines`,
+  );
 }
 
 /** Lines go to the log as they are complete; bytes of a split character wait for their rest. */
@@ -17,14 +31,19 @@ function lineLogger(log: ((line: string) => void) | undefined): { feed(chunk: Bu
   if (!log) return { feed: () => {}, end: () => {} };
   const decoder = new TextDecoder();
   let rest = "";
+  let longest = "";
   return {
     feed(chunk) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) log(line);
+      for (const line of lines) {
+        if (line.length > longest.length) longest = line;
+        log(line);
+      }
     },
     end() {
       rest += decoder.decode();
+      checkLength(rest.length > longest.length ? rest : longest);
       if (rest !== "") log(rest);
       rest = "";
     },

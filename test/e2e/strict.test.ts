@@ -1,9 +1,9 @@
 /** Drift, damage and interruption, with the real engine against the stand-ins; its own sandbox. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { access, readFile, rm } from "node:fs/promises";
+import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import Cloudflare from "cloudflare";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 import { eventually, project, pulumi, type Ran, run, tokenHeaders } from "./harness.ts";
@@ -16,7 +16,7 @@ const recover = (...args: string[]): Promise<Ran> =>
 const identitySchema = z.object({ accountId: z.string(), zoneId: z.string(), cloudflareApiToken: z.string() });
 
 /** Several runs of the engine each. */
-const long = 420_000;
+const long = 900_000;
 
 let here: Ready;
 let ids: z.infer<typeof identitySchema>;
@@ -162,6 +162,70 @@ describe("drift", () => {
   });
 });
 
+describe("a replacement", () => {
+  const program = join(folder, "replacement");
+  const engine = (...args: string[]) => pulumi(here, "--cwd", program, "--stack", "replacement", ...args);
+  const tunnels = async () => {
+    const { result } = await client.zeroTrust.tunnels.cloudflared.list({
+      account_id: ids.accountId,
+      is_deleted: false,
+    });
+    return result.filter(({ name }) => name === "twice").map(({ id }) => id);
+  };
+  const set = (configSrc: string, ...more: string[]) => {
+    const config = [`accountId=${ids.accountId}`, `configSrc=${configSrc}`, `cloudflare:baseUrl=${here.cloudflareApi}`];
+    return [...config, ...more].flatMap((one) => ["--config", one]);
+  };
+
+  beforeAll(async () => {
+    await mkdir(program, { recursive: true });
+    const options = "options: { typescript: false }";
+    await writeFile(
+      join(program, "Pulumi.yaml"),
+      `name: replacement\nmain: index.js\nruntime: { name: nodejs, ${options} }\n`,
+    );
+    await writeFile(
+      join(program, "index.js"),
+      `import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+const config = new pulumi.Config();
+const args = { accountId: config.require("accountId"), name: "twice", configSrc: config.require("configSrc") };
+new cloudflare.ZeroTrustTunnelCloudflared("twice", args, { deleteBeforeReplace: config.getBoolean("first") });
+`,
+    );
+    const made = await pulumi(here, "--cwd", program, "stack", "init", "replacement");
+    expect(made.code, said(made)).toBe(0);
+  });
+
+  it("makes the new one first, as with the official provider: a name that is unique needs deleteBeforeReplace", {
+    timeout: long,
+  }, async () => {
+    const first = await engine("up", "--yes", "--skip-preview", ...set("cloudflare"));
+    expect(first.code, said(first)).toBe(0);
+    const before = await tunnels();
+    expect(before).toHaveLength(1);
+
+    const preview = await engine("preview", "--diff", ...set("local"));
+    expect(preview.stdout, said(preview)).toMatch(
+      /\+-cloudflare:index.*replace[\s\S]*configSrc: "cloudflare" => "local"/,
+    );
+    const refused = await engine("up", "--yes", "--skip-preview", ...set("local"));
+    expect(refused.code).not.toBe(0);
+    expect(said(refused)).toMatch(/409 You already have a tunnel with this name \(twice\)/);
+    expect(await tunnels()).toEqual(before); // nothing is lost: the old one is still there
+
+    const replaced = await engine("up", "--yes", "--skip-preview", ...set("local", "first=true"));
+    expect(replaced.code, said(replaced)).toBe(0);
+    const after = await tunnels();
+    expect(after).toHaveLength(1);
+    expect(after).not.toEqual(before);
+
+    const gone = await engine("destroy", "--yes", "--skip-preview");
+    expect(gone.code, said(gone)).toBe(0);
+    expect(await tunnels()).toEqual([]);
+  });
+});
+
 describe("an interrupted up", () => {
   let whole: ReturnType<typeof withoutIds>;
 
@@ -176,7 +240,7 @@ describe("an interrupted up", () => {
     });
     const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
     try {
-      await eventually(there, 90_000);
+      await eventually(there, 240_000);
     } finally {
       if (signal === "SIGKILL") await killTree(child.pid!);
       else process.kill(-child.pid!, signal);
@@ -203,22 +267,59 @@ describe("an interrupted up", () => {
     }
   }
 
+  /** All is as before, nobody knows of anything else, and it serves. */
+  async function isWhole(): Promise<void> {
+    expect(withoutIds(await declared())).toEqual(whole);
+    expect((await recover()).stdout).toContain("nothing to recover");
+    const nothing = await pulumi(here, "up", "--yes", "--skip-preview", "--expect-no-changes");
+    expect(nothing.code, said(nothing)).toBe(0);
+    await eventually(async () => (await models()) === 200, 120_000);
+  }
+
   beforeAll(async () => {
     whole = withoutIds(await declared());
+  });
+  beforeEach(async () => {
     const ran = await pulumi(here, "destroy", "--yes", "--skip-preview");
     expect(ran.code, said(ran)).toBe(0);
-  });
+  }, long);
 
-  it("by Ctrl-C forgets nothing of what it made", async () => {
+  it("by Ctrl-C forgets nothing of what it made, and goes on from there", { timeout: long }, async () => {
     const code = await interrupted("SIGINT", async () => (await declared()).tunnels.length > 0);
     expect(code).not.toBe(0);
     const { stdout } = await pulumi(here, "stack", "export");
     expect(stdout).not.toContain('"pending_operations": [');
     const made = await declared();
-    for (const kind of ["tunnels", "apps", "policies", "tokens"] as const) {
-      const known = stdout.split(`"name": "${made[kind][0]}"`).length - 1;
-      expect(made[kind].length === 0 || known > 0, kind).toBe(true);
+    expect(made.tunnels).toHaveLength(1);
+    for (const name of [
+      made.tunnels,
+      made.apps,
+      made.policies,
+      made.tokens,
+      made.records.map((one) => one.name),
+    ].flat()) {
+      expect(stdout).toContain(`"name": "${name}"`);
     }
+    const again = await up();
+    expect(again.code, said(again)).toBe(0);
+    await isWhole();
+  });
+
+  it("by SIGKILL while the Mac is being installed leaves nothing half on it", { timeout: long }, async () => {
+    const installed = join(here.macRoot, "usr/local/slm-network");
+    const exists = (path: string) =>
+      access(path).then(
+        () => true,
+        () => false,
+      );
+    expect(await exists(join(installed, "current"))).toBe(false);
+    await interrupted("SIGKILL", () => exists(installed));
+    expect((await pulumi(here, "cancel", "--yes")).code).toBe(0);
+    const recovered = await recover("--yes");
+    expect(recovered.code, said(recovered)).toBe(0);
+    const again = await up();
+    expect(again.code, said(again)).toBe(0);
+    await isWhole();
   });
 
   it("by SIGKILL blocks the next one, until recovery removes what nobody knows of", { timeout: long }, async () => {
@@ -240,9 +341,6 @@ describe("an interrupted up", () => {
 
     const again = await up();
     expect(again.code, said(again)).toBe(0);
-    expect(withoutIds(await declared())).toEqual(whole);
-    expect((await recover()).stdout).toContain("nothing to recover");
-    const nothing = await pulumi(here, "up", "--yes", "--skip-preview", "--expect-no-changes");
-    expect(nothing.code, said(nothing)).toBe(0);
+    await isWhole();
   });
 });

@@ -74,8 +74,12 @@ async function keySet(): Promise<JSONWebKeySet> {
 }
 
 test("a service token is exchanged for a token that the published keys verify, and cloudflared lets it pass", async () => {
-  const answer = await ask(edge, "/v1/models", { headers: credentials });
+  // Whoever is let in by a service token cannot bring an assertion of its own along.
+  const forged = await edge.signPersonToken(servers.aud, "boss@example.com");
+  const headers = { ...credentials, "cf-access-jwt-assertion": forged, "cf-access-authenticated-user-email": "boss@x" };
+  const answer = await ask(edge, "/v1/models", { headers });
   expect([answer.status, answer.body.toString()]).toEqual([200, "origin"]);
+  expect(seen["cf-access-authenticated-user-email"]).toBeUndefined();
   const assertion = String(seen["cf-access-jwt-assertion"]);
   const set = await keySet();
   const { payload, protectedHeader } = await jwtVerify(assertion, createLocalJWKSet(set), { issuer: ISSUER });
@@ -93,6 +97,17 @@ test("a service token is exchanged for a token that the published keys verify, a
   expect(set.keys).toHaveLength(1);
   expect(Object.keys(set.keys[0]!).sort()).toEqual(["alg", "e", "kid", "kty", "n", "use"]);
   expect(seen["cf-access-client-secret"]).toBeUndefined();
+});
+
+test("a cached answer crosses callers, but not Access: who may not ask the origin may not ask the cache", async () => {
+  account.tokens.set("c2.access", { secret: "right", tokenId: "token-1" });
+  const asked = async (headers: Record<string, string>) => {
+    const answer = await ask(edge, "/v1/files/contract.pdf", { headers });
+    return [answer.status, answer.headers["cf-cache-status"]];
+  };
+  expect(await asked(credentials)).toEqual([200, "MISS"]);
+  expect(await asked({ ...credentials, "cf-access-client-id": "c2.access" })).toEqual([200, "HIT"]);
+  expect(await asked({})).toEqual([403, undefined]);
 });
 
 test("Access refuses before anything reaches the origin", async () => {

@@ -21,6 +21,9 @@ it.runIf(process.platform !== "darwin").each([
   ["find . -printf '%p'", "-printf"],
   ["base64 -w0 file", "-w"],
   ["xargs -d , echo", "-d"],
+  ["du -sb file", "bytes"],
+  ["df --output=avail file", "long options"],
+  ["touch --date=tomorrow file", "long options"],
   ["tar --transform s/a/b/ -cf x file", "--transform"],
 ])("refuses %s (%s)", async (command) => {
   const ran = await test.run(`printf 'a1\\n' > file; mkdir -p here; ${command}`);

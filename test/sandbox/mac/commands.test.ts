@@ -89,7 +89,9 @@ it("pmset gives back what was set, and changes nothing when it does not know a k
     /^ sleep +5 \(sleep prevented by sshd\)$/m,
   );
   expect((await test.run("pmset -g cap")).stdout).toMatch(/^ autorestartatconnect$/m);
-  const ups = await test.run("sudo -n pmset -u haltlevel 10 && pmset -g ups");
+  const ups = await test.run(
+    "sudo -n pmset -u haltlevel 10 haltremain 5 && sudo -n pmset -u haltremain -1; pmset -g ups",
+  );
   expect(ups.stdout).toBe("UPS settings:\n  haltlevel\ton\t10\n  haltafter\toff\t0\n  haltremain\toff\t0\n");
   expect((await test.run("sudo -n systemsetup -getrestartpowerfailure")).stdout).toBe(
     "Restart After Power Failure: On\n",
@@ -102,7 +104,15 @@ it("pmset takes what the machine does not have without a word, and changes nothi
     expect(await test.run(`sudo -n pmset ${flags}`), flags).toMatchObject({ code: 0, stdout: "", stderr: "" });
   }
   expect((await test.run("pmset -g custom")).stdout).toBe(before);
-  for (const wrong of ["-a sleep", "-a sleep never", "-a", "-x sleep 0", "-g nothing"]) {
+  for (const wrong of [
+    "-a sleep",
+    "-a sleep never",
+    "-a sleep -1",
+    "-c haltlevel 5",
+    "-a",
+    "-x sleep 0",
+    "-g nothing",
+  ]) {
     expect((await test.run(`sudo -n pmset ${wrong}`)).code, wrong).toBe(64);
   }
 });
@@ -218,6 +228,14 @@ it("answers as a Mac Studio with FileVault off", async () => {
     stdout: "Darwin arm64\n26.5.1\n137438953472\nSystem Integrity Protection status: enabled.\n",
   });
   expect(await test.run("fdesetup isactive")).toMatchObject({ code: 1, stdout: "false\n" });
+});
+
+it.each(["stat -c %s .", "stat --format=%s .", "id --user", "uname --machine"])("`%s` is GNU's", async (command) => {
+  expect(await test.run(command)).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringMatching(/illegal option/),
+  });
 });
 
 it("has each stand-in where macOS has the command", async () => {

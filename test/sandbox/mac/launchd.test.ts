@@ -235,6 +235,18 @@ describe("a job", () => {
   });
 });
 
+it("keeps daemons out of a person's documents and of other disks", async () => {
+  for (const folder of ["Users/deploy/Documents/models", "Users/deploy/Downloads", "Volumes/Models"]) {
+    const path = test.daemon(label, { ...sleeper(), WorkingDirectory: join(test.mac.root, folder) });
+    await bootstrap(path);
+    expect(job()?.lastExit, folder).toEqual({ code: 78, signal: null });
+    expect(test.lines.at(-1)).toContain(`Operation not permitted: macOS keeps daemons out of /${folder}`);
+    test.mac.launchd.bootout(label);
+  }
+  await bootstrap(test.daemon(label, { ...sleeper(), WorkingDirectory: join(test.mac.root, "Users/deploy") }));
+  expect(await pid()).toBeGreaterThan(0);
+});
+
 it("warns of keys launchd does not know, and judges exits as KeepAlive says", () => {
   const plist = (keys: string) =>
     `<plist version="1.0"><dict><key>Label</key><string>a</string><key>Program</key><string>/bin/true</string>${keys}</dict></plist>`;
@@ -244,7 +256,7 @@ it("warns of keys launchd does not know, and judges exits as KeepAlive says", ()
     ),
   );
   expect(warnings).toEqual(["KeepAlife is not a key this launchd knows"]);
-  expect(read).toMatchObject({ umask: 0o27, throttleSeconds: 10, exitTimeOutSeconds: 20, runAtLoad: false });
+  expect(read).toMatchObject({ umask: 0o27, throttleSeconds: 10, exitTimeOutSeconds: 5, runAtLoad: false });
   const crashed = readJob(plist("<key>KeepAlive</key><dict><key>Crashed</key><true/></dict>")).job;
   expect(restarts(crashed, { code: 1, signal: null })).toBe(false);
   expect(restarts(crashed, { code: null, signal: "SIGSEGV" })).toBe(true);

@@ -64,7 +64,8 @@ it("stays off when power returns unless pmset says otherwise, and waits for a pa
   await test.mac.boot(); // somebody pressed the button
   await pidOf();
   for (const key of ["autorestart", "autorestartatconnect"]) {
-    await test.run(`sudo -n pmset -a autorestart 0 autorestartatconnect 0 && sudo -n pmset -a ${key} 1`);
+    Object.assign(test.mac.power.value.ac, { autorestart: 0, autorestartatconnect: 0, [key]: 1 });
+    test.mac.power.save();
     await test.mac.powerCut();
     await test.mac.powerReturns();
     expect(isAlive(await pidOf()), key).toBe(true);

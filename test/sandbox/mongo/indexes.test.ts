@@ -148,6 +148,23 @@ describe("making and changing indexes", () => {
 });
 
 describe("the TTL monitor", () => {
+  it("runs late: until it does, what is past its life is still found by who does not filter", async () => {
+    const server = await startEmulatedMongo({
+      dir: await temporaryFolder(),
+      port: 0,
+      log: () => {},
+      ttlMonitorMs: 3_600_000,
+    });
+    atEnd(() => server.close());
+    await server.admin.setAccessList(["0.0.0.0/0"]);
+    const documents = (await clientWith(server, READ_WRITE)).db("slm").collection("documents");
+    await documents.createIndex({ at: 1 }, { expireAfterSeconds: 60 });
+    await documents.insertOne({ n: "old", at: new Date(Date.now() - 100_000) });
+    expect(await documents.countDocuments({ n: "old" })).toBe(1);
+    const since = new Date(Date.now() - 60_000);
+    expect(await documents.countDocuments({ n: "old", at: { $gt: since } })).toBe(0);
+  });
+
   it("removes what is past its life and nothing else", async () => {
     const removed = Promise.withResolvers<string>();
     const server = await startEmulatedMongo({

@@ -111,6 +111,13 @@ describe("a local command", () => {
     ]);
   });
 
+  it("is refused a line at which the official provider would hang, unless nothing is logged", async () => {
+    const command = { create: "head -c 70000 /dev/zero | tr '\\0' x; echo; echo end" };
+    await expect(plugin.create(local, command)).rejects.toThrow(/a line of over 65536 bytes .* Set logging: "none"/);
+    const made = await plugin.create(local, { ...command, logging: "none" });
+    expect(String(made.state.stdout)).toMatch(/^x{70000}\nend$/);
+  });
+
   it("is killed when the engine cancels", async () => {
     const creating = plugin.create(local, { create: "echo started; exec sleep 60" });
     const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
