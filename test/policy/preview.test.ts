@@ -141,7 +141,9 @@ describe("a pull request's preview of the whole network, all of it new", { timeo
     expect(said).toMatch(/\+ (2[5-9]|3\d) to create/);
     expect(said).not.toMatch(/\[mandatory\]|\[advisory\]|can't run|can't be known/);
     // Who reviews it sees the tunnel's rules, though the audiences in them are not known yet.
-    expect(said).toMatch(/ingresses: \[[\s\S]*hostname *: "slm\.example\.com"\s+originRequest[\s\S]*path *: "\^\/status/);
+    expect(said).toMatch(
+      /ingresses: \[[\s\S]*hostname *: "slm\.example\.com"\s+originRequest[\s\S]*path *: "\^\/status/,
+    );
     expect(cloudflare.lines).toEqual([]); // it logs what is refused, and what is no GET
   });
 
