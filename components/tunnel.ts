@@ -35,11 +35,11 @@ export function ingressRules(args: {
   hostname: string;
   alsoHostnames?: readonly string[] | undefined;
   relayPort: number;
-  teamName: string;
-  audiences: { servers: string; people: string };
+  teamName: pulumi.Input<string>;
+  audiences: { servers: pulumi.Input<string>; people: pulumi.Input<string> };
 }) {
   const service = `http://127.0.0.1:${args.relayPort}`;
-  const checked = (audience: string) => ({
+  const checked = (audience: pulumi.Input<string>) => ({
     // The relay keeps idle connections longer than this, so cloudflared never writes into one that is just closing.
     keepAliveTimeout: 90,
     access: { required: true, teamName: args.teamName, audTags: [audience] },
@@ -96,17 +96,8 @@ export class Tunnel extends pulumi.ComponentResource {
         accountId: args.accountId,
         tunnelId: tunnel.id,
         config: {
-          ingresses: pulumi
-            .all([args.teamName, args.audiences.servers, args.audiences.people])
-            .apply(([teamName, servers, people]) =>
-              ingressRules({
-                hostname: args.hostname,
-                alsoHostnames: args.alsoHostnames,
-                relayPort: args.relayPort,
-                teamName,
-                audiences: { servers, people },
-              }),
-            ),
+          // Not in an apply: the preview of a new network then shows all of it but the audiences.
+          ingresses: ingressRules(args),
         },
       },
       { parent: this },

@@ -6,6 +6,7 @@ const type = {
   record: "cloudflare:index/dnsRecord:DnsRecord",
   application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
   policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
+  custom: "cloudflare:index/customHostname:CustomHostname",
   ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
   collection: "pulumi-nodejs:dynamic/document-store:TtlCollection",
 } as const;
@@ -34,9 +35,11 @@ export function tunnelRecordIsProxied(resource: Seen, report: Report): void {
 /** Host names that lead to a tunnel, and the resource that says so; `unknown` when the name is not known. */
 function hostnames(resource: Seen): { name: unknown; urn: string }[] {
   if (leadsToTunnel(resource)) return [{ name: at(resource.props, "name"), urn: resource.urn }];
+  // It leads to the zone's fallback origin, which is the tunnel's name here.
+  if (resource.type === type.custom) return [{ name: at(resource.props, "hostname"), urn: resource.urn }];
   if (resource.type !== type.ingress) return [];
   const rules = entries(resource.props, "config", "ingresses");
-  if (rules === unknown) return []; // the record of the same name is seen
+  if (rules === unknown) return []; // its names are seen by the record and the custom hostname
   return rules
     .map((rule) => ({ name: at(rule, "hostname"), urn: resource.urn }))
     .filter(({ name }) => name !== undefined && name !== unknown);
@@ -111,7 +114,7 @@ const stateful: ReadonlySet<string> = new Set([
   type.collection,
   "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
   "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  "cloudflare:index/customHostname:CustomHostname",
+  type.custom,
   "mongodbatlas:index/advancedCluster:AdvancedCluster",
   "mongodbatlas:index/flexCluster:FlexCluster",
 ]);

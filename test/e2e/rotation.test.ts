@@ -2,7 +2,7 @@
 import { access, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse, parseDocument, stringify } from "yaml";
 import { z } from "zod";
 import { CloudflareAccount } from "../../sandbox/cloudflare/account.ts";
@@ -12,6 +12,8 @@ import type { Ready } from "../../sandbox/ready.ts";
 import { eventually, folder, inFolder, project, pulumi, run, sandbox, start, strays } from "./harness.ts";
 
 inFolder(".sandbox-rotation");
+// Each runs the engine several times; on a machine that is busy with other things that takes minutes.
+vi.setConfig({ testTimeout: 900_000 });
 
 /** What a preview's API token needs, by the names of Cloudflare's dashboard. */
 const readOnly = ["Access: Organizations, Identity Providers, and Groups Read", "Zone Read"];

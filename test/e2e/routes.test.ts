@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import Cloudflare from "cloudflare";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import type { Ready } from "../../sandbox/ready.ts";
@@ -22,6 +22,8 @@ import {
 } from "./harness.ts";
 
 inFolder(".sandbox-routes");
+// Each runs the engine several times; on a machine that is busy with other things that takes minutes.
+vi.setConfig({ testTimeout: 900_000 });
 const stackFile = join(project, "Pulumi.sandbox-routes.yaml");
 const custom = "slm.partner.example.net";
 let here: Ready;
@@ -130,7 +132,7 @@ describe("a route that can not be had", () => {
 });
 
 describe("from proxied to regional and back", () => {
-  it("no request fails, and only the region comes and goes", { timeout: 600_000 }, async () => {
+  it("no request fails, and only the region comes and goes", async () => {
     await whileCalled(async () => {
       await setRoute({ mode: "regional", regionKey: "kr" });
       const there = await up();
@@ -150,9 +152,7 @@ describe("from proxied to regional and back", () => {
 });
 
 describe("a custom hostname", () => {
-  it("answers once its owner has made the records it prints; the old name answers all the while", {
-    timeout: 600_000,
-  }, async () => {
+  it("answers once its owner has made the records it prints; the old name answers all the while", async () => {
     await whileCalled(async () => {
       await setRoute({ mode: "saas", saasHostname: custom });
       const ran = await up();
@@ -175,7 +175,7 @@ describe("a custom hostname", () => {
     });
   });
 
-  it("goes again with the mode, and the old name stays", { timeout: 600_000 }, async () => {
+  it("goes again with the mode, and the old name stays", async () => {
     await whileCalled(async () => {
       await setRoute({ mode: "proxied" });
       succeeded(await up());
@@ -221,9 +221,7 @@ describe("how people sign in", () => {
     expect(ran.stdout + ran.stderr).not.toMatch(/\.ts:\d+/);
   });
 
-  it("is by one that the account has, when that one is named; the PIN goes with the last mention", {
-    timeout: 600_000,
-  }, async () => {
+  it("is by one that the account has, when that one is named; the PIN goes with the last mention", async () => {
     const google = await api.zeroTrust.identityProviders.create({
       ...account(),
       name: "Google",
@@ -238,7 +236,7 @@ describe("how people sign in", () => {
     expect(await page()).toMatch(/no code by e-mail here[\s\S]*Google/);
   });
 
-  it("takes a PIN that is there as it is, and leaves it alone", { timeout: 600_000 }, async () => {
+  it("takes a PIN that is there as it is, and leaves it alone", async () => {
     const pin = await api.zeroTrust.identityProviders.create({
       ...account(),
       name: "",

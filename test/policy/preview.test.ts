@@ -64,7 +64,7 @@ function pulumi(...args: string[]): Promise<{ code: number | null; said: string 
       MONGODB_ATLAS_PRIVATE_KEY: "of-new-things",
     },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 170_000,
+    timeout: 590_000,
   });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
@@ -127,19 +127,23 @@ beforeAll(async () => {
     const set = await pulumi("config", "set", "--stack", "prod", "--secret", key, secret);
     expect(set.code, set.said).toBe(0);
   }
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await cloudflare.close();
   await rm(folder, { recursive: true, force: true });
 });
 
-describe("a pull request's preview of the whole network, all of it new", { timeout: 400_000 }, () => {
+describe("a pull request's preview of the whole network, all of it new", { timeout: 600_000 }, () => {
   it("passes the pack, with an API token that may only read, and asks for nothing more", async () => {
     const { code, said } = await preview();
     expect(code, said).toBe(0);
     expect(said).toMatch(/Policy Packs run:\s+Name\s+Version\s+slm-network\|local\|policy\/pack/);
     expect(said).toMatch(/\+ (2[5-9]|3\d) to create/);
     expect(said).not.toMatch(/\[mandatory\]|\[advisory\]|can't run|can't be known/);
+    // Who reviews it sees the tunnel's rules, though the audiences in them are not known yet.
+    expect(said).toMatch(
+      /ingresses: \[[\s\S]*hostname *: "slm\.example\.com"\s+originRequest[\s\S]*path *: "\^\/status/,
+    );
     expect(cloudflare.lines).toEqual([]); // it logs what is refused, and what is no GET
   });
 

@@ -72,11 +72,13 @@ describe("a host name has an Access application", () => {
     ["one that is not known", [record({ content: tunnel }), front(later)]],
     ["a name that is not known", [record({ content: later, name: later }), front("slm.example.com")]],
     ["a second name in the tunnel's rules", [ingress("b.example.com"), front("slm.example.com")]],
+    ["a custom hostname", [seen(cf("CustomHostname"), { hostname: "slm.example.net" }), front("slm.example.com")]],
   ])("fires: %s", (_what, resources) => {
     expect(told((report) => rules.hostnameHasApplication(resources, report))).toHaveLength(1);
   });
   it.each([
     ["the whole host", [record({ content: later }), ingress("slm.example.com"), front("SLM.example.com")]],
+    ["a custom hostname", [seen(cf("CustomHostname"), { hostname: "slm.example.net" }), front("slm.example.net")]],
     ["by `domain`", [record({ content: tunnel }), application({ domain: "slm.example.com" })]],
     ["not a tunnel's", [record({ content: "elsewhere.example.net" })]],
   ])("does not: %s", (_what, resources) => {
