@@ -11,7 +11,7 @@ export interface AtlasApi {
   /**
    * One call under `/api/atlas/v2`. Not tried again.
    * @returns the JSON answer (null when empty); undefined when a GET or DELETE answers 404
-   * @throws with method, path, status, the error code and detail of Atlas
+   * @throws AtlasRefusal with method, path, status, the error code and detail of Atlas; Error when there is no answer
    */
   call(
     method: string,
@@ -20,6 +20,17 @@ export interface AtlasApi {
     signal: AbortSignal,
     body?: Json,
   ): Promise<Json | undefined>;
+}
+
+/** Atlas said no. */
+export class AtlasRefusal extends Error {
+  /** Atlas' own, e.g. `CLUSTER_NOT_FOUND`. */
+  readonly errorCode: string | undefined;
+
+  constructor(message: string, errorCode: string | undefined) {
+    super(message);
+    this.errorCode = errorCode;
+  }
 }
 
 const fault = z.object({
@@ -46,18 +57,21 @@ export function atlasApi(options: { baseUrl: string; credentials: DigestCredenti
       }
       const text = await response.text();
       if (response.status === 404 && (method === "GET" || method === "DELETE")) return undefined;
-      if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${explain(text)}`);
+      if (!response.ok) {
+        const { words, errorCode } = explain(text);
+        throw new AtlasRefusal(`${method} ${path}: ${response.status} ${words}`, errorCode);
+      }
       return text === "" ? null : z.json().parse(JSON.parse(text));
     },
   };
 }
 
-function explain(text: string): string {
+function explain(text: string): { words: string; errorCode: string | undefined } {
   try {
     const { errorCode, detail, reason } = fault.parse(JSON.parse(text));
-    return [errorCode, detail ?? reason].filter(Boolean).join(": ") || text;
+    return { words: [errorCode, detail ?? reason].filter(Boolean).join(": ") || text, errorCode };
   } catch {
-    return text;
+    return { words: text, errorCode: undefined };
   }
 }
 

@@ -1,7 +1,7 @@
 /** Atlas' data sources. Names and results as in @pulumi/mongodbatlas 4.16.0. */
-import { type AtlasApi, asObject } from "./atlas-client.ts";
+import { type AtlasApi, AtlasRefusal, asObject } from "./atlas-client.ts";
 import { flexProps, tagMap } from "./atlas-flex.ts";
-import type { FunctionDefinition } from "./definition.ts";
+import type { Call, FunctionDefinition } from "./definition.ts";
 import { boolean, string } from "./fields.ts";
 import { isProps, type Props, type Value } from "./values.ts";
 import { camelKeys, isJsonObject, type Json, type JsonObject } from "./wire.ts";
@@ -84,7 +84,14 @@ const advancedCluster: Function_ = {
   async invoke(call, { name, projectId, useEffectiveFields }) {
     const group = `/groups/${segment(projectId)}`;
     const url = `${group}/clusters/${segment(name)}`;
-    const answer = await call.client.call("GET", url, "2024-08-05", call.signal);
+    let answer: Json | undefined;
+    try {
+      answer = await call.client.call("GET", url, "2024-08-05", call.signal);
+    } catch (error) {
+      // As the official provider does: Atlas' API for clusters does not serve Flex ones.
+      if (!(error instanceof AtlasRefusal) || error.errorCode !== "CANNOT_USE_FLEX_CLUSTER_IN_CLUSTER_API") throw error;
+      return { ...clusterProps(asCluster(await readFlex(call, projectId, name)), [], {}), projectId, name };
+    }
     if (answer === undefined) {
       throw new Error(`there is no cluster ${JSON.stringify(name)} in project ${String(projectId)}: check both`);
     }
@@ -110,16 +117,28 @@ const advancedCluster: Function_ = {
   },
 };
 
+async function readFlex(call: Call<AtlasApi>, projectId: unknown, name: unknown): Promise<JsonObject> {
+  const url = `/groups/${segment(projectId)}/flexClusters/${segment(name)}`;
+  const answer = await call.client.call("GET", url, "2024-11-13", call.signal);
+  if (answer === undefined) {
+    throw new Error(`there is no Flex cluster ${JSON.stringify(name)} in project ${String(projectId)}: check both`);
+  }
+  return asObject(answer, url);
+}
+
+/** A Flex cluster as the official provider gives it where any cluster may be. Pure. */
+function asCluster({ providerSettings, backupSettings, ...flex }: JsonObject): JsonObject {
+  const { backingProviderName = "", regionName = "" } = isJsonObject(providerSettings) ? providerSettings : {};
+  const { enabled = false } = isJsonObject(backupSettings) ? backupSettings : {};
+  const regionConfigs = [{ providerName: "FLEX", backingProviderName, regionName, priority: 7 }];
+  return { ...flex, backupEnabled: enabled, replicationSpecs: [{ regionConfigs }] };
+}
+
 const flexCluster: Function_ = {
   token: "mongodbatlas:index/getFlexCluster:getFlexCluster",
   inputs: { name: string({ required: true }), projectId: string({ required: true }) },
   async invoke(call, { name, projectId }) {
-    const url = `/groups/${segment(projectId)}/flexClusters/${segment(name)}`;
-    const answer = await call.client.call("GET", url, "2024-11-13", call.signal);
-    if (answer === undefined) {
-      throw new Error(`there is no Flex cluster ${JSON.stringify(name)} in project ${String(projectId)}: check both`);
-    }
-    const found = asObject(answer, url);
+    const found = await readFlex(call, projectId, name);
     return { ...flexProps(found), id: String(found.id ?? ""), projectId, name };
   },
 };

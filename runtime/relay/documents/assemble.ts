@@ -62,20 +62,21 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Budge
     return { vectors, dimensions, identity: wanted.identity, embedded: 0, reused: unique.length, tokens: 0 };
   }
   const inputs = missing.map(({ text }) => wanted.prefix + text);
-  await budget.check(wanted.company, estimateTextTokens(inputs));
-  const { vectors, dimensions, identity, tokens } = await embedder.embed({
-    model: wanted.model,
-    inputs,
-    dimensions: wanted.dimensions,
-    normalize: wanted.normalize,
-    caller: wanted.caller,
-    signal: wanted.signal,
-    onProgress: (done, total, size) => {
-      checkSize(unique, size);
-      wanted.onProgress(done, total);
-    },
-  });
-  await budget.charge(wanted.company, tokens);
+  const embed = () =>
+    embedder.embed({
+      model: wanted.model,
+      inputs,
+      dimensions: wanted.dimensions,
+      normalize: wanted.normalize,
+      caller: wanted.caller,
+      signal: wanted.signal,
+      onProgress: (done, total, size) => {
+        checkSize(unique, size);
+        wanted.onProgress(done, total);
+      },
+    });
+  const estimate = estimateTextTokens(inputs);
+  const { vectors, dimensions, identity, tokens } = await budget.within(wanted.company, estimate, embed);
   if (have !== undefined && (identity.digest !== wanted.identity.digest || dimensions !== have.meta.dimensions)) {
     // The model was changed in between: vectors of two models must not stand side by side.
     return assemble({ ...wanted, have: undefined, identity }, embedder, budget);

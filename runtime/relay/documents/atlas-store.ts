@@ -88,6 +88,11 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
   const withoutChunks = { projection: { _id: 0, chunks: 0 } } as const;
   // A sum over long names: an _id is shown in messages, and a title may have thousands of bytes.
   const idOf = (...parts: string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
+  const removeAll = async (filter: Filter<Stored>): Promise<number> => {
+    const { deletedCount } = await documents.deleteMany({ ...filter, ...whole });
+    await documents.deleteMany(filter); // those that were only begun do not count
+    return deletedCount;
+  };
   let indexed: Promise<unknown> | undefined;
   const expireHelpers = async (): Promise<void> => {
     const byUntil = [{ until: 1 }, { name: "until_ttl", expireAfterSeconds: 0 }] as const;
@@ -118,9 +123,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       // One that expired, and that the monitor has not found yet, must not come back to life.
       await documents.deleteOne({ ...names(key), lastAccessedAt: { $lte: new Date(livingSince) } });
       const change = { $set: { begun: token }, $max: { lastAccessedAt: new Date(now) } };
-      const mark = () => documents.updateOne(names(key), change, { upsert: true });
-      // Two upserts at once may both find nothing; the one that comes second then finds the other's.
-      await mark().catch((cause: unknown) => (isDuplicate(cause) ? mark() : Promise.reject(cause as Error)));
+      await twice(() => documents.updateOne(names(key), change, { upsert: true }));
     },
     async put(meta, content, token) {
       const record: Stored = {
@@ -150,14 +153,9 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       await documents.bulkWrite(updates, { ordered: false });
     },
     async remove(key) {
-      const found = await documents.findOneAndDelete(names(key), { projection: { revision: 1 } });
-      return found?.revision !== undefined;
+      return (await removeAll(names(key))) > 0;
     },
-    async removeCompany(company) {
-      const { deletedCount } = await documents.deleteMany({ company, ...whole });
-      await documents.deleteMany({ company }); // those that were only begun do not count
-      return deletedCount;
-    },
+    removeCompany: (company) => removeAll({ company }),
     async list({ companies, after, limit, livingSince }) {
       const filter: Filter<Stored> = {
         ...whole,
@@ -191,7 +189,8 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
     async spend(company, day, tokens) {
       await expireHelpers();
       const until = new Date(Date.parse(day) + 3 * 86_400_000);
-      await spending.updateOne({ _id: idOf(company, day) }, { $inc: { tokens }, $set: { until } }, { upsert: true });
+      const change = { $inc: { tokens }, $set: { until } };
+      await twice(() => spending.updateOne({ _id: idOf(company, day) }, change, { upsert: true }));
     },
     async sweep() {},
     close: () => client.close(),
@@ -208,6 +207,11 @@ function unpack(found: z.infer<typeof contentSchema> | undefined): DocumentConte
     vectors.set(floats, row * dimensions);
   }
   return { chunks: chunks.map(({ hash, text }) => ({ hash, text })), vectors };
+}
+
+/** Two upserts at once may both find nothing; the one that comes second then finds the other's. */
+async function twice<T>(upsert: () => Promise<T>): Promise<T> {
+  return upsert().catch((cause: unknown) => (isDuplicate(cause) ? upsert() : Promise.reject(cause as Error)));
 }
 
 function isDuplicate(cause: unknown): boolean {

@@ -58,11 +58,10 @@ export function createSearch(parts: SearchParts): Search {
 
   const embedQuery = async (text: string, { company, caller, signal }: SearchRequest) => {
     const inputs = [settings.queryPrefix + text];
-    await budget.check(company, estimateTextTokens(inputs));
     const { dimensions, normalize } = settings;
     const task = { model: embeddingModel, inputs, dimensions, normalize, caller, signal, onProgress: () => {} };
-    const { vectors, identity, tokens } = await embedder.embed(task);
-    await budget.charge(company, tokens);
+    const estimate = estimateTextTokens(inputs);
+    const { vectors, identity, tokens } = await budget.within(company, estimate, () => embedder.embed(task));
     return { vector: vectors, identity, tokens };
   };
 

@@ -68,6 +68,9 @@ function answer(asked: Asked): Answer {
   }
   const key = method === "DELETE" && path.includes("accessList") ? `${path}%2F32` : path;
   const found = store.get(key);
+  if (path === `${group}/clusters/small`) {
+    return { status: 400, body: { error: 400, errorCode: "CANNOT_USE_FLEX_CLUSTER_IN_CLUSTER_API", detail: "no" } };
+  }
   if (!found) return notFound;
   if (method === "DELETE") store.delete(key);
   if (method === "PATCH") store.set(key, { ...found, ...body });
@@ -361,6 +364,21 @@ describe("an existing cluster", () => {
     await expect(plugin.invoke(getCluster, { projectId: project, name: "typo" })).rejects.toThrow(
       /there is no cluster "typo"/,
     );
+  });
+
+  it("may be a Flex one, which Atlas serves elsewhere", async () => {
+    await plugin.create(flex, {
+      projectId: project,
+      name: "small",
+      providerSettings: { backingProviderName: "AWS", regionName: "AP_NORTHEAST_2" },
+    });
+    const { result } = await plugin.invoke(getCluster, { projectId: project, name: "small" });
+    expect(result).toMatchObject({
+      name: "small",
+      connectionStrings: { standard: "mongodb://a", standardSrv: "mongodb+srv://a" },
+      stateName: "IDLE",
+      replicationSpecs: [{ regionConfigs: [{ providerName: "FLEX", backingProviderName: "AWS" }] }],
+    });
   });
 });
 

@@ -210,6 +210,21 @@ describe("a model server that is down", () => {
   });
 });
 
+it("counts what is being embedded into the bound, so that many at once do not pass it together", async () => {
+  const model = await startEmbeddingModel();
+  const relay = await startDocumentsRelay(model.url, { documents: { tokensPerCompanyPerDay: 100 } });
+  const hold = Promise.withResolvers<void>();
+  model.before = () => hold.promise;
+  const put = (title: string) => call(relay, "PUT", at("A", title), { chunks: ["가".repeat(60)] });
+  const first = put("1");
+  await eventually(async () => model.calls.length === 1, 20_000);
+  const second = await put("2");
+  expect([second.status, second.body.error?.code]).toEqual([429, "company_budget_spent"]);
+  hold.resolve();
+  expect((await first).status).toBe(201);
+  expect((await put("2")).status).toBe(201); // the model counted one token
+});
+
 it("bounds what a company's documents may cost a day", async () => {
   const model = await startEmbeddingModel();
   const time = clock();
