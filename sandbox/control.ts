@@ -15,8 +15,18 @@ const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.stri
 /** Where a running sandbox is told what to do: `POST <url>/<action>` with the token as bearer. */
 export type Control = z.infer<typeof lockSchema>;
 
-/** What may be asked of a running sandbox; `fault` takes a body (docs/sandbox.md). */
-export const actions = ["stop", "power-cut", "power-returns", "boot", "rotate-keys", "fault", "clear-faults"] as const;
+/** What may be asked of a running sandbox; `fault` and `set` take a body (docs/sandbox.md). */
+export const actions = [
+  "stop",
+  "power-cut",
+  "power-returns",
+  "boot",
+  "rotate-keys",
+  "fault",
+  "clear-faults",
+  "set",
+  "hand-made",
+] as const;
 export type Action = (typeof actions)[number];
 
 /** Does what was asked. @throws BadRequest, or anything else when it can not be done */

@@ -16,6 +16,7 @@ import { MissingTool } from "./tools/tools.ts";
 
 const usage = `npm run sandbox              runs in the foreground until Ctrl-C
 npm run sandbox -- --detach  returns when it is ready
+npm run sandbox -- --no-up   declares nothing: accounts and a Mac as a new user has them
 npm run sandbox -- --stop    ends it
 npm run sandbox -- --reset   destroys the stack and clears the state
 npm run sandbox -- --env     prints the variables for the plain pulumi command, for eval
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
     options: {
       do: { type: "string" },
       detach: { type: "boolean" },
+      "no-up": { type: "boolean", default: false },
       stop: { type: "boolean" },
       reset: { type: "boolean" },
       env: { type: "boolean" },
@@ -50,14 +52,12 @@ async function main(): Promise<void> {
   else if (values.reset) {
     await stop(instance);
     await reset(instance, log);
-  } else if (values.detach) await detach(instance);
+  } else if (values.detach) await detach(instance, values["no-up"]);
   else
-    await run(
-      instance,
-      log,
-      interruption(),
-      process.env[detachedMark] ? "`npm run sandbox -- --stop` ends it." : "Ctrl-C stops it.",
-    );
+    await run(instance, log, interruption(), {
+      stopHint: process.env[detachedMark] ? "`npm run sandbox -- --stop` ends it." : "Ctrl-C stops it.",
+      up: !values["no-up"],
+    });
 }
 
 /** The first Ctrl-C (or SIGTERM) asks to stop; what runs is then brought to an end in order. */
@@ -98,14 +98,14 @@ async function stop(instance: Instance): Promise<void> {
 }
 
 /** Starts the sandbox as a process of its own and shows its log until it is ready. */
-async function detach(instance: Instance): Promise<void> {
+async function detach(instance: Instance, noUp: boolean): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (running) throw new AlreadyRunning(running);
   readSettings(process.env); // here rather than in a log file
   await mkdir(instance.folder, { recursive: true, mode: 0o700 });
   await rm(instance.readyFile, { force: true }); // of one that crashed
   const output = openSync(instance.logFile, "w", 0o600);
-  const child = spawn(process.execPath, [import.meta.filename], {
+  const child = spawn(process.execPath, [import.meta.filename, ...(noUp ? ["--no-up"] : [])], {
     detached: true,
     stdio: ["ignore", output, output],
     env: { ...process.env, [detachedMark]: "1" },

@@ -117,6 +117,20 @@ export async function readReady(instance: Instance): Promise<Ready | undefined> 
   );
 }
 
+/** @returns what a person can do with accounts in which nothing was declared */
+export function whatToDo(stopHint: string): string {
+  return [
+    "",
+    "Ready: accounts and a Mac, nothing declared. Go on as a new user would:",
+    "",
+    '  eval "$(npm run -s sandbox -- --env)"',
+    "  npm run preflight",
+    "  npm run up",
+    "",
+    stopHint,
+  ].join("\n");
+}
+
 /** @returns what a person can try now */
 export function whatToTry(ready: Ready, stopHint: string): string {
   const [token] = Object.values(ready.serviceTokens);

@@ -1,12 +1,14 @@
 /** A sandbox from start to end: tools, stand-ins, engine, and a request that reaches the model. */
 import { rm } from "node:fs/promises";
 import { z } from "zod";
+import { goDuration } from "./cloudflare/route.ts";
 import { type Action, BadRequest, takeControl } from "./control.ts";
+import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
 import { chooseProviders } from "./provider-choice.ts";
-import { type Ready, stackOutputs, whatToTry, writeReady } from "./ready.ts";
+import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
 import { readSettings } from "./settings.ts";
@@ -20,11 +22,44 @@ interface Running {
   engine: Engine;
   /** Makes the network and tells where it is. */
   bringUp(): Promise<Ready>;
+  /** Makes nothing, and tells where the accounts and the Mac are. */
+  leaveEmpty(): Promise<Ready>;
+}
+
+/** What `set` takes: how the accounts are to be found from now on. Left out stays as it is. */
+const orderedConditions = z.strictObject({
+  cloudflare: z
+    .strictObject({
+      zeroTrust: z.boolean(),
+      sessionDuration: goDuration,
+      zoneStatus: z.enum(["initializing", "pending", "active", "moved"]),
+      zonePaused: z.boolean(),
+      fightMode: z.boolean(),
+      /** Of the token that `up` uses: all, or by name, e.g. `DNS Write`. */
+      permissions: z.union([z.literal("all"), z.array(z.string())]),
+    })
+    .partial()
+    .optional(),
+  atlas: z.strictObject({ clusterPaused: z.boolean(), keyAddressAllowed: z.boolean() }).partial().optional(),
+});
+
+function setConditions({ accounts }: Services, body: unknown): void {
+  const ordered = orderedConditions.safeParse(body);
+  if (!ordered.success) throw new BadRequest(`no such conditions:\n${z.prettifyError(ordered.error)}`);
+  const { permissions, ...cloudflare } = ordered.data.cloudflare ?? {};
+  Object.assign(accounts.cloudflare.conditions, cloudflare);
+  if (permissions) accounts.token.permissions = permissions;
+  Object.assign(accounts.atlas, ordered.data.atlas);
 }
 
 const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) });
 
-async function act(services: Services, action: Exclude<Action, "stop">, body: unknown): Promise<void> {
+async function act(
+  services: Services,
+  action: Exclude<Action, "stop">,
+  body: unknown,
+  byHand: () => Promise<void>,
+): Promise<void> {
   switch (action) {
     case "power-cut":
       return services.mac.powerCut();
@@ -37,6 +72,10 @@ async function act(services: Services, action: Exclude<Action, "stop">, body: un
     case "clear-faults":
       for (const faults of Object.values(services.faults)) faults.clear();
       return;
+    case "set":
+      return setConditions(services, body);
+    case "hand-made":
+      return byHand();
     case "fault": {
       const ordered = orderedFault.safeParse(body);
       if (!ordered.success) throw new BadRequest(`no such fault:\n${z.prettifyError(ordered.error)}`);
@@ -61,7 +100,8 @@ async function within(
   const handle = async (action: Action, body: unknown): Promise<void> => {
     if (action === "stop") return stop.resolve();
     if (!services) throw new Error("the sandbox is still starting");
-    await act(services, action, body);
+    const running = services;
+    await act(running, action, body, async () => makeByHand(running, await identityOf(instance), instance.stack));
   };
   const settings = readSettings(process.env);
   const control = await takeControl(instance.lockFile, handle);
@@ -85,7 +125,8 @@ async function within(
       await parts.services.edge.routed(tunnelId);
       return writeReady(instance, { ...parts, serviceTokens });
     };
-    await work({ identity, services, engine, bringUp }, stop.promise);
+    const leaveEmpty = () => writeReady(instance, { ...parts, serviceTokens: {} });
+    await work({ identity, services, engine, bringUp, leaveEmpty }, stop.promise);
   } finally {
     await rm(instance.readyFile, { force: true });
     await services?.close();
@@ -94,13 +135,21 @@ async function within(
   }
 }
 
-/** Runs the sandbox until `interrupted` resolves or somebody asks it to stop. */
-export async function run(instance: Instance, log: Log, interrupted: Promise<void>, stopHint: string): Promise<void> {
+/**
+ * Runs the sandbox until `interrupted` resolves or somebody asks it to stop.
+ * @param options.up false declares nothing: accounts and a Mac as a new user has them
+ */
+export async function run(
+  instance: Instance,
+  log: Log,
+  interrupted: Promise<void>,
+  options: { stopHint: string; up: boolean },
+): Promise<void> {
   const started = performance.now();
-  await within(instance, log, async ({ bringUp }, stopped) => {
-    const ready = await bringUp();
+  await within(instance, log, async ({ bringUp, leaveEmpty }, stopped) => {
+    const ready = await (options.up ? bringUp() : leaveEmpty());
     log(`took ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    console.log(whatToTry(ready, stopHint));
+    console.log(options.up ? whatToTry(ready, options.stopHint) : whatToDo(options.stopHint));
     await Promise.race([stopped, interrupted]);
     log("stopping …");
   });

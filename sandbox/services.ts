@@ -1,8 +1,8 @@
 /** Everything that stands in for what cannot be had on one machine: the clouds, the edge, the Mac, the model. */
 import { join } from "node:path";
 import { type Artifacts, serveArtifacts } from "./artifacts.ts";
-import { startAtlasApi } from "./atlas/api.ts";
-import { CloudflareAccount } from "./cloudflare/account.ts";
+import { type AtlasConditions, startAtlasApi } from "./atlas/api.ts";
+import { type ApiToken, CloudflareAccount } from "./cloudflare/account.ts";
 import { startCloudflareApi } from "./cloudflare/api.ts";
 import { connectorEnvironment } from "./edge/connector-environment.ts";
 import { type Edge, startEdge } from "./edge/edge.ts";
@@ -25,6 +25,8 @@ export interface Services {
   edge: Edge;
   mac: Mac;
   artifacts: Artifacts;
+  /** How the accounts are found, and what the API token may do; both may be changed. */
+  accounts: { cloudflare: CloudflareAccount; token: ApiToken; atlas: AtlasConditions };
   /** Failures the two APIs shall show. */
   faults: { cloudflare: Faults; atlas: Faults };
   /** Stops all of them, the last started first. Resolves when no process is left. */
@@ -65,15 +67,13 @@ export async function startServices(
   };
   const at = (name: string) => join(instance.folder, name);
   try {
+    const token: ApiToken = { value: identity.cloudflareApiToken, permissions: "all" };
     const account = keep(
       new CloudflareAccount({
         accountId: identity.accountId,
         zone: { id: identity.zoneId, name: zoneName },
         teamDomain,
-        apiTokens: [
-          { value: identity.cloudflareApiToken, permissions: "all" },
-          { value: identity.cloudflareReadToken, permissions: previewPermissions },
-        ],
+        apiTokens: [token, { value: identity.cloudflareReadToken, permissions: previewPermissions }],
         statePath: at("cloudflare.json"),
         mailDir: at("mail"),
         outsideDnsPath: at("outside-dns.json"),
@@ -149,6 +149,7 @@ export async function startServices(
       edge,
       mac,
       artifacts,
+      accounts: { cloudflare: account, token, atlas: atlas.conditions },
       faults,
       close,
     };
