@@ -1,9 +1,9 @@
 /**
- * Bundles the relay, its threads for jobs and documents and the installer into one file each and packs them into one archive, named by its hash. The same
+ * Bundles the relay, its threads for jobs and documents and the installer and packs them into one archive, named by its hash. The same
  * sources give the same bytes, so an unchanged program changes nothing on the Mac.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, rm, utimes } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
 import * as tar from "tar";
@@ -23,6 +23,27 @@ const sources = {
 } as const;
 
 /**
+ * What is left out of packages, since the text and objects of a program stay in memory: of undici all but its pool (fetch,
+ * WebSocket, caches and mocks are 10 MB), of zod its messages in other languages. Whoever imports more fails to build.
+ */
+const slim: esbuild.Plugin = {
+  name: "slim",
+  setup(build) {
+    build.onResolve({ filter: /^undici$/ }, () => ({ path: "undici", namespace: "slim" }));
+    build.onLoad({ filter: /^undici$/, namespace: "slim" }, () => ({
+      resolveDir: import.meta.dirname,
+      // As undici's own index.js does.
+      contents: `import Dispatcher from "undici/lib/dispatcher/dispatcher.js";
+import Pool from "undici/lib/dispatcher/pool.js";
+import api from "undici/lib/api/index.js";
+Object.assign(Dispatcher.prototype, api);
+export { Pool };`,
+    }));
+    build.onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: "export {};" }));
+  },
+};
+
+/**
  * @param outDir where the archive is put; `dist` beside `package.json` unless said otherwise
  * @throws esbuild's BuildFailure when a source does not compile
  */
@@ -30,8 +51,7 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
   const work = join(outDir, `build-${process.pid}`);
   await mkdir(work, { recursive: true });
   try {
-    await esbuild.build({
-      entryPoints: Object.entries(sources).map(([out, file]) => ({ in: join(import.meta.dirname, file), out })),
+    const common = {
       outdir: work,
       outExtension: { ".js": ".mjs" },
       absWorkingDir: join(import.meta.dirname, ".."),
@@ -39,13 +59,24 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
       platform: "node",
       target: "node24",
       format: "esm",
+      // The source text stays in memory. Names stay too, for stack traces.
+      minifyWhitespace: true,
+      minifySyntax: true,
       // Some packages are CommonJS inside and ask for Node's own modules by require().
       banner: {
         js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
       },
+      plugins: [slim],
       logLevel: "silent",
+    } as const satisfies esbuild.BuildOptions;
+    const entry = (out: keyof typeof sources) => ({ in: join(import.meta.dirname, sources[out]), out });
+    await esbuild.build({
+      ...common,
+      entryPoints: [entry("jobs-worker"), entry("documents-worker"), entry("installer")],
     });
-    const files = Object.keys(sources).map((name) => `${name}.mjs`);
+    // What it imports when it is needed becomes a file of its own.
+    await esbuild.build({ ...common, entryPoints: [entry("relay")], splitting: true });
+    const files = (await readdir(work)).sort();
     const epoch = new Date(0);
     for (const file of files) await utimes(join(work, file), epoch, epoch);
     const archive = join(work, "release.tgz");

@@ -1,8 +1,9 @@
 /** Who calls: checks the token that Cloudflare Access adds to every request it lets through. */
 import type { IncomingHttpHeaders } from "node:http";
-import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { errors, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Caller, RelayConfig } from "../config.ts";
 import { KeysUnavailable } from "./access-keys.ts";
+import { createTokenCheck } from "./access-token.ts";
 import { RelayError } from "./errors.ts";
 
 /** Which of the two Access applications a path belongs to. */
@@ -29,6 +30,12 @@ export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => 
  */
 export function createAccess(config: Pick<RelayConfig, "access" | "callers">, keys: JWTVerifyGetKey): CheckAccess {
   const { teamDomain, audiences } = config.access;
+  const verify = createTokenCheck(keys);
+  const issuer = `https://${teamDomain}`;
+  const rules = {
+    servers: { issuer, audience: audiences.servers },
+    people: { issuer, audience: audiences.people },
+  };
   return async (audience, headers) => {
     const token = headers["cf-access-jwt-assertion"];
     if (typeof token !== "string" || token === "") {
@@ -39,14 +46,7 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     }
     let claims: JWTPayload;
     try {
-      const verified = await jwtVerify(token, keys, {
-        algorithms: ["RS256"],
-        issuer: `https://${teamDomain}`,
-        audience: audiences[audience],
-        requiredClaims: ["exp", "iat"],
-        clockTolerance: 30,
-      });
-      claims = verified.payload;
+      claims = await verify(token, rules[audience]);
     } catch (cause) {
       throw refusal(cause);
     }

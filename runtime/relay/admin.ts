@@ -1,10 +1,9 @@
 /** The admin listener's handler: for the Mac itself, without an Access check. */
-import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { reloadablePart } from "../config.ts";
 import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
-import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
+import { type Handler, sendError, sendText } from "./http.ts";
 import { splitTarget } from "./router.ts";
 
 /**
@@ -32,7 +31,6 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "
   };
   return (req, res) => {
     if (sendHealth(req, res, status)) return;
-    markAnswer(res, randomUUID());
     res.on("error", () => {}); // whoever asked has left
     serve(req, res).catch((cause: unknown) => {
       if (!(cause instanceof RelayError)) log.error({ err: cause }, "failed on an admin request");

@@ -26,7 +26,10 @@ export function checkBody(body: Buffer, routeName: string, model: Pick<ModelConf
   const modelKeys = model.allowed === undefined ? [] : routeName === "/api/show" ? ["model", "name"] : ["model"];
   const checked = [...modelKeys, "keep_alive"];
   const found = new Map<string, unknown>();
-  for (const [key, value] of Object.entries(parsed)) if (checked.includes(fold(key))) found.set(fold(key), value);
+  for (const key of Object.keys(parsed)) {
+    const folded = fold(key);
+    if (checked.includes(folded)) found.set(folded, (parsed as Record<string, unknown>)[key]);
+  }
   if (found.size > 0) refuseTwice(text, checked);
   if (model.allowed !== undefined) {
     checkModel(

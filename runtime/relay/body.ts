@@ -1,5 +1,6 @@
 /** Reads a request's body whole, within a bound. */
 import type { IncomingMessage } from "node:http";
+import type { Alarm, Alarms } from "./alarms.ts";
 import { RelayError } from "./errors.ts";
 
 /** The caller went away while its request was being read: there is nobody left to answer. */
@@ -13,20 +14,23 @@ export interface Pace {
 
 export const PACE: Pace = { bytes: 8192, ms: 30_000 };
 
+export interface Reading {
+  /** Called once the body may be sent, so that a caller with `Expect: 100-continue` is refused before it uploads. */
+  readonly onStart: () => void;
+  readonly onEnd: (bytes: number) => void;
+  readonly pace: Pace;
+  readonly alarms: Alarms;
+}
+
 /** How long the rest of a refused body may go on arriving before the connection is cut, in milliseconds. */
 const DRAIN_MS = 10_000;
 
 /**
  * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
- * read or else while reading, `body_too_large`; `request_timeout` when it comes slower than `pace`; rejects with CallerLeft when the connection ends first. `onStart` is called
- * once the request may be sent, so that a caller with `Expect: 100-continue` is refused before it uploads.
+ * read or else while reading, `body_too_large`; `request_timeout` when it comes slower than `pace`; rejects with CallerLeft when the connection ends first.
  */
-export async function readBody(
-  req: IncomingMessage,
-  limitMiB: number,
-  onStart: () => void,
-  pace: Pace = PACE,
-): Promise<Buffer> {
+export async function readBody(req: IncomingMessage, limitMiB: number, reading: Reading): Promise<Buffer> {
+  const { onStart, onEnd: onRead, pace, alarms } = reading;
   const encoding = req.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new RelayError(
@@ -44,12 +48,17 @@ export async function readBody(
     const chunks: Buffer[] = [];
     let size = 0;
     let before = 0;
-    const timer = setInterval(() => {
-      if (size - before < pace.bytes) settle(() => reject(tooSlow(pace)));
-      before = size;
-    }, pace.ms);
+    const alarm: Alarm = {
+      dueAt: performance.now() + pace.ms,
+      ring() {
+        if (size - before < pace.bytes) settle(() => reject(tooSlow(pace)));
+        before = size;
+        this.dueAt = performance.now() + pace.ms;
+      },
+    };
+    alarms.add(alarm);
     const settle = (act: () => void) => {
-      clearInterval(timer);
+      alarms.delete(alarm);
       req.off("data", onData).off("end", onEnd).off("close", onClose);
       act();
     };
@@ -58,7 +67,10 @@ export async function readBody(
       if (size > limit) settle(() => reject(tooLarge()));
       else chunks.push(chunk);
     };
-    const onEnd = () => settle(() => resolve(Buffer.concat(chunks, size)));
+    const onEnd = () => {
+      onRead(size);
+      settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
+    };
     const onClose = () => settle(() => reject(new CallerLeft("the caller left while sending the body")));
     req.on("data", onData).on("end", onEnd).on("close", onClose);
   });

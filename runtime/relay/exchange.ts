@@ -1,11 +1,12 @@
 /** One request from its arrival to the end of its answer: its id, who calls, how it ended; and all that are running. */
-import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
+import type { Answer } from "./answer.ts";
 import { drainBody } from "./body.ts";
 import { RelayError } from "./errors.ts";
 import { entryColo } from "./headers.ts";
 import type { Hold } from "./hold.ts";
-import { markAnswer, sendError } from "./http.ts";
+import { sendError } from "./http.ts";
+import { Leaving } from "./leaving.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { splitTarget } from "./router.ts";
@@ -15,12 +16,12 @@ export interface Exchange {
   /** By the clock of `performance`. */
   readonly startedAt: number;
   readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly res: Answer;
   /** Path as received, and the query with its `?`. */
   readonly path: string;
   readonly query: string;
   /** Fires when the caller has left or the relay gives up the request. */
-  readonly signal: AbortSignal;
+  readonly leaving: Leaving;
   readonly expectsContinue: boolean;
   /** The path's pattern once known, for metrics. */
   route: string;
@@ -88,25 +89,23 @@ export class Running {
   }
 }
 
-// Without a reason each abort would make an exception with its stack.
-const LEFT = new Error("the exchange has ended");
+const ignore = () => {};
 
 /** Starts an exchange; when its answer has ended or its connection is gone, it is counted and logged, whatever happened. */
 export function beginExchange(
   req: IncomingMessage,
-  res: ServerResponse,
+  res: Answer,
   expectsContinue: boolean,
   { log, metrics, running }: { log: Log; metrics: Metrics; running: Running },
 ): Exchange {
   const startedAt = performance.now();
-  const leaving = new AbortController();
   const exchange: Exchange = {
-    id: randomUUID(),
+    id: res.requestId,
     startedAt,
     req,
     res,
     ...splitTarget(req.url ?? ""),
-    signal: leaving.signal,
+    leaving: new Leaving(),
     expectsContinue,
     route: "other",
     caller: "-",
@@ -119,15 +118,14 @@ export function beginExchange(
     hold: undefined,
     failure: undefined,
   };
-  markAnswer(res, exchange.id);
   running.add(exchange);
   metrics.began();
   // Both are told of a broken connection by "close" as well; without a listener the process would end.
-  req.on("error", () => {});
-  res.on("error", () => {});
-  res.once("finish", () => drainBody(req));
-  res.once("close", () => {
-    leaving.abort(LEFT);
+  req.on("error", ignore);
+  res.on("error", ignore);
+  res.on("close", () => {
+    if (res.writableFinished) drainBody(req);
+    exchange.leaving.leave();
     exchange.hold?.stop();
     running.remove(exchange);
     const { route, caller, failure } = exchange;
@@ -173,7 +171,7 @@ export function beginExchange(
 /** Answers an error, within the answer if that has begun, or else cuts the connection: a cut answer must not look whole. */
 export function failExchange(exchange: Exchange, cause: unknown, log: Log): void {
   const { req, res } = exchange;
-  if (exchange.signal.aborted || res.closed) return;
+  if (exchange.leaving.aborted || res.closed) return;
   const error =
     cause instanceof RelayError ? cause : new RelayError("internal", "The relay failed on this request.", { cause });
   exchange.failure = error;

@@ -1,5 +1,4 @@
 /** The order of a request: health, access, router, body, model server. */
-import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess } from "./access.ts";
@@ -10,7 +9,7 @@ import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
 import { RelayError } from "./errors.ts";
 import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
-import { type Handler, markAnswer, sendError, sendText } from "./http.ts";
+import { type Handler, sendError, sendText } from "./http.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Submit } from "./jobs/submit.ts";
@@ -96,9 +95,9 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const copy = submitted?.copy;
   try {
     await answerFromModel(exchange, { routeName: route.name, caller, body, facts, copy }, parts);
-    await submitted?.done(true);
+    if (submitted?.done !== undefined) await submitted.done(true);
   } catch (cause) {
-    await submitted?.done(false);
+    await submitted?.done?.(false);
     throw cause;
   }
 }
@@ -110,7 +109,6 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
 export function sendHealth(req: IncomingMessage, res: ServerResponse, status: Status): boolean {
   const { path } = splitTarget(req.url ?? "");
   if (path !== "/healthz" && path !== "/readyz") return false;
-  markAnswer(res, randomUUID());
   res.on("error", () => {}); // whoever asked has left
   if (req.method !== "GET" && req.method !== "HEAD") {
     const Allow = "GET, HEAD";
@@ -129,12 +127,13 @@ async function acceptBody(exchange: Exchange, route: Route, parts: Parts): Promi
   return { body, facts: checkBody(body, route.name, parts.config.model) };
 }
 
-async function wholeBody(exchange: Exchange, { config, pace }: Parts): Promise<Buffer> {
+function wholeBody(exchange: Exchange, { config, pace, alarms }: Parts): Promise<Buffer> {
   const { req, res, expectsContinue } = exchange;
   const onStart = () => {
     if (expectsContinue) res.writeContinue();
   };
-  const body = await readBody(req, config.limits.bodyMiB, onStart, pace);
-  exchange.bodyBytes = body.length;
-  return body;
+  const onEnd = (bytes: number) => {
+    exchange.bodyBytes = bytes;
+  };
+  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, alarms });
 }

@@ -41,7 +41,8 @@ export function headersToModel(from: IncomingHttpHeaders, requestId: string): Re
 /** Headers for the caller. Hop-by-hop headers, `set-cookie` and `server` stay behind, as does all that is not named. */
 export function headersFromModel(from: IncomingHttpHeaders): Record<string, string | string[]> {
   const to: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(from)) {
+  for (const name in from) {
+    const value = from[name];
     const lower = name.toLowerCase();
     if (value === undefined) continue;
     if (FROM_MODEL.has(lower) || FROM_MODEL_PREFIXES.some((prefix) => lower.startsWith(prefix))) to[lower] = value;

@@ -5,6 +5,7 @@
  * parse every line). Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/error-524/
  */
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import type { Alarm, Alarms } from "./alarms.ts";
 import { errorObject, type RelayError } from "./errors.ts";
 import { headersFromModel } from "./headers.ts";
 
@@ -45,15 +46,26 @@ const CARRIAGE_RETURN = 13;
 /** Of an answer that does not fit the committed framing; an error is far shorter. */
 const LONGEST_MISFIT = 256 * 1024;
 
+export interface HoldOptions {
+  readonly holds: Holds;
+  readonly alarms: Alarms;
+  /** Errors in a stream take the form of OpenAI's Responses API. */
+  readonly responsesApi: boolean;
+  readonly onFirstByte: () => void;
+}
+
 /** The answer of one request. Whoever makes one must call `stop` in the end. */
-export class Hold implements Sink {
+export class Hold implements Sink, Alarm {
   readonly #res: ServerResponse;
+  readonly #writer: Writer;
   readonly #holds: Holds;
+  readonly #alarms: Alarms;
   readonly #responsesApi: boolean;
   readonly #onFirstByte: () => void;
   /** Undefined once it is known that nothing may be put in between. */
   #format: Format | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** See Alarm. */
+  dueAt = Number.POSITIVE_INFINITY;
   #touched = false;
   #stalledAt: number | undefined;
   /** The model's answer has begun; pads before it do not count. */
@@ -63,18 +75,16 @@ export class Hold implements Sink {
   #beforeLast = LINE_FEED;
   #misfit: { status: number; chunks: Buffer[]; bytes: number } | undefined;
 
-  /** @param responsesApi errors in a stream take the form of OpenAI's Responses API */
-  constructor(
-    res: ServerResponse,
-    format: Format,
-    { holds, responsesApi, onFirstByte }: { holds: Holds; responsesApi: boolean; onFirstByte: () => void },
-  ) {
+  constructor(res: ServerResponse, format: Format, { holds, alarms, responsesApi, onFirstByte }: HoldOptions) {
     this.#res = res;
+    this.#writer = new Writer(res);
     this.#format = format;
     this.#holds = holds;
+    this.#alarms = alarms;
     this.#responsesApi = responsesApi;
     this.#onFirstByte = onFirstByte;
     this.#arm(format === "sse" ? holds.sseMs : holds.jsonMs);
+    alarms.add(this);
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
@@ -85,7 +95,7 @@ export class Hold implements Sink {
     }
     this.#onFirstByte();
     this.#format = status < 300 && headers["content-encoding"] === undefined ? formatOf(headers) : undefined;
-    sendHead(this.#res, status, headers);
+    this.#writer.head(status, headers);
     this.#arm(this.#holds.everyMs);
   }
 
@@ -98,14 +108,14 @@ export class Hold implements Sink {
     }
     this.#begun = true;
     this.#remember(chunk);
-    const more = this.#res.write(chunk);
+    const more = this.#writer.write(chunk);
     if (!more) this.#stalledAt ??= performance.now();
     return more;
   }
 
   end(): void {
     this.stop();
-    if (this.#misfit === undefined) this.#res.end();
+    if (this.#misfit === undefined) this.#writer.end();
     else this.#res.end(this.#wrap(this.#misfit.status, Buffer.concat(this.#misfit.chunks).toString("utf8")));
   }
 
@@ -129,19 +139,21 @@ export class Hold implements Sink {
     return true;
   }
 
-  /** Ends the timer. */
+  /** Ends the alarm. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#alarms.delete(this);
   }
 
   #arm(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#tick(), ms);
+    this.dueAt = performance.now() + ms;
   }
 
-  #tick(): void {
-    if (this.#res.closed) return;
+  /** See Alarm. */
+  ring(): void {
+    if (this.#res.closed) {
+      this.stop();
+      return;
+    }
     this.#arm(this.#holds.everyMs);
     if (this.#stalledAt !== undefined) {
       if (performance.now() - this.#stalledAt > this.#holds.stallMs) this.#res.destroy();
@@ -204,26 +216,54 @@ export class Hold implements Sink {
   }
 }
 
-/** Writes status and headers at once, not with the first token. */
-export function sendHead(res: ServerResponse, status: number, headers: IncomingHttpHeaders): void {
-  res.writeHead(status, headersFromModel(headers));
-  // Corked, so that a body already there goes in the same packet. (Corking `res` itself loses the body when it has a
-  // Content-Length and ends in the same tick: seen with Node 24.21.)
-  const { socket } = res;
-  socket?.cork();
-  res.flushHeaders();
-  process.nextTick(() => socket?.uncork());
+/** Writes an answer of the model server: the head without waiting for the first token, but in one packet with what is there. */
+class Writer {
+  readonly #res: ServerResponse;
+  #begun = false;
+  /** Of the body, by its Content-Length; NaN without one. */
+  #left = Number.NaN;
+
+  constructor(res: ServerResponse) {
+    this.#res = res;
+  }
+
+  head(status: number, headers: IncomingHttpHeaders): void {
+    this.#left = Number(headers["content-length"]);
+    this.#res.writeHead(status, headersFromModel(headers));
+    process.nextTick(flushHead, this);
+  }
+
+  write(chunk: Buffer): boolean {
+    this.#begun = true;
+    this.#left -= chunk.length;
+    if (this.#left !== 0) return this.#res.write(chunk);
+    this.#res.end(chunk);
+    return true;
+  }
+
+  end(): void {
+    this.#begun = true;
+    if (!this.#res.writableEnded) this.#res.end();
+  }
+
+  /** Sends the head by itself if nothing has followed. */
+  flush(): void {
+    if (!this.#begun && !this.#res.destroyed) this.#res.flushHeaders();
+  }
 }
+
+const flushHead = (writer: Writer): void => writer.flush();
 
 /** A sink that only passes on. */
 export function plainSink(res: ServerResponse, onFirstByte: () => void): Sink {
+  const writer = new Writer(res);
   return {
     head: (status, headers) => {
       onFirstByte();
-      sendHead(res, status, headers);
+      writer.head(status, headers);
     },
-    write: (chunk) => res.write(chunk),
-    end: () => void res.end(),
+    write: (chunk) => writer.write(chunk),
+    end: () => writer.end(),
     onDrain: (go) => void res.on("drain", go),
   };
 }

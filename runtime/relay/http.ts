@@ -1,15 +1,16 @@
 /** The listeners: both on 127.0.0.1 only. */
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import { Answer } from "./answer.ts";
 import { errorAnswer, RelayError } from "./errors.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
-export type Handler = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+export type Handler = (req: IncomingMessage, res: Answer, expectsContinue: boolean) => void;
 
 export interface Listener {
-  readonly server: Server;
+  readonly server: Server<typeof IncomingMessage, typeof Answer>;
   /** The port that was bound, also when 0 was asked for. */
   readonly port: number;
   /** Takes no more connections, closes idle ones, and after 500 ms those that are left. Resolves when all are gone. */
@@ -18,7 +19,9 @@ export interface Listener {
 
 /** Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible. */
 export async function listen(name: string, port: number, handler: Handler): Promise<Listener> {
-  const server = createServer({
+  const server = createServer<typeof IncomingMessage, typeof Answer>({
+    IncomingMessage,
+    ServerResponse: Answer,
     // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
     keepAliveTimeout: 130_000,
     headersTimeout: 30_000,
@@ -52,12 +55,6 @@ export async function listen(name: string, port: number, handler: Handler): Prom
         });
       }),
   };
-}
-
-/** Sets what every answer carries. Cloudflare caches by the path's extension unless told not to. */
-export function markAnswer(res: ServerResponse, requestId: string): void {
-  res.setHeader("Cache-Control", "no-store");
-  res.setHeader("X-Slm-Request-Id", requestId);
 }
 
 /** Writes a whole answer. The body of a HEAD is left out by Node. */

@@ -1,5 +1,6 @@
 /** What is counted, for Prometheus and for the status page. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { CellCounter, remembered } from "./cells.ts";
 
 /** A request that has ended. */
 export interface Ended {
@@ -17,12 +18,12 @@ export interface Ended {
   readonly code: string | undefined;
 }
 
-/** Plain counts since the start, for the status page. */
+/** Plain counts since the start, for the status page. `lastAt` in ms since 1970. */
 export interface Tally {
   inFlight: number;
   requests: number;
   byStatus: Record<string, number>;
-  byCaller: Record<string, { requests: number; lastColo: string; lastAt: string }>;
+  byCaller: Record<string, { requests: number; lastColo: string; lastAt: number }>;
   clientAborts: number;
   upstreamErrors: number;
 }
@@ -44,7 +45,7 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
+  const requests = new CellCounter({
     name: "slm_requests_total",
     help: "Requests that have ended.",
     labelNames: ["route", "status", "caller"] as const,
@@ -64,7 +65,14 @@ export function createMetrics(): Metrics {
     buckets: SECONDS,
     registers,
   });
-  const inFlight = new Gauge({ name: "slm_requests_in_flight", help: "Requests running now.", registers });
+  new Gauge({
+    name: "slm_requests_in_flight",
+    help: "Requests running now.",
+    registers,
+    collect() {
+      this.set(tally.inFlight);
+    },
+  });
   const upstreamErrors = new Counter({
     name: "slm_upstream_errors_total",
     help: "Requests the model server did not answer, or not to the end.",
@@ -83,25 +91,27 @@ export function createMetrics(): Metrics {
     labelNames: ["route", "caller"] as const,
     registers,
   });
-  const entries = new Counter({
+  const entries = new CellCounter({
     name: "slm_entry_colo_total",
     help: "Requests by the Cloudflare location they came in at (suffix of CF-Ray).",
     labelNames: ["colo", "caller"] as const,
     registers,
   });
   const tally: Tally = { inFlight: 0, requests: 0, byStatus: {}, byCaller: {}, clientAborts: 0, upstreamErrors: 0 };
+  const requestsOf = remembered((route, status, caller) =>
+    requests.cell({ route: route!, status: status!, caller: caller! }),
+  );
+  const entriesOf = remembered((colo, caller) => entries.cell({ colo: colo!, caller: caller! }));
 
   return {
     registry,
     tally,
     began() {
-      inFlight.inc();
       tally.inFlight += 1;
     },
     ended({ route, status, caller, seconds, firstByteSeconds, aborted, colo, code }) {
-      inFlight.dec();
       tally.inFlight -= 1;
-      requests.inc({ route, status, caller });
+      requestsOf(route, String(status), caller).n += 1;
       duration.observe({ route }, seconds);
       if (code !== undefined) errors.inc({ code, caller });
       if (firstByteSeconds !== undefined) firstByte.observe({ route }, firstByteSeconds);
@@ -112,9 +122,12 @@ export function createMetrics(): Metrics {
         tally.clientAborts += 1;
       }
       if (caller === "-") return; // a location nobody vouches for
-      entries.inc({ colo, caller });
-      const before = tally.byCaller[caller]?.requests ?? 0;
-      tally.byCaller[caller] = { requests: before + 1, lastColo: colo, lastAt: new Date().toISOString() };
+      entriesOf(colo, caller).n += 1;
+      tally.byCaller[caller] ??= { requests: 0, lastColo: colo, lastAt: 0 };
+      const seen = tally.byCaller[caller];
+      seen.requests += 1;
+      seen.lastColo = colo;
+      seen.lastAt = Date.now();
     },
     upstreamFailed(kind) {
       upstreamErrors.inc({ kind });

@@ -2,6 +2,7 @@
 import type { Caller } from "../config.ts";
 import { type Admission, estimateTokens, type Lane, laneOf, usedTokens } from "./admission/admission.ts";
 import type { LaneMetrics } from "./admission/metrics.ts";
+import type { Alarms } from "./alarms.ts";
 import type { BodyFacts } from "./body-rules.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fallback } from "./fallback.ts";
@@ -18,6 +19,7 @@ export interface CallParts {
   readonly admission: Admission;
   readonly laneMetrics: LaneMetrics;
   readonly holds: Holds;
+  readonly alarms: Alarms;
 }
 
 /** A request that has passed all checks. */
@@ -45,19 +47,20 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     target: exchange.path + exchange.query,
     headers: headersToModel(req.headers, exchange.id),
     body,
-    signal: exchange.signal,
+    signal: exchange.leaving,
   };
   const onFirstByte = () => {
     exchange.firstByteAt = performance.now();
     // Tells a caller how much of its wait was not the way here; the model server's part is in it.
     const timing = `relay;dur=${(exchange.firstByteAt - exchange.startedAt).toFixed(1)}`;
-    if (!res.headersSent) res.setHeader("Server-Timing", timing);
+    if (!res.headersSent) res.also("Server-Timing", timing);
   };
   const lane = laneOf(routeName);
   if (lane === undefined || body === null) return parts.upstream.forward(call, plainSink(res, onFirstByte));
 
   const hold = new Hold(res, formatAsked(routeName, accepted.facts), {
     holds: parts.holds,
+    alarms: parts.alarms,
     responsesApi: routeName === "/v1/responses",
     onFirstByte,
   });
@@ -66,10 +69,10 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
   try {
     await inSlot(exchange, lane, accepted, call, sink, parts);
   } catch (cause) {
-    if (!parts.fallback?.takes(routeName, cause, accepted.caller, req.headers) || exchange.signal.aborted) throw cause;
+    if (!parts.fallback?.takes(routeName, cause, accepted.caller, req.headers) || exchange.leaving.aborted) throw cause;
     parts.laneMetrics.fellBack(accepted.caller.name, cause.code);
     exchange.fellBack = cause.code;
-    if (!res.headersSent) res.setHeader(SERVED_BY, "fallback");
+    if (!res.headersSent) res.also(SERVED_BY, "fallback");
     await parts.fallback.forward(call, sink);
   } finally {
     if (res.writableEnded || res.destroyed) hold.stop();
@@ -93,7 +96,8 @@ async function inSlot(
   upstream.breaker.check(); // nobody waits for a slot in vain
   const bytes = body?.length ?? 0;
   const estimatedTokens = body === null ? 0 : estimateTokens(routeName, body);
-  const slot = await admission.acquire({ lane, caller, estimatedTokens, bytes, signal: exchange.signal });
+  const ticket = { lane, caller, estimatedTokens, bytes, signal: exchange.leaving };
+  const slot = admission.take(ticket) ?? (await admission.acquire(ticket));
   exchange.waitedMs = slot.waitedMs;
   const sink = new MeteredSink(to);
   try {

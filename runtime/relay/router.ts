@@ -20,15 +20,15 @@ export type JobAct = "job" | "result" | "events" | "response" | "cancel_response
 
 interface Row {
   readonly route: Route;
-  readonly path: RegExp;
+  /** The path itself, or its pattern. */
+  readonly path: string | RegExp;
   readonly methods: readonly string[];
   readonly ollamaOnly: boolean;
 }
 
 const READ = ["GET", "HEAD"];
-const exactly = (path: string) => new RegExp(`^${path.replaceAll(".", "\\.")}$`);
 
-function model(method: "GET" | "POST", name: string, path = exactly(name)): Row {
+function model(method: "GET" | "POST", name: string, path: string | RegExp = name): Row {
   return {
     route: { kind: "model", name, hasBody: method === "POST" },
     path,
@@ -38,7 +38,7 @@ function model(method: "GET" | "POST", name: string, path = exactly(name)): Row 
 }
 
 function documents(name: "/v1/documents" | "/v1/documents/search", methods: readonly string[]): Row {
-  return { route: { kind: "documents", name }, path: exactly(name), methods, ollamaOnly: false };
+  return { route: { kind: "documents", name }, path: name, methods, ollamaOnly: false };
 }
 
 // A part of only dots (`..`) would climb out of /v1/models once the model server decodes and cleans the path.
@@ -52,7 +52,7 @@ function job(act: JobAct, name: string, methods: readonly string[]): Row {
 const ROWS: readonly Row[] = [
   ...(["page", "data"] as const).map((view): Row => {
     const name = view === "page" ? "/status" : "/status/data.json";
-    return { route: { kind: "status", name, view }, path: exactly(name), methods: READ, ollamaOnly: false };
+    return { route: { kind: "status", name, view }, path: name, methods: READ, ollamaOnly: false };
   }),
   documents("/v1/documents", ["GET", "HEAD", "PUT", "DELETE"]),
   documents("/v1/documents/search", ["POST"]),
@@ -77,6 +77,9 @@ const ROWS: readonly Row[] = [
   model("GET", "/api/version"),
 ];
 
+const EXACT = new Map(ROWS.flatMap((row) => (typeof row.path === "string" ? [[row.path, row] as const] : [])));
+const PATTERNS = ROWS.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
+
 /** Splits a request target at the first `?`: the path as received, and the query with its `?` (or ""). */
 export function splitTarget(target: string): { path: string; query: string } {
   const at = target.indexOf("?");
@@ -85,7 +88,7 @@ export function splitTarget(target: string): { path: string; query: string } {
 
 /** Finds the route. Throws `path_not_allowed`, or `method_not_allowed` with `Allow`. */
 export function findRoute(method: string, path: string, kind: ModelConfig["kind"]): Route {
-  const row = ROWS.find((candidate) => candidate.path.test(path));
+  const row = EXACT.get(path) ?? PATTERNS.find((candidate) => candidate.path.test(path));
   if (row === undefined) {
     throw new RelayError("path_not_allowed", "This path is not served. The paths that are: see docs/errors.md.");
   }
@@ -101,5 +104,7 @@ export function findRoute(method: string, path: string, kind: ModelConfig["kind"
       headers: { Allow: allow },
     });
   }
-  return row.route.kind === "job" ? { ...row.route, id: row.path.exec(path)?.[1] ?? "" } : row.route;
+  return row.route.kind === "job"
+    ? { ...row.route, id: typeof row.path === "string" ? "" : (row.path.exec(path)?.[1] ?? "") }
+    : row.route;
 }

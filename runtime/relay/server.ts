@@ -7,6 +7,7 @@ import { openAccessKeys } from "./access-keys.ts";
 import { adminHandler } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createLaneMetrics } from "./admission/metrics.ts";
+import { Alarms } from "./alarms.ts";
 import { PACE, type Pace } from "./body.ts";
 import { createDocuments } from "./documents/documents.ts";
 import { Running } from "./exchange.ts";
@@ -81,7 +82,9 @@ export async function startRelay(
   });
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
-  const calls = { upstream, fallback, admission, laneMetrics, holds };
+  // Late by a second at most: nothing here is shorter than 15 s, but in tests.
+  const alarms = new Alarms(Math.min(1000, holds.sseMs / 8, holds.jsonMs / 8, holds.everyMs / 8, pace.ms / 8));
+  const calls = { upstream, fallback, admission, laneMetrics, holds, alarms };
   const parts: Parts = {
     ...calls,
     config,

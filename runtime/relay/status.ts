@@ -20,7 +20,7 @@ export interface StatusData {
   /** Where documents are kept, and whether that answers. */
   readonly documents?: ReturnType<Documents["state"]> | undefined;
   /** Since the start. */
-  readonly tally: Readonly<Tally>;
+  readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
 }
 
 export interface Status {
@@ -37,6 +37,12 @@ export interface Stores {
   /** False: jobs can not be taken, so the relay is not ready. */
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
+}
+
+function withTimes(byCaller: Tally["byCaller"]) {
+  return Object.fromEntries(
+    Object.entries(byCaller).map(([name, seen]) => [name, { ...seen, lastAt: new Date(seen.lastAt).toISOString() }]),
+  );
 }
 
 export function createStatus(
@@ -66,7 +72,7 @@ export function createStatus(
         },
         lanes: admission.snapshot(),
         documents: documents?.(),
-        tally: metrics.tally,
+        tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };
     },
   };

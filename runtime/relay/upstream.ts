@@ -5,6 +5,7 @@ import { CallerLeft } from "./body.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
 import { RelayError } from "./errors.ts";
 import type { Sink } from "./hold.ts";
+import type { LeaveSignal } from "./leaving.ts";
 import { MODEL_SERVERS } from "./model-server.ts";
 
 /** A request as the model server gets it. */
@@ -16,7 +17,7 @@ export interface UpstreamCall {
   /** The bytes the caller sent; null without a body. */
   readonly body: Buffer | null;
   /** Fires when the caller has left: the connection to the model server is closed at once. */
-  readonly signal: AbortSignal;
+  readonly signal: LeaveSignal;
 }
 
 /** What a look at the model server found. */
@@ -88,9 +89,13 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
 
   return {
     breaker,
-    async forward(call, to) {
-      breaker.check();
-      await send(pool, base, call, to, breaker);
+    forward(call, to) {
+      try {
+        breaker.check();
+      } catch (cause) {
+        return Promise.reject(cause as RelayError);
+      }
+      return send(pool, base, call, to, breaker);
     },
     look() {
       return found === undefined || performance.now() - found.at > LOOK_AGAIN_MS ? look() : found.state;

@@ -12,8 +12,9 @@ const DATA = Buffer.from("data:");
 const LINE_FEED = 10;
 
 // A quote within a JSON string is escaped, so these match keys only, never what a model wrote.
-const PROMPT = /"(?:prompt_tokens|input_tokens|prompt_eval_count)"\s*:\s*(\d{1,9})/g;
-const OUTPUT = /"(?:completion_tokens|output_tokens|eval_count)"\s*:\s*(\d{1,9})/g;
+const keys = (...names: string[]) => names.map((name) => Buffer.from(`"${name}"`));
+const PROMPT = keys("prompt_tokens", "input_tokens", "prompt_eval_count");
+const OUTPUT = keys("completion_tokens", "output_tokens", "eval_count");
 
 export class Meter {
   #tail: Buffer[] = [];
@@ -39,11 +40,11 @@ export class Meter {
 
   /** What the answer said, or what its events let guess. */
   usage(): Usage {
-    const bytes = Buffer.concat(this.#tail, this.#tailBytes);
-    const text = bytes.toString("latin1", Math.max(0, bytes.length - TAIL));
+    const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
+    const tail = bytes.subarray(Math.max(0, bytes.length - TAIL));
     return {
-      prompt: last(text, PROMPT),
-      output: last(text, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
+      prompt: last(tail, PROMPT),
+      output: last(tail, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
     };
   }
 }
@@ -54,8 +55,42 @@ function count(chunk: Buffer, what: Buffer | number): number {
   return found;
 }
 
-function last(text: string, pattern: RegExp): number | undefined {
-  let found: string | undefined;
-  for (const match of text.matchAll(pattern)) found = match[1];
-  return found === undefined ? undefined : Number(found);
+/** The number of the key that stands last. */
+function last(text: Buffer, names: readonly Buffer[]): number | undefined {
+  let found: number | undefined;
+  let foundAt = -1;
+  for (const name of names) {
+    for (let at = text.lastIndexOf(name); at > foundAt; at = at === 0 ? -1 : text.lastIndexOf(name, at - 1)) {
+      const number = numberAfter(text, at + name.length);
+      if (number === undefined) continue;
+      found = number;
+      foundAt = at;
+    }
+  }
+  return found;
+}
+
+const COLON = 58;
+const ZERO = 48;
+/** Digits that are read of a number. */
+const DIGITS = 9;
+
+/** The number after a key that ends before `at`, its first 9 digits; undefined if none follows. */
+export function numberAfter(text: Buffer, at: number): number | undefined {
+  const colon = afterSpace(text, at);
+  if (text[colon] !== COLON) return undefined;
+  const start = afterSpace(text, colon + 1);
+  let number: number | undefined;
+  for (let next = start; next < start + DIGITS; next += 1) {
+    const digit = (text[next] ?? 0) - ZERO;
+    if (digit < 0 || digit > 9) break;
+    number = (number ?? 0) * 10 + digit;
+  }
+  return number;
+}
+
+function afterSpace(text: Buffer, at: number): number {
+  let next = at;
+  while (text[next] === 32 || text[next] === LINE_FEED || text[next] === 13 || text[next] === 9) next += 1;
+  return next;
 }

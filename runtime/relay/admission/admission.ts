@@ -5,6 +5,7 @@
 import type { Caller, Limits } from "../../config.ts";
 import { CallerLeft } from "../body.ts";
 import { RelayError } from "../errors.ts";
+import type { LeaveSignal } from "../leaving.ts";
 import { LaneQueue, type LaneSnapshot, type Waiter } from "./lane.ts";
 import { refusal } from "./refusal.ts";
 
@@ -22,7 +23,7 @@ export interface Ticket {
   /** What the request holds in memory while it waits. */
   readonly bytes: number;
   /** Leaves the queue at once when this fires. */
-  readonly signal: AbortSignal;
+  readonly signal: LeaveSignal;
   /** Jobs wait for ever and do not count against waiting bounds. */
   readonly background?: boolean;
 }
@@ -47,6 +48,8 @@ export interface Admission {
    * `close`; with CallerLeft when the ticket's signal fires. Whoever got a slot must release it.
    */
   acquire(ticket: Ticket): Promise<Slot>;
+  /** A slot if one is free and nobody waits: the same as `acquire`, which would give it too, but at once. */
+  take(ticket: Ticket): Slot | undefined;
   snapshot(): AdmissionSnapshot;
   /** How long somebody who came now, behind all who wait, would wait; 0 when a slot is free. From measured times. */
   expectedWaitMs(lane: Lane): number;
@@ -140,6 +143,10 @@ export function createAdmission(
       if (lane.free) return lane.take(ticket);
       if (ticket.background !== true && overABound(ticket)) throw refuse("queue_full", ticket.lane);
       return wait(ticket);
+    },
+    take(ticket) {
+      const lane = lanes[ticket.lane];
+      return closed || ticket.signal.aborted || !lane.free ? undefined : lane.take(ticket);
     },
     snapshot: () => ({ chat: lanes.chat.snapshot(), embeddings: lanes.embeddings.snapshot() }),
     expectedWaitMs: (lane) => lanes[lane].expectedWaitMs(),

@@ -1,6 +1,6 @@
 /** What a request is charged before it is known what it used. Pure. */
 
-import type { Usage } from "../usage.ts";
+import { numberAfter, type Usage } from "../usage.ts";
 import type { Lane } from "./admission.ts";
 
 /** Tokens an answer is taken for when the request does not say how long it may be. */
@@ -14,7 +14,9 @@ const LEAST = 64;
 /** Where the bound on the answer stands in a long body: before or after the messages. */
 const EDGE = 4096;
 
-const BOUND = /"(?:max_tokens|max_completion_tokens|max_output_tokens|num_predict)"\s*:\s*(\d{1,9})/;
+const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"].map((name) =>
+  Buffer.from(`"${name}"`),
+);
 
 /**
  * What an answer has cost, as far as it said so; undefined (the estimate stands) for a chat whose answer did not.
@@ -32,10 +34,19 @@ export function usedTokens(lane: Lane, bytes: number, { prompt, output }: Usage)
 export function estimateTokens(routeName: string, body: Buffer): number {
   const prompt = Math.min(Math.ceil(body.length / BYTES_PER_TOKEN), LONGEST_PROMPT);
   if (/embed/.test(routeName)) return Math.max(prompt, LEAST);
-  const edges =
-    body.length <= 2 * EDGE
-      ? body.toString("latin1")
-      : body.toString("latin1", 0, EDGE) + body.toString("latin1", body.length - EDGE);
-  const bound = BOUND.exec(edges)?.[1];
-  return Math.max(prompt + Math.min(bound === undefined ? ANSWER : Number(bound), ANSWER), LEAST);
+  const edges = body.length <= 2 * EDGE ? [body] : [body.subarray(0, EDGE), body.subarray(body.length - EDGE)];
+  const bound = firstNumber(edges, BOUNDS) ?? ANSWER;
+  return Math.max(prompt + Math.min(bound, ANSWER), LEAST);
+}
+
+function firstNumber(parts: readonly Buffer[], keys: readonly Buffer[]): number | undefined {
+  for (const part of parts) {
+    for (const key of keys) {
+      for (let at = part.indexOf(key); at >= 0; at = part.indexOf(key, at + 1)) {
+        const found = numberAfter(part, at + key.length);
+        if (found !== undefined) return found;
+      }
+    }
+  }
+  return undefined;
 }

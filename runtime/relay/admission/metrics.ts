@@ -1,6 +1,7 @@
 /** What is counted by lane and caller. Callers are those of the config, so the label sets are bounded. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Breaker } from "../breaker.ts";
+import { CellCounter, remembered } from "../cells.ts";
 import type { Usage } from "../usage.ts";
 import type { Admission, Lane } from "./admission.ts";
 
@@ -53,13 +54,13 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
     buckets: PER_TOKEN,
     registers,
   });
-  const tokens = new Counter({
+  const tokens = new CellCounter({
     name: "slm_tokens_total",
     help: "Tokens as the model server counts them; where it does not, events of the stream.",
     labelNames: ["lane", "caller", "kind"] as const,
     registers,
   });
-  const bytes = new Counter({
+  const bytes = new CellCounter({
     name: "slm_body_bytes_total",
     help: "Bytes of bodies: requests (in) and answers (out).",
     labelNames: ["lane", "caller", "direction"] as const,
@@ -71,6 +72,15 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
     labelNames: ["caller", "reason"] as const,
     registers,
   });
+  const cellsOf = remembered((lane, caller) => {
+    const labels = { lane: lane!, caller: caller! };
+    return {
+      prompt: tokens.cell({ ...labels, kind: "prompt" }),
+      output: tokens.cell({ ...labels, kind: "output" }),
+      in: bytes.cell({ ...labels, direction: "in" }),
+      out: bytes.cell({ ...labels, direction: "out" }),
+    };
+  });
   return {
     served({ lane, caller, waitedMs, firstMs, streamedMs, usage, requestBytes, answerBytes }) {
       const labels = { lane, caller };
@@ -78,10 +88,11 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
       if (firstMs !== undefined) first.observe(labels, firstMs / 1000);
       const { prompt = 0, output = 0 } = usage;
       if (streamedMs !== undefined && output > 1) perToken.observe(labels, streamedMs / 1000 / (output - 1));
-      if (prompt > 0) tokens.inc({ lane, caller, kind: "prompt" }, prompt);
-      if (output > 0) tokens.inc({ lane, caller, kind: "output" }, output);
-      bytes.inc({ lane, caller, direction: "in" }, requestBytes);
-      bytes.inc({ lane, caller, direction: "out" }, answerBytes);
+      const cells = cellsOf(lane, caller);
+      cells.prompt.n += prompt;
+      cells.output.n += output;
+      cells.in.n += requestBytes;
+      cells.out.n += answerBytes;
     },
     fellBack: (caller, reason) => fallbacks.inc({ caller, reason }),
   };

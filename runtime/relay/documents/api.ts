@@ -117,7 +117,7 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
   const { exchange, caller } = request;
   const wanted = readSearch(await request.body());
   checkCompany(caller, wanted.company);
-  const { found, missing, tokens } = await documents.search({ ...wanted, caller, signal: exchange.signal });
+  const { found, missing, tokens } = await documents.search({ ...wanted, caller, signal: exchange.leaving.signal });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   send(exchange, 200, { object: "list", data: found, missing, usage });
 }

@@ -6,7 +6,6 @@ import type { Admission } from "../admission/admission.ts";
 import type { Breaker } from "../breaker.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { openAtlasStore } from "./atlas-store.ts";
 import { createBudget } from "./budget.ts";
 import { createEmbedder } from "./embedder.ts";
 import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
@@ -17,7 +16,7 @@ import type { DocumentKey } from "./names.ts";
 import { createSearch, type Search } from "./search.ts";
 import { Single } from "./single.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
-import type { DocumentMeta } from "./store.ts";
+import type { DocumentMeta, DocumentStore } from "./store.ts";
 import { StoreGuard, type StoreState } from "./store-guard.ts";
 import { Touches } from "./touches.ts";
 
@@ -125,11 +124,16 @@ export function createDocuments(
   };
 }
 
-function openStore({ documents, dataDir }: Pick<RelayConfig, "documents" | "dataDir">, { mongodbUri }: RelaySecrets) {
+async function openStore(
+  { documents, dataDir }: Pick<RelayConfig, "documents" | "dataDir">,
+  { mongodbUri }: RelaySecrets,
+): Promise<DocumentStore> {
   if (documents.store === "embedded") return openSqliteStore(join(dataDir, "documents.sqlite"));
   if (mongodbUri === undefined) {
-    return Promise.reject(new Error("secrets.json has no mongodbUri; run `pulumi up` again"));
+    throw new Error("secrets.json has no mongodbUri; run `pulumi up` again");
   }
+  // Loaded only where it is used: MongoDB's driver is a third of the program.
+  const { openAtlasStore } = await import("./atlas-store.ts");
   const { database = "slm", collection = "documents" } = documents;
   return openAtlasStore({ uri: mongodbUri, database, collection });
 }

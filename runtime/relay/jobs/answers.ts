@@ -10,7 +10,7 @@ import { isFinal, jobView, responseName, retryAfter } from "./views.ts";
 /** Waits up to `seconds` for the job's end; gives the job as it then is. */
 export async function waitForEnd(exchange: Exchange, jobs: Jobs, job: JobRecord, seconds: number): Promise<JobRecord> {
   let last = job;
-  await jobs.changes.until(job.id, seconds * 1000, exchange.signal, async () => {
+  await jobs.changes.until(job.id, seconds * 1000, exchange.leaving.signal, async () => {
     last = (await fromStore(jobs.store.find(job.owner, job.id))) ?? last;
     return isFinal(last) ? last : undefined;
   });

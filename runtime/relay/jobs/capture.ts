@@ -71,7 +71,7 @@ export interface Collected {
  */
 export async function collectAnswer(
   upstream: Pick<Upstream, "forward">,
-  call: UpstreamCall,
+  call: UpstreamCall & { readonly signal: AbortSignal },
   maxBytes: number,
   onBytes: (bytes: number) => void,
 ): Promise<Collected> {

@@ -1,5 +1,6 @@
 /** `GET /v1/jobs/{id}/events`: a job's changes as they happen. */
 import type { Exchange } from "../exchange.ts";
+import type { LeaveSignal } from "../leaving.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";
 import { isFinal, jobView } from "./views.ts";
@@ -15,7 +16,7 @@ const COMMENT_MS = 15_000;
  * Resolves at the end; rejects only before the first event.
  */
 export async function followJob(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
-  const { res, signal } = exchange;
+  const { res, leaving: signal } = exchange;
   exchange.firstByteAt = performance.now();
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" });
   let last = "";
@@ -47,7 +48,7 @@ export async function followJob(exchange: Exchange, jobs: Jobs, job: JobRecord):
   res.end();
 }
 
-function pause(jobs: Jobs, id: string, signal: AbortSignal): Promise<void> {
+function pause(jobs: Jobs, id: string, signal: LeaveSignal): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
       clearTimeout(timer);

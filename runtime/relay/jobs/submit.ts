@@ -12,14 +12,14 @@ import { readBackground } from "./responses.ts";
 import type { JobRecord, NewJob } from "./store.ts";
 import { isFinal, jobName } from "./views.ts";
 
-/** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done` must be called at its end. */
+/** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done`, if it is there, must be called at its end. */
 export type Submitted =
   | { readonly kind: "answered" }
   | {
       readonly kind: "pass";
       /** Where the answer is to be copied on its way. */
-      readonly copy: AnswerCopy | undefined;
-      readonly done: (whole: boolean) => Promise<void>;
+      readonly copy?: AnswerCopy;
+      readonly done?: (whole: boolean) => Promise<void>;
     };
 
 /**
@@ -28,7 +28,7 @@ export type Submitted =
  */
 export type Submit = (exchange: Exchange, route: string, owner: string, body: Buffer) => Promise<Submitted>;
 
-const PASS: Submitted = { kind: "pass", copy: undefined, done: async () => {} };
+const PASS: Submitted = { kind: "pass" };
 /** Answers of calls that are no jobs are kept for as long as a client may still try again. */
 const KEEP_MS = 24 * 3600_000;
 const MAX_KEPT_BYTES = 8 * 1024 * 1024;
