@@ -12,8 +12,8 @@ export class StackError extends Error {
   override name = "StackError";
 }
 
-const { hostname, macs, model, limits, documents } = stackConfigSchema.shape;
-const settingsSchema = z.object({ hostname, macs, model, limits, documents });
+const { hostname, route, macs, model, limits, jobs, documents } = stackConfigSchema.shape;
+const settingsSchema = z.object({ hostname, route, macs, model, limits, jobs, documents });
 
 /** The part of a stack's config that concerns its Macs. */
 export type MacSettings = z.infer<typeof settingsSchema> & {
