@@ -13,6 +13,9 @@ import { deployedSecretVersions, rotationFault, type WantedSecret } from "./comp
 import { Route } from "./components/route.ts";
 import { routeFaults } from "./components/route-check.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
+import { localEnd } from "./components/ssh-at.ts";
+import { sshFaults } from "./components/ssh-check.ts";
+import { SshEntry } from "./components/ssh-entry.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { buildRelease } from "./runtime/build.ts";
 
@@ -28,7 +31,7 @@ const config = await checked(async () => {
     apiToken: provider.get("apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
     baseUrl: provider.get("baseUrl"),
   });
-  const faults = await routeFaults(parsed, zoneName, account);
+  const faults = [...(await routeFaults(parsed, zoneName, account)), ...sshFaults(parsed, zoneName)];
   if (faults.length > 0) throw new ConfigError(faults);
   if (process.env.SLM_NETWORK_FORCE_ROTATION !== "1") await refuseLateRotations(parsed.access.servers);
   return parsed;
@@ -59,6 +62,16 @@ const access = new Access(
   { dependsOn: saas ? [saas] : [] },
 );
 
+const { sshThroughTunnel: ssh } = mac;
+const sshEntry = ssh
+  ? new SshEntry(`${name}-${mac.name}`, {
+      accountId,
+      hostname: ssh.hostname,
+      emails: ssh.emails,
+      tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
+    })
+  : undefined;
+
 const tunnel = new Tunnel(name, {
   accountId,
   tunnelName: `slm-network-${pulumi.getStack()}`,
@@ -68,6 +81,7 @@ const tunnel = new Tunnel(name, {
   relayPort: mac.ports.relay,
   teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
   audiences: access.audiences,
+  ssh: ssh && sshEntry && { hostname: ssh.hostname, port: ssh.port, audience: sshEntry.audience },
   protect,
 });
 
@@ -84,6 +98,10 @@ new Route(
   },
   { dependsOn: [access, tunnel] },
 );
+if (ssh && sshEntry) {
+  const args = { zoneId: config.zoneId, hostname: ssh.hostname, target: tunnel.cname, protect: false };
+  new Route(`${name}-${mac.name}-ssh`, args, { dependsOn: [sshEntry, tunnel] });
+}
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
 
 const { emails } = config.alerts;
@@ -102,8 +120,10 @@ const store =
       })
     : undefined;
 
+const sshAt = process.env.SLM_NETWORK_SSH_AT;
 const host = new MacHost(`${name}-${mac.name}`, {
-  connection: mac,
+  // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
+  connection: sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac,
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
   input: installInput({

@@ -1,6 +1,14 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 
+/** The Mac's SSH, under a name and an Access application of its own. */
+export interface SshService {
+  readonly hostname: string;
+  /** Port of sshd on the Mac's 127.0.0.1. */
+  readonly port: number;
+  readonly audience: pulumi.Input<string>;
+}
+
 /** What a tunnel needs to know. */
 export interface TunnelArgs {
   readonly accountId: pulumi.Input<string>;
@@ -18,6 +26,8 @@ export interface TunnelArgs {
   readonly teamName: pulumi.Input<string>;
   /** Audiences of the two Access applications, which cloudflared checks as well. */
   readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
+  /** SSH by way of the tunnel, when there is an entry for it. */
+  readonly ssh?: SshService | undefined;
   /** Refuses to delete the tunnel. */
   readonly protect: boolean;
 }
@@ -34,6 +44,7 @@ export function ingressRules(args: {
   relayPort: number;
   teamName: string;
   audiences: { servers: string; people: string };
+  ssh?: { hostname: string; port: number; audience: string } | undefined;
 }) {
   const service = `http://127.0.0.1:${args.relayPort}`;
   const checked = (audience: string) => ({
@@ -41,12 +52,26 @@ export function ingressRules(args: {
     keepAliveTimeout: 90,
     access: { required: true, teamName: args.teamName, audTags: [audience] },
   });
+  const { ssh } = args;
+  const sshRules = ssh
+    ? [
+        {
+          hostname: ssh.hostname,
+          service: `ssh://127.0.0.1:${ssh.port}`,
+          originRequest: { access: checked(ssh.audience).access },
+        },
+      ]
+    : [];
   const rules = (hostname: string) => [
     { hostname, path: "^/readyz$", service },
     { hostname, path: "^/status(/|$)", service, originRequest: checked(args.audiences.people) },
     { hostname, service, originRequest: checked(args.audiences.servers) },
   ];
-  return [...[args.hostname, ...(args.alsoHostnames ?? [])].flatMap(rules), { service: "http_status:404" }];
+  return [
+    ...[args.hostname, ...(args.alsoHostnames ?? [])].flatMap(rules),
+    ...sshRules,
+    { service: "http_status:404" },
+  ];
 }
 
 /**
@@ -93,14 +118,15 @@ export class Tunnel extends pulumi.ComponentResource {
         tunnelId: tunnel.id,
         config: {
           ingresses: pulumi
-            .all([args.hostname, args.teamName, args.audiences.servers, args.audiences.people])
-            .apply(([hostname, teamName, servers, people]) =>
+            .all([args.hostname, args.teamName, args.audiences.servers, args.audiences.people, args.ssh?.audience])
+            .apply(([hostname, teamName, servers, people, audience]) =>
               ingressRules({
                 hostname,
                 alsoHostnames: args.alsoHostnames,
                 relayPort: args.relayPort,
                 teamName,
                 audiences: { servers, people },
+                ...(args.ssh && audience !== undefined && { ssh: { ...args.ssh, audience } }),
               }),
             ),
         },

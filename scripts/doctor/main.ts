@@ -6,6 +6,7 @@ import { openSession } from "../mac/session.ts";
 import { chooseMac, readMacSettings, targetOf } from "../mac/stack.ts";
 import { ask } from "./ask.ts";
 import { exitCode, findings } from "./checks.ts";
+import type { Finding } from "./finding.ts";
 import { render } from "./report.ts";
 
 const usage = `npm run doctor -- [mac]     checks a Mac of the stack over SSH and says in words what to do; changes nothing
@@ -33,9 +34,14 @@ async function main(): Promise<number> {
   const settings = await readMacSettings(values.stack);
   const mac = chooseMac(settings.macs, positionals[0]);
   const session = await openSession(targetOf(mac), await readAuth(values.key));
-  const { answers, asked } = await ask(session, mac, settings).finally(() => session.close());
   const { model, limits, jobs, documents, route } = settings;
-  const found = findings(answers, { mac, model, limits, jobs, documents, expectColo: route.expectColo, asked });
+  let found: Finding[];
+  try {
+    const { answers, asked } = await ask(session, mac, settings);
+    found = findings(answers, { mac, model, limits, jobs, documents, expectColo: route.expectColo, asked });
+  } finally {
+    await session.close();
+  }
   const code = exitCode(found);
   if (values.json)
     console.log(JSON.stringify({ mac: mac.name, host: mac.host, exitCode: code, findings: found }, null, 2));

@@ -1,7 +1,7 @@
 /** The commands that only look: what a diagnosis asks of a Mac. */
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type TestMac, testMac } from "./fixture.ts";
+import { connect, finish, open, type TestMac, testMac } from "./fixture.ts";
 
 let test: TestMac;
 beforeAll(async () => {
@@ -11,12 +11,12 @@ afterAll(() => test.end());
 
 describe("the stand-ins for looking", () => {
   it("last shows starts, and a shutdown only where there was one", async () => {
-    const kinds = async () =>
-      [
-        ...(await test.run("last reboot shutdown")).stdout.matchAll(
-          /^(\w+) time {20,}\w{3} \w{3} [ \d]\d \d\d:\d\d $/gm,
-        ),
-      ].map(([, kind]) => kind);
+    const kinds = async () => {
+      const client = await connect(test.mac); // a connection does not outlive a power cut
+      const { stdout } = await finish(await open(client, "last reboot shutdown"));
+      client.end();
+      return [...stdout.matchAll(/^(\w+) time {20,}\w{3} \w{3} [ \d]\d \d\d:\d\d $/gm)].map(([, kind]) => kind);
+    };
     expect(await kinds()).toEqual(["reboot"]);
     await test.mac.powerCut();
     await test.mac.boot();
