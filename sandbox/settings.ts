@@ -12,6 +12,8 @@ export interface Settings {
   bodyLimitBytes: number;
   /** The organisation's "strict service token authentication". */
   strictServiceTokens: boolean;
+  /** The Mac is played, or it is this machine itself, reached by `ssh`. */
+  mac: "stand-in" | "this";
   /** Another SSH server than the sandbox's own, and the key that it lets in. */
   ssh?: { user: string; host: string; port: number; keyPath: string };
 }
@@ -42,6 +44,7 @@ const variables = {
     .default("0")
     .transform((text) => text === "1")
     .describe("0 or 1"),
+  SANDBOX_MAC: z.enum(["stand-in", "this"]).default("stand-in").describe("stand-in or this"),
   SANDBOX_SSH: z
     .string()
     .regex(/^[^@:\s]+@[^@:\s]+:\d{1,5}$/)
@@ -69,6 +72,9 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   if (given.SANDBOX_SSH !== undefined && given.SANDBOX_SSH_KEY === undefined) {
     faults.push(`SANDBOX_SSH_KEY is missing: with SANDBOX_SSH it must be ${variables.SANDBOX_SSH_KEY.description}`);
   }
+  if (given.SANDBOX_MAC === "this" && given.SANDBOX_SSH === undefined) {
+    faults.push("SANDBOX_SSH is missing: with SANDBOX_MAC=this it must be this machine's own sshd, user@127.0.0.1:22");
+  }
   if (!read.success || faults.length > 0) throw new SettingsError(faults.join("\n"));
   const { data } = read;
   return {
@@ -81,6 +87,7 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     readTimeoutMs: data.SANDBOX_READ_TIMEOUT_MS,
     bodyLimitBytes: data.SANDBOX_BODY_LIMIT_BYTES,
     strictServiceTokens: data.SANDBOX_STRICT_SERVICE_TOKENS,
+    mac: data.SANDBOX_MAC,
     ...(data.SANDBOX_SSH && data.SANDBOX_SSH_KEY ? { ssh: sshOf(data.SANDBOX_SSH, data.SANDBOX_SSH_KEY) } : {}),
   };
 }
