@@ -10,6 +10,8 @@ import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
 import { Route } from "./components/route.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
+import { localEnd } from "./components/ssh-at.ts";
+import { SshEntry } from "./components/ssh-entry.ts";
 import { checkStack } from "./components/stack-check.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { buildRelease } from "./runtime/build.ts";
@@ -54,6 +56,16 @@ const access = new Access(
   { dependsOn: saas ? [saas] : [] },
 );
 
+const { sshThroughTunnel: ssh } = mac;
+const sshEntry = ssh
+  ? new SshEntry(`${name}-${mac.name}`, {
+      accountId,
+      hostname: ssh.hostname,
+      emails: ssh.emails,
+      tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
+    })
+  : undefined;
+
 const tunnel = new Tunnel(name, {
   accountId,
   tunnelName,
@@ -64,6 +76,7 @@ const tunnel = new Tunnel(name, {
   relayPort: mac.ports.relay,
   teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
   audiences: access.audiences,
+  ssh: ssh && sshEntry && { hostname: ssh.hostname, port: ssh.port, audience: sshEntry.audience },
   protect,
 });
 
@@ -81,6 +94,17 @@ new Route(
   },
   { dependsOn: [access, tunnel] },
 );
+if (ssh && sshEntry) {
+  const { hostname } = ssh;
+  const args = {
+    zoneId: config.zoneId,
+    hostname,
+    behindAccess: sshEntry.hostnames,
+    target: tunnel.cname,
+    protect: false,
+  };
+  new Route(`${name}-${mac.name}-ssh`, args, { dependsOn: [sshEntry, tunnel] });
+}
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
 
 const { emails } = config.alerts;
@@ -99,8 +123,10 @@ const store =
       })
     : undefined;
 
+const sshAt = process.env.SLM_NETWORK_SSH_AT;
 const host = new MacHost(`${name}-${mac.name}`, {
-  connection: mac,
+  // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
+  connection: sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac,
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
   input: installInput({

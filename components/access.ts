@@ -77,6 +77,8 @@ export class Access extends pulumi.ComponentResource {
   readonly audiences: { readonly servers: pulumi.Output<string>; readonly people: pulumi.Output<string> };
   /** Tokens by the server's name. */
   readonly tokens: ReadonlyMap<string, ServiceToken>;
+  /** Ids of the tokens, as policies name them, by the server's name. */
+  readonly tokenIds: ReadonlyMap<string, pulumi.Output<string>>;
   /** When each token's own life ends (RFC 3339), by the server's name. */
   readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
   /** The names it stands in front of: no other may lead to the tunnel. */
@@ -135,6 +137,7 @@ export class Access extends pulumi.ComponentResource {
         { clientId: token.clientId, clientSecret: pulumi.secret(token.clientSecret) },
       ]),
     );
+    this.tokenIds = new Map(tokens.map(({ server, token }) => [server.name, token.id]));
     this.endOfLife = new Map(
       tokens.map(({ server, token }) => [
         server.name,

@@ -1,6 +1,7 @@
 /** The part of the stack's config that says how the Mac is reached and what it downloads: `macs` and `artifacts`. */
 import { z } from "zod";
 import { always, because, resourceName } from "./config-words.ts";
+import { isHostname } from "./host-name.ts";
 
 /** @param host as the command that asks for the key names it */
 const hostKeySchema = (host: string) =>
@@ -31,6 +32,28 @@ const jumpSchema = z
   })
   .strict();
 
+/** SSH by way of Cloudflare; only who is named here gets as far as the Mac's own sign-in. */
+const sshThroughTunnelSchema = z
+  .object({
+    hostname: z
+      .string(because("is missing: a name of its own for SSH, one label under the zone, e.g. ssh.example.com"))
+      .refine(
+        isHostname,
+        because("is no host name: lower-case letters, digits and -, one label under the zone, e.g. ssh.example.com"),
+      ),
+    /** Port of sshd on the Mac itself. */
+    port: z.int().min(1).max(65535, because("is no port (1 to 65535)")).default(22),
+    emails: z.array(z.email(because("is no e-mail address: who may reach the Mac's SSH from outside"))).default([]),
+    servers: z.array(z.string().regex(resourceName, because("is no name of access.servers"))).default([]),
+  })
+  .strict()
+  .refine(({ emails, servers }) => emails.length + servers.length > 0, {
+    path: ["emails"],
+    error:
+      "is empty, and so is servers: nobody could use it. Name people by e-mail, or servers of access.servers whose token may reach the Mac's SSH; or take sshThroughTunnel out",
+    when: always,
+  });
+
 const macSchema = z
   .object({
     name: z
@@ -46,6 +69,7 @@ const macSchema = z
       .min(1, because("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy")),
     hostKey: hostKeySchema("<host>"),
     jump: jumpSchema.optional(),
+    sshThroughTunnel: sshThroughTunnelSchema.optional(),
     ports: z
       .object({
         relay: z.int().min(1024).max(65535).default(8790),

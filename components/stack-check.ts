@@ -9,6 +9,7 @@ import { type DeployedResource, deployedResources } from "./deployed.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
 import { deployedSecrets, rotationFault, type WantedSecret } from "./rotation.ts";
 import { routeFaults } from "./route-check.ts";
+import { sshFaults } from "./ssh-check.ts";
 
 /** What is not in the stack's config. */
 export interface CheckArgs {
@@ -40,7 +41,7 @@ export async function checkStack(config: StackConfig, args: CheckArgs): Promise<
   const zone = zoneName ?? (await cloudflare.getZone({ zoneId })).name;
   const login = await loginOf(config.access.people, args.name, account, deployed);
   const refused = "faults" in login ? login.faults : [];
-  const faults = [...(await routeFaults(config, zone, account)), ...refused, ...late];
+  const faults = [...(await routeFaults(config, zone, account)), ...sshFaults(config, zone), ...refused, ...late];
   if (faults.length > 0 || "faults" in login) throw new ConfigError(faults);
   return login;
 }

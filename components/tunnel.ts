@@ -2,6 +2,14 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { requireAccess } from "./access.ts";
 
+/** The Mac's SSH, under a name and an Access application of its own. */
+export interface SshService {
+  readonly hostname: string;
+  /** Port of sshd on the Mac's 127.0.0.1. */
+  readonly port: number;
+  readonly audience: pulumi.Input<string>;
+}
+
 /** What a tunnel needs to know. */
 export interface TunnelArgs {
   readonly accountId: pulumi.Input<string>;
@@ -21,6 +29,8 @@ export interface TunnelArgs {
   readonly teamName: pulumi.Input<string>;
   /** Audiences of the two Access applications, which cloudflared checks as well. */
   readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
+  /** SSH by way of the tunnel, when there is an entry for it. */
+  readonly ssh?: SshService | undefined;
   /** Refuses to delete the tunnel. */
   readonly protect: boolean;
 }
@@ -37,6 +47,7 @@ export function ingressRules(args: {
   relayPort: number;
   teamName: pulumi.Input<string>;
   audiences: { servers: pulumi.Input<string>; people: pulumi.Input<string> };
+  ssh?: SshService | undefined;
 }) {
   const service = `http://127.0.0.1:${args.relayPort}`;
   const checked = (audience: pulumi.Input<string>) => ({
@@ -44,12 +55,26 @@ export function ingressRules(args: {
     keepAliveTimeout: 90,
     access: { required: true, teamName: args.teamName, audTags: [audience] },
   });
+  const { ssh } = args;
+  const sshRules = ssh
+    ? [
+        {
+          hostname: ssh.hostname,
+          service: `ssh://127.0.0.1:${ssh.port}`,
+          originRequest: { access: checked(ssh.audience).access },
+        },
+      ]
+    : [];
   const rules = (hostname: string) => [
     { hostname, path: "^/readyz$", service },
     { hostname, path: "^/status(/|$)", service, originRequest: checked(args.audiences.people) },
     { hostname, service, originRequest: checked(args.audiences.servers) },
   ];
-  return [...[args.hostname, ...(args.alsoHostnames ?? [])].flatMap(rules), { service: "http_status:404" }];
+  return [
+    ...[args.hostname, ...(args.alsoHostnames ?? [])].flatMap(rules),
+    ...sshRules,
+    { service: "http_status:404" },
+  ];
 }
 
 /**

@@ -9,7 +9,8 @@ import { type Edge, startEdge } from "./edge/edge.ts";
 import { Faults } from "./http/faults.ts";
 import { clusterName, type Identity, type Instance, publicAddress, teamDomain, zoneName } from "./instance.ts";
 import type { Log } from "./log.ts";
-import { type Mac, startMac } from "./mac/mac.ts";
+import { startMac } from "./mac/mac.ts";
+import { type UsedMac, useThisMac } from "./mac/this-mac.ts";
 import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
 import type { Reaper } from "./reaper.ts";
@@ -23,7 +24,7 @@ export interface Services {
   mongodbUri: string;
   model: { url: string; kind: "ollama" | "openai"; embeddingModel: string; chatModel: string };
   edge: Edge;
-  mac: Mac;
+  mac: UsedMac;
   artifacts: Artifacts;
   /** How the accounts are found, and what the API token may do; both may be changed. */
   accounts: { cloudflare: CloudflareAccount; token: ApiToken; atlas: AtlasConditions };
@@ -123,23 +124,27 @@ export async function startServices(
     const artifacts = keep(
       await serveArtifacts({ port: ports.artifacts, node: process.execPath, cloudflared: tools.cloudflared, log }),
     );
-    const mac = keep(
-      await startMac({
-        dir: at("mac"),
-        port: ports.ssh,
-        user: "deploy",
-        environment: {
-          ...connectorEnvironment(edge),
-          NODE_USE_ENV_PROXY: "1",
-          NODE_EXTRA_CA_CERTS: edge.caFile,
-        },
-        reaper,
-        log: quiet,
-        nodePath: process.execPath,
-        macos: settings.macos,
-        fileVault: settings.fileVault,
-        otherSsh: settings.ssh,
-      }),
+    const daemons = {
+      ...connectorEnvironment(edge),
+      NODE_USE_ENV_PROXY: "1",
+      NODE_EXTRA_CA_CERTS: edge.caFile,
+    };
+    const { ssh } = settings;
+    const mac = keep<UsedMac>(
+      settings.mac === "this" && ssh
+        ? await useThisMac({ ssh, environment: daemons, log })
+        : await startMac({
+            dir: at("mac"),
+            port: ports.ssh,
+            user: "deploy",
+            environment: daemons,
+            reaper,
+            log: quiet,
+            nodePath: process.execPath,
+            macos: settings.macos,
+            fileVault: settings.fileVault,
+            otherSsh: ssh,
+          }),
     );
     return {
       cloudflareApi: cloudflareApi.url,

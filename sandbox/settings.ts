@@ -16,6 +16,8 @@ export interface Settings {
   macos: string;
   /** The Mac's disk is encrypted. */
   fileVault: boolean;
+  /** The Mac is played, or it is this machine itself, reached by `ssh`. */
+  mac: "stand-in" | "this";
   /** Another SSH server than the sandbox's own, and the key that it lets in. */
   ssh?: { user: string; host: string; port: number; keyPath: string };
 }
@@ -54,6 +56,7 @@ const variables = {
     .default("26.5.1")
     .describe("a version of macOS from 15.0 on, e.g. 26.5.1"),
   SANDBOX_FILEVAULT: oneOrNone,
+  SANDBOX_MAC: z.enum(["stand-in", "this"]).default("stand-in").describe("stand-in or this"),
   SANDBOX_SSH: z
     .string()
     .regex(/^[^@:\s]+@[^@:\s]+:\d{1,5}$/)
@@ -81,6 +84,9 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   if (given.SANDBOX_SSH !== undefined && given.SANDBOX_SSH_KEY === undefined) {
     faults.push(`SANDBOX_SSH_KEY is missing: with SANDBOX_SSH it must be ${variables.SANDBOX_SSH_KEY.description}`);
   }
+  if (given.SANDBOX_MAC === "this" && given.SANDBOX_SSH === undefined) {
+    faults.push("SANDBOX_SSH is missing: with SANDBOX_MAC=this it must be this machine's own sshd, user@127.0.0.1:22");
+  }
   if (!read.success || faults.length > 0) throw new SettingsError(faults.join("\n"));
   const { data } = read;
   return {
@@ -95,6 +101,7 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     strictServiceTokens: data.SANDBOX_STRICT_SERVICE_TOKENS,
     macos: data.SANDBOX_MACOS,
     fileVault: data.SANDBOX_FILEVAULT,
+    mac: data.SANDBOX_MAC,
     ...(data.SANDBOX_SSH && data.SANDBOX_SSH_KEY ? { ssh: sshOf(data.SANDBOX_SSH, data.SANDBOX_SSH_KEY) } : {}),
   };
 }

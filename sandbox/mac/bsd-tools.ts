@@ -75,6 +75,14 @@ const sedInPlace = `if [ "\${1:-}" = -i ]; then
 fi
 `;
 
+/** `ps -E …` of macOS shows the environment as well; procps has that as a BSD option without a dash. */
+const psEnvironment = `if [ "\${1:-}" = -E ]; then
+  shift
+  exec REAL e "$@"
+fi
+`;
+const before: Record<string, string> = { ps: psEnvironment, sed: sedInPlace };
+
 function wrapper(name: string, real: string, { refused, isOrdered }: Tool): string {
   const late = isOrdered ? '    -?*) [ -z "$operand" ] || refuse "$argument" ;;\n' : "";
   return `#!/bin/sh
@@ -83,7 +91,7 @@ refuse() {
   exit 64
 }
 operand=
-${name === "sed" ? sedInPlace.replace("REAL", real) : ""}for argument do
+${(before[name] ?? "").replace("REAL", real)}for argument do
   case "$argument" in
     --) break ;;
     ${refused.join(" | ")}) refuse "$argument" ;;

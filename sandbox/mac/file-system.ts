@@ -1,13 +1,15 @@
 /** The Mac's root folder as it is before anything is installed, and the stand-ins in it. */
-import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { build } from "plist";
 import { commands } from "./commands/table.ts";
 import type { Owners } from "./owners.ts";
 
 const folders = [
   "Applications",
   "Library/LaunchDaemons",
-  "Library/Logs",
+  "Library/Logs/DiagnosticReports",
+  "Library/Preferences",
   "bin",
   "private/etc/sudoers.d",
   "private/etc/newsyslog.d",
@@ -22,6 +24,19 @@ const folders = [
   "usr/sbin",
 ];
 
+/** As a Mac is set up when one agrees to automatic updates. */
+const updates = {
+  AutomaticCheckEnabled: true,
+  AutomaticDownload: true,
+  AutomaticallyInstallMacOSUpdates: true,
+  ConfigDataInstall: true,
+  CriticalUpdateInstall: true,
+};
+
+function writeOnce(path: string, text: string): void {
+  if (!existsSync(path)) writeFileSync(path, text, { mode: 0o644 });
+}
+
 /**
  * Makes what is missing below `root`. Blocking; running it again changes nothing.
  * @param isTmpShared the Mac's /tmp is this machine's: another server's sftp knows no other
@@ -30,6 +45,7 @@ export function makeRoot(root: string, admin: string, isTmpShared = false): void
   for (const folder of folders) mkdirSync(join(root, folder), { recursive: true, mode: 0o755 });
   mkdirSync(join(root, "private/tmp"), { recursive: true });
   chmodSync(join(root, "private/tmp"), 0o1777);
+  writeOnce(join(root, "Library/Preferences/com.apple.SoftwareUpdate.plist"), build(updates));
   mkdirSync(join(root, "Users", admin), { recursive: true, mode: 0o750 });
   for (const name of ["etc", "tmp", "var"]) link(join("private", name), join(root, name));
   if (isTmpShared) link("/tmp", join(root, "tmp"));

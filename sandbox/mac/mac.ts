@@ -20,6 +20,7 @@ import { freshPowerSettings, knownPowerSettings, type PowerSettings, powerSettin
 import { RootPaths } from "./root-path.ts";
 import { type SshServer, startSshServer } from "./ssh-server.ts";
 import { StateFile } from "./state-file.ts";
+import { Wtmp } from "./wtmp.ts";
 
 /** What `startMac` is told. */
 export interface MacOptions {
@@ -114,10 +115,11 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const power = new StateFile(join(dir, "power.json"), powerSettingsSchema, freshPowerSettings(macos));
   Object.assign(power.value, knownPowerSettings(power.value, macos));
   if (options.fileVault !== undefined) power.value.fileVault = options.fileVault;
+  const wtmp = new Wtmp(dir);
   const path = [bin, "/usr/bin", "/bin", "/usr/sbin", "/sbin"].join(":");
   const { environment } = options;
   const launchd = new Launchd({ dir, paths, environment, path, owners, directory, reaper, log });
-  const machine: Machine = { admin: user, macos, paths, owners, directory, launchd, power, log };
+  const machine: Machine = { admin: user, macos, paths, owners, directory, launchd, power, wtmp, log };
   const processes = new SessionProcesses(reaper);
   const sessionEnvironment = {
     SLM_NETWORK_ROOT: root,
@@ -165,6 +167,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
       await control.close();
       throw error;
     }
+    wtmp.note("reboot");
     launchd.boot();
     log(`mac: on, ssh at ${otherSsh?.host ?? "127.0.0.1"}:${port}`);
   };
@@ -210,6 +213,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
       log("mac: the power was cut");
     },
     close: async () => {
+      if (on !== undefined) wtmp.note("shutdown");
       processes.kill("SIGTERM");
       await Promise.all([launchd.shutdown(), disconnect(), ended(processes, sessionGraceMs)]);
       processes.kill("SIGKILL");

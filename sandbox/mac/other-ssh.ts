@@ -53,13 +53,29 @@ export function readKey(path: string): ParsedKey {
  * @throws Error that says what the server lacks, with the line for `authorized_keys`
  */
 export async function reachOtherSsh(other: OtherSsh, key: ParsedKey, root: string, session: string): Promise<string> {
-  const client = new ssh2.Client();
-  let hostKey = "";
   const line = `command="${session}" ssh-ed25519 ${key.getPublicSSH().toString("base64")}`;
   const failed = (why: string) =>
     new Error(
       `SANDBOX_SSH is ${other.user}@${other.host}:${other.port}: ${why}. Let the key in there, with the stand-in's session: a line in ${other.user}'s authorized_keys\n${line}`,
     );
+  const { hostKey, said } = await ask(other, 'command -v launchctl; echo "$SLM_NETWORK_ROOT"', failed);
+  if (said.trim().split("\n").at(-1) !== root) throw failed("its sessions are not those of the stand-in Mac");
+  return hostKey;
+}
+
+/** @returns the ed25519 host key of a server that lets the key in, taken on trust. @throws Error naming what it should be */
+export async function hostKeyOf(other: OtherSsh, key: ParsedKey, what: string): Promise<string> {
+  const line = `ssh-ed25519 ${key.getPublicSSH().toString("base64")}`;
+  const failed = (why: string) =>
+    new Error(
+      `SANDBOX_SSH is ${other.user}@${other.host}:${other.port}: ${why}. It must be ${what}, with this line in ${other.user}'s authorized_keys\n${line}`,
+    );
+  return (await ask(other, "true", failed)).hostKey;
+}
+
+async function ask(other: OtherSsh, command: string, failed: (why: string) => Error) {
+  const client = new ssh2.Client();
+  let hostKey = "";
   try {
     await new Promise<void>((resolve, reject) => {
       client.once("ready", resolve).once("error", (error) => reject(failed(error.message)));
@@ -77,13 +93,12 @@ export async function reachOtherSsh(other: OtherSsh, key: ParsedKey, root: strin
       });
     });
     const said = await new Promise<string>((resolve, reject) => {
-      client.exec('command -v launchctl; echo "$SLM_NETWORK_ROOT"', (error, channel) => {
+      client.exec(command, (error, channel) => {
         if (error) reject(failed(error.message));
         else text(channel).then(resolve, reject);
       });
     });
-    if (said.trim().split("\n").at(-1) !== root) throw failed("its sessions are not those of the stand-in Mac");
-    return hostKey;
+    return { hostKey, said };
   } finally {
     client.end();
   }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { stackConfigSchema } from "../../components/config-schema.ts";
+import { localEnd } from "../../components/ssh-at.ts";
 import { selectedStack } from "../rotate/engine.ts";
 import type { MacTarget } from "./session.ts";
 
@@ -12,8 +13,8 @@ export class StackError extends Error {
   override name = "StackError";
 }
 
-const { hostname, macs, model, limits, documents } = stackConfigSchema.shape;
-const settingsSchema = z.object({ hostname, macs, model, limits, documents });
+const { hostname, route, macs, model, limits, jobs, documents } = stackConfigSchema.shape;
+const settingsSchema = z.object({ hostname, route, macs, model, limits, jobs, documents });
 
 /** The part of a stack's config that concerns its Macs. */
 export type MacSettings = z.infer<typeof settingsSchema> & {
@@ -62,7 +63,12 @@ export function chooseMac(macs: readonly MacEntry[], name: string | undefined): 
   return found;
 }
 
-/** @returns how to reach it */
-export function targetOf({ host, port, user, hostKey, jump }: MacEntry): MacTarget {
-  return { host, port, user, hostKey, ...(jump && { jump }) };
+/**
+ * @returns how to reach it; at the local end of the tunnel while `npm run ssh -- --through-tunnel --here` is open
+ * @throws StackError when SLM_NETWORK_SSH_AT is no address
+ */
+export function targetOf({ host, port, user, hostKey, jump }: MacEntry, environment = process.env): MacTarget {
+  const at = environment.SLM_NETWORK_SSH_AT;
+  if (at === undefined || at === "") return { host, port, user, hostKey, ...(jump && { jump }) };
+  return { ...localEnd(at), user, hostKey };
 }

@@ -6,6 +6,7 @@ import type { Owners } from "../owners.ts";
 import type { PowerSettings } from "../power-settings.ts";
 import type { RootPaths } from "../root-path.ts";
 import type { StateFile } from "../state-file.ts";
+import type { Wtmp } from "../wtmp.ts";
 
 /** The Mac, as a command finds it. */
 export interface Machine {
@@ -18,6 +19,7 @@ export interface Machine {
   directory: Directory;
   launchd: Launchd;
   power: StateFile<PowerSettings>;
+  wtmp: Wtmp;
   log: Log;
 }
 

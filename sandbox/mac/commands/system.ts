@@ -103,3 +103,24 @@ export const systemsetup: Command = (call, mac) => {
       return fail(1, `systemsetup: the sandbox's systemsetup does not know ${verb}`);
   }
 };
+
+/** system_profiler SPDisplaysDataType: a Mac Studio without a display */
+export const systemProfiler: Command = (call) => {
+  const types = call.argv.filter((arg) => !arg.startsWith("-"));
+  if (types.join() !== "SPDisplaysDataType") {
+    return fail(1, "system_profiler: the sandbox's system_profiler knows SPDisplaysDataType");
+  }
+  return ok(
+    "Graphics/Displays:",
+    "",
+    "    Apple M4 Max:",
+    "",
+    "      Chipset Model: Apple M4 Max",
+    "      Type: GPU",
+    "      Bus: Built-In",
+    "      Total Number of Cores: 40",
+    "      Vendor: Apple (0x106b)",
+    "      Metal Support: Metal 4",
+    "",
+  );
+};

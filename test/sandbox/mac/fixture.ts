@@ -129,6 +129,7 @@ export function program(
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : null;
       resolve({ code, signal: error?.signal ?? null, stdout, stderr });
     });
+    child.stdin?.on("error", () => {}); // it may end without reading
     child.stdin?.end(input);
   });
 }

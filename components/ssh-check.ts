@@ -1,0 +1,42 @@
+/** What an SSH entry through the tunnel may be refused for. Decided before anything is declared. */
+import { hostnameFault } from "./route-check.ts";
+
+/** The part of the config that it is judged by. */
+export interface SshConfig {
+  readonly hostname: string;
+  readonly route: { readonly saasHostname?: string | undefined };
+  readonly access: { readonly servers: readonly { readonly name: string; readonly enabled: boolean }[] };
+  readonly macs: readonly {
+    readonly sshThroughTunnel?: { readonly hostname: string; readonly servers: readonly string[] } | undefined;
+  }[];
+}
+
+/** @returns every fault, with the value, why and what can be done instead */
+export function sshFaults(config: SshConfig, zoneName: string): string[] {
+  const taken = new Map([
+    [config.hostname, "slm-network:hostname"],
+    [config.route.saasHostname ?? "", "slm-network:route.saasHostname"],
+  ]);
+  return config.macs.flatMap(({ sshThroughTunnel }, index) => {
+    if (!sshThroughTunnel) return [];
+    const at = `slm-network:macs[${index}].sshThroughTunnel`;
+    const { hostname, servers } = sshThroughTunnel;
+    const zoneFault = hostnameFault(hostname, zoneName)
+      ?.replace("slm-network:hostname", `${at}.hostname`)
+      .replaceAll("use e.g. slm.", "use e.g. ssh.");
+    const other = taken.get(hostname);
+    taken.set(hostname, `${at}.hostname`);
+    const nameFault =
+      other !== undefined
+        ? `${at}.hostname: ${JSON.stringify(hostname)} is ${other} already: whoever may call there would reach the Mac's SSH. Use a name of its own, e.g. ssh.${zoneName}`
+        : undefined;
+    const unknown = servers.flatMap((server) => {
+      const found = config.access.servers.find(({ name }) => name === server);
+      if (found?.enabled) return [];
+      const known = config.access.servers.map(({ name }) => name).join(", ");
+      const why = found ? "is switched off (enabled: false)" : `is none of access.servers, which has ${known}`;
+      return [`${at}.servers: ${JSON.stringify(server)} ${why}: name one that may call, or take it out`];
+    });
+    return [zoneFault, nameFault, ...unknown].filter((fault) => fault !== undefined);
+  });
+}

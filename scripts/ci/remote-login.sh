@@ -1,0 +1,29 @@
+#!/bin/sh
+# Remote Login of this Mac to itself, for a hosted runner: a key that its sshd lets in, and sshd on. Prints the variables
+# that lead the sandbox there; in a workflow they go to $GITHUB_ENV. For a machine that is thrown away: it opens sshd.
+set -eu
+
+folder=${HOME}/.ssh
+key=$folder/slm-network-ci
+mkdir -p "$folder"
+chmod 700 "$folder"
+[ -f "$key" ] || ssh-keygen -q -t ed25519 -N '' -C slm-network-ci -f "$key"
+touch "$folder/authorized_keys"
+chmod 600 "$folder/authorized_keys"
+grep -qxF "$(cat "$key.pub")" "$folder/authorized_keys" || cat "$key.pub" >>"$folder/authorized_keys"
+
+# `systemsetup -setremotelogin` would want Full Disk Access.
+sudo -n launchctl print system/com.openssh.sshd >/dev/null 2>&1 ||
+  sudo -n launchctl load -w /System/Library/LaunchDaemons/ssh.plist
+
+tries=0
+until ssh -i "$key" -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o IdentitiesOnly=yes \
+  "$(id -un)@127.0.0.1" true; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 20 ] || { echo "this machine's sshd does not let $(id -un) in with $key" >&2; exit 1; }
+  sleep 1
+done
+
+echo "SANDBOX_MAC=this"
+echo "SANDBOX_SSH=$(id -un)@127.0.0.1:22"
+echo "SANDBOX_SSH_KEY=$key"

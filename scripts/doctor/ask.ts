@@ -1,0 +1,43 @@
+/** Asks a Mac everything that the checks want to know. */
+import type { MacSession } from "../mac/session.ts";
+import { SessionError } from "../mac/session.ts";
+import type { MacEntry, MacSettings } from "../mac/stack.ts";
+import type { Answers } from "./checks.ts";
+import type { Answer, Expected } from "./finding.ts";
+import { type Question, questions } from "./questions.ts";
+
+/** sshd refuses more than ten at once on one connection (MaxSessions of sshd_config(5)). */
+const atOnce = 4;
+/** `system_profiler` takes some seconds on a Mac that has just started. */
+const timeoutMs = 30_000;
+
+/** @returns what was said, and when the clock was asked. @throws SessionError when the connection breaks */
+export async function ask(
+  session: Pick<MacSession, "run">,
+  mac: MacEntry,
+  settings: Pick<MacSettings, "model" | "documents">,
+): Promise<{ answers: Answers; asked: Expected["asked"] }> {
+  const answers: Answers = {};
+  const { clock, ...others } = questions(mac, settings);
+  // By itself: what runs beside it would make the time in between longer.
+  const from = Date.now();
+  answers.clock = await answerOf(session, clock);
+  const asked = { from, to: Date.now() };
+  const left = Object.entries(others) as [Question, string][];
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      answers[next[0]] = await answerOf(session, next[1]);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return { answers, asked };
+}
+
+async function answerOf(session: Pick<MacSession, "run">, command: string): Promise<Answer> {
+  try {
+    return await session.run(command, { timeoutMs });
+  } catch (error) {
+    if (error instanceof SessionError && error.fault === "timeout") return { unanswered: "no answer in time" };
+    throw error;
+  }
+}

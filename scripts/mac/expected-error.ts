@@ -1,0 +1,10 @@
+/** Errors that a user can do something about: shown as they are, without a stack trace. */
+import { Refusal } from "../rotate/plan.ts";
+import { SessionError } from "./session.ts";
+import { StackError } from "./stack.ts";
+
+/** @returns whether the message is meant for the user */
+export function isExpected(error: unknown): error is Error {
+  const isUsage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+  return isUsage || [SessionError, StackError, Refusal].some((kind) => error instanceof kind);
+}
