@@ -16,7 +16,7 @@ import { keyPair } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
 import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
 import { type Owner, Owners } from "./owners.ts";
-import { freshPowerSettings, powerSettingsSchema } from "./power-settings.ts";
+import { freshPowerSettings, type PowerSettings, powerSettingsSchema } from "./power-settings.ts";
 import { RootPaths } from "./root-path.ts";
 import { type SshServer, startSshServer } from "./ssh-server.ts";
 import { StateFile } from "./state-file.ts";
@@ -53,6 +53,8 @@ export interface Mac {
   /** Real path of the Mac's `/`; SLM_NETWORK_ROOT in every session. */
   root: string;
   launchd: Launchd;
+  /** What `pmset` and `fdesetup` say and keep; change it in place, then `save`. */
+  power: StateFile<PowerSettings>;
   /** Owner and mode that the Mac has for a real path below the root. @throws Error (ENOENT …) as lstat(2) */
   ownerOf(path: string): Owner & { mode: number };
   /** The mains fail: SIGKILL to every process at once, connections cut, nothing answers. Resolves when nothing runs. */
@@ -170,6 +172,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
     agentSocket: agent.socketPath,
     root,
     launchd,
+    power,
     ownerOf: (path) => owners.of(path),
     boot,
     powerCut: async () => {

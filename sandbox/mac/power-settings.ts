@@ -4,6 +4,12 @@ import { z } from "zod";
 export const powerSettingsSchema = z.object({
   ac: z.record(z.string(), z.number()),
   ups: z.record(z.string(), z.number()),
+  /** Is the disk encrypted, so that nothing starts before somebody types a password? */
+  fileVault: z.boolean().default(false),
+  /** Keys that `pmset` takes and macOS then does not keep. */
+  forgotten: z.array(z.string()).default([]),
+  /** Setting one of the two keys for a start after a power cut clears the other. */
+  oneRestartKey: z.boolean().default(false),
 });
 
 /** Settings on mains power and for a UPS. */
@@ -25,5 +31,8 @@ export const freshPowerSettings: PowerSettings = {
     powermode: 0,
     standby: 0,
   },
-  ups: { haltlevel: 0, haltafter: 0, haltremain: 0 },
+  ups: { haltlevel: -1, haltafter: -1, haltremain: -1 },
+  fileVault: false,
+  forgotten: [],
+  oneRestartKey: false,
 };

@@ -16,7 +16,13 @@ export const pmset: Command = (call, mac) => {
     changes[key] = Number(value);
   }
   if (call.user !== "root") return fail(1, "'pmset' must be run as root...");
-  Object.assign(settings, changes);
+  const { forgotten, oneRestartKey } = mac.power.value;
+  for (const [key, value] of Object.entries(changes)) {
+    if (forgotten.includes(key)) continue;
+    settings[key] = value;
+    const other = { autorestart: "autorestartatconnect", autorestartatconnect: "autorestart" }[key];
+    if (oneRestartKey && value === 1 && other !== undefined && settings[other] !== undefined) settings[other] = 0;
+  }
   mac.power.save();
   return ok();
 };

@@ -56,13 +56,14 @@ export const sysctl: Command = (call) => {
   return ok(...names.map((name) => (isBare ? `${values[name]}` : `${name}: ${values[name]}`)));
 };
 
-/** fdesetup isactive|status: FileVault is off on this Mac */
-export const fdesetup: Command = (call) => {
+/** fdesetup isactive|status */
+export const fdesetup: Command = (call, mac) => {
+  const isOn = mac.power.value.fileVault;
   switch (call.argv[0] ?? "") {
     case "isactive":
-      return { code: 1, stdout: "false\n", stderr: "" };
+      return { code: isOn ? 0 : 1, stdout: `${isOn}\n`, stderr: "" };
     case "status":
-      return ok("FileVault is Off.");
+      return ok(`FileVault is ${isOn ? "On" : "Off"}.`);
     default:
       return fail(1, "fdesetup: the sandbox's fdesetup knows isactive and status");
   }

@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 import { dscl } from "./dscl.ts";
 import { chgrp, chown, install, stat } from "./files.ts";
 import { launchctl } from "./launchctl.ts";
+import { lsof } from "./lsof.ts";
 import { plutil } from "./plutil.ts";
 import { pmset } from "./pmset.ts";
 import { shasum } from "./shasum.ts";
@@ -21,6 +22,8 @@ export const commands: Readonly<Record<string, { folder: string; run: Command }>
   id: { folder: "usr/bin", run: id },
   install: { folder: "usr/bin", run: install },
   launchctl: { folder: "bin", run: launchctl },
+  // A Mac has its own, which sees the same processes.
+  ...(process.platform === "darwin" ? {} : { lsof: { folder: "usr/sbin", run: lsof } }),
   plutil: { folder: "usr/bin", run: plutil },
   pmset: { folder: "usr/bin", run: pmset },
   shasum: { folder: "usr/bin", run: shasum },
