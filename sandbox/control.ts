@@ -16,7 +16,7 @@ const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.stri
 export type Control = z.infer<typeof lockSchema>;
 
 /** What may be asked of a running sandbox; `fault` takes a body (docs/sandbox.md). */
-export const actions = ["stop", "power-cut", "boot", "rotate-keys", "fault", "clear-faults"] as const;
+export const actions = ["stop", "power-cut", "power-returns", "boot", "rotate-keys", "fault", "clear-faults"] as const;
 export type Action = (typeof actions)[number];
 
 /** Does what was asked. @throws BadRequest, or anything else when it can not be done */

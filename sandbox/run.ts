@@ -28,6 +28,8 @@ async function act(services: Services, action: Exclude<Action, "stop">, body: un
   switch (action) {
     case "power-cut":
       return services.mac.powerCut();
+    case "power-returns":
+      return services.mac.powerReturns();
     case "boot":
       return services.mac.boot();
     case "rotate-keys":

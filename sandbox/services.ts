@@ -135,6 +135,8 @@ export async function startServices(
         reaper,
         log: quiet,
         nodePath: process.execPath,
+        macos: settings.macos,
+        fileVault: settings.fileVault,
         otherSsh: settings.ssh,
       }),
     );

@@ -12,6 +12,10 @@ export interface Settings {
   bodyLimitBytes: number;
   /** The organisation's "strict service token authentication". */
   strictServiceTokens: boolean;
+  /** The Mac's version of macOS. */
+  macos: string;
+  /** The Mac's disk is encrypted. */
+  fileVault: boolean;
   /** Another SSH server than the sandbox's own, and the key that it lets in. */
   ssh?: { user: string; host: string; port: number; keyPath: string };
 }
@@ -30,6 +34,12 @@ const whole = (fallback: number, least: number, most: number) =>
     .default(fallback)
     .describe(`a whole number from ${least} to ${most}`);
 
+const oneOrNone = z
+  .enum(["0", "1"])
+  .default("0")
+  .transform((text) => text === "1")
+  .describe("0 or 1");
+
 const variables = {
   SANDBOX_ATLAS_USER_MS: whole(1_000, 0, 600_000),
   SANDBOX_ATLAS_ACCESS_MS: whole(1_000, 0, 600_000),
@@ -37,11 +47,13 @@ const variables = {
   SANDBOX_TTL_MONITOR_MS: whole(60_000, 50, 3_600_000),
   SANDBOX_READ_TIMEOUT_MS: whole(100_000, 100, 3_600_000),
   SANDBOX_BODY_LIMIT_BYTES: whole(100 * 2 ** 20, 1, 2 ** 31),
-  SANDBOX_STRICT_SERVICE_TOKENS: z
-    .enum(["0", "1"])
-    .default("0")
-    .transform((text) => text === "1")
-    .describe("0 or 1"),
+  SANDBOX_STRICT_SERVICE_TOKENS: oneOrNone,
+  SANDBOX_MACOS: z
+    .string()
+    .regex(/^(1[5-9]|2\d)(\.\d{1,2}){1,2}$/)
+    .default("26.5.1")
+    .describe("a version of macOS from 15.0 on, e.g. 26.5.1"),
+  SANDBOX_FILEVAULT: oneOrNone,
   SANDBOX_SSH: z
     .string()
     .regex(/^[^@:\s]+@[^@:\s]+:\d{1,5}$/)
@@ -81,6 +93,8 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     readTimeoutMs: data.SANDBOX_READ_TIMEOUT_MS,
     bodyLimitBytes: data.SANDBOX_BODY_LIMIT_BYTES,
     strictServiceTokens: data.SANDBOX_STRICT_SERVICE_TOKENS,
+    macos: data.SANDBOX_MACOS,
+    fileVault: data.SANDBOX_FILEVAULT,
     ...(data.SANDBOX_SSH && data.SANDBOX_SSH_KEY ? { ssh: sshOf(data.SANDBOX_SSH, data.SANDBOX_SSH_KEY) } : {}),
   };
 }

@@ -16,7 +16,7 @@ import { keyPair } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
 import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
 import { type Owner, Owners } from "./owners.ts";
-import { freshPowerSettings, type PowerSettings, powerSettingsSchema } from "./power-settings.ts";
+import { freshPowerSettings, knownPowerSettings, powerSettingsSchema } from "./power-settings.ts";
 import { RootPaths } from "./root-path.ts";
 import { type SshServer, startSshServer } from "./ssh-server.ts";
 import { StateFile } from "./state-file.ts";
@@ -35,6 +35,10 @@ export interface MacOptions {
   log: Log;
   /** The Node that runs the stand-in commands. */
   nodePath: string;
+  /** Its version of macOS. @default "26.5.1" */
+  macos?: string;
+  /** Its disk is encrypted. @default false */
+  fileVault?: boolean;
   /** Another SSH server in place of the own one; `user` and `port` above are then this one's. */
   otherSsh?: OtherSsh;
 }
@@ -59,10 +63,20 @@ export interface Mac {
   ownerOf(path: string): Owner & { mode: number };
   /** The mains fail: SIGKILL to every process at once, connections cut, nothing answers. Resolves when nothing runs. */
   powerCut(): Promise<void>;
-  /** Switches it on again: /tmp empty, every plist of /Library/LaunchDaemons loaded, SSH on the same port. */
+  /**
+   * Somebody switches it on, and types the password when there is one: /tmp empty, every plist of /Library/LaunchDaemons
+   * loaded, SSH on the same port.
+   */
   boot(): Promise<void>;
+  /** The mains are back, and nobody is there. @throws Error that says why it stays off */
+  powerReturns(): Promise<void>;
   /** Shuts it down: SIGTERM, each job's ExitTimeOut, SIGKILL. Resolves when no process is left and the sockets are gone. */
   close(): Promise<void>;
+}
+
+/** The Mac did not start by itself; the message says why and what sets it right. */
+export class StaysOff extends Error {
+  override name = "StaysOff";
 }
 
 /** sun_path has 104 bytes on macOS, 108 on Linux, with a zero at the end. */
@@ -96,11 +110,13 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const directory = new Directory(dir, user);
   const owners = new Owners(dir, paths, directory, user);
   allowSudo(root, user, owners);
-  const power = new StateFile(join(dir, "power.json"), powerSettingsSchema, structuredClone(freshPowerSettings));
+  const { macos = "26.5.1", fileVault = false } = options;
+  const power = new StateFile(join(dir, "power.json"), powerSettingsSchema, freshPowerSettings(macos));
+  Object.assign(power.value, knownPowerSettings(power.value, macos));
   const path = [bin, "/usr/bin", "/bin", "/usr/sbin", "/sbin"].join(":");
   const { environment } = options;
   const launchd = new Launchd({ dir, paths, environment, path, owners, directory, reaper, log });
-  const machine: Machine = { admin: user, paths, owners, directory, launchd, power, log };
+  const machine: Machine = { admin: user, macos, fileVault, paths, owners, directory, launchd, power, log };
   const processes = new SessionProcesses(reaper);
   const sessionEnvironment = {
     SLM_NETWORK_ROOT: root,
@@ -175,6 +191,17 @@ export async function startMac(options: MacOptions): Promise<Mac> {
     power,
     ownerOf: (path) => owners.of(path),
     boot,
+    powerReturns: async () => {
+      if (on !== undefined) return;
+      const { autorestart, autorestartatconnect } = power.value.ac;
+      if (autorestart !== 1 && autorestartatconnect !== 1) {
+        throw new StaysOff("the Mac stays off: autorestart is 0 (sudo pmset -a autorestart 1)");
+      }
+      if (fileVault) {
+        throw new StaysOff("the Mac waits for a password before anything starts: FileVault is on (fdesetup isactive)");
+      }
+      await boot();
+    },
     powerCut: async () => {
       processes.kill("SIGKILL");
       await Promise.all([launchd.cut(), disconnect()]);

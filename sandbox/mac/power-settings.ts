@@ -15,24 +15,56 @@ export const powerSettingsSchema = z.object({
 /** Settings on mains power and for a UPS. */
 export type PowerSettings = z.infer<typeof powerSettingsSchema>;
 
-/** As a Mac Studio comes (macOS 26); the keys are also all that `pmset -g cap` lists. */
-export const freshPowerSettings: PowerSettings = {
-  ac: {
-    displaysleep: 10,
-    disksleep: 10,
-    sleep: 1,
-    womp: 1,
-    ttyskeepawake: 1,
-    powernap: 1,
-    tcpkeepalive: 1,
-    networkoversleep: 0,
-    autorestart: 0,
-    autorestartatconnect: 0,
-    powermode: 0,
-    standby: 0,
-  },
-  ups: { haltlevel: -1, haltafter: -1, haltremain: -1 },
-  fileVault: false,
-  forgotten: [],
-  oneRestartKey: false,
-};
+/** Not a setting but a line of `pmset -g custom` all the same; its name has spaces, which programs that split at them meet. */
+export const powerButton = "Sleep On Power Button";
+
+/** Settings that only some machines have: pmset takes them everywhere, says nothing, and nothing changes. */
+export const unsupportedSettings: readonly string[] = [
+  "acwake",
+  "autopoweroff",
+  "disablesleep",
+  "gpuswitch",
+  "halfdim",
+  "hibernatemode",
+  "lessbright",
+  "lidwake",
+  "proximitywake",
+  "ring",
+  "sms",
+];
+
+/** As a Mac Studio comes; the keys, in this order, are also what `pmset -g cap` lists. */
+export function freshPowerSettings(macos: string): PowerSettings {
+  return {
+    ac: {
+      [powerButton]: 1,
+      ...(hasRestartAtConnect(macos) ? { autorestartatconnect: 0 } : {}),
+      lowpowermode: 0,
+      standby: 0,
+      ttyskeepawake: 1,
+      powernap: 1,
+      displaysleep: 10,
+      womp: 1,
+      networkoversleep: 0,
+      sleep: 1,
+      tcpkeepalive: 1,
+      autorestart: 0,
+      disksleep: 10,
+    },
+    ups: { haltlevel: 0, haltafter: 0, haltremain: 0 },
+  };
+}
+
+/** What was kept, as this version of macOS knows it. */
+export function knownPowerSettings(kept: PowerSettings, macos: string): PowerSettings {
+  const fresh = freshPowerSettings(macos);
+  const known = (before: Record<string, number>, now: Record<string, number>) =>
+    Object.fromEntries(Object.entries(now).map(([key, value]) => [key, before[key] ?? value]));
+  return { ac: known(kept.ac, fresh.ac), ups: known(kept.ups, fresh.ups) };
+}
+
+/** Came with macOS 26.5. */
+export function hasRestartAtConnect(macos: string): boolean {
+  const [major = 0, minor = 0] = macos.split(".").map(Number);
+  return major > 26 || (major === 26 && minor >= 5);
+}

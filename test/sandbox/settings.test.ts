@@ -5,6 +5,7 @@ it("is as slow as Atlas and as strict as the edge unless told otherwise", () => 
   const settings = readSettings({ SANDBOX_READ_TIMEOUT_MS: "" });
   expect(settings).toMatchObject({ ttlMonitorMs: 60_000, readTimeoutMs: 100_000, bodyLimitBytes: 104_857_600 });
   expect(settings.atlas.userMs).toBeGreaterThan(0);
+  expect(settings).toMatchObject({ macos: "26.5.1", fileVault: false });
   expect(settings.ssh).toBeUndefined();
 });
 
@@ -14,8 +15,13 @@ it("reads another SSH server", () => {
 });
 
 it("names every fault at once, with the value and what would be right", () => {
-  const wrong = { SANDBOX_ATLAS_USER_MS: "1s", SANDBOX_TTL_MONITOR_MS: "1", SANDBOX_SSH: "me@host" };
+  const wrong = {
+    SANDBOX_ATLAS_USER_MS: "1s",
+    SANDBOX_MACOS: "Tahoe",
+    SANDBOX_TTL_MONITOR_MS: "1",
+    SANDBOX_SSH: "me@host",
+  };
   expect(() => readSettings(wrong)).toThrow(
-    /SANDBOX_ATLAS_USER_MS is "1s": .*0 to 600000\n.*SANDBOX_TTL_MONITOR_MS is "1".*\n.*SANDBOX_SSH is "me@host": .*user@host:port\n.*SANDBOX_SSH_KEY is missing/s,
+    /SANDBOX_ATLAS_USER_MS is "1s": .*0 to 600000\n.*SANDBOX_TTL_MONITOR_MS is "1".*\n.*SANDBOX_MACOS is "Tahoe": .*26\.5\.1\n.*SANDBOX_SSH is "me@host": .*user@host:port\n.*SANDBOX_SSH_KEY is missing/s,
   );
 });

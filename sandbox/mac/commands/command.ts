@@ -11,6 +11,10 @@ import type { StateFile } from "../state-file.ts";
 export interface Machine {
   /** Name of the administrator's account. */
   admin: string;
+  /** Its version of macOS, e.g. `26.5.1`. */
+  macos: string;
+  /** The disk is encrypted: after a start somebody has to type a password before anything else starts. */
+  fileVault: boolean;
   paths: RootPaths;
   owners: Owners;
   directory: Directory;

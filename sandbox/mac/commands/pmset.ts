@@ -1,28 +1,36 @@
-/** `pmset`: reads and writes the power settings, pmset(1). */
+/**
+ * `pmset`: reads and writes the power settings. Forms as of pmset(1), Apple's PowerManagement (pmset.c) and captures of a
+ * Mac Studio and a Mac mini with macOS 26.
+ */
+import { powerButton, unsupportedSettings } from "../power-settings.ts";
 import { type Answer, type Command, fail, type Machine, ok } from "./command.ts";
 
-/** pmset -a|-c|-u key value … | -g [cap|custom|ups|live] */
+/** Settings that are on or off: any number over 0 is 1. */
+const switches = new Set(["womp", "powernap", "autorestart", "autorestartatconnect", "ttyskeepawake", "tcpkeepalive"]);
+
+/** pmset [-a|-c|-b|-u] key value … | -g [cap|custom|ups|live] */
 export const pmset: Command = (call, mac) => {
-  const [flag = "", ...rest] = call.argv;
-  if (flag === "-g") return get(rest[0] ?? "live", mac);
-  const group = flag === "-a" || flag === "-c" ? "ac" : flag === "-u" ? "ups" : undefined;
-  if (group === undefined || rest.length === 0 || rest.length % 2 !== 0) return usage();
-  const settings = mac.power.value[group];
-  const changes: Record<string, number> = {};
+  const [flag = "", ...more] = call.argv;
+  if (flag === "-g") return get(more[0] ?? "live", mac);
+  // Without a flag, all power sources are meant.
+  const rest = flag.startsWith("-") ? more : call.argv;
+  if (flag.startsWith("-") && !["-a", "-c", "-b", "-u"].includes(flag)) return usage();
+  if (rest.length === 0 || rest.length % 2 !== 0) return usage();
+  const { ac, ups } = mac.power.value;
+  const changes: { ac: Record<string, number>; ups: Record<string, number> } = { ac: {}, ups: {} };
   for (let i = 0; i < rest.length; i += 2) {
     const key = (rest[i] ?? "").toLowerCase();
-    const value = rest[i + 1] ?? "";
-    if (!Object.hasOwn(settings, key) || !/^\d+$/.test(value)) return usage();
-    changes[key] = Number(value);
+    const text = rest[i + 1] ?? "";
+    if (!/^\d+$/.test(text)) return usage();
+    const value = switches.has(key) ? Math.min(Number(text), 1) : Number(text);
+    if (Object.hasOwn(ups, key)) changes.ups[key] = value;
+    // A desktop Mac has neither a battery nor settings of its own for a UPS: -b and -u change nothing, without a word.
+    else if (Object.hasOwn(ac, key)) Object.assign(changes.ac, flag === "-b" || flag === "-u" ? {} : { [key]: value });
+    else if (!unsupportedSettings.includes(key)) return usage();
   }
   if (call.user !== "root") return fail(1, "'pmset' must be run as root...");
-  const { forgotten, oneRestartKey } = mac.power.value;
-  for (const [key, value] of Object.entries(changes)) {
-    if (forgotten.includes(key)) continue;
-    settings[key] = value;
-    const other = { autorestart: "autorestartatconnect", autorestartatconnect: "autorestart" }[key];
-    if (oneRestartKey && value === 1 && other !== undefined && settings[other] !== undefined) settings[other] = 0;
-  }
+  Object.assign(ac, changes.ac);
+  Object.assign(ups, changes.ups);
   mac.power.save();
   return ok();
 };
@@ -30,19 +38,34 @@ export const pmset: Command = (call, mac) => {
 /** The real one prints its usage for anything it does not know, and changes nothing. */
 const usage = (): Answer => fail(64, "Usage: pmset <options>", "See pmset(1) for details: 'man pmset'");
 
+const row = (key: string, value: string | number): string => ` ${key.padEnd(20)} ${value}`;
+
 function get(what: string, mac: Machine): Answer {
-  const rows = (settings: Record<string, number>): string[] =>
-    Object.entries(settings).map(([key, value]) => ` ${key.padEnd(20)} ${value}`);
   const { ac, ups } = mac.power.value;
   switch (what) {
     case "live":
-      return ok("System-wide power settings:", "Currently in use:", ...rows(ac));
+      // Who keeps the Mac awake stands behind the number.
+      return ok(
+        "System-wide power settings:",
+        "Currently in use:",
+        ...Object.entries(ac).map(([key, value]) =>
+          key === "sleep" && value > 0 ? row(key, `${value} (sleep prevented by sshd)`) : row(key, value),
+        ),
+      );
     case "custom":
-      return ok("AC Power:", ...rows(ac));
+      return ok("AC Power:", ...Object.entries(ac).map(([key, value]) => row(key, value)));
     case "cap":
-      return ok("Capabilities for AC Power:", ...Object.keys(ac).map((key) => ` ${key}`));
+      return ok(
+        "Capabilities for AC Power:",
+        ...Object.keys(ac)
+          .filter((key) => key !== powerButton)
+          .map((key) => ` ${key}`),
+      );
     case "ups":
-      return ok("UPS settings:", ...rows(ups).map((row) => ` ${row}`));
+      return ok(
+        "UPS settings:",
+        ...Object.entries(ups).map(([key, value]) => `  ${key}\t${value > 0 ? "on" : "off"}\t${value}`),
+      );
     default:
       return usage();
   }

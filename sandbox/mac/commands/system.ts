@@ -1,28 +1,36 @@
 /** Commands that say what kind of machine this is. */
 import { type Command, fail, ok } from "./command.ts";
 
-const version = "26.5.1";
-const build = "25F80";
-const kernel = "25.5.0";
+/** macOS 26 runs Darwin 25, macOS 15 Darwin 24. */
+function kernelOf(macos: string): string {
+  const [major = 26, minor = 0] = macos.split(".").map(Number);
+  return `${major >= 26 ? major - 1 : major + 9}.${minor}.0`;
+}
+/** Apple's build numbers begin with Darwin's version and a letter for the minor one; the rest is made up. */
+const buildOf = (macos: string): string => {
+  const [darwin, minor] = kernelOf(macos).split(".").map(Number);
+  return `${darwin}${String.fromCharCode(65 + (minor ?? 0))}80`;
+};
 
 /** sw_vers [-productName|-productVersion|-buildVersion] */
-export const swVers: Command = (call) => {
+export const swVers: Command = (call, { macos }) => {
   switch (call.argv[0]?.replace(/^--?/, "")) {
     case undefined:
-      return ok("ProductName:\t\tmacOS", `ProductVersion:\t\t${version}`, `BuildVersion:\t\t${build}`);
+      return ok("ProductName:\t\tmacOS", `ProductVersion:\t\t${macos}`, `BuildVersion:\t\t${buildOf(macos)}`);
     case "productName":
       return ok("macOS");
     case "productVersion":
-      return ok(version);
+      return ok(macos);
     case "buildVersion":
-      return ok(build);
+      return ok(buildOf(macos));
     default:
       return fail(1, "Usage: sw_vers [--help|--productName|--productVersion|--productVersionExtra|--buildVersion]");
   }
 };
 
 /** uname [-amnrsv] */
-export const uname: Command = (call) => {
+export const uname: Command = (call, { macos }) => {
+  const kernel = kernelOf(macos);
   const flags = call.argv.join("").replaceAll("-", "") || "s";
   const fields: [string, string][] = [
     ["s", "Darwin"],
@@ -37,7 +45,7 @@ export const uname: Command = (call) => {
 };
 
 /** sysctl [-n] name …: a few names of the hardware and the kernel */
-export const sysctl: Command = (call) => {
+export const sysctl: Command = (call, { macos }) => {
   const values: Record<string, string> = {
     "hw.memsize": String(128 * 2 ** 30),
     "hw.model": "Mac16,9",
@@ -45,8 +53,8 @@ export const sysctl: Command = (call) => {
     "hw.physicalcpu": "16",
     "hw.optional.arm64": "1",
     "machdep.cpu.brand_string": "Apple M4 Max",
-    "kern.osproductversion": version,
-    "kern.osrelease": kernel,
+    "kern.osproductversion": macos,
+    "kern.osrelease": kernelOf(macos),
     "kern.ostype": "Darwin",
   };
   const isBare = call.argv.some((arg) => /^-[a-z]*n/.test(arg));
@@ -56,14 +64,13 @@ export const sysctl: Command = (call) => {
   return ok(...names.map((name) => (isBare ? `${values[name]}` : `${name}: ${values[name]}`)));
 };
 
-/** fdesetup isactive|status */
-export const fdesetup: Command = (call, mac) => {
-  const isOn = mac.power.value.fileVault;
+/** fdesetup isactive|status; isactive's exit code is 0 when FileVault is on */
+export const fdesetup: Command = (call, { fileVault }) => {
   switch (call.argv[0] ?? "") {
     case "isactive":
-      return { code: isOn ? 0 : 1, stdout: `${isOn}\n`, stderr: "" };
+      return { ...ok(String(fileVault)), code: fileVault ? 0 : 1 };
     case "status":
-      return ok(`FileVault is ${isOn ? "On" : "Off"}.`);
+      return ok(`FileVault is ${fileVault ? "On" : "Off"}.`);
     default:
       return fail(1, "fdesetup: the sandbox's fdesetup knows isactive and status");
   }

@@ -83,11 +83,44 @@ it("pmset gives back what was set, and changes nothing when it does not know a k
   expect(stdout).toMatch(/^ sleep +0$/m);
   expect(stdout).toMatch(/^ autorestart +1$/m);
   expect(stdout).toMatch(/^ displaysleep +10$/m);
+  // One name has spaces, and the live view says who keeps the Mac awake: no program may split at spaces alone.
+  expect(stdout).toMatch(/^ Sleep On Power Button 1$/m);
+  expect((await test.run("sudo -n pmset sleep 5; pmset -g")).stdout).toMatch(
+    /^ sleep +5 \(sleep prevented by sshd\)$/m,
+  );
   expect((await test.run("pmset -g cap")).stdout).toMatch(/^ autorestartatconnect$/m);
-  expect((await test.run("sudo -n pmset -u haltlevel 10; pmset -g ups")).stdout).toMatch(/haltlevel +10$/m);
+  const ups = await test.run("sudo -n pmset -u haltlevel 10 && pmset -g ups");
+  expect(ups.stdout).toBe("UPS settings:\n  haltlevel\ton\t10\n  haltafter\toff\t0\n  haltremain\toff\t0\n");
   expect((await test.run("sudo -n systemsetup -getrestartpowerfailure")).stdout).toBe(
     "Restart After Power Failure: On\n",
   );
+});
+
+it("pmset takes what the machine does not have without a word, and changes nothing: only reading back tells", async () => {
+  const before = (await test.run("pmset -g custom")).stdout;
+  for (const flags of ["-a disablesleep 1", "-a hibernatemode 0 lidwake 1", "-b sleep 3", "-u sleep 3"]) {
+    expect(await test.run(`sudo -n pmset ${flags}`), flags).toMatchObject({ code: 0, stdout: "", stderr: "" });
+  }
+  expect((await test.run("pmset -g custom")).stdout).toBe(before);
+  for (const wrong of ["-a sleep", "-a sleep never", "-a", "-x sleep 0", "-g nothing"]) {
+    expect((await test.run(`sudo -n pmset ${wrong}`)).code, wrong).toBe(64);
+  }
+});
+
+it("an older macOS has no autorestartatconnect, and refuses the whole line", async () => {
+  const old = await testMac({ macos: "15.6", fileVault: true });
+  try {
+    expect((await old.run("pmset -g cap; pmset -g custom")).stdout).not.toContain("autorestartatconnect");
+    expect((await old.run("sudo -n pmset -a autorestart 1 autorestartatconnect 1")).code).toBe(64);
+    expect((await old.run("pmset -g custom")).stdout).toMatch(/^ autorestart +0$/m);
+    expect((await old.run("sudo -n pmset -a autorestart 1; pmset -g custom")).stdout).toMatch(/^ autorestart +1$/m);
+    expect(await old.run("sw_vers -productVersion; sw_vers -buildVersion; uname -r; fdesetup status")).toMatchObject({
+      stdout: "15.6\n24G80\n24.6.0\nFileVault is On.\n",
+    });
+    expect(await old.run("fdesetup isactive")).toMatchObject({ code: 0, stdout: "true\n" });
+  } finally {
+    await old.end();
+  }
 });
 
 it("dscl makes, reads, lists and deletes records with the real one's exit codes", async () => {

@@ -56,6 +56,28 @@ it("kills everything at once in a power cut, and comes back by itself at boot", 
   expect(await test.run("echo back")).toMatchObject({ code: 0, stdout: "back\n" });
 });
 
+it("stays off when power returns unless pmset says otherwise, and waits for a password when the disk is encrypted", async () => {
+  test.daemon(label, { ProgramArguments: ["/bin/sleep", "60"], RunAtLoad: true });
+  await test.mac.powerCut();
+  await expect(test.mac.powerReturns()).rejects.toThrow("the Mac stays off: autorestart is 0");
+  await expect(connect(test.mac)).rejects.toThrow("ECONNREFUSED");
+  await test.mac.boot(); // somebody pressed the button
+  await pidOf();
+  for (const key of ["autorestart", "autorestartatconnect"]) {
+    await test.run(`sudo -n pmset -a autorestart 0 autorestartatconnect 0 && sudo -n pmset -a ${key} 1`);
+    await test.mac.powerCut();
+    await test.mac.powerReturns();
+    expect(isAlive(await pidOf()), key).toBe(true);
+  }
+  await test.end();
+  test = await testMac({ dir, fileVault: true });
+  await test.mac.powerCut();
+  await expect(test.mac.powerReturns()).rejects.toThrow(/waits for a password .* FileVault is on/);
+  expect(test.mac.launchd.job(label)).toBeUndefined();
+  await test.mac.boot();
+  expect(isAlive(await pidOf())).toBe(true);
+});
+
 it("ends its jobs by SIGTERM when it is shut down, and leaves no process and no socket", async () => {
   const told = join(dir, "was-told");
   const up = join(dir, "up");
