@@ -4,6 +4,7 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { Access } from "./components/access.ts";
 import { Alerts } from "./components/alerts.ts";
+import { cachedArtifact } from "./components/artifact-cache.ts";
 import { ConfigError, readStackConfig } from "./components/config.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { installInput } from "./components/install-input.ts";
@@ -129,6 +130,11 @@ const host = new MacHost(`${name}-${mac.name}`, {
   connection: sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac,
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
+  uploads: config.artifacts.push
+    ? { node: await pushed(config.artifacts.node), cloudflared: await pushed(config.artifacts.cloudflared) }
+    : undefined,
+  removeData: mac.removeData,
+  skipRemoval: mac.skipRemoval,
   input: installInput({
     config,
     teamDomain: organization.authDomain,
@@ -139,6 +145,11 @@ const host = new MacHost(`${name}-${mac.name}`, {
     fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
   }),
 });
+
+/** An archive for a Mac without a way out; the path is relative, so that it is the same from every checkout. */
+async function pushed({ url, sha256 }: { url: string; sha256: string }): Promise<{ path: string; sha256: string }> {
+  return { path: relative(process.cwd(), await cachedArtifact("dist/artifacts", { url, sha256 })), sha256 };
+}
 
 /** Shows a fault of the config as it is, without a stack trace. */
 async function checked<T>(work: () => Promise<T>): Promise<T> {
@@ -172,5 +183,7 @@ export const serviceTokens = pulumi.secret(Object.fromEntries(access.tokens));
 export const serviceTokenEndOfLife = pulumi.output(Object.fromEntries(access.endOfLife));
 /** What the installer did on the Mac the last time. */
 export const macReport = host.report;
+/** What it found wrong on the Mac and could not set right, each with its consequence. */
+export const macWarnings = host.warnings;
 /** The line to try it with. */
 export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;

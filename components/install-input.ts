@@ -25,6 +25,8 @@ export interface InstallInputArgs {
 export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
   const { config } = args;
   const [mac] = config.macs;
+  const { service, ...model } = config.model;
+  const { mayStayOff: _, ...ups } = mac!.power.ups ?? {};
   const { store, ttlDays, atlas, embedding, chunk, tokensPerCompanyPerDay } = config.documents;
   return pulumi
     .all([
@@ -49,7 +51,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           weight,
           enabled,
         })),
-        model: config.model,
+        model,
         ...(config.fallback && { fallback: config.fallback }),
         limits: config.limits,
         jobs: config.jobs,
@@ -66,6 +68,8 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       secrets: { ...(mongodbUri !== undefined && { mongodbUri }), ...(fallbackKey !== undefined && { fallbackKey }) },
       connectorToken,
       connectorPort: mac!.ports.connector,
-      cloudflared: config.artifacts.cloudflared,
+      cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
+      power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
+      ...(service && { modelService: service }),
     }));
 }

@@ -1,5 +1,6 @@
 /** The part of the stack's config that says how the Mac is reached and what it downloads: `macs` and `artifacts`. */
 import { z } from "zod";
+import { powerSchema } from "../runtime/config.ts";
 import { always, because, resourceName } from "./config-words.ts";
 import { isHostname } from "./host-name.ts";
 
@@ -54,6 +55,32 @@ const sshThroughTunnelSchema = z
     when: always,
   });
 
+const upsTrap =
+  "after a UPS has had the Mac shut down, the Mac can stay off when the power is back, whatever `autorestart` says: somebody must press its button";
+
+/** `macs[].power`: the installer sets it, reads it back and reports it. */
+const macPowerSchema = z
+  .object({
+    set: z.boolean(because("must be true, or false to leave the Mac's power settings alone")).default(true),
+    ups: powerSchema.shape.ups
+      .unwrap()
+      .extend({
+        // Asked for by name, since nobody expects it.
+        mayStayOff: z.literal(
+          true,
+          because(
+            `must be true: ${upsTrap}. Say \`mayStayOff: true\` if that is wanted; or take \`ups\` out: then the Mac runs until the UPS is empty, starts by itself, and no acknowledged job is lost`,
+          ),
+        ),
+      })
+      .refine(
+        (ups) => [ups.haltLevel, ups.haltAfter, ups.haltRemain].some((value) => value !== undefined),
+        because("names no threshold: give haltLevel (percent), haltAfter or haltRemain (minutes), or take `ups` out"),
+      )
+      .optional(),
+  })
+  .strict();
+
 const macSchema = z
   .object({
     name: z
@@ -78,6 +105,11 @@ const macSchema = z
       })
       .strict()
       .prefault({}),
+    power: macPowerSchema.prefault({}),
+    /** `pulumi destroy` removes the relay's data too: jobs, their answers, documents kept on the Mac. */
+    removeData: z.boolean(because("must be true or false")).default(false),
+    /** `pulumi destroy` leaves the Mac alone: for one that is gone for good. */
+    skipRemoval: z.boolean(because("must be true or false")).default(false),
   })
   .strict();
 
@@ -102,7 +134,7 @@ const artifactSchema = z
   })
   .strict();
 
-/** What the Mac downloads. Defaults are the vendors' own builds for Apple silicon, with the hashes they publish. */
+/** What the Mac downloads, or gets uploaded (`push`) when it has no way out. Defaults are the vendors' own builds for Apple silicon, with the hashes they publish. */
 export const artifactsSchema = z
   .object({
     node: artifactSchema.default({
@@ -115,5 +147,6 @@ export const artifactsSchema = z
       url: "https://github.com/cloudflare/cloudflared/releases/download/2026.7.2/cloudflared-darwin-arm64.tgz",
       sha256: "2086e51c61d6565781d84117a5007d0c826d03ffdc74acb91c08c167f9f8cd7c",
     }),
+    push: z.boolean(because("must be true, or false to have the Mac download for itself")).default(false),
   })
   .strict();

@@ -26,21 +26,38 @@ export interface Artifact {
   readonly sha256: string;
 }
 
+/** A file that is uploaded, and what it must be. */
+export interface Upload {
+  readonly path: string;
+  readonly sha256: string;
+}
+
 /** What a Mac needs to know. */
 export interface MacHostArgs {
   readonly connection: MacConnection;
   /** The archive with relay and installer, made by `runtime/build.ts`. */
-  readonly release: { readonly path: string; readonly sha256: string };
+  readonly release: Upload;
   /** Node for macOS, which runs both. */
   readonly node: Artifact;
+  /** Node and cloudflared for a Mac without a way out: then neither is downloaded there. */
+  readonly uploads?: { readonly node: Upload; readonly cloudflared: Upload } | undefined;
   /** What is installed; goes through standard input, secret as a whole. */
   readonly input: pulumi.Input<InstallInput>;
+  /** The removal takes the relay's data along. @default false */
+  readonly removeData?: boolean;
+  /** The removal leaves the Mac as it is, and asks nothing of it. @default false */
+  readonly skipRemoval?: boolean;
+}
+
+/** What the installer says it found and did, as far as the program reads it. */
+interface Report {
+  readonly warnings?: readonly string[];
 }
 
 /**
  * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
  * gives what it unpacks to root; without it a file would belong to whatever number its archive names.
- * Arguments: the release's sha256, Node's address, Node's sha256. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
+ * Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
  * on a Mac it is empty, and `sudo` does not pass it on.
  */
 export const installScript = `set -eu
@@ -52,8 +69,17 @@ mkdir -p "$base/releases" "$base/node"
 work=$(mktemp -d "$base/.incoming.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
 check() { echo "$2  $1" | shasum -a 256 -c - >/dev/null 2>&1; }
+uploaded() {
+  cp "$root/tmp/slm-network-$1.tgz" "$2" && return 0
+  echo "the upload is gone from the Mac's /tmp: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
+  exit 1
+}
 if [ ! -x "$base/node/$node_sha/bin/node" ]; then
-  curl -fsSL --retry 3 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet?" >&2; exit 1; }
+  if [ "$node_url" = uploaded ]; then
+    uploaded "$node_sha" "$work/node.tgz" -node
+  else
+    curl -fsSL --retry 3 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet? If it has no way out, set artifacts.push to true" >&2; exit 1; }
+  fi
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
   mkdir "$work/node"
   tar -xzof "$work/node.tgz" -C "$work/node" --strip-components 1
@@ -61,8 +87,8 @@ if [ ! -x "$base/node/$node_sha/bin/node" ]; then
   mv "$work/node" "$base/node/$node_sha"
 fi
 if [ ! -f "$base/releases/$release/installer.mjs" ]; then
-  cp "$root/tmp/slm-network-$release.tgz" "$work/release.tgz" || { echo "the upload is gone from /tmp: run pulumi up again" >&2; exit 1; }
-  check "$work/release.tgz" "$release" || { echo "the upload arrived damaged: run pulumi up again" >&2; exit 1; }
+  uploaded "$release" "$work/release.tgz" ""
+  check "$work/release.tgz" "$release" || { echo "the upload arrived damaged: send it again with: pulumi up --replace '<urn of the resource …-upload>'" >&2; exit 1; }
   mkdir "$work/release"
   tar -xzof "$work/release.tgz" -C "$work/release"
   rm -rf "$base/releases/$release"
@@ -75,7 +101,25 @@ export const removeScript = `set -eu
 root=\${SLM_NETWORK_ROOT:-}
 current=$root/usr/local/slm-network/current
 [ -x "$current/bin/node" ] || exit 0
-"$current/bin/node" "$current/installer.mjs" remove --root "$root/"`;
+"$current/bin/node" "$current/installer.mjs" remove --root "$root/" \${1:-}`;
+
+/**
+ * Asks whether the Mac is there, before its removal: a Mac that is gone would block `pulumi destroy` with no more than a
+ * time-out. Run by this machine's Node.
+ */
+export const reachScript = (host: string, port: number): string => `
+const socket = require("node:net").connect({ host: ${JSON.stringify(host)}, port: ${port} });
+const gone = (why) => {
+  console.error(${JSON.stringify(`the Mac at ${host}:${port} can not be reached`)} + " (" + why + "), so nothing can be removed from it. "
+    + "Switch it on and run pulumi destroy again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, "
+    + "run pulumi up (or, if that wants the Mac for another change: pulumi up --target the resource …-reach and …-install), then pulumi destroy. "
+    + "What is on the Mac then stays there: wipe it before you give it away.");
+  process.exit(1);
+};
+socket.setTimeout(15000, () => gone("no answer within 15 s"));
+socket.on("error", (error) => gone(error.message));
+socket.on("connect", () => process.exit(0));
+`;
 
 const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -88,6 +132,7 @@ export function asRoot(script: string, ...args: string[]): string {
  * The Mac: one archive uploaded, then the installer's run, with the secrets through standard input. The installer waits
  * until the relay can serve and cloudflared is connected; it is safe to run again and changes nothing the second time.
  * A changed archive, Node or input runs it again. There is no way to read a Mac's state back, so drift on it is not seen.
+ * What the installer could not set right is a warning at every `up`, until an installation finds it right.
  *
  * @example
  * new MacHost("slm-studio", { connection: { host, port: 22, user: "deploy", hostKey }, release, node, input });
@@ -95,23 +140,25 @@ export function asRoot(script: string, ...args: string[]): string {
 export class MacHost extends pulumi.ComponentResource {
   /** The installer's report, one line of JSON. */
   readonly report: pulumi.Output<string>;
+  /** What it found wrong and could not set right. */
+  readonly warnings: pulumi.Output<readonly string[]>;
 
   constructor(name: string, args: MacHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:mac-host:MacHost", name, {}, opts);
     const connection = remoteConnection(args.connection);
-    const { path, sha256 } = args.release;
+    const { release, uploads, node, removeData = false, skipRemoval = false } = args;
+    const send = (suffix: string, { path, sha256 }: Upload) =>
+      new command.remote.CopyToRemote(
+        `${name}-upload${suffix}`,
+        { connection, source: new pulumi.asset.FileAsset(path), remotePath: `/tmp/slm-network-${sha256}.tgz` },
+        { parent: this },
+      );
+    const sent = [
+      send("", release),
+      ...(uploads ? [send("-node", uploads.node), send("-cloudflared", uploads.cloudflared)] : []),
+    ];
 
-    const upload = new command.remote.CopyToRemote(
-      `${name}-upload`,
-      {
-        connection,
-        source: new pulumi.asset.FileAsset(path),
-        remotePath: `/tmp/slm-network-${sha256}.tgz`,
-      },
-      { parent: this },
-    );
-
-    const install = asRoot(installScript, sha256, args.node.url, args.node.sha256);
+    const install = asRoot(installScript, release.sha256, uploads ? "uploaded" : node.url, node.sha256);
     const installed = new command.remote.Command(
       `${name}-install`,
       {
@@ -120,15 +167,42 @@ export class MacHost extends pulumi.ComponentResource {
         // old one's delete would then remove what was just installed.
         create: install,
         update: install,
-        delete: asRoot(removeScript),
+        delete: asRoot(removeScript, removeData ? "--data" : ""),
         stdin: pulumi.secret(pulumi.output(args.input).apply((input) => JSON.stringify(input))),
         addPreviousOutputInEnv: false,
         logging: "none",
       },
-      { parent: this, dependsOn: [upload], customTimeouts: { create: "15m", update: "15m", delete: "5m" } },
+      {
+        parent: this,
+        dependsOn: sent,
+        customTimeouts: { create: "15m", update: "15m", delete: "5m" },
+        // Not an input: it can be changed while the Mac is away.
+        retainOnDelete: skipRemoval,
+      },
+    );
+    // Of a Mac behind a jump host only that can be asked from here.
+    const hop = args.connection.jump ?? args.connection;
+    new command.local.Command(
+      `${name}-reach`,
+      {
+        delete: reachScript(hop.host, hop.port),
+        interpreter: ["node", "-e"],
+        addPreviousOutputInEnv: false,
+        logging: "none",
+      },
+      { parent: this, dependsOn: [installed], retainOnDelete: skipRemoval },
     );
 
     this.report = installed.stdout;
-    this.registerOutputs({ report: this.report });
+    this.warnings = installed.stdout.apply(warningsOf);
+    this.warnings.apply((warnings) => {
+      for (const warning of warnings) void pulumi.log.warn(warning, this);
+    });
+    this.registerOutputs({ report: this.report, warnings: this.warnings });
   }
+}
+
+function warningsOf(report: string): readonly string[] {
+  const { warnings = [] } = JSON.parse(report) as Report;
+  return warnings;
 }

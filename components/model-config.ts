@@ -1,7 +1,31 @@
 /** The part of the stack's config about the model server, and the one that may stand in for it: `model` and `fallback`. */
 import { z } from "zod";
-import { fallbackSchema, modelSchema } from "../runtime/config.ts";
+import { fallbackSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
 import { because } from "./config-words.ts";
+
+const absolute = (what: string) => because(`is no absolute path: ${what}`);
+
+/** `model.service`: launchd starts the model server with the Mac, with nobody signed in. */
+const modelServiceConfigSchema = modelServiceSchema.extend({
+  program: z
+    .string(because("is missing: the model server's program on the Mac, e.g. /opt/homebrew/bin/ollama"))
+    .startsWith("/", absolute("launchd looks nowhere else, e.g. /opt/homebrew/bin/ollama")),
+  args: z.array(z.string(because("must be a text: put it in quotes"))).default([]),
+  env: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, because("is no name of a variable, e.g. OLLAMA_NUM_PARALLEL")),
+      z.string(because("must be a text, as launchd takes no other: put it in quotes")),
+    )
+    .default({}),
+  user: z
+    .string(because("is missing: the account on the Mac whose home has the models"))
+    .min(1, because("is empty: the account on the Mac whose home has the models"))
+    .refine(
+      (user) => user !== "root",
+      because("is more than a model server needs: name the account that has the models"),
+    ),
+  workingDirectory: z.string().startsWith("/", absolute("or leave it out: then it is the account's home")).optional(),
+});
 
 /** `model` of the stack's config. */
 export const modelConfigSchema = z
@@ -15,6 +39,7 @@ export const modelConfigSchema = z
       .min(1, because("is empty: e.g. bge-m3")),
     allowed: modelSchema.shape.allowed,
     timeouts: modelSchema.shape.timeouts,
+    service: modelServiceConfigSchema.optional(),
   })
   .strict();
 

@@ -1,7 +1,8 @@
-/** cloudflared's official archive, downloaded once, used only when its hash is right. */
+/** cloudflared's official archive, downloaded once (or uploaded), used only when its hash is right. */
 import { createHash } from "node:crypto";
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { InstallInput } from "../config.ts";
 import { isThere } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import { run } from "./system.ts";
@@ -10,14 +11,14 @@ import { run } from "./system.ts";
  * Has `cloudflared/<sha256>/cloudflared` ready.
  * @throws Error saying what to do when it can not be downloaded or is not what it should be
  */
-export async function ensureConnector(paths: Layout, source: { url: string; sha256: string }): Promise<string> {
+export async function ensureConnector(paths: Layout, source: InstallInput["cloudflared"]): Promise<string> {
   const folder = join(paths.cloudflared, source.sha256);
   const program = join(folder, "cloudflared");
   if (await isThere(program)) return program;
   await mkdir(paths.cloudflared, { recursive: true });
   const work = await mkdtemp(join(paths.cloudflared, ".incoming-"));
   try {
-    const archive = await download(source.url);
+    const archive = source.uploaded ? await uploaded(paths, source.sha256) : await download(source.url);
     const actual = createHash("sha256").update(archive).digest("hex");
     if (actual !== source.sha256) {
       throw new Error(`what came from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
@@ -48,5 +49,16 @@ async function download(url: string): Promise<Buffer> {
     const cause =
       error instanceof Error && error.cause instanceof Error ? error.cause.message : (error as Error).message;
     throw new Error(`the Mac can not download cloudflared from ${url} (${cause}): is it on the internet?`);
+  }
+}
+
+async function uploaded(paths: Layout, sha256: string): Promise<Buffer> {
+  const file = paths.upload(sha256);
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new Error(
+      `the upload of cloudflared is not at ${file} any more (${(error as Error).message}): send it again with \`pulumi up --replace '<urn of …-upload-cloudflared>'\``,
+    );
   }
 }

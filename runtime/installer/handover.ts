@@ -138,7 +138,7 @@ async function drain(connector: Connector): Promise<void> {
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, settleMs));
 
 /** @returns a port on 127.0.0.1 that was free a moment ago */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

@@ -3,7 +3,7 @@
  * already is not touched, so a second run restarts nothing.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type InstallInput, reloadablePart } from "../config.ts";
 import { ensureAccount } from "./account.ts";
@@ -19,12 +19,17 @@ import {
   writeWhole,
 } from "./files.ts";
 import { endStandIn, handOver, standIn } from "./handover.ts";
-import { isLoaded, plistPath, reload, signal, writePlist } from "./launchd.ts";
+import { isLoaded, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { locked } from "./lock.ts";
+import { lookAtModelServer, type ModelServerReport } from "./model-server.ts";
+import { ensureModelService, planModelService } from "./model-service.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
-import { pruneReleases, putBack, snapshot } from "./releases.ts";
-import { answers, until } from "./system.ts";
+import { ensurePower, type PowerReport } from "./power.ts";
+import { modelAnswers, ready } from "./readiness.ts";
+import { pruneReleases, putBack, type Snapshot, snapshot } from "./releases.ts";
+import { accepts, until } from "./system.ts";
+import { relayStandIn, takeOver } from "./takeover.ts";
 
 /** What an installation did. */
 export interface Report {
@@ -33,6 +38,10 @@ export interface Report {
   restarted: string[];
   /** Labels of the daemons that took over new settings while they ran on. */
   reloaded: string[];
+  power: PowerReport;
+  modelServer: ModelServerReport;
+  /** What is not as it should be and could not be set right; each with its consequence. */
+  warnings: string[];
 }
 
 /** What makes each daemon what it is; a daemon is started anew only when its text here changes. */
@@ -44,7 +53,6 @@ interface Installed {
   connector: string;
 }
 
-const readyWithinMs = { relay: 30_000, connector: 60_000 };
 const reloadWithinMs = 5_000;
 
 const digest = (...parts: string[]) => createHash("sha256").update(JSON.stringify(parts)).digest("hex");
@@ -56,6 +64,8 @@ const digest = (...parts: string[]) => createHash("sha256").update(JSON.stringif
  */
 export async function install(paths: Layout, release: string, node: string, input: InstallInput): Promise<Report> {
   return locked(paths.lock, async () => {
+    // What can only be found wrong on the Mac is said before anything is touched.
+    const model = input.modelService && (await planModelService(paths, input.modelService));
     await ensureAccount();
     await prepareFolders(paths);
     const connectorProgram = await ensureConnector(paths, input.cloudflared);
@@ -89,8 +99,8 @@ export async function install(paths: Layout, release: string, node: string, inpu
     const restarted: Daemon[] = [];
     const reloaded: Daemon[] = [];
     const undo: (() => Promise<void>)[] = [];
-    const begin = (daemon: Daemon) => {
-      undo.push(() => reload(paths, daemon));
+    const begin = (daemon: Daemon, bringBack = () => reload(paths, daemon)) => {
+      undo.push(bringBack);
       restarted.push(daemon);
     };
     const startAnew = async (daemon: Daemon) => {
@@ -99,15 +109,19 @@ export async function install(paths: Layout, release: string, node: string, inpu
       await reload(paths, daemon);
     };
     try {
+      await refuseTakenPort(input, before);
+      const isRunning = await isLoaded(relay);
       for (const daemon of [relay, connector]) {
         // One that was removed by hand is missed only at the next start of the Mac; what runs has what it says.
         if ((await readIfThere(plistPath(paths, daemon))) !== daemon.plist) await writePlist(paths, daemon);
       }
-      if (record?.relay !== wanted.relay || !(await isLoaded(relay))) await startAnew(relay);
+      const anew = (daemon: Daemon) =>
+        isRunning ? takeOver(paths, daemon, input, (bringBack) => begin(daemon, bringBack)) : startAnew(daemon);
+      if (record?.relay !== wanted.relay || !isRunning) await anew(relay);
       else if (record.reloadable !== wanted.reloadable) {
         undo.push(async () => void (await signal(relay, "HUP")));
         if (await takesOver(relay, input)) reloaded.push(relay);
-        else await startAnew(relay);
+        else await anew(relay);
       }
       await ready(relay, "relay", input);
       const connected = () => ready(connector, "connector", input);
@@ -115,15 +129,31 @@ export async function install(paths: Layout, release: string, node: string, inpu
       else if (record?.connector !== wanted.connector)
         await handOver(paths, connector, () => begin(connector), connected);
       await connected();
-      await endStandIn(paths, standIn(paths, 0)); // one left by an installer that was killed
+      // Those left by an installer that was killed.
+      await endStandIn(paths, standIn(paths, 0));
+      await removeDaemon(paths, relayStandIn(paths, input.relay.graceSeconds, 0));
     } catch (error) {
       throw await putBack(paths, before, [relay, connector].length, undo, error as Error);
     }
     await writeWhole(paths.record, `${JSON.stringify(wanted)}\n`, publicFile);
     await pruneReleases(paths, release, before.release);
+    // Last: whatever the model server does, the relay serves, and says how things are.
+    if (await ensureModelService(paths, model)) restarted.push(model!);
+    const warnings: string[] = [];
+    const power = await ensurePower(input.power, warnings);
+    if (model) await modelAnswers(input, model, warnings);
+    const modelServer = await lookAtModelServer(paths, input, warnings);
     const labels = (daemons: Daemon[]) => daemons.map(({ label }) => label);
-    return { release, restarted: labels(restarted), reloaded: labels(reloaded) };
+    return { release, restarted: labels(restarted), reloaded: labels(reloaded), power, modelServer, warnings };
   });
+}
+
+/** A port that somebody else has would be found taken only after the old relay has let go of its own. */
+async function refuseTakenPort({ relay: { port } }: InstallInput, before: Snapshot): Promise<void> {
+  if (before.relayPort === undefined || before.relayPort === port || !(await accepts("127.0.0.1", port))) return;
+  throw new Error(
+    `the relay can not have port ${port} on the Mac: another process holds it (sudo lsof -nP -iTCP:${port} shows which); end that one or set another in macs[].ports.relay`,
+  );
 }
 
 /** What the relay reads at its start only, as text to compare. */
@@ -150,7 +180,8 @@ async function prepareFolders(paths: Layout): Promise<void> {
   await ensureFolder(paths.releases, rootFolder);
   await ensureFolder(paths.config, { owner: `root:${serviceUser}`, mode: 0o750 });
   await ensureFolder(paths.data, daemonFolder);
-  await ensureFolder(paths.logs, daemonFolder);
+  // The model server's account, another one, may pass through to its own log.
+  await ensureFolder(paths.logs, { owner: daemon, mode: 0o751 });
   await mkdir(paths.launchDaemons, { recursive: true });
   // launchd opens a daemon's log as the daemon's user.
   for (const name of ["relay", "connector"]) {
@@ -163,40 +194,5 @@ function parseRecord(text: string | undefined): Installed | undefined {
     return text ? (JSON.parse(text) as Installed) : undefined;
   } catch {
     return undefined; // cut off by a power cut: everything is installed anew
-  }
-}
-
-/** The gate: the relay can serve (whatever the model server does), the connector has a connection. */
-async function ready(daemon: Daemon, key: "relay" | "connector", input: InstallInput): Promise<void> {
-  const url = {
-    relay: `http://127.0.0.1:${input.relay.port}/readyz`,
-    connector: `http://127.0.0.1:${input.connectorPort}/ready`,
-  }[key];
-  if (await until(() => answers(url), readyWithinMs[key])) return;
-  const what = {
-    relay: "the relay did not become ready",
-    connector: "cloudflared did not connect to Cloudflare (is the Mac on the internet, and port 7844 open outwards?)",
-  }[key];
-  throw new Error(
-    `${what} within ${readyWithinMs[key] / 1000} s. Its last log lines:\n${await lastLines(daemon.logFile)}`,
-  );
-}
-
-async function lastLines(file: string): Promise<string> {
-  const handle = await open(file).catch(() => undefined);
-  if (!handle) return "(no log)";
-  try {
-    const { size } = await handle.stat();
-    const length = Math.min(size, 4096);
-    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-    return buffer
-      .toString("utf8")
-      .trim()
-      .split("\n")
-      .slice(-10)
-      .map((line) => `  ${line}`)
-      .join("\n");
-  } finally {
-    await handle.close();
   }
 }

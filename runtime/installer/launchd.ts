@@ -21,7 +21,7 @@ export const isLoaded = async ({ label }: Daemon): Promise<boolean> =>
   (await run("launchctl", ["print", target(label)], notLoaded)).exitCode === 0;
 
 /** Sends a signal to the daemon's process. @returns false when launchd has none */
-export const signal = async ({ label }: Daemon, name: "HUP" | "TERM"): Promise<boolean> =>
+export const signal = async ({ label }: Daemon, name: "HUP" | "TERM" | "USR2"): Promise<boolean> =>
   (await run("launchctl", ["kill", `SIG${name}`, target(label)], notLoaded)).exitCode === 0;
 
 /** Writes the daemon's plist and has it checked. @throws CommandError when macOS does not take it for a plist */

@@ -25,6 +25,8 @@ export interface Layout {
   data: string;
   logs: string;
   launchDaemons: string;
+  /** Where what was uploaded lies, by its sha256. */
+  upload(sha256: string): string;
   /** In a folder that macOS empties at boot, so a power cut leaves no lock behind. */
   lock: string;
 }
@@ -47,6 +49,7 @@ export function layout(root: string): Layout {
     data: join(root, "var/db/slm-network"),
     logs: join(root, "var/log/slm-network"),
     launchDaemons: join(root, "Library/LaunchDaemons"),
+    upload: (sha256) => join(root, "tmp", `slm-network-${sha256}.tgz`),
     lock: join(root, "var/run/slm-network-install.lock"),
   };
 }

@@ -2,7 +2,7 @@
  * The installer, run on the Mac as root by the Node that was shipped with it:
  *
  *     node installer.mjs install --root / --release HASH --node HASH   < input.json
- *     node installer.mjs remove --root /
+ *     node installer.mjs remove --root / [--data]
  *
  * Prints one line of JSON when it is done; otherwise one message on standard error and exit code 1.
  */
@@ -17,17 +17,22 @@ import { remove } from "./remove.ts";
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { root: { type: "string", default: "/" }, release: { type: "string" }, node: { type: "string" } },
+    options: {
+      root: { type: "string", default: "/" },
+      release: { type: "string" },
+      node: { type: "string" },
+      data: { type: "boolean", default: false },
+    },
   });
   const paths = layout(values.root);
   if (positionals[0] === "remove") {
-    await remove(paths);
+    await remove(paths, values);
     console.log(JSON.stringify({ removed: true }));
     return;
   }
   if (positionals[0] !== "install" || !values.release || !values.node) {
     throw new Error(
-      "usage: installer.mjs install --release HASH --node HASH [--root DIR] < input, or installer.mjs remove [--root DIR]",
+      "usage: installer.mjs install --release HASH --node HASH [--root DIR] < input, or installer.mjs remove [--root DIR] [--data]",
     );
   }
   const input = installInputSchema.safeParse(parseJson(await text(process.stdin)));

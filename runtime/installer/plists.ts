@@ -1,11 +1,22 @@
 /** The LaunchDaemons, as text. https://www.manpagez.com/man/5/launchd.plist/ */
 import { join } from "node:path";
 import { build } from "plist";
+import type { ModelService } from "../config.ts";
 import { type Layout, serviceUser } from "./layout.ts";
+
+/** Whom a daemon runs as. */
+export interface Account {
+  user: string;
+  group: string;
+  /** Its home, where the daemon starts. */
+  home: string;
+}
 
 /** A daemon of ours. */
 export interface Daemon {
   label: string;
+  /** Whom it runs as. */
+  user: string;
   /** Text of its plist. */
   plist: string;
   logFile: string;
@@ -28,33 +39,44 @@ const connectorGrace = 30;
 /** cloudflared's longest grace for running requests: what a hand-over may need for a long answer. */
 const drainGrace = "3m";
 
+interface Traits {
+  logName?: string;
+  keepAlive?: boolean;
+  account?: Account;
+  environment?: Record<string, string>;
+  workingDirectory?: string | undefined;
+  throttleSeconds?: number;
+}
+
 function daemon(
   paths: Layout,
   name: string,
   programArguments: string[],
   graceSeconds: number,
-  { logName = name, keepAlive = true }: { logName?: string; keepAlive?: boolean } = {},
+  { logName = name, keepAlive = true, throttleSeconds = 2, ...traits }: Traits = {},
 ): Daemon {
   const label = `local.slm-network.${name}`;
+  const { user, group, home } = traits.account ?? { user: serviceUser, group: serviceUser, home: paths.data };
   const logFile = join(paths.logs, `${logName}.log`);
   const exitTimeOut = graceSeconds + margin;
   return {
     label,
     logFile,
     exitTimeOut,
+    user,
     plist: build({
       Label: label,
       ProgramArguments: programArguments,
-      UserName: serviceUser,
-      GroupName: serviceUser,
-      WorkingDirectory: paths.data,
+      UserName: user,
+      GroupName: group,
+      WorkingDirectory: traits.workingDirectory ?? home,
       // launchd gives a daemon neither.
-      EnvironmentVariables: { HOME: paths.data, PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
+      EnvironmentVariables: { HOME: home, PATH: "/usr/bin:/bin:/usr/sbin:/sbin", ...traits.environment },
       // At boot, with nobody signed in; and again whenever it ends, however it ended.
       RunAtLoad: true,
       KeepAlive: keepAlive,
       // The default of 10 s would be 10 s without service after a crash.
-      ThrottleInterval: 2,
+      ThrottleInterval: throttleSeconds,
       // Longer than the program takes to finish what runs; the default of 20 s would cut long answers.
       ExitTimeOut: exitTimeOut,
       // Left out, launchd slows a daemon's CPU and disk down as background work.
@@ -72,16 +94,26 @@ function daemon(
 /** V8's young generation grows to 48 MB by default, for which a proxy has no use: 2 MB a half keeps the relay's memory low. */
 export const RELAY_NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2"];
 
-/** The relay's daemon. */
-export function relayDaemon(paths: Layout, graceSeconds: number): Daemon {
+/**
+ * The relay's daemon. It waits for its port while another relay still has it, so that one can follow the other.
+ * @param standIn makes it a second one beside the first: with its own admin port, its plist elsewhere, never started again
+ */
+export function relayDaemon(
+  paths: Layout,
+  graceSeconds: number,
+  standIn?: { adminPort: number; plistFolder: string },
+): Daemon {
   const node = join(paths.current, "bin/node");
   const program = join(paths.current, "relay.mjs");
-  return daemon(
-    paths,
-    "relay",
-    [node, ...RELAY_NODE_FLAGS, program, "--config", paths.relayConfig, "--secrets", paths.relaySecrets],
-    graceSeconds,
-  );
+  const files = ["--config", paths.relayConfig, "--secrets", paths.relaySecrets];
+  const words = [node, ...RELAY_NODE_FLAGS, program, ...files, "--take-over"];
+  if (!standIn) return daemon(paths, "relay", words, graceSeconds);
+  const { adminPort, plistFolder } = standIn;
+  const second = [...words, "--admin-port", String(adminPort)];
+  return {
+    ...daemon(paths, "relay-stand-in", second, graceSeconds, { logName: "relay", keepAlive: false }),
+    plistFolder,
+  };
 }
 
 /**
@@ -110,4 +142,26 @@ export function connectorDaemon(
     port: metricsPort,
     ...(plistFolder && { plistFolder }),
   };
+}
+
+/** Seconds a model server gets to end: it may have gigabytes to let go of. */
+const modelGrace = 20;
+
+/**
+ * The model server's daemon. Metal works there with nobody signed in (seen on an M4 Pro, macOS 26.5), and needs no key here.
+ * A model takes long to load, so one that ends at once is not started again every 2 s.
+ */
+export function modelDaemon(paths: Layout, service: ModelService, account: Account): Daemon {
+  const { program, args, env: environment, workingDirectory } = service;
+  return daemon(paths, "model", [program, ...args], modelGrace, {
+    account,
+    environment,
+    workingDirectory,
+    throttleSeconds: 10,
+  });
+}
+
+/** The same daemon for its removal, when nobody knows any more what it ran. */
+export function removedModelDaemon(paths: Layout): Daemon {
+  return daemon(paths, "model", ["/usr/bin/false"], modelGrace);
 }

@@ -12,6 +12,8 @@ const keepReleases = 3;
 export interface Snapshot {
   /** Target of `current`. */
   release: string | undefined;
+  /** Where the relay listened. */
+  relayPort: number | undefined;
   secrets: ReadonlyMap<string, string>;
   plists: ReadonlyMap<string, string>;
 }
@@ -25,15 +27,26 @@ async function contents(files: readonly string[]): Promise<Map<string, string>> 
   return found;
 }
 
+function portIn(relayConfig: string | undefined): number | undefined {
+  try {
+    const { port } = JSON.parse(relayConfig ?? "{}") as { port?: unknown };
+    return typeof port === "number" ? port : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Remembers what is installed now. */
 export async function snapshot(
   paths: Layout,
   secrets: readonly string[],
   daemons: readonly Daemon[],
 ): Promise<Snapshot> {
+  const files = await contents(secrets);
   return {
     release: await readlink(paths.current).catch(() => undefined),
-    secrets: await contents(secrets),
+    relayPort: portIn(files.get(paths.relayConfig)),
+    secrets: files,
     plists: await contents(daemons.map((daemon) => plistPath(paths, daemon))),
   };
 }

@@ -1,5 +1,6 @@
 /** The system's own commands, called without a shell. */
 import { execFile } from "node:child_process";
+import { connect } from "node:net";
 
 /** A command that ended with a code nobody expected. Its arguments hold no secrets: those go through files. */
 export class CommandError extends Error {
@@ -53,4 +54,19 @@ export async function answers(url: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** @returns whether somebody listens there */
+export function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: host.replace(/^\[|\]$/g, ""), port, timeout: 2_000 });
+    const end = (is: boolean) => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket
+      .once("connect", () => end(true))
+      .once("error", () => end(false))
+      .once("timeout", () => end(false));
+  });
 }

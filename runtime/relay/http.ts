@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { Answer } from "./answer.ts";
 import { errorAnswer, RelayError } from "./errors.ts";
+import type { Log } from "./log.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
 export type Handler = (req: IncomingMessage, res: Answer, expectsContinue: boolean) => void;
@@ -13,6 +14,8 @@ export interface Listener {
   readonly server: Server<typeof IncomingMessage, typeof Answer>;
   /** The port that was bound, also when 0 was asked for. */
   readonly port: number;
+  /** Lets go of the port, so that another process can have it. Requests that run go on; `close` is still to come. */
+  leave(): void;
   /** Takes no more connections, closes idle ones, and after 500 ms those that are left. Resolves when all are gone. */
   close(): Promise<void>;
 }
@@ -43,18 +46,43 @@ export async function listen(name: string, port: number, handler: Handler): Prom
     });
     server.listen(port, "127.0.0.1", resolve);
   });
+  let closed: Promise<void> | undefined;
+  let idle: NodeJS.Timeout | undefined;
+  const leave = () => {
+    closed ??= new Promise((resolve) => {
+      // A connection that becomes idle later would keep its client from finding whoever listens next.
+      idle = setInterval(() => server.closeIdleConnections(), 50);
+      server.close(() => {
+        clearInterval(idle);
+        resolve();
+      });
+    });
+  };
   return {
     server,
     port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        const late = setTimeout(() => server.closeAllConnections(), 500);
-        server.close(() => {
-          clearTimeout(late);
-          resolve();
-        });
-      }),
+    leave,
+    close: async () => {
+      leave();
+      const late = setTimeout(() => server.closeAllConnections(), 500);
+      await closed;
+      clearTimeout(late);
+    },
   };
+}
+
+/** As `listen`, but waits as long as another process has the port. Says so in the log, at once and every ten seconds. */
+export async function listenWhenFree(name: string, port: number, handler: Handler, log: Log): Promise<Listener> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await listen(name, port, handler);
+    } catch (cause) {
+      const { cause: reason } = cause as Error;
+      if ((reason as NodeJS.ErrnoException | undefined)?.code !== "EADDRINUSE") throw cause;
+      if (tries % 500 === 0) log.warn({ port }, `waiting: ${(cause as Error).message}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }
 
 /** Writes a whole answer. The body of a HEAD is left out by Node. */

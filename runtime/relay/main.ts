@@ -1,6 +1,7 @@
 /**
- * `node relay.mjs --config FILE --secrets FILE`: starts the relay. SIGTERM and SIGINT stop it, SIGHUP takes over callers and
- * limits from the files as they are then. Exit 78: bad settings.
+ * `node relay.mjs --config FILE --secrets FILE [--take-over] [--admin-port PORT]`: starts the relay. SIGTERM and SIGINT stop
+ * it, SIGHUP takes over callers and limits from the files as they are then, SIGUSR2 has it let go for another relay that was
+ * started with `--take-over` and waits. Exit 78: bad settings.
  */
 import { parseArgs } from "node:util";
 import { createLog } from "./log.ts";
@@ -11,16 +12,28 @@ import { BadSettings, readSettings } from "./settings.ts";
 const BAD_SETTINGS = 78;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { config: { type: "string" }, secrets: { type: "string" } } });
+  const { values } = parseArgs({
+    options: {
+      config: { type: "string" },
+      secrets: { type: "string" },
+      "take-over": { type: "boolean", default: false },
+      "admin-port": { type: "string" },
+    },
+  });
   if (values.config === undefined || values.secrets === undefined) {
     throw new BadSettings(["usage: node relay.mjs --config FILE --secrets FILE"]);
   }
   const files = [values.config, values.secrets] as const;
   const { config, secrets } = await readSettings(...files);
   const log = createLog();
-  const relay = await startRelay(config, secrets, { log });
-  const stop = () => {
-    relay.close().then(
+  // One that waits while another serves has its own.
+  const adminPort = values["admin-port"] === undefined ? config.adminPort : Number(values["admin-port"]);
+  const waiting = (): void => process.exit(0);
+  process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
+  const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
+  process.off("SIGTERM", waiting).off("SIGINT", waiting);
+  const end = (ended: Promise<void>) => {
+    ended.then(
       () => process.exit(0),
       (cause: unknown) => {
         log.fatal({ err: cause }, "could not stop cleanly");
@@ -35,7 +48,9 @@ async function main(): Promise<void> {
       (cause: unknown) => log.error({ err: cause }, "the new settings can not be used; the old ones stay"),
     );
   };
+  const stop = () => end(relay.close());
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
+  process.on("SIGUSR2", () => end(relay.letGo()));
 }
 
 main().catch((cause: unknown) => {

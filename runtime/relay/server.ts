@@ -14,11 +14,13 @@ import { Running } from "./exchange.ts";
 import { createFallback } from "./fallback.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { HOLDS, type Holds } from "./hold.ts";
-import { type Listener, listen } from "./http.ts";
+import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http.ts";
+import { bootId } from "./jobs/boot.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
+import { createOutageMetrics, openOutages } from "./outages.ts";
 import { createStatus } from "./status.ts";
 import { createUpstream } from "./upstream.ts";
 
@@ -31,6 +33,11 @@ export interface Relay {
    * cut and the listeners are closed. Resolves when nothing is left. A second call gives the first one's promise.
    */
   close(): Promise<void>;
+  /**
+   * Stops for another relay that waits to take over: lets go of the ports and the stores at once (jobs that run are given
+   * back), finishes the requests that run as `close` does, and resolves when nothing is left.
+   */
+  letGo(): Promise<void>;
   /**
    * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
    * `config` is left as it was at the start.
@@ -45,30 +52,75 @@ export interface RelayOptions {
   /** Shorter times, for tests. */
   readonly holds?: Holds;
   readonly pace?: Pace;
+  /** Waits for another relay to let go of the public port, instead of failing while it is taken. @default false */
+  readonly takeOver?: boolean;
   /** Milliseconds since 1970, for the lives of documents. For tests. */
   readonly now?: () => number;
 }
 
+/** Handlers that are there before the relay is: its clients wait, who asks the admin listener is told. */
+class WhenOpen {
+  #handlers: { public: Handler; admin: Handler } | undefined;
+  readonly #opened = Promise.withResolvers<{ public: Handler; admin: Handler }>();
+
+  readonly public: Handler = (...call) => {
+    if (this.#handlers) this.#handlers.public(...call);
+    else void this.#opened.promise.then((handlers) => handlers.public(...call));
+  };
+  readonly admin: Handler = (req, res, expectsContinue) => {
+    if (this.#handlers) this.#handlers.admin(req, res, expectsContinue);
+    else if (req.url === "/healthz") sendText(res, 200, "text/plain", "ok\n");
+    else sendText(res, 503, "text/plain", "not ready\n");
+  };
+
+  open(publicHandler: Handler, admin: Handler): void {
+    this.#handlers = { public: publicHandler, admin };
+    this.#opened.resolve(this.#handlers);
+  }
+}
+
 /**
- * Starts the relay: makes `dataDir` if needed, binds both listeners (port 0 takes a free one). Does not wait for the model
- * server nor for the keys of Access. Rejects with a message for a person when the folder or a port can not be had.
+ * Starts the relay: makes `dataDir` if needed, binds both listeners (port 0 takes a free one), then opens the stores: what
+ * comes meanwhile waits. With `takeOver` it may take long until the public port is free; until then the admin listener says
+ * that it is alive and not ready. Does not wait for the model server nor for the keys of Access. Rejects with a message for
+ * a person when the folder or a port can not be had.
  */
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, now, holds = HOLDS, pace = PACE }: RelayOptions,
+  { log, keys, now, takeOver = false, holds = HOLDS, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
   // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
   const config: RelayConfig = { ...startConfig };
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  // Both ports come first: who has the public one has the files in `dataDir`.
+  const listeners: Listener[] = [];
+  const whenOpen = new WhenOpen();
+  const unbind = () => Promise.all(listeners.map((listener) => listener.close()));
+  try {
+    listeners.push(await listen("admin", config.adminPort, whenOpen.admin));
+    const bind = takeOver ? listenWhenFree : listen;
+    listeners.unshift(await bind("public", config.port, whenOpen.public, log));
+  } catch (cause) {
+    await unbind();
+    throw cause;
+  }
+  const [{ port }, { port: adminPort }] = listeners as [Listener, Listener];
+
   const metrics = createMetrics();
+  const boot = bootId();
+  const { dataDir } = config;
+  const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
+  createOutageMetrics(metrics.registry, outages);
   const upstream = createUpstream(config.model);
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
   const admission = createAdmission(config.limits);
   const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
-  const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, config.dataDir, log) : undefined;
-  const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission });
+  const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
+  const check = outages.unclean;
+  const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission, boot, check });
+  await outages.recovered(jobs.recovered);
   const documents = createDocuments(config, secrets, {
     log,
     admission,
@@ -79,6 +131,7 @@ export async function startRelay(
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
+    outages: () => outages.list,
   });
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
@@ -98,35 +151,39 @@ export async function startRelay(
     jobs,
     submit: createSubmit(jobs),
   };
+  whenOpen.open(publicHandler(parts), adminHandler(parts));
+  log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
 
-  const listeners: Listener[] = [];
   const release = async () => {
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await unbind();
+    await outages.close();
     await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
     admission.close();
     await Promise.all([upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
-  try {
-    listeners.push(await listen("public", config.port, publicHandler(parts)));
-    listeners.push(await listen("admin", config.adminPort, adminHandler(parts)));
-  } catch (cause) {
-    await release();
-    throw cause;
-  }
-  const [{ port }, { port: adminPort }] = listeners as [Listener, Listener];
-  log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
-
-  const stop = async () => {
-    status.draining = true;
-    log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
-    jobs.stop();
-    const [left] = await Promise.all([running.idle(config.graceSeconds * 1000), jobs.idle(config.graceSeconds * 1000)]);
+  const drain = async (alsoJobs: boolean) => {
+    const ms = config.graceSeconds * 1000;
+    const [left] = await Promise.all([running.idle(ms), alsoJobs ? jobs.idle(ms) : undefined]);
     if (left > 0) log.warn({ left }, "cutting what still runs");
     running.cut();
     await running.idle(1000); // each is logged when its connection is gone
     await release();
     log.info("stopped");
+  };
+  const stop = async () => {
+    status.draining = true;
+    log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
+    jobs.stop();
+    await outages.close(); // wanted, so no outage, even if it is killed before it has finished
+    await drain(true);
+  };
+  const handOver = async () => {
+    log.info({ running: metrics.tally.inFlight }, "letting go: another relay takes over");
+    for (const listener of listeners) listener.leave();
+    await outages.close();
+    await jobs.close();
+    await drain(false);
   };
   let stopping: Promise<void> | undefined;
   return {
@@ -134,6 +191,10 @@ export async function startRelay(
     adminPort,
     close() {
       stopping ??= stop();
+      return stopping;
+    },
+    letGo() {
+      stopping ??= handOver();
       return stopping;
     },
     reload({ callers, limits }) {

@@ -45,9 +45,28 @@ ${facts}
 ${statuses}
 <h2>Callers</h2>
 <table>${row(["Name", "Requests", "Last came in at", "Last seen"], "th")}${callers}</table>
+${outagesOf(data.outages)}
 <p>Counted since ${escapeHtml(data.startedAt)}. <a href="/status/data.json">As JSON</a></p>
 </body></html>
 `;
+}
+
+/** So many on the page; the JSON has all that are remembered. */
+const OUTAGES_SHOWN = 5;
+
+function outagesOf(outages: StatusData["outages"] = []): string {
+  if (outages.length === 0) return "";
+  const lines = outages.slice(0, OUTAGES_SHOWN).map((outage) => {
+    const { from, to, what, seconds, requestsCut, jobsRunAgain, jobsFailed } = outage;
+    const cause = what === "machine" ? "the Mac lost power or was reset" : "the relay ended by itself";
+    const failed = jobsFailed.length > 0 ? `, ${jobsFailed.length} failed` : "";
+    return row(
+      [from, to, duration(Math.round(seconds)), cause, requestsCut, `${jobsRunAgain.length} run again${failed}`],
+      "td",
+    );
+  });
+  const head = row(["Last seen", "Back", "Away for", "What happened", "Requests cut", "Jobs"], "th");
+  return `<h2>Outages</h2>\n<table>${head}${lines.join("")}</table>`;
 }
 
 function documentFacts(documents: StatusData["documents"]): [string, string][] {

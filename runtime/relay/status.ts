@@ -4,6 +4,7 @@ import type { Admission, AdmissionSnapshot } from "./admission/admission.ts";
 import type { BreakerState } from "./breaker.ts";
 import type { Documents } from "./documents/documents.ts";
 import type { Metrics, Tally } from "./metrics.ts";
+import type { Outage } from "./outages.ts";
 import type { ModelState, Upstream } from "./upstream.ts";
 
 export interface StatusData {
@@ -19,6 +20,8 @@ export interface StatusData {
   readonly lanes: AdmissionSnapshot;
   /** Where documents are kept, and whether that answers. */
   readonly documents?: ReturnType<Documents["state"]> | undefined;
+  /** When the relay was away without having been stopped, the newest first. */
+  readonly outages?: readonly Outage[] | undefined;
   /** Since the start. */
   readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
 }
@@ -37,6 +40,7 @@ export interface Stores {
   /** False: jobs can not be taken, so the relay is not ready. */
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
+  readonly outages?: () => readonly Outage[];
 }
 
 function withTimes(byCaller: Tally["byCaller"]) {
@@ -50,7 +54,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents }: Stores = {},
+  { jobsAvailable = () => true, documents, outages }: Stores = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -72,6 +76,7 @@ export function createStatus(
         },
         lanes: admission.snapshot(),
         documents: documents?.(),
+        outages: outages?.(),
         tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };
     },

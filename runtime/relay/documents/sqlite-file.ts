@@ -7,7 +7,10 @@ import type { DocumentMeta, DocumentStore, Listing } from "./store.ts";
 import { storedNames } from "./stored-names.ts";
 import { floatsOf } from "./vectors.ts";
 
-/** Raised whenever the tables change; a file of another one is set aside, since all in it can be had again. */
+/**
+ * Raised whenever the tables change. A file of an older one is set aside, since all in it can be had again; one of a newer
+ * one is left as it is, for the release that made it.
+ */
 const SCHEMA_VERSION = 1;
 
 // Contents are a table of their own: SQLite writes a row anew as a whole, and a use must not write 4 MB.
@@ -63,7 +66,11 @@ function open(file: string): DatabaseSync {
     );
     const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version === 0) db.exec(SCHEMA);
-    else if (version !== SCHEMA_VERSION) throw new OtherVersion(`the file's tables are of version ${version}`);
+    else if (version > SCHEMA_VERSION) {
+      throw new Error(
+        `the file of the documents has tables of version ${version}, and this relay knows ${SCHEMA_VERSION}: a newer release made it. Install that one again, or move the file ${file} away; until then documents are embedded anew each time`,
+      );
+    } else if (version !== SCHEMA_VERSION) throw new OtherVersion(`the file's tables are of version ${version}`);
     db.exec("DELETE FROM leases"); // of a process that has ended: one relay at a time has the file
     return db;
   } catch (cause) {

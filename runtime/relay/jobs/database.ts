@@ -15,7 +15,7 @@ import {
   usedBytes,
   waitingOf,
 } from "./records.ts";
-import { openDatabase } from "./schema.ts";
+import { checkDatabase, openDatabase } from "./schema.ts";
 import {
   type Added,
   type AttemptOutcome,
@@ -24,6 +24,7 @@ import {
   type JobState,
   type JobStore,
   type NewJob,
+  type Recovered,
   type StoredAnswer,
   StoreFailed,
   type StoreSummary,
@@ -40,13 +41,15 @@ export interface DatabaseOptions {
   readonly maxAttempts: number;
   /** Names this run of the machine: an attempt of another run was ended by a reboot or a power cut, not by a crash. */
   readonly boot: string;
+  /** Looks the whole file through before it is used: after a run that was not stopped. @default false */
+  readonly check?: boolean;
   /** @default Date.now */
   readonly now?: () => number;
 }
 
 /** The same steps as the seam's, without promises. */
 export type Steps = {
-  [K in Exclude<keyof JobStore, "close">]: JobStore[K] extends (...args: infer A) => Promise<infer R>
+  [K in Exclude<keyof JobStore, "close" | "recovered">]: JobStore[K] extends (...args: infer A) => Promise<infer R>
     ? (...args: A) => R
     : never;
 };
@@ -66,6 +69,7 @@ const SWEPT = 200;
 
 export class JobDatabase implements Steps {
   readonly db: DatabaseSync;
+  readonly recovered: Recovered;
   readonly #sql: Sql;
   readonly #options: DatabaseOptions;
   readonly #now: () => number;
@@ -75,21 +79,28 @@ export class JobDatabase implements Steps {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.db = openDatabase(options.file, options.maxBytes);
+    if (options.check) checkDatabase(this.db, options.file);
     this.#sql = statements(this.db);
     this.db.exec("BEGIN IMMEDIATE");
-    this.#recover();
+    this.recovered = this.#recover();
     this.db.exec("COMMIT");
   }
 
   // Nobody else has the file, so whatever is in progress there is in progress no more.
-  #recover(): void {
+  #recover(): Recovered {
+    const again: string[] = [];
+    const failed: string[] = [];
     const rows = this.#sql(
-      "SELECT a.id, a.boot FROM jobs j JOIN attempts a ON a.id = j.attempt_id WHERE j.state = 'in_progress'",
-    ).all() as unknown as { id: string; boot: string }[];
-    for (const { id, boot } of rows) {
-      if (boot !== this.#options.boot) this.giveUp(id, "machine_restarted", "the Mac was restarted or lost power", 0);
-      else this.giveUp(id, "relay_crashed", "the relay ended while the job ran", 0);
+      "SELECT a.id, a.boot, j.id AS job FROM jobs j JOIN attempts a ON a.id = j.attempt_id WHERE j.state = 'in_progress'",
+    ).all() as unknown as { id: string; boot: string; job: string }[];
+    for (const { id, boot, job } of rows) {
+      const state =
+        boot !== this.#options.boot
+          ? this.giveUp(id, "machine_restarted", "the Mac was restarted or lost power", 0)
+          : this.giveUp(id, "relay_crashed", "the relay ended while the job ran", 0);
+      (state === "queued" ? again : failed).push(job);
     }
+    return { again, failed };
   }
 
   add(job: NewJob): Added {

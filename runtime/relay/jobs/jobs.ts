@@ -21,7 +21,7 @@ import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
-import { type JobRecord, type JobStore, StoreFailed } from "./store.ts";
+import { type JobRecord, type JobStore, type Recovered, StoreFailed } from "./store.ts";
 import type { Live } from "./views.ts";
 
 export interface JobsOptions {
@@ -32,6 +32,8 @@ export interface JobsOptions {
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
+  /** Looks the file through first: the last run was not stopped. @default false */
+  readonly check?: boolean;
 }
 
 /** Store, runner and those who wait, put together. */
@@ -40,6 +42,8 @@ export interface Jobs {
   readonly available: boolean;
   /** The store. Throws `jobs_unavailable`. */
   readonly store: JobStore;
+  /** What ran when the relay last ended, without having been given back. */
+  readonly recovered: Recovered;
   readonly changes: Changes;
   readonly metrics: JobMetrics;
   wake(lane: Lane): void;
@@ -83,6 +87,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         minFreeBytes: limits.minFreeMiB * MIB,
         maxAttempts: limits.maxAttempts,
         boot: options.boot ?? bootId(),
+        ...(options.check && { check: true }),
       },
       metrics.onCommit,
       fail,
@@ -103,6 +108,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
   }
 
   const jobs: Jobs = {
+    recovered: store?.recovered ?? { again: [], failed: [] },
     changes,
     metrics,
     get available() {

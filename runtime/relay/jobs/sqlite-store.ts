@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import type { Ask, Batch } from "./batch.ts";
 import type { DatabaseOptions, Steps } from "./database.ts";
-import { type JobStore, StoreFailed } from "./store.ts";
+import { type JobStore, type Recovered, StoreFailed } from "./store.ts";
 import type { FromWorker } from "./worker.ts";
 
 /** What is told of each group that was written. */
@@ -26,7 +26,7 @@ export async function openSqliteStore(
   const asked = new Map<number, { resolve: (value: unknown) => void; reject: (cause: Error) => void }>();
   let last = 0;
   let ended: Error | undefined;
-  const opened = Promise.withResolvers<void>();
+  const opened = Promise.withResolvers<Recovered>();
   const closed = Promise.withResolvers<void>();
 
   const end = (cause: Error) => {
@@ -43,7 +43,7 @@ export async function openSqliteStore(
     onFail(cause);
   };
   worker.on("message", (message: FromWorker) => {
-    if (message.kind === "open") opened.resolve();
+    if (message.kind === "open") opened.resolve(message.recovered);
     else if (message.kind === "refused") end(new StoreFailed(message.reason));
     else if (message.kind === "closed") end(new StoreFailed("the store is closed"));
     else {
@@ -71,8 +71,9 @@ export async function openSqliteStore(
         asked.set(last, { resolve: resolve as (value: unknown) => void, reject });
         worker.postMessage({ id: last, step, args } satisfies Ask);
       });
-  await opened.promise;
+  const recovered = await opened.promise;
   return {
+    recovered,
     add: ask("add"),
     keep: ask("keep"),
     byKey: ask("byKey"),

@@ -120,8 +120,15 @@ export type Added =
   | { readonly kind: "disk_low"; readonly freeBytes: number }
   | { readonly kind: "store_full"; readonly usedBytes: number };
 
+/** What ran when the file was last in use, by id: what waits again, and what had used up its attempts. */
+export interface Recovered {
+  readonly again: readonly string[];
+  readonly failed: readonly string[];
+}
+
 /** Every method rejects with StoreFailed when the store can not do it; then nothing of the step has happened. */
 export interface JobStore {
+  readonly recovered: Recovered;
   add(job: NewJob): Promise<Added>;
   /** Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken. */
   keep(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;

@@ -5,10 +5,11 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { type Ask, type Batch, runBatch } from "./batch.ts";
 import { type DatabaseOptions, JobDatabase } from "./database.ts";
+import type { Recovered } from "./store.ts";
 
 /** From the thread: it is open, it can not be opened, or a group is done. */
 export type FromWorker =
-  | { readonly kind: "open" }
+  | { readonly kind: "open"; readonly recovered: Recovered }
   | { readonly kind: "refused"; readonly reason: string }
   | ({ readonly kind: "done" } & Batch)
   | { readonly kind: "closed" };
@@ -53,8 +54,9 @@ function sizeOf(args: readonly unknown[]): number {
 
 if (parentPort) {
   try {
-    serve(parentPort, new JobDatabase(workerData as DatabaseOptions));
-    parentPort.postMessage({ kind: "open" } satisfies FromWorker);
+    const database = new JobDatabase(workerData as DatabaseOptions);
+    serve(parentPort, database);
+    parentPort.postMessage({ kind: "open", recovered: database.recovered } satisfies FromWorker);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     parentPort.postMessage({ kind: "refused", reason } satisfies FromWorker);

@@ -27,11 +27,12 @@ export async function runRelay(
   config: RelayConfig | string,
   env: Record<string, string> = {},
   main = MAIN,
+  args: readonly string[] = [],
 ): Promise<RelayProcess> {
   const files = [join(folder, "relay.json"), join(folder, "secrets.json")] as const;
   await writeFile(files[0], typeof config === "string" ? config : JSON.stringify(config));
   await writeFile(files[1], "{}");
-  const child = spawn(process.execPath, [main, "--config", files[0], "--secrets", files[1]], {
+  const child = spawn(process.execPath, [main, "--config", files[0], "--secrets", files[1], ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

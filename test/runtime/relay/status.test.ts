@@ -58,6 +58,19 @@ test("every text on the page is escaped", () => {
     draining: false,
     model: { reachable: false, reason: evil, checkedAt: evil, kind: evil, embeddingModel: evil, circuit: "closed" },
     lanes: createAdmission(testConfig("http://127.0.0.1", "/data").limits).snapshot(),
+    outages: [
+      {
+        from: evil,
+        to: evil,
+        seconds: 3_900,
+        everySeconds: 5,
+        what: "machine",
+        machineOnAt: evil,
+        requestsCut: 2,
+        jobsRunAgain: [evil],
+        jobsFailed: [],
+      },
+    ],
     tally: {
       inFlight: 0,
       requests: 0,
@@ -70,6 +83,7 @@ test("every text on the page is escaped", () => {
   expect(html).not.toContain("<script>");
   expect(html).toContain("&quot;&gt;&lt;script&gt;&#39;&amp;");
   expect(html).toContain("1 d 1 h");
+  expect(html).toContain("<td>1 h 5 min</td><td>the Mac lost power or was reset</td><td>2</td><td>1 run again</td>");
 });
 
 test("health needs no token and says one word; the admin listener has the same and the metrics", async () => {

@@ -1,0 +1,62 @@
+/** `npm run ssh` and `npm run doctor` on a running network, and the script that the workflow for macOS runs. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { z } from "zod";
+import type { Ready } from "../../sandbox/ready.ts";
+import { inFolder, project, run, sandbox, start } from "./harness.ts";
+
+inFolder(".sandbox-doctor");
+let here: Ready;
+const reportSchema = z.object({
+  exitCode: z.int(),
+  findings: z.array(z.object({ check: z.string(), level: z.enum(["ok", "warn", "fail"]), found: z.string() })),
+});
+const node = (...args: string[]) => run(process.execPath, args, here.environment);
+const ssh = (...args: string[]) => node("scripts/mac/main.ts", "studio", ...args);
+
+beforeAll(async () => {
+  await sandbox("--stop");
+  here = await start();
+});
+afterAll(async () => {
+  const ran = await sandbox("--reset");
+  expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+});
+
+it("the doctor tells what would keep the Mac from coming back, and is content once it is set", async () => {
+  await ssh("sudo", "-n", "pmset", "-a", "sleep", "5", "autorestart", "0", "autorestartatconnect", "0");
+  const sick = await node("scripts/doctor/main.ts", "studio", "--json");
+  expect(sick.code, sick.stderr).toBe(1);
+  const before = reportSchema.parse(JSON.parse(sick.stdout));
+  const failed = before.findings.filter(({ level }) => level === "fail");
+  expect(failed.map(({ check }) => check)).toEqual(["power returns", "sleep"]);
+
+  expect((await ssh("sudo", "-n", "pmset", "-a", "sleep", "0", "autorestart", "1")).code).toBe(0);
+  const well = await node("scripts/doctor/main.ts", "studio", "--json");
+  expect(well.code, well.stderr).toBe(0);
+  const { findings } = reportSchema.parse(JSON.parse(well.stdout));
+  const levels = Object.fromEntries(findings.map(({ check, level, found }) => [check, `${level}: ${found}`]));
+  expect(levels).toMatchObject({
+    relay: expect.stringMatching(/^ok: ready, up for/),
+    tunnel: expect.stringMatching(/^ok: \d connections, at ICN$/),
+    "model server": expect.stringContaining(here.embeddingModel),
+    Atlas: "ok: 1 of its servers answer",
+    FileVault: "ok: off: the Mac starts by itself",
+  });
+
+  const shown = await node("scripts/doctor/main.ts");
+  expect(shown.stdout).toMatch(/^studio: \d+ ok, \d to look at, 0 that must be mended\. Nothing was changed\.$/m);
+});
+
+it("the doctor says plainly that it can not get in", async () => {
+  const { SSH_AUTH_SOCK: _, ...withoutAgent } = here.environment;
+  const ran = await run(process.execPath, ["scripts/doctor/main.ts"], { ...withoutAgent, SSH_AUTH_SOCK: "" });
+  expect([ran.code, ran.stdout]).toEqual([2, ""]);
+  expect(ran.stderr).toMatch(/^there is no SSH agent .*ssh-add/);
+});
+
+it("what was installed is as it should be, by the script that asks a real Mac too", async () => {
+  const ran = await run("/bin/sh", [join(project, "scripts/ci/installed.sh")], here.environment);
+  expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+  expect(ran.stdout).toContain("== all of it is so");
+});

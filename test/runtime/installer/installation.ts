@@ -1,0 +1,120 @@
+/** A stand-in Mac, a release, and an installer's input that goes with both. */
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { asRoot, installScript } from "../../../components/mac-host.ts";
+import { buildRelease, type Release } from "../../../runtime/build.ts";
+import type { InstallInput } from "../../../runtime/config.ts";
+import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
+import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
+
+// A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation. It is
+// busy with one request for a while after it was told to stop.
+const connector = `#!${process.execPath}
+const { readFileSync } = require("node:fs");
+const after = (flag) => process.argv[process.argv.indexOf(flag) + 1];
+const [host, port] = after("--metrics").split(":");
+const token = readFileSync(after("--token-file"), "utf8");
+const connections = token === "refused" ? 0 : 4;
+let requests = token === "very-secret-token" ? 1 : 0;
+const say = (what) => console.log(JSON.stringify({ what, port: Number(port), requests, at: Date.now() }));
+require("node:http").createServer(({ url }, r) => {
+  if (url === "/ready") r.writeHead(connections ? 200 : 503).end(JSON.stringify({ readyConnections: connections, connectorId: String(process.pid) }));
+  else if (url === "/config") r.end(JSON.stringify({ version: 3, config: {} }));
+  else r.end("cloudflared_tunnel_concurrent_requests_per_tunnel " + requests);
+}).listen(Number(port), host, () => say("up"));
+process.on("SIGTERM", () => {
+  say("leaves");
+  setTimeout(() => (requests = 0), 300);
+  setTimeout(() => { say("down"); process.exit(0); }, 600);
+});
+`;
+
+export interface Installation {
+  /** Of the test's own files. */
+  folder: string;
+  mac: TestMac;
+  artifacts: Artifacts;
+  release: Release;
+  input: InstallInput;
+  /** Real path of one of the Mac's. */
+  at(path: string): string;
+  /** Has an archive lie where an upload lies. */
+  upload(file: { path: string; sha256: string }): Promise<void>;
+  /** Runs the installer, with changes to the input. */
+  install(change?: Partial<InstallInput>, release?: { sha256: string }, node?: Artifacts["node"]): Promise<Result>;
+  readyz(): Promise<number>;
+  /** Every daemon with its process id, sorted. */
+  pids(): string[];
+  end(): Promise<void>;
+}
+
+/** A Mac with nothing on it, and the release uploaded nowhere yet. */
+export async function prepareInstallation(): Promise<Installation> {
+  const folder = await mkdtemp(join(tmpdir(), "slm-install-"));
+  const program = join(folder, "cloudflared");
+  await writeFile(program, connector, { mode: 0o755 });
+  const artifacts = await serveArtifacts({ port: 0, node: process.execPath, cloudflared: program, log: () => {} });
+  const release = await buildRelease(folder);
+  const mac = await testMac();
+  const [port, adminPort, connectorPort] = (await freePorts(3)) as [number, number, number];
+  const input: InstallInput = {
+    relay: {
+      port,
+      adminPort,
+      hostname: "slm.example.com",
+      access: { teamDomain: "127.0.0.1", audiences: { servers: "a", people: "b" } },
+      callers: [{ name: "backend", clientId: "0.access", companies: ["*"], weight: 1, enabled: true }],
+      model: { kind: "ollama", url: "http://127.0.0.1:1", embeddingModel: "bge-m3" },
+      limits: { chat: 4, embeddings: 2, waiting: 256, waitSeconds: 60, bodyMiB: 64, whenBusy: "queue" },
+      documents: { store: "embedded", ttlDays: 30 },
+      jobs: { retentionDays: 7, maxDiskMiB: 64, minFreeMiB: 0, maxAttempts: 3, attemptMinutes: 30 },
+      graceSeconds: 2,
+    },
+    secrets: { mongodbUri: "mongodb://u:very-secret-password@127.0.0.1/" },
+    connectorToken: "very-secret-token",
+    connectorPort,
+    cloudflared: { url: artifacts.cloudflared.url, sha256: artifacts.cloudflared.sha256 },
+    power: { set: true },
+  };
+  const at = (path: string) => join(mac.mac.root, path);
+  return {
+    folder,
+    mac,
+    artifacts,
+    release,
+    input,
+    at,
+    upload: ({ path, sha256 }) => copyFile(path, at(`private/tmp/slm-network-${sha256}.tgz`)),
+    install: (change = {}, { sha256 } = release, node = artifacts.node) =>
+      mac.run(asRoot(installScript, sha256, node.url, node.sha256), JSON.stringify({ ...input, ...change })),
+    readyz: async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status,
+    pids: () =>
+      mac.mac.launchd
+        .jobs()
+        .map((job) => `${job.definition.label} ${job.pid}`)
+        .sort(),
+    end: async () => {
+      await mac.end();
+      await artifacts.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Ports of 127.0.0.1 that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}
