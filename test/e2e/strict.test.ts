@@ -273,6 +273,9 @@ describe("an interrupted up", () => {
     expect((await recover()).stdout).toContain("nothing to recover");
     const nothing = await pulumi(here, "up", "--yes", "--skip-preview", "--expect-no-changes");
     expect(nothing.code, said(nothing)).toBe(0);
+    // The tokens are new ones since the stack was destroyed.
+    const { stdout } = await pulumi(here, "stack", "output", "serviceTokens", "--show-secrets", "--json");
+    here = { ...here, serviceTokens: readySchema.shape.serviceTokens.parse(JSON.parse(stdout)) };
     await eventually(async () => (await models()) === 200, 120_000);
   }
 
