@@ -77,15 +77,16 @@ export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: 
   const id = "cloudflare.tunnel";
   const other = tunnels.find((tunnel) => tunnel.name === name && !owned("tunnel", tunnel.id));
   if (!other) return [ok(id, `the tunnel's name ${name} is free, or this stack's`)];
-  const local =
+  const where = "one.dash.cloudflare.com → Networks → Tunnels";
+  const todo =
     other.configuredBy === "local"
-      ? ". It is configured by a file beside its connector, and such a one can not be taken over: delete it once its connector is stopped"
-      : "";
+      ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, and such a one can not be taken over`
+      : `Rename or delete it (${where}); ${adopt}`;
   return [
     fail(
       id,
       `there is a tunnel ${JSON.stringify(name)} (${other.id}, ${other.status}) that this stack did not make`,
-      `Rename or delete it (one.dash.cloudflare.com → Networks → Tunnels); ${adopt}${local}`,
+      todo,
     ),
   ];
 }

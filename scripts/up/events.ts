@@ -56,7 +56,7 @@ export const slow: Readonly<Record<string, string>> = {
   "mongodbatlas:index/projectIpAccessList:ProjectIpAccessList":
     "Atlas passes the access list on to the cluster's servers: up to a minute or two",
   "mongodbatlas:index/databaseUser:DatabaseUser": "Atlas passes the user on to the cluster's servers: some seconds",
-  "pulumi-nodejs:dynamic:Resource":
+  "pulumi-nodejs:dynamic/document-store:TtlCollection":
     "the collection is made as soon as Atlas lets the new user in from here: up to three minutes",
   "cloudflare:index/customHostname:CustomHostname":
     "Cloudflare takes the custom hostname on; its certificate comes once the records stand in the other domain's DNS",

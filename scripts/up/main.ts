@@ -52,7 +52,12 @@ async function engine(args: readonly string[]): Promise<{ code: number; events: 
   const folder = await mkdtemp(join(tmpdir(), "slm-up-"));
   try {
     const log = join(folder, "events.jsonl");
-    const child = spawn("pulumi", ["up", ...args, "--event-log", log], { cwd: project, stdio: "inherit" });
+    const child = spawn("pulumi", ["up", ...args, "--event-log", log], {
+      cwd: project,
+      stdio: "inherit",
+      // As Pulumi's own Automation API does: the option is hidden otherwise.
+      env: { ...process.env, PULUMI_DEBUG_COMMANDS: "true" },
+    });
     // Ctrl-C reaches the engine from the terminal, and it brings what is under way to its end; this waits for it.
     process.on("SIGINT", () => {});
     process.on("SIGTERM", () => child.kill("SIGTERM"));
@@ -63,7 +68,9 @@ async function engine(args: readonly string[]): Promise<{ code: number; events: 
     const patience = new Patience();
     // On a terminal the engine repaints its own lines, with the time that each has taken.
     const tell = (events: EngineEvent[]) => {
-      if (!process.stdout.isTTY) for (const note of patience.notes(events)) console.log(note);
+      if (process.stdout.isTTY) return;
+      // The engine may be in the middle of a line of dots.
+      for (const note of patience.notes(events)) console.log(`\n${note}`);
     };
     const events = await follow(log, ended, tell);
     return { code: await ended, events };
@@ -81,7 +88,7 @@ async function main(): Promise<number> {
   if (preflight) {
     const { findings } = await allFindings({ project, stack, readOnly: false, cheap: true });
     const inTheWay = exitCode(findings) !== 0;
-    console.log(`Preflight (\`npm run preflight\` looks at more): ${render(findings, true)}\n`);
+    console.log(`Preflight (\`npm run preflight\` looks at more):\n${render(findings, true)}\n`);
     if (inTheWay) {
       console.log("Nothing was declared. Mend that first; `npm run up -- --no-preflight` goes on all the same.");
       return 1;
