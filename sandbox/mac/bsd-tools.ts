@@ -44,6 +44,8 @@ const tools: Record<string, Tool> = {
   chmod: { refused: [long], isOrdered: true },
   cp: { refused: [long, ...letters("Ttu")], isOrdered: true },
   date: { refused: [long, "-d*"] },
+  df: { refused: [long] },
+  du: { refused: [long, ...letters("b")] },
   find: { refused: ["-printf", "-fprintf", "-regextype", "-printf0"] },
   grep: { refused: ["-P*", "-[!-]*P*", "--perl-regexp"] },
   head: { refused: ["-n-*", "--lines=-*", "-c-*", "--bytes=-*"] },
@@ -56,9 +58,11 @@ const tools: Record<string, Tool> = {
   rm: { refused: [long], isOrdered: true },
   sed: { refused: [long, "-i"] },
   tail: { refused: ["--pid*", "--retry"] },
+  touch: { refused: [long] },
   tar: {
     refused: ["--transform*", "--xform*", "--wildcards*", "--warning*", "--sort*", "--overwrite*", "--skip-old-files"],
   },
+  wc: { refused: [long] },
   xargs: { refused: ["-d*", "--?*"] },
 };
 

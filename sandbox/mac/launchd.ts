@@ -45,6 +45,9 @@ export interface LaunchdOptions {
   log: Log;
 }
 
+/** Folders that macOS keeps from daemons unless somebody at the screen allows it (EPERM), and disks that come later than they. */
+const isPrivate = /^(\/Users\/[^/]+\/(Documents|Desktop|Downloads)|\/Volumes\/[^/]+)(\/|$)/;
+
 /** Longest wait for jobs without a time limit of their own when the Mac is shut down, in seconds. */
 const shutdownLimitSeconds = 20;
 
@@ -202,6 +205,10 @@ export class Launchd {
     if (directory.id("Users", job.userName) === undefined) return `there is no user ${job.userName}`;
     if (job.groupName !== undefined && directory.id("Groups", job.groupName) === undefined) {
       return `there is no group ${job.groupName}`;
+    }
+    for (const path of [job.program, job.workingDirectory, job.standardOutPath, job.standardErrorPath]) {
+      const virtual = path && this.#options.paths.toVirtual(path);
+      if (virtual && isPrivate.test(virtual)) return `Operation not permitted: macOS keeps daemons out of ${virtual}`;
     }
     for (const path of [job.standardOutPath, job.standardErrorPath]) {
       if (path === undefined || path.startsWith("/dev/")) continue;

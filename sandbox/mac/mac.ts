@@ -16,7 +16,7 @@ import { keyPair } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
 import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
 import { type Owner, Owners } from "./owners.ts";
-import { freshPowerSettings, knownPowerSettings, powerSettingsSchema } from "./power-settings.ts";
+import { freshPowerSettings, knownPowerSettings, type PowerSettings, powerSettingsSchema } from "./power-settings.ts";
 import { RootPaths } from "./root-path.ts";
 import { type SshServer, startSshServer } from "./ssh-server.ts";
 import { StateFile } from "./state-file.ts";
@@ -37,7 +37,7 @@ export interface MacOptions {
   nodePath: string;
   /** Its version of macOS. @default "26.5.1" */
   macos?: string;
-  /** Its disk is encrypted. @default false */
+  /** Its disk is encrypted. @default as it was kept, false at first */
   fileVault?: boolean;
   /** Another SSH server in place of the own one; `user` and `port` above are then this one's. */
   otherSsh?: OtherSsh;
@@ -110,13 +110,14 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const directory = new Directory(dir, user);
   const owners = new Owners(dir, paths, directory, user);
   allowSudo(root, user, owners);
-  const { macos = "26.5.1", fileVault = false } = options;
+  const { macos = "26.5.1" } = options;
   const power = new StateFile(join(dir, "power.json"), powerSettingsSchema, freshPowerSettings(macos));
   Object.assign(power.value, knownPowerSettings(power.value, macos));
+  if (options.fileVault !== undefined) power.value.fileVault = options.fileVault;
   const path = [bin, "/usr/bin", "/bin", "/usr/sbin", "/sbin"].join(":");
   const { environment } = options;
   const launchd = new Launchd({ dir, paths, environment, path, owners, directory, reaper, log });
-  const machine: Machine = { admin: user, macos, fileVault, paths, owners, directory, launchd, power, log };
+  const machine: Machine = { admin: user, macos, paths, owners, directory, launchd, power, log };
   const processes = new SessionProcesses(reaper);
   const sessionEnvironment = {
     SLM_NETWORK_ROOT: root,
@@ -197,7 +198,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
       if (autorestart !== 1 && autorestartatconnect !== 1) {
         throw new StaysOff("the Mac stays off: autorestart is 0 (sudo pmset -a autorestart 1)");
       }
-      if (fileVault) {
+      if (power.value.fileVault) {
         throw new StaysOff("the Mac waits for a password before anything starts: FileVault is on (fdesetup isactive)");
       }
       await boot();

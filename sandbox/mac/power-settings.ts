@@ -3,6 +3,7 @@ import { z } from "zod";
 
 export const powerSettingsSchema = z.object({
   ac: z.record(z.string(), z.number()),
+  /** -1: off */
   ups: z.record(z.string(), z.number()),
   /** Is the disk encrypted, so that nothing starts before somebody types a password? */
   fileVault: z.boolean().default(false),
@@ -12,7 +13,7 @@ export const powerSettingsSchema = z.object({
   oneRestartKey: z.boolean().default(false),
 });
 
-/** Settings on mains power and for a UPS. */
+/** Settings on mains power and for a UPS, and what else decides whether the Mac starts by itself. */
 export type PowerSettings = z.infer<typeof powerSettingsSchema>;
 
 /** Not a setting but a line of `pmset -g custom` all the same; its name has spaces, which programs that split at them meet. */
@@ -51,7 +52,10 @@ export function freshPowerSettings(macos: string): PowerSettings {
       autorestart: 0,
       disksleep: 10,
     },
-    ups: { haltlevel: 0, haltafter: 0, haltremain: 0 },
+    ups: { haltlevel: -1, haltafter: -1, haltremain: -1 },
+    fileVault: false,
+    forgotten: [],
+    oneRestartKey: false,
   };
 }
 
@@ -60,7 +64,7 @@ export function knownPowerSettings(kept: PowerSettings, macos: string): PowerSet
   const fresh = freshPowerSettings(macos);
   const known = (before: Record<string, number>, now: Record<string, number>) =>
     Object.fromEntries(Object.entries(now).map(([key, value]) => [key, before[key] ?? value]));
-  return { ac: known(kept.ac, fresh.ac), ups: known(kept.ups, fresh.ups) };
+  return { ...kept, ac: known(kept.ac, fresh.ac), ups: known(kept.ups, fresh.ups) };
 }
 
 /** Came with macOS 26.5. */

@@ -1,9 +1,11 @@
 /** `id`, `dseditgroup` and `sysadminctl`: other ways to the local directory. */
 import { parseArgs } from "node:util";
-import { type Answer, type Command, fail, ok } from "./command.ts";
+import { type Answer, type Command, fail, illegalOption, ok } from "./command.ts";
 
 /** id [-u|-g|-G] [-n] [user], id(1) */
 export const id: Command = (call, { directory }) => {
+  const illegal = illegalOption("id", call.argv, "AFGPRgnpru", "id [user]");
+  if (illegal) return illegal;
   const flags = call.argv.filter((arg) => arg.startsWith("-")).join("");
   const name = call.argv.find((arg) => !arg.startsWith("-")) ?? call.user;
   const uid = directory.id("Users", name);

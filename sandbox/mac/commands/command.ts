@@ -13,8 +13,6 @@ export interface Machine {
   admin: string;
   /** Its version of macOS, e.g. `26.5.1`. */
   macos: string;
-  /** The disk is encrypted: after a start somebody has to type a password before anything else starts. */
-  fileVault: boolean;
   paths: RootPaths;
   owners: Owners;
   directory: Directory;
@@ -53,6 +51,22 @@ export function ok(...lines: string[]): Answer {
 /** Exit with `code`, printing lines to standard error. */
 export function fail(code: number, ...lines: string[]): Answer {
   return { code, stdout: "", stderr: lines.map((line) => `${line}\n`).join("") };
+}
+
+/** BSD's refusal of the first option that is none of `letters`; undefined when all are known. Long options are GNU's. */
+export function illegalOption(
+  name: string,
+  argv: readonly string[],
+  letters: string,
+  usage: string,
+): Answer | undefined {
+  for (const arg of argv) {
+    if (arg === "--") break;
+    if (!/^-./.test(arg)) continue;
+    const wrong = [...arg.slice(1)].find((letter) => !letters.includes(letter));
+    if (wrong !== undefined) return fail(1, `${name}: illegal option -- ${wrong}`, `usage: ${usage}`);
+  }
+  return undefined;
 }
 
 /** Real path of a command's argument. */

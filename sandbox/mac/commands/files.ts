@@ -16,7 +16,7 @@ import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Directory, RecordKind } from "../directory.ts";
 import type { Owner } from "../owners.ts";
-import { type Answer, type Call, type Command, fail, type Machine, ok, pathOf } from "./command.ts";
+import { type Answer, type Call, type Command, fail, illegalOption, type Machine, ok, pathOf } from "./command.ts";
 
 /** chown [-R] [-h] user[:group] file …, chown(8) */
 export const chown: Command = (call, mac) => {
@@ -118,6 +118,8 @@ export const stat: Command = (call, mac) => {
   const at = call.argv.indexOf("-f");
   const format = at === -1 ? "%Sp %l %Su %Sg %z %m %N" : (call.argv[at + 1] ?? "");
   const rest = call.argv.filter((_, index) => at === -1 || (index !== at && index !== at + 1));
+  const illegal = illegalOption("stat", rest, "FLlnqrsx", "stat [-FLnq] [-f format | -l | -r | -s | -x] [file ...]");
+  if (illegal) return illegal;
   const flags = rest.filter((arg) => arg.startsWith("-")).join("");
   const lines = rest
     .filter((arg) => !arg.startsWith("-"))

@@ -21,15 +21,24 @@ export const pmset: Command = (call, mac) => {
   for (let i = 0; i < rest.length; i += 2) {
     const key = (rest[i] ?? "").toLowerCase();
     const text = rest[i + 1] ?? "";
-    if (!/^\d+$/.test(text)) return usage();
-    const value = switches.has(key) ? Math.min(Number(text), 1) : Number(text);
-    if (Object.hasOwn(ups, key)) changes.ups[key] = value;
+    if (!/^(-1|\d+)$/.test(text)) return usage();
+    const value = switches.has(key) ? Math.min(Math.abs(Number(text)), 1) : Number(text);
+    if (Object.hasOwn(ups, key)) {
+      if (flag === "-b" || flag === "-c") return usage();
+      changes.ups[key] = key === "haltlevel" ? Math.min(value, 100) : value;
+    } else if (value < 0) return usage();
     // A desktop Mac has neither a battery nor settings of its own for a UPS: -b and -u change nothing, without a word.
     else if (Object.hasOwn(ac, key)) Object.assign(changes.ac, flag === "-b" || flag === "-u" ? {} : { [key]: value });
     else if (!unsupportedSettings.includes(key)) return usage();
   }
   if (call.user !== "root") return fail(1, "'pmset' must be run as root...");
-  Object.assign(ac, changes.ac);
+  const { forgotten, oneRestartKey } = mac.power.value;
+  for (const [key, value] of Object.entries(changes.ac)) {
+    if (forgotten.includes(key)) continue;
+    ac[key] = value;
+    const other = { autorestart: "autorestartatconnect", autorestartatconnect: "autorestart" }[key];
+    if (oneRestartKey && value === 1 && other !== undefined && ac[other] !== undefined) ac[other] = 0;
+  }
   Object.assign(ups, changes.ups);
   mac.power.save();
   return ok();
@@ -64,7 +73,7 @@ function get(what: string, mac: Machine): Answer {
     case "ups":
       return ok(
         "UPS settings:",
-        ...Object.entries(ups).map(([key, value]) => `  ${key}\t${value > 0 ? "on" : "off"}\t${value}`),
+        ...Object.entries(ups).map(([key, value]) => `  ${key}\t${value < 0 ? "off" : "on"}\t${Math.max(value, 0)}`),
       );
     default:
       return usage();

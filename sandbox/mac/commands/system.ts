@@ -1,5 +1,5 @@
 /** Commands that say what kind of machine this is. */
-import { type Command, fail, ok } from "./command.ts";
+import { type Command, fail, illegalOption, ok } from "./command.ts";
 
 /** macOS 26 runs Darwin 25, macOS 15 Darwin 24. */
 function kernelOf(macos: string): string {
@@ -30,6 +30,8 @@ export const swVers: Command = (call, { macos }) => {
 
 /** uname [-amnrsv] */
 export const uname: Command = (call, { macos }) => {
+  const illegal = illegalOption("uname", call.argv, "amnoprsv", "uname [-amnoprsv]");
+  if (illegal) return illegal;
   const kernel = kernelOf(macos);
   const flags = call.argv.join("").replaceAll("-", "") || "s";
   const fields: [string, string][] = [
@@ -65,7 +67,8 @@ export const sysctl: Command = (call, { macos }) => {
 };
 
 /** fdesetup isactive|status; isactive's exit code is 0 when FileVault is on */
-export const fdesetup: Command = (call, { fileVault }) => {
+export const fdesetup: Command = (call, { power }) => {
+  const { fileVault } = power.value;
   switch (call.argv[0] ?? "") {
     case "isactive":
       return { ...ok(String(fileVault)), code: fileVault ? 0 : 1 };
