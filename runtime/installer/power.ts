@@ -139,10 +139,10 @@ async function ensureUps(
   }
 }
 
-function valuesOfUps(text: string): Map<string, number> {
-  return new Map(
-    [...text.matchAll(/\b(halt\w+)\s+(-?\d+)/gi)].map(([, key, value]) => [key!.toLowerCase(), Number(value)]),
-  );
+/** Rows are `haltlevel  on  20`, of older ones without the word; what is off is -1. */
+export function valuesOfUps(text: string): Map<string, number> {
+  const rows = text.matchAll(/\b(halt\w+)\s+(?:(on|off)\s+)?(-?\d+)/gi);
+  return new Map([...rows].map(([, key, state, value]) => [key!.toLowerCase(), state === "off" ? -1 : Number(value)]));
 }
 
 /** One by one: `pmset` takes none of a line in which it does not know one. @returns why, for each that was refused */

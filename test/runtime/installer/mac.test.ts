@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import type { InstallInput, ModelService } from "../../../runtime/config.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
-import { readSettings } from "../../../runtime/installer/power.ts";
+import { readSettings, valuesOfUps } from "../../../runtime/installer/power.ts";
 import { freePorts, type Installation, prepareInstallation } from "./installation.ts";
 
 /** Waits on a port, as Ollama does. */
@@ -112,6 +112,11 @@ describe("the power settings", { timeout: 240_000 }, () => {
     expect(settings.get("AC Power")?.get("autorestart")).toBe(1);
     expect(settings.get("AC Power")?.get("sleep")).toBe(0);
     expect(settings.get("UPS Power")?.get("sleep")).toBe(10);
+    const ups = valuesOfUps("UPS settings:\n  haltlevel\ton\t20\n  haltafter\toff\t0\n");
+    expect([...ups]).toEqual([
+      ["haltlevel", 20],
+      ["haltafter", -1],
+    ]);
   });
 });
 

@@ -86,7 +86,7 @@ describe("an upgrade", { timeout: 300_000 }, () => {
     const before = await current();
     // As of a release that does not know the file the newer one has written.
     const line =
-      'console.log("it will not be ready"); setInterval(() => {}, 1000); import("node:http").then(({ createServer }) => createServer((q, r) => r.writeHead(q.url === "/healthz" ? 200 : 503).end()).listen(Number(process.argv.at(-1)), "127.0.0.1")); await new Promise(() => {});';
+      'console.log("it will not be ready"); setInterval(() => {}, 1000); import("node:http").then(({ createServer }) => createServer((q, r) => r.writeHead(q.url === "/healthz" ? 200 : 503).end()).listen(Number(process.argv.at(-1)) || 0, "127.0.0.1")); await new Promise(() => {});';
     const ran = await here.install({}, await otherRelease(line));
     expect(ran.code).toBe(1);
     expect(ran.stderr).toMatch(
