@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { raw, rawGet, serverToken, startModel, startTestRelay } from "./harness.ts";
 
@@ -35,11 +38,31 @@ test("headers over 16 KiB get 431; under it they pass", async () => {
   expect(await ask(15 * 1024)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
-test("a body that comes too slowly gets 408; one that keeps the pace passes", async () => {
+test("a body that comes too slowly gets 408, and the connection after it works", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 200 } });
   const slow = await raw(relay.port, head('Content-Length: 100\r\n\r\n{"a":'), /request_timeout/);
   expect(slow).toMatch(/^HTTP\/1\.1 408 /);
   expect(model.seen).toEqual([]);
   expect((await rawGet(relay.port, "/api/version")).status).toBe(200);
+});
+
+test("a body that takes several times the pace's time passes while it keeps the pace", async () => {
+  const model = await startModel();
+  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 1, ms: 1000 } });
+  const socket = connect(relay.port, "127.0.0.1").setEncoding("latin1");
+  let answer = "";
+  socket.on("data", (text) => {
+    answer += String(text);
+  });
+  const closed = once(socket, "close");
+  const body = '{"a":1,"b":2,"c":3}';
+  socket.write(head(`Content-Length: ${body.length}\r\n\r\n`));
+  for (const letter of body) {
+    socket.write(letter);
+    await wait(150);
+  }
+  await closed;
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(model.seen[0]?.body.toString()).toBe(body);
 });
