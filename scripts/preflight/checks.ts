@@ -30,14 +30,26 @@ export async function allFindings(scope: Scope): Promise<{ stack: string | undef
     );
     return { stack, findings: [...findings, rest] };
   }
+  const { store, atlas } = config.documents;
+  const { owned } = known;
   const parts = await Promise.all([
-    cloudflarePart(ground as Required<Ground>, scope),
-    config.documents.store === "atlas" && config.documents.atlas
-      ? checkAtlas(config.documents.atlas, { access: atlasAccess(texts), owned: known.owned, readOnly: scope.readOnly })
+    looked("cloudflare", () => cloudflarePart(ground as Required<Ground>, scope)),
+    store === "atlas" && atlas
+      ? looked("atlas", () => checkAtlas(atlas, { access: atlasAccess(texts), owned, readOnly: scope.readOnly }))
       : [],
-    scope.readOnly || scope.cheap ? [] : macPart(config),
+    scope.readOnly || scope.cheap ? [] : looked("mac", () => macPart(config)),
   ]);
   return { stack, findings: [...findings, ...parts.flat()] };
+}
+
+/** A part that breaks does not take the others' findings with it. */
+async function looked(id: string, check: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await check();
+  } catch (error) {
+    const says = `the check of ${id} broke: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    return [warn(id, says, "Run it again; if it breaks again, that is a fault of preflight")];
+  }
 }
 
 async function cloudflarePart(

@@ -26,7 +26,9 @@ export async function checkMac(wanted: MacWanted): Promise<Finding[]> {
   }
   try {
     const found = [ok("mac.ssh", `${user}@${host} answers by SSH, with the host key of the config`)];
-    for (const check of [sudo, clock, disk, model]) found.push(await check(session, wanted));
+    for (const [id, check] of Object.entries({ sudo, clock, disk, model })) {
+      found.push(await check(session, wanted).catch((error: unknown) => sessionFinding(`mac.${id}`, error)));
+    }
     return found;
   } finally {
     await session.close();
@@ -41,12 +43,8 @@ function sessionFinding(id: string, error: unknown): Finding {
 }
 
 async function sudo(session: MacSession): Promise<Finding> {
-  try {
-    await session.checkSudo();
-    return ok("mac.sudo", "the account may use `sudo -n`");
-  } catch (error) {
-    return sessionFinding("mac.sudo", error);
-  }
+  await session.checkSudo();
+  return ok("mac.sudo", "the account may use `sudo -n`");
 }
 
 async function clock(session: MacSession): Promise<Finding> {

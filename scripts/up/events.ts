@@ -50,6 +50,15 @@ export function errorsOf(events: readonly EngineEvent[]): string[] {
   );
 }
 
+/** Whether anything was made or changed, beside the stack's own entry and components, which are no more than names. */
+export function madeAnything(events: readonly EngineEvent[]): boolean {
+  return events.some(({ resOutputsEvent: event }) => {
+    if (!event || event.planning) return false;
+    const { op, type } = event.metadata;
+    return op !== "same" && op !== "read" && !/^(pulumi:pulumi|slm-network):/.test(type);
+  });
+}
+
 /** What takes long, by the resource's type, and why. */
 export const slow: Readonly<Record<string, string>> = {
   "mongodbatlas:index/flexCluster:FlexCluster": "Atlas makes the cluster: some minutes",

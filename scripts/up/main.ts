@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { allFindings } from "../preflight/checks.ts";
 import { exitCode, render } from "../preflight/report.ts";
-import { type EngineEvent, errorsOf, Patience, readEvents } from "./events.ts";
+import { type EngineEvent, errorsOf, madeAnything, Patience, readEvents } from "./events.ts";
 import { explain, renderExplanations } from "./explain.ts";
 import { splitArgs, usage } from "./options.ts";
 
@@ -104,7 +104,7 @@ async function main(): Promise<number> {
   const errors = errorsOf(events);
   const known = renderExplanations(explain(errors));
   if (known) console.log(`\n${known}`);
-  if (errors.length > 0 && events.some(({ resOutputsEvent: made }) => made && made.planning !== true)) {
+  if (errors.length > 0 && madeAnything(events)) {
     console.log("\nWhat was made so far is noted in the stack's state: `npm run up` goes on from there.");
   }
   return code;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { errorsOf, Patience, readEvents } from "../../../scripts/up/events.ts";
+import { errorsOf, madeAnything, Patience, readEvents } from "../../../scripts/up/events.ts";
 import { errorsIn, explain, renderExplanations } from "../../../scripts/up/explain.ts";
 import { knownErrors, permissionFor } from "../../../scripts/up/known-errors.ts";
 import { splitArgs } from "../../../scripts/up/options.ts";
@@ -198,6 +198,17 @@ describe("the engine's events", () => {
   const text = `${lines.map((line) => JSON.stringify(line)).join("\n")}\n{"sequence":8,"diagn`;
   test("errors are read without colours, and half a line does no harm", () => {
     expect(errorsOf(readEvents(text))).toEqual(["it failed"]);
+  });
+  test("a run that only came to know the stack made nothing", () => {
+    const outputs = (op: string, type: string, planning = false) => ({
+      resOutputsEvent: { metadata: { op, urn, type }, planning },
+    });
+    const stack = outputs("create", "pulumi:pulumi:Stack");
+    expect(madeAnything([stack, outputs("create", "slm-network:access:Access"), outputs("same", metadata.type)])).toBe(
+      false,
+    );
+    expect(madeAnything([outputs("create", metadata.type, true)])).toBe(false);
+    expect(madeAnything([stack, outputs("create", metadata.type)])).toBe(true);
   });
   test("what takes long is said once, with why, and not for a plan", () => {
     const patience = new Patience();
