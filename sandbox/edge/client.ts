@@ -1,18 +1,20 @@
 /** The listener for clients. The order of a request: host, the edge's own paths, Access, size, cache, connector. */
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
 import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
 import * as answers from "./answers.ts";
 import { applicationFor, sessionSeconds } from "./applications.ts";
 import { type Cache, type CacheStatus, cacheable, lifetimeSeconds, MAX_CACHED_BYTES } from "./cache.ts";
-import type { Connectors } from "./connector.ts";
+import type { Connection, Connectors } from "./connector.ts";
 import { type Forwarding, forward } from "./forward.ts";
 import { cookieIn, type RequestFacts, tunnelHeaders } from "./headers.ts";
 import type { AccessKeys } from "./keys.ts";
 import type { SignIn } from "./sign-in.ts";
+import { forwardUpgrade } from "./upgrade.ts";
 
 /** Where the sandbox's callers are. */
 export const COUNTRY = "KR";
@@ -36,6 +38,8 @@ export interface ClientOptions extends AccessOptions {
 export interface ClientListener {
   /** `http://127.0.0.1:<port>`. */
   url: string;
+  /** Serves a connection that came another way: through the proxy, over TLS. */
+  take(socket: Duplex): void;
   close(): Promise<void>;
 }
 
@@ -164,7 +168,11 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     };
   }
 
-  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade?: { socket: Socket; head: Buffer },
+  ): Promise<void> {
     const ray = `${randomBytes(8).toString("hex")}-${options.colo}`;
     const target = request.url ?? "/";
     if (!target.startsWith("/")) return answers.badRequest(response, ray);
@@ -188,6 +196,12 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
 
     const admission = await admit(request, response, facts);
     if (!admission) return;
+    if (upgrade) {
+      const isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket";
+      if (isWebSocket) passOn(tunnelId, request, response, upgrade, { ...facts, ...admission });
+      else answers.badRequest(response, ray);
+      return;
+    }
     if (Number(request.headers["content-length"] ?? 0) > options.bodyLimitBytes) return answers.tooLarge(response, ray);
     const answering = caching(request, response, facts);
     if (!answering) return;
@@ -202,28 +216,63 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
   ): void {
     const { readTimeoutMs, bodyLimitBytes } = options;
     const headers = tunnelHeaders(parts.request.headers, facts);
+    const passed = withConnection(tunnelId, (connection) =>
+      forward({ ...parts, connection, headers, readTimeoutMs, bodyLimitBytes, log }),
+    );
+    if (!passed) answers.errorCode(parts.response, parts.ray, 530, 1033);
+  }
+
+  /** The same for a WebSocket. */
+  function passOn(
+    tunnelId: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade: { socket: Socket; head: Buffer },
+    facts: RequestFacts,
+  ): void {
+    const { ray } = facts;
+    const headers = tunnelHeaders(request.headers, facts);
+    const passed = withConnection(tunnelId, (connection) =>
+      forwardUpgrade({ ...upgrade, response, connection, headers, ray, log }),
+    );
+    if (!passed) answers.errorCode(response, ray, 530, 1033);
+  }
+
+  /** @returns whether one took it */
+  function withConnection(tunnelId: string, use: (connection: Connection) => void): boolean {
     for (let attempt = 0; attempt < 4; attempt += 1) {
       const connection = options.connectors.choose(tunnelId);
       if (!connection) break;
       try {
-        forward({ ...parts, connection, headers, readTimeoutMs, bodyLimitBytes, log });
-        return;
+        use(connection);
+        return true;
       } catch (error) {
         log(`edge: a connection takes no request: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
-    answers.errorCode(parts.response, parts.ray, 530, 1033);
+    return false;
   }
 
   // Cloudflare keeps an idle client for 400 s and takes 128 KB of headers; a slow upload has no bound of its own.
   const limits = { requestTimeout: 0, keepAliveTimeout: 400_000, maxHeaderSize: 128 * 1024 };
+  const failed = (response: ServerResponse, error: unknown): void => {
+    log(`edge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    if (response.headersSent) response.destroy();
+    else answers.errorCode(response, `${randomBytes(8).toString("hex")}-${options.colo}`, 500, 500);
+  };
   const server = createServer(limits, (request, response) => {
-    handle(request, response).catch((error: unknown) => {
-      log(`edge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-      if (response.headersSent) response.destroy();
-      else answers.errorCode(response, `${randomBytes(8).toString("hex")}-${options.colo}`, 500, 500);
-    });
+    handle(request, response).catch((error: unknown) => failed(response, error));
     response.on("finish", () => request.resume()); // what the edge answered early is read to its end and dropped
+  });
+  const upgraded = new Set<Duplex>();
+  server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    upgraded.add(socket);
+    socket.on("close", () => upgraded.delete(socket)).on("error", () => socket.destroy());
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.on("finish", () => socket.end()); // it was refused
+    handle(request, response, { socket, head }).catch((error: unknown) => failed(response, error));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -231,8 +280,10 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
   });
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    take: (socket) => void server.emit("connection", socket),
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of upgraded) socket.destroy();
       server.closeAllConnections();
       await closed;
     },

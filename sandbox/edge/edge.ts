@@ -3,6 +3,7 @@
  * and nothing else (DNS, tunnels and their configuration, Access, service tokens).
  */
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
 import type { AccessOptions } from "./access.ts";
@@ -42,7 +43,7 @@ export interface Edge {
   url: string;
   /** Where connectors come: `127.0.0.1:<port>`. */
   connectorAddress: string;
-  /** An HTTP proxy that leads to the team's domain only. */
+  /** An HTTP proxy that leads to the team's domain and to the names that are served, over TLS. */
   proxyUrl: string;
   /** PEM file of the authority behind every TLS name of the edge. */
   caFile: string;
@@ -75,8 +76,6 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     running.push(connectors);
     const signIn = signInPages({ view, keys, mailFile: options.mailFile ?? join(dir, "mail.txt"), country: COUNTRY });
     const teamDomain = () => view.teamDomain();
-    const team = await startTeam({ teamDomain, authority, keys, signIn, port: ports.proxy, log });
-    running.push(team);
     const bounds = { colo, readTimeoutMs, bodyLimitBytes, strictServiceTokens };
     const clients = await startClients({
       ...bounds,
@@ -89,6 +88,12 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       log,
     });
     running.push(clients);
+    const callers = {
+      has: (name: string) => view.tunnelFor(name) !== undefined,
+      take: (socket: Duplex) => clients.take(socket),
+    };
+    const team = await startTeam({ teamDomain, authority, keys, signIn, callers, port: ports.proxy, log });
+    running.push(team);
 
     return {
       url: clients.url,

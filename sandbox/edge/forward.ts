@@ -30,7 +30,7 @@ export interface Forwarding {
 const responseMeta = z.object({ src: z.string() });
 
 /** Does the answer come from the origin, and not from cloudflared itself (which could not reach it)? */
-function fromOrigin(meta: string | string[] | undefined): boolean {
+export function fromOrigin(meta: string | string[] | undefined): boolean {
   if (typeof meta !== "string") return true;
   try {
     return responseMeta.parse(JSON.parse(meta)).src === "origin";

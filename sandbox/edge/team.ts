@@ -1,12 +1,13 @@
 /**
  * The team's domain, `<team>.cloudflareaccess.com`, as cloudflared and the relay reach it: through an HTTP proxy
- * (CONNECT, RFC 9110 9.3.6) that leads this one name to the edge's own TLS server and refuses every other.
+ * (CONNECT, RFC 9110 9.3.6) that leads this name to the edge's own TLS server. It leads the names that the edge serves there as
+ * well, for callers that will have TLS, and refuses every other.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { createSecureContext, type SecureContext } from "node:tls";
+import { createServer as createCallersServer, createSecureContext, type SecureContext } from "node:tls";
 import type { Log } from "../log.ts";
 import type { Authority } from "./certificates.ts";
 import type { AccessKeys } from "./keys.ts";
@@ -26,6 +27,8 @@ export interface TeamOptions {
   authority: Authority;
   keys: AccessKeys;
   signIn: SignIn;
+  /** The edge's own names and who serves them: the proxy leads there too, over TLS. */
+  callers: { has(hostname: string): boolean; take(socket: Duplex): void };
   port: number;
   log: Log;
 }
@@ -69,6 +72,17 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
   );
   team.on("tlsClientError", (error) => options.log(`edge: TLS to the team domain failed: ${error.message}`));
 
+  const callers = createCallersServer(
+    {
+      SNICallback(name, done) {
+        if (options.callers.has(name)) context(name).then((made) => done(null, made), done);
+        else done(new Error(`the sandbox has no certificate for ${name}`));
+      },
+    },
+    (socket) => options.callers.take(socket),
+  );
+  callers.on("tlsClientError", (error) => options.log(`edge: TLS of a caller failed: ${error.message}`));
+
   const open = new Set<Duplex>();
   const proxy = createServer((request, response) => {
     response.writeHead(403, { "content-type": "text/plain; charset=utf-8" });
@@ -78,14 +92,16 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
     open.add(socket);
     socket.on("close", () => open.delete(socket));
     socket.on("error", () => socket.destroy());
-    if (request.url?.toLowerCase() !== `${options.teamDomain()}:443`) {
+    const [host = "", port] = (request.url?.toLowerCase() ?? "").split(":");
+    const isCaller = port === "443" && options.callers.has(host);
+    if (!isCaller && request.url?.toLowerCase() !== `${options.teamDomain()}:443`) {
       options.log(`edge: the proxy refused ${request.url}: it leads only to ${options.teamDomain()}:443`);
       socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
       return;
     }
     socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
     if (head.length > 0) socket.unshift(head);
-    team.emit("connection", socket);
+    (isCaller ? callers : team).emit("connection", socket);
   });
   await new Promise<void>((resolve, reject) => {
     proxy.once("error", reject);
