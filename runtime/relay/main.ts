@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { createLog } from "./log.ts";
 import { startRelay } from "./server.ts";
 import { BadSettings, readSettings } from "./settings.ts";
+import { tidyUp } from "./tidy.ts";
 
 // EX_CONFIG of sysexits(3): tells "the files are wrong" from "it broke".
 const BAD_SETTINGS = 78;
@@ -19,6 +20,7 @@ async function main(): Promise<void> {
   const { config, secrets } = await readSettings(...files);
   const log = createLog();
   const relay = await startRelay(config, secrets, { log });
+  tidyUp();
   const stop = () => {
     relay.close().then(
       () => process.exit(0),
