@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { createLog } from "./log.ts";
 import { startRelay } from "./server.ts";
 import { BadSettings, readSettings } from "./settings.ts";
+import { tidyUp } from "./tidy.ts";
 
 // EX_CONFIG of sysexits(3): tells "the files are wrong" from "it broke".
 const BAD_SETTINGS = 78;
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
   process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
   process.off("SIGTERM", waiting).off("SIGINT", waiting);
+  tidyUp();
   const end = (ended: Promise<void>) => {
     ended.then(
       () => process.exit(0),
