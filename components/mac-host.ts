@@ -112,7 +112,8 @@ const socket = require("node:net").connect({ host: ${JSON.stringify(host)}, port
 const gone = (why) => {
   console.error(${JSON.stringify(`the Mac at ${host}:${port} can not be reached`)} + " (" + why + "), so nothing can be removed from it. "
     + "Switch it on and run pulumi destroy again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, "
-    + "run pulumi up (or, if that wants the Mac for another change: pulumi up --target the resource …-reach and …-install), then pulumi destroy. "
+    + "run pulumi up, then pulumi destroy. If that pulumi up wants the Mac for another change, have it forgotten instead: "
+    + "pulumi state delete '<urn of …-reach>' and pulumi state delete '<urn of …-install>'. "
     + "What is on the Mac then stays there: wipe it before you give it away.");
   process.exit(1);
 };

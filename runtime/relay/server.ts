@@ -180,8 +180,8 @@ export async function startRelay(
   };
   const handOver = async () => {
     log.info({ running: metrics.tally.inFlight }, "letting go: another relay takes over");
+    await outages.close(); // before the port is free: who has it next reads the mark
     for (const listener of listeners) listener.leave();
-    await outages.close();
     await jobs.close();
     await drain(false);
   };

@@ -301,10 +301,8 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(only(declared, "command:remote:CopyToRemote").inputs.remotePath).toBe(
-      `/tmp/slm-network-${"f".repeat(64)}.tgz`,
-    );
-    const { inputs } = only(declared, "command:remote:Command");
+    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tgz`);
+    const { inputs } = ofName("m-install");
     const { stdin, ...rest } = inputs;
     expect(JSON.stringify(stdin)).toContain("very-secret-token");
     expect(JSON.stringify(rest)).not.toContain("very-secret-token");
@@ -312,6 +310,49 @@ describe("MacHost", () => {
     expect(rest.create).toContain("f".repeat(64));
     expect(rest).not.toHaveProperty("triggers");
     expect(rest).toMatchObject({ addPreviousOutputInEnv: false, logging: "none" });
+  });
+
+  it("sends Node and cloudflared to a Mac without a way out, and tells neither address", async () => {
+    const { MacHost } = await import("../../components/mac-host.ts");
+    const [node, cloudflared] = ["1".repeat(64), "2".repeat(64)];
+    const host = new MacHost("sent", {
+      connection: { host: "mac.local", port: 22, user: "deploy", hostKey: "ssh-ed25519 AAAA" },
+      release: { path: "package.json", sha256: "f".repeat(64) },
+      node: { url: "https://nodejs.org/node.tgz", sha256: node },
+      uploads: {
+        node: { path: "package.json", sha256: node },
+        cloudflared: { path: "package.json", sha256: cloudflared },
+      },
+      input: {} as never,
+      removeData: true,
+    });
+    await resolved(host.report);
+    await settled();
+    expect(ofName("sent-upload-node").inputs.remotePath).toBe(`/tmp/slm-network-${node}.tgz`);
+    expect(ofName("sent-upload-cloudflared").inputs.remotePath).toBe(`/tmp/slm-network-${cloudflared}.tgz`);
+    const { create, delete: removal } = ofName("sent-install").inputs;
+    expect(create).not.toContain("nodejs.org");
+    expect(create).toContain("uploaded");
+    expect(removal).toMatch(/'--data'$/);
+    expect(ofName("sent-reach").inputs.create).toBeUndefined(); // it asks only before the removal
+  });
+
+  it("asks before the removal whether the Mac is there, and says what to do about one that is gone", async () => {
+    const { reachScript } = await import("../../components/mac-host.ts");
+    const { spawnSync } = await import("node:child_process");
+    const { createServer } = await import("node:net");
+    const server = createServer((socket) => socket.end());
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+    });
+    const ask = () => spawnSync(process.execPath, ["-e", reachScript("127.0.0.1", port)], { encoding: "utf8" });
+    expect(ask().status).toBe(0);
+    await new Promise((resolve) => server.close(resolve));
+    const gone = ask();
+    expect(gone.status).toBe(1);
+    expect(gone.stderr).toMatch(
+      /the Mac at 127\.0\.0\.1:\d+ can not be reached \(.*ECONNREFUSED.*macs\[\]\.skipRemoval to true/,
+    );
   });
 
   it("quotes what it runs, so that a quote in an address stays an argument", async () => {

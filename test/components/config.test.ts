@@ -36,6 +36,35 @@ describe("the stack's config", () => {
     expect(config.artifacts.cloudflared.url).toContain("darwin-arm64");
   });
 
+  it("explains the trap of a UPS that shuts the Mac down, and takes it only from who says so", () => {
+    const mac = (power: unknown) => ({ ...good, macs: [{ ...good.macs[0], power }] });
+    expect(faultsOf(mac({ ups: { haltLevel: 20 } })).join()).toMatch(
+      /macs\[0\]\.power\.ups\.mayStayOff: must be true: after a UPS has had the Mac shut down, the Mac can stay off.*take `ups` out/,
+    );
+    expect(faultsOf(mac({ ups: { mayStayOff: true } })).join()).toMatch(/names no threshold.*haltLevel/);
+    expect(parseStackConfig(mac({ ups: { mayStayOff: true, haltRemain: 5 } })).macs[0]?.power).toEqual({
+      set: true,
+      ups: { mayStayOff: true, haltRemain: 5 },
+    });
+    expect(parseStackConfig(good).macs[0]).toMatchObject({
+      power: { set: true },
+      removeData: false,
+      skipRemoval: false,
+    });
+  });
+
+  it("says of a model service what launchd could not start", () => {
+    const service = { program: "ollama", args: [1], env: { OLLAMA_NUM_PARALLEL: 4, "A-B": "x" }, user: "root" };
+    const text = faultsOf({ ...good, model: { ...good.model, service } }).join("\n");
+    expect(text).toMatch(/model\.service\.program: "ollama" is no absolute path: launchd looks nowhere else/);
+    expect(text).toMatch(/model\.service\.args\[0\]: 1 must be a text: put it in quotes/);
+    expect(text).toMatch(/model\.service\.env\.OLLAMA_NUM_PARALLEL: 4 must be a text, as launchd takes no other/);
+    expect(text).toMatch(/model\.service\.user: "root" is more than a model server needs/);
+    const least = { program: "/opt/homebrew/bin/ollama", user: "director" };
+    const parsed = parseStackConfig({ ...good, model: { ...good.model, service: { ...least, args: ["serve"] } } });
+    expect(parsed.model.service).toEqual({ ...least, args: ["serve"], env: {} });
+  });
+
   it("tells every fault at once, each with its value, the reason and the fix", () => {
     const faults = faultsOf({
       ...good,

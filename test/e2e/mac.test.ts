@@ -232,6 +232,7 @@ describe("a power cut under load", () => {
         } catch {
           // the power is away, or the test has seen enough
         }
+        await new Promise((resolve) => setTimeout(resolve, 100)); // each is asked for again at the end
       }
     };
     const direct = async () => {
