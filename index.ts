@@ -69,6 +69,7 @@ const sshEntry = ssh
       hostname: ssh.hostname,
       emails: ssh.emails,
       tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
+      protect,
     })
   : undefined;
 
@@ -99,7 +100,7 @@ new Route(
   { dependsOn: [access, tunnel] },
 );
 if (ssh && sshEntry) {
-  const args = { zoneId: config.zoneId, hostname: ssh.hostname, target: tunnel.cname, protect: false };
+  const args = { zoneId: config.zoneId, hostname: ssh.hostname, target: tunnel.cname, protect };
   new Route(`${name}-${mac.name}-ssh`, args, { dependsOn: [sshEntry, tunnel] });
 }
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
