@@ -64,6 +64,7 @@ const sshEntry = ssh
       hostname: ssh.hostname,
       emails: ssh.emails,
       tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
+      protect,
     })
   : undefined;
 
@@ -97,13 +98,7 @@ new Route(
 );
 if (ssh && sshEntry) {
   const { hostname } = ssh;
-  const args = {
-    zoneId: config.zoneId,
-    hostname,
-    behindAccess: sshEntry.hostnames,
-    target: tunnel.cname,
-    protect: false,
-  };
+  const args = { zoneId: config.zoneId, hostname, behindAccess: sshEntry.hostnames, target: tunnel.cname, protect };
   new Route(`${name}-${mac.name}-ssh`, args, { dependsOn: [sshEntry, tunnel] });
 }
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));

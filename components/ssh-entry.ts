@@ -10,14 +10,16 @@ export interface SshEntryArgs {
   readonly emails: readonly string[];
   /** Ids of the service tokens that may pass. */
   readonly tokenIds: readonly pulumi.Input<string>[];
+  /** Refuses to delete the application. */
+  readonly protect: boolean;
 }
 
 /**
  * Access before SSH by way of the tunnel: an application of its own, so that nobody who may call the model reaches the Mac's
- * sign-in. Whoever passes still needs the deploy account's key. Not protected: without it one goes to the office.
+ * sign-in. Whoever passes still needs the deploy account's key.
  *
  * @example
- * new SshEntry("slm-studio", { accountId, hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: [] });
+ * new SshEntry("slm-studio", { accountId, hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: [], protect: true });
  */
 export class SshEntry extends pulumi.ComponentResource {
   /** Audience (AUD tag), which cloudflared checks as well. */
@@ -62,7 +64,7 @@ export class SshEntry extends pulumi.ComponentResource {
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
       },
-      { parent: this },
+      { parent: this, protect: args.protect },
     );
 
     this.audience = application.aud;

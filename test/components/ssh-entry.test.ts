@@ -72,7 +72,13 @@ describe("an SSH entry", () => {
 
   it("is an application of its own, for those who are named", async () => {
     const { SshEntry } = await import("../../components/ssh-entry.ts");
-    const args = { accountId: "a", hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: ["id-1"] };
+    const args = {
+      accountId: "a",
+      hostname: "ssh.example.com",
+      emails: ["ops@example.com"],
+      tokenIds: ["id-1"],
+      protect: true,
+    };
     const { value } = await resolved(new SshEntry("slm-studio", args).audience);
     await settled();
     expect(value).toBe("aud-of-slm-studio-app-ssh");
