@@ -97,11 +97,12 @@ async function within(
 ): Promise<void> {
   const stop = Promise.withResolvers<void>();
   let services: Services | undefined;
+  let made: Identity | undefined;
   const handle = async (action: Action, body: unknown): Promise<void> => {
     if (action === "stop") return stop.resolve();
-    if (!services) throw new Error("the sandbox is still starting");
-    const running = services;
-    await act(running, action, body, async () => makeByHand(running, await identityOf(instance), instance.stack));
+    if (!services || !made) throw new Error("the sandbox is still starting");
+    const [running, known] = [services, made];
+    await act(running, action, body, () => makeByHand(running, known, instance.stack));
   };
   const settings = readSettings(process.env);
   const control = await takeControl(instance.lockFile, handle);
@@ -110,6 +111,7 @@ async function within(
     await rm(instance.readyFile, { force: true });
     const tools = await ensureTools(log);
     const identity = await identityOf(instance);
+    made = identity;
     services = await startServices(instance, identity, tools, settings, reaper, log);
     const environment = engineEnvironment(instance, identity, tools, services.mac.agentSocket);
     const { home } = engineFolders(instance);
