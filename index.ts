@@ -3,6 +3,7 @@ import { relative } from "node:path";
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { Access, tokenName } from "./components/access.ts";
+import { accountFaults } from "./components/account-check.ts";
 import { accountFacts } from "./components/account-facts.ts";
 import { Alerts } from "./components/alerts.ts";
 import { ConfigError, readStackConfig } from "./components/config.ts";
@@ -20,17 +21,20 @@ const name = "slm";
 const settings = new pulumi.Config("slm-network");
 const config = await checked(async () => {
   const parsed = readStackConfig(settings);
-  const { name: zoneName } = await cloudflare.getZone({ zoneId: parsed.zoneId });
   const provider = new pulumi.Config("cloudflare");
-  const account = accountFacts({
-    accountId: parsed.accountId,
-    zoneId: parsed.zoneId,
+  const access = {
     apiToken: provider.get("apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
     baseUrl: provider.get("baseUrl"),
-  });
-  const faults = await routeFaults(parsed, zoneName, account);
-  if (faults.length > 0) throw new ConfigError(faults);
-  if (process.env.SLM_NETWORK_FORCE_ROTATION !== "1") await refuseLateRotations(parsed.access.servers);
+  };
+  const { faults: found, zoneName } = await accountFaults({ ...parsed, tunnelName: tunnelName() }, access);
+  const account = accountFacts({ accountId: parsed.accountId, zoneId: parsed.zoneId, ...access });
+  const known = zoneName ?? (found.length === 0 && (await cloudflare.getZone({ zoneId: parsed.zoneId })).name);
+  const faults = [
+    ...found,
+    ...(known ? await routeFaults(parsed, known, account) : []),
+    ...(await lateRotations(parsed.access.servers)),
+  ];
+  if (faults.length > 0) throw new ConfigError(faults, found.length > 0 ? "what the stack rests on has" : undefined);
   return parsed;
 });
 const { accountId, protect } = config;
@@ -61,7 +65,7 @@ const access = new Access(
 
 const tunnel = new Tunnel(name, {
   accountId,
-  tunnelName: `slm-network-${pulumi.getStack()}`,
+  tunnelName: tunnelName(),
   hostname: config.hostname,
   alsoHostnames,
   tunnelSecret: settings.requireSecret("tunnelSecret"),
@@ -117,12 +121,17 @@ const host = new MacHost(`${name}-${mac.name}`, {
   }),
 });
 
-/** @throws ConfigError for each secret that would be rotated with too little of its overlap left */
-async function refuseLateRotations(servers: readonly WantedSecret[]): Promise<void> {
+/** @returns a fault for each secret that would be rotated with too little of its overlap left */
+async function lateRotations(servers: readonly WantedSecret[]): Promise<string[]> {
+  if (process.env.SLM_NETWORK_FORCE_ROTATION === "1") return [];
   const names = servers.map((server) => server.name);
   const deployed = await deployedSecretVersions(names, (server) => tokenName(name, server));
-  const faults = servers.flatMap((server) => rotationFault(server, deployed.get(server.name)) ?? []);
-  if (faults.length > 0) throw new ConfigError(faults);
+  return servers.flatMap((server) => rotationFault(server, deployed.get(server.name)) ?? []);
+}
+
+/** One for each stack, so that two stacks can be in one account. */
+function tunnelName(): string {
+  return `slm-network-${pulumi.getStack()}`;
 }
 
 /** Shows a fault of the config as it is, without a stack trace. */

@@ -7,13 +7,14 @@ import { type StackConfig, stackConfigSchema } from "./config-schema.ts";
 
 export type { StackConfig } from "./config-schema.ts";
 
-/** Every fault of a stack's config; the message lists them all, one a paragraph. */
+/** Every fault of a stack's config, or of what it refers to; the message lists them all, one a paragraph. */
 export class ConfigError extends Error {
   override name = "ConfigError";
   readonly faults: readonly string[];
-  constructor(faults: readonly string[]) {
+  /** @param has what is at fault, before their number */
+  constructor(faults: readonly string[], has = "the stack's config has") {
     super(
-      `the stack's config has ${faults.length === 1 ? "one fault" : `${faults.length} faults`}; nothing was declared:\n${faults.map((fault) => `  - ${fault}`).join("\n")}`,
+      `${has} ${faults.length === 1 ? "one fault" : `${faults.length} faults`}; nothing was declared:\n${faults.map((fault) => `  - ${fault}`).join("\n")}`,
     );
     this.faults = faults;
   }

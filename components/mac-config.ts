@@ -2,6 +2,35 @@
 import { z } from "zod";
 import { always, because, resourceName } from "./config-words.ts";
 
+/** @param host as the command that asks for the key names it */
+const hostKeySchema = (host: string) =>
+  z
+    .string(
+      because(
+        `is missing: without it anybody could pose as the Mac. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\``,
+      ),
+    )
+    .regex(
+      /^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/,
+      because(
+        `is no public host key: run \`ssh-keyscan -t ed25519 ${host}\` and copy the part from \`ssh-ed25519\` on`,
+      ),
+    );
+
+/** A host in between, for who can not reach the Mac itself; it only passes the connection on. */
+const jumpSchema = z
+  .object({
+    host: z
+      .string(because("is missing: the jump host's address or name"))
+      .min(1, because("is empty: the jump host's address or name")),
+    port: z.int().min(1).max(65535, because("is no port (1 to 65535)")).default(22),
+    user: z
+      .string(because("is missing: an account on the jump host; it needs no sudo there"))
+      .min(1, because("is empty: an account on the jump host; it needs no sudo there")),
+    hostKey: hostKeySchema("<jump host>"),
+  })
+  .strict();
+
 const macSchema = z
   .object({
     name: z
@@ -15,16 +44,8 @@ const macSchema = z
     user: z
       .string(because("is missing: the account on the Mac that may use `sudo -n`, e.g. deploy"))
       .min(1, because("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy")),
-    hostKey: z
-      .string(
-        because(
-          "is missing: without it anybody could pose as the Mac. Run `ssh-keyscan -t ed25519 <host>` and copy `ssh-ed25519 AAAA…`",
-        ),
-      )
-      .regex(
-        /^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/,
-        because("is no public host key: run `ssh-keyscan -t ed25519 <host>` and copy the part from `ssh-ed25519` on"),
-      ),
+    hostKey: hostKeySchema("<host>"),
+    jump: jumpSchema.optional(),
     ports: z
       .object({
         relay: z.int().min(1024).max(65535).default(8790),

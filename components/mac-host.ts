@@ -10,6 +10,14 @@ export interface MacConnection {
   readonly user: string;
   /** `ssh-ed25519 AAAA…`; without it anybody could pose as the Mac. */
   readonly hostKey: string;
+  /** A host in between; the same agent's key lets in there. */
+  readonly jump?: Omit<MacConnection, "jump"> | undefined;
+}
+
+/** @returns the connection as @pulumi/command takes it */
+export function remoteConnection({ host, port, user, hostKey, jump }: MacConnection) {
+  const proxy = jump && { host: jump.host, port: jump.port, user: jump.user, hostKey: jump.hostKey };
+  return { host, port, user, hostKey, ...(proxy && { proxy }) };
 }
 
 /** A file the Mac downloads, and what it must be. */
@@ -90,8 +98,7 @@ export class MacHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: MacHostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:mac-host:MacHost", name, {}, opts);
-    const { host, port, user, hostKey } = args.connection;
-    const connection = { host, port, user, hostKey };
+    const connection = remoteConnection(args.connection);
     const { path, sha256 } = args.release;
 
     const upload = new command.remote.CopyToRemote(

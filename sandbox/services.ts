@@ -99,6 +99,7 @@ export async function startServices(
         publicKey: identity.atlasPublicKey,
         privateKey: identity.atlasPrivateKey,
         readOnlyKey: { publicKey: identity.atlasReadPublicKey, privateKey: identity.atlasReadPrivateKey },
+        publicAddress,
         delays: settings.atlas,
         faults: faults.atlas,
         mongo: mongo.admin,

@@ -33,6 +33,10 @@ export interface AtlasOptions {
   readOnlyKey?: { publicKey: string; privateKey: string };
   /** The MongoDB that plays all clusters. */
   mongo: MongoAdmin;
+  /** The address all callers seem to come from. @default 203.0.113.7, which is nobody's (RFC 5737) */
+  publicAddress?: string;
+  /** @default in order */
+  conditions?: Partial<AtlasConditions>;
   /** Where the state is kept, 0600; without it, only in memory. */
   statePath?: string;
   /** All 0 unless given. */
@@ -40,6 +44,14 @@ export interface AtlasOptions {
   /** Failures it shall show; paths below `/api/atlas/v2`. */
   faults?: Faults;
   log: Log;
+}
+
+/** How the project is found, whatever was declared in it; each can be changed while it runs. */
+export interface AtlasConditions {
+  /** The cluster that is there from the start. */
+  clusterPaused: boolean;
+  /** False: the key's own access list does not have the caller's address. */
+  keyAddressAllowed: boolean;
 }
 
 /** Refuses an `Accept` without a version of the API. Some media type of the list has to carry one. */
@@ -134,8 +146,8 @@ async function call(project: Project, request: JsonRequest): Promise<JsonAnswer>
  */
 export async function startAtlasApi(
   options: AtlasOptions,
-): Promise<{ url: string; port: number; close(): Promise<void> }> {
-  const { log } = options;
+): Promise<{ url: string; port: number; conditions: AtlasConditions; close(): Promise<void> }> {
+  const { log, publicAddress = "203.0.113.7" } = options;
   if (!/^[0-9a-f]{24}$/.test(options.projectId)) {
     throw new Error(`projectId is "${options.projectId}", but Atlas' ids are 24 hex digits: give one of that form`);
   }
@@ -151,10 +163,12 @@ export async function startAtlasApi(
     { username: options.publicKey, password: options.privateKey },
     ...(readOnlyKey ? [{ username: readOnlyKey.publicKey, password: readOnlyKey.privateKey }] : []),
   ]);
+  const conditions: AtlasConditions = { clusterPaused: false, keyAddressAllowed: true, ...options.conditions };
   const project: Project = {
     id: options.projectId,
     clusterName: options.clusterName,
     uri: options.mongo.uri,
+    conditions,
     delays: { userMs: 0, accessMs: 0, clusterPolls: 0, ...options.delays },
     state: file.value,
     effects,
@@ -165,6 +179,10 @@ export async function startAtlasApi(
 
   const answered = async (request: JsonRequest, username: string): Promise<JsonAnswer> => {
     try {
+      if (!conditions.keyAddressAllowed) {
+        const detail = `IP address ${publicAddress} is not allowed to access this resource.`;
+        throw new AtlasError(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", detail, [publicAddress]);
+      }
       checkVersion(request.headers.accept);
       if (username === readOnlyKey?.publicKey && request.method !== "GET") {
         const detail = "Current user is not authorized to perform this action.";
@@ -178,6 +196,10 @@ export async function startAtlasApi(
     }
   };
   const handle = async (request: JsonRequest): Promise<JsonAnswer> => {
+    // Beside the versioned API, for MongoDB's own tools; answers whoever asks.
+    if (request.method === "GET" && request.path === "/api/private/ipinfo") {
+      return { status: 200, body: { currentIpv4Address: publicAddress } };
+    }
     const checked = guard.check(request.headers.authorization, request.method, request.target);
     if (typeof checked === "string") {
       return {
@@ -204,6 +226,7 @@ export async function startAtlasApi(
   return {
     url: `http://127.0.0.1:${server.port}/`,
     port: server.port,
+    conditions,
     close: async () => {
       await server.close();
       await effects.close();

@@ -34,7 +34,7 @@ function clusterWire(project: Project): Record<string, unknown> {
     mongoDBMajorVersion: "8.0",
     versionReleaseSystem: "LTS",
     createDate: since,
-    paused: false,
+    paused: project.conditions.clusterPaused,
     backupEnabled: true,
     pitEnabled: false,
     encryptionAtRestProvider: "NONE",

@@ -19,6 +19,7 @@ export interface Project {
   /** Connection string of all clusters, without user and password. */
   uri: string;
   delays: AtlasDelays;
+  conditions: { clusterPaused: boolean };
   state: AtlasState;
   effects: Effects;
   /** To be called after a change of `state`. */

@@ -5,6 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Faults } from "../http/faults.ts";
 import { openStateFile, type StateFile } from "../http/state-file.ts";
+import { type Conditions, inOrder } from "./conditions.ts";
 import type {
   AccessApplicationView,
   ConnectorConnection,
@@ -20,6 +21,8 @@ import { type AccountState, emptyState, stateSchema } from "./state.ts";
 export interface ApiToken {
   value: string;
   permissions: "all" | string[];
+  /** A token that the account owns is not known where a user's tokens are asked about. @default "user" */
+  owner?: "user" | "account";
 }
 
 /** A region of Regional Services, as in the account's list. */
@@ -42,6 +45,8 @@ export interface AccountOptions {
   regions?: Region[];
   /** Folder for the mails of notification policies; without it none is written. */
   mailDir?: string;
+  /** @default in order */
+  conditions?: Partial<Conditions>;
   /** File with the records of domains that are not the account's: `[{ "type": "CNAME", "name": …, "content": … }]`. */
   outsideDnsPath?: string;
 }
@@ -79,6 +84,7 @@ export class CloudflareAccount implements EdgeView {
   readonly regions: Region[];
   /** Failures its API shall show; paths without `/client/v4`. */
   readonly faults = new Faults();
+  readonly conditions: Conditions;
   readonly #teamDomain: string;
   readonly #file: StateFile<AccountState>;
   readonly #connections = new Map<string, ConnectorConnection[]>();
@@ -103,6 +109,7 @@ export class CloudflareAccount implements EdgeView {
     this.zone = { id: options.zone.id, name: options.zone.name.toLowerCase() };
     this.apiTokens = options.apiTokens;
     this.regions = options.regions ?? defaultRegions;
+    this.conditions = { ...inOrder, ...options.conditions };
     this.#teamDomain = options.teamDomain;
     this.#file = openStateFile(options.statePath, stateSchema, emptyState);
     this.#mailDir = options.mailDir;

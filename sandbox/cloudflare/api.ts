@@ -16,6 +16,7 @@ import { notificationRoutes } from "./notifications.ts";
 import { policyRoutes } from "./policies.ts";
 import type { Answer, Route } from "./route.ts";
 import { serviceTokenRoutes } from "./service-tokens.ts";
+import { tokenGroup, tokenRoutes } from "./tokens.ts";
 import { tunnelRoutes } from "./tunnels.ts";
 import { zoneRoutes } from "./zones.ts";
 
@@ -29,6 +30,7 @@ const routes: Route[] = [
   ...loadBalancerRoutes,
   ...notificationRoutes,
   ...zoneRoutes,
+  ...tokenRoutes,
 ];
 
 function envelope(answer: Answer): Record<string, unknown> {
@@ -115,11 +117,20 @@ function checkScope(account: CloudflareAccount, params: Record<string, string>):
 
 function checkPermission(token: ApiToken, { permissions, path, method }: Route): void {
   const held = token.permissions;
-  if (held === "all" || permissions.length === 0 || permissions.some((one) => held.includes(one))) return;
+  const all = held === "all" && !permissions.some((one) => one.startsWith(tokenGroup));
+  if (all || permissions.length === 0 || permissions.some((one) => held !== "all" && held.includes(one))) return;
   // The real API answers 401 here, and 403 everywhere else: a tunnel's token needs the right to write.
   const status = method === "GET" && path.endsWith("/token") ? 401 : 403;
   const message = `Authentication error: the API token lacks the permission "${permissions.join('" or "')}"`;
   throw new ApiError(status, [{ code: 10000, message }]);
+}
+
+/** Access refuses all calls until somebody has set up Zero Trust; seen after the check of permissions. */
+function checkEnabled(account: CloudflareAccount, { path }: Route): void {
+  if (account.conditions.zeroTrust || !path.startsWith("/accounts/:account/access/")) return;
+  const message =
+    "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard at https://dash.cloudflare.com/ and click the 'Enable Access' button.";
+  throw new ApiError(403, [{ code: 9999, message }]);
 }
 
 function parse(text: string): unknown {
@@ -151,6 +162,7 @@ function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
     const found = route(request.method, path);
     checkScope(account, found.params);
     checkPermission(token, found.route);
+    checkEnabled(account, found.route);
     const body = parse(request.text);
     const result = found.route.handle({
       account,

@@ -1,9 +1,10 @@
 /**
- * What is there without being declared: the account, the zone, the token, the Zero Trust organisation; and identity providers.
+ * What is there without being declared: the account, the zone, the Zero Trust organisation; and identity providers.
  * @see https://developers.cloudflare.com/api/resources/zones/
  * @see https://developers.cloudflare.com/api/resources/zero_trust/subresources/organizations/
+ * @see https://developers.cloudflare.com/api/resources/bot_management/
  */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
 import { collectionRoutes } from "./collection.ts";
@@ -21,8 +22,8 @@ function zoneWire(account: CloudflareAccount): Record<string, unknown> {
   return {
     id: account.zone.id,
     name: account.zone.name,
-    status: "active",
-    paused: false,
+    status: account.conditions.zoneStatus,
+    paused: account.conditions.zonePaused,
     type: "full",
     development_mode: 0,
     account: { id: account.accountId, name: "sandbox" },
@@ -47,12 +48,24 @@ function organizationWire(account: CloudflareAccount): Record<string, unknown> {
     auth_domain: account.teamDomain(),
     name: account.teamDomain().split(".")[0],
     is_ui_read_only: false,
-    session_duration: "24h",
+    session_duration: account.conditions.sessionDuration,
     auto_redirect_to_identity: false,
     allow_authenticate_via_warp: false,
     login_design: {},
     created_at: since,
     updated_at: since,
+  };
+}
+
+/** As for a zone on the Free plan. */
+function botManagementWire(account: CloudflareAccount): Record<string, unknown> {
+  return {
+    fight_mode: account.conditions.fightMode,
+    enable_js: account.conditions.fightMode,
+    using_latest_model: true,
+    ai_bots_protection: "disabled",
+    crawler_protection: "disabled",
+    is_robots_txt_managed: false,
   };
 }
 
@@ -103,15 +116,6 @@ const zoneRead = [...canRead("Zone"), ...canRead("Zone Settings")];
 export const zoneRoutes: Route[] = [
   {
     method: "GET",
-    path: "/user/tokens/verify",
-    permissions: [],
-    handle: ({ token }) => ({
-      result: { id: createHash("md5").update(token).digest("hex"), status: "active" },
-      messages: [{ code: 10000, message: "This API Token is valid and active" }],
-    }),
-  },
-  {
-    method: "GET",
     path: "/accounts",
     permissions: [],
     handle: ({ account, query }) => page(keepEqual([accountWire(account)], query, { name: (one) => one.name }), query),
@@ -127,7 +131,11 @@ export const zoneRoutes: Route[] = [
     path: "/zones",
     permissions: zoneRead,
     handle: ({ account, query }) => {
-      const filters = { name: () => account.zone.name, status: () => "active", "account.id": () => account.accountId };
+      const filters = {
+        name: () => account.zone.name,
+        status: () => account.conditions.zoneStatus,
+        "account.id": () => account.accountId,
+      };
       return page(keepEqual([zoneWire(account)], query, filters), query);
     },
   },
@@ -142,6 +150,12 @@ export const zoneRoutes: Route[] = [
     path: "/accounts/:account/access/organizations",
     permissions: canRead(identity),
     handle: ({ account }) => ({ result: organizationWire(account) }),
+  },
+  {
+    method: "GET",
+    path: "/zones/:zone/bot_management",
+    permissions: canRead("Bot Management"),
+    handle: ({ account }) => ({ result: botManagementWire(account) }),
   },
   ...providerRoutes,
 ];

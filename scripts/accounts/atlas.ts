@@ -1,0 +1,228 @@
+/**
+ * What is in an Atlas project, by the Admin API v2. Reads only. MongoDB has an official client for Go only; its digest
+ * authentication is left to `digest-fetch`.
+ * @see https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/
+ */
+import { DigestClient } from "digest-fetch";
+import { z } from "zod";
+import { type Answer, answered, failed, mapAnswer, wordsOf } from "./answer.ts";
+import { atlasFailure } from "./atlas-failure.ts";
+
+/** Where and as whom to ask; the same that the provider uses. */
+export interface AtlasAccess {
+  /** `MONGODB_ATLAS_PUBLIC_KEY`. Without both keys every question fails with `no-credentials`. */
+  readonly publicKey: string | undefined;
+  /** `MONGODB_ATLAS_PRIVATE_KEY` */
+  readonly privateKey: string | undefined;
+  /** The stack's `mongodbatlas:baseUrl`. @default https://cloud.mongodb.com */
+  readonly baseUrl?: string | undefined;
+  /** For each call, in ms. @default 20000 */
+  readonly timeoutMs?: number;
+}
+
+export interface Project {
+  readonly id: string;
+  readonly name: string;
+  readonly orgId: string;
+}
+export interface Cluster {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: "dedicated" | "flex";
+  /** `IDLE` when it is in order; `CREATING`, `UPDATING`, … */
+  readonly state: string;
+  readonly paused: boolean;
+  /** Where, e.g. `AWS AP_NORTHEAST_2`. */
+  readonly region: string;
+  /** e.g. `M10`, `FLEX`. */
+  readonly size: string;
+  readonly mongodbVersion: string;
+}
+export interface DatabaseUser {
+  readonly username: string;
+  /** The database it signs in at. */
+  readonly databaseName: string;
+  /** `role@database`, e.g. `readWrite@slm`. */
+  readonly roles: readonly string[];
+  /** Clusters it is confined to; none: all of the project. */
+  readonly clusters: readonly string[];
+}
+export interface AccessListEntry {
+  readonly cidrBlock: string;
+  readonly comment: string;
+}
+
+/** The questions. Nothing is asked before one is called; lists are read to their last page. */
+export interface AtlasLookups {
+  /** Those the key may see. */
+  projects(): Promise<Answer<Project[]>>;
+  project(projectId: string): Promise<Answer<Project>>;
+  /** Dedicated and Flex ones. */
+  clusters(projectId: string): Promise<Answer<Cluster[]>>;
+  databaseUsers(projectId: string): Promise<Answer<DatabaseUser[]>>;
+  /** Who may connect to the project's clusters. */
+  accessList(projectId: string): Promise<Answer<AccessListEntry[]>>;
+  /** This machine's address as Atlas sees it: what a cluster's access list has to let in. */
+  publicAddress(): Promise<Answer<string>>;
+}
+
+const projectSchema = z.object({ id: z.string(), name: z.string(), orgId: z.string() });
+const clusterSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  stateName: z.string(),
+  paused: z.boolean().default(false),
+  mongoDBVersion: z.string().default(""),
+  replicationSpecs: z
+    .array(
+      z.object({
+        regionConfigs: z.array(
+          z.object({
+            providerName: z.string(),
+            backingProviderName: z.string().nullish(),
+            regionName: z.string(),
+            electableSpecs: z.object({ instanceSize: z.string().nullish() }).nullish(),
+          }),
+        ),
+      }),
+    )
+    .default([]),
+});
+const flexSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  stateName: z.string(),
+  mongoDBVersion: z.string().default(""),
+  providerSettings: z.object({ backingProviderName: z.string(), regionName: z.string() }),
+});
+const userSchema = z.object({
+  username: z.string(),
+  databaseName: z.string(),
+  roles: z.array(z.object({ roleName: z.string(), databaseName: z.string() })).default([]),
+  scopes: z.array(z.object({ name: z.string() })).default([]),
+});
+const entrySchema = z.object({
+  cidrBlock: z.string().nullish(),
+  ipAddress: z.string().nullish(),
+  awsSecurityGroup: z.string().nullish(),
+  comment: z.string().nullish(),
+});
+
+/** The role of a key that may read what is asked here. */
+export const readRole = "Project Read Only";
+
+const pageSize = 500;
+
+/** @returns the questions */
+export function atlasLookups(access: AtlasAccess): AtlasLookups {
+  const base = (access.baseUrl ?? "https://cloud.mongodb.com").replace(/\/+$/, "");
+  const { publicKey, privateKey, timeoutMs = 20_000 } = access;
+
+  async function get<T>(asked: string, path: string, version: string, schema: z.ZodType<T>): Promise<Answer<T>> {
+    if (!publicKey || !privateKey) {
+      const said = "no API key: MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY are not both set";
+      return failed({ kind: "no-credentials", asked, said });
+    }
+    try {
+      // One client a call: it keeps a count for its nonce, which calls at the same time would use twice.
+      const response = await new DigestClient(publicKey, privateKey).fetch(`${base}${path}`, {
+        headers: { accept: version ? `application/vnd.atlas.${version}+json` : "application/json" },
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      const text = await response.text();
+      if (!response.ok) return failed(atlasFailure(response.status, text, asked));
+      const parsed = schema.safeParse(JSON.parse(text));
+      if (parsed.success) return answered(parsed.data);
+      return failed({ kind: "refused", asked, said: `an answer not understood: ${z.prettifyError(parsed.error)}` });
+    } catch (error) {
+      const said = error instanceof SyntaxError ? `no JSON from ${base}` : `${base}: ${wordsOf(error)}`;
+      return failed({ kind: "unreachable", asked, said });
+    }
+  }
+
+  /** Reads every page of a list. */
+  async function list<T>(asked: string, path: string, version: string, item: z.ZodType<T>): Promise<Answer<T[]>> {
+    const page = z.object({ results: z.array(item), totalCount: z.int().optional() });
+    const all: T[] = [];
+    for (let number = 1; ; number += 1) {
+      const url = `/api/atlas/v2${path}?itemsPerPage=${pageSize}&pageNum=${number}&includeCount=true`;
+      const got = await get(asked, url, version, page);
+      if (!got.ok) return got;
+      const { results, totalCount = 0 } = got.value;
+      all.push(...results);
+      if (results.length < pageSize || all.length >= totalCount) return answered(all);
+    }
+  }
+
+  const dedicated = async (projectId: string): Promise<Answer<Cluster[]>> =>
+    mapAnswer(await list("the clusters", `/groups/${projectId}/clusters`, "2024-08-05", clusterSchema), (found) =>
+      found.map((cluster) => {
+        const region = cluster.replicationSpecs[0]?.regionConfigs[0];
+        const provider = region?.backingProviderName ?? region?.providerName;
+        return {
+          id: cluster.id,
+          name: cluster.name,
+          kind: "dedicated" as const,
+          state: cluster.stateName,
+          paused: cluster.paused,
+          region: region ? `${provider} ${region.regionName}` : "",
+          size: region?.electableSpecs?.instanceSize ?? "",
+          mongodbVersion: cluster.mongoDBVersion,
+        };
+      }),
+    );
+  const flex = async (projectId: string): Promise<Answer<Cluster[]>> =>
+    mapAnswer(await list("the Flex clusters", `/groups/${projectId}/flexClusters`, "2024-11-13", flexSchema), (found) =>
+      found.map(({ id, name, stateName, mongoDBVersion, providerSettings }) => ({
+        id,
+        name,
+        kind: "flex" as const,
+        state: stateName,
+        paused: false,
+        region: `${providerSettings.backingProviderName} ${providerSettings.regionName}`,
+        size: "FLEX",
+        mongodbVersion: mongoDBVersion,
+      })),
+    );
+
+  return {
+    projects: () => list("the projects", "/groups", "2023-01-01", projectSchema),
+    project: (projectId) =>
+      get(`the project ${projectId}`, `/api/atlas/v2/groups/${projectId}`, "2023-01-01", projectSchema),
+    async clusters(projectId) {
+      const [large, small] = await Promise.all([dedicated(projectId), flex(projectId)]);
+      if (!large.ok || !small.ok) return large.ok ? small : large;
+      // An older version of the API lists Flex clusters among the others, too.
+      const names = new Set(small.value.map(({ name }) => name));
+      return answered([...large.value.filter(({ name }) => !names.has(name)), ...small.value]);
+    },
+    databaseUsers: async (projectId) =>
+      mapAnswer(
+        await list("the database users", `/groups/${projectId}/databaseUsers`, "2023-01-01", userSchema),
+        (found) =>
+          found.map(({ username, databaseName, roles, scopes }) => ({
+            username,
+            databaseName,
+            roles: roles.map((role) => `${role.roleName}@${role.databaseName}`),
+            clusters: scopes.map(({ name }) => name),
+          })),
+      ),
+    accessList: async (projectId) =>
+      mapAnswer(await list("the access list", `/groups/${projectId}/accessList`, "2023-01-01", entrySchema), (found) =>
+        found.map(({ cidrBlock, ipAddress, awsSecurityGroup, comment }) => ({
+          cidrBlock: cidrBlock ?? (ipAddress ? `${ipAddress}/32` : (awsSecurityGroup ?? "")),
+          comment: comment ?? "",
+        })),
+      ),
+    publicAddress: async () =>
+      mapAnswer(
+        await get(
+          "this machine's public address",
+          "/api/private/ipinfo", // what MongoDB's own tools ask for "add my current address"
+          "",
+          z.object({ currentIpv4Address: z.string() }),
+        ),
+        ({ currentIpv4Address }) => currentIpv4Address,
+      ),
+  };
+}

@@ -1,0 +1,47 @@
+/** What Cloudflare's errors mean: pure, from its client's error to a `Failure`. */
+import type { Failure } from "./answer.ts";
+import { wordsOf } from "./answer.ts";
+
+/** The shape of the client's errors; a look at it needs no load of the client. */
+interface ApiError extends Error {
+  status?: number;
+  errors?: { code?: number; message?: string }[];
+}
+
+/** No organisation yet: `access.api.error.not_enabled`. */
+export const zeroTrustNotEnabled = 9999;
+
+/**
+ * - 403 with code 10000, or 401 with 10000 where only some calls are refused (a tunnel's token): the permission is missing
+ * - 9109 with 403: the token is for other accounts or zones; with 401, and 1000, 6003, 6111: no such token
+ * - 9999 `access.api.error.not_enabled`: Zero Trust was never set up
+ * @param permission what the call needs
+ */
+export function cloudflareFailure(error: unknown, asked: string, permission?: string): Failure {
+  const { status, errors = [] } = error instanceof Error ? (error as ApiError) : {};
+  if (status === undefined) return { kind: "unreachable", asked, said: wordsOf(error) };
+  const codes = errors.flatMap(({ code }) => (code === undefined ? [] : [code]));
+  const said = errors.flatMap(({ message }) => message || []).join("; ") || wordsOf(error);
+  return {
+    kind: kindOf(status, codes, said),
+    asked,
+    said,
+    status,
+    codes,
+    ...(permission && { permission }),
+  };
+}
+
+function kindOf(status: number, codes: number[], said: string): Failure["kind"] {
+  if (said.includes("access.api.error.not_enabled") || codes.includes(zeroTrustNotEnabled)) return "not-enabled";
+  if (status === 429) return "limited";
+  if (status >= 500) return "unreachable";
+  if (codes.some((code) => [1000, 6003, 6111].includes(code))) return "credentials";
+  if (codes.includes(9109)) return status === 401 ? "credentials" : "no-access";
+  // Client IP filtering of the token: "Cannot use the access token from location: 203.0.113.7".
+  if (/from location/i.test(said)) return "address";
+  if (status === 403 || (status === 401 && codes.includes(10000))) return "permission";
+  if (status === 401) return "credentials";
+  if (status === 404) return "not-found";
+  return "refused";
+}

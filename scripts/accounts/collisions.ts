@@ -1,0 +1,91 @@
+/** What is in the account already under the names that the program wants: pure decisions. */
+import type { AccessApplication, DnsRecord, Tunnel } from "./cloudflare.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
+
+/** What the stack's state knows to be its own (or the config takes over by `import`). */
+export type Owned = (
+  kind: "record" | "application" | "tunnel" | "service-token" | "database-user",
+  id: string,
+) => boolean;
+
+/** What to do about anything that somebody made by hand. */
+const adopt = "`npm run init -- --adopt` says what can be taken over as it is, and how";
+
+/** A record of another type (TXT, MX) may stand beside a proxied CNAME. */
+const exclusive = new Set(["A", "AAAA", "CNAME", "NS"]);
+const tunnelOf = (content: string): string | undefined => /^([0-9a-f-]{36})\.cfargotunnel\.com$/.exec(content)?.[1];
+
+/** @param tunnels those of the account, to name the one that a record leads to */
+export function recordFindings(
+  hostname: string,
+  records: readonly DnsRecord[],
+  tunnels: readonly Tunnel[],
+  owned: Owned,
+): Finding[] {
+  const id = "cloudflare.hostname";
+  const inTheWay = records.filter((record) => exclusive.has(record.type) && !owned("record", record.id));
+  const ours = records.some((record) => exclusive.has(record.type) && owned("record", record.id));
+  if (inTheWay.length === 0) {
+    return [ok(id, ours ? `${hostname}: its record is this stack's` : `${hostname} is free`)];
+  }
+  return inTheWay.map((record) => {
+    const tunnel = tunnelOf(record.content);
+    const name = tunnels.find((one) => one.id === tunnel)?.name;
+    const leads = tunnel ? `the tunnel ${name ? JSON.stringify(name) : tunnel}` : record.content;
+    const comment = record.comment ? `, comment ${JSON.stringify(record.comment)}` : "";
+    const proxied = record.proxied ? "proxied" : "DNS only";
+    return fail(
+      id,
+      `slm-network:hostname: ${JSON.stringify(hostname)} is taken: a ${record.type} record (${proxied}${comment}) leads it to ${leads}, and this stack did not make it`,
+      `Take another name (one label under the zone), or see who uses this one and delete the record (dash.cloudflare.com → the zone → DNS); ${adopt}`,
+    );
+  });
+}
+
+/** Two applications can not have one destination; a wildcard beside them is less specific and gives way. */
+export function applicationFindings(
+  destinations: readonly string[],
+  applications: readonly AccessApplication[],
+  owned: Owned,
+): Finding[] {
+  const id = "cloudflare.applications";
+  const others = applications.filter((app) => !owned("application", app.id));
+  const findings = others.flatMap((app) => {
+    const shown = `the Access application ${JSON.stringify(app.name)} (${app.destinations.join(", ")})`;
+    const same = app.destinations.find((one) => destinations.includes(one.replace(/\/+$/, "").toLowerCase()));
+    if (same) {
+      return fail(
+        id,
+        `${same} belongs to ${shown}, which this stack did not make`,
+        `Delete it (one.dash.cloudflare.com → Access → Applications) when nobody needs it; ${adopt}`,
+      );
+    }
+    // A more specific path of somebody's takes its callers away from ours.
+    const below = app.destinations.find((one) => destinations.some((ours) => one.startsWith(`${ours}/`)));
+    if (!below) return [];
+    return warn(
+      id,
+      `${below} belongs to ${shown}, so calls to that path are checked by its policies, not by this stack's`,
+      "Delete it if that is not meant",
+    );
+  });
+  return findings.length > 0 ? findings : [ok(id, "no Access application of somebody else's on the hostname")];
+}
+
+/** @param name as the program will name its tunnel */
+export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: Owned): Finding[] {
+  const id = "cloudflare.tunnel";
+  const other = tunnels.find((tunnel) => tunnel.name === name && !owned("tunnel", tunnel.id));
+  if (!other) return [ok(id, `the tunnel's name ${name} is free, or this stack's`)];
+  const local =
+    other.configuredBy === "local"
+      ? ". It is configured by a file beside its connector, and such a one can not be taken over: delete it once its connector is stopped"
+      : "";
+  return [
+    fail(
+      id,
+      `there is a tunnel ${JSON.stringify(name)} (${other.id}, ${other.status}) that this stack did not make`,
+      `Rename or delete it (one.dash.cloudflare.com → Networks → Tunnels); ${adopt}${local}`,
+    ),
+  ];
+}

@@ -1,0 +1,40 @@
+/** What has to be done on a Mac once, by hand: one paste into its Terminal, for somebody who is no administrator. */
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+/** What a public key looks like, for those who have not given theirs. */
+export const keyPlaceholder = "ssh-ed25519 AAAA… you@office";
+
+/**
+ * One paste: Remote Login on, an account that may become root without a password, and a key that lets it in. Each part may
+ * run again. The sudoers file is checked before it counts (one with a fault would lock everybody out of `sudo`).
+ * @param publicKey the public half of the key of whoever runs `pulumi up`; without one a placeholder stands there
+ */
+export function prepareText(user: string, publicKey = keyPlaceholder): string {
+  const rule = `${user} ALL=(ALL) NOPASSWD: ALL`;
+  // In one pair of quotes for sh -c, so that sudo asks for the password once, and nothing is done by halves.
+  const script = [
+    "set -e",
+    // A password that nobody knows: without one the account would have an empty one.
+    `id ${user} >/dev/null 2>&1 || sysadminctl -addUser ${user} -shell /bin/zsh -home /Users/${user} -password "$(openssl rand -base64 24)"`,
+    `[ -d /Users/${user} ] || createhomedir -c -u ${user}`,
+    // The group is there only once Remote Login has been limited to some accounts; without it everybody may.
+    `dseditgroup -o edit -a ${user} -t user com.apple.access_ssh 2>/dev/null || true`,
+    `echo "${rule}" > /etc/slm-network.sudoers`,
+    "visudo -cf /etc/slm-network.sudoers",
+    "install -o root -g wheel -m 0440 /etc/slm-network.sudoers /etc/sudoers.d/slm-network",
+    "rm /etc/slm-network.sudoers",
+    `install -d -o ${user} -g staff -m 0700 /Users/${user}/.ssh`,
+    `touch /Users/${user}/.ssh/authorized_keys`,
+    `grep -qxF "$1" /Users/${user}/.ssh/authorized_keys || echo "$1" >> /Users/${user}/.ssh/authorized_keys`,
+    `chown ${user}:staff /Users/${user}/.ssh/authorized_keys`,
+    `chmod 0600 /Users/${user}/.ssh/authorized_keys`,
+    // systemsetup needs Full Disk Access for the Terminal and does not fail without: what counts is whether sshd is there.
+    "is_on() { launchctl print system/com.openssh.sshd >/dev/null 2>&1; }",
+    "is_on || systemsetup -f -setremotelogin on >/dev/null 2>&1 || true",
+    "is_on || launchctl load -w /System/Library/LaunchDaemons/ssh.plist || true",
+    'is_on || echo "NOT DONE: switch on System Settings, General, Sharing, Remote Login"',
+    'echo "The key of this Mac, for hostKey in the stack file:"',
+    'cut -d " " -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub',
+  ].join("\n");
+  return `sudo /bin/sh -c ${quote(script)} prepare ${quote(publicKey)}`;
+}

@@ -1,0 +1,77 @@
+/** What can go wrong on the way to a Mac, in words that say what to do. */
+import { prepareText } from "./prepare.ts";
+
+/** Where it failed: for a program that wants to react to one of them. */
+export type SessionFault = "unreachable" | "host-key" | "no-key" | "refused" | "sudo" | "timeout" | "broken";
+
+/** A session that did not come about or broke; the message is for a person and says what to do. */
+export class SessionError extends Error {
+  override name = "SessionError";
+  readonly fault: SessionFault;
+  constructor(fault: SessionFault, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.fault = fault;
+  }
+}
+
+/** A host as an error names it. */
+export interface Named {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+}
+
+const at = ({ host, port }: Pick<Named, "host" | "port">): string => `${host}:${port}`;
+const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+
+/** Nothing answers there, or no SSH server does. */
+export function unreachable(to: Pick<Named, "host" | "port">, cause: unknown, by?: string): SessionError {
+  const way = by === undefined ? "" : ` from the jump host ${by}`;
+  return new SessionError(
+    "unreachable",
+    `${at(to)} is not reachable${way} (${reason(cause)}). Is the Mac on, is this machine in its network, and is Remote Login on there (System Settings → General → Sharing)? A Mac that lost power and has FileVault on waits for a password at its screen.`,
+    { cause },
+  );
+}
+
+/** Another key than the config says. `shown` is undefined when the host has no key of the expected kind. */
+export function otherHostKey(
+  to: Pick<Named, "host" | "port">,
+  keys: { expected: string; shown: string; line: string },
+): SessionError {
+  return new SessionError(
+    "host-key",
+    [
+      `${at(to)} is not the host whose key the config has: it may be another machine, or somebody in between. Nothing was sent.`,
+      `  hostKey of the config: ${keys.expected}`,
+      `  shown by the host:     ${keys.shown}`,
+      "Look at the Mac itself which is right: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+      `If it is the one shown (the Mac was set up anew), set the Mac's hostKey to: ${keys.line}`,
+    ].join("\n"),
+  );
+}
+
+/** There is nothing to sign in with. */
+export function noKey(why: string): SessionError {
+  return new SessionError(
+    "no-key",
+    `${why}. Load the key whose public half is on the Mac: \`ssh-add ~/.ssh/id_ed25519\` (\`eval "$(ssh-agent)"\` starts an agent); or name a key file without a passphrase: SLM_NETWORK_SSH_KEY=<file> or --key <file>`,
+  );
+}
+
+/** The host is the right one and lets nobody with these keys in. */
+export function refused(to: Named, offered: readonly string[]): SessionError {
+  const keys = offered.length === 0 ? "" : `\n  keys that were offered: ${offered.join(", ")}`;
+  return new SessionError(
+    "refused",
+    `${at(to)} does not let ${to.user} in with this key.${keys}\nIs the public half in /Users/${to.user}/.ssh/authorized_keys on the Mac, and may ${to.user} use Remote Login? If the Mac was never prepared:\n\n${prepareText(to.user)}`,
+  );
+}
+
+/** Signed in, but not allowed to become root without a password. */
+export function sudoRefused(to: Named, said: string): SessionError {
+  return new SessionError(
+    "sudo",
+    `${to.user} on ${to.host} may not use \`sudo -n\` (${said.trim().split("\n")[0] || "it said nothing"}): installing needs it. Once, on the Mac:\n\n${prepareText(to.user)}`,
+  );
+}

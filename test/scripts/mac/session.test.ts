@@ -1,0 +1,161 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Agent, startAgent } from "../../../sandbox/mac/agent.ts";
+import { keyPair, newKey } from "../../../sandbox/mac/keys.ts";
+import { readAuth } from "../../../scripts/mac/auth.ts";
+import { describeHostKey, fetchHostKey, readHostKey } from "../../../scripts/mac/host-key.ts";
+import { type MacTarget, openSession, SessionError } from "../../../scripts/mac/session.ts";
+import { type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
+import { type SshServer, startSshServer } from "../../sandbox/providers/ssh-server.ts";
+
+let test: TestMac;
+let folder: string;
+let jump: SshServer;
+let deaf: Server;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "slm-session-"));
+  test = await testMac();
+  jump = await startSshServer(folder, { publicKey: keyPair(test.dir, "id_ed25519").publicKey });
+  deaf = createServer((socket) => socket.end("220 no ssh here\r\n")).listen(0, "127.0.0.1");
+});
+afterAll(async () => {
+  deaf.close();
+  await jump.close();
+  await test.end();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const target = (): MacTarget => {
+  const { host, port, user, hostKey } = test.mac;
+  return { host, port, user, hostKey };
+};
+const agent = () => ({ agent: test.mac.agentSocket });
+const portOf = (server: Server): number => {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+};
+/** @returns what the failure says, after its kind */
+async function failure(attempt: Promise<unknown>): Promise<string> {
+  const error = await attempt.then(
+    () => new Error("it did not fail"),
+    (caught: unknown) => caught,
+  );
+  if (!(error instanceof SessionError)) throw error;
+  return `${error.fault}: ${error.message}`;
+}
+
+describe("a session", () => {
+  it("runs lines and programs, with input, output and exit code", async () => {
+    const session = await openSession(target(), agent());
+    expect(await session.run("cat; echo no >&2; exit 3", { stdin: "안녕" })).toEqual({
+      exitCode: 3,
+      stdout: "안녕",
+      stderr: "no\n",
+    });
+    const words = ["printf", "%s|", "a b", "it's", "$HOME", "", "*"];
+    expect((await session.run(words)).stdout).toBe("a b|it's|$HOME||*|");
+    expect((await session.run("kill -TERM $$")).exitCode).toBe(143);
+    const both = await Promise.all(["sw_vers -productVersion", "uname -s"].map((line) => session.run(line)));
+    expect(both.map(({ stdout }) => stdout)).toEqual(["26.5.1\n", "Darwin\n"]);
+    await session.checkSudo();
+    await session.close();
+    expect(await failure(session.run("true"))).toMatch(/^broken: .*run it again/);
+  });
+
+  it("ends a command that takes too long, and goes on", async () => {
+    const session = await openSession(target(), agent());
+    expect(await failure(session.run("sleep 60", { timeoutMs: 300 }))).toBe(
+      "timeout: `sleep 60` on 127.0.0.1 did not end within 0.3 s",
+    );
+    expect((await session.run("echo still here")).stdout).toBe("still here\n");
+    await session.close();
+  });
+
+  it("signs in with a key file, named by an option or the environment", async () => {
+    const path = test.mac.privateKeyPath;
+    for (const auth of [await readAuth(path, {}), await readAuth(undefined, { SLM_NETWORK_SSH_KEY: path })]) {
+      const session = await openSession(target(), auth);
+      expect((await session.run(["id", "-un"])).stdout).toBe("deploy\n");
+      await session.close();
+    }
+  });
+
+  it("goes over a jump host, whose key is checked as well", async () => {
+    const over = { host: "127.0.0.1", port: jump.port, user: "gate", hostKey: jump.hostKey };
+    const session = await openSession({ ...target(), jump: over }, agent());
+    expect((await session.run(["id", "-un"])).stdout).toBe("deploy\n");
+    expect(jump.users).toContain("gate");
+    await session.close();
+    expect(await failure(openSession({ ...target(), jump: { ...over, hostKey: test.mac.hostKey } }, agent()))).toMatch(
+      new RegExp(`^host-key: 127.0.0.1:${jump.port} is not the host`),
+    );
+    expect(await failure(openSession({ ...target(), port: 1, jump: over }, agent()))).toMatch(
+      new RegExp(`^unreachable: 127.0.0.1:1 is not reachable from the jump host 127.0.0.1:${jump.port}`),
+    );
+  });
+});
+
+describe("what is said when it fails", () => {
+  it("a host that is not there, or speaks no SSH", async () => {
+    expect(await failure(openSession({ ...target(), port: 1 }, agent()))).toMatch(
+      /^unreachable: 127.0.0.1:1 is not reachable \(connect ECONNREFUSED.*Remote Login.*FileVault/,
+    );
+    expect(await failure(openSession({ ...target(), port: portOf(deaf) }, agent()))).toMatch(/^unreachable: /);
+    expect(await failure(fetchHostKey("127.0.0.1", portOf(deaf)))).toMatch(/^unreachable: /);
+  });
+
+  it("another host key: both fingerprints, how to see which is right, and the line to set", async () => {
+    const other = newKey("other").public;
+    const said = await failure(openSession({ ...target(), hostKey: other }, agent()));
+    const expected = describeHostKey(readHostKey(other).key).fingerprint;
+    const shown = await fetchHostKey(test.mac.host, test.mac.port);
+    expect(shown.line).toBe(test.mac.hostKey);
+    expect(said).toMatch(/^host-key: /);
+    for (const part of [expected, shown.fingerprint, "ssh-keygen -lf /etc/ssh/", `hostKey to: ${test.mac.hostKey}`]) {
+      expect(said).toContain(part);
+    }
+  });
+
+  it("a host key of a kind that the host has not got", async () => {
+    const rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAQQCtest";
+    const said = await failure(openSession({ ...target(), hostKey: rsa }, agent()));
+    expect(said).toMatch(/^host-key: /);
+    expect(said).toContain(`hostKey to: ${test.mac.hostKey}`);
+  });
+
+  it("nothing to sign in with", async () => {
+    expect(await failure(readAuth(undefined, {}))).toMatch(/^no-key: there is no SSH agent.*ssh-add/);
+    expect(await failure(readAuth(join(folder, "none"), {}))).toMatch(/^no-key: the key file .*none can not be read/);
+    writeFileSync(join(folder, "text"), "no key");
+    expect(await failure(openSession(target(), await readAuth(join(folder, "text"), {})))).toMatch(
+      /^no-key: the key file can not be used/,
+    );
+    expect(await failure(openSession(target(), { agent: join(folder, "no.sock") }))).toMatch(
+      /^no-key: the SSH agent at .*no.sock does not answer/,
+    );
+  });
+
+  it("a key that the Mac does not know: which were offered, and how to let one in", async () => {
+    const stranger = keyPair(folder, "stranger");
+    const other: Agent = await startAgent(join(folder, "a.sock"), stranger.parsed, "stranger");
+    const said = await failure(openSession(target(), { agent: other.socketPath }));
+    await other.close();
+    expect(said).toMatch(/^refused: .* does not let deploy in/);
+    expect(said).toContain(describeHostKey(stranger.parsed.getPublicSSH()).fingerprint);
+    expect(said).toContain("authorized_keys");
+  });
+
+  it("an account that may not use sudo: the one command for it", async () => {
+    const drop = join(test.mac.root, "private/etc/sudoers.d");
+    rmSync(drop, { recursive: true, force: true });
+    const session = await openSession(target(), agent());
+    const said = await failure(session.checkSudo());
+    await session.close();
+    expect(said).toMatch(/^sudo: deploy on 127.0.0.1 may not use `sudo -n` \(sudo: a password is required\)/);
+    expect(said).toContain("deploy ALL=(ALL) NOPASSWD: ALL");
+  });
+});
