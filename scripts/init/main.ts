@@ -1,0 +1,221 @@
+/**
+ * `npm run init`: finds out what it can, asks the rest, and writes `Pulumi.<stack>.yaml` with its secrets. Changes nothing in
+ * any account and nothing on the Mac; that is `pulumi up`'s.
+ */
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { createTwoFilesPatch } from "diff";
+import { atlasLookups } from "../accounts/atlas.ts";
+import { cloudflareLookups } from "../accounts/cloudflare.ts";
+import { SessionError } from "../mac/session.ts";
+import type { Engine } from "../rotate/engine.ts";
+import { Refusal } from "../rotate/plan.ts";
+import { chooseAccount } from "./account.ts";
+import { type Asker, asker as makeAsker } from "./asker.ts";
+import { faultAt } from "./check.ts";
+import { chooseDocuments } from "./documents.ts";
+import { makeSecrets, makeStack, readEngine } from "./engine.ts";
+import { chooseMac } from "./mac.ts";
+import { chooseModel } from "./model.ts";
+import { listOf, type Options, readOptions, usage } from "./options.ts";
+import { InitRefusal } from "./refusal.ts";
+import {
+  type Answers,
+  type Before,
+  encryptionOf,
+  missingSecrets,
+  readBefore,
+  refuseFaults,
+  setting,
+  writeAnswers,
+} from "./stack-file.ts";
+
+const project = join(import.meta.dirname, "../..");
+const engine: Engine = { project, command: "pulumi" };
+const say = (line: string): void => console.log(`  ${line}`);
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) return console.log(usage);
+  if (!options.yes && !process.stdin.isTTY) {
+    throw new InitRefusal(`there is no terminal to ask at: give --yes and the flags\n\n${usage}`);
+  }
+  const asker = makeAsker(!options.yes);
+  const file = join(project, `Pulumi.${options.stack.split("/").at(-1)}.yaml`);
+  const before = readBefore(await readFile(file, "utf8").catch(() => ""), file);
+  refuseUnasked(options, before);
+  const hasOwnProvider =
+    /^(secretsprovider|encryptedkey):/m.test(before.text) && !/^encryptionsalt:/m.test(before.text);
+  const state = await readEngine(engine, options.stack, hasOwnProvider);
+  say(`the stack's state is kept at ${state.backend}`);
+
+  const answers = await findOut(options, asker, before);
+  const model = await readFile(join(project, "Pulumi.prod.yaml"), "utf8");
+  const after = writeAnswers(before, model, options.stack, answers);
+  refuseFaults(after, file);
+  await refuseUnagreed(basename(file), before, after, { options, asker });
+  if (!state.exists) await makeStack(engine, options.stack);
+  const { settings } = encryptionOf(await readFile(file, "utf8").catch(() => ""));
+  const missing = missingSecrets(after);
+  const encrypted = await makeSecrets(engine, options.stack, missing, settings);
+  await replace(file, writeAnswers(before, model, options.stack, answers, encrypted));
+  say(`${basename(file)} is written`);
+  if (missing.length > 0) say(`secrets made and encrypted: ${missing.join(", ")}`);
+  console.log(next(options, answers));
+}
+
+/** Nobody is asked: then everything that can not be found out must be there. All that is missing is said at once. */
+function refuseUnasked(options: Options, before: Before): void {
+  if (!options.yes) return;
+  const missing = [
+    ...((options.macHost ?? setting(before, "macs", 0, "host"))
+      ? []
+      : ["--mac-host: the Mac's address or name in the office's network"]),
+    ...((options.hostKey ?? setting(before, "macs", 0, "hostKey"))
+      ? []
+      : ["--host-key: on the Mac, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows it (SHA256:…)"]),
+  ];
+  if (missing.length > 0) {
+    throw new InitRefusal(
+      `with --yes nobody is asked, so this must be given:\n${missing.map((one) => `  ${one}`).join("\n")}`,
+    );
+  }
+}
+
+async function findOut(options: Options, asker: Asker, before: Before): Promise<Answers> {
+  const known = (key: string, ...path: (string | number)[]): string | undefined => {
+    const value = setting(before, key, ...path);
+    return typeof value === "string" ? value : undefined;
+  };
+  const baseUrls = {
+    cloudflare: process.env.CLOUDFLARE_BASE_URL || own(before, "cloudflare:baseUrl"),
+    atlas: process.env.MONGODB_ATLAS_BASE_URL || own(before, "mongodbatlas:baseUrl"),
+  };
+  console.log("\nCloudflare");
+  const cloudflare = cloudflareLookups({ apiToken: process.env.CLOUDFLARE_API_TOKEN, baseUrl: baseUrls.cloudflare });
+  const account = await chooseAccount(cloudflare, { asker, options, say, known: known("hostname") });
+
+  console.log("\nMac");
+  const port = setting(before, "macs", 0, "port");
+  const mac = await chooseMac(
+    {
+      ...(known("macs", 0, "host") && { host: known("macs", 0, "host") }),
+      ...(typeof port === "number" && { port }),
+      ...(known("macs", 0, "user") && { user: known("macs", 0, "user") }),
+      ...(known("macs", 0, "hostKey") && { hostKey: known("macs", 0, "hostKey") }),
+    },
+    { asker, options, say },
+  );
+  const model = await chooseModel(mac, {
+    asker,
+    options,
+    say,
+    known: { url: known("model", "url"), embeddingModel: known("model", "embeddingModel") },
+  });
+
+  console.log("\nDocuments");
+  const { MONGODB_ATLAS_PUBLIC_KEY: publicKey, MONGODB_ATLAS_PRIVATE_KEY: privateKey } = process.env;
+  const documents = await chooseDocuments(atlasLookups({ publicKey, privateKey, baseUrl: baseUrls.atlas }), {
+    asker,
+    options,
+    say,
+    hasKeys: Boolean(publicKey && privateKey),
+    known: known("documents", "store"),
+  });
+
+  console.log("\nCallers");
+  const server = await asker.text({
+    flag: "--server",
+    given: options.server,
+    question: "A name for the server that may call:",
+    preferred: known("access", "servers", 0, "name") ?? "backend",
+    fault: (text) => faultAt(["access", "servers", 0, "name"], text),
+  });
+  const people = await mails(
+    asker,
+    options.people,
+    "--people",
+    "E-mail addresses of who may open /status (empty: nobody):",
+    {
+      before: setting(before, "access", "people", "emails"),
+      fault: (list) => faultAt(["access", "people", "emails"], list),
+    },
+  );
+  const alerts = await mails(
+    asker,
+    options.alerts,
+    "--alerts",
+    "Who is told by mail when the tunnel is down (empty: nobody):",
+    {
+      before: setting(before, "alerts", "emails"),
+      fault: (list) => faultAt(["alerts", "emails"], list),
+    },
+  );
+  say(`server: ${server}; people: ${people.join(", ") || "nobody"}; alerts: ${alerts.join(", ") || "nobody"}`);
+  return { account, server, people, alerts, mac, model, documents, baseUrls };
+}
+
+const own = ({ config }: Before, key: string): string | undefined =>
+  typeof config[key] === "string" ? config[key] : undefined;
+
+async function mails(
+  asker: Asker,
+  given: readonly string[] | undefined,
+  flag: string,
+  question: string,
+  { before, fault }: { before: unknown; fault: (list: string[]) => string | undefined },
+): Promise<string[]> {
+  const preferred = Array.isArray(before) ? before.join(", ") : "";
+  const text = await asker.text({
+    flag,
+    given: given?.join(", "),
+    question,
+    preferred,
+    fault: (answer) => fault(listOf(answer)),
+  });
+  return listOf(text);
+}
+
+/** A file that has a config already is changed only after the difference was shown and agreed to. */
+async function refuseUnagreed(
+  name: string,
+  before: Before,
+  after: string,
+  { options, asker }: { options: Options; asker: Asker },
+): Promise<void> {
+  if (before.isEmpty || after === before.text) return;
+  console.log(`\n${createTwoFilesPatch(`${name} (now)`, `${name} (after)`, before.text, after)}`);
+  if (options.force || (await asker.agree(`Change ${name} like this?`, before.isExample))) return;
+  throw new InitRefusal(
+    `${name} is as it was${asker.asks ? "" : ": with --yes a file that is there is changed only with --force"}`,
+  );
+}
+
+/** Writes a file in one step. */
+async function replace(file: string, text: string): Promise<void> {
+  const beside = `${file}.${process.pid}`;
+  await writeFile(beside, text);
+  await rename(beside, file);
+}
+
+function next({ stack }: Options, { account, server }: Answers): string {
+  return [
+    "",
+    "Next:",
+    `  pulumi stack select ${stack}`,
+    "  npm run preflight     what would stop `pulumi up`, before it starts",
+    "  pulumi preview        what would be made; nothing is yet",
+    "  pulumi up",
+    `Then ${server} calls https://${account.hostname} with two headers (docs/calling.md).`,
+    `Keep Pulumi.${stack}.yaml in the repository, and the passphrase where you keep passwords (docs/state.md).`,
+  ].join("\n");
+}
+
+try {
+  await main();
+} catch (error) {
+  const isLeft = error instanceof Error && error.name === "ExitPromptError"; // Ctrl-C at a question
+  const isExpected = [InitRefusal, Refusal, SessionError].some((kind) => error instanceof kind);
+  console.error(isLeft ? "left: nothing was written" : isExpected ? `\n${(error as Error).message}` : error);
+  process.exitCode = 1;
+}
