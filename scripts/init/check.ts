@@ -4,7 +4,7 @@ import { ConfigError, parseStackConfig } from "../../components/config.ts";
 /** Where a value stands in the config: `["macs", 0, "host"]`. */
 export type Place = readonly [string, ...(string | number)[]];
 
-/** @returns what is wrong with `value` at `place`, and what to do; undefined when nothing is */
+/** @returns what is wrong with `value` at `place` or below, and what to do; undefined when nothing is */
 export function faultAt(place: Place, value: unknown): string | undefined {
   try {
     parseStackConfig(asTree(place, value) as Record<string, unknown>);
@@ -12,7 +12,7 @@ export function faultAt(place: Place, value: unknown): string | undefined {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const name = nameOf(place);
-    const fault = error.faults.find((one) => one.startsWith(`${name}:`) || one.startsWith(`${name}[`));
+    const fault = error.faults.find((one) => one.startsWith(name) && /^[:.[]/.test(one.slice(name.length)));
     return fault?.replace("slm-network:", "");
   }
 }

@@ -93,8 +93,12 @@ async function chooseNetworks(
     given: options.allowFrom?.join(","),
     question: "Networks that may reach the database (the office's, and the one where `pulumi up` runs):",
     preferred: address.ok ? `${address.value}/32` : undefined,
-    fault: (answer) => faultAt(["documents", "atlas", "allowFrom"], listOf(answer)),
+    fault: (answer) => networksFault(listOf(answer)),
   });
   say(`may reach the database: ${text}`);
   return listOf(text);
 }
+
+/** The rule against the whole internet is asked only of a whole `atlas`. */
+export const networksFault = (allowFrom: readonly string[]): string | undefined =>
+  faultAt(["documents", "atlas"], { projectId: "0".repeat(24), cluster: "any", allowFrom });

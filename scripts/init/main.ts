@@ -7,6 +7,7 @@ import { basename, join } from "node:path";
 import { createTwoFilesPatch } from "diff";
 import { atlasLookups } from "../accounts/atlas.ts";
 import { cloudflareLookups } from "../accounts/cloudflare.ts";
+import { adopt } from "../adopt/adopt.ts";
 import { SessionError } from "../mac/session.ts";
 import type { Engine } from "../rotate/engine.ts";
 import { Refusal } from "../rotate/plan.ts";
@@ -14,7 +15,7 @@ import { chooseAccount } from "./account.ts";
 import { type Asker, asker as makeAsker } from "./asker.ts";
 import { faultAt } from "./check.ts";
 import { chooseDocuments } from "./documents.ts";
-import { makeSecrets, makeStack, readEngine } from "./engine.ts";
+import { type EngineState, makeSecrets, makeStack, readEngine } from "./engine.ts";
 import { chooseMac } from "./mac.ts";
 import { chooseModel } from "./model.ts";
 import { listOf, type Options, readOptions, usage } from "./options.ts";
@@ -25,9 +26,10 @@ import {
   encryptionOf,
   missingSecrets,
   readBefore,
-  refuseFaults,
+  readConfig,
   setting,
   writeAnswers,
+  writeEncrypted,
 } from "./stack-file.ts";
 
 const project = join(import.meta.dirname, "../..");
@@ -42,27 +44,85 @@ async function main(): Promise<void> {
   }
   const asker = makeAsker(!options.yes);
   const file = join(project, `Pulumi.${options.stack.split("/").at(-1)}.yaml`);
-  const before = readBefore(await readFile(file, "utf8").catch(() => ""), file);
-  refuseUnasked(options, before);
-  const hasOwnProvider =
-    /^(secretsprovider|encryptedkey):/m.test(before.text) && !/^encryptionsalt:/m.test(before.text);
-  const state = await readEngine(engine, options.stack, hasOwnProvider);
-  say(`the stack's state is kept at ${state.backend}`);
+  const before = readBefore(await readText(file), file);
+  const isFilled = setting(before, "accountId") !== undefined;
+  // With a file that says all of it, taking over is all that is wanted.
+  const name =
+    options.adopt && isFilled ? await completeAsItIs(file, before, options) : await init(file, before, options, asker);
+  if (options.adopt) await takeOver(file, options, asker);
+  console.log(next(options, name));
+}
 
+/** Asks, writes the file and its secrets. @returns the hostname */
+async function init(file: string, before: Before, options: Options, asker: Asker): Promise<string> {
+  refuseUnasked(options, before);
+  const state = await readEngine(engine, options.stack, hasOwnProvider(before));
+  say(`the stack's state is kept at ${state.backend}`);
   const answers = await findOut(options, asker, before);
   const model = await readFile(join(project, "Pulumi.prod.yaml"), "utf8");
   const after = writeAnswers(before, model, options.stack, answers);
-  refuseFaults(after, file);
+  readConfig(after, file);
   await refuseUnagreed(basename(file), before, after, { options, asker });
-  if (!state.exists) await makeStack(engine, options.stack);
-  const { settings } = encryptionOf(await readFile(file, "utf8").catch(() => ""));
-  const missing = missingSecrets(after);
-  const encrypted = await makeSecrets(engine, options.stack, missing, settings);
-  await replace(file, writeAnswers(before, model, options.stack, answers, encrypted));
+  await complete(file, after, options.stack, state);
+  return answers.account.hostname;
+}
+
+/** A file that names no secrets provider, or the passphrase's salt, needs the passphrase. */
+const hasOwnProvider = ({ text }: Before): boolean =>
+  /^(secretsprovider|encryptedkey):/m.test(text) && !/^encryptionsalt:/m.test(text);
+
+/** Makes the stack and the secrets that are missing, and writes the file, all of it in one step. */
+async function complete(file: string, text: string, stack: string, state: EngineState): Promise<void> {
+  if (!state.exists) await makeStack(engine, stack);
+  const { settings } = encryptionOf(await readText(file));
+  const missing = missingSecrets(text);
+  const encrypted = await makeSecrets(engine, stack, missing, settings);
+  await replace(file, writeEncrypted(text, encrypted));
   say(`${basename(file)} is written`);
   if (missing.length > 0) say(`secrets made and encrypted: ${missing.join(", ")}`);
-  console.log(next(options, answers));
 }
+
+/** Nothing is asked about a file that says all of it; the stack and secrets may be missing when a state was lost. */
+async function completeAsItIs(file: string, before: Before, { stack }: Options): Promise<string> {
+  const { hostname } = readConfig(before.text, file);
+  const state = await readEngine(engine, stack, hasOwnProvider(before));
+  if (!state.exists || missingSecrets(before.text).length > 0) await complete(file, before.text, stack, state);
+  return hostname;
+}
+
+async function takeOver(file: string, { stack, tokens }: Options, asker: Asker): Promise<void> {
+  console.log("\nWhat is there already");
+  const text = await readText(file);
+  const config = readConfig(text, file);
+  const baseUrls = baseUrlsOf(readBefore(text, file));
+  const count = await adopt({
+    engine,
+    stack,
+    config,
+    cloudflare: { apiToken: process.env.CLOUDFLARE_API_TOKEN, baseUrl: baseUrls.cloudflare },
+    atlas: atlasLookups({ ...atlasKeys(), baseUrl: baseUrls.atlas }),
+    tokensOf: tokens,
+    asker,
+  });
+  if (count > 0)
+    say(`taken over: ${count}. Nothing has changed in the accounts; \`pulumi preview\` shows what \`up\` will change`);
+}
+
+const readText = (file: string): Promise<string> =>
+  readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+
+const baseUrlsOf = (before: Before) => ({
+  cloudflare: process.env.CLOUDFLARE_BASE_URL || own(before, "cloudflare:baseUrl"),
+  atlas: process.env.MONGODB_ATLAS_BASE_URL || own(before, "mongodbatlas:baseUrl"),
+});
+
+const atlasKeys = () => ({
+  publicKey: process.env.MONGODB_ATLAS_PUBLIC_KEY,
+  privateKey: process.env.MONGODB_ATLAS_PRIVATE_KEY,
+});
 
 /** Nobody is asked: then everything that can not be found out must be there. All that is missing is said at once. */
 function refuseUnasked(options: Options, before: Before): void {
@@ -87,10 +147,7 @@ async function findOut(options: Options, asker: Asker, before: Before): Promise<
     const value = setting(before, key, ...path);
     return typeof value === "string" ? value : undefined;
   };
-  const baseUrls = {
-    cloudflare: process.env.CLOUDFLARE_BASE_URL || own(before, "cloudflare:baseUrl"),
-    atlas: process.env.MONGODB_ATLAS_BASE_URL || own(before, "mongodbatlas:baseUrl"),
-  };
+  const baseUrls = baseUrlsOf(before);
   console.log("\nCloudflare");
   const cloudflare = cloudflareLookups({ apiToken: process.env.CLOUDFLARE_API_TOKEN, baseUrl: baseUrls.cloudflare });
   const account = await chooseAccount(cloudflare, { asker, options, say, known: known("hostname") });
@@ -114,12 +171,12 @@ async function findOut(options: Options, asker: Asker, before: Before): Promise<
   });
 
   console.log("\nDocuments");
-  const { MONGODB_ATLAS_PUBLIC_KEY: publicKey, MONGODB_ATLAS_PRIVATE_KEY: privateKey } = process.env;
-  const documents = await chooseDocuments(atlasLookups({ publicKey, privateKey, baseUrl: baseUrls.atlas }), {
+  const keys = atlasKeys();
+  const documents = await chooseDocuments(atlasLookups({ ...keys, baseUrl: baseUrls.atlas }), {
     asker,
     options,
     say,
-    hasKeys: Boolean(publicKey && privateKey),
+    hasKeys: Boolean(keys.publicKey && keys.privateKey),
     known: known("documents", "store"),
   });
 
@@ -198,7 +255,7 @@ async function replace(file: string, text: string): Promise<void> {
   await rename(beside, file);
 }
 
-function next({ stack }: Options, { account, server }: Answers): string {
+function next({ stack }: Options, hostname: string): string {
   return [
     "",
     "Next:",
@@ -206,7 +263,7 @@ function next({ stack }: Options, { account, server }: Answers): string {
     "  npm run preflight     what would stop `pulumi up`, before it starts",
     "  pulumi preview        what would be made; nothing is yet",
     "  pulumi up",
-    `Then ${server} calls https://${account.hostname} with two headers (docs/calling.md).`,
+    `Then servers call https://${hostname} with two headers (docs/calling.md).`,
     `Keep Pulumi.${stack}.yaml in the repository, and the passphrase where you keep passwords (docs/state.md).`,
   ].join("\n");
 }

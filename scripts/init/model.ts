@@ -84,15 +84,15 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
 function chooseEmbedding(server: ModelServer, { asker, options, say, known }: About): Promise<string> {
   const surely = server.models.filter(({ embeds }) => embeds === true);
   const likely = surely.length > 0 ? surely : server.models.filter(({ embeds }) => embeds === undefined);
-  const named = (name: string) => [name, name.replace(/:latest$/, "")];
+  const named = (name: string) => [name, name.replace(/:latest$/, "")]; // people leave it out, as Ollama lets them
   if (likely.length > 0) {
     const preferred = likely.find(({ name }) => named(name).includes(known.embeddingModel ?? ""));
     return asker.choose({
       flag: "--embedding-model",
       given: options.embeddingModel,
       question: "Which of them is the embedding model?",
-      choices: likely.map(({ name }) => ({ value: named(name).at(-1) ?? name, shown: name, keys: named(name) })),
-      ...(preferred && { preferred: named(preferred.name).at(-1) }),
+      choices: likely.map(({ name }) => ({ value: name, shown: name, keys: named(name) })),
+      preferred: preferred?.name,
     });
   }
   say(

@@ -1,6 +1,6 @@
 /** The text of `Pulumi.<stack>.yaml`: what is there, or else the commented model, with the answers in their places. */
 import { type Document, isMap, isScalar, isSeq, parseDocument } from "yaml";
-import { ConfigError, readStackConfig, secretKeys } from "../../components/config.ts";
+import { ConfigError, readStackConfig, type StackConfig, secretKeys } from "../../components/config.ts";
 import type { AccountChoice } from "./account.ts";
 import type { DocumentsChoice } from "./documents.ts";
 import type { MacChoice } from "./mac.ts";
@@ -67,13 +67,7 @@ export interface Encrypted {
  * @param model the text of Pulumi.prod.yaml, used when there is no config yet
  * @returns the new text. Comments, order and settings that init does not decide stay as they are.
  */
-export function writeAnswers(
-  before: Before,
-  model: string,
-  stack: string,
-  answers: Answers,
-  encrypted: Encrypted = { settings: {}, secrets: {} },
-): string {
+export function writeAnswers(before: Before, model: string, stack: string, answers: Answers): string {
   const document = parseDocument(before.isEmpty ? model : before.text);
   if (before.isEmpty || before.isExample) writeHead(document, head(stack));
   if (before.isEmpty) {
@@ -81,11 +75,20 @@ export function writeAnswers(
     for (const [key, value] of Object.entries(encryptionOf(before.text).settings)) document.set(key, value);
   }
   fill(document, answers);
+  return print(document);
+}
+
+function print(document: Document): string {
   outdent(document);
-  for (const [key, value] of Object.entries(encrypted.secrets))
-    document.setIn(["config", key], document.createNode(value));
-  for (const [key, value] of Object.entries(encrypted.settings)) document.set(key, value);
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
+}
+
+/** @returns the text with what the engine made for it */
+export function writeEncrypted(text: string, { settings, secrets }: Encrypted): string {
+  const document = parseDocument(text);
+  for (const [key, value] of Object.entries(secrets)) document.setIn(["config", key], document.createNode(value));
+  for (const [key, value] of Object.entries(settings)) document.set(key, value);
+  return print(document);
 }
 
 /** A comment between two keys belongs to the end of the first one's value; written back there it would be indented with it. */
@@ -95,9 +98,11 @@ function outdent(document: Document): void {
   for (const [index, { value }] of config.items.entries()) {
     const next = config.items[index + 1]?.key;
     if (!isMap(value) || !value.comment || !isScalar(next)) continue;
-    next.commentBefore = [value.comment, next.commentBefore].filter(Boolean).join("\n\n");
+    const [own, ...behind] = value.comment.split("\n\n"); // behind a blank line it is about what follows
+    if (behind.length === 0) continue;
+    next.commentBefore = [...behind, next.commentBefore].filter(Boolean).join("\n\n");
     next.spaceBefore = true;
-    value.comment = undefined;
+    value.comment = own;
   }
 }
 
@@ -199,12 +204,15 @@ export function missingSecrets(text: string): string[] {
   return wanted.filter((key) => config[space(key)] === undefined);
 }
 
-/** @throws InitRefusal with every fault of the text, as `pulumi preview` would say them */
-export function refuseFaults(text: string, file: string): void {
+/**
+ * @returns the config of a stack file, its secrets replaced by stand-ins
+ * @throws InitRefusal with every fault of the text, as `pulumi preview` would say them
+ */
+export function readConfig(text: string, file: string): StackConfig {
   const config = (parseDocument(text).toJS() as { config?: Record<string, unknown> } | null)?.config ?? {};
   const inPlace = Buffer.alloc(32).toString("base64"); // of a secret that is encrypted, or about to be made
   try {
-    readStackConfig({
+    return readStackConfig({
       get(key) {
         if (secretKeys.has(key)) return key === "fallbackKey" ? undefined : inPlace;
         const value = config[space(key)];
@@ -213,8 +221,6 @@ export function refuseFaults(text: string, file: string): void {
     });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new InitRefusal(
-      `${file} would have faults; nothing was written:\n${error.faults.map((one) => `  - ${one}`).join("\n")}`,
-    );
+    throw new InitRefusal(`${file} has faults:\n${error.faults.map((one) => `  - ${one}`).join("\n")}`);
   }
 }

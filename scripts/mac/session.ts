@@ -161,8 +161,7 @@ function forward(client: Client, to: { host: string; port: number }, by: string)
 function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacSession {
   const run: MacSession["run"] = async (command, { stdin = "", timeoutMs = 60_000 } = {}) => {
     const line = typeof command === "string" ? command : command.map(quote).join(" ");
-    const channel = await exec(client, line, to);
-    return finish(channel, stdin, timeoutMs, { line, host: to.host });
+    return exec(client, line, to, (channel) => finish(channel, stdin, timeoutMs, { line, host: to.host }));
   };
   return {
     run,
@@ -183,10 +182,16 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
 const broken = (host: string, why: string) =>
   new SessionError("broken", `the connection to ${host} broke (${why}): run it again`);
 
-function exec(client: Client, line: string, { host }: SshHost): Promise<ClientChannel> {
+/** @param use called at once: a quick command's exit code may come in the packet that opened the channel */
+function exec<T>(
+  client: Client,
+  line: string,
+  { host }: SshHost,
+  use: (channel: ClientChannel) => Promise<T>,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     try {
-      client.exec(line, (error, channel) => (error ? reject(broken(host, error.message)) : resolve(channel)));
+      client.exec(line, (error, channel) => (error ? reject(broken(host, error.message)) : resolve(use(channel))));
     } catch (error) {
       reject(broken(host, error instanceof Error ? error.message : String(error))); // ssh2 throws "Not connected"
     }
