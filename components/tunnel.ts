@@ -112,7 +112,9 @@ export class Tunnel extends pulumi.ComponentResource {
         configSrc: "cloudflare",
         tunnelSecret: pulumi.secret(args.tunnelSecret),
       },
-      { parent: this, protect: args.protect },
+      // An imported tunnel's state lacks configSrc, and what looks like a change of it would replace the tunnel; whether it
+      // may be imported is checked before: https://github.com/cloudflare/terraform-provider-cloudflare/issues/5488
+      { parent: this, protect: args.protect, ignoreChanges: ["configSrc"] },
     );
 
     new cloudflare.ZeroTrustTunnelCloudflaredConfig(

@@ -10,13 +10,15 @@ export interface Engine {
   command: string;
 }
 
-interface Ran {
+/** What it said, and how it ended. */
+export interface Ran {
   code: number | null;
   stdout: string;
   stderr: string;
 }
 
-function run(engine: Engine, args: readonly string[], input = ""): Promise<Ran> {
+/** Runs it without a question; never throws for its exit code. @param input goes to its standard input */
+export function run(engine: Engine, args: readonly string[], input = ""): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const child = spawn(engine.command, [...args, "--non-interactive", "--color=never"], {
       cwd: engine.project,

@@ -1,0 +1,90 @@
+/** docs/calling.md, run as it is printed, through edge, Access, tunnel and relay. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Ready } from "../../sandbox/ready.ts";
+import { printedFiles, runCaller, writeCallers } from "./callers.ts";
+import { eventually, inFolder, project, sandbox, start, tokenHeaders } from "./harness.ts";
+
+const files = printedFiles(await readFile(join(project, "docs/calling.md"), "utf8"));
+let here: Ready;
+let folder: string;
+
+beforeAll(async () => {
+  inFolder(".sandbox-calling");
+  await sandbox("--stop");
+  folder = await mkdtemp(join(tmpdir(), "slm-callers-"));
+  [here] = await Promise.all([start(), writeCallers(files, folder)]);
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+  const ran = await sandbox("--reset");
+  expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+});
+
+const environment = () => ({
+  SLM_URL: here.url,
+  SLM_MODEL: here.chatModel,
+  SLM_EMBEDDING_MODEL: here.embeddingModel,
+  SLM_CLIENT_ID: here.serviceTokens.backend?.clientId ?? "",
+  SLM_CLIENT_SECRET: here.serviceTokens.backend?.clientSecret ?? "",
+});
+
+/** What each must print: the emulated model says back what it was asked. */
+const expected: Record<string, (printed: string) => void> = {
+  "models.sh": (printed) =>
+    expect(JSON.parse(printed).data.map(({ id }: { id: string }) => id)).toContain(here.chatModel),
+  "chat.sh": (printed) => {
+    expect(printed).toMatch(/^data: /);
+    expect(printed).toContain("data: [DONE]");
+  },
+  "with_openai.py": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
+  "with_requests.py": (printed) => expect(printed.trim()).toBe("2"),
+  "with_langchain.py": (printed) => expect(printed.trim()).toMatch(/계약서를 요약해 주세요\.[\s\S]*\n2$/),
+  "with-openai.mjs": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
+  "with-langchain.mjs": (printed) => expect(printed.trim()).toMatch(/계약서를 요약해 주세요\.[\s\S]*\n2$/),
+  "Caller.java": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
+};
+
+it("prints the callers that are expected, and no other", () => {
+  expect([...files.keys()].sort()).toEqual(Object.keys(expected).sort());
+});
+
+it.each(Object.keys(expected))("%s is answered with the token, and fails without one", async (file) => {
+  const ran = await runCaller(folder, file, environment());
+  expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+  expected[file]?.(ran.stdout);
+  const refused = await runCaller(folder, file, { ...environment(), SLM_CLIENT_SECRET: "wrong" });
+  expect(refused.code, refused.stdout).not.toBe(0);
+  expect(refused.stdout + refused.stderr).toMatch(/403/);
+});
+
+/** Who answered, as the page says it can be told. */
+async function answerTo(path: string, headers: Record<string, string>, method = "GET") {
+  const response = await fetch(`${here.url}${path}`, { method, headers, redirect: "manual" });
+  const byRelay = response.headers.has("x-slm-request-id");
+  return {
+    status: response.status,
+    byRelay,
+    viaCloudflare: response.headers.has("cf-ray"),
+    text: await response.text(),
+  };
+}
+
+it("tells Cloudflare's answers from the relay's by the header that the page names", async () => {
+  expect(await answerTo("/v1/models", {})).toMatchObject({ status: 403, byRelay: false, viaCloudflare: true });
+  expect(await answerTo("/status", {})).toMatchObject({ status: 302, byRelay: false, viaCloudflare: true });
+  const refused = await answerTo("/api/delete", tokenHeaders(here), "DELETE");
+  expect(refused).toMatchObject({ status: 403, byRelay: true, viaCloudflare: true });
+  expect(JSON.parse(refused.text)).toMatchObject({ error: { code: "path_not_allowed" } });
+});
+
+it("answers 530 with 1033 while the Mac is off, and 200 again by itself", async () => {
+  const models = () => answerTo("/v1/models", tokenHeaders(here));
+  expect((await sandbox("--do", "power-cut")).code).toBe(0);
+  await eventually(async () => (await models()).status === 530, 60_000);
+  expect(await models()).toMatchObject({ byRelay: false, viaCloudflare: true, text: "error code: 1033" });
+  expect((await sandbox("--do", "boot")).code).toBe(0);
+  await eventually(async () => (await models()).status === 200, 120_000);
+});
