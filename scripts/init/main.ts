@@ -263,7 +263,7 @@ function next({ stack }: Options, hostname: string): string {
     "  npm run preflight     what would stop `pulumi up`, before it starts",
     "  pulumi preview        what would be made; nothing is yet",
     "  pulumi up",
-    `Then servers call https://${hostname} with two headers (docs/calling.md).`,
+    `Then servers call https://${hostname} with two headers (README.md).`,
     `Keep Pulumi.${stack}.yaml in the repository, and the passphrase where you keep passwords (docs/state.md).`,
   ].join("\n");
 }

@@ -1,4 +1,4 @@
-/** Has what the callers in docs/calling.md need (Python, npm and Maven packages), and runs their code as it is printed. */
+/** Has what the callers in the README need (Python, npm and Maven packages), and runs their code as it is printed. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, cp, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
@@ -100,7 +100,7 @@ export const runCaller = (folder: string, file: string, environment: Record<stri
 
 function runnerOf(file: string) {
   const runner = runners[file.split(".").at(-1) ?? ""];
-  if (!runner) throw new Error(`docs/calling.md: nothing here runs a file named ${file}`);
+  if (!runner) throw new Error(`README.md: nothing here runs a file named ${file}`);
   return runner;
 }
 

@@ -1,4 +1,4 @@
-/** docs/calling.md, run as it is printed, through edge, Access, tunnel and relay. */
+/** The README's callers, run as they are printed, through edge, Access, tunnel and relay. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import type { Ready } from "../../sandbox/ready.ts";
 import { printedFiles, runCaller, writeCallers } from "./callers.ts";
 import { eventually, inFolder, project, sandbox, start, tokenHeaders } from "./harness.ts";
 
-const files = printedFiles(await readFile(join(project, "docs/calling.md"), "utf8"));
+const files = printedFiles(await readFile(join(project, "README.md"), "utf8"));
 let here: Ready;
 let folder: string;
 
@@ -49,6 +49,12 @@ const expected: Record<string, (printed: string) => void> = {
 
 it("prints the callers that are expected, and no other", () => {
   expect([...files.keys()].sort()).toEqual(Object.keys(expected).sort());
+});
+
+it("prints the same callers in Korean", async () => {
+  const korean = printedFiles(await readFile(join(project, "README.ko.md"), "utf8"));
+  expect(korean.size).toBeGreaterThan(3);
+  for (const [file, text] of korean) expect(text, file).toBe(files.get(file));
 });
 
 it.each(Object.keys(expected))("%s is answered with the token, and fails without one", async (file) => {
