@@ -77,7 +77,7 @@ function daemon(
       KeepAlive: keepAlive,
       // The default of 10 s would be 10 s without service after a crash.
       ThrottleInterval: throttleSeconds,
-      // Longer than the program takes to finish what runs; the default of 20 s would cut long answers.
+      // Longer than the program takes to finish what runs; its own 5 s (as `launchctl print` shows) would cut long answers.
       ExitTimeOut: exitTimeOut,
       // Left out, launchd slows a daemon's CPU and disk down as background work.
       ProcessType: "Interactive",

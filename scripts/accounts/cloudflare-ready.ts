@@ -23,6 +23,14 @@ export interface Wanted extends Uses {
   readonly hostname: string;
   /** As the program names it. */
   readonly tunnelName: string;
+  readonly access?: { readonly people: People };
+}
+
+/** Who signs in, and by what. */
+export interface People {
+  readonly emails: readonly string[];
+  readonly emailDomains: readonly string[];
+  readonly identityProviders: readonly string[];
 }
 
 /** How to look. */
@@ -43,7 +51,8 @@ export async function cloudflareReady(wanted: Wanted, look: Look): Promise<{ fin
   const token = await tokenFinding(lookups, accountId, look.access);
   if (token.level === "fail") return { findings: [token] };
 
-  const needed = neededPermissions(wanted, look.readOnly);
+  const makesOneTimePin = await lacksOneTimePin(lookups, wanted);
+  const needed = neededPermissions({ ...wanted, makesOneTimePin }, look.readOnly);
   const [permissions, zone, organization, records, tunnels, applications] = await Promise.all([
     permissionStates(look.access, wanted, needed),
     lookups.zone(zoneId),
@@ -66,6 +75,15 @@ export async function cloudflareReady(wanted: Wanted, look: Look): Promise<{ fin
   ];
   return { findings, ...(zone.ok && { zone: zone.value }) };
 }
+
+/** @returns whether `up` would have to make the one-time PIN; false when that can not be told, which has its own finding */
+async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }: Wanted): Promise<boolean> {
+  const { emails, emailDomains, identityProviders } = access?.people ?? none;
+  if (emails.length + emailDomains.length === 0 || !identityProviders.includes("onetimepin")) return false;
+  const found = await lookups.identityProviders(accountId);
+  return found.ok && !found.value.some(({ type }) => type === "onetimepin");
+}
+const none: People = { emails: [], emailDomains: [], identityProviders: [] };
 
 async function tokenFinding(
   lookups: CloudflareLookups,

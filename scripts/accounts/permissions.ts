@@ -8,6 +8,8 @@ import { cloudflareFailure } from "./cloudflare-failure.ts";
 export interface Uses {
   readonly alerts: { readonly emails: readonly string[] };
   readonly route: { readonly saasHostname?: string | undefined };
+  /** The one-time PIN is to be made: people sign in by it, and the account has none. */
+  readonly makesOneTimePin?: boolean | undefined;
 }
 
 /** One permission. */
@@ -33,8 +35,8 @@ interface Group {
   why: string;
   /** Below `/accounts/<id>` or `/zones/<id>`. */
   read: string;
-  /** `up` only reads with this group, too. */
-  readOnly?: true;
+  /** Whether `up` writes with this group; otherwise it only reads, too. @default it does */
+  writes?: (uses: Uses) => boolean;
   /** An update of something that can not be there: below. */
   write?: { method: "put" | "patch"; path: string };
   when?: (uses: Uses) => boolean;
@@ -54,7 +56,7 @@ const noHex = "0".repeat(32);
  * carry it out. Nor would a deletion.
  */
 const groups: Readonly<Record<string, Group>> = {
-  Zone: { scope: "Zone", why: "the zone's name and state", read: "", readOnly: true },
+  Zone: { scope: "Zone", why: "the zone's name and state", read: "", writes: () => false },
   DNS: {
     scope: "Zone",
     why: "the hostname's record",
@@ -83,7 +85,8 @@ const groups: Readonly<Record<string, Group>> = {
     scope: "Account",
     why: "the team's name",
     read: "/access/organizations",
-    readOnly: true,
+    write: { method: "put", path: `/access/identity_providers/${noUuid}` },
+    writes: ({ makesOneTimePin }) => makesOneTimePin === true,
   },
   Notifications: {
     scope: "Account",
@@ -105,9 +108,9 @@ const groups: Readonly<Record<string, Group>> = {
 export function neededPermissions(uses: Uses, readOnly: boolean): Permission[] {
   return Object.entries(groups)
     .filter(([, { when }]) => when?.(uses) ?? true)
-    .map(([group, { scope, why, readOnly: never }]) => ({
+    .map(([group, { scope, why, writes }]) => ({
       group,
-      level: readOnly || never ? ("Read" as const) : ("Write" as const),
+      level: readOnly || writes?.(uses) === false ? ("Read" as const) : ("Write" as const),
       scope,
       why,
     }));

@@ -92,6 +92,24 @@ test("what is not used is not asked for", () => {
   expect(few).not.toContain("SSL and Certificates Write");
 });
 
+test("making the one-time PIN takes a right to write, and one that is there does not", async () => {
+  const people = { emails: ["director@example.com"], emailDomains: [], identityProviders: ["onetimepin"] };
+  const signIn = { wanted: { ...wanted, access: { people } } };
+  const names = everyWrite.map(permissionName);
+  const group = "Access: Organizations, Identity Providers, and Groups";
+  const { result } = await h.client.zeroTrust.identityProviders.list({ account_id });
+  for (const { id, type } of result) {
+    if (id && type === "onetimepin") await h.client.zeroTrust.identityProviders.delete(id, { account_id });
+  }
+  expect(bad(await findings(names, signIn))).toMatchObject([
+    { level: "fail", says: expect.stringContaining(`lacks ${group} Write`) },
+  ]);
+  expect(bad(await findings([...names, `${group} Write`], signIn))).toEqual([]);
+  expect(bad(await findings(everyRead.map(permissionName), { ...signIn, readOnly: true }))).toEqual([]);
+  await h.client.zeroTrust.identityProviders.create({ account_id, name: "PIN", type: "onetimepin", config: {} });
+  expect(bad(await findings(names, signIn))).toEqual([]);
+});
+
 test("what the token says of itself spares the question, unless something is denied", async () => {
   const tunnel = everyWrite.filter(({ group }) => group === "Cloudflare Tunnel");
   const policy = {
