@@ -226,13 +226,13 @@ describe("a power cut under load", () => {
       while (!stop.signal.aborted) {
         const marker = `표식-${++n}-끝`;
         try {
-          const response = await post(`${marker} ${"말 ".repeat(600)}`, { Prefer: "respond-async" });
+          const response = await post(`${marker} ${"말 ".repeat(300)}`, { Prefer: "respond-async" });
           const body = (await response.json()) as { id: string };
           if (response.status === 202) acknowledged.set(body.id, marker);
         } catch {
           // the power is away, or the test has seen enough
         }
-        await new Promise((resolve) => setTimeout(resolve, 100)); // each is asked for again at the end
+        await new Promise((resolve) => setTimeout(resolve, 400)); // each is asked for again at the end
       }
     };
     const direct = async () => {
