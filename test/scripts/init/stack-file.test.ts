@@ -12,6 +12,7 @@ import {
   readBefore,
   readConfig,
   writeAnswers,
+  writeEncrypted,
 } from "../../../scripts/init/stack-file.ts";
 
 const model = await readFile(join(import.meta.dirname, "../../../Pulumi.prod.yaml"), "utf8");
