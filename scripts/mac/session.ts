@@ -95,7 +95,8 @@ async function dial(to: SshHost, auth: Auth, offered: readonly string[], over?: 
   let shown: Buffer | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      client.once("ready", resolve).once("error", reject);
+      // On, not once: ssh2 may report a second error for the same end, and one without a listener ends the process.
+      client.once("ready", resolve).on("error", reject);
       client.once("close", () => reject(new Error("the connection was closed")));
       // Many small packets: without this each waits for the other side's delayed acknowledgement.
       client.once("connect", () => client.setNoDelay(true));
@@ -115,7 +116,6 @@ async function dial(to: SshHost, auth: Auth, offered: readonly string[], over?: 
         ...(sock && { sock }),
       });
     });
-    client.on("error", () => {}); // who uses the session is told by its channels
     return client;
   } catch (error) {
     client.destroy();
@@ -182,13 +182,13 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
 const broken = (host: string, why: string) =>
   new SessionError("broken", `the connection to ${host} broke (${why}): run it again`);
 
-/** @param use called at once: a quick command's exit code may come in the packet that opened the channel */
-function exec<T>(
+/** @param use is called in the same turn in which the channel opens: its exit code may come in the packet after that */
+function exec(
   client: Client,
   line: string,
   { host }: SshHost,
-  use: (channel: ClientChannel) => Promise<T>,
-): Promise<T> {
+  use: (channel: ClientChannel) => Promise<Ran>,
+): Promise<Ran> {
   return new Promise((resolve, reject) => {
     try {
       client.exec(line, (error, channel) => (error ? reject(broken(host, error.message)) : resolve(use(channel))));
