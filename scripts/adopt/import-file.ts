@@ -1,5 +1,5 @@
 /** The file that `pulumi import --file` reads. */
-import { type Adoptable, parents, programName } from "./find.ts";
+import { type Adoptable, parents, programName } from "./adoptable.ts";
 
 /** One resource of the stack's state, as far as it matters here. */
 export interface Deployed {

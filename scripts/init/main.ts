@@ -6,22 +6,16 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { createTwoFilesPatch } from "diff";
 import { atlasLookups } from "../accounts/atlas.ts";
-import { cloudflareLookups } from "../accounts/cloudflare.ts";
 import { adopt } from "../adopt/adopt.ts";
 import { SessionError } from "../mac/session.ts";
 import type { Engine } from "../rotate/engine.ts";
 import { Refusal } from "../rotate/plan.ts";
-import { chooseAccount } from "./account.ts";
 import { type Asker, asker as makeAsker } from "./asker.ts";
-import { faultAt } from "./check.ts";
-import { chooseDocuments } from "./documents.ts";
 import { type EngineState, makeSecrets, makeStack, readEngine } from "./engine.ts";
-import { chooseMac } from "./mac.ts";
-import { chooseModel } from "./model.ts";
-import { listOf, type Options, readOptions, usage } from "./options.ts";
+import { atlasKeys, baseUrlsOf, findOut, say } from "./find-out.ts";
+import { type Options, readOptions, usage } from "./options.ts";
 import { InitRefusal } from "./refusal.ts";
 import {
-  type Answers,
   type Before,
   encryptionOf,
   missingSecrets,
@@ -34,7 +28,6 @@ import {
 
 const project = join(import.meta.dirname, "../..");
 const engine: Engine = { project, command: "pulumi" };
-const say = (line: string): void => console.log(`  ${line}`);
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
@@ -114,16 +107,6 @@ const readText = (file: string): Promise<string> =>
     throw error;
   });
 
-const baseUrlsOf = (before: Before) => ({
-  cloudflare: process.env.CLOUDFLARE_BASE_URL || own(before, "cloudflare:baseUrl"),
-  atlas: process.env.MONGODB_ATLAS_BASE_URL || own(before, "mongodbatlas:baseUrl"),
-});
-
-const atlasKeys = () => ({
-  publicKey: process.env.MONGODB_ATLAS_PUBLIC_KEY,
-  privateKey: process.env.MONGODB_ATLAS_PRIVATE_KEY,
-});
-
 /** Nobody is asked: then everything that can not be found out must be there. All that is missing is said at once. */
 function refuseUnasked(options: Options, before: Before): void {
   if (!options.yes) return;
@@ -140,97 +123,6 @@ function refuseUnasked(options: Options, before: Before): void {
       `with --yes nobody is asked, so this must be given:\n${missing.map((one) => `  ${one}`).join("\n")}`,
     );
   }
-}
-
-async function findOut(options: Options, asker: Asker, before: Before): Promise<Answers> {
-  const known = (key: string, ...path: (string | number)[]): string | undefined => {
-    const value = setting(before, key, ...path);
-    return typeof value === "string" ? value : undefined;
-  };
-  const baseUrls = baseUrlsOf(before);
-  console.log("\nCloudflare");
-  const cloudflare = cloudflareLookups({ apiToken: process.env.CLOUDFLARE_API_TOKEN, baseUrl: baseUrls.cloudflare });
-  const account = await chooseAccount(cloudflare, { asker, options, say, known: known("hostname") });
-
-  console.log("\nMac");
-  const port = setting(before, "macs", 0, "port");
-  const mac = await chooseMac(
-    {
-      ...(known("macs", 0, "host") && { host: known("macs", 0, "host") }),
-      ...(typeof port === "number" && { port }),
-      ...(known("macs", 0, "user") && { user: known("macs", 0, "user") }),
-      ...(known("macs", 0, "hostKey") && { hostKey: known("macs", 0, "hostKey") }),
-    },
-    { asker, options, say },
-  );
-  const model = await chooseModel(mac, {
-    asker,
-    options,
-    say,
-    known: { url: known("model", "url"), embeddingModel: known("model", "embeddingModel") },
-  });
-
-  console.log("\nDocuments");
-  const keys = atlasKeys();
-  const documents = await chooseDocuments(atlasLookups({ ...keys, baseUrl: baseUrls.atlas }), {
-    asker,
-    options,
-    say,
-    hasKeys: Boolean(keys.publicKey && keys.privateKey),
-    known: known("documents", "store"),
-  });
-
-  console.log("\nCallers");
-  const server = await asker.text({
-    flag: "--server",
-    given: options.server,
-    question: "A name for the server that may call:",
-    preferred: known("access", "servers", 0, "name") ?? "backend",
-    fault: (text) => faultAt(["access", "servers", 0, "name"], text),
-  });
-  const people = await mails(
-    asker,
-    options.people,
-    "--people",
-    "E-mail addresses of who may open /status (empty: nobody):",
-    {
-      before: setting(before, "access", "people", "emails"),
-      fault: (list) => faultAt(["access", "people", "emails"], list),
-    },
-  );
-  const alerts = await mails(
-    asker,
-    options.alerts,
-    "--alerts",
-    "Who is told by mail when the tunnel is down (empty: nobody):",
-    {
-      before: setting(before, "alerts", "emails"),
-      fault: (list) => faultAt(["alerts", "emails"], list),
-    },
-  );
-  say(`server: ${server}; people: ${people.join(", ") || "nobody"}; alerts: ${alerts.join(", ") || "nobody"}`);
-  return { account, server, people, alerts, mac, model, documents, baseUrls };
-}
-
-const own = ({ config }: Before, key: string): string | undefined =>
-  typeof config[key] === "string" ? config[key] : undefined;
-
-async function mails(
-  asker: Asker,
-  given: readonly string[] | undefined,
-  flag: string,
-  question: string,
-  { before, fault }: { before: unknown; fault: (list: string[]) => string | undefined },
-): Promise<string[]> {
-  const preferred = Array.isArray(before) ? before.join(", ") : "";
-  const text = await asker.text({
-    flag,
-    given: given?.join(", "),
-    question,
-    preferred,
-    fault: (answer) => fault(listOf(answer)),
-  });
-  return listOf(text);
 }
 
 /** A file that has a config already is changed only after the difference was shown and agreed to. */

@@ -218,6 +218,24 @@ it("names what was made by hand, takes it over, and has nothing left to change a
   expect(nothing.stdout).toContain("nothing to take over");
 });
 
+it("finds all of it again when the stack's state was lost, as docs/state.md says", async () => {
+  const lost = await pulumi(here, "stack", "rm", "--yes", "--force", "--preserve-config", "--stack", stack);
+  expect(lost.code, lost.stdout + lost.stderr).toBe(0);
+  const adopted = await init("--yes", "--adopt", "--stack", stack);
+  expect(adopted.code, adopted.stdout + adopted.stderr).toBe(0);
+  for (const named of [`tunnel "slm-network-${stack}"`, '"slm.example.com servers"', "database user slm-relay"]) {
+    expect(adopted.stdout).toContain(named);
+  }
+  const up = await engine("up", "--yes", "--skip-preview");
+  expect(up.code, up.stdout + up.stderr).toBe(0);
+  const preview = await engine("preview", "--expect-no-changes", "--diff");
+  expect(preview.code, preview.stdout + preview.stderr).toBe(0);
+  const { result: apps } = await client.zeroTrust.access.applications.list({ account_id: ids.account_id });
+  expect(apps).toHaveLength(2);
+  const { result: policies } = await client.zeroTrust.access.policies.list({ account_id: ids.account_id });
+  expect(policies).toHaveLength(2);
+});
+
 /** What only a sandbox needs: its ports, its copies of what the Mac downloads, and a stack that can be destroyed again. */
 async function forThisSandbox(): Promise<void> {
   const [mine, theirs] = await Promise.all([content(file), content(join(project, "Pulumi.sandbox-init.yaml"))]);

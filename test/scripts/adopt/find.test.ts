@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type Facts, findAdoptable, programName } from "../../../scripts/adopt/find.ts";
+import { type Facts, programName } from "../../../scripts/adopt/adoptable.ts";
+import { findAdoptable } from "../../../scripts/adopt/find.ts";
 import { type Deployed, importFile, notYetOurs } from "../../../scripts/adopt/import-file.ts";
 import { readConfig } from "../../../scripts/init/stack-file.ts";
 
