@@ -130,6 +130,8 @@ export const relayConfigSchema = z.strictObject({
   jobs: jobsSchema.prefault({}),
   /** Where the relay keeps data (jobs, the last JWKS). */
   dataDir: z.string().min(1),
+  /** Where launchd writes the daemons' logs, which the relay keeps small; absent: it leaves them alone. */
+  logDir: z.string().min(1).optional(),
   /** How long running requests may go on after SIGTERM, in seconds; below launchd's ExitTimeOut. */
   graceSeconds: z.int().min(0).max(170),
 });
@@ -195,7 +197,7 @@ export type ModelService = z.infer<typeof modelServiceSchema>;
 /** What the installer gets through its standard input; secret as a whole. */
 export const installInputSchema = z.strictObject({
   /** Without the folder for data, which the installer knows. */
-  relay: relayConfigSchema.omit({ dataDir: true }),
+  relay: relayConfigSchema.omit({ dataDir: true, logDir: true }),
   secrets: relaySecretsSchema,
   /** For cloudflared's `--token-file`. */
   connectorToken: z.string().min(1),

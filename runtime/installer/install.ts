@@ -80,7 +80,7 @@ export async function install(paths: Layout, release: string, node: string, inpu
     const relay = relayDaemon(paths, input.relay.graceSeconds);
     const connector = connectorDaemon(paths, input.connectorPort);
     const files = new Map([
-      [paths.relayConfig, `${JSON.stringify({ ...input.relay, dataDir: paths.data }, null, 2)}\n`],
+      [paths.relayConfig, `${JSON.stringify({ ...input.relay, dataDir: paths.data, logDir: paths.logs }, null, 2)}\n`],
       [paths.relaySecrets, `${JSON.stringify(input.secrets)}\n`],
       [paths.connectorToken, input.connectorToken],
     ]);

@@ -57,7 +57,8 @@ export async function ensureModelService(paths: Layout, daemon: Daemon | undefin
     if ((await isThere(plistPath(paths, old))) || (await isLoaded(old))) await removeDaemon(paths, old);
     return false;
   }
-  await ensureFile(daemon.logFile, { owner: `${daemon.user}:${serviceUser}`, mode: 0o640 });
+  // The relay, which keeps it small, is of this group.
+  await ensureFile(daemon.logFile, { owner: `${daemon.user}:${serviceUser}`, mode: 0o660 });
   if ((await readIfThere(plistPath(paths, daemon))) === daemon.plist && (await isLoaded(daemon))) return false;
   await writePlist(paths, daemon);
   await reload(paths, daemon);

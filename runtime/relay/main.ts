@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { createLog } from "./log.ts";
+import { keepLogsSmall } from "./log-files.ts";
 import { startRelay } from "./server.ts";
 import { BadSettings, readSettings } from "./settings.ts";
 import { tidyUp } from "./tidy.ts";
@@ -33,6 +34,7 @@ async function main(): Promise<void> {
   process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
   process.off("SIGTERM", waiting).off("SIGINT", waiting);
+  if (config.logDir !== undefined) keepLogsSmall(config.logDir, log);
   tidyUp();
   const end = (ended: Promise<void>) => {
     ended.then(
