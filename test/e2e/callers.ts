@@ -1,10 +1,9 @@
 /** Has what the callers in the README need (Python, npm and Maven packages), and runs their code as it is printed. */
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, cp, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { cacheFolder } from "../../sandbox/tools/tools.ts";
-import type { Ran } from "./harness.ts";
+import { type Ran, run } from "./harness.ts";
 
 const manifests = join(import.meta.dirname, "callers");
 const mavenPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0";
@@ -62,7 +61,8 @@ async function installed(kind: Kind): Promise<string> {
   try {
     for (const file of manifest) await cp(join(manifests, file), join(work, file));
     for (const step of steps) {
-      const ran = await runIn(work, step, {}).catch((error: Error) => {
+      const [command = "", ...args] = step;
+      const ran = await run(command, args, {}, work).catch((error: Error) => {
         throw new Error(`${step[0]} can not be run (${error.message}): ${advice}`);
       });
       if (ran.code !== 0)
@@ -94,36 +94,14 @@ export async function writeCallers(files: ReadonlyMap<string, string>, folder: s
   for (const [kind, from] of folders) await symlink(join(from, parts[kind]), join(folder, parts[kind]));
 }
 
-/** Runs one printed file to its end, at most five minutes. */
-export const runCaller = (folder: string, file: string, environment: Record<string, string>): Promise<Ran> =>
-  runIn(folder, runnerOf(file).command(folder, file), environment);
+/** Runs one printed file to its end. */
+export function runCaller(folder: string, file: string, environment: Record<string, string>): Promise<Ran> {
+  const [command = "", ...args] = runnerOf(file).command(folder, file);
+  return run(command, args, environment, folder);
+}
 
 function runnerOf(file: string) {
   const runner = runners[file.split(".").at(-1) ?? ""];
   if (!runner) throw new Error(`README.md: nothing here runs a file named ${file}`);
   return runner;
-}
-
-function runIn(
-  cwd: string,
-  [command = "", ...args]: readonly string[],
-  environment: Record<string, string>,
-): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      cwd,
-      env: { ...process.env, ...environment },
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: 300_000,
-    });
-    const ran: Ran = { code: null, stdout: "", stderr: "" };
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      ran.stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      ran.stderr += text;
-    });
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ ...ran, code }));
-  });
 }

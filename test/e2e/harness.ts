@@ -21,11 +21,16 @@ export interface Ran {
   stderr: string;
 }
 
-/** Runs a program to its end, at most ten minutes; never throws for its exit code. */
-export function run(command: string, args: string[], environment: Record<string, string> = {}): Promise<Ran> {
+/** Runs a program to its end, at most ten minutes; never throws for its exit code. @param cwd by default the project */
+export function run(
+  command: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+  cwd = project,
+): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
-      cwd: project,
+      cwd,
       env: { ...process.env, SANDBOX_DIR: folder, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 600_000,
