@@ -196,12 +196,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
 
     const admission = await admit(request, response, facts);
     if (!admission) return;
-    if (upgrade) {
-      const isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket";
-      if (isWebSocket) passOn(tunnelId, request, response, upgrade, { ...facts, ...admission });
-      else answers.badRequest(response, ray);
-      return;
-    }
+    if (upgrade) return passOn(tunnelId, request, response, upgrade, { ...facts, ...admission });
     if (Number(request.headers["content-length"] ?? 0) > options.bodyLimitBytes) return answers.tooLarge(response, ray);
     const answering = caching(request, response, facts);
     if (!answering) return;
@@ -260,7 +255,9 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     if (response.headersSent) response.destroy();
     else answers.errorCode(response, `${randomBytes(8).toString("hex")}-${options.colo}`, 500, 500);
   };
-  const server = createServer(limits, (request, response) => {
+  // Java's client offers HTTP/2 to every server it calls; what is not taken up is an ordinary request (RFC 9110, 7.8).
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket";
+  const server = createServer({ ...limits, shouldUpgradeCallback }, (request, response) => {
     handle(request, response).catch((error: unknown) => failed(response, error));
     response.on("finish", () => request.resume()); // what the edge answered early is read to its end and dropped
   });

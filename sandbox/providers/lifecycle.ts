@@ -23,22 +23,35 @@ export function createdPreview<Client>(definition: ResourceDefinition<Client>, i
   return protect(outputs, definition.secretOutputs ?? [], inputs);
 }
 
-/** The inputs with what the provider plans for those that are not given, of what the API has told of. */
-function plannedInputs<Client>(definition: ResourceDefinition<Client>, news: Props, state: Props): Props {
+/**
+ * The inputs with what the provider plans for those that are not given, of what the API has told of. For one whose changes
+ * are ignored nothing is planned: the bridge puts the state's value in its place.
+ */
+function plannedInputs<Client>(
+  definition: ResourceDefinition<Client>,
+  news: Props,
+  state: Props,
+  ignored: readonly string[],
+): Props {
   const planned = Object.entries(definition.planned?.(news) ?? {}).filter(
-    ([name]) => news[name] === undefined && (state[name] ?? undefined) !== undefined,
+    ([name]) => news[name] === undefined && (state[name] ?? undefined) !== undefined && !ignored.includes(name),
   );
   return { ...news, ...Object.fromEntries(planned) };
 }
 
 /** The outputs an update would have: new inputs, old outputs, and unknown for what this update changes. */
-export function updatedPreview<Client>(definition: ResourceDefinition<Client>, olds: Props, news: Props): Props {
+export function updatedPreview<Client>(
+  definition: ResourceDefinition<Client>,
+  olds: Props,
+  news: Props,
+  ignored: readonly string[] = [],
+): Props {
   const outputs: Props = {};
   for (const [key, value] of Object.entries(olds)) {
     const field = definition.inputs[key];
     if (!field || field.computed) outputs[key] = value;
   }
-  const wanted = plannedInputs(definition, news, olds);
+  const wanted = plannedInputs(definition, news, olds, ignored);
   Object.assign(outputs, wanted);
   for (const key of definition.changing?.(reveal(olds), reveal(wanted)) ?? []) {
     outputs[key] = hasSecret(olds[key]) ? new Secret(unknown) : unknown;
@@ -70,6 +83,7 @@ function effectiveInputs(fields: Fields, oldInputs: Props, state: Props, news: P
  * `deleteBeforeReplace` is never set, since none of the official providers sets it for these resources (the bridge's
  * pf/tfbridge/provider_diff.go takes it from the package's resources.go; pulumi-command leaves it out): the new one is made
  * while the old one is there, so a name that must be unique collides unless the program says `deleteBeforeReplace`.
+ * @param ignored inputs whose changes the program ignores
  * @throws Error naming each input that cannot be changed
  */
 export function diffResponse<Client>(
@@ -77,9 +91,10 @@ export function diffResponse<Client>(
   state: Props,
   oldInputs: Props | undefined,
   given: Props,
+  ignored: readonly string[] = [],
 ): providerPb.DiffResponse {
   const { inputs } = definition;
-  const news = plannedInputs(definition, given, state);
+  const news = plannedInputs(definition, given, state, ignored);
   const before = oldInputs ? effectiveInputs(inputs, oldInputs, state, news) : pick(inputs, state);
   const changes = diff(inputs, before, news);
   const forbidden = [...changes].filter(([, change]) => change.forbidden).map(([path]) => path);

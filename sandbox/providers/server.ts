@@ -168,7 +168,8 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
     diff: unary((request: providerPb.DiffRequest) => {
       const olds = decode(request.getOlds());
       const oldInputs = request.hasOldInputs() ? decode(request.getOldInputs()) : undefined;
-      return diffResponse(resource(request.getUrn()), olds, oldInputs, decode(request.getNews()));
+      const ignored = request.getIgnorechangesList();
+      return diffResponse(resource(request.getUrn()), olds, oldInputs, decode(request.getNews()), ignored);
     }),
     create: unary(async (request: providerPb.CreateRequest, call) => {
       const definition = resource(request.getUrn());
@@ -192,7 +193,10 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
       const definition = resource(request.getUrn());
       const [olds, news] = [decode(request.getOlds()), decode(request.getNews())];
       const response = new providerPb.UpdateResponse();
-      if (request.getPreview()) return response.setProperties(encode(updatedPreview(definition, olds, news)));
+      if (request.getPreview()) {
+        const planned = updatedPreview(definition, olds, news, request.getIgnorechangesList());
+        return response.setProperties(encode(planned));
+      }
       if (!definition.update) throw refused(status.INTERNAL, `${definition.token} cannot be updated, only replaced`);
       const secrets = definition.secretOutputs ?? [];
       const origin = { ...olds, ...news };

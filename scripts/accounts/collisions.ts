@@ -9,7 +9,8 @@ export type Owned = (
 ) => boolean;
 
 /** What to do about anything that somebody made by hand. */
-const adopt = "`npm run init -- --adopt` says what can be taken over as it is, and how";
+const adopt =
+  "`npm run init -- --adopt` says what can be taken over as it is, and how; after an `up` that was killed it may be its own (`npm run recover`)";
 
 /** A record of another type (TXT, MX) may stand beside a proxied CNAME. */
 const exclusive = new Set(["A", "AAAA", "CNAME", "NS"]);

@@ -9,6 +9,7 @@ import { CloudflareAccount } from "../../sandbox/cloudflare/account.ts";
 import { startCloudflareApi } from "../../sandbox/cloudflare/api.ts";
 import { teamDomain, zoneName } from "../../sandbox/instance.ts";
 import type { Ready } from "../../sandbox/ready.ts";
+import { neededPermissions, permissionName } from "../../scripts/accounts/permissions.ts";
 import { eventually, folder, inFolder, project, pulumi, run, sandbox, start, strays } from "./harness.ts";
 
 inFolder(".sandbox-rotation");
@@ -16,7 +17,7 @@ inFolder(".sandbox-rotation");
 vi.setConfig({ testTimeout: 900_000 });
 
 /** What a preview's API token needs, by the names of Cloudflare's dashboard. */
-const readOnly = ["Access: Organizations, Identity Providers, and Groups Read", "Zone Read"];
+const readOnly = neededPermissions({ alerts: { emails: ["ops@example.com"] }, route: {} }, true).map(permissionName);
 
 type Secret = Ready["serviceTokens"][string];
 

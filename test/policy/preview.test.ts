@@ -11,12 +11,13 @@ import { stringify } from "yaml";
 import { policies } from "../../policy/policies.ts";
 import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
+import { neededPermissions, permissionName } from "../../scripts/accounts/permissions.ts";
 import { account_id, type Harness, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 import { pulumiStep, workflow } from "./workflows.ts";
 
 const project = join(import.meta.dirname, "../..");
 /** What a pull request's API token may do (docs/pull-requests.md). */
-const permissions = ["Access: Organizations, Identity Providers, and Groups Read", "Zone Read"];
+const permissions = neededPermissions({ alerts: { emails: ["ops@example.com"] }, route: {} }, true).map(permissionName);
 const secret = Buffer.alloc(32, "hunter2").toString("base64");
 
 /** Mistakes somebody could make in a pull request: in this file, this instead of that. */
@@ -40,7 +41,7 @@ const mistakes: [rule: string, file: string, right: string, wrong: string][] = [
     "stdin: pulumi.secret(pulumi.output(args.input)",
     "stdin: pulumi.unsecret(pulumi.output(args.input)",
   ],
-  ["stateful-is-protected", "components/tunnel.ts", "{ parent: this, protect: args.protect }", "{ parent: this }"],
+  ["stateful-is-protected", "components/tunnel.ts", "{ parent: this, protect: args.protect, ", "{ parent: this, "],
   ["ttl-is-1-to-365-days", "components/document-store.ts", "ttlSeconds: args.ttlDays * 86_400", "ttlSeconds: 3600"],
 ];
 
@@ -115,7 +116,7 @@ beforeAll(async () => {
   const program = join(folder, "program");
   await mkdir(join(folder, "state"));
   await mkdir(program);
-  for (const part of ["index.ts", "package.json", "Pulumi.yaml", "components", "runtime", "policy"]) {
+  for (const part of ["index.ts", "package.json", "Pulumi.yaml", "components", "runtime", "scripts", "policy"]) {
     await cp(join(project, part), join(program, part), { recursive: true });
   }
   await symlink(join(project, "node_modules"), join(program, "node_modules"));

@@ -100,7 +100,7 @@ test("with the token a session comes about, and much goes through it both ways",
   await session.close();
 });
 
-test("without it nobody gets as far as sshd, and what is no WebSocket is no way round", async () => {
+test("without it nobody gets as far as sshd, and another upgrade is no way round", async () => {
   const { edge, target, privateKey } = await declared();
   const port = await localEnd(edge, { ...token, TUNNEL_SERVICE_TOKEN_SECRET: "wrong" });
   await expect(openSession(target(port), { privateKey })).rejects.toThrow(/is not reachable/);
@@ -109,7 +109,7 @@ test("without it nobody gets as far as sshd, and what is no WebSocket is no way 
     connection: "upgrade",
     upgrade: "h2c",
     "cf-access-client-id": "ci.access",
-    "cf-access-client-secret": "s3cret",
+    "cf-access-client-secret": "wrong",
   };
-  expect((await ask(edge, "/", { host: HOST, headers })).status).toBe(400);
+  expect((await ask(edge, "/", { host: HOST, headers })).status).toBe(403);
 });
