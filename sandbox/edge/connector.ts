@@ -244,7 +244,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
   return {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     choose: (tunnelId) => usable(tunnelId).sort((a, b) => a.inFlight - b.inFlight)[0],
-    routed(tunnelId, { connections = 1, timeoutMs = 20_000 } = {}) {
+    routed(tunnelId, { connections = 1, timeoutMs = 60_000 } = {}) {
       const version = view.configuration(tunnelId)?.version ?? 0;
       const count = () => usable(tunnelId).filter((one) => one.appliedVersion >= version).length;
       return new Promise((resolve, reject) => {
