@@ -95,7 +95,7 @@ async function sayWhoSignsIn(
   say(
     providers.length > 0
       ? `people sign in with: ${providers.map((one) => one.name || one.type).join(", ")}`
-      : "nobody can sign in yet: add One-time PIN (one.dash.cloudflare.com → Settings → Authentication); servers need none",
+      : "no way to sign in yet: `pulumi up` makes the one-time PIN when you name people for /status; servers need none",
   );
 }
 
