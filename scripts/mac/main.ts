@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { isExpected } from "./expected-error.ts";
 import { knownHosts, sshArguments } from "./open-ssh.ts";
 import { readSshOptions, usage } from "./options.ts";
-import { prepareText } from "./prepare.ts";
+import { keyPlaceholder, prepareText } from "./prepare.ts";
 import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "./stack.ts";
 import { runHere, runProgram, tunnelCommand } from "./tunnel.ts";
 
@@ -32,6 +32,11 @@ async function main(): Promise<number> {
     if (!/^[a-z_][a-z0-9_-]{0,30}$/.test(options.user)) {
       throw new StackError(
         `--user ${JSON.stringify(options.user)} is no account name: lower-case letters, digits, - and _`,
+      );
+    }
+    if (!options.publicKey) {
+      console.error(
+        `put your public key where it says "${keyPlaceholder}", or have it put there: --public-key ~/.ssh/id_ed25519.pub\n`,
       );
     }
     console.log(prepareText(options.user, options.publicKey && (await readPublicKey(options.publicKey))));

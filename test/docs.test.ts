@@ -1,0 +1,44 @@
+/** What the READMEs and docs/ name is there: files, headings, npm scripts. */
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+
+const project = join(import.meta.dirname, "..");
+const pages = [
+  "README.md",
+  "README.ko.md",
+  ...(await readdir(join(project, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+];
+const { scripts } = z
+  .object({ scripts: z.record(z.string(), z.string()) })
+  .parse(JSON.parse(await readFile(join(project, "package.json"), "utf8")));
+const text = (page: string) => readFile(join(project, page), "utf8");
+
+/** As GitHub makes them of headings. */
+const anchors = (markdown: string): string[] =>
+  [...markdown.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replaceAll(/\s/g, "-"),
+  );
+
+describe.each(pages)("%s", (page) => {
+  it("links to pages and headings that are there", async () => {
+    const missing: string[] = [];
+    for (const [, target = ""] of (await text(page)).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      const [file = "", anchor] = target.split("#");
+      const path = file === "" ? page : relative(project, join(project, dirname(page), file));
+      const linked = await text(path).catch(() => undefined);
+      const isThere = linked !== undefined && (anchor === undefined || anchors(linked).includes(anchor));
+      if (!isThere) missing.push(target);
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it("names npm scripts that are there", async () => {
+    const named = [...(await text(page)).matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g)].map(([, name = ""]) => name);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
