@@ -2,15 +2,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { CloudflareAccess } from "../scripts/accounts/cloudflare.ts";
 import type { Wanted } from "../scripts/accounts/cloudflare-ready.ts";
-import type { Owned } from "../scripts/accounts/collisions.ts";
+import { type Owned, resourceTypes } from "../scripts/accounts/collisions.ts";
 import { faultOf } from "../scripts/accounts/finding.ts";
 import type { DeployedResource } from "./deployed.ts";
-
-const types: Partial<Record<Parameters<Owned>[0], string>> = {
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  tunnel: "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-};
 
 /**
  * Asks the account at once for everything that would make the first resource fail, and those after it. In a preview only
@@ -27,7 +21,7 @@ export async function accountFaults(
   if (!access.apiToken && process.env.CLOUDFLARE_API_KEY) return { faults: [] };
   const { cloudflareReady } = await import("../scripts/accounts/cloudflare-ready.ts"); // the client takes a moment to load
   // The outputs that the engine shows of a state have no ids: what is there of a kind counts as the stack's own.
-  const owned: Owned = (kind) => deployed.some(({ type }) => type === types[kind]);
+  const owned: Owned = (kind) => deployed.some(({ type }) => type === resourceTypes[kind]);
   const { findings, zone } = await cloudflareReady(wanted, { access, owned, readOnly: pulumi.runtime.isDryRun() });
   for (const finding of findings) if (finding.level === "warn") await pulumi.log.warn(faultOf(finding));
   return { faults: findings.filter(({ level }) => level === "fail").map(faultOf), zoneName: zone?.name };

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
-import type { Owned } from "../accounts/collisions.ts";
+import { type Owned, resourceTypes } from "../accounts/collisions.ts";
 
 /** What a command said. */
 export interface Ran {
@@ -55,14 +55,6 @@ const stateSchema = z.object({
     .nullish(),
 });
 
-const kinds: Record<Parameters<Owned>[0], string> = {
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  tunnel: "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  "service-token": "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  "database-user": "mongodbatlas:index/databaseUser:DatabaseUser",
-};
-
 /** What the state knows. */
 export interface Known {
   readonly owned: Owned;
@@ -77,7 +69,8 @@ export function readState(json: string): Known {
   const resources = deployment?.resources ?? [];
   const owned: Owned = (kind, id) =>
     resources.some(
-      (one) => one.type === kinds[kind] && (kind === "database-user" ? one.inputs.username === id : one.id === id),
+      (one) =>
+        one.type === resourceTypes[kind] && (kind === "database-user" ? one.inputs.username === id : one.id === id),
     );
   const unfinished = (deployment?.pending_operations ?? []).filter(({ type }) => type === "creating").length;
   return { owned, resources: resources.length, unfinished };
