@@ -49,6 +49,7 @@ export async function readBody(req: IncomingMessage, limitMiB: number, reading: 
     let size = 0;
     let before = 0;
     const alarm: Alarm = {
+      place: -1,
       dueAt: performance.now() + pace.ms,
       ring() {
         if (size - before < pace.bytes) settle(() => reject(tooSlow(pace)));

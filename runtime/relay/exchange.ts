@@ -1,6 +1,7 @@
 /** One request from its arrival to the end of its answer: its id, who calls, how it ended; and all that are running. */
 import type { IncomingMessage } from "node:http";
 import type { Answer } from "./answer.ts";
+import { Bag, type InBag } from "./bag.ts";
 import { drainBody } from "./body.ts";
 import { RelayError } from "./errors.ts";
 import { entryColo } from "./headers.ts";
@@ -11,7 +12,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { splitTarget } from "./router.ts";
 
-export interface Exchange {
+export interface Exchange extends InBag {
   readonly id: string;
   /** By the clock of `performance`. */
   readonly startedAt: number;
@@ -44,7 +45,7 @@ export interface Exchange {
 
 /** The exchanges that are running. */
 export class Running {
-  readonly #all = new Set<Exchange>();
+  readonly #all = new Bag<Exchange>();
   #idle: (() => void) | undefined;
 
   add(exchange: Exchange): void {
@@ -72,7 +73,7 @@ export class Running {
 
   /** Cuts what runs for servers that are not among `welcome`, by client id. Says how many that were. */
   cutCallers(welcome: ReadonlySet<string>): number {
-    const unwelcome = [...this.#all].filter(({ clientId }) => clientId !== undefined && !welcome.has(clientId));
+    const unwelcome = this.#all.list().filter(({ clientId }) => clientId !== undefined && !welcome.has(clientId));
     for (const exchange of unwelcome) {
       exchange.failure ??= new RelayError("caller_disabled", "This caller has been switched off.");
       exchange.res.destroy();
@@ -82,7 +83,7 @@ export class Running {
 
   /** Cuts the connections of all that still run. */
   cut(): void {
-    for (const exchange of this.#all) {
+    for (const exchange of this.#all.list()) {
       exchange.failure ??= new RelayError("shutting_down", "The relay has been stopped.");
       exchange.res.destroy();
     }
@@ -100,6 +101,7 @@ export function beginExchange(
 ): Exchange {
   const startedAt = performance.now();
   const exchange: Exchange = {
+    place: -1,
     id: res.requestId,
     startedAt,
     req,

@@ -66,6 +66,7 @@ export class Hold implements Sink, Alarm {
   #format: Format | undefined;
   /** See Alarm. */
   dueAt = Number.POSITIVE_INFINITY;
+  place = -1;
   #touched = false;
   #stalledAt: number | undefined;
   /** The model's answer has begun; pads before it do not count. */

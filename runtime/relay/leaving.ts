@@ -13,7 +13,8 @@ const LEFT = new Error("the exchange has ended");
 /** Fires once. An AbortController for each request would be among its dearest objects, so one is made only when asked for. */
 export class Leaving implements LeaveSignal {
   aborted = false;
-  readonly #listeners = new Set<() => void>();
+  /** One, nearly always. */
+  #listeners: (() => void)[] = [];
   #controller: AbortController | undefined;
 
   /** For what takes nothing but an AbortSignal. */
@@ -26,19 +27,21 @@ export class Leaving implements LeaveSignal {
   }
 
   addEventListener(_type: "abort", listener: () => void): void {
-    this.#listeners.add(listener);
+    this.#listeners.push(listener);
   }
 
   removeEventListener(_type: "abort", listener: () => void): void {
-    this.#listeners.delete(listener);
+    const at = this.#listeners.indexOf(listener);
+    if (at >= 0) this.#listeners.splice(at, 1);
   }
 
   /** Fires, the first time. */
   leave(): void {
     if (this.aborted) return;
     this.aborted = true;
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
+    const listeners = this.#listeners;
+    this.#listeners = [];
+    for (const listener of listeners) listener();
     this.#controller?.abort(LEFT);
   }
 }

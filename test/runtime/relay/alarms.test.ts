@@ -11,6 +11,7 @@ afterEach(() => {
 function alarm(inMs: number, again?: number): Alarm & { rang: number } {
   return {
     dueAt: performance.now() + inMs,
+    place: -1,
     rang: 0,
     ring() {
       this.rang += 1;
