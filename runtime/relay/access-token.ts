@@ -22,7 +22,7 @@ export interface TokenRules {
 }
 
 /** Claims of a token that is in order; rejects with jose's errors, or with what `keys` rejects. */
-export type VerifyToken = (token: string, rules: TokenRules) => Promise<JWTPayload>;
+export type VerifyToken = (token: string, rules: TokenRules) => JWTPayload | Promise<JWTPayload>;
 
 /** A header's text that jose has accepted, and the key it stands for. */
 interface Known {
@@ -39,32 +39,14 @@ export function judgeByJose(keys: JWTVerifyGetKey, token: string, { issuer, audi
 
 /**
  * A header's text is remembered once jose has accepted a token with it. A later token with the very same text is accepted
- * here if the key that `keys` has for it verifies its signature and its claims are plainly in order. Whatever is not accepted
- * so is judged by jose from the start: every refusal, and its reason, is jose's. A key that is withdrawn counts for a second.
+ * here, at once and without a promise, if the key that `keys` has for it verifies its signature and its claims are plainly
+ * in order. Whatever is not accepted so is judged by jose from the start: every refusal, and its reason, is jose's. A key
+ * that is withdrawn counts for a second.
  */
 export function createTokenCheck(keys: JWTVerifyGetKey): VerifyToken {
   const headers = new Map<string, Known>();
 
-  const keyOf = async (known: Known, protectedHeader: string, payload: string, signature: string) => {
-    known.key = undefined;
-    const key = await keys(known.header, { protected: protectedHeader, payload, signature });
-    if (key instanceof CryptoKey && key.type === "public") known.key = KeyObject.from(key);
-    known.foundAt = performance.now();
-    return known.key;
-  };
-  return async (token, rules) => {
-    const first = token.indexOf(".");
-    const last = token.lastIndexOf(".");
-    const protectedHeader = token.slice(0, first);
-    const known = headers.get(protectedHeader);
-    if (known !== undefined) {
-      const payload = token.slice(first + 1, last);
-      const signature = token.slice(last + 1);
-      const fresh = performance.now() - known.foundAt < KEY_MS ? known.key : undefined;
-      const key = fresh ?? (await keyOf(known, protectedHeader, payload, signature));
-      const claims = key && signed(token.slice(0, last), signature, key) ? plainClaims(payload, rules) : undefined;
-      if (claims !== undefined) return claims;
-    }
+  const judge = async (token: string, protectedHeader: string, rules: TokenRules): Promise<JWTPayload> => {
     const judged = await judgeByJose(keys, token, rules);
     if (headers.size >= HEADERS) headers.clear();
     if (judged.protectedHeader.crit === undefined) {
@@ -76,6 +58,45 @@ export function createTokenCheck(keys: JWTVerifyGetKey): VerifyToken {
     }
     return judged.payload;
   };
+  const afterKey = async (known: Known, token: Parts, rules: TokenRules): Promise<JWTPayload> => {
+    known.key = undefined;
+    const { protectedHeader, payload, signature } = token;
+    const key = await keys(known.header, { protected: protectedHeader, payload, signature });
+    if (key instanceof CryptoKey && key.type === "public") known.key = KeyObject.from(key);
+    known.foundAt = performance.now();
+    return (known.key && accepted(token, known.key, rules)) ?? judge(token.whole, protectedHeader, rules);
+  };
+  return (token, rules) => {
+    const first = token.indexOf(".");
+    const last = token.lastIndexOf(".");
+    const protectedHeader = token.slice(0, first);
+    const known = headers.get(protectedHeader);
+    if (known === undefined) return judge(token, protectedHeader, rules);
+    const parts = {
+      whole: token,
+      protectedHeader,
+      payload: token.slice(first + 1, last),
+      signed: token.slice(0, last),
+      signature: token.slice(last + 1),
+    };
+    if (known.key === undefined || performance.now() - known.foundAt >= KEY_MS) return afterKey(known, parts, rules);
+    return accepted(parts, known.key, rules) ?? judge(token, protectedHeader, rules);
+  };
+}
+
+/** A token's text and its parts. */
+interface Parts {
+  readonly whole: string;
+  readonly protectedHeader: string;
+  readonly payload: string;
+  /** What the signature is of: header and payload. */
+  readonly signed: string;
+  readonly signature: string;
+}
+
+/** The claims of a token that is in order beyond doubt; undefined if jose has to say. */
+function accepted(token: Parts, key: KeyObject, rules: TokenRules): JWTPayload | undefined {
+  return signed(token.signed, token.signature, key) ? plainClaims(token.payload, rules) : undefined;
 }
 
 function signed(text: string, signature: string, key: KeyObject): boolean {

@@ -20,7 +20,7 @@ export function audienceOf(path: string): Audience {
 }
 
 /** Checks a request's token for an audience; see `createAccess`. */
-export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => Promise<Visitor>;
+export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => Visitor | Promise<Visitor>;
 
 /**
  * Makes the check. It throws a RelayError: `access_*` for the token, `caller_*` for a server that is not (or no longer) in
@@ -36,7 +36,18 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     servers: { issuer, audience: audiences.servers },
     people: { issuer, audience: audiences.people },
   };
-  return async (audience, headers) => {
+  const visitorOf = (audience: Audience, claims: JWTPayload): Visitor =>
+    audience === "people" ? person(claims) : server(claims, config.callers);
+  const waitFor = async (audience: Audience, verifying: Promise<JWTPayload>): Promise<Visitor> => {
+    let claims: JWTPayload;
+    try {
+      claims = await verifying;
+    } catch (cause) {
+      throw refusal(cause);
+    }
+    return visitorOf(audience, claims);
+  };
+  return (audience, headers) => {
     const token = headers["cf-access-jwt-assertion"];
     if (typeof token !== "string" || token === "") {
       throw new RelayError(
@@ -44,13 +55,8 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
         "The request carries no token of Cloudflare Access. Call the public hostname, with CF-Access-Client-Id and CF-Access-Client-Secret.",
       );
     }
-    let claims: JWTPayload;
-    try {
-      claims = await verify(token, rules[audience]);
-    } catch (cause) {
-      throw refusal(cause);
-    }
-    return audience === "people" ? person(claims) : server(claims, config.callers);
+    const verified = verify(token, rules[audience]);
+    return verified instanceof Promise ? waitFor(audience, verified) : visitorOf(audience, verified);
   };
 }
 

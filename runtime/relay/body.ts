@@ -29,52 +29,86 @@ const DRAIN_MS = 10_000;
  * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
  * read or else while reading, `body_too_large`; `request_timeout` when it comes slower than `pace`; rejects with CallerLeft when the connection ends first.
  */
-export async function readBody(req: IncomingMessage, limitMiB: number, reading: Reading): Promise<Buffer> {
-  const { onStart, onEnd: onRead, pace, alarms } = reading;
-  const encoding = req.headers["content-encoding"];
-  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
-    throw new RelayError(
-      "encoding_not_supported",
-      `The body has Content-Encoding ${JSON.stringify(encoding)}. Send it uncompressed, without that header.`,
-    );
-  }
-  const limit = limitMiB * 1024 * 1024;
-  const tooLarge = () =>
-    new RelayError("body_too_large", `The body is larger than ${limitMiB} MiB. Send less at a time.`);
-  if (Number(req.headers["content-length"] ?? 0) > limit) throw tooLarge();
-  if (req.destroyed) throw new CallerLeft("the caller left before the body was read");
-  onStart();
+export function readBody(req: IncomingMessage, limitMiB: number, reading: Reading): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    let before = 0;
-    const alarm: Alarm = {
-      place: -1,
-      dueAt: performance.now() + pace.ms,
-      ring() {
-        if (size - before < pace.bytes) settle(() => reject(tooSlow(pace)));
-        before = size;
-        this.dueAt = performance.now() + pace.ms;
-      },
-    };
-    alarms.add(alarm);
-    const settle = (act: () => void) => {
-      alarms.delete(alarm);
-      req.off("data", onData).off("end", onEnd).off("close", onClose);
-      act();
-    };
-    const onData = (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > limit) settle(() => reject(tooLarge()));
-      else chunks.push(chunk);
-    };
-    const onEnd = () => {
-      onRead(size);
-      settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
-    };
-    const onClose = () => settle(() => reject(new CallerLeft("the caller left while sending the body")));
-    req.on("data", onData).on("end", onEnd).on("close", onClose);
+    const encoding = req.headers["content-encoding"];
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+      throw new RelayError(
+        "encoding_not_supported",
+        `The body has Content-Encoding ${JSON.stringify(encoding)}. Send it uncompressed, without that header.`,
+      );
+    }
+    const body = new Body(limitMiB, reading, resolve, reject);
+    if (Number(req.headers["content-length"] ?? 0) > body.limit) throw tooLarge(limitMiB);
+    if (req.destroyed) throw new CallerLeft("the caller left before the body was read");
+    reading.onStart();
+    reading.alarms.add(body);
+    req.on("data", (chunk: Buffer) => body.take(chunk));
+    req.on("end", () => body.end());
+    req.on("close", () => body.fail(new CallerLeft("the caller left while sending the body")));
   });
+}
+
+/** A body on its way. What comes once it has ended or failed is dropped. */
+class Body implements Alarm {
+  readonly limit: number;
+  readonly #limitMiB: number;
+  readonly #reading: Reading;
+  readonly #resolve: (body: Buffer) => void;
+  readonly #reject: (cause: Error) => void;
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+  #sizeBefore = 0;
+  #settled = false;
+  dueAt: number;
+  place = -1;
+
+  constructor(limitMiB: number, reading: Reading, resolve: (body: Buffer) => void, reject: (cause: Error) => void) {
+    this.limit = limitMiB * 1024 * 1024;
+    this.#limitMiB = limitMiB;
+    this.#reading = reading;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.dueAt = performance.now() + reading.pace.ms;
+  }
+
+  take(chunk: Buffer): void {
+    if (this.#settled) return;
+    this.#size += chunk.length;
+    if (this.#size > this.limit) this.fail(tooLarge(this.#limitMiB));
+    else this.#chunks.push(chunk);
+  }
+
+  end(): void {
+    if (this.#settled) return;
+    this.#settle();
+    this.#reading.onEnd(this.#size);
+    this.#resolve(this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks, this.#size));
+  }
+
+  fail(cause: Error): void {
+    if (this.#settled) return;
+    this.#settle();
+    this.#chunks.length = 0;
+    this.#reject(cause);
+  }
+
+  /** See Alarm: looks at the pace. */
+  ring(): void {
+    const { pace } = this.#reading;
+    if (this.#size - this.#sizeBefore < pace.bytes) this.fail(tooSlow(pace));
+    this.#sizeBefore = this.#size;
+    this.dueAt = performance.now() + pace.ms;
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    this.#reading.alarms.delete(this);
+  }
+}
+
+function tooLarge(limitMiB: number): RelayError {
+  return new RelayError("body_too_large", `The body is larger than ${limitMiB} MiB. Send less at a time.`);
 }
 
 function tooSlow({ bytes, ms }: Pace): RelayError {

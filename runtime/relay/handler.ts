@@ -58,7 +58,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
       headers: { "Retry-After": "5" },
     });
   }
-  const visitor = await parts.access(audienceOf(path), req.headers);
+  const checked = parts.access(audienceOf(path), req.headers);
+  const visitor = checked instanceof Promise ? await checked : checked;
   exchange.caller = visitor.kind === "server" ? visitor.name : "people";
   exchange.visitor = visitor.name;
   if (visitor.kind === "server") exchange.clientId = visitor.caller.clientId;
@@ -90,7 +91,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const { body, facts } = route.hasBody
     ? await acceptBody(exchange, route, parts)
     : { body: null, facts: { stream: undefined } };
-  const submitted = body && (await parts.submit(exchange, route.name, caller.name, body));
+  const submitting = body && parts.submit(exchange, route.name, caller.name, body);
+  const submitted = submitting instanceof Promise ? await submitting : submitting;
   if (submitted?.kind === "answered") return;
   const copy = submitted?.copy;
   try {

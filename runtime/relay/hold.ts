@@ -29,10 +29,11 @@ export const HOLDS: Holds = { sseMs: 20_000, jsonMs: 80_000, everyMs: 15_000, st
 /** Where an answer goes. */
 export interface Sink {
   head(status: number, headers: IncomingHttpHeaders): void;
-  /** @returns false: write no more until `onDrain` calls */
+  /** @returns false: write no more until `onceDrained` has called */
   write(chunk: Buffer): boolean;
   end(): void;
-  onDrain(go: () => void): void;
+  /** Calls `go` once, when more may be written after a write that returned false. */
+  onceDrained(go: () => void): void;
 }
 
 const TYPES: Readonly<Record<Format, string>> = {
@@ -120,8 +121,8 @@ export class Hold implements Sink, Alarm {
     else this.#res.end(this.#wrap(this.#misfit.status, Buffer.concat(this.#misfit.chunks).toString("utf8")));
   }
 
-  onDrain(go: () => void): void {
-    this.#res.on("drain", () => {
+  onceDrained(go: () => void): void {
+    this.#res.once("drain", () => {
       this.#stalledAt = undefined;
       go();
     });
@@ -217,6 +218,9 @@ export class Hold implements Sink, Alarm {
   }
 }
 
+/** Bytes of an answer that are sooner copied than written apart. */
+const SHORT = 8 * 1024;
+
 /** Writes an answer of the model server: the head without waiting for the first token, but in one packet with what is there. */
 class Writer {
   readonly #res: ServerResponse;
@@ -238,7 +242,9 @@ class Writer {
     this.#begun = true;
     this.#left -= chunk.length;
     if (this.#left !== 0) return this.#res.write(chunk);
-    this.#res.end(chunk);
+    // As Latin-1, which is the bytes as they are, Node joins a short answer with its head: one buffer to write, not three.
+    if (chunk.length <= SHORT) this.#res.end(chunk.toString("latin1"), "latin1");
+    else this.#res.end(chunk);
     return true;
   }
 
@@ -265,7 +271,7 @@ export function plainSink(res: ServerResponse, onFirstByte: () => void): Sink {
     },
     write: (chunk) => writer.write(chunk),
     end: () => writer.end(),
-    onDrain: (go) => void res.on("drain", go),
+    onceDrained: (go) => void res.once("drain", go),
   };
 }
 

@@ -147,7 +147,7 @@ class MeteredSink implements Sink {
     this.#to.end();
   }
 
-  onDrain(go: () => void): void {
-    this.#to.onDrain(go);
+  onceDrained(go: () => void): void {
+    this.#to.onceDrained(go);
   }
 }

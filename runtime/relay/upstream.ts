@@ -1,5 +1,6 @@
 /** The local model server: passes a request on and streams its answer back as it comes. */
-import { Pool } from "undici";
+import type { IncomingHttpHeaders } from "node:http";
+import { type Dispatcher, Pool } from "undici";
 import type { ModelConfig } from "../config.ts";
 import { CallerLeft } from "./body.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
@@ -113,43 +114,75 @@ type Outcome = Pick<Breaker, "succeeded" | "failed">;
 /** Sends a call through a pool; see `Upstream.forward`. */
 export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, outcome?: Outcome): Promise<void> {
   return new Promise((resolve, reject) => {
-    const { method, target, headers, body, signal } = call;
-    let begun = false;
-    let abort: (() => void) | undefined;
-    const left = () => new CallerLeft("the caller left before the answer's end");
-    // undici's `stream` would tell of a broken answer only after it has destroyed the sink, when it looks like a caller's leaving.
-    pool.dispatch(
-      { method, path: base + target, headers, body },
-      {
-        onRequestStart(controller) {
-          abort = () => controller.abort(left());
-          if (signal.aborted) abort();
-          else signal.addEventListener("abort", abort, { once: true });
-        },
-        onResponseStart(controller, status, answer) {
-          if (status < 200) return; // 1xx
-          begun = true;
-          outcome?.succeeded();
-          to.onDrain(() => controller.resume());
-          to.head(status, answer);
-        },
-        onResponseData(controller, chunk) {
-          if (!to.write(chunk)) controller.pause();
-        },
-        onResponseEnd() {
-          if (abort !== undefined) signal.removeEventListener("abort", abort);
-          to.end();
-          resolve();
-        },
-        onResponseError(_controller, cause) {
-          if (abort !== undefined) signal.removeEventListener("abort", abort);
-          if (signal.aborted) return reject(left());
-          if (!begun) outcome?.failed();
-          reject(failure(cause, begun));
-        },
-      },
-    );
+    const { method, target, headers, body } = call;
+    pool.dispatch({ method, path: base + target, headers, body }, new Sending(call, to, outcome, resolve, reject));
   });
+}
+
+const left = () => new CallerLeft("the caller left before the answer's end");
+
+/**
+ * What becomes of one call. undici's `stream` would tell of a broken answer only after it has destroyed the sink, when it
+ * looks like a caller's leaving.
+ */
+class Sending implements Dispatcher.DispatchHandler {
+  readonly #signal: LeaveSignal;
+  readonly #to: Sink;
+  readonly #outcome: Outcome | undefined;
+  readonly #resolve: () => void;
+  readonly #reject: (cause: Error) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #begun = false;
+  readonly #abort = () => this.#controller?.abort(left());
+
+  constructor(
+    { signal }: UpstreamCall,
+    to: Sink,
+    outcome: Outcome | undefined,
+    resolve: () => void,
+    reject: (cause: Error) => void,
+  ) {
+    this.#signal = signal;
+    this.#to = to;
+    this.#outcome = outcome;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#signal.aborted) this.#abort();
+    else this.#signal.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return; // 1xx
+    this.#begun = true;
+    this.#outcome?.succeeded();
+    this.#to.head(status, headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#to.write(chunk)) return;
+    controller.pause();
+    this.#to.onceDrained(() => controller.resume());
+  }
+
+  onResponseEnd(): void {
+    this.#signal.removeEventListener("abort", this.#abort);
+    this.#to.end();
+    this.#resolve();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
+    this.#signal.removeEventListener("abort", this.#abort);
+    if (this.#signal.aborted) {
+      this.#reject(left());
+      return;
+    }
+    if (!this.#begun) this.#outcome?.failed();
+    this.#reject(failure(cause, this.#begun));
+  }
 }
 
 /** What a failed call to the model server is told as. @param begun whether its answer had begun */

@@ -54,7 +54,7 @@ export class AnswerCopy {
         return to.write(chunk);
       },
       end: () => to.end(),
-      onDrain: (go) => to.onDrain(go),
+      onceDrained: (go) => to.onceDrained(go),
     };
   }
 }
@@ -96,7 +96,7 @@ export async function collectAnswer(
           return true;
         },
         end() {},
-        onDrain() {},
+        onceDrained() {},
       },
     );
   } catch (cause) {

@@ -24,9 +24,10 @@ export type Submitted =
 
 /**
  * Looks at one request for inference and, if its headers or body ask for it, answers with a job. Throws `idempotency_*`,
- * `background_not_streamed`, `jobs_full`, `disk_low`, `jobs_unavailable`.
+ * `background_not_streamed`, `jobs_full`, `disk_low`, `jobs_unavailable`. What has nothing to do with jobs passes
+ * at once, without a promise.
  */
-export type Submit = (exchange: Exchange, route: string, owner: string, body: Buffer) => Promise<Submitted>;
+export type Submit = (exchange: Exchange, route: string, owner: string, body: Buffer) => Submitted | Promise<Submitted>;
 
 const PASS: Submitted = { kind: "pass" };
 /** Answers of calls that are no jobs are kept for as long as a client may still try again. */
@@ -35,11 +36,22 @@ const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 /** Cloudflare ends a request after 100 s without a byte. */
 export const LONGEST_WAIT_S = 60;
 
+/** What a request for inference asks for. */
+interface Asked {
+  readonly route: string;
+  readonly lane: Lane;
+  readonly owner: string;
+  readonly body: Buffer;
+  readonly prefer: Prefer;
+  readonly key: string | undefined;
+  readonly background: ReturnType<typeof readBackground>;
+}
+
 export function createSubmit(jobs: Jobs): Submit {
   /** Calls with a key that run now, by owner, path and key: the request's hash. */
   const calls = new Map<string, string>();
 
-  return async (exchange, route, owner, body) => {
+  return (exchange, route, owner, body) => {
     const lane = laneOf(route);
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
@@ -48,6 +60,12 @@ export function createSubmit(jobs: Jobs): Submit {
     const background = route === "/v1/responses" ? readBackground(body) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && (key === undefined || !jobs.available)) return PASS;
+    return asCall(exchange, { route, lane, owner, body, prefer, key, background });
+  };
+
+  async function asCall(exchange: Exchange, asked: Asked): Promise<Submitted> {
+    const { route, lane, owner, body, prefer, key, background } = asked;
+    const { headers } = exchange.req;
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
       owner,
@@ -62,10 +80,10 @@ export function createSubmit(jobs: Jobs): Submit {
       echo: background?.echo,
     };
     if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
-    if (!asJob) return keyedCall(exchange, job, key!);
+    if (key !== undefined && !prefer.respondAsync && background === undefined) return keyedCall(exchange, job, key);
     await submit(exchange, job, prefer, lane);
     return { kind: "answered" };
-  };
+  }
 
   async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: Lane): Promise<void> {
     const added = await fromStore(jobs.store.add(job));

@@ -41,7 +41,7 @@ async function warm(from: JWTVerifyGetKey = keys) {
 
 /** Whether both say the same of a token, and the same reason. */
 async function compare(check: ReturnType<typeof createTokenCheck>, token: string): Promise<string> {
-  const ours = await verdict(() => check(token, rules));
+  const ours = await verdict(async () => check(token, rules));
   const joses = await verdict(async () => (await judgeByJose(keys, token, rules)).payload);
   expect(ours, token).toBe(joses);
   return ours;
@@ -142,12 +142,14 @@ test.each([
 test("a key that is withdrawn counts for a second at most, and a new one under its kid from then on", async () => {
   let set = keys;
   const check = await warm((header, token) => set(header, token));
-  expect(await verdict(() => check(make(), rules))).toMatch(/^accepted/);
+  expect(await verdict(async () => check(make(), rules))).toMatch(/^accepted/);
   set = createLocalJWKSet({ keys: [{ ...otherJwk, kid: "k1" }] });
-  await expect.poll(() => verdict(() => check(make(), rules)), { timeout: 20_000 }).toMatch(/^refused: JWSSignature/);
-  expect(await verdict(() => check(make(HEADER, CLAIMS, otherKey), rules))).toMatch(/^accepted/);
+  await expect
+    .poll(() => verdict(async () => check(make(), rules)), { timeout: 20_000 })
+    .toMatch(/^refused: JWSSignature/);
+  expect(await verdict(async () => check(make(HEADER, CLAIMS, otherKey), rules))).toMatch(/^accepted/);
   set = createLocalJWKSet({ keys: [otherJwk] });
   await expect
-    .poll(() => verdict(() => check(make(HEADER, CLAIMS, otherKey), rules)), { timeout: 20_000 })
+    .poll(() => verdict(async () => check(make(HEADER, CLAIMS, otherKey), rules)), { timeout: 20_000 })
     .toMatch(/^refused: JWKSNoMatchingKey/);
 });
