@@ -44,6 +44,23 @@ const chunksSchema = z.array(z.tuple([z.string(), z.string()]));
  * in it is embedded anew. A power cut may lose the last documents, never damage the file.
  */
 export async function openSqliteFile(file: string): Promise<DocumentStore> {
+  return sqliteStore(await opened(file));
+}
+
+/**
+ * Opens the file for a moment, as `openSqliteFile` does, and says whether a sweep would find something in it. Nobody else may
+ * have it open.
+ */
+export async function isOverdue(file: string, livingSince: number): Promise<boolean> {
+  const db = await opened(file);
+  try {
+    return db.prepare("SELECT 1 FROM documents WHERE lastAccessedAt <= ? LIMIT 1").get(livingSince) !== undefined;
+  } finally {
+    db.close();
+  }
+}
+
+async function opened(file: string): Promise<DatabaseSync> {
   let db: DatabaseSync;
   try {
     db = open(file);
@@ -54,7 +71,7 @@ export async function openSqliteFile(file: string): Promise<DocumentStore> {
     db = open(file);
   }
   await chmod(file, 0o600);
-  return sqliteStore(db);
+  return db;
 }
 
 function open(file: string): DatabaseSync {

@@ -1,5 +1,6 @@
 /** The SQLite store's side in the main thread: asks the thread that has the file. */
 import { Worker } from "node:worker_threads";
+import { isOverdue } from "./sqlite-file.ts";
 import type { DocumentStore } from "./store.ts";
 import type { Ask, FromWorker } from "./worker.ts";
 
@@ -10,17 +11,32 @@ const WORKER = import.meta.url.endsWith(".ts")
 
 type Answer<K extends keyof DocumentStore> = Awaited<ReturnType<DocumentStore[K]>>;
 
-/** Opens the file in a thread of its own; see `openSqliteFile`. A thread that ended by itself is started anew by `ping`. */
+/**
+ * Opens the file, in a thread of its own; see `openSqliteFile`. The thread takes 15 MB, so it is started when the first
+ * document is asked for: until then the file has only been looked into, which rejects when it can not be opened. A thread
+ * that ended by itself is started anew by `ping`.
+ */
 export async function openSqliteStore(file: string): Promise<DocumentStore> {
-  let thread = await startThread(file);
+  await isOverdue(file, 0);
+  let thread: Promise<Thread> | undefined;
+  let closed = false;
   const ask =
     <K extends keyof DocumentStore>(method: K) =>
-    (...args: Parameters<DocumentStore[K]>): Promise<Answer<K>> =>
-      thread.ask(method, args);
+    async (...args: Parameters<DocumentStore[K]>): Promise<Answer<K>> => {
+      if (closed) throw new Error("the document store is closed");
+      thread ??= startThread(file);
+      return (await thread).ask(method, args);
+    };
+  const sweep = ask("sweep");
   return {
     async ping() {
-      if (thread.ended) thread = await startThread(file);
-      return thread.ask("ping", []);
+      if (thread === undefined || closed) return;
+      const ended = await thread.then(
+        (running) => running.ended,
+        () => true,
+      );
+      if (ended) thread = startThread(file);
+      await ask("ping")();
     },
     meta: ask("meta"),
     content: ask("content"),
@@ -36,8 +52,14 @@ export async function openSqliteStore(file: string): Promise<DocumentStore> {
     unlease: ask("unlease"),
     spent: ask("spent"),
     spend: ask("spend"),
-    sweep: ask("sweep"),
-    close: ask("close"),
+    async sweep(livingSince) {
+      if (thread !== undefined || (await isOverdue(file, livingSince))) await sweep(livingSince);
+    },
+    async close() {
+      closed = true;
+      const running = await thread?.catch(() => undefined);
+      if (running?.ended === false) await running.ask("close", []);
+    },
   };
 }
 
