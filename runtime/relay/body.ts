@@ -45,7 +45,7 @@ export function readBody(req: IncomingMessage, limitMiB: number, reading: Readin
     reading.alarms.add(body);
     req.on("data", (chunk: Buffer) => body.take(chunk));
     req.on("end", () => body.end());
-    req.on("close", () => body.fail(new CallerLeft("the caller left while sending the body")));
+    req.on("close", () => body.leave());
   });
 }
 
@@ -91,6 +91,11 @@ class Body implements Alarm {
     this.#settle();
     this.#chunks.length = 0;
     this.#reject(cause);
+  }
+
+  /** The connection has ended, or the request: most often all is well, and an error would be made for nothing. */
+  leave(): void {
+    if (!this.#settled) this.fail(new CallerLeft("the caller left while sending the body"));
   }
 
   /** See Alarm: looks at the pace. */
