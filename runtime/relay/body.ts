@@ -6,7 +6,7 @@ import { RelayError } from "./errors.ts";
 /** The caller went away while its request was being read: there is nobody left to answer. */
 export class CallerLeft extends Error {}
 
-/** The slowest a body may come: that many bytes in each such time. */
+/** The slowest a body may come: that many bytes in each such time, which is also all the time the headers have. */
 export interface Pace {
   readonly bytes: number;
   readonly ms: number;

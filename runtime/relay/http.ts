@@ -20,14 +20,26 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible. */
-export async function listen(name: string, port: number, handler: Handler): Promise<Listener> {
+/** How long a request's headers may take to arrive, in milliseconds. */
+const HEADERS_MS = 30_000;
+
+/**
+ * Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible.
+ * @param headersMs a connection whose request headers take longer gets 408 and is closed, up to a sixth of it later
+ */
+export async function listen(
+  name: string,
+  port: number,
+  handler: Handler,
+  headersMs: number = HEADERS_MS,
+): Promise<Listener> {
   const server = createServer<typeof IncomingMessage, typeof Answer>({
     IncomingMessage,
     ServerResponse: Answer,
     // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
     keepAliveTimeout: 130_000,
-    headersTimeout: 30_000,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: Math.ceil(headersMs / 6),
     requestTimeout: 0, // a large body over a slow line may take its time; `readBody` watches its pace
     maxHeaderSize: 16 * 1024,
     noDelay: true,
@@ -35,7 +47,7 @@ export async function listen(name: string, port: number, handler: Handler): Prom
   server.on("request", (req, res) => handler(req, res, false));
   server.on("checkContinue", (req, res) => handler(req, res, true));
   server.on("checkExpectation", (req, res) => handler(req, res, false));
-  server.on("clientError", answerMalformed);
+  server.on("clientError", (cause, socket) => answerMalformed(cause, socket, headersMs));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why =
@@ -72,10 +84,16 @@ export async function listen(name: string, port: number, handler: Handler): Prom
 }
 
 /** As `listen`, but waits as long as another process has the port. Says so in the log, at once and every ten seconds. */
-export async function listenWhenFree(name: string, port: number, handler: Handler, log: Log): Promise<Listener> {
+export async function listenWhenFree(
+  name: string,
+  port: number,
+  handler: Handler,
+  headersMs: number,
+  log: Log,
+): Promise<Listener> {
   for (let tries = 0; ; tries++) {
     try {
-      return await listen(name, port, handler);
+      return await listen(name, port, handler, headersMs);
     } catch (cause) {
       const { cause: reason } = cause as Error;
       if ((reason as NodeJS.ErrnoException | undefined)?.code !== "EADDRINUSE") throw cause;
@@ -99,13 +117,17 @@ export function sendError(res: ServerResponse, error: RelayError, close: boolean
 }
 
 // What Node could not read as a request never reaches the handler, so the answer is written by hand.
-function answerMalformed(cause: NodeJS.ErrnoException, socket: Duplex & { bytesWritten?: number }): void {
+function answerMalformed(
+  cause: NodeJS.ErrnoException,
+  socket: Duplex & { bytesWritten?: number },
+  headersMs: number,
+): void {
   // After the first byte of an answer on this connection, text in between would become part of it.
   if (!socket.writable || cause.code === "ECONNRESET" || (socket.bytesWritten ?? 0) > 0) {
     socket.destroy();
     return;
   }
-  const { status, headers, body } = errorAnswer(malformed(cause.code));
+  const { status, headers, body } = errorAnswer(malformed(cause.code, headersMs));
   const lines = Object.entries({
     "Cache-Control": "no-store",
     "X-Slm-Request-Id": randomUUID(),
@@ -115,10 +137,10 @@ function answerMalformed(cause: NodeJS.ErrnoException, socket: Duplex & { bytesW
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
 }
 
-function malformed(code: string | undefined): RelayError {
+function malformed(code: string | undefined, headersMs: number): RelayError {
   if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 16 KiB.");
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
-    return new RelayError("request_timeout", "The headers did not arrive within 30 seconds.");
+    return new RelayError("request_timeout", `The headers did not arrive within ${headersMs / 1000} s.`);
   }
   return new RelayError("http_malformed", "This is not a well-formed HTTP/1.1 request.");
 }

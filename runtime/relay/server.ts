@@ -100,7 +100,7 @@ export async function startRelay(
   try {
     listeners.push(await listen("admin", config.adminPort, whenOpen.admin));
     const bind = takeOver ? listenWhenFree : listen;
-    listeners.unshift(await bind("public", config.port, whenOpen.public, log));
+    listeners.unshift(await bind("public", config.port, whenOpen.public, pace.ms, log));
   } catch (cause) {
     await unbind();
     throw cause;

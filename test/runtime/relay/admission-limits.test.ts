@@ -47,6 +47,16 @@ test("a body that comes too slowly gets 408, and the connection after it works",
   expect((await rawGet(relay.port, "/api/version")).status).toBe(200);
 });
 
+test("headers that do not come to an end get 408 and the connection is closed", async () => {
+  const model = await startModel();
+  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 600 } });
+  const slow = await raw(relay.port, "POST /v1/chat/completions HTTP/1.1\r\nHost: slm\r\nX-Slow: ", /request_timeout/);
+  expect(slow).toMatch(/^HTTP\/1\.1 408 /);
+  expect(slow).toMatch(/Connection: close/i);
+  expect(slow).toContain("did not arrive within 0.6 s");
+  expect(await (await fetch(`http://127.0.0.1:${relay.port}/healthz`)).text()).toBe("ok\n");
+});
+
 test("a body that takes several times the pace's time passes while it keeps the pace", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url, {}, { pace: { bytes: 1, ms: 1000 } });
