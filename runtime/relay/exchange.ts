@@ -47,6 +47,7 @@ export interface Exchange extends InBag {
 export class Running {
   readonly #all = new Bag<Exchange>();
   #idle: (() => void) | undefined;
+  #later: (() => void)[] = [];
 
   add(exchange: Exchange): void {
     this.#all.add(exchange);
@@ -55,6 +56,16 @@ export class Running {
   remove(exchange: Exchange): void {
     this.#all.delete(exchange);
     if (this.#all.size === 0) this.#idle?.();
+  }
+
+  /** Does it when what has come in by now is on its way: counting and logging must not hold up the first bytes of others. */
+  afterwards(work: () => void): void {
+    if (this.#later.push(work) > 1) return;
+    setImmediate(() => {
+      const all = this.#later;
+      this.#later = [];
+      for (const one of all) one();
+    });
   }
 
   /** Resolves when nothing runs any more, or after `ms`; says how many still run. */
@@ -130,44 +141,50 @@ export function beginExchange(
     exchange.leaving.leave();
     exchange.hold?.stop();
     running.remove(exchange);
-    const { route, caller, failure } = exchange;
-    const aborted = !res.writableFinished && failure === undefined;
-    const status = res.headersSent ? res.statusCode : 499; // nginx's number for a caller who left unanswered
-    const ms = performance.now() - startedAt;
-    const firstMs = exchange.firstByteAt === undefined ? undefined : exchange.firstByteAt - startedAt;
-    const colo = entryColo(req.headers);
-    metrics.ended({
-      route,
-      status,
-      caller,
-      seconds: ms / 1000,
-      firstByteSeconds: firstMs === undefined ? undefined : firstMs / 1000,
-      aborted,
-      colo,
-      code: failure?.code,
-    });
-    log.info(
-      {
-        id: exchange.id,
-        method: req.method,
-        path: exchange.path.slice(0, 200),
-        status,
-        caller: exchange.visitor,
-        colo,
-        ray: req.headers["cf-ray"],
-        ms: Math.round(ms),
-        firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
-        waitedMs: exchange.waitedMs === undefined ? undefined : Math.round(exchange.waitedMs),
-        fallback: exchange.fellBack,
-        bodyBytes: exchange.bodyBytes,
-        aborted: aborted || undefined,
-        code: failure?.code,
-        detail: failure?.detail,
-      },
-      "request",
-    );
+    const endedAt = performance.now();
+    running.afterwards(() => settle(exchange, endedAt, log, metrics));
   });
   return exchange;
+}
+
+/** Counts and logs an exchange that has ended. */
+function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics): void {
+  const { req, res, route, caller, failure, startedAt } = exchange;
+  const aborted = !res.writableFinished && failure === undefined;
+  const status = res.headersSent ? res.statusCode : 499; // nginx's number for a caller who left unanswered
+  const ms = endedAt - startedAt;
+  const firstMs = exchange.firstByteAt === undefined ? undefined : exchange.firstByteAt - startedAt;
+  const colo = entryColo(req.headers);
+  metrics.ended({
+    route,
+    status,
+    caller,
+    seconds: ms / 1000,
+    firstByteSeconds: firstMs === undefined ? undefined : firstMs / 1000,
+    aborted,
+    colo,
+    code: failure?.code,
+  });
+  log.info(
+    {
+      id: exchange.id,
+      method: req.method,
+      path: exchange.path.slice(0, 200),
+      status,
+      caller: exchange.visitor,
+      colo,
+      ray: req.headers["cf-ray"],
+      ms: Math.round(ms),
+      firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
+      waitedMs: exchange.waitedMs === undefined ? undefined : Math.round(exchange.waitedMs),
+      fallback: exchange.fellBack,
+      bodyBytes: exchange.bodyBytes,
+      aborted: aborted || undefined,
+      code: failure?.code,
+      detail: failure?.detail,
+    },
+    "request",
+  );
 }
 
 /** Answers an error, within the answer if that has begun, or else cuts the connection: a cut answer must not look whole. */
