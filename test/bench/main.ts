@@ -41,6 +41,9 @@ try {
   if (nginx === undefined) note("nginx is not installed (Debian: apt-get install nginx-light): it is left out.");
   else keep(nginx);
   keep(await startNode("bare node proxy", "bare-proxy.ts", model.url));
+  const { jwks, audience } = access;
+  const accessText = JSON.stringify({ jwks, audience, issuer: `https://${access.teamDomain}` });
+  keep(await startNode("libraries alone", "libraries-proxy.ts", model.url, accessText, join(folder, "libraries.log")));
   keep(await startRelay(folder, program, model.url, access));
   const targets = running.filter((target) => target !== single);
   note("warming up");
