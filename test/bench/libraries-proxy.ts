@@ -1,6 +1,7 @@
 /**
  * What the relay can not go below: the bare proxy with only the libraries' part of its work, which are the token check, the
- * body read whole and parsed, a log line and four histograms. Arguments: the origin, and the Access as JSON.
+ * body read whole and parsed, a log line and four histograms. Arguments: the origin, keys and rules of Access as JSON,
+ * the log's file.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";

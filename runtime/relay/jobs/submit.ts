@@ -44,6 +44,8 @@ interface Asked {
   readonly body: Buffer;
   readonly prefer: Prefer;
   readonly key: string | undefined;
+  /** Else it has a key. */
+  readonly asJob: boolean;
   readonly background: ReturnType<typeof readBackground>;
 }
 
@@ -60,11 +62,11 @@ export function createSubmit(jobs: Jobs): Submit {
     const background = route === "/v1/responses" ? readBackground(body) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && (key === undefined || !jobs.available)) return PASS;
-    return asCall(exchange, { route, lane, owner, body, prefer, key, background });
+    return asCall(exchange, { route, lane, owner, body, prefer, key, asJob, background });
   };
 
   async function asCall(exchange: Exchange, asked: Asked): Promise<Submitted> {
-    const { route, lane, owner, body, prefer, key, background } = asked;
+    const { route, lane, owner, body, prefer, key, asJob, background } = asked;
     const { headers } = exchange.req;
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
@@ -80,7 +82,7 @@ export function createSubmit(jobs: Jobs): Submit {
       echo: background?.echo,
     };
     if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
-    if (key !== undefined && !prefer.respondAsync && background === undefined) return keyedCall(exchange, job, key);
+    if (!asJob && key !== undefined) return keyedCall(exchange, job, key);
     await submit(exchange, job, prefer, lane);
     return { kind: "answered" };
   }

@@ -1,6 +1,7 @@
 /** Things that come and go. */
 import { expect, test } from "vitest";
 import { Bag, type InBag } from "../../../runtime/relay/bag.ts";
+import { seeded } from "./drills/seed.ts";
 
 const thing = (name: string): InBag & { name: string } => ({ place: -1, name });
 
@@ -27,17 +28,13 @@ test("a bag has what was put in and not taken out, whatever the order, once each
 });
 
 test("against a Set, with a thousand random steps", () => {
-  let seed = 7;
-  const random = (below: number) => {
-    seed = (seed * 1103515245 + 12345) % 2147483648;
-    return Math.floor((seed / 2147483648) * below);
-  };
+  const random = seeded("bag");
   const all = Array.from({ length: 20 }, (_, at) => thing(String(at)));
   const bag = new Bag<InBag & { name: string }>();
   const set = new Set<InBag>();
   for (let step = 0; step < 1000; step += 1) {
-    const one = all[random(all.length)]!;
-    if (random(2) === 0) {
+    const one = random.pick(all);
+    if (random.next() < 0.5) {
       bag.add(one);
       set.add(one);
     } else {
