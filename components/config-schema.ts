@@ -1,6 +1,6 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
 import { z } from "zod";
-import { jobsSchema, limitsSchema } from "../runtime/config.ts";
+import { jobSlotsProblem, jobsSchema, limitsSchema } from "../runtime/config.ts";
 import { accessSchema } from "./access-config.ts";
 import { always, because } from "./config-words.ts";
 import { documentsSchema } from "./documents-config.ts";
@@ -73,7 +73,18 @@ export const stackConfigSchema = z
     path: ["atlasRelayPassword"],
     error: `is missing while documents.store is atlas: ${howToMake("atlasRelayPassword")}`,
     when: always,
+  })
+  .refine((config) => slotsProblem(config) === undefined, {
+    path: ["jobs", "slots"],
+    error: ({ input }) => slotsProblem(input) ?? "",
+    when: always,
   });
+
+/** Also asked while parts of the config have problems of their own, so that all show at once. */
+function slotsProblem(config: unknown): string | undefined {
+  const read = z.object({ limits: limitsSchema.prefault({}), jobs: jobsSchema.prefault({}) }).safeParse(config).data;
+  return read && jobSlotsProblem(read.limits, read.jobs.slots);
+}
 
 const onAtlas = (config: { documents?: { store?: string } }): boolean => config.documents?.store === "atlas";
 

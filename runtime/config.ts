@@ -42,7 +42,22 @@ export const jobsSchema = z.strictObject({
   maxAttempts: z.int().min(1).max(10).default(3),
   /** One run of a job may take this long. */
   attemptMinutes: z.int().min(1).max(1440).default(30),
+  /** Slots of a lane that jobs and other background work can hold at a time. Absent: all but one, at least one. */
+  slots: z.int().min(1).max(256).optional(),
 });
+
+/**
+ * Says why `jobs.slots` does not fit the lanes, and what to do; undefined when it does. Used for the stack's config and for
+ * the file on the Mac alike.
+ */
+export function jobSlotsProblem(
+  { chat, embeddings }: { readonly chat: number; readonly embeddings: number },
+  slots: number | undefined,
+): string | undefined {
+  const most = Math.max(1, Math.max(chat, embeddings) - 1);
+  if (slots === undefined || slots <= most) return undefined;
+  return `${slots} leaves no slot for direct calls (limits.chat is ${chat}, limits.embeddings ${embeddings}): set it to ${most} or less, or leave it out for all but one`;
+}
 
 /** The local model server. */
 export const modelSchema = z.strictObject({

@@ -8,7 +8,7 @@ export interface Cell {
 
 /** A counter whose cells are looked up once and then counted in directly. */
 export class CellCounter<T extends string> {
-  readonly #cells: { readonly labels: Record<T, string>; readonly cell: Cell }[] = [];
+  readonly #cells: { readonly labels: Partial<Record<T, string>>; readonly cell: Cell }[] = [];
 
   constructor(configuration: CounterConfiguration<T>) {
     const cells = this.#cells;
@@ -24,8 +24,8 @@ export class CellCounter<T extends string> {
     });
   }
 
-  /** A cell for these labels; ask once for each combination. */
-  cell(labels: Record<T, string>): Cell {
+  /** A cell for these labels (one that is left out is not written); ask once for each combination. */
+  cell(labels: Partial<Record<T, string>>): Cell {
     const cell = { n: 0 };
     this.#cells.push({ labels, cell });
     return cell;

@@ -34,6 +34,7 @@ export const ERRORS = {
   body_ambiguous: invalid(400),
   model_not_allowed: denied,
   keep_alive_not_allowed: denied,
+  company_invalid: invalid(400),
   company_not_allowed: denied,
   company_budget_spent: invalid(429),
   document_name_invalid: invalid(400),

@@ -1,12 +1,9 @@
 /** A server elsewhere that takes what this Mac would turn away, for companies that agreed to it. Off unless configured. */
-import type { IncomingHttpHeaders } from "node:http";
 import type { Caller, FallbackConfig, ModelConfig } from "../config.ts";
+import { normalizeName } from "./documents/names.ts";
 import { RelayError } from "./errors.ts";
 import type { Sink } from "./hold.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
-
-/** Names the company a request is for, percent-encoded UTF-8. */
-export const COMPANY_HEADER = "x-slm-company";
 
 /** OpenAI's paths; never embeddings: another model's vectors do not compare. */
 const PATHS = new Set(["/v1/chat/completions", "/v1/completions", "/v1/responses"]);
@@ -14,7 +11,7 @@ const REASONS: ReadonlySet<string> = new Set(["queue_full", "queue_timeout", "mo
 
 export interface Fallback {
   /** Whether a call that failed with `cause`, before anything of the model's answer, may be sent there. */
-  takes(routeName: string, cause: unknown, caller: Caller, headers: IncomingHttpHeaders): cause is RelayError;
+  takes(routeName: string, cause: unknown, caller: Caller, company: string | undefined): cause is RelayError;
   /** Sends it there, as `Upstream.forward` does; never rejects with `model_down`. */
   forward(call: UpstreamCall, to: Sink): Promise<void>;
   close(): Promise<void>;
@@ -30,11 +27,11 @@ export function createFallback(
   const base = url.pathname.replace(/\/+$/, "");
   const pool = openPool(url, timeouts);
   return {
-    takes: (routeName, cause, caller, headers): cause is RelayError =>
+    takes: (routeName, cause, caller, company): cause is RelayError =>
       cause instanceof RelayError &&
       REASONS.has(cause.code) &&
       PATHS.has(routeName) &&
-      agreed(caller.companies, headers[COMPANY_HEADER], config.companies),
+      agreed(caller.companies, company, config.companies),
     async forward(call, to) {
       const { traceparent, tracestate, ...headers } = call.headers; // of this house's tracing
       if (key !== undefined) headers.authorization = `Bearer ${key}`;
@@ -46,26 +43,18 @@ export function createFallback(
 }
 
 /**
- * Whether a request may leave the house: the company it names has agreed, and is one of the caller's. Without a name all
- * companies of the caller must have agreed.
+ * Whether a request may be sent off-premises: the company it names has agreed, and is one of the caller's. Without a name all
+ * companies of the caller must have agreed. @param company normalised
  */
 export function agreed(
   ofCaller: readonly string[],
-  named: string | string[] | undefined,
+  company: string | undefined,
   companies: readonly string[],
 ): boolean {
-  const has = (list: readonly string[], company: string) => list.includes("*") || list.includes(company);
-  if (named === undefined) return ofCaller.every((company) => has(companies, company));
-  const company = decoded(String(named));
-  return company !== undefined && has(ofCaller, company) && has(companies, company);
-}
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
+  const has = (list: readonly string[], name: string) =>
+    list.some((one) => one === "*" || normalizeName(one) === normalizeName(name));
+  if (company === undefined) return ofCaller.every((one) => has(companies, one));
+  return has(ofCaller, company) && has(companies, company);
 }
 
 /** The body is one JSON object: it has been checked. */

@@ -4,6 +4,7 @@ import type { RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess } from "./access.ts";
 import { CallerLeft, type Pace, readBody } from "./body.ts";
 import { type BodyFacts, checkBody } from "./body-rules.ts";
+import { companyOf } from "./company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
@@ -78,25 +79,26 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   }
   if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
   const { caller } = visitor;
+  const company = companyOf(exchange.req, caller);
   if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
   if (route.kind === "documents") {
     const body = () => wholeBody(exchange, parts);
     return serveDocuments({ exchange, caller, route: route.name, body }, parts.documents);
   }
   if (route.name === "/v1/embeddings" && namesDocument(exchange.req.headers)) {
-    const key = documentOf(exchange.req.headers, caller);
+    const key = documentOf(exchange.req.headers, company);
     const { body } = await acceptBody(exchange, route, parts);
     return serveEmbeddings(exchange, caller, key, body, parts.documents);
   }
   const { body, facts } = route.hasBody
     ? await acceptBody(exchange, route, parts)
     : { body: null, facts: { stream: undefined } };
-  const submitting = body && parts.submit(exchange, route.name, caller.name, body);
+  const submitting = body && parts.submit(exchange, route.name, caller.name, body, company);
   const submitted = submitting instanceof Promise ? await submitting : submitting;
   if (submitted?.kind === "answered") return;
   const copy = submitted?.copy;
   try {
-    await answerFromModel(exchange, { routeName: route.name, caller, body, facts, copy }, parts);
+    await answerFromModel(exchange, { routeName: route.name, caller, company, body, facts, copy }, parts);
     if (submitted?.done !== undefined) await submitted.done(true);
   } catch (cause) {
     await submitted?.done?.(false);

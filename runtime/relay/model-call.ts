@@ -1,9 +1,10 @@
 /** From a request that was accepted to the end of its answer: a slot, the model server or its stand-in, and the bill. */
 import type { Caller } from "../config.ts";
-import { type Admission, estimateTokens, type Lane, laneOf, usedTokens } from "./admission/admission.ts";
+import { type Admission, estimateTokens, type Lane, laneOf, type Slot, usedTokens } from "./admission/admission.ts";
 import type { LaneMetrics } from "./admission/metrics.ts";
 import type { Alarms } from "./alarms.ts";
 import type { BodyFacts } from "./body-rules.ts";
+import { RelayError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fallback } from "./fallback.ts";
 import { headersToModel } from "./headers.ts";
@@ -26,6 +27,8 @@ export interface CallParts {
 export interface Accepted {
   readonly routeName: string;
   readonly caller: Caller;
+  /** The company the request is for, if it names one. */
+  readonly company: string | undefined;
   readonly body: Buffer | null;
   readonly facts: BodyFacts;
   /** Copies the answer as the model server gave it. */
@@ -69,11 +72,17 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
   try {
     await inSlot(exchange, lane, accepted, call, sink, parts);
   } catch (cause) {
-    if (!parts.fallback?.takes(routeName, cause, accepted.caller, req.headers) || exchange.leaving.aborted) throw cause;
+    if (!parts.fallback?.takes(routeName, cause, accepted.caller, accepted.company) || exchange.leaving.aborted)
+      throw cause;
     parts.laneMetrics.fellBack(accepted.caller.name, cause.code);
     exchange.fellBack = cause.code;
     if (!res.headersSent) res.also(SERVED_BY, "fallback");
-    await parts.fallback.forward(call, sink);
+    const metered = new MeteredSink(sink);
+    try {
+      await parts.fallback.forward(call, metered);
+    } finally {
+      parts.laneMetrics.usedTokens(lane, accepted.caller.name, "fallback", metered.meter.usage());
+    }
   } finally {
     if (res.writableEnded || res.destroyed) hold.stop();
   }
@@ -88,7 +97,7 @@ export function formatAsked(routeName: string, { stream }: BodyFacts): Format {
 async function inSlot(
   exchange: Exchange,
   lane: Lane,
-  { routeName, caller, body }: Accepted,
+  { routeName, caller, company, body }: Accepted,
   call: UpstreamCall,
   to: Sink,
   { upstream, admission, laneMetrics }: CallParts,
@@ -96,17 +105,22 @@ async function inSlot(
   upstream.breaker.check(); // nobody waits for a slot in vain
   const bytes = body?.length ?? 0;
   const estimatedTokens = body === null ? 0 : estimateTokens(routeName, body);
-  const ticket = { lane, caller, estimatedTokens, bytes, signal: exchange.leaving };
+  const { res, leaving: signal } = exchange;
+  const evictable = () => !res.headersSent;
+  const ticket = { lane, caller, company, estimatedTokens, bytes, signal, evictable };
   const slot = admission.take(ticket) ?? (await admission.acquire(ticket));
   exchange.waitedMs = slot.waitedMs;
   const sink = new MeteredSink(to);
+  let failure: unknown;
   try {
     await upstream.forward(call, sink);
+  } catch (cause) {
+    failure = cause;
+    throw cause;
   } finally {
     const { meter, firstAt, lastAt } = sink;
     const usage = meter.usage();
-    // Nothing of an answer: nothing to pay, and no service time to learn from.
-    slot.release(meter.bytes === 0 ? 0 : usedTokens(lane, bytes, usage));
+    settle(slot, sink, failure, () => usedTokens(lane, bytes, usage));
     laneMetrics.served({
       lane,
       caller: caller.name,
@@ -120,10 +134,25 @@ async function inSlot(
   }
 }
 
+const NOT_SENT: ReadonlySet<string> = new Set(["model_down", "model_unreachable"]);
+
+/**
+ * Gives a slot back after a call to the model server, at the price of what happened there: an answer costs what it says it
+ * used; nothing was sent: nothing; else (the caller left before the answer, the model server was silent, broke off or answered
+ * with an error) the time the slot was held.
+ */
+function settle(slot: Slot, { meter, status }: MeteredSink, failure: unknown, used: () => number | undefined): void {
+  if (status !== undefined && status < 400 && meter.bytes > 0) slot.release(used());
+  else if (failure instanceof RelayError && NOT_SENT.has(failure.code)) slot.release(0);
+  else slot.abandon();
+}
+
 /** Passes on to the hold, and reads along. */
 class MeteredSink implements Sink {
   readonly meter = new Meter();
   readonly #to: Sink;
+  /** Of the answer; undefined before its head has come. */
+  status: number | undefined;
   firstAt: number | undefined;
   lastAt = 0;
 
@@ -132,6 +161,7 @@ class MeteredSink implements Sink {
   }
 
   head(status: number, headers: Parameters<Sink["head"]>[1]): void {
+    this.status = status;
     this.meter.begin(String(headers["content-type"] ?? ""));
     this.#to.head(status, headers);
   }

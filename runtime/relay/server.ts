@@ -115,11 +115,20 @@ export async function startRelay(
   const upstream = createUpstream(config.model);
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
-  const admission = createAdmission(config.limits);
+  const admission = createAdmission(config.limits, { backgroundSlots: config.jobs.slots });
   const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.unclean;
-  const jobs = await openJobs({ config, log, registry: metrics.registry, upstream, admission, boot, check });
+  const jobs = await openJobs({
+    config,
+    log,
+    registry: metrics.registry,
+    upstream,
+    admission,
+    onUsage: (lane, owner, usage) => laneMetrics.usedTokens(lane, owner, "job", usage),
+    boot,
+    check,
+  });
   await outages.recovered(jobs.recovered);
   const documents = createDocuments(config, secrets, {
     log,
@@ -199,7 +208,7 @@ export async function startRelay(
     },
     reload({ callers, limits }) {
       Object.assign(config, { callers, limits });
-      admission.update(limits);
+      admission.update(limits, callers);
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits taken over");

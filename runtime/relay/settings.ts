@@ -1,7 +1,13 @@
 /** Reads the relay's two files and collects every fault in them. */
 import { readFile } from "node:fs/promises";
 import type { z } from "zod";
-import { type RelayConfig, type RelaySecrets, relayConfigSchema, relaySecretsSchema } from "../config.ts";
+import {
+  jobSlotsProblem,
+  type RelayConfig,
+  type RelaySecrets,
+  relayConfigSchema,
+  relaySecretsSchema,
+} from "../config.ts";
 
 /** The files can not be used; `faults` holds one message for a person each. */
 export class BadSettings extends Error {
@@ -71,6 +77,8 @@ export function configFaults(config: RelayConfig): string[] {
   if (config.fallback !== undefined && /\/v1\/*$/.test(new URL(config.fallback.url).pathname)) {
     faults.push(`fallback.url is ${JSON.stringify(config.fallback.url)}: leave out the /v1, the relay adds it`);
   }
+  const jobSlots = jobSlotsProblem(config.limits, config.jobs.slots);
+  if (jobSlots !== undefined) faults.push(`jobs.slots: ${jobSlots}`);
   const { servers, people } = config.access.audiences;
   if (servers === people) {
     faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);

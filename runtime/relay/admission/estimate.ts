@@ -1,7 +1,7 @@
 /** What a request is charged before it is known what it used. Pure. */
 
 import { numberAfter, type Usage } from "../usage.ts";
-import type { Lane } from "./admission.ts";
+import type { Lane } from "./ticket.ts";
 
 /** Tokens an answer is taken for when the request does not say how long it may be. */
 const ANSWER = 256;
@@ -24,7 +24,7 @@ const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens", "num
  */
 export function usedTokens(lane: Lane, bytes: number, { prompt, output }: Usage): number | undefined {
   if (lane === "chat" && output === undefined) return undefined;
-  return Math.max((prompt ?? Math.ceil(bytes / BYTES_PER_TOKEN)) + (output ?? 0), LEAST);
+  return Math.max((prompt ?? Math.min(Math.ceil(bytes / BYTES_PER_TOKEN), LONGEST_PROMPT)) + (output ?? 0), LEAST);
 }
 
 /**

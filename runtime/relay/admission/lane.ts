@@ -1,118 +1,78 @@
 /**
- * One lane: its slots, and who waits for them. Callers take turns by deficit round-robin charged in tokens: a turn adds
- * `QUANTUM × weight` to a caller's account, and it is served while the account is above zero. As nobody knows beforehand what a
- * request will cost, the estimate is taken off first and settled at the end, and an account may fall below zero; then its
- * owner misses turns until it is paid (virtual token counter, https://arxiv.org/abs/2401.00588, in rounds). Who has just
- * come, or comes back, is served in its first turn: behind the running requests and at most one round.
+ * One lane: its slots, and who waits for them. Direct requests and background work are two classes, each fair among its
+ * callers and their companies (`flow-tree.ts`). Background work gets at most one grant in five while direct requests wait,
+ * and never holds the last slot of a lane that has two or more. In a lane with one slot it can hold that: what runs is
+ * never interrupted.
  */
 import type { Caller } from "../../config.ts";
-import type { Slot, Ticket } from "./admission.ts";
+import { makeRoom, type Room, type WaitingBounds } from "./bounds.ts";
+import { NO_COMPANY } from "./flow-names.ts";
+import { type Charge, FlowTree } from "./flow-tree.ts";
+import { ServiceTimes } from "./service-times.ts";
+import type { LaneSnapshot, Slot, Ticket } from "./ticket.ts";
+import type { Waiter } from "./waiting-list.ts";
 
-/** Tokens a turn adds; about one short request, so that a round is short. */
-const QUANTUM = 256;
-/** While a caller's direct requests and its jobs both wait, a job gets one place in so many: neither starves. */
-const JOB_EACH = 4;
-/** Service times are averaged over about this many requests. */
-const MEMORY = 20;
+/** While both wait, background work gets a slot after so many direct requests that got one: at most one in five. */
+const DIRECT_PER_BACKGROUND = 4;
 
-/** A ticket that waits. */
-export interface Waiter extends Ticket {
-  readonly background: boolean;
-  /** By the lane's clock. */
-  readonly since: number;
-  granted(slot: Slot): void;
-  /** Rejects the wait with `cause`, unless it has ended. */
-  leave(cause: Error): void;
-}
-
-/** Where a lane stands. */
-export interface LaneSnapshot {
-  readonly slots: number;
-  readonly running: number;
-  /** Without background. */
-  readonly waiting: number;
-  readonly waitingBytes: number;
-  readonly waitingBackground: number;
-  /** Mean time of a request in its slot, in ms; 0 before the first has ended. */
-  readonly serviceMs: number;
-  /** Of those who wait (background too) or run. */
-  readonly callers: Readonly<Record<string, { readonly running: number; readonly waiting: number }>>;
-}
-
-/** A caller's place in the lane. */
-interface Account {
-  readonly name: string;
-  weight: number;
-  /** Tokens it may still take; below zero it owes. */
-  balance: number;
-  running: number;
-  readonly direct: Set<Waiter>;
-  readonly jobs: Set<Waiter>;
-  /** Direct requests served since its last job. */
-  sinceJob: number;
+/** How many slots of a lane background work can hold at a time. @param wanted `jobs.slots`; absent: all but one */
+export function backgroundSlots(slots: number, wanted: number | undefined): number {
+  const most = Math.max(1, slots - 1);
+  return Math.min(wanted ?? most, most);
 }
 
 export class LaneQueue {
-  #slots: number;
+  readonly #direct = new FlowTree();
+  readonly #background = new FlowTree();
+  readonly #times = new ServiceTimes();
   readonly #now: () => number;
-  readonly #accounts = new Map<string, Account>();
-  /** Accounts with somebody waiting, in the order of their turns. */
-  #turns: Account[] = [];
-  #inTurn = false;
+  readonly #wanted: number | undefined;
+  #slots: number;
   #running = 0;
-  #waiting = 0;
-  #waitingBytes = 0;
-  #background = 0;
-  #serviceMs = 0;
-  #measured = 0;
+  #runningBackground = 0;
+  /** Direct requests that got a slot since background work last did, or began to wait. */
+  #directFirst = 0;
 
-  constructor(slots: number, now: () => number) {
+  /**
+   * @param wanted slots for background work, see `backgroundSlots`
+   * @param now milliseconds of a clock that never goes back
+   */
+  constructor(slots: number, wanted: number | undefined, now: () => number) {
     this.#slots = slots;
+    this.#wanted = wanted;
     this.#now = now;
-  }
-
-  /** Whether a newcomer may run at once. */
-  get free(): boolean {
-    return this.#running < this.#slots && this.#turns.length === 0;
-  }
-
-  get waiting(): number {
-    return this.#waiting;
-  }
-
-  get waitingBytes(): number {
-    return this.#waitingBytes;
   }
 
   /** How many requests were measured so far. */
   get measured(): number {
-    return this.#measured;
+    return this.#times.measured;
+  }
+
+  /** Whether a newcomer of this class may run at once. */
+  freeFor(background: boolean): boolean {
+    if (this.#running >= this.#slots) return false;
+    if (!background) return this.#direct.waiting === 0;
+    return this.#direct.waiting === 0 && this.#background.waiting === 0 && this.#backgroundMayStart();
   }
 
   /** Takes a free slot for a ticket that did not wait. */
   take(ticket: Ticket): Slot {
-    return this.#start(ticket, this.#account(ticket.caller), 0);
+    return this.#start(ticket, this.#tree(ticket).start(ticket), 0);
+  }
+
+  /** Who goes so that one more direct request can wait. */
+  roomFor(ticket: Ticket, bounds: WaitingBounds): Room {
+    return makeRoom(this.#direct, ticket, bounds);
   }
 
   add(waiter: Waiter): void {
-    const account = this.#account(waiter.caller);
-    if (account.direct.size + account.jobs.size === 0) {
-      // A debt of before delays by a round at most.
-      account.balance = Math.max(account.balance, 1 - QUANTUM * account.weight);
-      this.#turns.push(account);
-    }
-    (waiter.background ? account.jobs : account.direct).add(waiter);
-    this.#count(waiter, 1);
+    this.#tree(waiter.ticket).add(waiter);
     this.#grant();
   }
 
   /** @returns false if it does not wait (any more) */
   remove(waiter: Waiter): boolean {
-    const account = this.#account(waiter.caller);
-    if (!(waiter.background ? account.jobs : account.direct).delete(waiter)) return false;
-    this.#count(waiter, -1);
-    this.#dropIfEmpty(account);
-    return true;
+    return this.#tree(waiter.ticket).remove(waiter);
   }
 
   resize(slots: number): void {
@@ -120,141 +80,100 @@ export class LaneQueue {
     this.#grant();
   }
 
+  /** From now on these weights. */
+  reweigh(callers: readonly Pick<Caller, "name" | "weight">[]): void {
+    this.#direct.reweigh(callers);
+    this.#background.reweigh(callers);
+  }
+
   waiters(): Waiter[] {
-    return this.#turns.flatMap(({ direct, jobs }) => [...direct, ...jobs]);
+    return [...this.#direct.waiters(), ...this.#background.waiters()];
   }
 
+  /** How long one more request would wait behind all who wait, in ms; 0 when a slot is free. */
   expectedWaitMs(): number {
-    return this.free ? 0 : this.#inSlots(this.#waiting + this.#background + 1);
+    return this.freeFor(false) ? 0 : this.#inSlots(this.#direct.waiting + this.#background.waiting + 1);
   }
 
-  /** For one more direct request of this caller: others go before it only as often as their share lets them. */
-  expectedWaitOf(caller: Caller): number {
-    if (this.free) return 0;
-    const own = this.#accounts.get(caller.name);
-    const before = own?.direct.size ?? 0;
-    let ahead = before + 1;
-    for (const account of this.#turns) {
-      if (account === own) continue;
-      const turns = Math.ceil(((before + 1) * account.weight) / caller.weight);
-      ahead += Math.min(account.direct.size + account.jobs.size, turns);
-    }
-    return this.#inSlots(ahead);
+  /** For one more direct request of this caller and company, in ms: others go first only as often as their share lets them. */
+  expectedWaitOf({ caller, company = NO_COMPANY }: Pick<Ticket, "caller" | "company">): number {
+    if (this.freeFor(false)) return 0;
+    const direct = this.#direct.turnsUntil(caller, company);
+    return this.#inSlots(direct + Math.min(this.#background.waiting, Math.floor(direct / DIRECT_PER_BACKGROUND)));
   }
 
   snapshot(): LaneSnapshot {
     const callers: Record<string, { running: number; waiting: number }> = {};
-    for (const { name, running, direct, jobs } of this.#accounts.values()) {
-      const waiting = direct.size + jobs.size;
-      if (running + waiting > 0) callers[name] = { running, waiting };
+    for (const tree of [this.#direct, this.#background]) {
+      for (const { name, running, waiting } of tree.callers) {
+        const sum = callers[name] ?? { running: 0, waiting: 0 };
+        callers[name] = { running: sum.running + running, waiting: sum.waiting + waiting };
+      }
     }
     return {
       slots: this.#slots,
       running: this.#running,
-      waiting: this.#waiting,
-      waitingBytes: this.#waitingBytes,
-      waitingBackground: this.#background,
-      serviceMs: this.#serviceMs,
+      runningBackground: this.#runningBackground,
+      waiting: this.#direct.waiting,
+      waitingBytes: this.#direct.bytes,
+      waitingBackground: this.#background.waiting,
+      serviceMs: this.#times.meanMs,
       callers,
     };
   }
 
+  #tree({ background }: Ticket): FlowTree {
+    return background === true ? this.#background : this.#direct;
+  }
+
   #inSlots(requests: number): number {
-    return (requests * this.#serviceMs) / this.#slots;
+    return (requests * this.#times.meanMs) / this.#slots;
   }
 
-  #account({ name, weight }: Caller): Account {
-    let account = this.#accounts.get(name);
-    if (account === undefined) {
-      account = { name, weight, balance: 0, running: 0, direct: new Set(), jobs: new Set(), sinceJob: 0 };
-      this.#accounts.set(name, account);
-    }
-    account.weight = weight;
-    return account;
+  #backgroundMayStart(): boolean {
+    return this.#runningBackground < backgroundSlots(this.#slots, this.#wanted);
   }
 
-  #count({ background, bytes }: Waiter, by: 1 | -1): void {
-    if (background) this.#background += by;
-    else {
-      this.#waiting += by;
-      this.#waitingBytes += by * bytes;
-    }
-  }
-
-  #dropIfEmpty(account: Account): void {
-    if (account.direct.size + account.jobs.size > 0) return;
-    const at = this.#turns.indexOf(account);
-    if (at === 0) this.#inTurn = false;
-    if (at >= 0) this.#turns.splice(at, 1);
-    account.balance = Math.min(account.balance, 0); // what was not used is not saved up
-  }
-
-  #start({ estimatedTokens }: Ticket, account: Account, waitedMs: number): Slot {
+  #start(ticket: Ticket, charge: Charge, waitedMs: number): Slot {
+    const background = ticket.background === true;
     this.#running += 1;
-    account.running += 1;
-    account.balance -= estimatedTokens;
+    if (background) this.#runningBackground += 1;
+    this.#directFirst = background || this.#background.waiting === 0 ? 0 : this.#directFirst + 1;
     const startedAt = this.#now();
-    let released = false;
+    let ended = false;
+    const end = (usedTokens: number) => {
+      ended = true;
+      this.#running -= 1;
+      if (background) this.#runningBackground -= 1;
+      this.#tree(ticket).settle(charge, usedTokens);
+      this.#grant();
+    };
     return {
       waitedMs,
-      release: (usedTokens = estimatedTokens) => {
-        if (released) return;
-        released = true;
-        this.#running -= 1;
-        account.running -= 1;
-        account.balance -= usedTokens - estimatedTokens;
-        if (usedTokens > 0) this.#measure(this.#now() - startedAt);
-        // Without a queue nobody was kept waiting, so nothing is owed.
-        if (this.#turns.length === 0) account.balance = 0;
-        this.#grant();
+      release: (usedTokens = ticket.estimatedTokens) => {
+        if (ended) return;
+        if (usedTokens > 0) this.#times.add(this.#now() - startedAt, usedTokens);
+        end(usedTokens);
+      },
+      abandon: () => {
+        if (!ended) end(this.#times.tokensIn(this.#now() - startedAt) ?? ticket.estimatedTokens);
       },
     };
   }
 
-  #measure(ms: number): void {
-    this.#measured += 1;
-    this.#serviceMs += (ms - this.#serviceMs) / Math.min(this.#measured, MEMORY);
-  }
-
   #grant(): void {
-    while (this.#running < this.#slots && this.#turns.length > 0) {
-      const account = this.#nextTurn();
-      const waiter = this.#next(account);
-      (waiter.background ? account.jobs : account.direct).delete(waiter);
-      this.#count(waiter, -1);
-      const slot = this.#start(waiter, account, this.#now() - waiter.since);
-      this.#dropIfEmpty(account);
-      waiter.granted(slot);
+    for (let tree = this.#nextClass(); tree !== undefined; tree = this.#nextClass()) {
+      const { waiter, charge } = tree.next();
+      waiter.grant(this.#start(waiter.ticket, charge, this.#now() - waiter.since));
     }
   }
 
-  /** The account whose turn it is, its balance above zero. There must be one that waits. */
-  #nextTurn(): Account {
-    for (let visits = 0; ; visits += 1) {
-      const [account] = this.#turns as [Account, ...Account[]];
-      if (!this.#inTurn) {
-        account.balance += QUANTUM * account.weight;
-        this.#inTurn = true;
-      }
-      if (account.balance > 0) return account;
-      this.#turns.push(this.#turns.shift()!);
-      this.#inTurn = false;
-      if (visits === this.#turns.length) this.#skipRounds();
-    }
-  }
-
-  // All owe: the rounds in which nobody would be served are given at once.
-  #skipRounds(): void {
-    const rounds = this.#turns.map(({ balance, weight }) => Math.floor(-balance / (QUANTUM * weight)));
-    const all = Math.min(...rounds);
-    for (const account of this.#turns) account.balance += all * QUANTUM * account.weight;
-  }
-
-  #next(account: Account): Waiter {
-    const { direct, jobs, sinceJob } = account;
-    const jobFirst = jobs.size > 0 && (direct.size === 0 || sinceJob >= JOB_EACH - 1);
-    account.sinceJob = jobFirst ? 0 : sinceJob + 1;
-    const [waiter] = jobFirst ? jobs : direct;
-    return waiter!;
+  /** The class that gets the next slot; undefined if none is free, or nobody who waits may have it. */
+  #nextClass(): FlowTree | undefined {
+    if (this.#running >= this.#slots) return undefined;
+    const background = this.#background.waiting > 0 && this.#backgroundMayStart();
+    const direct = this.#direct.waiting > 0;
+    if (background && (!direct || this.#directFirst >= DIRECT_PER_BACKGROUND)) return this.#background;
+    return direct ? this.#direct : undefined;
   }
 }

@@ -3,7 +3,8 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Breaker } from "../breaker.ts";
 import { CellCounter, remembered } from "../cells.ts";
 import type { Usage } from "../usage.ts";
-import type { Admission, Lane } from "./admission.ts";
+import type { Admission } from "./admission.ts";
+import type { Lane } from "./ticket.ts";
 
 /** A request of a lane whose answer has ended, whole or not. Times in ms. */
 export interface Served {
@@ -19,8 +20,13 @@ export interface Served {
   readonly answerBytes: number;
 }
 
+/** Whose tokens they are, if not those of a direct request to the model server. */
+export type TokenSource = "job" | "fallback" | "documents";
+
 export interface LaneMetrics {
   served(request: Served): void;
+  /** Tokens of what is no answer of the lane to a caller that waits: a job's, or the fallback's. */
+  usedTokens(lane: Lane, caller: string, source: TokenSource, usage: Usage): void;
   /** A request that went to the fallback. */
   fellBack(caller: string, reason: string): void;
 }
@@ -56,8 +62,8 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
   });
   const tokens = new CellCounter({
     name: "slm_tokens_total",
-    help: "Tokens as the model server counts them; where it does not, events of the stream.",
-    labelNames: ["lane", "caller", "kind"] as const,
+    help: "Tokens as the server counts them; where it does not, events of the stream. Without a source: direct requests to the model server.",
+    labelNames: ["lane", "caller", "kind", "source"] as const,
     registers,
   });
   const bytes = new CellCounter({
@@ -81,7 +87,16 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
       out: bytes.cell({ ...labels, direction: "out" }),
     };
   });
+  const sourceCells = remembered((lane, caller, source) => {
+    const labels = { lane: lane!, caller: caller!, source: source! };
+    return { prompt: tokens.cell({ ...labels, kind: "prompt" }), output: tokens.cell({ ...labels, kind: "output" }) };
+  });
   return {
+    usedTokens(lane, caller, source, { prompt = 0, output = 0 }) {
+      const cells = sourceCells(lane, caller, source);
+      cells.prompt.n += prompt;
+      cells.output.n += output;
+    },
     served({ lane, caller, waitedMs, firstMs, streamedMs, usage, requestBytes, answerBytes }) {
       const labels = { lane, caller };
       wait.observe(labels, waitedMs / 1000);
@@ -103,7 +118,7 @@ function gauges(registry: Registry, admission: Admission, breaker: Breaker): voi
   const lanes = (
     name: string,
     help: string,
-    value: "slots" | "running" | "waiting" | "waitingBytes" | "waitingBackground",
+    value: "slots" | "running" | "runningBackground" | "waiting" | "waitingBytes" | "waitingBackground",
   ) =>
     new Gauge({
       name,
@@ -116,21 +131,25 @@ function gauges(registry: Registry, admission: Admission, breaker: Breaker): voi
     });
   lanes("slm_lane_slots", "Requests that may run at once.", "slots");
   lanes("slm_lane_running", "Requests that run.", "running");
+  lanes("slm_lane_running_jobs", "Jobs and other background work that runs.", "runningBackground");
   lanes("slm_lane_waiting", "Requests that wait for a slot, without jobs.", "waiting");
   lanes("slm_lane_waiting_bytes", "Bytes of the bodies that wait.", "waitingBytes");
   lanes("slm_lane_waiting_jobs", "Jobs that wait for a slot.", "waitingBackground");
-  new Gauge({
-    name: "slm_lane_waiting_by_caller",
-    help: "Requests and jobs that wait, by caller.",
-    labelNames: ["lane", "caller"] as const,
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [lane, { callers }] of Object.entries(admission.snapshot())) {
-        for (const [caller, { waiting }] of Object.entries(callers)) this.set({ lane, caller }, waiting);
-      }
-    },
-  });
+  const byCaller = (name: string, help: string, value: "running" | "waiting") =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ["lane", "caller"] as const,
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [lane, { callers }] of Object.entries(admission.snapshot())) {
+          for (const [caller, one] of Object.entries(callers)) this.set({ lane, caller }, one[value]);
+        }
+      },
+    });
+  byCaller("slm_lane_waiting_by_caller", "Requests and jobs that wait, by caller.", "waiting");
+  byCaller("slm_lane_running_by_caller", "Requests and jobs that run, by caller.", "running");
   new Gauge({
     name: "slm_breaker_state",
     help: "1 for the state the model server's circuit is in.",

@@ -1,7 +1,7 @@
 /** The 429: what it says, and when to come back. Pure. */
 import type { Limits } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import type { Lane } from "./admission.ts";
+import type { Lane } from "./ticket.ts";
 
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 250;

@@ -5,6 +5,7 @@ import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
 import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./bodies.ts";
+import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import type { Miss } from "./library.ts";
 import { checkCompany, companiesOf, readName } from "./names.ts";
@@ -69,7 +70,14 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
     ? startProgress(exchange)
     : undefined;
   try {
-    const result = await documents.put({ key, version, source, caller, onProgress: progress?.step });
+    const result = await documents.put({
+      key,
+      version,
+      source,
+      caller,
+      client: clientOf(exchange),
+      onProgress: progress?.step,
+    });
     const { meta, created, embedded, reused, stored } = result;
     const content = wantsContent(query) ? (result.content ?? (await documents.library.content(meta))) : undefined;
     const answer = {
@@ -117,7 +125,12 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
   const { exchange, caller } = request;
   const wanted = readSearch(await request.body());
   checkCompany(caller, wanted.company);
-  const { found, missing, tokens } = await documents.search({ ...wanted, caller, signal: exchange.leaving.signal });
+  const { found, missing, tokens } = await documents.search({
+    ...wanted,
+    caller,
+    client: clientOf(exchange),
+    signal: exchange.leaving.signal,
+  });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   send(exchange, 200, { object: "list", data: found, missing, usage });
 }

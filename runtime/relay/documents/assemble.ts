@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Budget } from "./budget.ts";
-import { type Embedder, estimateTextTokens } from "./embedder.ts";
+import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, MAX_DOCUMENT_BYTES } from "./store.ts";
 import { rowOf } from "./vectors.ts";
@@ -28,6 +28,8 @@ export interface Wanted {
   readonly have: Whole | undefined;
   readonly identity: ModelIdentity;
   readonly caller: Caller;
+  /** Absent: somebody waits for it to the end. */
+  readonly client?: Client | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number) => void;
 }
@@ -69,6 +71,8 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Budge
       dimensions: wanted.dimensions,
       normalize: wanted.normalize,
       caller: wanted.caller,
+      company: wanted.company,
+      client: wanted.client,
       signal: wanted.signal,
       onProgress: (done, total, size) => {
         checkSize(unique, size);

@@ -15,6 +15,14 @@ const LOOK_MS = 3_000;
 /** A look-up may trust the model's name and digest for this long. */
 const TRUST_MS = 1_000;
 
+/** The request that embedding work is done for; the work can outlive it. */
+export interface Client {
+  /** Nobody waits for the answer any more. */
+  readonly hasLeft: boolean;
+  /** A byte of the answer has been sent, so its status is fixed. */
+  readonly isAnswered: boolean;
+}
+
 /** What is to be embedded. */
 export interface EmbedTask {
   readonly model: string;
@@ -23,6 +31,10 @@ export interface EmbedTask {
   readonly dimensions: number | undefined;
   readonly normalize: boolean;
   readonly caller: Caller;
+  /** Whose share the work is part of, within the caller's. */
+  readonly company: string;
+  /** Absent: somebody waits for it to the end. */
+  readonly client?: Client | undefined;
   readonly signal: AbortSignal;
   /** Told after each call; may throw to stop. */
   readonly onProgress: (done: number, total: number, dimensions: number) => void;
@@ -39,8 +51,8 @@ export interface Embedded {
 
 export interface Embedder {
   /**
-   * Embeds all inputs or none. The first call waits in the lane as any request does (and may be turned away); the others,
-   * once work is under way, wait as long as it takes. When the model changes meanwhile, all is done once more.
+   * Embeds all inputs or none. The first call waits in the lane as any request does (and may be turned away) while its client
+   * is there; the others, and all once the client has left, are background work and wait as long as it takes. When the model changes meanwhile, all is done once more.
    * @throws RelayError `embedding_refused`, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, what
    * admission throws
    */
@@ -152,13 +164,23 @@ export function createEmbedder(
     return fresh ? asked : trusted;
   };
 
-  const embedBatch = async (task: EmbedTask, inputs: readonly string[], background: boolean) => {
+  const embedBatch = async (task: EmbedTask, inputs: readonly string[], isFirst: boolean) => {
     const estimatedTokens = estimateTextTokens(inputs);
     const bytes = inputs.reduce((sum, input) => sum + Buffer.byteLength(input), 0);
-    const { caller, signal } = task;
+    const { caller, company, client, signal } = task;
     breaker.check(); // nobody waits for a slot in vain
-    const slot = await admission.acquire({ lane: "embeddings", caller, estimatedTokens, bytes, signal, background });
-    let used = 0;
+    const slot = await admission.acquire({
+      lane: "embeddings",
+      caller,
+      company,
+      estimatedTokens,
+      bytes,
+      signal,
+      background: !isFirst || client?.hasLeft === true,
+      evictable: () => client?.isAnswered !== true,
+    });
+    let used: number | undefined;
+    let notSent = false;
     try {
       const size = task.dimensions === undefined ? {} : { dimensions: task.dimensions };
       const common = { model: task.model, input: inputs, ...size };
@@ -181,8 +203,13 @@ export function createEmbedder(
       }
       if (vectors.length !== inputs.length) throw noVectors();
       return { vectors, tokens: used };
+    } catch (cause) {
+      notSent = cause instanceof RelayError && (cause.code === "model_down" || cause.code === "model_unreachable");
+      throw cause;
     } finally {
-      slot.release(used);
+      // What the model server was asked in vain costs the time it took.
+      if (used !== undefined || notSent) slot.release(used ?? 0);
+      else slot.abandon();
     }
   };
 
@@ -190,7 +217,7 @@ export function createEmbedder(
     let all: Float32Array | undefined;
     let [dimensions, done, tokens] = [0, 0, 0];
     for (const inputs of batches(task.inputs)) {
-      const batch = await embedBatch(task, inputs, done > 0);
+      const batch = await embedBatch(task, inputs, done === 0);
       dimensions ||= batch.vectors[0]?.length ?? 0;
       all ??= new Float32Array(task.inputs.length * dimensions);
       for (const [i, vector] of batch.vectors.entries()) {

@@ -4,7 +4,7 @@ import { RelayError } from "../errors.ts";
 import { assemble, checkSize, mergeContents, newMeta, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";
 import { chunkText } from "./chunker.ts";
-import type { Embedder } from "./embedder.ts";
+import type { Client, Embedder } from "./embedder.ts";
 import { type EmbeddingSettings, hashOf, type ModelIdentity } from "./fingerprint.ts";
 import type { Library, Put } from "./library.ts";
 import type { DocumentMetrics } from "./metrics.ts";
@@ -18,6 +18,8 @@ export interface PutRequest {
   readonly version: string | undefined;
   readonly source: { readonly text: string } | { readonly chunks: readonly string[] };
   readonly caller: Caller;
+  /** Absent: somebody waits for it to the end. */
+  readonly client?: Client | undefined;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -28,6 +30,8 @@ export interface InputsRequest {
   readonly inputs: readonly string[];
   readonly dimensions: number | undefined;
   readonly caller: Caller;
+  /** Absent: somebody waits for it to the end. */
+  readonly client?: Client | undefined;
 }
 
 /** How a document came to be as it now is. */
@@ -104,7 +108,14 @@ export function createMaker(parts: MakerParts): Maker {
     }
   };
 
-  const put = async ({ key, version, source, caller, onProgress = () => {} }: PutRequest): Promise<PutResult> => {
+  const put = async ({
+    key,
+    version,
+    source,
+    caller,
+    client,
+    onProgress = () => {},
+  }: PutRequest): Promise<PutResult> => {
     const texts = "text" in source ? chunkText(source.text, settings.chunk) : source.chunks;
     if (texts.length === 0) throw new RelayError("document_invalid", "The document has no text in it.");
     const pieces = texts.map((text): Chunk => ({ hash: hashOf(text), text }));
@@ -133,6 +144,7 @@ export function createMaker(parts: MakerParts): Maker {
           have: await whole(key, [fingerprints(identity).relay]),
           identity,
           caller,
+          client,
           signal: held,
           onProgress,
         },
@@ -155,7 +167,14 @@ export function createMaker(parts: MakerParts): Maker {
     return alone(key, async (held, making) => (await unchanged()) ?? making((store) => make(held, store)));
   };
 
-  const embedInputs = async ({ key, model, inputs, dimensions, caller }: InputsRequest): Promise<InputsResult> => {
+  const embedInputs = async ({
+    key,
+    model,
+    inputs,
+    dimensions,
+    caller,
+    client,
+  }: InputsRequest): Promise<InputsResult> => {
     const pieces = inputs.map((text): Chunk => ({ hash: hashOf(text), text }));
     const attempt = async (held?: AbortSignal, store?: Put): Promise<InputsResult | undefined> => {
       const identity = await embedder.identity(model, held !== undefined);
@@ -177,6 +196,7 @@ export function createMaker(parts: MakerParts): Maker {
           have,
           identity,
           caller,
+          client,
           signal: held ?? stop,
           onProgress: () => {},
         },

@@ -11,7 +11,8 @@ export interface DocumentKey {
 /** Longest names, in characters (code points). */
 const LONGEST = { company: 200, title: 2000 } as const;
 
-const tidy = (name: string): string => name.trim().normalize("NFC");
+/** A name as it is compared: trimmed, in Unicode NFC. */
+export const normalizeName = (name: string): string => name.trim().normalize("NFC");
 
 /**
  * A name as it is compared: trimmed, in Unicode NFC (macOS spells 한 in three code points where others use one), case kept.
@@ -21,7 +22,7 @@ export function readName(what: keyof typeof LONGEST, raw: unknown): string {
   const invalid = (why: string) => new RelayError("document_name_invalid", `The ${what} ${why}`);
   if (typeof raw !== "string") throw invalid("is missing. Name it in UTF-8.");
   if (!raw.isWellFormed()) throw invalid("is not UTF-8: it holds half a character.");
-  const name = tidy(raw);
+  const name = normalizeName(raw);
   if (name === "") throw invalid("is empty.");
   if (/\p{Cc}/u.test(name)) throw invalid("holds a control character, such as a line break. Take it out.");
   const length = [...name].length;
@@ -49,7 +50,7 @@ export function readHeaderName(what: keyof typeof LONGEST, value: string | strin
 
 /** The companies a caller may use, as they are compared; "all" for `["*"]`. */
 export function companiesOf(caller: Pick<Caller, "companies">): "all" | readonly string[] {
-  return caller.companies.includes("*") ? "all" : caller.companies.map(tidy);
+  return caller.companies.includes("*") ? "all" : caller.companies.map(normalizeName);
 }
 
 /** @throws RelayError `company_not_allowed` when the caller is not bound to the company */
@@ -58,6 +59,6 @@ export function checkCompany(caller: Pick<Caller, "companies" | "name">, company
   if (allowed === "all" || allowed.includes(company)) return;
   throw new RelayError(
     "company_not_allowed",
-    `The caller "${caller.name}" may not use documents of the company ${JSON.stringify(company)}.`,
+    `The caller "${caller.name}" is not bound to the company ${JSON.stringify(company)}. Use one of its companies, or add it to the caller's in access.servers.`,
   );
 }

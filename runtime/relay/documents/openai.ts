@@ -4,21 +4,20 @@ import type { Caller } from "../../config.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
 import { readEmbeddings } from "./bodies.ts";
+import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
-import { checkCompany, type DocumentKey, readHeaderName } from "./names.ts";
+import { type DocumentKey, readHeaderName } from "./names.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 
-/** Whether an embedding call says whose document it is about. */
+/** Whether an embedding call is about a document. A company alone only says whom the call is for. */
 export function namesDocument(headers: IncomingHttpHeaders): boolean {
-  return headers["slm-company"] !== undefined || headers["slm-document"] !== undefined;
+  return headers["slm-document"] !== undefined;
 }
 
-/** The document an embedding call is about. @throws RelayError `document_name_invalid`, `company_not_allowed` */
-export function documentOf(headers: IncomingHttpHeaders, caller: Caller): DocumentKey {
-  const company = readHeaderName("company", headers["slm-company"]);
+/** The document an embedding call for this company is about. @throws RelayError `document_name_invalid` */
+export function documentOf(headers: IncomingHttpHeaders, company: string | undefined): DocumentKey {
   const title = readHeaderName("title", headers["slm-document"]);
-  checkCompany(caller, company);
-  return { company, title };
+  return { company: company ?? readHeaderName("company", undefined), title };
 }
 
 /**
@@ -34,7 +33,14 @@ export async function serveEmbeddings(
   documents: Documents,
 ): Promise<void> {
   const { model, inputs, dimensions: asked, base64 } = readEmbeddings(body);
-  const made = await documents.embedInputs({ key, model, inputs, dimensions: asked, caller });
+  const made = await documents.embedInputs({
+    key,
+    model,
+    inputs,
+    dimensions: asked,
+    caller,
+    client: clientOf(exchange),
+  });
   const data = inputs.map((_, index) => {
     const vector = rowOf(made.vectors, made.dimensions, index);
     return { object: "embedding", index, embedding: base64 ? base64Of(vector) : [...vector] };

@@ -3,7 +3,7 @@ import { setImmediate as breathe } from "node:timers/promises";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Budget } from "./budget.ts";
-import { type Embedder, estimateTextTokens } from "./embedder.ts";
+import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
 import type { Library } from "./library.ts";
 import { lengthsIn } from "./lru.ts";
@@ -17,6 +17,8 @@ export interface SearchRequest {
   /** How many chunks at most. */
   readonly k: number;
   readonly caller: Caller;
+  /** Absent: somebody waits for it to the end. */
+  readonly client?: Client | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -56,10 +58,21 @@ interface SearchParts {
 export function createSearch(parts: SearchParts): Search {
   const { library, embedder, budget, metrics, settings, embeddingModel, fingerprints } = parts;
 
-  const embedQuery = async (text: string, { company, caller, signal }: SearchRequest) => {
+  const embedQuery = async (text: string, { company, caller, client, signal }: SearchRequest) => {
     const inputs = [settings.queryPrefix + text];
     const { dimensions, normalize } = settings;
-    const task = { model: embeddingModel, inputs, dimensions, normalize, caller, signal, onProgress: () => {} };
+    const onProgress = () => {};
+    const task = {
+      model: embeddingModel,
+      inputs,
+      dimensions,
+      normalize,
+      caller,
+      company,
+      client,
+      signal,
+      onProgress,
+    };
     const estimate = estimateTextTokens(inputs);
     const { vectors, identity, tokens } = await budget.within(company, estimate, () => embedder.embed(task));
     return { vector: vectors, identity, tokens };

@@ -5,7 +5,7 @@ import { RelayError } from "../errors.ts";
 import { headersFromModel } from "../headers.ts";
 import type { Sink } from "../hold.ts";
 import type { Upstream, UpstreamCall } from "../upstream.ts";
-import { Meter } from "../usage.ts";
+import { Meter, type Usage } from "../usage.ts";
 import { sha256 } from "./records.ts";
 import type { StoredAnswer } from "./store.ts";
 
@@ -62,7 +62,7 @@ export class AnswerCopy {
 /** An answer that nobody but the relay reads, and what it used. */
 export interface Collected {
   readonly answer: StoredAnswer;
-  readonly tokens: number | undefined;
+  readonly usage: Usage;
 }
 
 /**
@@ -104,6 +104,5 @@ export async function collectAnswer(
   }
   const { answer } = copy;
   if (answer === undefined) throw tooLong();
-  const { prompt, output } = meter.usage();
-  return { answer, tokens: prompt === undefined && output === undefined ? undefined : (prompt ?? 0) + (output ?? 0) };
+  return { answer, usage: meter.usage() };
 }

@@ -5,6 +5,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Lane } from "../admission/admission.ts";
 import {
   answerOf,
+  flowOf,
   type JobRow,
   recordOf,
   rowByKey,
@@ -58,6 +59,7 @@ interface ClaimRow extends JobRow {
   readonly headers: string;
   readonly query: string;
   readonly estimated_tokens: number;
+  readonly company: string | null;
 }
 
 /** New jobs are taken up to this part of the bound on the disk; the rest is for the answers of those that were taken. */
@@ -143,8 +145,8 @@ export class JobDatabase implements Steps {
     return row && answerOf(this.#sql, row.seq);
   }
 
-  waiting(lane: Lane, owners: readonly string[], perOwner: number): readonly WaitingJob[] {
-    return owners.flatMap((owner) => waitingOf(this.#sql, lane, owner, perOwner, this.#now()));
+  waiting(lane: Lane, owners: readonly string[], perFlow: number): readonly WaitingJob[] {
+    return owners.flatMap((owner) => waitingOf(this.#sql, lane, owner, perFlow, this.#now()));
   }
 
   claim(id: string, attemptId: string, leaseMs: number): ClaimedJob | undefined {
@@ -162,8 +164,9 @@ export class JobDatabase implements Steps {
     );
     const { body } = this.#sql("SELECT body FROM bodies WHERE seq = ?").get(row.seq) as { body: Uint8Array };
     const { owner, lane, path, query, estimated_tokens: estimatedTokens } = row;
+    const company = row.company ?? undefined;
     const headers = JSON.parse(row.headers) as Record<string, string>;
-    return { id, attemptId, owner, lane, path, query, headers, body, estimatedTokens };
+    return { id, attemptId, owner, company, lane, path, query, headers, body, estimatedTokens };
   }
 
   renew(attemptIds: readonly string[], leaseMs: number): readonly string[] {
@@ -253,8 +256,8 @@ export class JobDatabase implements Steps {
     const now = this.#now();
     return this.#sql(
       `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, idempotency_key,
-         echo, state, created_at, run_after, expires_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
+         echo, state, created_at, run_after, expires_at, company, flow)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
     ).get(
       job.id,
       job.owner,
@@ -271,6 +274,8 @@ export class JobDatabase implements Steps {
       now,
       now,
       expiresAt,
+      job.company ?? null,
+      flowOf(this.#sql, job),
     ) as unknown as JobRow;
   }
 

@@ -16,6 +16,7 @@ import type { Admission, Lane } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Upstream } from "../upstream.ts";
+import type { Usage } from "../usage.ts";
 import { bootId } from "./boot.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
@@ -30,6 +31,8 @@ export interface JobsOptions {
   readonly registry: Registry;
   readonly upstream: Upstream;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
+  /** Told of the tokens that a job's answer says it used. */
+  readonly onUsage: (lane: Lane, owner: string, usage: Usage) => void;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
   /** Looks the file through first: the last run was not stopped. @default false */
@@ -101,6 +104,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       attemptMs: limits.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,
+      onUsage: options.onUsage,
       onEnd: metrics.ended,
     });
   } catch (cause) {

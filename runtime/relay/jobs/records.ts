@@ -1,8 +1,18 @@
 /** Reads of the jobs' file: rows in, records out. */
 import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Lane } from "../admission/admission.ts";
-import type { Attempt, AttemptOutcome, JobRecord, JobState, StoredAnswer, StoreSummary, WaitingJob } from "./store.ts";
+import { COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
+import type { Lane } from "../admission/ticket.ts";
+import type {
+  Attempt,
+  AttemptOutcome,
+  JobRecord,
+  JobState,
+  NewJob,
+  StoredAnswer,
+  StoreSummary,
+  WaitingJob,
+} from "./store.ts";
 import { StoreFailed } from "./store.ts";
 
 /** Statements, each prepared once. */
@@ -124,11 +134,39 @@ export function answerOf(sql: Sql, seq: number): StoredAnswer | undefined {
   };
 }
 
-export function waitingOf(sql: Sql, lane: Lane, owner: string, limit: number, now: number): WaitingJob[] {
-  return sql(
-    `SELECT id, owner, estimated_tokens AS estimatedTokens, bytes FROM jobs
-     WHERE state = 'queued' AND lane = ? AND owner = ? AND run_after <= ? ORDER BY seq LIMIT ?`,
-  ).all(lane, owner, now, limit) as unknown as WaitingJob[];
+/**
+ * The oldest that could run now, at most `perFlow` of each of the owner's flows. Reads only those rows, however many wait:
+ * the flows are found by a seek each (https://www.sqlite.org/lang_with.html), and `flowOf` bounds their number.
+ */
+export function waitingOf(sql: Sql, lane: Lane, owner: string, perFlow: number, now: number): WaitingJob[] {
+  return flowsOf(sql, lane, owner).flatMap(
+    (flow) =>
+      sql(
+        `SELECT id, owner, flow, estimated_tokens AS estimatedTokens, bytes FROM jobs
+         WHERE state = 'queued' AND lane = ? AND owner = ? AND flow = ? AND run_after <= ? ORDER BY seq LIMIT ?`,
+      ).all(lane, owner, flow, now, perFlow) as unknown as WaitingJob[],
+  );
+}
+
+/** The flow a new job waits in: its company's, or the shared one if its owner has enough of those in this lane. */
+export function flowOf(sql: Sql, { lane, owner, company = NO_COMPANY }: NewJob): string {
+  if (company === NO_COMPANY) return company;
+  const flows = flowsOf(sql, lane, owner);
+  if (flows.includes(company)) return company;
+  const named = flows.filter((flow) => flow !== NO_COMPANY && flow !== SHARED_FLOW).length;
+  return named < COMPANY_FLOWS ? company : SHARED_FLOW;
+}
+
+function flowsOf(sql: Sql, lane: Lane, owner: string): string[] {
+  const rows = sql(
+    `WITH RECURSIVE flows (flow) AS (
+       SELECT min(flow) FROM jobs WHERE state = 'queued' AND lane = ?1 AND owner = ?2
+       UNION ALL
+       SELECT (SELECT min(flow) FROM jobs WHERE state = 'queued' AND lane = ?1 AND owner = ?2 AND flow > flows.flow)
+       FROM flows WHERE flows.flow IS NOT NULL)
+     SELECT flow FROM flows WHERE flow IS NOT NULL`,
+  ).all(lane, owner) as unknown as { flow: string }[];
+  return rows.map(({ flow }) => flow);
 }
 
 export function summaryOf(sql: Sql): StoreSummary {

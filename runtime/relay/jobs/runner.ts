@@ -1,13 +1,15 @@
 /**
  * Runs the jobs: takes them from the store as slots become free, sends each to the model server, commits its answer. Only
- * a few of each caller's jobs queue for a slot at a time, so that callers share the slots and memory stays small.
+ * a few jobs of each company of each caller queue for a slot at a time, so that they share the slots and memory stays small.
  */
 import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
-import type { Admission, Lane } from "../admission/admission.ts";
+import { type Admission, type Lane, type Slot, usedTokens } from "../admission/admission.ts";
 import { CallerLeft } from "../body.ts";
+import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Upstream } from "../upstream.ts";
+import type { Usage } from "../usage.ts";
 import { collectAnswer } from "./capture.ts";
 import { createGate } from "./gate.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
@@ -24,6 +26,8 @@ export interface RunnerOptions {
   readonly log: Log;
   /** Called when anything of a job has changed. */
   readonly onChange: (jobId: string) => void;
+  /** Called at the end of each run that got an answer, with the tokens it says it used. */
+  readonly onUsage: (lane: Lane, owner: string, usage: Usage) => void;
   /** Called at the end of each run with what became of it. */
   readonly onEnd: (lane: Lane, outcome: string, ms: number) => void;
 }
@@ -70,7 +74,7 @@ interface Run {
 }
 
 export function startRunner(options: RunnerOptions): Runner {
-  const { store, upstream, admission, limits, log, onChange, onEnd } = options;
+  const { store, upstream, admission, limits, log, onChange, onUsage, onEnd } = options;
   const runs = new Map<string, Run>();
   const mean: Partial<Record<Lane, number>> = {};
   const looking: Record<Lane, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
@@ -122,13 +126,14 @@ export function startRunner(options: RunnerOptions): Runner {
       const slot = await admission.acquire({
         lane,
         caller,
+        company: job.flow,
         estimatedTokens,
         bytes: 0,
         signal: stop.signal,
         background: true,
       });
-      let used: number | undefined;
       let commit: (() => Promise<void>) | undefined;
+      let giveBack = () => slot.release(0); // until something runs, nothing is owed
       try {
         if (stopped || !gate.open || stop.signal.aborted) return;
         const attemptId = randomUUID();
@@ -138,10 +143,11 @@ export function startRunner(options: RunnerOptions): Runner {
         onChange(job.id);
         const begun = performance.now();
         const ending = await attempt(claimed, run);
-        used = ending.kind === "answer" ? ending.tokens : 0;
+        giveBack = () => settleSlot(slot, ending, claimed);
+        if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
         commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
       } finally {
-        slot.release(used); // the model server is free, whatever the disk does
+        giveBack(); // the model server is free, whatever the disk does
       }
       await commit();
     } catch (cause) {
@@ -188,7 +194,7 @@ export function startRunner(options: RunnerOptions): Runner {
       try {
         if (decided.kind === "finish") {
           const kept = await store.finish(attemptId, answer!);
-          if (kept) mean[lane] = (mean[lane] ?? ms) + (ms - (mean[lane] ?? ms)) / MEMORY;
+          if (kept && answer!.status < 400) mean[lane] = (mean[lane] ?? ms) + (ms - (mean[lane] ?? ms)) / MEMORY;
           onEnd(lane, kept ? "answered" : "fenced", ms);
         } else {
           const state = await store.giveUp(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
@@ -276,6 +282,16 @@ export function startRunner(options: RunnerOptions): Runner {
       await this.idle(5000);
     },
   };
+}
+
+/** Gives a slot back at the price of the run; see `Slot`. */
+function settleSlot(slot: Slot, ending: Ending, { lane, body }: ClaimedJob): void {
+  const cause = ending.kind === "failed" ? ending.cause : undefined;
+  const notSent = cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down");
+  if (notSent) slot.release(0);
+  else if (ending.kind === "answer" && ending.answer.status < 400) {
+    slot.release(usedTokens(lane, body.length, ending.usage));
+  } else slot.abandon();
 }
 
 function reason(cause: unknown): string {

@@ -69,8 +69,18 @@ const FIRST = `
   CREATE INDEX attempts_by_job ON attempts (seq, started_at);
 `;
 
+// What an older release adds after a return to it waits in the flow without a company.
+const COMPANIES = `
+  ALTER TABLE jobs ADD COLUMN company TEXT;
+  ALTER TABLE jobs ADD COLUMN flow TEXT NOT NULL DEFAULT '';
+  CREATE INDEX jobs_queued_by_flow ON jobs (lane, owner, flow, seq) WHERE state = 'queued';
+`;
+
 /** All steps, oldest first. A step that was released is never edited. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, compatibleWith: 1, sql: FIRST }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, compatibleWith: 1, sql: FIRST },
+  { version: 2, compatibleWith: 1, sql: COMPANIES },
+];
 
 /** What the log may keep on the disk after a checkpoint, in bytes. */
 const LOG_BYTES = 64 * 1024 * 1024;

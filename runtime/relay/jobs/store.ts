@@ -46,6 +46,8 @@ export interface NewJob {
   readonly id: string;
   /** Name of the caller; nobody else gets to see the job. */
   readonly owner: string;
+  /** The company the request named, normalised; for fairness among the owner's companies. */
+  readonly company?: string | undefined;
   readonly lane: Lane;
   /** Path as received: an Idempotency-Key counts for one owner and path. */
   readonly path: string;
@@ -96,6 +98,8 @@ export interface JobRecord {
 export interface WaitingJob {
   readonly id: string;
   readonly owner: string;
+  /** The flow it waits in: its company, `NO_COMPANY` or `SHARED_FLOW` (see `admission/flow-tree.ts`). */
+  readonly flow: string;
   readonly estimatedTokens: number;
   readonly bytes: number;
 }
@@ -137,8 +141,8 @@ export interface JobStore {
   find(owner: string, id: string): Promise<JobRecord | undefined>;
   /** The answer of a finished job; undefined if there is none. Rejects when it is damaged on the disk. */
   answer(owner: string, id: string): Promise<StoredAnswer | undefined>;
-  /** The oldest that could run now, at most `perOwner` of each of the owners. */
-  waiting(lane: Lane, owners: readonly string[], perOwner: number): Promise<readonly WaitingJob[]>;
+  /** The oldest that could run now, at most `perFlow` of each company of each of the owners. */
+  waiting(lane: Lane, owners: readonly string[], perFlow: number): Promise<readonly WaitingJob[]>;
   /** Starts an attempt; undefined if the job does not wait (any more). */
   claim(id: string, attemptId: string, leaseMs: number): Promise<ClaimedJob | undefined>;
   /** Extends the leases. @returns the attempts that are still held */

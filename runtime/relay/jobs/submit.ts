@@ -27,7 +27,13 @@ export type Submitted =
  * `background_not_streamed`, `jobs_full`, `disk_low`, `jobs_unavailable`. What has nothing to do with jobs passes
  * at once, without a promise.
  */
-export type Submit = (exchange: Exchange, route: string, owner: string, body: Buffer) => Submitted | Promise<Submitted>;
+export type Submit = (
+  exchange: Exchange,
+  route: string,
+  owner: string,
+  body: Buffer,
+  company: string | undefined,
+) => Submitted | Promise<Submitted>;
 
 const PASS: Submitted = { kind: "pass" };
 /** Answers of calls that are no jobs are kept for as long as a client may still try again. */
@@ -41,6 +47,7 @@ interface Asked {
   readonly route: string;
   readonly lane: Lane;
   readonly owner: string;
+  readonly company: string | undefined;
   readonly body: Buffer;
   readonly prefer: Prefer;
   readonly key: string | undefined;
@@ -53,7 +60,7 @@ export function createSubmit(jobs: Jobs): Submit {
   /** Calls with a key that run now, by owner, path and key: the request's hash. */
   const calls = new Map<string, string>();
 
-  return (exchange, route, owner, body) => {
+  return (exchange, route, owner, body, company) => {
     const lane = laneOf(route);
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
@@ -62,15 +69,16 @@ export function createSubmit(jobs: Jobs): Submit {
     const background = route === "/v1/responses" ? readBackground(body) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && (key === undefined || !jobs.available)) return PASS;
-    return asCall(exchange, { route, lane, owner, body, prefer, key, asJob, background });
+    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background });
   };
 
   async function asCall(exchange: Exchange, asked: Asked): Promise<Submitted> {
-    const { route, lane, owner, body, prefer, key, asJob, background } = asked;
+    const { route, lane, owner, company, body, prefer, key, asJob, background } = asked;
     const { headers } = exchange.req;
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
       owner,
+      company,
       lane,
       path: exchange.path,
       query: exchange.query,

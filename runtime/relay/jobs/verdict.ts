@@ -1,5 +1,6 @@
 /** What the end of one attempt means for its job. Pure. */
 import { RelayError } from "../errors.ts";
+import type { Usage } from "../usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
 /** Why the relay itself ends an attempt. */
@@ -7,7 +8,7 @@ export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out";
 
 /** How an attempt went on at the model server. */
 export type Ending =
-  | { readonly kind: "answer"; readonly answer: StoredAnswer; readonly tokens: number | undefined }
+  | { readonly kind: "answer"; readonly answer: StoredAnswer; readonly usage: Usage }
   | { readonly kind: "stopped"; readonly reason: StopReason }
   | { readonly kind: "failed"; readonly cause: unknown };
 

@@ -73,17 +73,22 @@ describe("the file", () => {
     db.exec(
       "INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, state, created_at, run_after, expires_at) VALUES ('a','o','chat','/','','{}','',0,0,'queued',0,0,0)",
     );
-    const second = { version: 2, compatibleWith: 1, sql: "ALTER TABLE jobs ADD COLUMN note TEXT" };
-    const third = { version: 3, compatibleWith: 3, sql: "UPDATE jobs SET note = 'third'" };
+    const newest = MIGRATIONS.at(-1)!.version;
+    const second = { version: newest + 1, compatibleWith: 1, sql: "ALTER TABLE jobs ADD COLUMN note TEXT" };
+    const third = { version: newest + 2, compatibleWith: newest + 2, sql: "UPDATE jobs SET note = 'third'" };
     migrate(db, [...MIGRATIONS, second]);
     migrate(db, [...MIGRATIONS, second]);
     migrate(db, MIGRATIONS); // the installer went back a release
     migrate(db, [...MIGRATIONS, second, third]);
     expect(db.prepare("SELECT note FROM jobs").get()).toEqual({ note: "third" });
-    expect(() => migrate(db, MIGRATIONS)).toThrow(/schema 3.*knows 1/);
-    const broken = { version: 4, compatibleWith: 3, sql: "CREATE TABLE half (x); CREATE TABLE half (x)" };
+    expect(() => migrate(db, MIGRATIONS)).toThrow(new RegExp(`schema ${newest + 2}.*knows ${newest}`));
+    const broken = {
+      version: newest + 3,
+      compatibleWith: newest + 2,
+      sql: "CREATE TABLE half (x); CREATE TABLE half (x)",
+    };
     expect(() => migrate(db, [...MIGRATIONS, second, third, broken])).toThrow(/half/);
-    expect(db.prepare("SELECT version FROM schema").get()).toEqual({ version: 3 });
+    expect(db.prepare("SELECT version FROM schema").get()).toEqual({ version: newest + 2 });
     expect(db.prepare("SELECT name FROM sqlite_schema WHERE name = 'half'").get()).toBeUndefined();
     db.close();
   });

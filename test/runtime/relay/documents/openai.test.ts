@@ -86,8 +86,18 @@ it("leaves calls without the headers as they were, and refuses half a name and i
   const plain = await call(relay, "POST", "/v1/embeddings", { model: "embed", input: "x" });
   expect([plain.status, plain.headers.get("slm-embedded")]).toEqual([200, null]);
   expect(model.seen.at(-1)?.url).toBe("/v1/embeddings");
+  // A company alone says whom the call is for, as on any call.
+  const forCompany = await call(
+    relay,
+    "POST",
+    "/v1/embeddings",
+    { model: "embed", input: "x" },
+    { "Slm-Company": "A" },
+  );
+  expect([forCompany.status, forCompany.headers.get("slm-embedded")]).toEqual([200, null]);
   const cases: [Record<string, string>, unknown, string][] = [
-    [{ "Slm-Company": "A" }, { model: "embed", input: "x" }, "document_name_invalid"],
+    [{ "Slm-Document": "t" }, { model: "embed", input: "x" }, "document_name_invalid"],
+    [{ ...names, "Slm-Company": "%E0%A4%A" }, { model: "embed", input: "x" }, "document_name_invalid"],
     [{ ...names, "Slm-Document": "%E0%A4%A" }, { model: "embed", input: "x" }, "document_name_invalid"],
     [{ ...names, "Slm-Document": "%00" }, { model: "embed", input: "x" }, "document_name_invalid"],
     [names, { model: "embed", input: [1, 2, 3] }, "document_invalid"],

@@ -1,0 +1,214 @@
+/**
+ * The two levels of fairness: callers by their weight, and within a caller its companies, alike. A flow exists only while
+ * something of it waits or runs; when it ends, its debt ends with it, so that a caller who comes back is served like one who
+ * comes for the first time: in its first turn, behind what runs and at most one round. (A caller that keeps one request at
+ * a time gains by that at most one request a round.)
+ */
+import type { Caller } from "../../config.ts";
+import { DeficitRoundRobin, Flow } from "./deficit-round-robin.ts";
+import { COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "./flow-names.ts";
+import type { Ticket } from "./ticket.ts";
+import { type Waiter, WaitingList } from "./waiting-list.ts";
+
+/** A company within a caller. */
+export class CompanyFlow extends Flow {
+  readonly caller: CallerFlow;
+  readonly queue = new WaitingList();
+  bytes = 0;
+  running = 0;
+
+  constructor(name: string, caller: CallerFlow) {
+    super(name, 1);
+    this.caller = caller;
+  }
+
+  get waiting(): number {
+    return this.queue.length;
+  }
+}
+
+/** A caller, with its companies. */
+export class CallerFlow extends Flow {
+  readonly companies = new Map<string, CompanyFlow>();
+  readonly round = new DeficitRoundRobin<CompanyFlow>();
+  waiting = 0;
+  bytes = 0;
+  running = 0;
+
+  /** The flow a company's requests go into now, if it exists. */
+  find(name: string): CompanyFlow | undefined {
+    return this.companies.get(this.#nameOf(name));
+  }
+
+  /** The flow a company's requests go into now; made if need be. */
+  company(name: string): CompanyFlow {
+    const own = this.#nameOf(name);
+    let flow = this.companies.get(own);
+    if (flow === undefined) {
+      flow = new CompanyFlow(own, this);
+      this.companies.set(own, flow);
+    }
+    return flow;
+  }
+
+  #nameOf(name: string): string {
+    if (name === NO_COMPANY || this.companies.has(name)) return name;
+    const unnamed = Number(this.companies.has(NO_COMPANY)) + Number(this.companies.has(SHARED_FLOW));
+    return this.companies.size - unnamed < COMPANY_FLOWS ? name : SHARED_FLOW;
+  }
+}
+
+/** What a running request has been charged. */
+export interface Charge {
+  readonly flow: CompanyFlow;
+  readonly byCaller: number;
+  readonly byCompany: number;
+}
+
+/** All that waits or runs of one class (direct requests, or background work) of a lane. */
+export class FlowTree {
+  readonly #callers = new Map<string, CallerFlow>();
+  readonly #round = new DeficitRoundRobin<CallerFlow>();
+  #waiting = 0;
+  #bytes = 0;
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Those with something waiting or running. */
+  get callers(): Iterable<CallerFlow> {
+    return this.#callers.values();
+  }
+
+  /** Those with something waiting. */
+  get active(): readonly CallerFlow[] {
+    return this.#round.active;
+  }
+
+  caller(name: string): CallerFlow | undefined {
+    return this.#callers.get(name);
+  }
+
+  /** From now on these weights, also for what waits already. */
+  reweigh(callers: readonly Pick<Caller, "name" | "weight">[]): void {
+    for (const { name, weight } of callers) {
+      const flow = this.#callers.get(name);
+      if (flow !== undefined) flow.weight = weight;
+    }
+  }
+
+  add(waiter: Waiter): void {
+    const company = this.#flow(waiter.ticket);
+    const { caller } = company;
+    company.queue.add(waiter);
+    if (company.waiting === 1) caller.round.activate(company);
+    if (caller.waiting === 0) this.#round.activate(caller);
+    this.#count(company, waiter, 1);
+  }
+
+  /** @returns false if it does not wait here (any more) */
+  remove(waiter: Waiter): boolean {
+    const company = this.#callers.get(waiter.ticket.caller.name)?.companies;
+    for (const flow of company?.values() ?? []) {
+      if (waiter.list !== flow.queue) continue;
+      this.#take(flow, waiter);
+      this.#drop(flow);
+      return true;
+    }
+    return false;
+  }
+
+  /** Takes out the request that is served next, and charges it. Something must wait. */
+  next(): { readonly waiter: Waiter; readonly charge: Charge } {
+    const flow = this.#round.next().round.next();
+    const waiter = flow.queue.oldest!;
+    const charge = this.#charge(flow, waiter.ticket.estimatedTokens);
+    this.#take(flow, waiter);
+    return { waiter, charge };
+  }
+
+  /** Charges a request that starts without having waited. */
+  start(ticket: Ticket): Charge {
+    return this.#charge(this.#flow(ticket), ticket.estimatedTokens);
+  }
+
+  /** A request has ended, having used so many tokens. */
+  settle({ flow, byCaller, byCompany }: Charge, usedTokens: number): void {
+    const { caller } = flow;
+    flow.running -= 1;
+    caller.running -= 1;
+    caller.round.settle(flow, byCompany, usedTokens);
+    this.#round.settle(caller, byCaller, usedTokens);
+    this.#drop(flow);
+  }
+
+  /**
+   * Requests that would be served before one more of this caller and company, itself included: others go before it only as
+   * often as their share lets them.
+   */
+  turnsUntil({ name, weight }: Pick<Caller, "name" | "weight">, company: string): number {
+    const caller = this.#callers.get(name);
+    const own = caller?.find(company);
+    let turns = (own?.waiting ?? 0) + 1;
+    const companyTurns = turns;
+    for (const sibling of caller?.round.active ?? []) {
+      if (sibling !== own) turns += Math.min(sibling.waiting, companyTurns);
+    }
+    const callerTurns = turns;
+    for (const other of this.#round.active) {
+      if (other !== caller) turns += Math.min(other.waiting, Math.ceil((callerTurns * other.weight) / weight));
+    }
+    return turns;
+  }
+
+  *waiters(): Generator<Waiter> {
+    for (const caller of this.#callers.values()) {
+      for (const company of caller.companies.values()) yield* company.queue.newestFirst();
+    }
+  }
+
+  #flow({ caller: { name, weight }, company = NO_COMPANY }: Ticket): CompanyFlow {
+    let caller = this.#callers.get(name);
+    if (caller === undefined) {
+      caller = new CallerFlow(name, weight);
+      this.#callers.set(name, caller);
+    }
+    caller.weight = weight;
+    return caller.company(company);
+  }
+
+  #charge(flow: CompanyFlow, estimatedTokens: number): Charge {
+    const { caller } = flow;
+    flow.running += 1;
+    caller.running += 1;
+    const byCompany = caller.round.charge(flow, estimatedTokens);
+    return { flow, byCompany, byCaller: this.#round.charge(caller, estimatedTokens) };
+  }
+
+  #take(flow: CompanyFlow, waiter: Waiter): void {
+    const { caller } = flow;
+    flow.queue.remove(waiter);
+    this.#count(flow, waiter, -1);
+    if (flow.waiting === 0) caller.round.deactivate(flow);
+    if (caller.waiting === 0) this.#round.deactivate(caller);
+  }
+
+  #count(flow: CompanyFlow, { ticket: { bytes } }: Waiter, by: 1 | -1): void {
+    flow.bytes += by * bytes;
+    flow.caller.bytes += by * bytes;
+    flow.caller.waiting += by;
+    this.#waiting += by;
+    this.#bytes += by * bytes;
+  }
+
+  #drop(flow: CompanyFlow): void {
+    const { caller } = flow;
+    if (flow.waiting + flow.running === 0) caller.companies.delete(flow.name);
+    if (caller.waiting + caller.running === 0) this.#callers.delete(caller.name);
+  }
+}

@@ -1,0 +1,32 @@
+/** What requests took lately, in time and tokens. */
+
+/** Averages are over about this many requests. */
+const MEMORY = 20;
+
+export class ServiceTimes {
+  #measured = 0;
+  #ms = 0;
+  #tokens = 0;
+
+  /** How many requests were measured so far. */
+  get measured(): number {
+    return this.#measured;
+  }
+
+  /** Mean time of a request in its slot, in ms; 0 before the first. */
+  get meanMs(): number {
+    return this.#ms;
+  }
+
+  add(ms: number, tokens: number): void {
+    this.#measured += 1;
+    const part = 1 / Math.min(this.#measured, MEMORY);
+    this.#ms += (ms - this.#ms) * part;
+    this.#tokens += (tokens - this.#tokens) * part;
+  }
+
+  /** Tokens that are used in so much time of a slot; undefined before anything was measured. */
+  tokensIn(ms: number): number | undefined {
+    return this.#ms > 0 ? (ms * this.#tokens) / this.#ms : undefined;
+  }
+}
