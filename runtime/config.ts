@@ -47,7 +47,7 @@ export const jobsSchema = z.strictObject({
 });
 
 /**
- * Says why `jobs.slots` does not fit the lanes, and what to do; undefined when it does. Used for the stack's config and for
+ * Says, after the value, why `jobs.slots` does not fit the lanes, and what to do; undefined when it does. Used for the stack's config and for
  * the file on the Mac alike.
  */
 export function jobSlotsProblem(
@@ -56,7 +56,7 @@ export function jobSlotsProblem(
 ): string | undefined {
   const most = Math.max(1, Math.max(chat, embeddings) - 1);
   if (slots === undefined || slots <= most) return undefined;
-  return `${slots} leaves no slot for direct calls (limits.chat is ${chat}, limits.embeddings ${embeddings}): set it to ${most} or less, or leave it out for all but one`;
+  return `leaves no slot for direct calls (limits.chat is ${chat}, limits.embeddings ${embeddings}): set it to ${most} or less, or leave it out for all but one`;
 }
 
 /** The local model server. */

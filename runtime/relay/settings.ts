@@ -78,7 +78,7 @@ export function configFaults(config: RelayConfig): string[] {
     faults.push(`fallback.url is ${JSON.stringify(config.fallback.url)}: leave out the /v1, the relay adds it`);
   }
   const jobSlots = jobSlotsProblem(config.limits, config.jobs.slots);
-  if (jobSlots !== undefined) faults.push(`jobs.slots: ${jobSlots}`);
+  if (jobSlots !== undefined) faults.push(`jobs.slots: ${config.jobs.slots} ${jobSlots}`);
   const { servers, people } = config.access.audiences;
   if (servers === people) {
     faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);

@@ -37,14 +37,16 @@ interface Group {
 /** Who goes so that the newcomer can wait. `refuse`: the newcomer itself. */
 export type Room = { readonly kind: "refuse" } | { readonly kind: "admit"; readonly evict: readonly Waiter[] };
 
+/** How far above the bounds newcomers are let in while nothing can be evicted. */
+const MOST = 2;
 const REFUSE: Room = { kind: "refuse" };
 
 /**
  * Finds room for one more direct request. The newcomer is refused when it is itself the newest of the longest (ties are
  * decided against it), or when there is nobody to evict: nothing is evicted that has begun to be answered, and nobody who
  * is within their share. But when those who are over their share cannot be evicted since their answers have begun, a
- * newcomer within its own share is let in all the same, above the bound: nobody can lock the others out. So at most twice
- * the bound waits, and each caller's first request.
+ * newcomer within its own share is let in all the same, above the bound: nobody can lock the others out. That ends at twice
+ * the bounds, but for each caller's first request.
  */
 export function makeRoom(tree: FlowTree, newcomer: Ticket, bounds: WaitingBounds): Room {
   const fits = tree.waiting < bounds.requests;
@@ -59,7 +61,11 @@ export function makeRoom(tree: FlowTree, newcomer: Ticket, bounds: WaitingBounds
     const over = total.requests > bounds.requests ? "requests" : total.bytes > bounds.bytes ? "bytes" : undefined;
     if (over === undefined) return { kind: "admit", evict };
     const victim = findVictim(callers, over, bounds[over]);
-    if (victim === "admit") return { kind: "admit", evict };
+    if (victim === "admit") {
+      const isFirst = callers.some(({ isOwn, requests }) => isOwn && requests === 1);
+      const tooMuch = total.requests > MOST * bounds.requests || total.bytes > MOST * bounds.bytes;
+      return tooMuch && !isFirst ? REFUSE : { kind: "admit", evict };
+    }
     if (victim === "refuse") return REFUSE;
     const { group, company, waiter } = victim;
     for (const part of [group, company, total]) {

@@ -100,7 +100,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       upstream,
       admission,
       callers: () => config.callers.filter(({ enabled }) => enabled),
-      limits: config.limits,
+      limits: () => config.limits,
       attemptMs: limits.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,

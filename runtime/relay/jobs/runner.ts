@@ -21,7 +21,8 @@ export interface RunnerOptions {
   readonly admission: Pick<Admission, "acquire">;
   /** Those whose jobs may run now. */
   readonly callers: () => readonly Caller[];
-  readonly limits: Limits;
+  /** The limits as they are now. */
+  readonly limits: () => Limits;
   readonly attemptMs: number;
   readonly log: Log;
   /** Called when anything of a job has changed. */
@@ -100,7 +101,7 @@ export function startRunner(options: RunnerOptions): Runner {
     const callers = new Map(options.callers().map((caller) => [caller.name, caller]));
     let found: readonly WaitingJob[];
     try {
-      found = await store.waiting(lane, [...callers.keys()], limits[lane]);
+      found = await store.waiting(lane, [...callers.keys()], limits()[lane]);
     } catch (cause) {
       log.warn({ reason: reason(cause) }, "the jobs that wait can not be read");
       return;

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
+import { COMPANY_FLOWS, SHARED_FLOW } from "../../../runtime/relay/admission/flow-names.ts";
 import { runBatch } from "../../../runtime/relay/jobs/batch.ts";
 import { type DatabaseOptions, JobDatabase } from "../../../runtime/relay/jobs/database.ts";
 import { MIGRATIONS, migrate, openDatabase } from "../../../runtime/relay/jobs/schema.ts";
@@ -91,6 +92,56 @@ describe("the file", () => {
     expect(db.prepare("SELECT version FROM schema").get()).toEqual({ version: newest + 2 });
     expect(db.prepare("SELECT name FROM sqlite_schema WHERE name = 'half'").get()).toBeUndefined();
     db.close();
+  });
+});
+
+describe("jobs of a caller's companies", () => {
+  test("are offered side by side: one company's thousand do not hide another's one, nor those without a company", async () => {
+    const database = new JobDatabase(await options());
+    database.db.exec("BEGIN"); // one sync for all
+    for (let n = 0; n < 1000; n += 1) database.add(newJob({ company: "loud" }));
+    database.db.exec("COMMIT");
+    const quiet = newJob({ company: "quiet" });
+    const plain = newJob();
+    database.add(quiet);
+    database.add(plain);
+    const offered = database.waiting("chat", ["backend"], 4);
+    expect(offered.map(({ flow }) => flow).sort()).toEqual(["", "loud", "loud", "loud", "loud", "quiet"]);
+    expect(offered.find(({ flow }) => flow === "quiet")?.id).toBe(quiet.id);
+    expect(database.claim(quiet.id, "q", HOUR)?.company).toBe("quiet");
+    expect(database.claim(plain.id, "p", HOUR)?.company).toBeUndefined();
+    expect(database.waiting("chat", ["backend"], 4).map(({ flow }) => flow)).toEqual(["loud", "loud", "loud", "loud"]);
+    database.close();
+  });
+
+  test("share one flow beyond so many companies, so that invented names cost nothing", async () => {
+    const database = new JobDatabase(await options());
+    database.db.exec("BEGIN");
+    for (let n = 0; n < 300; n += 1) database.add(newJob({ company: `c${n}` }));
+    database.db.exec("COMMIT");
+    const offered = database.waiting("chat", ["backend"], 2);
+    expect(new Set(offered.map(({ flow }) => flow)).size).toBe(COMPANY_FLOWS + 1);
+    expect(offered.filter(({ flow }) => flow === SHARED_FLOW)).toHaveLength(2);
+    // The job still knows its own.
+    const [shared] = offered.filter(({ flow }) => flow === SHARED_FLOW);
+    expect(database.claim(shared!.id, "s", HOUR)?.company).toBe(`c${COMPANY_FLOWS}`);
+    database.close();
+  });
+
+  test("of a file of the release before are run, without a company", async () => {
+    const all = await options();
+    const db = new DatabaseSync(all.file);
+    migrate(db, MIGRATIONS.slice(0, 1));
+    db.exec(
+      `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, state, created_at,
+         run_after, expires_at) VALUES ('old','backend','chat','/','','{}','',0,64,'queued',0,0,9e12);
+       INSERT INTO bodies VALUES (1, x'7b7d');`,
+    );
+    db.close();
+    const database = new JobDatabase(all);
+    expect(database.waiting("chat", ["backend"], 4)).toMatchObject([{ id: "old", flow: "" }]);
+    expect(database.claim("old", "a", HOUR)).toMatchObject({ id: "old", company: undefined });
+    database.close();
   });
 });
 

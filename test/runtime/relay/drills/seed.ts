@@ -13,6 +13,11 @@ export interface Random {
 export function seeded(name: string): Random {
   const seed = Number(process.env.DRILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
   console.log(`${name}: seed ${seed} (DRILL_SEED=${seed} repeats it)`);
+  return randomOf(seed);
+}
+
+/** The same numbers for the same seed. */
+export function randomOf(seed: number): Random {
   let state = seed >>> 0;
   // mulberry32, https://gist.github.com/tommyettinger/46a874533244883189143505d203312c
   const next = () => {
