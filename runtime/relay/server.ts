@@ -135,6 +135,8 @@ export async function startRelay(
     admission,
     breaker: upstream.breaker,
     registry: metrics.registry,
+    onUsage: (caller, prompt) =>
+      laneMetrics.usedTokens("embeddings", caller, "documents", { prompt, output: undefined }),
     now,
   });
   const status = createStatus(config, metrics, upstream, admission, {

@@ -134,10 +134,10 @@ export function createAdmission(
       closed = true;
       for (const lane of Object.values(lanes)) for (const waiter of lane.waiters()) endWait(waiter, stopped());
     },
-    update(next, callers = []) {
+    update(next, callers) {
       limits = next;
       for (const name of ["chat", "embeddings"] as const) {
-        lanes[name].reweigh(callers);
+        if (callers !== undefined) lanes[name].reweigh(callers);
         lanes[name].resize(next[name]);
       }
     },

@@ -69,6 +69,8 @@ export interface Charge {
 export class FlowTree {
   readonly #callers = new Map<string, CallerFlow>();
   readonly #round = new DeficitRoundRobin<CallerFlow>();
+  /** As last told by `reweigh`. A request can be older than that, so these go before what its ticket says. */
+  #weights: ReadonlyMap<string, number> = new Map();
   #waiting = 0;
   #bytes = 0;
 
@@ -96,10 +98,8 @@ export class FlowTree {
 
   /** From now on these weights, also for what waits already. */
   reweigh(callers: readonly Pick<Caller, "name" | "weight">[]): void {
-    for (const { name, weight } of callers) {
-      const flow = this.#callers.get(name);
-      if (flow !== undefined) flow.weight = weight;
-    }
+    this.#weights = new Map(callers.map(({ name, weight }) => [name, weight]));
+    for (const flow of this.#callers.values()) flow.weight = this.#weights.get(flow.name) ?? flow.weight;
   }
 
   add(waiter: Waiter): void {
@@ -178,7 +178,7 @@ export class FlowTree {
       caller = new CallerFlow(name, weight);
       this.#callers.set(name, caller);
     }
-    caller.weight = weight;
+    caller.weight = this.#weights.get(name) ?? weight;
     return caller.company(company);
   }
 

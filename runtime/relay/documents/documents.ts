@@ -48,6 +48,8 @@ export interface DocumentsOptions {
   /** The one of all calls to the model server. */
   readonly breaker: Breaker;
   readonly registry: Registry;
+  /** Told of the tokens of each embedding call, by the caller's name. */
+  readonly onUsage?: (caller: string, tokens: number) => void;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -56,7 +58,7 @@ export interface DocumentsOptions {
 export function createDocuments(
   config: Pick<RelayConfig, "documents" | "model" | "dataDir">,
   secrets: RelaySecrets,
-  { log, admission, breaker, registry, now = Date.now }: DocumentsOptions,
+  { log, admission, breaker, registry, onUsage, now = Date.now }: DocumentsOptions,
 ): Documents {
   const settings = embeddingSettings(config.documents);
   const ttlMs = config.documents.ttlDays * DAY_MS;
@@ -64,7 +66,7 @@ export function createDocuments(
   const touches = new Touches(guard, ttlMs);
   const library = new Library(guard, touches, ttlMs, now);
   const metrics = documentMetrics(registry, guard);
-  const embedder = createEmbedder(config.model, settings.revision, admission, breaker);
+  const embedder = createEmbedder(config.model, settings.revision, admission, breaker, onUsage);
   const budget = createBudget(config.documents.tokensPerCompanyPerDay, guard, now);
   const single = new Single(guard, now);
   const stop = new AbortController();

@@ -81,12 +81,14 @@ export function estimateTextTokens(texts: readonly string[]): number {
 /**
  * Opens no connection yet. @param revision stands for the digest where the server has none
  * @param breaker the one of all calls to the model server: what fails here is known there, and the other way round
+ * @param onUsage told of the tokens of each call
  */
 export function createEmbedder(
   config: Pick<ModelConfig, "kind" | "url" | "timeouts">,
   revision: string | undefined,
   admission: Admission,
   breaker: Breaker,
+  onUsage: (caller: string, tokens: number) => void = () => {},
 ): Embedder {
   const url = new URL(config.url);
   const base = url.pathname.replace(/\/+$/, "");
@@ -202,6 +204,7 @@ export function createEmbedder(
         used = answer.data.usage?.prompt_tokens ?? estimatedTokens;
       }
       if (vectors.length !== inputs.length) throw noVectors();
+      onUsage(caller.name, used);
       return { vectors, tokens: used };
     } catch (cause) {
       notSent = cause instanceof RelayError && (cause.code === "model_down" || cause.code === "model_unreachable");

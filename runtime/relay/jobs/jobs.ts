@@ -13,6 +13,7 @@ import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig } from "../../config.ts";
 import type { Admission, Lane } from "../admission/admission.ts";
+import { backgroundSlots } from "../admission/lane.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Upstream } from "../upstream.ts";
@@ -126,7 +127,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     cancelled: (jobId) => runner?.cancelled(jobId),
     live: (job) => ({
       maxAttempts: limits.maxAttempts,
-      expectedWaitMs: runner && expectedWait(job, runner, config.limits[job.lane], admission),
+      expectedWaitMs:
+        runner && expectedWait(job, runner, backgroundSlots(config.limits[job.lane], limits.slots), admission),
       receivedBytes: runner?.received(job.id),
     }),
     stop() {
@@ -144,7 +146,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
   return jobs;
 }
 
-/** The slots' own queue, and before it the jobs that do not queue there yet. */
+/** The slots' own queue, and before it the jobs that do not queue there yet. @param slots that jobs can hold */
 function expectedWait(
   { lane, ahead = 0 }: JobRecord,
   runner: Runner,

@@ -6,6 +6,8 @@ import type { JobStore, WaitingJob } from "../../../runtime/relay/jobs/store.ts"
 import { createUpstream } from "../../../runtime/relay/upstream.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "./harness.ts";
 
+/** Conditions are waited for this long on a busy machine. */
+const PATIENT = { timeout: 20_000 };
 const limits = { ...testConfig("", "").limits, chat: 4, embeddings: 2 };
 const never = new AbortController().signal;
 const OTHER_ID = "fedcba9876543210fedcba9876543210.access";
@@ -46,7 +48,7 @@ describe("slots of background work", () => {
     const admission = createAdmission(limits);
     const slots: Slot[] = [];
     for (let n = 0; n < 10; n += 1) void admission.acquire(ticket("a", true)).then((slot) => slots.push(slot));
-    await expect.poll(() => slots.length).toBe(3);
+    await expect.poll(() => slots.length, PATIENT).toBe(3);
     admission.update({ ...limits, chat: 2 });
     for (const slot of slots.splice(0)) slot.release(300);
     expect(admission.snapshot().chat).toMatchObject({ running: 1 });
@@ -85,7 +87,7 @@ test("long jobs on an idle Mac leave a slot: a direct call of another caller is 
     const headers = { Prefer: "respond-async" };
     expect((await post(relay, "/v1/completions", { job: n }, { headers })).status).toBe(202);
   }
-  await expect.poll(() => chatLane(relay)).toMatchObject({ running: 3, runningBackground: 3 });
+  await expect.poll(() => chatLane(relay), PATIENT).toMatchObject({ running: 3, runningBackground: 3 });
   const other = { "Cf-Access-Jwt-Assertion": await token({ common_name: OTHER_ID }) };
   for (let n = 0; n < 5; n += 1) {
     expect((await post(relay, "/v1/completions", { direct: n }, { headers: other })).status).toBe(200);

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { createAdmission, type Slot, type Ticket } from "../../../runtime/relay/admission/admission.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "./harness.ts";
 
+/** Conditions are waited for this long on a busy machine. */
+const PATIENT = { timeout: 20_000 };
 const limits = { ...testConfig("", "").limits, chat: 1, embeddings: 1 };
 const never = new AbortController().signal;
 const OTHER_ID = "fedcba9876543210fedcba9876543210.access";
@@ -99,12 +101,12 @@ test("a caller that leaves while its prompt is processed pays for it", async () 
   const leaving = new AbortController();
   const prompt = "x".repeat(30_000);
   const long = post(relay, "/v1/completions", { who: "long", prompt }, { signal: leaving.signal }).catch(() => {});
-  await expect.poll(() => model.seen.length).toBe(1);
+  await expect.poll(() => model.seen.length, PATIENT).toBe(1);
   const waiting = [
     ...Array.from({ length: 10 }, () => post(relay, "/v1/completions", { who: "backend" })),
     ...Array.from({ length: 10 }, () => post(relay, "/v1/completions", { who: "other" }, { headers: other })),
   ];
-  await expect.poll(async () => (await chatLane(relay)).waiting).toBe(20);
+  await expect.poll(async () => (await chatLane(relay)).waiting, PATIENT).toBe(20);
   leaving.abort();
   await long;
   await Promise.all(waiting);

@@ -56,6 +56,16 @@ describe("what is refunded is no credit", () => {
     expect(early.filter(({ company }) => company === "y").length).toBeGreaterThanOrEqual(49);
   });
 
+  test("turns that were missed because of it are not made up for in a row", () => {
+    const lane = new LaneSimulation(2);
+    lane.submit(image("a", { ms: 6000 }));
+    submitAll(lane, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
+    lane.run(() => lane.now >= 6000);
+    const after = lane.started.length;
+    lane.run(() => lane.started.length === after + 20);
+    expect(countOf(lane.started.slice(after), "b")).toBeGreaterThanOrEqual(8);
+  });
+
   test("whose own image delayed it is not locked out while the image runs for long", () => {
     const lane = new LaneSimulation(2);
     lane.submit(image("a", { ms: 1_000_000 }));
@@ -79,6 +89,35 @@ describe("what was estimated too low is paid for", () => {
     const ratio = tokens.get("long")! / tokens.get("short")!;
     expect(ratio).toBeGreaterThan(0.7);
     expect(ratio).toBeLessThan(1.4);
+  });
+
+  /** A caller with one long request running that owes for another, and a queue of others. */
+  const indebted = (others: number) => {
+    const lane = new LaneSimulation(2);
+    submitAll(lane, [short("a", { estimate: 64, used: 64, ms: 1e9 }), short("a", { estimate: 64, used: 20_000 })]);
+    submitAll(
+      lane,
+      times(others, () => short("b")),
+    );
+    return lane;
+  };
+
+  test("also by the turns that go by while only its running requests are there", () => {
+    const lane = indebted(400);
+    lane.run(() => countOf(lane.started, "b") === 200); // 60,000 tokens, for a debt of 20,000
+    const before = lane.started.length;
+    lane.submit(short("a"));
+    lane.run(() => lane.started.slice(before).some(({ caller }) => caller === "a"));
+    expect(lane.started.length - before).toBeLessThanOrEqual(4);
+  });
+
+  test("but not after a time in which nobody waited", () => {
+    const lane = indebted(3);
+    lane.run(() => lane.lane.snapshot().running === 1);
+    const before = lane.started.length;
+    submitAll(lane, [...times(100, () => short("b")), short("a")]);
+    lane.run(() => lane.started.slice(before).some(({ caller }) => caller === "a"));
+    expect(lane.started.length - before).toBeLessThanOrEqual(4);
   });
 
   test("debts of a time when nobody waited are void: whoever had the Mac for itself is not locked out after", () => {
@@ -142,6 +181,8 @@ test("a weight that changes while requests wait counts from then on, up and down
     { name: "a", weight: 30 },
     { name: "b", weight: 10 },
   ]);
+  // It was accepted before the change, and says so.
+  lane.submit(short("a", { weight: 1 }));
   lane.run(() => lane.started.length === 300);
   const a = countOf(lane.started.slice(100, 300), "a");
   expect(a).toBeGreaterThanOrEqual(146);
@@ -158,6 +199,40 @@ test("weights given as percentages make no longer rounds: a newcomer waits as sh
   lane.run(() => countOf(lane.started, "new") === 1);
   expect(lane.started.length).toBeLessThanOrEqual(4);
 });
+
+test.each([
+  ["images that cost little", { estimate: 131_328, used: 1000 }],
+  ["answers far longer than estimated", { estimate: 64, used: 50_000 }],
+  ["many tiny ones", { estimate: 64, used: 64 }],
+])(
+  "a quiet caller who asks once a second waits for what runs and a round, whatever another sends: %s",
+  (_name, tokens) => {
+    const lane = new LaneSimulation(4);
+    const random = randomOf(1);
+    const attack = () =>
+      lane.submit(
+        short("attacker", {
+          ...tokens,
+          company: `c${random.between(0, 500)}`,
+          ms: random.between(1, Math.min(2 * tokens.used, 2000)),
+        }),
+      );
+    lane.onEnd = ({ caller }) => {
+      if (caller === "attacker" && lane.now < 120_000) attack();
+    };
+    const waits: number[] = [];
+    lane.onStart = ({ caller }, waitedMs) => {
+      if (caller === "quiet") waits.push(waitedMs);
+    };
+    for (let n = 0; n < 300; n += 1) attack();
+    for (let second = 1; second <= 120; second += 1)
+      lane.at(second * 1000, () => lane.submit(short("quiet", { ms: 600 })));
+    lane.run();
+    expect(waits).toHaveLength(120);
+    // Of four slots one is free after 2 s at the latest; a round has one turn of the attacker before.
+    expect(Math.max(...waits)).toBeLessThanOrEqual(4000);
+  },
+);
 
 describe("for any load", () => {
   const anyRequest = (random: Random, caller: string, weight: number): Request => {

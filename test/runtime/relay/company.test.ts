@@ -13,6 +13,8 @@ import {
   token,
 } from "./harness.ts";
 
+/** Conditions are waited for this long on a busy machine. */
+const PATIENT = { timeout: 20_000 };
 const limits = { ...testConfig("", "").limits, chat: 1, embeddings: 1 };
 const OTHER_ID = "fedcba9876543210fedcba9876543210.access";
 const bound = (companies: string[]) => [
@@ -36,7 +38,7 @@ async function startTurns() {
     async answer(count: number): Promise<string[]> {
       const who: string[] = [];
       for (let n = 0; n < count; n += 1) {
-        await expect.poll(() => held.length, { timeout: 20_000 }).toBeGreaterThan(0);
+        await expect.poll(() => held.length, PATIENT).toBeGreaterThan(0);
         const next = held.shift()!;
         who.push(next.who);
         next.answer();
@@ -64,9 +66,9 @@ test.each([
     const ask = (who: string) =>
       post(relay, path, { who }, { headers: { [header]: encodeURIComponent(who) } }).catch(() => {});
     const flood = Array.from({ length: 30 }, () => ask("주식회사 가나"));
-    await expect.poll(() => waitingIn(relay)).toMatchObject({ waiting: 29 });
+    await expect.poll(() => waitingIn(relay), PATIENT).toMatchObject({ waiting: 29 });
     const quiet = ask("조용한 회사");
-    await expect.poll(() => waitingIn(relay)).toMatchObject({ waiting: 30 });
+    await expect.poll(() => waitingIn(relay), PATIENT).toMatchObject({ waiting: 30 });
     expect((await model.answer(4)).indexOf("조용한 회사")).toBeGreaterThan(0);
     await quiet;
     await relay.close();
@@ -149,10 +151,10 @@ test("a request whose answer has begun is not evicted, one that can still be tol
   );
   const other = { "Cf-Access-Jwt-Assertion": await token({ common_name: OTHER_ID }) };
   const running = post(relay, "/v1/completions", { who: "a" });
-  await expect.poll(() => model.held.length).toBe(1);
+  await expect.poll(() => model.held.length, PATIENT).toBe(1);
   const stream = await post(relay, "/v1/completions", { who: "stream", stream: true }); // its first comment has come
   const told = post(relay, "/v1/completions", { who: "a" });
-  await expect.poll(() => waitingIn(relay)).toMatchObject({ waiting: 2 });
+  await expect.poll(() => waitingIn(relay), PATIENT).toMatchObject({ waiting: 2 });
   const quiet = post(relay, "/v1/completions", { who: "b" }, { headers: other });
   const evicted = await told;
   expect([evicted.status, await codeOf(evicted)]).toEqual([429, "queue_full"]);

@@ -39,7 +39,9 @@ export class LaneSimulation {
   onEvent = (): void => {};
   /** Called when a request has ended, for clients that send the next one then. */
   onEnd = (_request: Request): void => {};
-  readonly #ends: { at: number; request: Request; slot: Slot }[] = [];
+  /** Called when a request has got its slot, with the time it waited. */
+  onStart = (_request: Request, _waitedMs: number): void => {};
+  readonly #events: { at: number; act: () => void }[] = [];
 
   constructor(slots: number, backgroundSlots?: number) {
     this.lane = new LaneQueue(slots, backgroundSlots, () => this.now);
@@ -49,26 +51,34 @@ export class LaneSimulation {
     const ticket = ticketOf(request);
     const start = (slot: Slot) => {
       this.started.push(request);
-      this.#ends.push({ at: this.now + request.ms, request, slot });
+      this.onStart(request, slot.waitedMs);
+      this.at(this.now + request.ms, () => {
+        slot.release(request.used);
+        this.onEnd(request);
+      });
     };
     if (this.lane.freeFor(ticket.background)) start(this.lane.take(ticket));
     else this.lane.add(new Waiter(ticket, this.now, start, () => {}));
     this.onEvent();
   }
 
-  /** Ends the request that is done first. @returns false if nothing runs */
+  /** Does something at that time of the clock. */
+  at(ms: number, act: () => void): void {
+    this.#events.push({ at: ms, act });
+  }
+
+  /** Goes on to what happens next: most often the end of a request. @returns false if nothing will happen any more */
   step(): boolean {
-    this.#ends.sort((a, b) => a.at - b.at);
-    const next = this.#ends.shift();
+    this.#events.sort((a, b) => a.at - b.at);
+    const next = this.#events.shift();
     if (next === undefined) return false;
     this.now = next.at;
-    next.slot.release(next.request.used);
-    this.onEnd(next.request);
+    next.act();
     this.onEvent();
     return true;
   }
 
-  /** Until nothing runs, or `done` says so. */
+  /** Until nothing happens any more, or `done` says so. */
   run(done: () => boolean = () => false): void {
     while (!done() && this.step());
   }
