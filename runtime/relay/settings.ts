@@ -1,7 +1,13 @@
 /** Reads the relay's two files and collects every fault in them. */
 import { readFile } from "node:fs/promises";
 import type { z } from "zod";
-import { type RelayConfig, type RelaySecrets, relayConfigSchema, relaySecretsSchema } from "../config.ts";
+import {
+  limitsProblems,
+  type RelayConfig,
+  type RelaySecrets,
+  relayConfigSchema,
+  relaySecretsSchema,
+} from "../config.ts";
 
 /** The files can not be used; `faults` holds one message for a person each. */
 export class BadSettings extends Error {
@@ -74,6 +80,10 @@ export function configFaults(config: RelayConfig): string[] {
   const { servers, people } = config.access.audiences;
   if (servers === people) {
     faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);
+  }
+  const enabled = config.callers.filter((caller) => caller.enabled);
+  for (const { field, problem } of limitsProblems(config.limits, enabled.length)) {
+    faults.push(`limits.${field} is ${String(config.limits[field])}: ${problem}`);
   }
   const seen = new Map<string, string>();
   for (const { name, clientId } of config.callers) {

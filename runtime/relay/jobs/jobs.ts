@@ -15,6 +15,7 @@ import type { RelayConfig } from "../../config.ts";
 import type { Admission, Lane } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../upstream.ts";
 import { bootId } from "./boot.ts";
 import { type Changes, createChanges } from "./changes.ts";
@@ -30,6 +31,7 @@ export interface JobsOptions {
   readonly registry: Registry;
   readonly upstream: Upstream;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
+  readonly memory: Pick<MemoryBudget, "reserve">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
   /** Looks the file through first: the last run was not stopped. @default false */
@@ -48,6 +50,8 @@ export interface Jobs {
   readonly metrics: JobMetrics;
   wake(lane: Lane): void;
   cancelled(jobId: string): void;
+  /** The callers of the config have changed, and with them the parts of the disk. */
+  callersChanged(): void;
   live(job: JobRecord): Live;
   /** Starts no job any more and lets go of all who wait for one. */
   stop(): void;
@@ -61,7 +65,7 @@ const MIB = 1024 * 1024;
 
 /** Opens the store and starts the runner. Never rejects: a store that can not be used is logged, and `available` is false. */
 export async function openJobs(options: JobsOptions): Promise<Jobs> {
-  const { config, log, registry, upstream, admission } = options;
+  const { config, log, registry, upstream, admission, memory } = options;
   const { jobs: limits, dataDir } = config;
   const changes = createChanges();
   let store: JobStore | undefined;
@@ -73,6 +77,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       return undefined; // the metrics of everything else must not fail with it
     }
   });
+  const enabled = () => config.callers.filter((caller) => caller.enabled);
+  const names = () => enabled().map(({ name }) => name);
   const fail = (cause: Error) => {
     log.error({ reason: cause.message, err: cause.cause }, "the job store can not be used; serving without jobs");
     runner?.stop();
@@ -86,6 +92,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         maxBytes: limits.maxDiskMiB * MIB,
         minFreeBytes: limits.minFreeMiB * MIB,
         maxAttempts: limits.maxAttempts,
+        callers: names(),
         boot: options.boot ?? bootId(),
         ...(options.check && { check: true }),
       },
@@ -96,7 +103,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       store,
       upstream,
       admission,
-      callers: () => config.callers.filter(({ enabled }) => enabled),
+      memory,
+      callers: enabled,
       limits: config.limits,
       attemptMs: limits.attemptMinutes * 60_000,
       log,
@@ -120,6 +128,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     },
     wake: (lane) => runner?.wake(lane),
     cancelled: (jobId) => runner?.cancelled(jobId),
+    callersChanged() {
+      // The store fails by itself then, and says so.
+      store?.setCallers(names()).catch(() => {});
+    },
     live: (job) => ({
       maxAttempts: limits.maxAttempts,
       expectedWaitMs: runner && expectedWait(job, runner, config.limits[job.lane], admission),
@@ -166,6 +178,9 @@ export async function fromStore<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
+    if (cause instanceof StoreFailed && cause.full) {
+      throw new RelayError("disk_low", "The Mac's disk is full, so nothing more is stored.", { detail: cause.message });
+    }
     throw cause instanceof StoreFailed ? unavailable(cause.message) : cause;
   }
 }

@@ -73,17 +73,17 @@ describe("the file", () => {
     db.exec(
       "INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, state, created_at, run_after, expires_at) VALUES ('a','o','chat','/','','{}','',0,0,'queued',0,0,0)",
     );
-    const second = { version: 2, compatibleWith: 1, sql: "ALTER TABLE jobs ADD COLUMN note TEXT" };
-    const third = { version: 3, compatibleWith: 3, sql: "UPDATE jobs SET note = 'third'" };
+    const second = { version: 3, compatibleWith: 1, sql: "ALTER TABLE jobs ADD COLUMN note TEXT" };
+    const third = { version: 4, compatibleWith: 4, sql: "UPDATE jobs SET note = 'third'" };
     migrate(db, [...MIGRATIONS, second]);
     migrate(db, [...MIGRATIONS, second]);
     migrate(db, MIGRATIONS); // the installer went back a release
     migrate(db, [...MIGRATIONS, second, third]);
     expect(db.prepare("SELECT note FROM jobs").get()).toEqual({ note: "third" });
-    expect(() => migrate(db, MIGRATIONS)).toThrow(/schema 3.*knows 1/);
-    const broken = { version: 4, compatibleWith: 3, sql: "CREATE TABLE half (x); CREATE TABLE half (x)" };
+    expect(() => migrate(db, MIGRATIONS)).toThrow(/schema 4.*knows 2/);
+    const broken = { version: 5, compatibleWith: 4, sql: "CREATE TABLE half (x); CREATE TABLE half (x)" };
     expect(() => migrate(db, [...MIGRATIONS, second, third, broken])).toThrow(/half/);
-    expect(db.prepare("SELECT version FROM schema").get()).toEqual({ version: 3 });
+    expect(db.prepare("SELECT version FROM schema").get()).toEqual({ version: 4 });
     expect(db.prepare("SELECT name FROM sqlite_schema WHERE name = 'half'").get()).toBeUndefined();
     db.close();
   });
@@ -215,16 +215,24 @@ describe("a group", () => {
     await expect(store.summary()).rejects.toThrow(/closed/);
   });
 
-  test("that does not fit on the disk fails as a whole, and the store works on", async () => {
-    const database = new JobDatabase(await options({ maxBytes: 1 << 20 }));
-    const job = newJob();
+  test("one step of which does not fit on the disk: that step fails and says so, the others are done", async () => {
+    const database = new JobDatabase(await options());
+    const [job, other] = [newJob(), newJob()];
     database.add(job);
     database.claim(job.id, "a", HOUR);
-    const batch = runBatch(database, [{ id: 1, step: "finish", args: ["a", answer("x".repeat(2 << 20))] }]);
-    expect(batch.told).toEqual([{ id: 1, error: expect.stringMatching(/full/) }]);
+    const { pages } = database.db.prepare("SELECT page_count AS pages FROM pragma_page_count()").get() as {
+      pages: number;
+    };
+    database.db.exec(`PRAGMA max_page_count = ${pages + 64}`);
+    const batch = runBatch(database, [
+      { id: 1, step: "finish", args: ["a", answer("x".repeat(2 << 20))] },
+      { id: 2, step: "add", args: [other] },
+    ]);
+    expect(batch.told[0]).toEqual({ id: 1, error: expect.stringMatching(/full/), full: true });
+    expect(batch.told[1]).toMatchObject({ id: 2, value: { kind: "added" } });
     expect(database.find("backend", job.id)?.state).toBe("in_progress");
-    expect(runBatch(database, [{ id: 2, step: "finish", args: ["a", answer("small")] }]).told).toEqual([
-      { id: 2, value: true },
+    expect(runBatch(database, [{ id: 3, step: "finish", args: ["a", answer("small")] }]).told).toEqual([
+      { id: 3, value: true },
     ]);
     database.close();
   });
