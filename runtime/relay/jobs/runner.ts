@@ -24,6 +24,8 @@ export interface RunnerOptions {
   readonly callers: () => readonly Caller[];
   readonly limits: Limits;
   readonly attemptMs: number;
+  /** Pause before the store is tried again. @default 2 s */
+  readonly storeRetryMs?: number;
   readonly log: Log;
   /** Called when anything of a job has changed. */
   readonly onChange: (jobId: string) => void;
@@ -77,7 +79,7 @@ interface Run {
 }
 
 export function startRunner(options: RunnerOptions): Runner {
-  const { store, upstream, admission, limits, log, onChange, onEnd } = options;
+  const { store, upstream, admission, limits, log, onChange, onEnd, storeRetryMs = STORE_RETRY_MS } = options;
   const runs = new Map<string, Run>();
   const mean: Partial<Record<Lane, number>> = {};
   const looking: Record<Lane, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
@@ -156,7 +158,7 @@ export function startRunner(options: RunnerOptions): Runner {
     } catch (cause) {
       if (cause instanceof CallerLeft || stopped) return;
       log.warn({ job: job.id, reason: reason(cause) }, "a job could not be started; it waits");
-      await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS));
+      await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
     } finally {
       memory?.release();
     }
@@ -222,7 +224,7 @@ export function startRunner(options: RunnerOptions): Runner {
         log.error({ job: id, reason: reason(cause) }, "the end of a job's run cannot be stored; trying again");
         if (stopped || signal.aborted || !(cause instanceof StoreFailed)) return;
         if (cause.full && tries >= STORE_TRIES) answer = undefined; // from here on only that it ended is written
-        const pauseMs = Math.min(STORE_RETRY_MS * 2 ** Math.max(0, tries - STORE_TRIES), LONGEST_RETRY_MS);
+        const pauseMs = Math.min(storeRetryMs * 2 ** Math.max(0, tries - STORE_TRIES), LONGEST_RETRY_MS);
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
     }
