@@ -1,6 +1,6 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
 import { z } from "zod";
-import { jobSlotsProblem, jobsSchema, limitsSchema } from "../runtime/config.ts";
+import { jobSlotsProblem, jobsSchema, limitsProblems, limitsSchema } from "../runtime/config.ts";
 import { accessSchema } from "./access-config.ts";
 import { always, because } from "./config-words.ts";
 import { documentsSchema } from "./documents-config.ts";
@@ -78,6 +78,11 @@ export const stackConfigSchema = z
     path: ["jobs", "slots"],
     error: ({ input }) => slotsProblem(input) ?? "",
     when: always,
+  })
+  .refine((config) => memoryProblems(config).length === 0, {
+    path: ["limits", "memoryMiB"],
+    error: ({ input }) => memoryProblems(input as { limits?: unknown }).join("; it "),
+    when: always,
   });
 
 /** Also asked while parts of the config have problems of their own, so that all show at once. */
@@ -87,6 +92,16 @@ function slotsProblem(config: unknown): string | undefined {
 }
 
 const onAtlas = (config: { documents?: { store?: string } }): boolean => config.documents?.store === "atlas";
+
+/** Values of the limits that contradict each other; none while one of them has a fault of its own. */
+function memoryProblems(config: { limits?: unknown; access?: unknown }): string[] {
+  const limits = limitsSchema.safeParse(config.limits);
+  const servers = serversSchema.safeParse(config.access);
+  const callers = servers.data?.servers.filter(({ enabled }) => enabled !== false).length ?? 0;
+  return limits.success ? limitsProblems(limits.data, callers).map(({ problem }) => problem) : [];
+}
+
+const serversSchema = z.object({ servers: z.array(z.looseObject({ enabled: z.unknown() })) });
 
 /** A stack's config that has passed. */
 export type StackConfig = z.infer<typeof stackConfigSchema>;

@@ -96,6 +96,7 @@ export const documentsSchema = z
       .optional(),
     embedding: runtimeDocuments.embedding,
     chunk: runtimeDocuments.chunk,
+    maxDiskMiB: runtimeDocuments.maxDiskMiB,
     tokensPerCompanyPerDay: runtimeDocuments.tokensPerCompanyPerDay,
   })
   .strict()

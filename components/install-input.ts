@@ -27,7 +27,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
   const [mac] = config.macs;
   const { service, ...model } = config.model;
   const { mayStayOff: _, ...ups } = mac!.power.ups ?? {};
-  const { store, ttlDays, atlas, embedding, chunk, tokensPerCompanyPerDay } = config.documents;
+  const { store, ttlDays, atlas, embedding, chunk, maxDiskMiB, tokensPerCompanyPerDay } = config.documents;
   return pulumi
     .all([
       args.teamDomain,
@@ -60,6 +60,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           ttlDays,
           embedding,
           chunk,
+          maxDiskMiB,
           tokensPerCompanyPerDay,
           ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
         },

@@ -25,10 +25,44 @@ export const limitsSchema = z.strictObject({
   waiting: z.int().min(0).max(100_000).default(256),
   /** Bodies of waiting requests, together; 256 if it is not there. */
   waitingMiB: z.int().min(1).max(16_384).optional(),
+  /** Memory that requests may hold in the relay, all together (docs/relay.md); 1024 if it is not there. */
+  memoryMiB: z.int().min(64).max(65_536).optional(),
   waitSeconds: z.int().min(1).max(75).default(60),
   bodyMiB: z.int().min(1).max(100).default(64),
   whenBusy: z.enum(["queue", "reject"]).default("queue"),
 });
+
+/**
+ * What contradicts itself in the limits, given how many callers there are.
+ * @returns the field of the limits and, in words, the problem and its fix
+ */
+export function limitsProblems(limits: Limits, callers: number): { field: keyof Limits; problem: string }[] {
+  const { memoryMiB, bodyMiB, waitingMiB } = limits;
+  if (memoryMiB === undefined) return [];
+  const problems: { field: keyof Limits; problem: string }[] = [];
+  const field = "memoryMiB";
+  // A body without a length takes twice its size while it is read, a caller gets half of the budget at least, and an
+  // eighth of it is not the callers'.
+  if (memoryMiB < 5 * bodyMiB) {
+    problems.push({
+      field,
+      problem: `is under 5 × bodyMiB (${bodyMiB}), so that one caller could not send the largest body: set it to ${5 * bodyMiB} or more, or lower bodyMiB`,
+    });
+  }
+  if (waitingMiB !== undefined && memoryMiB < waitingMiB) {
+    problems.push({
+      field,
+      problem: `is under waitingMiB (${waitingMiB}), which could never be reached: set it higher, or lower waitingMiB`,
+    });
+  }
+  if (memoryMiB < 4 * callers) {
+    problems.push({
+      field,
+      problem: `is too little for ${callers} callers, each of which is guaranteed an equal part of it: set it to ${4 * callers} or more`,
+    });
+  }
+  return problems;
+}
 
 /** Work that is kept until it is done, see docs/jobs.md. */
 export const jobsSchema = z.strictObject({
@@ -118,6 +152,8 @@ export const documentsSchema = z.strictObject({
       error: "is over half of characters: most of a text would be embedded twice",
     })
     .optional(),
+  /** Bound on the embedded store's file; 4096 if it is not there. */
+  maxDiskMiB: z.int().min(64).max(1_048_576).optional(),
   /** Tokens a company's documents may cost a day (UTC); absent means no bound. */
   tokensPerCompanyPerDay: z.int().min(1).optional(),
 });

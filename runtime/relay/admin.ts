@@ -6,7 +6,33 @@ import { type Parts, sendHealth } from "./handler.ts";
 import { type Handler, sendError, sendText } from "./http.ts";
 import { splitTarget } from "./router.ts";
 
+/** What a program on the Mac calls the listener. */
+const LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"];
+
 /**
+ * Lets through only requests that are addressed to this Mac by its loopback names and the listener's port. A web page that
+ * somebody opens in a browser on the Mac can have its own name resolve to 127.0.0.1 (DNS rebinding) and would then read
+ * what is here as its own; the browser still sends the page's name as `Host`.
+ */
+export function onlyLocal(handler: Handler): Handler {
+  return (req, res, expectsContinue) => {
+    const { host } = req.headers;
+    if (LOCAL_NAMES.some((name) => host?.toLowerCase() === `${name}:${req.socket.localPort}`)) {
+      handler(req, res, expectsContinue);
+      return;
+    }
+    res.on("error", () => {}); // whoever asked has left
+    const error = new RelayError(
+      "host_not_allowed",
+      `The admin listener does not answer for the host ${JSON.stringify(host?.slice(0, 200) ?? "")}: call http://127.0.0.1:${req.socket.localPort} on the Mac itself.`,
+    );
+    sendError(res, error, true);
+  };
+}
+
+/**
+ * Everything here only reads: no request to this listener changes anything. Behind `onlyLocal`.
+ *
  * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers and limits in use, by which the installer
  * sees that a reload was taken), /healthz, /readyz.
  */

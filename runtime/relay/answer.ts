@@ -9,6 +9,15 @@ export class Answer extends ServerResponse<IncomingMessage> {
   // Cloudflare caches by the path's extension unless told not to.
   readonly #always: OutgoingHttpHeader[] = ["Cache-Control", "no-store", "X-Slm-Request-Id", this.requestId];
 
+  constructor(req: IncomingMessage) {
+    super(req);
+    // The socket's time without any movement is over. Node would cut a request that waits for its answer, too.
+    this.on("timeout", () => {
+      const unread = this.writableLength > 0 || (this.writableEnded && !this.writableFinished);
+      if (unread) this.destroy();
+    });
+  }
+
   /** Adds a header that no other part sets. Costs less than `setHeader`, which makes Node keep all of them twice. */
   also(name: string, value: string): void {
     this.#always.push(name, value);

@@ -2,13 +2,14 @@
 import type { IncomingMessage } from "node:http";
 import type { Answer } from "./answer.ts";
 import { Bag, type InBag } from "./bag.ts";
-import { drainBody } from "./body.ts";
+import { BRIEF_DRAIN_MS, drainBody } from "./body.ts";
 import { RelayError } from "./errors.ts";
 import { entryColo } from "./headers.ts";
 import type { Hold } from "./hold.ts";
 import { sendError } from "./http.ts";
 import { Leaving } from "./leaving.ts";
 import type { Log } from "./log.ts";
+import type { Holding, Holdings } from "./memory/holdings.ts";
 import type { Metrics } from "./metrics.ts";
 import { splitTarget } from "./router.ts";
 
@@ -41,6 +42,8 @@ export interface Exchange extends InBag {
   hold: Hold | undefined;
   /** What went wrong, if anything did. */
   failure: RelayError | undefined;
+  /** What it holds for its caller, once Access has been checked; given back when the answer has ended and the body has come. */
+  holding: Holding | undefined;
 }
 
 /** The exchanges that are running. */
@@ -130,6 +133,7 @@ export function beginExchange(
     fellBack: undefined,
     hold: undefined,
     failure: undefined,
+    holding: undefined,
   };
   running.add(exchange);
   metrics.began();
@@ -137,14 +141,45 @@ export function beginExchange(
   req.on("error", ignore);
   res.on("error", ignore);
   res.on("close", () => {
-    if (res.writableFinished) drainBody(req);
+    if (res.writableFinished)
+      drainBody(req, exchange.failure?.code === "too_many_requests" ? BRIEF_DRAIN_MS : undefined);
     exchange.leaving.leave();
     exchange.hold?.stop();
+    releaseHolding(exchange);
     running.remove(exchange);
     const endedAt = performance.now();
     running.afterwards(() => settle(exchange, endedAt, log, metrics));
   });
   return exchange;
+}
+
+/**
+ * Checks that the caller may have one more request open, and gives the exchange what it will hold. To be called once.
+ * @throws RelayError `too_many_requests`
+ */
+export function enterHolding(exchange: Exchange, caller: string, holdings: Holdings): Holding {
+  const holding = holdings.enter(caller);
+  exchange.holding = holding;
+  if (exchange.res.closed) releaseHolding(exchange); // it left while its token was checked
+  return holding;
+}
+
+/** The connection is taken as long as the rest of a refused body comes, so it counts until then. */
+function releaseHolding({ req, holding }: Exchange): void {
+  if (holding === undefined) return;
+  const { socket } = req;
+  if (req.complete || req.destroyed || socket.destroyed) {
+    holding.release();
+    return;
+  }
+  // Node forgets a request once its answer has been sent: then only the socket tells of the connection's end.
+  const release = () => {
+    req.off("close", release);
+    socket.off("close", release);
+    holding.release();
+  };
+  req.on("close", release);
+  socket.on("close", release);
 }
 
 /** Counts and logs an exchange that has ended. */

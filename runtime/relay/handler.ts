@@ -9,12 +9,13 @@ import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
 import { RelayError } from "./errors.ts";
-import { beginExchange, type Exchange, failExchange, type Running } from "./exchange.ts";
+import { beginExchange, type Exchange, enterHolding, failExchange, type Running } from "./exchange.ts";
 import { type Handler, sendError, sendText } from "./http.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
+import type { Holding, Holdings } from "./memory/holdings.ts";
 import type { Metrics } from "./metrics.ts";
 import { answerFromModel, type CallParts } from "./model-call.ts";
 import { findRoute, type Route, splitTarget } from "./router.ts";
@@ -33,6 +34,7 @@ export interface Parts extends CallParts {
   readonly status: Status;
   readonly jobs: Jobs;
   readonly submit: Submit;
+  readonly holdings: Holdings;
 }
 
 const MODEL_FAILURES: ReadonlySet<string> = new Set(["model_unreachable", "model_broke_off", "model_timeout"]);
@@ -80,18 +82,19 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
   const { caller } = visitor;
   const company = companyOf(exchange.req, caller);
+  const holding = enterHolding(exchange, caller.name, parts.holdings);
   if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
   if (route.kind === "documents") {
-    const body = () => wholeBody(exchange, parts);
+    const body = () => wholeBody(exchange, holding, parts);
     return serveDocuments({ exchange, caller, route: route.name, body }, parts.documents);
   }
   if (route.name === "/v1/embeddings" && namesDocument(exchange.req.headers)) {
     const key = documentOf(exchange.req.headers, company);
-    const { body } = await acceptBody(exchange, route, parts);
+    const { body } = await acceptBody(exchange, holding, route, parts);
     return serveEmbeddings(exchange, caller, key, body, parts.documents);
   }
   const { body, facts } = route.hasBody
-    ? await acceptBody(exchange, route, parts)
+    ? await acceptBody(exchange, holding, route, parts)
     : { body: null, facts: { stream: undefined } };
   const submitting = body && parts.submit(exchange, route.name, caller.name, body, company);
   const submitted = submitting instanceof Promise ? await submitting : submitting;
@@ -126,12 +129,17 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   return true;
 }
 
-async function acceptBody(exchange: Exchange, route: Route, parts: Parts): Promise<{ body: Buffer; facts: BodyFacts }> {
-  const body = await wholeBody(exchange, parts);
+async function acceptBody(
+  exchange: Exchange,
+  holding: Holding,
+  route: Route,
+  parts: Parts,
+): Promise<{ body: Buffer; facts: BodyFacts }> {
+  const body = await wholeBody(exchange, holding, parts);
   return { body, facts: checkBody(body, route.name, parts.config.model) };
 }
 
-function wholeBody(exchange: Exchange, { config, pace, alarms }: Parts): Promise<Buffer> {
+function wholeBody(exchange: Exchange, { memory }: Holding, { config, pace, alarms }: Parts): Promise<Buffer> {
   const { req, res, expectsContinue } = exchange;
   const onStart = () => {
     if (expectsContinue) res.writeContinue();
@@ -139,5 +147,5 @@ function wholeBody(exchange: Exchange, { config, pace, alarms }: Parts): Promise
   const onEnd = (bytes: number) => {
     exchange.bodyBytes = bytes;
   };
-  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, alarms });
+  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, alarms, memory });
 }

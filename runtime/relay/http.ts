@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { Answer } from "./answer.ts";
 import { errorAnswer, RelayError } from "./errors.ts";
+import { HOLDS } from "./hold.ts";
 import type { Log } from "./log.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
@@ -23,15 +24,22 @@ export interface Listener {
 /** How long a request's headers may take to arrive, in milliseconds. */
 const HEADERS_MS = 30_000;
 
-/**
- * Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible.
- * @param headersMs a connection whose request headers take longer gets 408 and is closed, up to a sixth of it later
- */
+/** Bounds of a listener. */
+export interface ListenerBounds {
+  /** A connection whose request headers take longer gets 408 and is closed, up to a sixth of it later. @default 30 s */
+  readonly headersMs?: number;
+  /** A caller that takes nothing of an answer that waits for it for so long is cut. @default 60 s */
+  readonly stallMs?: number;
+  /** Further connections are closed at once. @default as many as there are file descriptors */
+  readonly connections?: number;
+}
+
+/** Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible. */
 export async function listen(
   name: string,
   port: number,
   handler: Handler,
-  headersMs: number = HEADERS_MS,
+  { headersMs = HEADERS_MS, stallMs = HOLDS.stallMs, connections }: ListenerBounds = {},
 ): Promise<Listener> {
   const server = createServer<typeof IncomingMessage, typeof Answer>({
     IncomingMessage,
@@ -44,6 +52,9 @@ export async function listen(
     maxHeaderSize: 16 * 1024,
     noDelay: true,
   });
+  // Of a connection on which nothing moves either way: `Answer` tells a reader that takes nothing from a wait for the model.
+  server.timeout = stallMs;
+  if (connections !== undefined) server.maxConnections = connections;
   server.on("request", (req, res) => handler(req, res, false));
   server.on("checkContinue", (req, res) => handler(req, res, true));
   server.on("checkExpectation", (req, res) => handler(req, res, false));
@@ -88,12 +99,12 @@ export async function listenWhenFree(
   name: string,
   port: number,
   handler: Handler,
-  headersMs: number,
+  bounds: ListenerBounds,
   log: Log,
 ): Promise<Listener> {
   for (let tries = 0; ; tries++) {
     try {
-      return await listen(name, port, handler, headersMs);
+      return await listen(name, port, handler, bounds);
     } catch (cause) {
       const { cause: reason } = cause as Error;
       if ((reason as NodeJS.ErrnoException | undefined)?.code !== "EADDRINUSE") throw cause;

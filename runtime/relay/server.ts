@@ -4,7 +4,7 @@ import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets } from "../config.ts";
 import { createAccess } from "./access.ts";
 import { openAccessKeys } from "./access-keys.ts";
-import { adminHandler } from "./admin.ts";
+import { adminHandler, onlyLocal } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createLaneMetrics } from "./admission/metrics.ts";
 import { Alarms } from "./alarms.ts";
@@ -19,6 +19,9 @@ import { bootId } from "./jobs/boot.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import type { Log } from "./log.ts";
+import { cacheBytes } from "./memory/budget.ts";
+import { ADMIN_CONNECTIONS, Holdings, PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
+import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createMetrics } from "./metrics.ts";
 import { createOutageMetrics, openOutages } from "./outages.ts";
 import { createStatus } from "./status.ts";
@@ -54,6 +57,8 @@ export interface RelayOptions {
   readonly pace?: Pace;
   /** Waits for another relay to let go of the public port, instead of failing while it is taken. @default false */
   readonly takeOver?: boolean;
+  /** Requests of all callers that may be open at once. @default OPEN_REQUESTS */
+  readonly openRequests?: number;
   /** Milliseconds since 1970, for the lives of documents. For tests. */
   readonly now?: () => number;
 }
@@ -88,7 +93,7 @@ class WhenOpen {
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, now, takeOver = false, holds = HOLDS, pace = PACE }: RelayOptions,
+  { log, keys, now, openRequests, takeOver = false, holds = HOLDS, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
   // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
   const config: RelayConfig = { ...startConfig };
@@ -98,9 +103,12 @@ export async function startRelay(
   const whenOpen = new WhenOpen();
   const unbind = () => Promise.all(listeners.map((listener) => listener.close()));
   try {
-    listeners.push(await listen("admin", config.adminPort, whenOpen.admin));
+    const { stallMs } = holds;
+    const ofAdmin = { stallMs, connections: ADMIN_CONNECTIONS };
+    listeners.push(await listen("admin", config.adminPort, onlyLocal(whenOpen.admin), ofAdmin));
     const bind = takeOver ? listenWhenFree : listen;
-    listeners.unshift(await bind("public", config.port, whenOpen.public, pace.ms, log));
+    const ofPublic = { stallMs, connections: PUBLIC_CONNECTIONS, headersMs: pace.ms };
+    listeners.unshift(await bind("public", config.port, whenOpen.public, ofPublic, log));
   } catch (cause) {
     await unbind();
     throw cause;
@@ -116,15 +124,21 @@ export async function startRelay(
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
   const admission = createAdmission(config.limits, { backgroundSlots: config.jobs.slots });
+  const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
+  const holdings = new Holdings(config.limits, names(), openRequests);
+  createHoldingMetrics(metrics.registry, holdings, names);
   const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.unclean;
+  const { registry } = metrics;
+  const { memory } = holdings;
   const jobs = await openJobs({
     config,
     log,
-    registry: metrics.registry,
+    registry,
     upstream,
     admission,
+    memory,
     onUsage: (lane, owner, usage) => laneMetrics.usedTokens(lane, owner, "job", usage),
     boot,
     check,
@@ -134,10 +148,11 @@ export async function startRelay(
     log,
     admission,
     breaker: upstream.breaker,
-    registry: metrics.registry,
+    registry,
     onUsage: (caller, prompt) =>
       laneMetrics.usedTokens("embeddings", caller, "documents", { prompt, output: undefined }),
     now,
+    cacheBytes: cacheBytes(config.limits),
   });
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
@@ -161,6 +176,7 @@ export async function startRelay(
     status,
     jobs,
     submit: createSubmit(jobs),
+    holdings,
   };
   whenOpen.open(publicHandler(parts), adminHandler(parts));
   log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
@@ -211,6 +227,8 @@ export async function startRelay(
     reload({ callers, limits }) {
       Object.assign(config, { callers, limits });
       admission.update(limits, callers);
+      holdings.update(limits, names());
+      jobs.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits taken over");

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { z } from "zod";
 import {
   jobSlotsProblem,
+  limitsProblems,
   type RelayConfig,
   type RelaySecrets,
   relayConfigSchema,
@@ -82,6 +83,10 @@ export function configFaults(config: RelayConfig): string[] {
   const { servers, people } = config.access.audiences;
   if (servers === people) {
     faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);
+  }
+  const enabled = config.callers.filter((caller) => caller.enabled);
+  for (const { field, problem } of limitsProblems(config.limits, enabled.length)) {
+    faults.push(`limits.${field} is ${String(config.limits[field])}: ${problem}`);
   }
   const seen = new Map<string, string>();
   for (const { name, clientId } of config.callers) {

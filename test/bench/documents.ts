@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
-import { limitsSchema } from "../../runtime/config.ts";
+import { jobsSchema, limitsSchema } from "../../runtime/config.ts";
 import { createAdmission } from "../../runtime/relay/admission/admission.ts";
 import { createBreaker } from "../../runtime/relay/breaker.ts";
 import { createDocuments } from "../../runtime/relay/documents/documents.ts";
@@ -25,6 +25,8 @@ async function run(cached: boolean) {
   const documents = createDocuments(
     {
       dataDir,
+      callers: [caller],
+      jobs: jobsSchema.parse({ minFreeMiB: 0 }),
       model: { kind: "ollama", url: model.url, embeddingModel: "bge-m3" },
       documents: { store: "embedded", ttlDays: 30 },
     },

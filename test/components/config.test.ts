@@ -36,6 +36,18 @@ describe("the stack's config", () => {
     expect(config.artifacts.cloudflared.url).toContain("darwin-arm64");
   });
 
+  it("takes the memory's bound if the largest body and every caller fit into it, and says what would", () => {
+    expect(parseStackConfig({ ...good, limits: { memoryMiB: 320 } }).limits.memoryMiB).toBe(320);
+    expect(parseStackConfig(good).limits.memoryMiB).toBeUndefined();
+    expect(faultsOf({ ...good, limits: { memoryMiB: 300, waitingMiB: 400 }, hostname: "x y" }).join("\n")).toMatch(
+      /hostname.*\n.*limits\.memoryMiB: .*is under 5 × bodyMiB \(64\).*320 or more.*; it is under waitingMiB \(400\)/,
+    );
+    const servers = Array.from({ length: 20 }, (_, n) => ({ name: `server-${n}` }));
+    const limits = { memoryMiB: 64, bodyMiB: 8 };
+    expect(faultsOf({ ...good, limits, access: { servers } }).join()).toMatch(/too little for 20 callers.*80 or more/);
+    expect(parseStackConfig({ ...good, documents: { maxDiskMiB: 512 } }).documents.maxDiskMiB).toBe(512);
+  });
+
   it("explains the trap of a UPS that shuts the Mac down, and takes it only from who says so", () => {
     const mac = (power: unknown) => ({ ...good, macs: [{ ...good.macs[0], power }] });
     expect(faultsOf(mac({ ups: { haltLevel: 20 } })).join()).toMatch(

@@ -39,6 +39,7 @@ const VALUES = {
     embeddings: 3,
     waiting: 99,
     waitingMiB: 123,
+    memoryMiB: 2048,
     waitSeconds: 33,
     bodyMiB: 17,
     whenBusy: "reject",

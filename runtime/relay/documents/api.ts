@@ -8,9 +8,9 @@ import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import type { Miss } from "./library.ts";
-import { checkCompany, companiesOf, readName } from "./names.ts";
+import { checkCompany, companiesOf, type DocumentKey, readName } from "./names.ts";
 import { startProgress } from "./progress.ts";
-import type { DocumentContent, DocumentMeta } from "./store.ts";
+import { type DocumentContent, type DocumentMeta, MAX_DOCUMENT_BYTES } from "./store.ts";
 import { StoreUnavailable } from "./store-guard.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 
@@ -57,18 +57,36 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
     exchange.res.writeHead(304).end();
     return;
   }
+  if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(found, query));
   const content = wantsContent(query) ? await documents.library.content(found) : undefined;
   if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
   send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
 
 async function put(request: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
-  const { exchange, caller } = request;
+  const { exchange } = request;
   const key = keyOf(query);
-  const { source, version = query.version } = readPut(await request.body());
-  const progress = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "")
-    ? startProgress(exchange)
-    : undefined;
+  const body = await request.body();
+  // It goes on when the caller has left, and so does what it holds: the texts, cut and whole, and the vectors made of them.
+  const holding = exchange.holding?.retain();
+  try {
+    holding?.memory.grow(makingBytes(body.length));
+    await putBody(request, key, body, query, documents);
+  } finally {
+    holding?.release();
+  }
+}
+
+async function putBody(
+  { exchange, caller }: DocumentsRequest,
+  key: DocumentKey,
+  body: Buffer,
+  query: DocumentQuery,
+  documents: Documents,
+): Promise<void> {
+  const { source, version = query.version } = readPut(body);
+  const streamed = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "");
+  const progress = streamed ? startProgress(exchange) : undefined;
   try {
     const result = await documents.put({
       key,
@@ -79,6 +97,7 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
       onProgress: progress?.step,
     });
     const { meta, created, embedded, reused, stored } = result;
+    if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(meta, query));
     const content = wantsContent(query) ? (result.content ?? (await documents.library.content(meta))) : undefined;
     const answer = {
       ...describe(meta, documents),
@@ -123,7 +142,9 @@ async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery
 
 async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
   const { exchange, caller } = request;
-  const wanted = readSearch(await request.body());
+  const body = await request.body();
+  exchange.holding?.memory.grow(3 * body.length);
+  const wanted = readSearch(body);
   checkCompany(caller, wanted.company);
   const { found, missing, tokens } = await documents.search({
     ...wanted,
@@ -133,6 +154,16 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
   });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   send(exchange, 200, { object: "list", data: found, missing, usage });
+}
+
+/** Vectors made of a text of that many bytes, roughly: a chunk has up to 1,000 characters and, say, 4,096 numbers. */
+function makingBytes(bytes: number): number {
+  return 3 * bytes + Math.min(MAX_DOCUMENT_BYTES, 16 * 1024 + 16 * bytes);
+}
+
+/** What an answer with contents takes: the document as it is kept, and as the text that is sent. */
+function answerBytes({ bytes }: DocumentMeta, { include, base64 }: DocumentQuery): number {
+  return bytes + (include.vectors && !base64 ? 6 : 2) * bytes;
 }
 
 const wantsContent = ({ include }: DocumentQuery): boolean => include.chunks || include.vectors;

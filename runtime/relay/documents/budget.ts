@@ -3,6 +3,8 @@ import { RelayError } from "../errors.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 const DAY_MS = 86_400_000;
+/** Companies whose sums are kept here as well; a caller that may use any company may also invent them. */
+const MOST_COMPANIES = 10_000;
 
 export interface Budget {
   /**
@@ -36,7 +38,11 @@ export function createBudget(limit: number | undefined, guard: StoreGuard, now: 
   const charge = async (company: string, tokens: number): Promise<void> => {
     const key = keyOf(company);
     if (!own.has(key)) for (const old of own.keys()) if (!old.startsWith(`["${dayOf()}"`)) own.delete(old);
-    own.set(key, (own.get(key) ?? 0) + tokens);
+    const spent = (own.get(key) ?? 0) + tokens;
+    own.delete(key);
+    own.set(key, spent);
+    const [oldest] = own.keys();
+    if (own.size > MOST_COMPANIES && oldest !== undefined) own.delete(oldest);
     await guard.use((store) => store.spend(company, dayOf(), tokens)).catch(orZero);
   };
   return {

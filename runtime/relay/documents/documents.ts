@@ -16,12 +16,13 @@ import type { DocumentKey } from "./names.ts";
 import { createSearch, type Search } from "./search.ts";
 import { Single } from "./single.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
-import type { DocumentMeta, DocumentStore } from "./store.ts";
+import { DOCUMENTS_MIB, type DocumentMeta, type DocumentStore } from "./store.ts";
 import { StoreGuard, type StoreState } from "./store-guard.ts";
 import { Touches } from "./touches.ts";
 
 const DAY_MS = 86_400_000;
 const SWEEP_MS = 3_600_000;
+const MIB = 1024 * 1024;
 
 export interface Documents {
   readonly library: Library;
@@ -50,21 +51,23 @@ export interface DocumentsOptions {
   readonly registry: Registry;
   /** Told of the tokens of each embedding call, by the caller's name. */
   readonly onUsage?: (caller: string, tokens: number) => void;
+  /** Bytes for contents that are kept for the next search. @default 128 MiB */
+  readonly cacheBytes?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
 
 /** Opens the store in the background: the relay does not wait for it, and never fails because of it. */
 export function createDocuments(
-  config: Pick<RelayConfig, "documents" | "model" | "dataDir">,
+  config: Pick<RelayConfig, "callers" | "documents" | "jobs" | "model" | "dataDir">,
   secrets: RelaySecrets,
-  { log, admission, breaker, registry, onUsage, now = Date.now }: DocumentsOptions,
+  { log, admission, breaker, registry, onUsage, cacheBytes, now = Date.now }: DocumentsOptions,
 ): Documents {
   const settings = embeddingSettings(config.documents);
   const ttlMs = config.documents.ttlDays * DAY_MS;
   const guard = new StoreGuard(() => openStore(config, secrets), log);
   const touches = new Touches(guard, ttlMs);
-  const library = new Library(guard, touches, ttlMs, now);
+  const library = new Library(guard, touches, ttlMs, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
   const embedder = createEmbedder(config.model, settings.revision, admission, breaker, onUsage);
   const budget = createBudget(config.documents.tokensPerCompanyPerDay, guard, now);
@@ -93,6 +96,7 @@ export function createDocuments(
     settings,
     embeddingModel,
     fingerprints,
+    callers: () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : [])),
     now,
     stop: stop.signal,
   });
@@ -127,10 +131,13 @@ export function createDocuments(
 }
 
 async function openStore(
-  { documents, dataDir }: Pick<RelayConfig, "documents" | "dataDir">,
+  { documents, jobs, dataDir }: Pick<RelayConfig, "documents" | "jobs" | "dataDir">,
   { mongodbUri }: RelaySecrets,
 ): Promise<DocumentStore> {
-  if (documents.store === "embedded") return openSqliteStore(join(dataDir, "documents.sqlite"));
+  if (documents.store === "embedded") {
+    const maxBytes = (documents.maxDiskMiB ?? DOCUMENTS_MIB) * MIB;
+    return openSqliteStore(join(dataDir, "documents.sqlite"), { maxBytes, minFreeBytes: jobs.minFreeMiB * MIB });
+  }
   if (mongodbUri === undefined) {
     throw new Error("secrets.json has no mongodbUri; run `pulumi up` again");
   }

@@ -4,15 +4,18 @@ import { randomUUID } from "node:crypto";
 import { LruContents } from "./lru.ts";
 import type { DocumentKey } from "./names.ts";
 import { type Present, Removals } from "./removals.ts";
-import type { DocumentContent, DocumentMeta, Listing } from "./store.ts";
+import type { DocumentContent, DocumentMeta, Listing, Sharing } from "./store.ts";
 import { CONTENT_MS, type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 import type { Touches } from "./touches.ts";
 
 /** Why a document was not found. */
 export type Miss = "absent" | "version" | "model" | "store_away";
 
-/** Stores a document; whether it is stored now. */
-export type Put = (meta: DocumentMeta, content: DocumentContent) => Promise<boolean>;
+/** Stores a document; whether it is stored now, or "full": there is no room for it. */
+export type Put = (meta: DocumentMeta, content: DocumentContent) => Promise<boolean | "full">;
+
+/** Contents of documents kept in memory, if nothing else is said. */
+const CACHE_BYTES = 128 << 20;
 
 /** The documents as the store has them, with what is known of their use. */
 export class Library {
@@ -20,10 +23,11 @@ export class Library {
   readonly #touches: Touches;
   readonly #ttlMs: number;
   readonly #now: () => number;
-  readonly #contents = new LruContents(128 << 20);
+  readonly #contents: LruContents;
   readonly #removals = new Removals();
 
-  constructor(guard: StoreGuard, touches: Touches, ttlMs: number, now: () => number) {
+  constructor(guard: StoreGuard, touches: Touches, ttlMs: number, now: () => number, cacheBytes = CACHE_BYTES) {
+    this.#contents = new LruContents(cacheBytes);
     this.#guard = guard;
     this.#touches = touches;
     this.#ttlMs = ttlMs;
@@ -80,7 +84,7 @@ export class Library {
    * Does the work that makes a document. What it gives to `put` is stored, unless the document was removed since `present`
    * came or this began, another relay has begun it too, or the store was or is away: then `put` gives false.
    */
-  async making<T>(key: DocumentKey, present: Present, work: (put: Put) => Promise<T>): Promise<T> {
+  async making<T>(key: DocumentKey, present: Present, sharing: Sharing, work: (put: Put) => Promise<T>): Promise<T> {
     const token = randomUUID();
     const orFalse = (cause: unknown): false => {
       if (cause instanceof StoreUnavailable) return false;
@@ -92,13 +96,25 @@ export class Library {
     try {
       return await work(async (meta, content) => {
         if (!begun || present.removed) return false;
-        const stored = await this.#guard.use((store) => store.put(meta, content, token), CONTENT_MS).catch(orFalse);
-        begun = !stored;
+        const stored = await this.#guard
+          .use((store) => store.put(meta, content, token, sharing), CONTENT_MS)
+          .catch(orFalse);
+        begun = stored === false;
         return stored;
       });
     } finally {
       if (begun) await this.#guard.use((store) => store.abandon(key, token)).catch(() => {});
     }
+  }
+
+  /** Whether the store has room for so many bytes; also while it is away, since nothing is stored then. */
+  async hasRoom(bytes: number, sharing: Sharing): Promise<boolean> {
+    return this.#guard
+      .use((store) => store.hasRoom(bytes, sharing))
+      .catch((cause: unknown) => {
+        if (cause instanceof StoreUnavailable) return true;
+        throw cause;
+      });
   }
 
   /** Says what the caller calls it from now on. */

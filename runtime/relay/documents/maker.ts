@@ -10,7 +10,7 @@ import type { Library, Put } from "./library.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentKey } from "./names.ts";
 import type { Single } from "./single.ts";
-import type { Chunk, DocumentContent, DocumentMeta } from "./store.ts";
+import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, type Sharing } from "./store.ts";
 
 /** A document to be stored. */
 export interface PutRequest {
@@ -72,23 +72,31 @@ export interface MakerParts {
   readonly settings: EmbeddingSettings;
   readonly embeddingModel: string;
   readonly fingerprints: (identity: ModelIdentity, dimensions?: number) => { relay: string; caller: string };
+  /** The configured callers' names: each has a part of the store. */
+  readonly callers: () => readonly string[];
   readonly now: () => number;
   /** Fires when the relay stops. */
   readonly stop: AbortSignal;
 }
 
 export function createMaker(parts: MakerParts): Maker {
-  const { library, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, now, stop } = parts;
+  const { library, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now, stop } =
+    parts;
   const whole = async (key: DocumentKey, fitting: readonly string[]): Promise<Whole | undefined> => {
     const meta = await library.find(key);
     if (typeof meta === "string" || !fitting.includes(meta.fingerprint)) return undefined;
     const content = await library.content(meta);
     return content === undefined ? undefined : { meta, content };
   };
+  const sharingOf = ({ name }: Caller): Sharing => ({ caller: name, callers: callers() });
   /** Runs alone on the document; once more from the start when the lease was lost on the way. */
-  const alone = async <T>(key: DocumentKey, work: (held: AbortSignal, making: Making) => Promise<T>): Promise<T> => {
+  const alone = async <T>(
+    key: DocumentKey,
+    caller: Caller,
+    work: (held: AbortSignal, making: Making) => Promise<T>,
+  ): Promise<T> => {
     const present = library.enter(key);
-    const making: Making = (make) => library.making(key, present, make);
+    const making: Making = (make) => library.making(key, present, sharingOf(caller), make);
     try {
       for (let again = 0; ; again++) {
         let held: AbortSignal | undefined;
@@ -132,6 +140,8 @@ export function createMaker(parts: MakerParts): Maker {
     const make = async (held: AbortSignal, store: Put): Promise<PutResult> => {
       const before = await library.find(key);
       metrics.lookedUp(typeof before === "string" ? before : "model");
+      // Of the texts alone, since the vectors' size is not known yet: spares most embeddings that would be for nothing.
+      if (!(await library.hasRoom(documentBytes(pieces, 0), sharingOf(caller)))) throw full();
       const identity = await embedder.identity(embeddingModel, true);
       const { vectors, dimensions, ...made } = await assemble(
         {
@@ -159,12 +169,13 @@ export function createMaker(parts: MakerParts): Maker {
       const meta = newMeta(of, pieces, now());
       const content: DocumentContent = { chunks: pieces, vectors };
       const stored = await store(meta, content);
+      if (stored === "full") throw full();
       metrics.embedded(made.embedded, made.reused, made.tokens);
       return { meta, content, created: typeof before === "string", ...made, stored };
     };
     const at = await unchanged();
     if (at !== undefined) return at;
-    return alone(key, async (held, making) => (await unchanged()) ?? making((store) => make(held, store)));
+    return alone(key, caller, async (held, making) => (await unchanged()) ?? making((store) => make(held, store)));
   };
 
   const embedInputs = async ({
@@ -209,9 +220,11 @@ export function createMaker(parts: MakerParts): Maker {
       if (complete || store === undefined) return { ...made, stored: true };
       held?.throwIfAborted();
       const stored = await store(...inputsRecord(key, pieces, made, have, dimensions));
-      return { ...made, stored };
+      return { ...made, stored: stored === true };
     };
-    return (await attempt()) ?? alone(key, (held, making) => making(async (store) => (await attempt(held, store))!));
+    return (
+      (await attempt()) ?? alone(key, caller, (held, making) => making(async (store) => (await attempt(held, store))!))
+    );
   };
 
   const inputsRecord = (
@@ -242,4 +255,11 @@ export function createMaker(parts: MakerParts): Maker {
   };
 
   return { put, embedInputs };
+}
+
+function full(): RelayError {
+  return new RelayError(
+    "documents_full",
+    "The document store on the Mac has no room for this document (documents.maxDiskMiB, of which each caller has a part). Remove documents that are not needed, or wait until some have expired.",
+  );
 }

@@ -7,6 +7,7 @@ import { readEmbeddings } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import { type DocumentKey, readHeaderName } from "./names.ts";
+import { MAX_DOCUMENT_BYTES } from "./store.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 
 /** Whether an embedding call is about a document. A company alone only says whom the call is for. */
@@ -26,6 +27,23 @@ export function documentOf(headers: IncomingHttpHeaders, company: string | undef
  * inputs are no texts.
  */
 export async function serveEmbeddings(
+  exchange: Exchange,
+  caller: Caller,
+  key: DocumentKey,
+  body: Buffer,
+  documents: Documents,
+): Promise<void> {
+  // Goes on when the caller has left. Texts, vectors and the answer's text; what is stored already is read as well.
+  const holding = exchange.holding?.retain();
+  try {
+    holding?.memory.grow(3 * body.length + 2 * Math.min(MAX_DOCUMENT_BYTES, 16 * 1024 + 16 * body.length));
+    await answerEmbeddings(exchange, caller, key, body, documents);
+  } finally {
+    holding?.release();
+  }
+}
+
+async function answerEmbeddings(
   exchange: Exchange,
   caller: Caller,
   key: DocumentKey,

@@ -14,13 +14,18 @@ export interface Progress {
   failed(cause: unknown): void;
 }
 
-/** Sends the head of the answer at once. */
+/** Sends the head of the answer at once. Throws `too_many_streams`. */
 export function startProgress(exchange: Exchange): Progress {
   const { res } = exchange;
+  exchange.holding?.stream(); // until the exchange ends
   exchange.firstByteAt = performance.now();
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
   res.flushHeaders();
-  const timer = setInterval(() => res.write(": still at it\n\n"), COMMENT_MS).unref();
+  // Whoever does not read is not written to: what waits for it must not grow.
+  const write = (text: string) => {
+    if (!res.writableNeedDrain) res.write(text);
+  };
+  const timer = setInterval(() => write(": still at it\n\n"), COMMENT_MS).unref();
   res.once("close", () => clearInterval(timer));
   const event = (name: string, json: string) => `event: ${name}\ndata: ${json}\n\n`;
   const end = (name: string, json: string) => {
@@ -28,7 +33,7 @@ export function startProgress(exchange: Exchange): Progress {
     res.end(event(name, json));
   };
   return {
-    step: (done, total) => void res.write(event("progress", JSON.stringify({ done, total }))),
+    step: (done, total) => write(event("progress", JSON.stringify({ done, total }))),
     done: (document) => end("done", JSON.stringify(document)),
     failed(cause) {
       const error =

@@ -1,8 +1,8 @@
 /** The SQLite store's side in the main thread: asks the thread that has the file. */
 import { Worker } from "node:worker_threads";
 import { isOverdue } from "./sqlite-file.ts";
-import type { DocumentStore } from "./store.ts";
-import type { Ask, FromWorker } from "./worker.ts";
+import type { DocumentStore, StoreBounds } from "./store.ts";
+import type { Ask, FromWorker, OpenAsk } from "./worker.ts";
 
 // Bundled, the worker stands beside the relay as one file.
 const WORKER = import.meta.url.endsWith(".ts")
@@ -16,7 +16,7 @@ type Answer<K extends keyof DocumentStore> = Awaited<ReturnType<DocumentStore[K]
  * document is asked for: until then the file has only been looked into, which rejects when it can not be opened. A thread
  * that ended by itself is started anew by `ping`.
  */
-export async function openSqliteStore(file: string): Promise<DocumentStore> {
+export async function openSqliteStore(file: string, bounds?: StoreBounds): Promise<DocumentStore> {
   await isOverdue(file, 0);
   let thread: Promise<Thread> | undefined;
   let closed = false;
@@ -24,7 +24,7 @@ export async function openSqliteStore(file: string): Promise<DocumentStore> {
     <K extends keyof DocumentStore>(method: K) =>
     async (...args: Parameters<DocumentStore[K]>): Promise<Answer<K>> => {
       if (closed) throw new Error("the document store is closed");
-      thread ??= startThread(file);
+      thread ??= startThread({ file, bounds });
       return (await thread).ask(method, args);
     };
   const sweep = ask("sweep");
@@ -35,12 +35,13 @@ export async function openSqliteStore(file: string): Promise<DocumentStore> {
         (running) => running.ended,
         () => true,
       );
-      if (ended) thread = startThread(file);
+      if (ended) thread = startThread({ file, bounds });
       await ask("ping")();
     },
     meta: ask("meta"),
     content: ask("content"),
     begin: ask("begin"),
+    hasRoom: ask("hasRoom"),
     put: ask("put"),
     abandon: ask("abandon"),
     setVersion: ask("setVersion"),
@@ -69,8 +70,8 @@ interface Thread {
 }
 
 /** Rejects when the file can not be opened; then the thread ends. */
-async function startThread(file: string): Promise<Thread> {
-  const worker = new Worker(WORKER, { workerData: file, name: "documents" });
+async function startThread(workerData: OpenAsk): Promise<Thread> {
+  const worker = new Worker(WORKER, { workerData, name: "documents" });
   const asked = new Map<number, { resolve: (value: unknown) => void; reject: (cause: Error) => void }>();
   const opened = Promise.withResolvers<void>();
   let last = 0;

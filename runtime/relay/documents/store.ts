@@ -45,6 +45,23 @@ export interface Listing {
   readonly livingSince: number;
 }
 
+/** Who stores a document, and who else has a part in the store's bound. */
+export interface Sharing {
+  readonly caller: string;
+  /** All configured callers. */
+  readonly callers: readonly string[];
+}
+
+/** The bound of a store on this Mac. */
+export interface StoreBounds {
+  readonly maxBytes: number;
+  /** With less free on the disk nothing is stored. */
+  readonly minFreeBytes: number;
+}
+
+/** `documents.maxDiskMiB` if it is not set. */
+export const DOCUMENTS_MIB = 4096;
+
 /**
  * One record a document. All methods reject when the store can not be reached or is broken; nothing is retried here.
  * `livingSince`: what was last used at or before that time is taken for gone, whether or not it has been removed yet.
@@ -57,8 +74,13 @@ export interface DocumentStore {
   content(key: DocumentKey, revision: string): Promise<DocumentContent | undefined>;
   /** Says that a document is about to be made, as `token`. Ends with its removal, or when another is begun. A use of it. */
   begin(key: DocumentKey, token: string, now: number, livingSince: number): Promise<void>;
-  /** Puts a document in the place of any earlier one, whole or not at all, if `token` is still begun; whether it was. */
-  put(meta: DocumentMeta, content: DocumentContent, token: string): Promise<boolean>;
+  /** Whether the store's bound, and the caller's part of it, leave room for a document of that many bytes. */
+  hasRoom(bytes: number, sharing: Sharing): Promise<boolean>;
+  /**
+   * Puts a document in the place of any earlier one, whole or not at all, if `token` is still begun; whether it was. "full":
+   * there is no room for it; an earlier one stays. Without `sharing` it counts for nobody.
+   */
+  put(meta: DocumentMeta, content: DocumentContent, token: string, sharing?: Sharing): Promise<boolean | "full">;
   /** Ends what was begun without a document; one that is there stays. */
   abandon(key: DocumentKey, token: string): Promise<void>;
   /** Changes what the caller calls the document, if it is still that revision. */

@@ -2,7 +2,13 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { tidyUp } from "../tidy.ts";
 import { openSqliteFile } from "./sqlite-file.ts";
-import type { DocumentStore } from "./store.ts";
+import type { DocumentStore, StoreBounds } from "./store.ts";
+
+/** What the thread is started with. */
+export interface OpenAsk {
+  readonly file: string;
+  readonly bounds: StoreBounds | undefined;
+}
 
 /** To the thread: one method of the store. */
 export interface Ask {
@@ -44,7 +50,8 @@ function buffersOf(value: unknown): ArrayBuffer[] {
 
 if (parentPort) {
   const port = parentPort;
-  openSqliteFile(String(workerData)).then(
+  const { file, bounds } = workerData as OpenAsk;
+  openSqliteFile(file, bounds).then(
     (store) => {
       serve(port, store);
       port.postMessage({ kind: "open" } satisfies FromWorker);

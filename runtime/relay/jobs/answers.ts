@@ -1,19 +1,26 @@
 /** Writes what is known of a job to its owner. */
+import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { responseObject } from "./responses.ts";
-import type { JobRecord, StoredAnswer } from "./store.ts";
+import type { JobRecord } from "./store.ts";
 import { isFinal, jobView, responseName, retryAfter } from "./views.ts";
 
-/** Waits up to `seconds` for the job's end; gives the job as it then is. */
+/** Waits up to `seconds` for the job's end; gives the job as it then is. Throws `too_many_streams`. */
 export async function waitForEnd(exchange: Exchange, jobs: Jobs, job: JobRecord, seconds: number): Promise<JobRecord> {
+  if (isFinal(job)) return job;
   let last = job;
-  await jobs.changes.until(job.id, seconds * 1000, exchange.leaving.signal, async () => {
-    last = (await fromStore(jobs.store.find(job.owner, job.id))) ?? last;
-    return isFinal(last) ? last : undefined;
-  });
+  const close = exchange.holding?.stream();
+  try {
+    await jobs.changes.until(job.id, seconds * 1000, exchange.leaving.signal, async () => {
+      last = (await fromStore(jobs.store.find(job.owner, job.id))) ?? last;
+      return isFinal(last) ? last : undefined;
+    });
+  } finally {
+    close?.();
+  }
   return last;
 }
 
@@ -31,10 +38,7 @@ export async function answerJob(
         headers: { "Retry-After": retryAfter(live) },
       });
     }
-    const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
-    if (answer === undefined) throw jobError(job);
-    sendAnswer(exchange, answer);
-    return;
+    return sendResult(exchange, jobs, job);
   }
   if (!isFinal(job)) exchange.res.setHeader("Retry-After", retryAfter(live));
   sendJson(exchange, form === "accepted" ? 202 : 200, jobView(job, live));
@@ -42,22 +46,80 @@ export async function answerJob(
 
 /** The job in the form of OpenAI's background responses: always 200, its clients take a 202 for broken. */
 export async function sendResponseObject(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
+  // As bytes, as text, as what it says, and as the text that is sent.
+  if (job.answer !== undefined) exchange.holding?.memory.grow(4 * job.answer.bytes);
   const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
   if (exchange.res.closed) return;
   exchange.res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
   sendJson(exchange, 200, responseObject(job, answer));
 }
 
-/** A stored answer as the model server gave it: status, headers and body, and the body's checksum. */
-export function sendAnswer(exchange: Exchange, { status, headers, body, sha256 }: StoredAnswer): void {
-  exchange.firstByteAt = performance.now();
-  exchange.res.writeHead(status, {
-    ...headers,
-    "content-length": String(body.length),
-    // RFC 9530
-    "repr-digest": `sha-256=:${Buffer.from(sha256, "hex").toString("base64")}:`,
+/**
+ * A job's stored answer as the model server gave it: status, headers and body, and the body's checksum. It is read piece by
+ * piece as the caller takes it. The last piece is sent only once the checksum is right: otherwise the connection is cut
+ * before the announced length. `more`: headers beside those. Throws `job_cancelled` and `job_failed` when there is none,
+ * `memory_*`, `jobs_unavailable`.
+ */
+export async function sendResult(
+  exchange: Exchange,
+  jobs: Jobs,
+  job: JobRecord,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const { res, req, leaving } = exchange;
+  const head = job.answer && (await fromStore(jobs.store.answerHead(job.owner, job.id)));
+  if (head === undefined) throw jobError(job);
+  // The piece that waits for the caller, and the one that is read.
+  exchange.holding?.memory.grow(2 * Math.min(head.bytes, head.pieceBytes));
+  const hash = createHash("sha256");
+  for (let at = 0; !leaving.aborted; ) {
+    const piece = at < head.bytes && (await fromStore(jobs.store.answerPiece(job.owner, job.id, at)));
+    if (piece === undefined || (piece && piece.length === 0)) throw unreadable("it has been forgotten");
+    if (piece) hash.update(piece);
+    at += piece ? piece.length : 0;
+    const last = at >= head.bytes;
+    if (last && hash.digest("hex") !== head.sha256) throw unreadable("its checksum does not fit");
+    if (leaving.aborted) return;
+    if (!res.headersSent) {
+      exchange.firstByteAt = performance.now();
+      res.writeHead(head.status, {
+        ...head.headers,
+        ...more,
+        "content-length": String(head.bytes),
+        // RFC 9530
+        "repr-digest": `sha-256=:${Buffer.from(head.sha256, "hex").toString("base64")}:`,
+      });
+    }
+    if (last || req.method === "HEAD") {
+      res.end(piece || undefined);
+      return;
+    }
+    if (piece && !res.write(piece)) await drained(exchange);
+  }
+}
+
+/** Resolves when more may be written, or nobody is left to read it. */
+function drained({ res, leaving }: Exchange): Promise<void> {
+  return new Promise((resolve) => {
+    if (leaving.aborted) {
+      resolve();
+      return;
+    }
+    const go = () => {
+      res.off("drain", go);
+      leaving.removeEventListener("abort", go);
+      resolve();
+    };
+    res.on("drain", go);
+    leaving.addEventListener("abort", go);
   });
-  exchange.res.end(body);
+}
+
+function unreadable(why: string): RelayError {
+  return new RelayError("jobs_unavailable", "The relay cannot read this result at the moment.", {
+    headers: { "Retry-After": "5" },
+    detail: `the stored answer cannot be read: ${why}`,
+  });
 }
 
 /** Why a finished job has no answer. */

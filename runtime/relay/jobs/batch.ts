@@ -1,5 +1,6 @@
 /** Group commit: many steps, one transaction, one sync. */
 import type { JobDatabase, Steps } from "./database.ts";
+import { isFull, StoreFailed } from "./store.ts";
 
 /** One step to do, by name. */
 export interface Ask {
@@ -9,9 +10,20 @@ export interface Ask {
 }
 
 /** What came of it. */
-export type Told = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: string };
+export type Told =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: string; readonly full: boolean };
 
-const READS: ReadonlySet<keyof Steps> = new Set(["byKey", "find", "answer", "waiting", "summary"]);
+const READS: ReadonlySet<keyof Steps> = new Set([
+  "setCallers",
+  "byKey",
+  "find",
+  "answer",
+  "answerHead",
+  "answerPiece",
+  "waiting",
+  "summary",
+]);
 
 /** What came of a batch. */
 export interface Batch {
@@ -23,7 +35,8 @@ export interface Batch {
 
 /**
  * Does the steps in order in one transaction; a step that fails leaves no trace and does not touch the others. Whatever a
- * step answers may be told only after this has returned: then it is on the disk. If the COMMIT fails, every step has failed.
+ * step answers may be told only after this has returned: then it is on the disk. If the COMMIT fails, or a full disk ends the
+ * transaction early, each step is done once more in a transaction of its own: one that does not fit must not fail the others.
  */
 export function runBatch(database: JobDatabase, asks: readonly Ask[]): Batch {
   const { db } = database;
@@ -31,7 +44,13 @@ export function runBatch(database: JobDatabase, asks: readonly Ask[]): Batch {
   if (writes === 0) return { told: asks.map((ask) => attempt(database, ask)), commitMs: undefined, writes };
   const failAll = (cause: unknown): Batch => {
     if (db.isTransaction) db.exec("ROLLBACK");
-    return { told: asks.map(({ id }) => ({ id, error: reason(cause) })), commitMs: undefined, writes };
+    if (asks.length === 1) {
+      return { told: [{ id: asks[0]!.id, ...failure(cause) }], commitMs: undefined, writes };
+    }
+    const apart = asks.map((ask) => runBatch(database, [ask]));
+    const commits = apart.flatMap(({ commitMs }) => commitMs ?? []);
+    const commitMs = commits.length === 0 ? undefined : commits.reduce((sum, ms) => sum + ms, 0);
+    return { told: apart.flatMap(({ told }) => told), commitMs, writes };
   };
   try {
     db.exec("BEGIN IMMEDIATE");
@@ -40,7 +59,10 @@ export function runBatch(database: JobDatabase, asks: readonly Ask[]): Batch {
       db.exec("SAVEPOINT step");
       const one = attempt(database, ask);
       // A full disk may have ended the whole transaction, with what the steps before have done.
-      if (!db.isTransaction) throw new Error("error" in one ? one.error : "the transaction ended early");
+      if (!db.isTransaction) {
+        const told = "error" in one ? one : { error: "the transaction ended early", full: false };
+        throw new StoreFailed(told.error, { full: told.full });
+      }
       db.exec("error" in one ? "ROLLBACK TO step; RELEASE step" : "RELEASE step");
       return one;
     });
@@ -58,10 +80,11 @@ function attempt(database: JobDatabase, { id, step, args }: Ask): Told {
     const act = database[step] as (...args: readonly unknown[]) => unknown;
     return { id, value: act.apply(database, args as unknown[]) };
   } catch (cause) {
-    return { id, error: reason(cause) };
+    return { id, ...failure(cause) };
   }
 }
 
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+function failure(cause: unknown): { error: string; full: boolean } {
+  const full = cause instanceof StoreFailed ? cause.full : isFull(cause);
+  return { error: cause instanceof Error ? cause.message : String(cause), full };
 }

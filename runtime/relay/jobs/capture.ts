@@ -4,6 +4,8 @@ import { CallerLeft } from "../body.ts";
 import { RelayError } from "../errors.ts";
 import { headersFromModel } from "../headers.ts";
 import type { Sink } from "../hold.ts";
+import type { Reservation } from "../memory/budget.ts";
+import { Gatherer } from "../memory/gather.ts";
 import type { Upstream, UpstreamCall } from "../upstream.ts";
 import { Meter, type Usage } from "../usage.ts";
 import { sha256 } from "./records.ts";
@@ -12,34 +14,68 @@ import type { StoredAnswer } from "./store.ts";
 /** Keeps a copy of an answer on its way. */
 export class AnswerCopy {
   readonly #maxBytes: number;
+  readonly #memory: Reservation | undefined;
   #head: { status: number; headers: StoredAnswer["headers"] } | undefined;
-  #chunks: Buffer[] | undefined = [];
-  #size = 0;
+  #declared: number | undefined;
+  #pieces: Gatherer | undefined;
+  #reserved = 0;
+  #kept: StoredAnswer | undefined;
+  /** Why there is no copy: it was too long, or the memory for it could not be reserved. */
+  failure: "too_long" | RelayError | undefined;
 
-  /** @param maxBytes of the body; of a longer one nothing is kept */
-  constructor(maxBytes: number) {
+  /**
+   * @param maxBytes of the body; of a longer one nothing is kept
+   * @param memory grows by what is kept; when it cannot, nothing is kept. Without one nothing is accounted for
+   */
+  constructor(maxBytes: number, memory?: Reservation) {
     this.#maxBytes = maxBytes;
+    this.#memory = memory;
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
     this.#head = { status, headers: headersFromModel(headers) };
+    const length = headers["content-length"];
+    this.#declared = length === undefined ? undefined : Number(length);
+    this.#pieces = new Gatherer(this.#declared);
+    if ((this.#declared ?? 0) > this.#maxBytes) this.#fail("too_long");
   }
 
   write(chunk: Buffer): void {
-    this.#size += chunk.length;
-    if (this.#size > this.#maxBytes) this.#chunks = undefined;
-    else this.#chunks?.push(chunk);
+    const pieces = this.#pieces;
+    if (pieces === undefined) return;
+    const size = pieces.size + chunk.length;
+    if (size > this.#maxBytes) {
+      this.#fail("too_long");
+      return;
+    }
+    const needed = Gatherer.bytesFor(size, this.#declared);
+    try {
+      if (needed > this.#reserved) this.#memory?.grow(needed - this.#reserved);
+    } catch (cause) {
+      this.#fail(cause as RelayError);
+      return;
+    }
+    this.#reserved = Math.max(this.#reserved, needed);
+    pieces.push(chunk);
   }
 
-  /** The answer so far; undefined if it was too long, or has not begun. */
+  /** The answer, once it has ended; undefined if there is no copy of it, or it has not begun. */
   get answer(): StoredAnswer | undefined {
-    if (this.#head === undefined || this.#chunks === undefined) return undefined;
-    const body = Buffer.concat(this.#chunks, this.#size);
-    return { ...this.#head, body, sha256: sha256(body) };
+    if (this.#kept !== undefined || this.#head === undefined || this.#pieces === undefined) return this.#kept;
+    const { size } = this.#pieces;
+    const body = this.#pieces.end();
+    this.#pieces = undefined;
+    this.#memory?.grow(size - this.#reserved);
+    this.#reserved = size;
+    this.#kept = { ...this.#head, body, sha256: sha256(body) };
+    return this.#kept;
   }
 
-  get tooLong(): boolean {
-    return this.#chunks === undefined;
+  #fail(failure: "too_long" | RelayError): void {
+    this.failure = failure;
+    this.#pieces = undefined;
+    this.#memory?.grow(-this.#reserved);
+    this.#reserved = 0;
   }
 
   /** A sink that passes all on to another and copies it. */
@@ -67,19 +103,23 @@ export interface Collected {
 
 /**
  * Sends the call and gives the answer whole, whatever its status. Nothing is retried. Rejects as `Upstream.forward` does,
- * and with `model_broke_off` for an answer over `maxBytes`. `onBytes` is told of each piece that arrives.
+ * with `model_broke_off` for an answer over `maxBytes`, and with `memory_*` when `memory` cannot grow by the answer.
+ * `onBytes` is told of each piece that arrives.
  */
 export async function collectAnswer(
   upstream: Pick<Upstream, "forward">,
   call: UpstreamCall & { readonly signal: AbortSignal },
   maxBytes: number,
+  memory: Reservation,
   onBytes: (bytes: number) => void,
 ): Promise<Collected> {
-  const copy = new AnswerCopy(maxBytes);
+  const copy = new AnswerCopy(maxBytes, memory);
   const meter = new Meter();
   const enough = new AbortController();
-  const tooLong = () =>
-    new RelayError("model_broke_off", `The model server's answer is larger than ${maxBytes} bytes.`);
+  const failed = () =>
+    copy.failure instanceof RelayError
+      ? copy.failure
+      : new RelayError("model_broke_off", `The model server's answer is larger than ${maxBytes} bytes.`);
   try {
     await upstream.forward(
       { ...call, signal: AbortSignal.any([call.signal, enough.signal]) },
@@ -87,12 +127,13 @@ export async function collectAnswer(
         head(status, headers) {
           copy.head(status, headers);
           meter.begin(String(headers["content-type"] ?? ""));
+          if (copy.failure !== undefined) enough.abort();
         },
         write(chunk) {
           copy.write(chunk);
           meter.feed(chunk);
           onBytes(chunk.length);
-          if (copy.tooLong) enough.abort();
+          if (copy.failure !== undefined) enough.abort();
           return true;
         },
         end() {},
@@ -100,9 +141,9 @@ export async function collectAnswer(
       },
     );
   } catch (cause) {
-    throw cause instanceof CallerLeft && copy.tooLong ? tooLong() : cause;
+    throw cause instanceof CallerLeft && copy.failure !== undefined ? failed() : cause;
   }
   const { answer } = copy;
-  if (answer === undefined) throw tooLong();
+  if (answer === undefined) throw failed();
   return { answer, usage: meter.usage() };
 }

@@ -1,10 +1,9 @@
 /** The job store's steps on its SQLite file. Everything here blocks; what is durable when is up to the caller's COMMIT. */
-import { statfsSync } from "node:fs";
-import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { Lane } from "../admission/admission.ts";
+import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
+import { Disk } from "./disk.ts";
 import {
-  answerOf,
   flowOf,
   type JobRow,
   recordOf,
@@ -13,21 +12,21 @@ import {
   type Sql,
   statements,
   summaryOf,
-  usedBytes,
   waitingOf,
 } from "./records.ts";
 import { checkDatabase, openDatabase } from "./schema.ts";
 import {
   type Added,
+  type AnswerHead,
   type AttemptOutcome,
   type ClaimedJob,
+  type DiskRefusal,
   type JobRecord,
   type JobState,
   type JobStore,
   type NewJob,
   type Recovered,
   type StoredAnswer,
-  StoreFailed,
   type StoreSummary,
   usesUp,
   type WaitingJob,
@@ -40,6 +39,8 @@ export interface DatabaseOptions {
   readonly maxBytes: number;
   readonly minFreeBytes: number;
   readonly maxAttempts: number;
+  /** Who shares the disk, see `Disk`. */
+  readonly callers?: readonly string[];
   /** Names this run of the machine: an attempt of another run was ended by a reboot or a power cut, not by a crash. */
   readonly boot: string;
   /** Looks the whole file through before it is used: after a run that was not stopped. @default false */
@@ -62,8 +63,6 @@ interface ClaimRow extends JobRow {
   readonly company: string | null;
 }
 
-/** New jobs are taken up to this part of the bound on the disk; the rest is for the answers of those that were taken. */
-const PART_FOR_JOBS = 0.8;
 /** Ends that use up no attempt are remembered so many times a job. */
 const REMEMBERED = 20;
 /** What is forgotten in one step: others must not wait long behind it. */
@@ -73,6 +72,7 @@ export class JobDatabase implements Steps {
   readonly db: DatabaseSync;
   readonly recovered: Recovered;
   readonly #sql: Sql;
+  readonly #disk: Disk;
   readonly #options: DatabaseOptions;
   readonly #now: () => number;
 
@@ -83,6 +83,7 @@ export class JobDatabase implements Steps {
     this.db = openDatabase(options.file, options.maxBytes);
     if (options.check) checkDatabase(this.db, options.file);
     this.#sql = statements(this.db);
+    this.#disk = new Disk(this.#sql, options, options.callers);
     this.db.exec("BEGIN IMMEDIATE");
     this.recovered = this.#recover();
     this.db.exec("COMMIT");
@@ -112,10 +113,8 @@ export class JobDatabase implements Steps {
       if (row !== undefined && row.request_sha256 !== job.requestSha256) return { kind: "mismatch" };
       if (row !== undefined) return { kind: "existing", job: recordOf(this.#sql, row) };
     }
-    const freeBytes = this.#freeBytes();
-    if (freeBytes - job.body.length < this.#options.minFreeBytes) return { kind: "disk_low", freeBytes };
-    const used = usedBytes(this.#sql);
-    if (used + job.body.length > this.#options.maxBytes * PART_FOR_JOBS) return { kind: "store_full", usedBytes: used };
+    const refused = this.#disk.refuseWork(owner, job.body.length + (job.echo?.length ?? 0));
+    if (refused !== undefined) return refused;
     const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
     this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
     return { kind: "added", job: recordOf(this.#sql, row) };
@@ -124,10 +123,14 @@ export class JobDatabase implements Steps {
   keep(call: NewJob, answer: StoredAnswer, keepMs: number): void {
     const { owner, path, idempotencyKey } = call;
     if (idempotencyKey === undefined || rowByKey(this.#sql, owner, path, idempotencyKey) !== undefined) return;
-    if (this.#freeBytes() - answer.body.length < this.#options.minFreeBytes) return;
+    if (this.#disk.refuseWork(owner, answer.body.length) !== undefined) return;
     const { seq } = this.#insert(call, "completed", this.#now() + keepMs);
     this.#sql("UPDATE jobs SET started_at = created_at, finished_at = created_at WHERE seq = ?").run(seq);
-    this.#store(seq, null, answer);
+    insertAnswer(this.#sql, seq, null, answer);
+  }
+
+  setCallers(names: readonly string[]): void {
+    this.#disk.setCallers(names);
   }
 
   byKey(owner: string, path: string, key: string): JobRecord | undefined {
@@ -143,6 +146,17 @@ export class JobDatabase implements Steps {
   answer(owner: string, id: string): StoredAnswer | undefined {
     const row = rowOf(this.#sql, owner, id);
     return row && answerOf(this.#sql, row.seq);
+  }
+
+  answerHead(owner: string, id: string): AnswerHead | undefined {
+    const row = rowOf(this.#sql, owner, id);
+    return row && answerHeadOf(this.#sql, row.seq);
+  }
+
+  answerPiece(owner: string, id: string, from: number): Uint8Array | undefined {
+    const row = rowOf(this.#sql, owner, id);
+    const head = row && answerHeadOf(this.#sql, row.seq);
+    return head && answerPieceOf(this.#sql, row.seq, from, head);
   }
 
   waiting(lane: Lane, owners: readonly string[], perFlow: number): readonly WaitingJob[] {
@@ -175,14 +189,28 @@ export class JobDatabase implements Steps {
     return attemptIds.filter((id) => renew.run(until, id).changes === 1);
   }
 
-  finish(attemptId: string, answer: StoredAnswer): boolean {
+  finish(attemptId: string, answer: StoredAnswer): boolean | "no_room" {
     const row = this.#held(attemptId);
     if (row === undefined) return false;
+    const noRoom = this.#disk.refuseAnswer(row.owner, answer.body.length);
+    if (noRoom !== undefined) {
+      this.failForRoom(attemptId, `${answer.body.length} bytes, ${reasonOf(noRoom)}`);
+      return "no_room";
+    }
     const refused = answer.status >= 400;
     this.#end(attemptId, "answered", `status ${answer.status}`);
-    this.#store(row.seq, attemptId, answer);
+    insertAnswer(this.#sql, row.seq, attemptId, answer);
     const error = { code: "model_refused", message: `The model server answered ${answer.status}.` };
     this.#close(row.seq, refused ? "failed" : "completed", refused ? error : undefined);
+    return true;
+  }
+
+  failForRoom(attemptId: string, detail: string): boolean {
+    const row = this.#held(attemptId);
+    if (row === undefined) return false;
+    this.#end(attemptId, "no_room", detail);
+    const message = `The model server has answered, but its answer could not be stored: ${detail}. Wait until older results are forgotten (jobs.retentionDays), or call without a job.`;
+    this.#close(row.seq, "failed", { code: "answer_not_stored", message });
     return true;
   }
 
@@ -200,7 +228,8 @@ export class JobDatabase implements Steps {
       used: number;
     };
     if (used >= this.#options.maxAttempts) {
-      if (answer !== undefined) this.#store(row.seq, attemptId, answer);
+      const fits = answer !== undefined && this.#disk.refuseAnswer(row.owner, answer.body.length) === undefined;
+      if (fits) insertAnswer(this.#sql, row.seq, attemptId, answer);
       const message = `It was tried ${used} times. The last time: ${outcome} (${detail}).`;
       this.#close(row.seq, "failed", { code: "attempts_used_up", message });
       return "failed";
@@ -235,7 +264,7 @@ export class JobDatabase implements Steps {
       if (state === "queued") this.#close(seq, "failed", { code: "waited_too_long", message });
       else this.#sql("DELETE FROM jobs WHERE seq = ?").run(seq);
     }
-    if (old.length > 0) this.#sql("PRAGMA incremental_vacuum(2000)").all();
+    this.#sql("PRAGMA incremental_vacuum(2000)").all();
     return old.length === SWEPT;
   }
 
@@ -279,17 +308,6 @@ export class JobDatabase implements Steps {
     ) as unknown as JobRow;
   }
 
-  #store(seq: number, attemptId: string | null, { status, headers, sha256, body }: StoredAnswer): void {
-    this.#sql("INSERT INTO answers (seq, attempt_id, status, headers, sha256, body) VALUES (?, ?, ?, ?, ?, ?)").run(
-      seq,
-      attemptId,
-      status,
-      JSON.stringify(headers),
-      sha256,
-      body,
-    );
-  }
-
   #end(attemptId: string, outcome: AttemptOutcome, detail: string): void {
     const counted = usesUp(outcome) && outcome !== "cancelled" ? 1 : 0;
     const { seq } = this.#sql(
@@ -309,13 +327,15 @@ export class JobDatabase implements Steps {
     ).run(state, now, now + this.#options.retentionMs, error?.code ?? null, error?.message ?? null, seq);
     this.#sql("DELETE FROM bodies WHERE seq = ?").run(seq);
   }
+}
 
-  #freeBytes(): number {
-    try {
-      const { bavail, bsize } = statfsSync(dirname(this.#options.file));
-      return bavail * bsize;
-    } catch (cause) {
-      throw new StoreFailed("the free space on the disk can not be read", { cause });
-    }
+function reasonOf(refusal: DiskRefusal): string {
+  switch (refusal.kind) {
+    case "disk_low":
+      return `and the disk has ${refusal.freeBytes} free`;
+    case "store_full":
+      return `and the jobs take ${refusal.usedBytes} of jobs.maxDiskMiB`;
+    case "share_full":
+      return `and this caller's jobs take ${refusal.usedBytes} of at most ${Math.floor(refusal.shareBytes)}`;
   }
 }

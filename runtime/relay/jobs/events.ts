@@ -13,10 +13,11 @@ const COMMENT_MS = 15_000;
 /**
  * Sends `event: job` with the job, as `GET /v1/jobs/{id}` gives it, now and at each change, and ends after the one that is
  * final. Begins anew with every connection, so a client that lost its own has missed nothing. A comment every 15 s.
- * Resolves at the end; rejects only before the first event.
+ * Resolves at the end; rejects only before the first event, with `too_many_streams`.
  */
 export async function followJob(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
   const { res, leaving: signal } = exchange;
+  exchange.holding?.stream(); // until the exchange ends
   exchange.firstByteAt = performance.now();
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" });
   let last = "";

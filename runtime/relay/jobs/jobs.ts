@@ -16,6 +16,7 @@ import type { Admission, Lane } from "../admission/admission.ts";
 import { backgroundSlots } from "../admission/lane.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../upstream.ts";
 import type { Usage } from "../usage.ts";
 import { bootId } from "./boot.ts";
@@ -34,6 +35,7 @@ export interface JobsOptions {
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Told of the tokens that a job's answer says it used. */
   readonly onUsage: (lane: Lane, owner: string, usage: Usage) => void;
+  readonly memory: Pick<MemoryBudget, "reserve">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
   /** Looks the file through first: the last run was not stopped. @default false */
@@ -52,6 +54,8 @@ export interface Jobs {
   readonly metrics: JobMetrics;
   wake(lane: Lane): void;
   cancelled(jobId: string): void;
+  /** The callers of the config have changed, and with them the parts of the disk. */
+  callersChanged(): void;
   live(job: JobRecord): Live;
   /** Starts no job any more and lets go of all who wait for one. */
   stop(): void;
@@ -65,7 +69,7 @@ const MIB = 1024 * 1024;
 
 /** Opens the store and starts the runner. Never rejects: a store that can not be used is logged, and `available` is false. */
 export async function openJobs(options: JobsOptions): Promise<Jobs> {
-  const { config, log, registry, upstream, admission } = options;
+  const { config, log, registry, upstream, admission, memory } = options;
   const { jobs: limits, dataDir } = config;
   const changes = createChanges();
   let store: JobStore | undefined;
@@ -77,6 +81,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       return undefined; // the metrics of everything else must not fail with it
     }
   });
+  const enabled = () => config.callers.filter((caller) => caller.enabled);
+  const names = () => enabled().map(({ name }) => name);
   const fail = (cause: Error) => {
     log.error({ reason: cause.message, err: cause.cause }, "the job store can not be used; serving without jobs");
     runner?.stop();
@@ -90,6 +96,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         maxBytes: limits.maxDiskMiB * MIB,
         minFreeBytes: limits.minFreeMiB * MIB,
         maxAttempts: limits.maxAttempts,
+        callers: names(),
         boot: options.boot ?? bootId(),
         ...(options.check && { check: true }),
       },
@@ -100,7 +107,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       store,
       upstream,
       admission,
-      callers: () => config.callers.filter(({ enabled }) => enabled),
+      memory,
+      callers: enabled,
       limits: () => config.limits,
       attemptMs: limits.attemptMinutes * 60_000,
       log,
@@ -125,6 +133,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     },
     wake: (lane) => runner?.wake(lane),
     cancelled: (jobId) => runner?.cancelled(jobId),
+    callersChanged() {
+      // The store fails by itself then, and says so.
+      store?.setCallers(names()).catch(() => {});
+    },
     live: (job) => ({
       maxAttempts: limits.maxAttempts,
       expectedWaitMs:
@@ -172,6 +184,9 @@ export async function fromStore<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
+    if (cause instanceof StoreFailed && cause.full) {
+      throw new RelayError("disk_low", "The Mac's disk is full, so nothing more is stored.", { detail: cause.message });
+    }
     throw cause instanceof StoreFailed ? unavailable(cause.message) : cause;
   }
 }

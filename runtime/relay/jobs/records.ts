@@ -3,17 +3,7 @@ import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
 import type { Lane } from "../admission/ticket.ts";
-import type {
-  Attempt,
-  AttemptOutcome,
-  JobRecord,
-  JobState,
-  NewJob,
-  StoredAnswer,
-  StoreSummary,
-  WaitingJob,
-} from "./store.ts";
-import { StoreFailed } from "./store.ts";
+import type { Attempt, AttemptOutcome, JobRecord, JobState, NewJob, StoreSummary, WaitingJob } from "./store.ts";
 
 /** Statements, each prepared once. */
 export type Sql = (text: string) => StatementSync;
@@ -57,13 +47,6 @@ interface AttemptRow {
   readonly counted: number;
 }
 
-interface AnswerRow {
-  readonly status: number;
-  readonly headers: string;
-  readonly sha256: string;
-  readonly body: Uint8Array;
-}
-
 export function rowOf(sql: Sql, owner: string, id: string): JobRow | undefined {
   return sql("SELECT * FROM jobs WHERE id = ? AND owner = ?").get(id, owner) as JobRow | undefined;
 }
@@ -76,9 +59,9 @@ export function rowByKey(sql: Sql, owner: string, path: string, key: string): Jo
 
 /** The whole record of a row. */
 export function recordOf(sql: Sql, row: JobRow): JobRecord {
-  const answer = sql("SELECT status, length(body) AS bytes, sha256 FROM answers WHERE seq = ?").get(row.seq) as
-    | { status: number; bytes: number; sha256: string }
-    | undefined;
+  const answer = sql(
+    "SELECT status, coalesce(bytes, octet_length(body)) AS bytes, sha256 FROM answers WHERE seq = ?",
+  ).get(row.seq) as { status: number; bytes: number; sha256: string } | undefined;
   const ahead =
     row.state === "queued"
       ? (
@@ -119,19 +102,6 @@ function attemptsOf(sql: Sql, seq: number): Attempt[] {
     detail: row.detail ?? undefined,
     counted: row.counted === 1,
   }));
-}
-
-/** @throws StoreFailed when the bytes are not those that were stored */
-export function answerOf(sql: Sql, seq: number): StoredAnswer | undefined {
-  const row = sql("SELECT status, headers, sha256, body FROM answers WHERE seq = ?").get(seq) as AnswerRow | undefined;
-  if (row === undefined) return undefined;
-  if (sha256(row.body) !== row.sha256) throw new StoreFailed("the stored answer is damaged: its checksum does not fit");
-  return {
-    status: row.status,
-    headers: JSON.parse(row.headers) as Record<string, string | string[]>,
-    body: row.body,
-    sha256: row.sha256,
-  };
 }
 
 /**

@@ -8,6 +8,7 @@ import { type Admission, type Lane, type Slot, usedTokens } from "../admission/a
 import { CallerLeft } from "../body.ts";
 import { RelayError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../upstream.ts";
 import type { Usage } from "../usage.ts";
 import { collectAnswer } from "./capture.ts";
@@ -19,11 +20,15 @@ export interface RunnerOptions {
   readonly store: JobStore;
   readonly upstream: Pick<Upstream, "forward" | "look" | "breaker">;
   readonly admission: Pick<Admission, "acquire">;
+  /** For the bodies and answers of the jobs that run. */
+  readonly memory: Pick<MemoryBudget, "reserve">;
   /** Those whose jobs may run now. */
   readonly callers: () => readonly Caller[];
   /** The limits as they are now. */
   readonly limits: () => Limits;
   readonly attemptMs: number;
+  /** Pause before the store is tried again. @default 2 s */
+  readonly storeRetryMs?: number;
   readonly log: Log;
   /** Called when anything of a job has changed. */
   readonly onChange: (jobId: string) => void;
@@ -61,6 +66,10 @@ const SWEEP_MS = 60_000;
 /** For jobs that wait for their next attempt; everything else wakes the runner itself. */
 const LOOK_MS = 1000;
 const STORE_RETRY_MS = 2000;
+/** So often an answer is offered to a store that is full; then its job has failed. */
+const STORE_TRIES = 5;
+/** Longest time between two tries to write how an attempt ended. */
+const LONGEST_RETRY_MS = 30_000;
 /** An answer kept in one piece in memory. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Run times are averaged over about this many jobs. */
@@ -75,7 +84,7 @@ interface Run {
 }
 
 export function startRunner(options: RunnerOptions): Runner {
-  const { store, upstream, admission, limits, log, onChange, onUsage, onEnd } = options;
+  const { store, upstream, admission, limits, log, onChange, onUsage, onEnd, storeRetryMs = STORE_RETRY_MS } = options;
   const runs = new Map<string, Run>();
   const mean: Partial<Record<Lane, number>> = {};
   const looking: Record<Lane, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
@@ -121,6 +130,7 @@ export function startRunner(options: RunnerOptions): Runner {
 
   async function take(job: WaitingJob, caller: Caller, run: Run): Promise<void> {
     const { lane, stop } = run;
+    let memory: Reservation | undefined;
     try {
       const { estimatedTokens } = job;
       // It waits on the disk: nothing of it is in memory yet.
@@ -137,13 +147,14 @@ export function startRunner(options: RunnerOptions): Runner {
       let giveBack = () => slot.release(0); // until something runs, nothing is owed
       try {
         if (stopped || !gate.open || stop.signal.aborted) return;
+        memory = options.memory.reserve(job.owner, job.bytes);
         const attemptId = randomUUID();
         const claimed = await store.claim(job.id, attemptId, LEASE_MS);
         if (claimed === undefined) return;
         run.attemptId = attemptId;
         onChange(job.id);
         const begun = performance.now();
-        const ending = await attempt(claimed, run);
+        const ending = await attempt(claimed, run, memory);
         giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
         commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
@@ -154,11 +165,13 @@ export function startRunner(options: RunnerOptions): Runner {
     } catch (cause) {
       if (cause instanceof CallerLeft || stopped) return;
       log.warn({ job: job.id, reason: reason(cause) }, "a job could not be started; it waits");
-      await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS));
+      await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
+    } finally {
+      memory?.release();
     }
   }
 
-  async function attempt(job: ClaimedJob, run: Run): Promise<Ending> {
+  async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs);
     try {
       const collected = await collectAnswer(
@@ -171,6 +184,7 @@ export function startRunner(options: RunnerOptions): Runner {
           signal: run.stop.signal,
         },
         MAX_ANSWER_BYTES,
+        memory,
         (bytes) => {
           run.received += bytes;
         },
@@ -184,30 +198,41 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  /** Writes an attempt's end into the store; goes on trying while the store can not, since the work is done. */
+  /**
+   * Writes an attempt's end into the store; goes on trying while the store cannot, since the work is done. An answer for
+   * which there is no room on the disk is given up after some tries, and its job fails.
+   */
   async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<void> {
     const { id, lane, attemptId } = job;
     const decided = verdict(ending);
     if (decided.kind === "nothing") return;
     if (decided.kind === "give_up" && decided.down) gate.shut();
-    const answer = ending.kind === "answer" ? ending.answer : undefined;
-    for (;;) {
+    let answer = ending.kind === "answer" ? ending.answer : undefined;
+    const write = async (): Promise<string> => {
+      if (decided.kind === "finish") {
+        const kept =
+          answer === undefined
+            ? (await store.failForRoom(attemptId, "the disk is full")) && ("no_room" as const)
+            : await store.finish(attemptId, answer);
+        if (kept === true && answer!.status < 400) mean[lane] = (mean[lane] ?? ms) + (ms - (mean[lane] ?? ms)) / MEMORY;
+        if (kept === "no_room") log.error({ job: id }, "a job has failed: there is no room for its answer on the disk");
+        return kept === true ? "answered" : kept === false ? "fenced" : kept;
+      }
+      const state = await store.giveUp(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
+      log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
+      return state === undefined ? "fenced" : decided.outcome;
+    };
+    for (let tries = 1; ; tries += 1) {
       try {
-        if (decided.kind === "finish") {
-          const kept = await store.finish(attemptId, answer!);
-          if (kept && answer!.status < 400) mean[lane] = (mean[lane] ?? ms) + (ms - (mean[lane] ?? ms)) / MEMORY;
-          onEnd(lane, kept ? "answered" : "fenced", ms);
-        } else {
-          const state = await store.giveUp(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
-          onEnd(lane, state === undefined ? "fenced" : decided.outcome, ms);
-          log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
-        }
+        onEnd(lane, await write(), ms);
         onChange(id);
         return;
       } catch (cause) {
-        log.error({ job: id, reason: reason(cause) }, "the end of a job's run can not be stored; trying again");
+        log.error({ job: id, reason: reason(cause) }, "the end of a job's run cannot be stored; trying again");
         if (stopped || signal.aborted || !(cause instanceof StoreFailed)) return;
-        await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS));
+        if (cause.full && tries >= STORE_TRIES) answer = undefined; // from here on only that it ended is written
+        const pauseMs = Math.min(storeRetryMs * 2 ** Math.max(0, tries - STORE_TRIES), LONGEST_RETRY_MS);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
     }
   }

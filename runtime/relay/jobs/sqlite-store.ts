@@ -3,7 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Ask, Batch } from "./batch.ts";
 import type { DatabaseOptions, Steps } from "./database.ts";
 import { type JobStore, type Recovered, StoreFailed } from "./store.ts";
-import type { FromWorker } from "./worker.ts";
+import { bytesIn, type FromWorker } from "./worker.ts";
 
 /** What is told of each group that was written. */
 export type OnCommit = (batch: Pick<Batch, "commitMs" | "writes">) => void;
@@ -12,6 +12,41 @@ export type OnCommit = (batch: Pick<Batch, "commitMs" | "writes">) => void;
 const WORKER = import.meta.url.endsWith(".ts")
   ? new URL("./worker.ts", import.meta.url)
   : new URL("./jobs-worker.mjs", import.meta.url);
+
+/** Bodies and answers on their way to the thread are copies, so only so many bytes of them are under way at once. */
+const UNDER_WAY_BYTES = 32 * 1024 * 1024;
+
+/** Lets steps with few bytes pass at once, others in their order as long as there is room. */
+class Gate {
+  #bytes = 0;
+  readonly #waiting: { readonly bytes: number; readonly go: () => void }[] = [];
+
+  /** Calls `go` when that many bytes may go, now or later. One step may always go. */
+  enter(bytes: number, go: () => void): void {
+    if (bytes === 0) {
+      go();
+      return;
+    }
+    this.#waiting.push({ bytes, go });
+    this.#next();
+  }
+
+  leave(bytes: number): void {
+    if (bytes === 0) return;
+    this.#bytes -= bytes;
+    this.#next();
+  }
+
+  #next(): void {
+    for (;;) {
+      const [first] = this.#waiting;
+      if (first === undefined || (this.#bytes > 0 && this.#bytes + first.bytes > UNDER_WAY_BYTES)) return;
+      this.#waiting.shift();
+      this.#bytes += first.bytes;
+      first.go();
+    }
+  }
+}
 
 /**
  * Opens the file in a thread of its own. Rejects with StoreFailed, with a message for a person, when it can not be used.
@@ -24,6 +59,7 @@ export async function openSqliteStore(
 ): Promise<JobStore> {
   const worker = new Worker(WORKER, { workerData: options, name: "jobs" });
   const asked = new Map<number, { resolve: (value: unknown) => void; reject: (cause: Error) => void }>();
+  const gate = new Gate();
   let last = 0;
   let ended: Error | undefined;
   const opened = Promise.withResolvers<Recovered>();
@@ -51,7 +87,7 @@ export async function openSqliteStore(
       for (const told of message.told) {
         const waiting = asked.get(told.id);
         asked.delete(told.id);
-        if ("error" in told) waiting?.reject(new StoreFailed(told.error));
+        if ("error" in told) waiting?.reject(new StoreFailed(told.error, { full: told.full }));
         else waiting?.resolve(told.value);
       }
     }
@@ -63,26 +99,43 @@ export async function openSqliteStore(
     <K extends keyof Steps>(step: K) =>
     (...args: Parameters<Steps[K]>) =>
       new Promise<ReturnType<Steps[K]>>((resolve, reject) => {
-        if (ended !== undefined) {
-          reject(ended);
-          return;
-        }
-        last += 1;
-        asked.set(last, { resolve: resolve as (value: unknown) => void, reject });
-        worker.postMessage({ id: last, step, args } satisfies Ask);
+        const bytes = bytesIn(args);
+        gate.enter(bytes, () => {
+          if (ended !== undefined) {
+            gate.leave(bytes);
+            reject(ended);
+            return;
+          }
+          last += 1;
+          asked.set(last, {
+            resolve: (value) => {
+              gate.leave(bytes);
+              (resolve as (value: unknown) => void)(value);
+            },
+            reject: (cause) => {
+              gate.leave(bytes);
+              reject(cause);
+            },
+          });
+          worker.postMessage({ id: last, step, args } satisfies Ask);
+        });
       });
   const recovered = await opened.promise;
   return {
     recovered,
+    setCallers: ask("setCallers"),
     add: ask("add"),
     keep: ask("keep"),
     byKey: ask("byKey"),
     find: ask("find"),
     answer: ask("answer"),
+    answerHead: ask("answerHead"),
+    answerPiece: ask("answerPiece"),
     waiting: ask("waiting"),
     claim: ask("claim"),
     renew: ask("renew"),
     finish: ask("finish"),
+    failForRoom: ask("failForRoom"),
     giveUp: ask("giveUp"),
     cancel: ask("cancel"),
     sweep: ask("sweep"),

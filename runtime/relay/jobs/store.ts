@@ -17,6 +17,10 @@ export type AttemptOutcome =
   | "model_broke_off"
   | "timed_out"
   | "relay_crashed"
+  /** Its owner's requests held so much memory that the answer did not fit beside them. */
+  | "memory_full"
+  /** The answer did not fit on the disk, or into its owner's part of it. */
+  | "no_room"
   /** From here on: no fault of the job's, so no attempt is used up. */
   | "model_unreachable"
   | "relay_stopped"
@@ -73,6 +77,13 @@ export interface StoredAnswer {
   readonly sha256: string;
 }
 
+/** All of a stored answer but its body. */
+export interface AnswerHead extends Pick<StoredAnswer, "status" | "headers" | "sha256"> {
+  readonly bytes: number;
+  /** The body is read in pieces of this length, the last one shorter. */
+  readonly pieceBytes: number;
+}
+
 /** What is known of a job. */
 export interface JobRecord {
   readonly id: string;
@@ -117,12 +128,17 @@ export interface StoreSummary {
   readonly diskBytes: number;
 }
 
+/** Why something is not written: the disk has too little free, the store's bound is reached, or the owner's part of it is. */
+export type DiskRefusal =
+  | { readonly kind: "disk_low"; readonly freeBytes: number }
+  | { readonly kind: "store_full"; readonly usedBytes: number }
+  | { readonly kind: "share_full"; readonly usedBytes: number; readonly shareBytes: number };
+
 /** What became of `add`. `existing`: the same owner, path, key and request; `mismatch`: the key came with another request. */
 export type Added =
   | { readonly kind: "added" | "existing"; readonly job: JobRecord }
   | { readonly kind: "mismatch" }
-  | { readonly kind: "disk_low"; readonly freeBytes: number }
-  | { readonly kind: "store_full"; readonly usedBytes: number };
+  | DiskRefusal;
 
 /** What ran when the file was last in use, by id: what waits again, and what had used up its attempts. */
 export interface Recovered {
@@ -133,22 +149,39 @@ export interface Recovered {
 /** Every method rejects with StoreFailed when the store can not do it; then nothing of the step has happened. */
 export interface JobStore {
   readonly recovered: Recovered;
+  /** From now on these callers share the disk. */
+  setCallers(names: readonly string[]): Promise<void>;
   add(job: NewJob): Promise<Added>;
-  /** Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken. */
+  /**
+   * Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken, or where
+   * a new job would be refused for lack of room.
+   */
   keep(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
   /** The job that has this key. */
   byKey(owner: string, path: string, key: string): Promise<JobRecord | undefined>;
   find(owner: string, id: string): Promise<JobRecord | undefined>;
   /** The answer of a finished job; undefined if there is none. Rejects when it is damaged on the disk. */
   answer(owner: string, id: string): Promise<StoredAnswer | undefined>;
+  /** The same without its body. */
+  answerHead(owner: string, id: string): Promise<AnswerHead | undefined>;
+  /**
+   * A piece of its body, from a multiple of the head's `pieceBytes`; undefined if the job has been forgotten. What the
+   * pieces add up to has not been checked against the head's checksum.
+   */
+  answerPiece(owner: string, id: string, from: number): Promise<Uint8Array | undefined>;
   /** The oldest that could run now, at most `perFlow` of each company of each of the owners. */
   waiting(lane: Lane, owners: readonly string[], perFlow: number): Promise<readonly WaitingJob[]>;
   /** Starts an attempt; undefined if the job does not wait (any more). */
   claim(id: string, attemptId: string, leaseMs: number): Promise<ClaimedJob | undefined>;
   /** Extends the leases. @returns the attempts that are still held */
   renew(attemptIds: readonly string[], leaseMs: number): Promise<readonly string[]>;
-  /** Ends the attempt and the job with this answer. @returns false if the attempt is not held any more: then nothing changes */
-  finish(attemptId: string, answer: StoredAnswer): Promise<boolean>;
+  /**
+   * Ends the attempt and the job with this answer. @returns false if the attempt is not held any more: then nothing changes;
+   * "no_room" if the answer does not fit on the disk: then the job has failed and says so
+   */
+  finish(attemptId: string, answer: StoredAnswer): Promise<boolean | "no_room">;
+  /** Ends the attempt, and the job as failed for lack of room for its answer. @returns false if the attempt is not held any more */
+  failForRoom(attemptId: string, detail: string): Promise<boolean>;
   /**
    * Ends the attempt without an answer that counts; the job waits again, for `delayMs` at least, or has failed when its
    * attempts are used up (`answer`, if any, is then its answer). @returns the state it is in now; undefined if not held
@@ -170,4 +203,17 @@ export interface JobStore {
 }
 
 /** The store can not do its work: the disk is full or broken, or the file can not be used. */
-export class StoreFailed extends Error {}
+export class StoreFailed extends Error {
+  /** The disk, or the file's bound, is full: what takes less room may still succeed. */
+  readonly full: boolean;
+
+  constructor(message: string, { full = false, ...options }: ErrorOptions & { full?: boolean } = {}) {
+    super(message, options);
+    this.full = full;
+  }
+}
+
+/** Whether SQLite says that the disk or the file is full. Source: https://sqlite.org/rescode.html#full */
+export function isFull(cause: unknown): boolean {
+  return cause instanceof Error && "errcode" in cause && (Number(cause.errcode) & 0xff) === 13;
+}

@@ -4,7 +4,7 @@ import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { headersToModel } from "../headers.ts";
-import { answerJob, jobError, sendAnswer, sendResponseObject, waitForEnd } from "./answers.ts";
+import { answerJob, sendResponseObject, sendResult, waitForEnd } from "./answers.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { idempotencyKey, type Prefer, parsePrefer } from "./prefer.ts";
@@ -24,7 +24,7 @@ export type Submitted =
 
 /**
  * Looks at one request for inference and, if its headers or body ask for it, answers with a job. Throws `idempotency_*`,
- * `background_not_streamed`, `jobs_full`, `disk_low`, `jobs_unavailable`. What has nothing to do with jobs passes
+ * `background_not_streamed`, `jobs_full`, `jobs_share_full`, `disk_low`, `jobs_unavailable`. What has nothing to do with jobs passes
  * at once, without a promise.
  */
 export type Submit = (
@@ -107,6 +107,13 @@ export function createSubmit(jobs: Jobs): Submit {
         },
       );
     }
+    if (added.kind === "share_full") {
+      throw new RelayError(
+        "jobs_share_full",
+        "The jobs you keep take all the space that one caller may use. Fetch this answer directly, or wait until older results are forgotten.",
+        { detail: `${added.usedBytes} of at most ${Math.floor(added.shareBytes)} bytes used` },
+      );
+    }
     if (added.kind === "disk_low") {
       throw new RelayError("disk_low", "The Mac's disk is nearly full, so no new job is taken.", {
         detail: `${added.freeBytes} bytes free`,
@@ -141,11 +148,16 @@ export function createSubmit(jobs: Jobs): Submit {
       calls.delete(name);
       throw cause;
     }
-    const copy = new AnswerCopy(MAX_KEPT_BYTES);
+    // Until the answer is stored, also when the exchange has ended by then.
+    const holding = exchange.holding?.retain();
+    const copy = new AnswerCopy(MAX_KEPT_BYTES, holding?.memory);
+    let done = false;
     return {
       kind: "pass",
       copy,
       async done(whole) {
+        if (done) return;
+        done = true;
         try {
           const answer = whole ? copy.answer : undefined;
           // Only an answer that did the work is kept: after any other the client may try again.
@@ -154,6 +166,7 @@ export function createSubmit(jobs: Jobs): Submit {
           }
         } finally {
           calls.delete(name);
+          holding?.release();
         }
       },
     };
@@ -162,10 +175,7 @@ export function createSubmit(jobs: Jobs): Submit {
   async function repeat(exchange: Exchange, found: JobRecord, requestSha256: string): Promise<void> {
     if (found.requestSha256 !== requestSha256) throw mismatch();
     if (!isFinal(found)) throw inProgress({ Location: `/v1/jobs/${jobName(found.id)}` });
-    const answer = await fromStore(jobs.store.answer(found.owner, found.id));
-    if (answer === undefined) throw jobError(found);
-    exchange.res.setHeader("Idempotency-Replayed", "true");
-    sendAnswer(exchange, answer);
+    await sendResult(exchange, jobs, found, { "Idempotency-Replayed": "true" });
   }
 }
 

@@ -30,6 +30,8 @@ export type Verdict =
 const RETRY_MS = 2000;
 /** Time between two attempts when the model server said that it is busy, or loads its model. */
 const BUSY_MS = 5000;
+/** The same when there was no memory for its answer: its owner's other requests must end first. */
+const MEMORY_MS = 30_000;
 
 export function verdict(ending: Ending): Verdict {
   if (ending.kind === "answer") return ofStatus(ending.answer.status);
@@ -38,6 +40,9 @@ export function verdict(ending: Ending): Verdict {
   const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
   if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
     return { kind: "give_up", outcome: "model_unreachable", detail, delayMs: 0, down: true };
+  }
+  if (cause instanceof RelayError && (cause.code === "memory_share_full" || cause.code === "memory_full")) {
+    return { kind: "give_up", outcome: "memory_full", detail, delayMs: MEMORY_MS, down: false };
   }
   const outcome = cause instanceof RelayError && cause.code === "model_timeout" ? "timed_out" : "model_broke_off";
   return { kind: "give_up", outcome, detail, delayMs: RETRY_MS, down: false };

@@ -34,16 +34,29 @@ function serve(port: MessagePort, database: JobDatabase): void {
     let message: ToWorker | undefined = first;
     while (message !== undefined && message !== "close") {
       group.push(message);
-      bytes += sizeOf(message.args);
+      bytes += bytesIn(message.args);
       if (group.length >= GROUP_STEPS || bytes >= GROUP_BYTES) break;
       message = (receiveMessageOnPort(port) as { message: ToWorker } | undefined)?.message;
     }
-    if (group.length > 0) port.postMessage({ kind: "done", ...runBatch(database, group) } satisfies FromWorker);
+    if (group.length > 0) {
+      const batch = runBatch(database, group);
+      port.postMessage({ kind: "done", ...batch } satisfies FromWorker, piecesIn(batch));
+    }
     if (message === "close") close();
   });
 }
 
-function sizeOf(args: readonly unknown[]): number {
+/** Pieces of answers: handed over, not copied. */
+function piecesIn({ told }: Batch): ArrayBuffer[] {
+  return told.flatMap((one) =>
+    "value" in one && one.value instanceof Uint8Array && one.value.buffer instanceof ArrayBuffer
+      ? [one.value.buffer]
+      : [],
+  );
+}
+
+/** Bytes of the bodies and answers in a step's arguments. */
+export function bytesIn(args: readonly unknown[]): number {
   let bytes = 0;
   for (const arg of args) {
     if (typeof arg === "object" && arg !== null && "body" in arg && arg.body instanceof Uint8Array) {

@@ -3,6 +3,7 @@ import { type Admission, createAdmission, type Slot, type Ticket } from "../../.
 import { createEmbedder } from "../../../runtime/relay/documents/embedder.ts";
 import { startRunner } from "../../../runtime/relay/jobs/runner.ts";
 import type { JobStore, WaitingJob } from "../../../runtime/relay/jobs/store.ts";
+import { createMemoryBudget } from "../../../runtime/relay/memory/budget.ts";
 import { createUpstream } from "../../../runtime/relay/upstream.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "./harness.ts";
 
@@ -175,6 +176,7 @@ describe("a job that does not come to run", () => {
         },
       },
       callers: () => callers,
+      memory: createMemoryBudget({}, ["a"]),
       limits: () => limits,
       attemptMs: 1000,
       log: { warn() {}, error() {}, info() {} } as never,

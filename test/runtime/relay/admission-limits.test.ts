@@ -40,7 +40,7 @@ test("headers over 16 KiB get 431; under it they pass", async () => {
 
 test("a body that comes too slowly gets 408, and the connection after it works", async () => {
   const model = await startModel();
-  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 200 } });
+  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 200, bytesPerSecond: 0 } });
   const slow = await raw(relay.port, head('Content-Length: 100\r\n\r\n{"a":'), /request_timeout/);
   expect(slow).toMatch(/^HTTP\/1\.1 408 /);
   expect(model.seen).toEqual([]);
@@ -49,7 +49,7 @@ test("a body that comes too slowly gets 408, and the connection after it works",
 
 test("headers that do not come to an end get 408 and the connection is closed", async () => {
   const model = await startModel();
-  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 600 } });
+  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 600, bytesPerSecond: 0 } });
   const slow = await raw(relay.port, "POST /v1/chat/completions HTTP/1.1\r\nHost: slm\r\nX-Slow: ", /request_timeout/);
   expect(slow).toMatch(/^HTTP\/1\.1 408 /);
   expect(slow).toMatch(/Connection: close/i);
@@ -59,7 +59,7 @@ test("headers that do not come to an end get 408 and the connection is closed", 
 
 test("a body that takes several times the pace's time passes while it keeps the pace", async () => {
   const model = await startModel();
-  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 1, ms: 1000 } });
+  const relay = await startTestRelay(model.url, {}, { pace: { bytes: 1, ms: 1000, bytesPerSecond: 0 } });
   const socket = connect(relay.port, "127.0.0.1").setEncoding("latin1");
   let answer = "";
   socket.on("data", (text) => {

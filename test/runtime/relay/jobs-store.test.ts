@@ -271,16 +271,24 @@ describe("a group", () => {
     await expect(store.summary()).rejects.toThrow(/closed/);
   });
 
-  test("that does not fit on the disk fails as a whole, and the store works on", async () => {
-    const database = new JobDatabase(await options({ maxBytes: 1 << 20 }));
-    const job = newJob();
+  test("one step of which does not fit on the disk: that step fails and says so, the others are done", async () => {
+    const database = new JobDatabase(await options());
+    const [job, other] = [newJob(), newJob()];
     database.add(job);
     database.claim(job.id, "a", HOUR);
-    const batch = runBatch(database, [{ id: 1, step: "finish", args: ["a", answer("x".repeat(2 << 20))] }]);
-    expect(batch.told).toEqual([{ id: 1, error: expect.stringMatching(/full/) }]);
+    const { pages } = database.db.prepare("SELECT page_count AS pages FROM pragma_page_count()").get() as {
+      pages: number;
+    };
+    database.db.exec(`PRAGMA max_page_count = ${pages + 64}`);
+    const batch = runBatch(database, [
+      { id: 1, step: "finish", args: ["a", answer("x".repeat(2 << 20))] },
+      { id: 2, step: "add", args: [other] },
+    ]);
+    expect(batch.told[0]).toEqual({ id: 1, error: expect.stringMatching(/full/), full: true });
+    expect(batch.told[1]).toMatchObject({ id: 2, value: { kind: "added" } });
     expect(database.find("backend", job.id)?.state).toBe("in_progress");
-    expect(runBatch(database, [{ id: 2, step: "finish", args: ["a", answer("small")] }]).told).toEqual([
-      { id: 2, value: true },
+    expect(runBatch(database, [{ id: 3, step: "finish", args: ["a", answer("small")] }]).told).toEqual([
+      { id: 3, value: true },
     ]);
     database.close();
   });

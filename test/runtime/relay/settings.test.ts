@@ -69,3 +69,18 @@ test("a file that is not there is a fault", async () => {
     /relay\.json can not be read: ENOENT.*\n.*secrets\.json can not be read/,
   );
 });
+
+test("a file of the release before, without the newer bounds, is read; bounds that contradict each other are faults", async () => {
+  await expect(read(good, {})).resolves.toMatchObject({ config: { limits: { bodyMiB: 8 } } });
+  const limits = { ...good.limits, bodyMiB: 64, waitingMiB: 300, memoryMiB: 256 };
+  const callers = Array.from({ length: 70 }, (_, n) => ({
+    ...good.callers[0],
+    name: `c${n}`,
+    clientId: `${String(n).padStart(32, "0")}.access`,
+  }));
+  const found = (await faults({ ...good, limits, callers }, {})).join("\n");
+  expect(found).toMatch(
+    /limits\.memoryMiB is 256: is under 5 × bodyMiB \(64\).*320.*\n.*under waitingMiB \(300\).*\n.*too little for 70 callers.*280/,
+  );
+  await expect(read({ ...good, limits: { ...limits, memoryMiB: 512 } }, {})).resolves.toBeDefined();
+});

@@ -7,7 +7,12 @@ import { withCredentials } from "../../../../components/document-store.ts";
 import { ttlIndex, uniqueIndex } from "../../../../components/ttl-collection-provider.ts";
 import { openAtlasStore } from "../../../../runtime/relay/documents/atlas-store.ts";
 import { openSqliteStore } from "../../../../runtime/relay/documents/sqlite-store.ts";
-import type { DocumentContent, DocumentMeta, DocumentStore } from "../../../../runtime/relay/documents/store.ts";
+import type {
+  DocumentContent,
+  DocumentMeta,
+  DocumentStore,
+  Sharing,
+} from "../../../../runtime/relay/documents/store.ts";
 import { type EmulatedMongo, startEmulatedMongo } from "../../../../sandbox/mongo/server.ts";
 import { temporaryFolder } from "../harness.ts";
 
@@ -96,9 +101,14 @@ export const stores: [name: string, open: OpenStore][] = [
 ];
 
 /** Begins a document and puts it; false when another came in between. */
-export async function put(store: DocumentStore, meta: DocumentMeta, content: DocumentContent): Promise<boolean> {
+export async function put(
+  store: DocumentStore,
+  meta: DocumentMeta,
+  content: DocumentContent,
+  sharing?: Sharing,
+): Promise<boolean | "full"> {
   await store.begin(meta, meta.revision, meta.lastAccessedAt, 0);
-  return store.put(meta, content, meta.revision);
+  return store.put(meta, content, meta.revision, sharing);
 }
 
 /** A record of two chunks with three dimensions. */

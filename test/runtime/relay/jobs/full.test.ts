@@ -1,0 +1,145 @@
+/** Jobs whose answers find no room: on the disk, or in memory. */
+import { createHash, randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { limitsSchema } from "../../../../runtime/config.ts";
+import { createBreaker } from "../../../../runtime/relay/breaker.ts";
+import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
+import { openSqliteStore } from "../../../../runtime/relay/jobs/sqlite-store.ts";
+import { type JobStore, type NewJob, StoreFailed } from "../../../../runtime/relay/jobs/store.ts";
+import { createLog } from "../../../../runtime/relay/log.ts";
+import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
+import { temporaryFolder } from "../harness.ts";
+
+const MIB = 1024 * 1024;
+const caller = { name: "backend", clientId: "c", companies: ["*"], weight: 1, enabled: true };
+
+async function openStore(): Promise<JobStore> {
+  const file = join(await temporaryFolder(), "jobs.db");
+  const store = await openSqliteStore({
+    file,
+    retentionMs: 3_600_000,
+    maxBytes: 64 * MIB,
+    minFreeBytes: 0,
+    maxAttempts: 3,
+    callers: ["backend"],
+    boot: "b",
+  });
+  onTestFinished(() => store.close());
+  return store;
+}
+
+function newJob(): NewJob {
+  const body = Buffer.from("{}");
+  return {
+    id: randomUUID().replaceAll("-", ""),
+    owner: "backend",
+    lane: "chat",
+    path: "/v1/chat/completions",
+    query: "",
+    headers: {},
+    body,
+    requestSha256: createHash("sha256").update(body).digest("hex"),
+    estimatedTokens: 1,
+    idempotencyKey: undefined,
+    echo: undefined,
+  };
+}
+
+/** A runner on that store whose model answers `bytes` to everything. */
+function run(store: JobStore, bytes: number, memoryMiB = 64) {
+  const memory = createMemoryBudget({ memoryMiB }, ["backend"]);
+  const ends: string[] = [];
+  let answered = 0;
+  const runner = startRunner({
+    store,
+    memory,
+    upstream: {
+      breaker: createBreaker({ probe: async () => true }),
+      look: async () => ({ reachable: true, models: [], checkedAt: "" }),
+      async forward(_call, to) {
+        answered += 1;
+        to.head(200, { "content-type": "application/octet-stream" });
+        to.write(Buffer.alloc(bytes, "y"));
+        to.end();
+      },
+    },
+    admission: { acquire: async () => ({ waitedMs: 0, release: () => {}, abandon: () => {} }) },
+    callers: () => [caller],
+    limits: () => limitsSchema.parse({}),
+    attemptMs: 60_000,
+    storeRetryMs: 5,
+    log: createLog({ write: () => {} }),
+    onChange: () => {},
+    onUsage: () => {},
+    onEnd: (_lane, outcome) => void ends.push(outcome),
+  });
+  onTestFinished(async () => {
+    runner.stop();
+    await runner.interrupt();
+  });
+  return { runner, memory, ends, answered: () => answered };
+}
+
+const ended = (store: JobStore, id: string) =>
+  vi.waitFor(
+    async () => {
+      const job = await store.find("backend", id);
+      expect(job?.state).toMatch(/completed|failed/);
+      return job!;
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+
+test("an answer that a full disk refuses again and again ends its job as failed, after a few tries and one run", async () => {
+  const real = await openStore();
+  let tries = 0;
+  let failures = 0;
+  const store: JobStore = {
+    ...real,
+    async finish() {
+      tries += 1;
+      throw new StoreFailed("database or disk is full", { full: true });
+    },
+    async failForRoom(...args) {
+      failures += 1;
+      if (failures < 3) throw new StoreFailed("database or disk is full", { full: true }); // not even that, at first
+      return real.failForRoom(...args);
+    },
+  };
+  const job = newJob();
+  await real.add(job);
+  const { ends, memory, answered } = run(store, 1000);
+  const last = await ended(real, job.id);
+  expect(last).toMatchObject({ state: "failed", error: { code: "answer_not_stored" }, answer: undefined });
+  expect(last.attempts).toMatchObject([{ outcome: "no_room", counted: true }]);
+  await vi.waitFor(() => expect(memory.held).toBe(0));
+  expect([tries, failures, answered(), ends]).toEqual([5, 3, 1, ["no_room"]]);
+});
+
+test("a disk that has room again in time takes the answer", async () => {
+  const real = await openStore();
+  let tries = 0;
+  const store: JobStore = {
+    ...real,
+    async finish(...args) {
+      tries += 1;
+      if (tries < 4) throw new StoreFailed("database or disk is full", { full: true });
+      return real.finish(...args);
+    },
+  };
+  const job = newJob();
+  await real.add(job);
+  run(store, 1000);
+  expect(await ended(real, job.id)).toMatchObject({ state: "completed", answer: { bytes: 1000 } });
+});
+
+test("an answer for which its owner has no memory left ends that run, and says why", async () => {
+  const store = await openStore();
+  const job = newJob();
+  await store.add(job);
+  const { memory, ends } = run(store, 60 * MIB);
+  await vi.waitFor(() => expect(ends).toEqual(["memory_full"]), { timeout: 10_000 });
+  expect((await store.find("backend", job.id))?.attempts).toMatchObject([{ outcome: "memory_full", counted: true }]);
+  await vi.waitFor(() => expect(memory.held).toBe(0));
+});
