@@ -4,6 +4,7 @@ import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
+import { reserveLargest } from "../memory/budget.ts";
 import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./bodies.ts";
 import type { Documents } from "./documents.ts";
 import type { Miss } from "./library.ts";
@@ -84,10 +85,11 @@ async function putBody(
   documents: Documents,
 ): Promise<void> {
   const { source, version = query.version } = readPut(body);
+  const reserve = reserveLargest(exchange.holding?.memory);
   const streamed = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "");
   const progress = streamed ? startProgress(exchange) : undefined;
   try {
-    const result = await documents.put({ key, version, source, caller, onProgress: progress?.step });
+    const result = await documents.put({ key, version, source, caller, reserve, onProgress: progress?.step });
     const { meta, created, embedded, reused, stored } = result;
     if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(meta, query));
     const content = wantsContent(query) ? (result.content ?? (await documents.library.content(meta))) : undefined;
@@ -137,8 +139,14 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
   const body = await request.body();
   exchange.holding?.memory.grow(3 * body.length);
   const wanted = readSearch(body);
+  const reserve = reserveLargest(exchange.holding?.memory);
   checkCompany(caller, wanted.company);
-  const { found, missing, tokens } = await documents.search({ ...wanted, caller, signal: exchange.leaving.signal });
+  const { found, missing, tokens } = await documents.search({
+    ...wanted,
+    caller,
+    reserve,
+    signal: exchange.leaving.signal,
+  });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   send(exchange, 200, { object: "list", data: found, missing, usage });
 }

@@ -1,6 +1,7 @@
 /** Has vectors made, once: for a document that is PUT, and for inputs of embedding calls. */
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
+import type { Reserve } from "../memory/budget.ts";
 import { assemble, checkSize, mergeContents, newMeta, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";
 import { chunkText } from "./chunker.ts";
@@ -19,6 +20,8 @@ export interface PutRequest {
   readonly source: { readonly text: string } | { readonly chunks: readonly string[] };
   readonly caller: Caller;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Asked before a stored document is loaded. */
+  readonly reserve?: Reserve;
 }
 
 /** Inputs of an embedding call that belong to a document. */
@@ -28,6 +31,8 @@ export interface InputsRequest {
   readonly inputs: readonly string[];
   readonly dimensions: number | undefined;
   readonly caller: Caller;
+  /** Asked before a stored document is loaded. */
+  readonly reserve?: Reserve;
 }
 
 /** How a document came to be as it now is. */
@@ -78,9 +83,14 @@ export interface MakerParts {
 export function createMaker(parts: MakerParts): Maker {
   const { library, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now, stop } =
     parts;
-  const whole = async (key: DocumentKey, fitting: readonly string[]): Promise<Whole | undefined> => {
+  const whole = async (
+    key: DocumentKey,
+    fitting: readonly string[],
+    reserve: Reserve | undefined,
+  ): Promise<Whole | undefined> => {
     const meta = await library.find(key);
     if (typeof meta === "string" || !fitting.includes(meta.fingerprint)) return undefined;
+    reserve?.(2 * meta.bytes); // as it is, and as it becomes
     const content = await library.content(meta);
     return content === undefined ? undefined : { meta, content };
   };
@@ -112,7 +122,14 @@ export function createMaker(parts: MakerParts): Maker {
     }
   };
 
-  const put = async ({ key, version, source, caller, onProgress = () => {} }: PutRequest): Promise<PutResult> => {
+  const put = async ({
+    key,
+    version,
+    source,
+    caller,
+    reserve,
+    onProgress = () => {},
+  }: PutRequest): Promise<PutResult> => {
     const texts = "text" in source ? chunkText(source.text, settings.chunk) : source.chunks;
     if (texts.length === 0) throw new RelayError("document_invalid", "The document has no text in it.");
     const pieces = texts.map((text): Chunk => ({ hash: hashOf(text), text }));
@@ -140,7 +157,7 @@ export function createMaker(parts: MakerParts): Maker {
           normalize: settings.normalize,
           pieces,
           prefix: settings.documentPrefix,
-          have: await whole(key, [fingerprints(identity).relay]),
+          have: await whole(key, [fingerprints(identity).relay], reserve),
           identity,
           caller,
           signal: held,
@@ -166,14 +183,21 @@ export function createMaker(parts: MakerParts): Maker {
     return alone(key, caller, async (held, making) => (await unchanged()) ?? making((store) => make(held, store)));
   };
 
-  const embedInputs = async ({ key, model, inputs, dimensions, caller }: InputsRequest): Promise<InputsResult> => {
+  const embedInputs = async ({
+    key,
+    model,
+    inputs,
+    dimensions,
+    caller,
+    reserve,
+  }: InputsRequest): Promise<InputsResult> => {
     const pieces = inputs.map((text): Chunk => ({ hash: hashOf(text), text }));
     const attempt = async (held?: AbortSignal, store?: Put): Promise<InputsResult | undefined> => {
       const identity = await embedder.identity(model, held !== undefined);
       const prints = fingerprints(identity, dimensions);
       // What the relay cut and embedded without a prefix is what it would embed now.
       const fitting = settings.documentPrefix === "" ? [prints.caller, prints.relay] : [prints.caller];
-      const have = await whole(key, fitting);
+      const have = await whole(key, fitting, reserve);
       const there = new Set(have?.content.chunks.map(({ hash }) => hash));
       const complete = have !== undefined && pieces.every(({ hash }) => there.has(hash));
       if (!complete && store === undefined) return undefined;

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../../config.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
+import { reserveLargest } from "../memory/budget.ts";
 import { readEmbeddings } from "./bodies.ts";
 import type { Documents } from "./documents.ts";
 import { checkCompany, type DocumentKey, readHeaderName } from "./names.ts";
@@ -52,7 +53,8 @@ async function answerEmbeddings(
   documents: Documents,
 ): Promise<void> {
   const { model, inputs, dimensions: asked, base64 } = readEmbeddings(body);
-  const made = await documents.embedInputs({ key, model, inputs, dimensions: asked, caller });
+  const reserve = reserveLargest(exchange.holding?.memory);
+  const made = await documents.embedInputs({ key, model, inputs, dimensions: asked, caller, reserve });
   const data = inputs.map((_, index) => {
     const vector = rowOf(made.vectors, made.dimensions, index);
     return { object: "embedding", index, embedding: base64 ? base64Of(vector) : [...vector] };
