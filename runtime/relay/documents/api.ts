@@ -4,6 +4,7 @@ import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
+import { reserveLargest } from "../memory/budget.ts";
 import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
@@ -85,6 +86,7 @@ async function putBody(
   documents: Documents,
 ): Promise<void> {
   const { source, version = query.version } = readPut(body);
+  const reserve = reserveLargest(exchange.holding?.memory);
   const streamed = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "");
   const progress = streamed ? startProgress(exchange) : undefined;
   try {
@@ -94,6 +96,7 @@ async function putBody(
       source,
       caller,
       client: clientOf(exchange),
+      reserve,
       onProgress: progress?.step,
     });
     const { meta, created, embedded, reused, stored } = result;
@@ -145,11 +148,13 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
   const body = await request.body();
   exchange.holding?.memory.grow(3 * body.length);
   const wanted = readSearch(body);
+  const reserve = reserveLargest(exchange.holding?.memory);
   checkCompany(caller, wanted.company);
   const { found, missing, tokens } = await documents.search({
     ...wanted,
     caller,
     client: clientOf(exchange),
+    reserve,
     signal: exchange.leaving.signal,
   });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };

@@ -1,6 +1,7 @@
 /** Has vectors made, once: for a document that is PUT, and for inputs of embedding calls. */
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
+import type { Reserve } from "../memory/budget.ts";
 import { assemble, checkSize, mergeContents, newMeta, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";
 import { chunkText } from "./chunker.ts";
@@ -21,6 +22,8 @@ export interface PutRequest {
   /** Absent: somebody waits for it to the end. */
   readonly client?: Client | undefined;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Asked before a stored document is loaded. */
+  readonly reserve?: Reserve;
 }
 
 /** Inputs of an embedding call that belong to a document. */
@@ -32,6 +35,8 @@ export interface InputsRequest {
   readonly caller: Caller;
   /** Absent: somebody waits for it to the end. */
   readonly client?: Client | undefined;
+  /** Asked before a stored document is loaded. */
+  readonly reserve?: Reserve;
 }
 
 /** How a document came to be as it now is. */
@@ -82,9 +87,14 @@ export interface MakerParts {
 export function createMaker(parts: MakerParts): Maker {
   const { library, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now, stop } =
     parts;
-  const whole = async (key: DocumentKey, fitting: readonly string[]): Promise<Whole | undefined> => {
+  const whole = async (
+    key: DocumentKey,
+    fitting: readonly string[],
+    reserve: Reserve | undefined,
+  ): Promise<Whole | undefined> => {
     const meta = await library.find(key);
     if (typeof meta === "string" || !fitting.includes(meta.fingerprint)) return undefined;
+    reserve?.(2 * meta.bytes); // as it is, and as it becomes
     const content = await library.content(meta);
     return content === undefined ? undefined : { meta, content };
   };
@@ -122,6 +132,7 @@ export function createMaker(parts: MakerParts): Maker {
     source,
     caller,
     client,
+    reserve,
     onProgress = () => {},
   }: PutRequest): Promise<PutResult> => {
     const texts = "text" in source ? chunkText(source.text, settings.chunk) : source.chunks;
@@ -151,7 +162,7 @@ export function createMaker(parts: MakerParts): Maker {
           normalize: settings.normalize,
           pieces,
           prefix: settings.documentPrefix,
-          have: await whole(key, [fingerprints(identity).relay]),
+          have: await whole(key, [fingerprints(identity).relay], reserve),
           identity,
           caller,
           client,
@@ -185,6 +196,7 @@ export function createMaker(parts: MakerParts): Maker {
     dimensions,
     caller,
     client,
+    reserve,
   }: InputsRequest): Promise<InputsResult> => {
     const pieces = inputs.map((text): Chunk => ({ hash: hashOf(text), text }));
     const attempt = async (held?: AbortSignal, store?: Put): Promise<InputsResult | undefined> => {
@@ -192,7 +204,7 @@ export function createMaker(parts: MakerParts): Maker {
       const prints = fingerprints(identity, dimensions);
       // What the relay cut and embedded without a prefix is what it would embed now.
       const fitting = settings.documentPrefix === "" ? [prints.caller, prints.relay] : [prints.caller];
-      const have = await whole(key, fitting);
+      const have = await whole(key, fitting, reserve);
       const there = new Set(have?.content.chunks.map(({ hash }) => hash));
       const complete = have !== undefined && pieces.every(({ hash }) => there.has(hash));
       if (!complete && store === undefined) return undefined;

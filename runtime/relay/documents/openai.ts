@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../../config.ts";
 import type { Exchange } from "../exchange.ts";
 import { sendText } from "../http.ts";
+import { reserveLargest } from "../memory/budget.ts";
 import { readEmbeddings } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
@@ -58,6 +59,7 @@ async function answerEmbeddings(
     dimensions: asked,
     caller,
     client: clientOf(exchange),
+    reserve: reserveLargest(exchange.holding?.memory),
   });
   const data = inputs.map((_, index) => {
     const vector = rowOf(made.vectors, made.dimensions, index);

@@ -2,6 +2,7 @@
 import { setImmediate as breathe } from "node:timers/promises";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
+import type { Reserve } from "../memory/budget.ts";
 import type { Budget } from "./budget.ts";
 import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
@@ -20,6 +21,8 @@ export interface SearchRequest {
   /** Absent: somebody waits for it to the end. */
   readonly client?: Client | undefined;
   readonly signal: AbortSignal;
+  /** Asked before a document is loaded; they are loaded one after the other. */
+  readonly reserve?: Reserve;
 }
 
 /** A chunk that was found; the best first. */
@@ -100,6 +103,7 @@ export function createSearch(parts: SearchParts): Search {
     const missing: string[] = [];
     for (const [title, meta] of metas) {
       const fits = typeof meta !== "string" && prints.includes(meta.fingerprint);
+      if (fits) request.reserve?.(meta.bytes);
       const content = fits ? await library.content(meta) : undefined;
       if (!fits || content === undefined) {
         missing.push(title);

@@ -40,6 +40,19 @@ export interface MemoryBudget {
   heldBy(caller: string): number;
 }
 
+/** What a piece of work asks before it loads something of that many bytes. Throws as `Reservation.resize` does. */
+export type Reserve = (bytes: number) => void;
+
+/** Reserves for the largest of the things that are loaded one after the other. */
+export function reserveLargest(memory: Reservation | undefined): Reserve {
+  let largest = 0;
+  return (bytes) => {
+    if (bytes <= largest) return;
+    memory?.grow(bytes - largest);
+    largest = bytes;
+  };
+}
+
 /** Bytes of the budget for contents of documents that are kept for the next search. */
 export function cacheBytes({ memoryMiB = MEMORY_MIB }: Pick<Limits, "memoryMiB">): number {
   return Math.min(CACHE_BYTES, memoryMiB * MIB * CACHE_PART);

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
 import { HOLDS } from "../../../../runtime/relay/hold.ts";
 import { STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
+import { startEmbeddingModel } from "../documents/model.ts";
 import { CLIENT_ID, codeOf, post, raw, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
 
 const MIB = 1024 * 1024;
@@ -234,6 +235,33 @@ test("many large results at once take a piece of memory each", { timeout: 60_000
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
   const head = await fetch(`${relay.url}${job}/result`, { method: "HEAD", headers: asGreedy });
   expect([head.status, head.headers.get("content-length")]).toEqual([200, String(12 * MIB)]);
+});
+
+test("stored documents on their way to one caller are bounded by its part", { timeout: 60_000 }, async () => {
+  const embedding = await startEmbeddingModel();
+  const limits = limitsSchema.parse({ bodyMiB: 12, memoryMiB: 128 });
+  const relay = await startTestRelay(embedding.url, { callers: twoCallers, limits });
+  const address = "/v1/documents?company=a&title=b";
+  const body = JSON.stringify({ chunks: ["x".repeat(11.5 * MIB)] });
+  const stored = await fetch(relay.url + address, { method: "PUT", headers: asGreedy, body });
+  expect([stored.status, (await stored.text()).includes('"stored":true')]).toEqual([201, true]);
+  const sockets = Array.from({ length: 24 }, () => {
+    const socket = connect(relay.port, "127.0.0.1");
+    socket.on("error", () => {});
+    const head = `Host: x\r\nCf-Access-Jwt-Assertion: ${greedyToken}\r\n\r\n`;
+    socket.write(`GET ${address}&include=chunks HTTP/1.1\r\n${head}`);
+    return { socket, first: once(socket, "data").then(([data]) => (socket.pause(), (data as Buffer).toString())) };
+  });
+  const answers = await Promise.all(sockets.map(({ first }) => first));
+  const refused = answers.filter((answer) => answer.startsWith("HTTP/1.1 429"));
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused.length).toBeLessThan(24);
+  expect(await gauge(relay, "slm_memory_held_bytes")).toBeLessThanOrEqual(84 * MIB);
+  const quiet = { "Cf-Access-Jwt-Assertion": await token() };
+  const read = await fetch(`${relay.url}${address}&include=chunks`, { headers: quiet });
+  expect([read.status, (await read.arrayBuffer()).byteLength > 11 * MIB]).toEqual([200, true]);
+  for (const { socket } of sockets) socket.destroy();
+  await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
 });
 
 test("requests of one caller that are open at once are bounded, however little they hold", async () => {
