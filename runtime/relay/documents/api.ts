@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import { sendText } from "../http.ts";
-import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./bodies.ts";
+import { sendJson } from "../json-output.ts";
+import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import type { Documents } from "./documents.ts";
 import type { Miss } from "./library.ts";
 import { checkCompany, companiesOf, readName } from "./names.ts";
@@ -12,8 +12,6 @@ import { startProgress } from "./progress.ts";
 import type { DocumentContent, DocumentMeta } from "./store.ts";
 import { StoreUnavailable } from "./store-guard.ts";
 import { base64Of, rowOf } from "./vectors.ts";
-
-const JSON_TYPE = "application/json; charset=utf-8";
 
 /** A request for documents, once its caller is known. `body` reads it whole. */
 export interface DocumentsRequest {
@@ -58,13 +56,13 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
   }
   const content = wantsContent(query) ? await documents.library.content(found) : undefined;
   if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
-  send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
+  await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
 
 async function put(request: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
   const { exchange, caller } = request;
   const key = keyOf(query);
-  const { source, version = query.version } = readPut(await request.body());
+  const { version = query.version, ...source } = await documents.reader.put(caller.name, await request.body());
   const progress = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "")
     ? startProgress(exchange)
     : undefined;
@@ -80,9 +78,9 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
       stored,
       ...contentOf(meta, content, query),
     };
-    if (progress !== undefined) return progress.done(answer);
+    if (progress !== undefined) return await progress.done(answer);
     exchange.res.setHeader("ETag", etagOf(meta, query));
-    send(exchange, created ? 201 : 200, answer);
+    await send(exchange, created ? 201 : 200, answer);
   } catch (cause) {
     if (progress === undefined) throw cause;
     progress.failed(cause);
@@ -100,7 +98,11 @@ async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { li
   if (query.title !== undefined && query.all) {
     throw new RelayError("document_invalid", "Give either title or all=true, not both.");
   }
-  send(exchange, 200, { object: "document.deleted", company, deleted: await library.remove(company, query.title) });
+  await send(exchange, 200, {
+    object: "document.deleted",
+    company,
+    deleted: await library.remove(company, query.title),
+  });
 }
 
 async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
@@ -110,16 +112,16 @@ async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery
   const page = found.slice(0, limit);
   const last = page.at(-1);
   const next = found.length > limit && last !== undefined ? cursorOf(last) : null;
-  send(exchange, 200, { object: "list", data: page.map((meta) => describe(meta, documents)), next });
+  await send(exchange, 200, { object: "list", data: page.map((meta) => describe(meta, documents)), next });
 }
 
 async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
   const { exchange, caller } = request;
-  const wanted = readSearch(await request.body());
+  const wanted = await documents.reader.search(caller.name, await request.body());
   checkCompany(caller, wanted.company);
   const { found, missing, tokens } = await documents.search({ ...wanted, caller, signal: exchange.leaving.signal });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
-  send(exchange, 200, { object: "list", data: found, missing, usage });
+  await send(exchange, 200, { object: "list", data: found, missing, usage });
 }
 
 const wantsContent = ({ include }: DocumentQuery): boolean => include.chunks || include.vectors;
@@ -169,18 +171,27 @@ function describe(meta: DocumentMeta, { library }: Documents) {
 
 function contentOf(meta: DocumentMeta, content: DocumentContent | undefined, { include, base64 }: DocumentQuery) {
   if (content === undefined) return {};
-  const data = content.chunks.map(({ text }, index) => {
-    const vector = rowOf(content.vectors, meta.dimensions, index);
-    return {
-      index,
-      ...(include.chunks ? { text } : {}),
-      ...(include.vectors ? { vector: base64 ? base64Of(vector) : [...vector] } : {}),
-    };
-  });
-  return { data };
+  return { data: piecesOf(meta, content, include, base64) };
 }
 
-function send(exchange: Exchange, status: number, value: unknown): void {
+/** One after another, as they are written: an answer takes no memory but the document's. */
+function* piecesOf(
+  { dimensions }: DocumentMeta,
+  { chunks, vectors }: DocumentContent,
+  include: DocumentQuery["include"],
+  base64: boolean,
+): Generator<object> {
+  for (const [index, { text }] of chunks.entries()) {
+    const vector = rowOf(vectors, dimensions, index);
+    yield {
+      index,
+      text: include.chunks ? text : undefined,
+      vector: include.vectors ? (base64 ? base64Of(vector) : vector) : undefined,
+    };
+  }
+}
+
+function send(exchange: Exchange, status: number, value: unknown): Promise<void> {
   exchange.firstByteAt = performance.now();
-  sendText(exchange.res, status, JSON_TYPE, JSON.stringify(value));
+  return sendJson(exchange.res, status, value);
 }

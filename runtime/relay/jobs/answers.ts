@@ -43,9 +43,17 @@ export async function answerJob(
 /** The job in the form of OpenAI's background responses: always 200, its clients take a 202 for broken. */
 export async function sendResponseObject(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
   const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
-  if (exchange.res.closed) return;
-  exchange.res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
-  sendJson(exchange, 200, responseObject(job, answer));
+  const pieces = await responseObject(job, answer);
+  const { res } = exchange;
+  if (res.closed) return;
+  exchange.firstByteAt = performance.now();
+  res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
+  res.writeHead(200, {
+    "Content-Type": "application/json; charset=utf-8",
+    "Content-Length": String(pieces.reduce((sum, { length }) => sum + length, 0)),
+  });
+  for (const piece of pieces) res.write(piece);
+  res.end();
 }
 
 /** A stored answer as the model server gave it: status, headers and body, and the body's checksum. */

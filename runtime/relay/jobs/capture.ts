@@ -1,4 +1,5 @@
 /** Answers of the model server, kept in memory: beside their way to the caller, or in its place. */
+import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { CallerLeft } from "../body.ts";
 import { RelayError } from "../errors.ts";
@@ -6,7 +7,6 @@ import { headersFromModel } from "../headers.ts";
 import type { Sink } from "../hold.ts";
 import type { Upstream, UpstreamCall } from "../upstream.ts";
 import { Meter } from "../usage.ts";
-import { sha256 } from "./records.ts";
 import type { StoredAnswer } from "./store.ts";
 
 /** Keeps a copy of an answer on its way. */
@@ -15,6 +15,8 @@ export class AnswerCopy {
   #head: { status: number; headers: StoredAnswer["headers"] } | undefined;
   #chunks: Buffer[] | undefined = [];
   #size = 0;
+  /** Fed as the pieces come: to hash a long answer at its end would block for a tenth of a second. */
+  readonly #hash = createHash("sha256");
 
   /** @param maxBytes of the body; of a longer one nothing is kept */
   constructor(maxBytes: number) {
@@ -28,14 +30,16 @@ export class AnswerCopy {
   write(chunk: Buffer): void {
     this.#size += chunk.length;
     if (this.#size > this.#maxBytes) this.#chunks = undefined;
-    else this.#chunks?.push(chunk);
+    if (this.#chunks === undefined) return;
+    this.#chunks.push(chunk);
+    this.#hash.update(chunk);
   }
 
   /** The answer so far; undefined if it was too long, or has not begun. */
   get answer(): StoredAnswer | undefined {
     if (this.#head === undefined || this.#chunks === undefined) return undefined;
     const body = Buffer.concat(this.#chunks, this.#size);
-    return { ...this.#head, body, sha256: sha256(body) };
+    return { ...this.#head, body, sha256: this.#hash.copy().digest("hex") };
   }
 
   get tooLong(): boolean {
