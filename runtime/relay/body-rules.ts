@@ -197,9 +197,9 @@ const NANOSECONDS: Record<string, number> = {
 };
 /** Longest duration that is read, in characters. */
 const LONGEST_DURATION = 100;
-// After each prefix of a text there is one way to go on: neither expression ever tries a part twice.
+// After each prefix of a text there is one way to go on, and the second never looks further than where it stands ("y").
 const DURATION = /^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/u;
-const DURATION_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/gu;
+const DURATION_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/guy;
 
 /**
  * Seconds of a Go duration ("1h30m", "-1s", "0"), NaN if it is not one or is longer than 100 characters. Each part is cut to

@@ -3,6 +3,7 @@
  * sends many long bodies delays the long bodies of others by one of them. The thread is started when it is needed, and ends
  * after half a minute without work: it gives back what a long body took.
  */
+import { StringDecoder } from "node:string_decoder";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, RelayError } from "../errors.ts";
 import { turn } from "../turns.ts";
@@ -53,6 +54,12 @@ export class Heavy {
   #running: Task | undefined;
   #idle: NodeJS.Timeout | undefined;
   #closed = false;
+  readonly #program: URL;
+
+  /** @param program of the thread; another one for tests */
+  constructor(program: URL = WORKER) {
+    this.#program = program;
+  }
 
   /**
    * Does a piece of work: here if its input has at most `HERE_BYTES` (`bytes`), else in the thread, which takes over the
@@ -102,7 +109,7 @@ export class Heavy {
   }
 
   #start(): Worker {
-    const worker = new Worker(WORKER, { name: "bodies", resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
+    const worker = new Worker(this.#program, { name: "bodies", resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
     worker.unref();
     worker.on("message", (message: FromHeavy) => {
       const task = this.#running;
@@ -163,7 +170,8 @@ async function unpacked({ packed, ...rest }: { packed: Packed }): Promise<object
   let [start, bytes] = [0, 0];
   for (const [i, end] of packed.ends.entries()) {
     const hash = hashes.toString("latin1", i * HASH_BYTES, (i + 1) * HASH_BYTES);
-    pieces.push({ hash, text: text.toString("utf8", start, end) });
+    const piece = decoded(text.subarray(start, end));
+    pieces.push({ hash, text: typeof piece === "string" ? piece : await piece });
     bytes += end - start;
     start = end;
     if (pieces.length % UNPACKED_AT_ONCE === 0 || bytes > UNPACKED_BYTES) {
@@ -172,4 +180,19 @@ async function unpacked({ packed, ...rest }: { packed: Packed }): Promise<object
     }
   }
   return { ...rest, pieces };
+}
+
+/** Well-formed UTF-8 as text, decoded in slices. */
+function decoded(bytes: Buffer): string | Promise<string> {
+  return bytes.length <= UNPACKED_BYTES ? bytes.toString("utf8") : decodedInSlices(bytes);
+}
+
+async function decodedInSlices(bytes: Buffer): Promise<string> {
+  const decoder = new StringDecoder("utf8");
+  let text = "";
+  for (let at = 0; at < bytes.length; at += UNPACKED_BYTES) {
+    await turn();
+    text += decoder.write(bytes.subarray(at, at + UNPACKED_BYTES));
+  }
+  return text + decoder.end();
 }
