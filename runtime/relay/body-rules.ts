@@ -1,7 +1,8 @@
 /** What a request's JSON body may ask of the model server: bytes in, an error or what is known of them out. */
 import type { ModelConfig } from "../config.ts";
 import { RelayError } from "./errors.ts";
-import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions, scanJson } from "./json-scanner.ts";
+import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
+import { scanJson } from "./json-scanner.ts";
 
 /** A model loaded for less than this many seconds is as good as unloaded for the next caller. */
 const SHORTEST_KEEP_ALIVE = 60;

@@ -1,5 +1,5 @@
 /** Changes members of a JSON object in place of its bytes: what is not changed stays byte for byte as it was. Pure. */
-import type { Scan } from "./json-scanner.ts";
+import type { Scan } from "./json-scan.ts";
 
 /** A stretch of bytes, and what stands in its place. */
 interface Edit {

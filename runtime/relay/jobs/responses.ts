@@ -6,7 +6,7 @@ import { z } from "zod";
 import { type BodyFacts, ECHOED, memberValue, scanObject, withoutMark } from "../body-rules.ts";
 import { RelayError } from "../errors.ts";
 import { innerPieces, withoutMember } from "../json-edit.ts";
-import type { Scan } from "../json-scanner.ts";
+import type { Scan } from "../json-scan.ts";
 import type { JobRecord, StoredAnswer } from "./store.ts";
 import { responseName } from "./views.ts";
 

@@ -1,12 +1,6 @@
 import { describe, expect, it, test } from "vitest";
-import {
-  foldKey,
-  JsonFault,
-  JsonScanner,
-  MAX_DEPTH,
-  type Scan,
-  scanJson,
-} from "../../../runtime/relay/json-scanner.ts";
+import { foldKey, JsonFault, MAX_DEPTH, type Scan } from "../../../runtime/relay/json-scan.ts";
+import { JsonScanner, scanJson } from "../../../runtime/relay/json-scanner.ts";
 
 const WANTED = new Set(["model", "stream", "k"]);
 
