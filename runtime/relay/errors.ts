@@ -32,6 +32,7 @@ export const ERRORS = {
   body_too_large: invalid(413),
   encoding_not_supported: invalid(415),
   body_not_json: invalid(400),
+  body_too_deep: invalid(400),
   body_ambiguous: invalid(400),
   model_not_allowed: denied,
   keep_alive_not_allowed: denied,

@@ -1,8 +1,10 @@
 /** A server elsewhere that takes what this Mac would turn away, for companies that agreed to it. Off unless configured. */
 import type { Caller, FallbackConfig, ModelConfig } from "../config.ts";
+import { scanObject } from "./body-rules.ts";
 import { normalizeName } from "./documents/names.ts";
 import { RelayError } from "./errors.ts";
 import type { Sink } from "./hold.ts";
+import { withMember } from "./json-edit.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
 
 /** OpenAI's paths; never embeddings: another model's vectors do not compare. */
@@ -35,7 +37,7 @@ export function createFallback(
     async forward(call, to) {
       const { traceparent, tracestate, ...headers } = call.headers; // of this house's tracing
       if (key !== undefined) headers.authorization = `Bearer ${key}`;
-      const body = config.model === undefined ? call.body : renamed(call.body, config.model);
+      const body = config.model === undefined ? call.body : await renamed(call.body, config.model);
       await send(pool, base, { ...call, headers, body }, to);
     },
     close: () => pool.destroy(),
@@ -57,8 +59,13 @@ export function agreed(
   return has(ofCaller, company) && has(companies, company);
 }
 
-/** The body is one JSON object: it has been checked. */
-function renamed(body: Buffer | null, model: string): Buffer {
-  const value: unknown = JSON.parse(body?.toString("utf8") ?? "{}");
-  return Buffer.from(JSON.stringify({ ...(value as object), model }));
+const MODEL: ReadonlySet<string> = new Set(["model"]);
+
+/**
+ * The body, which is one JSON object, with another model: also where the key is written in another case, since some servers
+ * take it all the same. All else stays byte for byte.
+ */
+async function renamed(body: Buffer | null, model: string): Promise<Buffer> {
+  const object = body ?? Buffer.from("{}");
+  return withMember(object, await scanObject(object, { wanted: MODEL }), "model", JSON.stringify(model));
 }

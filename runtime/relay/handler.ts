@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess } from "./access.ts";
 import { CallerLeft, type Pace, readBody } from "./body.ts";
-import { type BodyFacts, checkBody } from "./body-rules.ts";
+import { type CheckedBody, checkBody } from "./body-rules.ts";
 import { companyOf } from "./company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
@@ -93,15 +93,17 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     const { body } = await acceptBody(exchange, holding, route, parts);
     return serveEmbeddings(exchange, caller, key, body, parts.documents);
   }
-  const { body, facts } = route.hasBody
-    ? await acceptBody(exchange, holding, route, parts)
-    : { body: null, facts: { stream: undefined } };
-  const submitting = body && parts.submit(exchange, route.name, caller.name, body, company);
+  const accepted = route.hasBody ? await acceptBody(exchange, holding, route, parts) : undefined;
+  const submitting = accepted && parts.submit(exchange, route.name, caller.name, accepted, company);
   const submitted = submitting instanceof Promise ? await submitting : submitting;
   if (submitted?.kind === "answered") return;
   const copy = submitted?.copy;
   try {
-    await answerFromModel(exchange, { routeName: route.name, caller, company, body, facts, copy }, parts);
+    await answerFromModel(
+      exchange,
+      { routeName: route.name, caller, company, body: accepted?.body ?? null, facts: accepted?.facts, copy },
+      parts,
+    );
     if (submitted?.done !== undefined) await submitted.done(true);
   } catch (cause) {
     await submitted?.done?.(false);
@@ -129,14 +131,8 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   return true;
 }
 
-async function acceptBody(
-  exchange: Exchange,
-  holding: Holding,
-  route: Route,
-  parts: Parts,
-): Promise<{ body: Buffer; facts: BodyFacts }> {
-  const body = await wholeBody(exchange, holding, parts);
-  return { body, facts: checkBody(body, route.name, parts.config.model) };
+async function acceptBody(exchange: Exchange, holding: Holding, route: Route, parts: Parts): Promise<CheckedBody> {
+  return checkBody(await wholeBody(exchange, holding, parts), route.name, parts.config.model);
 }
 
 function wholeBody(exchange: Exchange, { memory }: Holding, { config, pace, alarms }: Parts): Promise<Buffer> {

@@ -30,7 +30,8 @@ export interface Accepted {
   /** The company the request is for, if it names one. */
   readonly company: string | undefined;
   readonly body: Buffer | null;
-  readonly facts: BodyFacts;
+  /** Undefined without a body. */
+  readonly facts: BodyFacts | undefined;
   /** Copies the answer as the model server gave it. */
   readonly copy?: AnswerCopy | undefined;
 }
@@ -89,7 +90,8 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
 }
 
 /** What the answer will be, from what was asked for: Ollama streams unless told not to. */
-export function formatAsked(routeName: string, { stream }: BodyFacts): Format {
+export function formatAsked(routeName: string, facts: Pick<BodyFacts, "stream"> | undefined): Format {
+  const stream = facts?.stream;
   if (routeName === "/api/chat" || routeName === "/api/generate") return stream === false ? "json" : "ndjson";
   return stream === true && routeName.startsWith("/v1/") ? "sse" : "json";
 }

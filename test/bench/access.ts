@@ -9,6 +9,8 @@ export interface Access {
   readonly jwks: { readonly keys: readonly JWK[] };
   /** The next token; begins anew after the last, which is a long way: the relay must not profit from having seen it. */
   token(): string;
+  /** Another caller, who sends what is long. */
+  readonly loud: { readonly clientId: string; readonly token: string };
 }
 
 /** Signs `count` tokens beforehand (about 0.7 ms each). */
@@ -20,25 +22,28 @@ export function createAccess(count: number): Access {
   const clientId = `${randomBytes(16).toString("hex")}.access`;
   const now = Math.floor(Date.now() / 1000);
   const header = part({ alg: "RS256", kid: "k1", typ: "JWT" });
-  const tokens = Array.from({ length: count }, () => {
+  const mint = (commonName: string) => {
     const claims = {
       type: "app",
       aud: [audience],
       exp: now + 7200,
       iss: `https://${teamDomain}`,
-      common_name: clientId,
+      common_name: commonName,
     };
     return signed(
       `${header}.${part({ ...claims, iat: now, sub: "", jti: randomBytes(16).toString("hex") })}`,
       privateKey,
     );
-  });
+  };
+  const tokens = Array.from({ length: count }, () => mint(clientId));
+  const loudId = `${randomBytes(16).toString("hex")}.access`;
   let next = 0;
   return {
     teamDomain,
     audience,
     clientId,
     jwks: { keys: [jwk] },
+    loud: { clientId: loudId, token: mint(loudId) },
     token() {
       next = (next + 1) % tokens.length;
       return tokens[next]!;

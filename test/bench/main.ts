@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createAccess } from "./access.ts";
 import { firstToken, requests, streams, type Values, waitingMemory } from "./measures.ts";
+import { neighbours } from "./neighbours.ts";
 import { median } from "./process.ts";
 import { goalsOf, table } from "./report.ts";
 import { buildRelay, startNginx, startNode, startRelay, type Target } from "./targets.ts";
@@ -44,7 +45,7 @@ try {
   const { jwks, audience } = access;
   const accessText = JSON.stringify({ jwks, audience, issuer: `https://${access.teamDomain}` });
   keep(await startNode("libraries alone", "libraries-proxy.ts", model.url, accessText, join(folder, "libraries.log")));
-  keep(await startRelay(folder, program, model.url, access));
+  const relay = keep(await startRelay(folder, program, model.url, access));
   const targets = running.filter((target) => target !== single);
   note("warming up");
   for (const target of targets) await requests(target, { token, seconds: WARM_SECONDS });
@@ -59,6 +60,8 @@ try {
       }
     }
   }
+  note("one caller with the longest bodies beside another");
+  memory = { ...memory, ...(await neighbours(relay, { token, loudToken: access.loud.token, seconds })) };
 } finally {
   await Promise.all(running.map((target) => target.stop()));
   await rm(folder, { recursive: true, force: true });

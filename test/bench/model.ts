@@ -1,5 +1,5 @@
 /** The model server's stand-in, as a process of its own: answers at once, or streams 100 events a second. */
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 const EVENT = `data: ${JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta: { content: "word " }, finish_reason: null }] })}\n\n`;
@@ -27,8 +27,23 @@ setInterval(() => {
   }
 }, EVERY_MS);
 
+const VECTOR = `[${Array.from({ length: 1024 }, (_, i) => Math.fround(Math.sin(i + 1) / 32)).join(",")}]`;
+
+/** A vector of 1,024 numbers for each input. */
+async function embed(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of req) chunks.push(chunk as Buffer);
+  const { input } = JSON.parse(Buffer.concat(chunks).toString()) as { input: string[] };
+  const data = input.map((_, index) => `{"object":"embedding","index":${index},"embedding":${VECTOR}}`);
+  res.writeHead(200, { "Content-Type": "application/json" }).end(`{"object":"list","data":[${data.join(",")}]}`);
+}
+
 // The query says what is wanted: ?events=N streams N of them, ?first ends after one that comes after 20 ms, ?hang never answers.
 const server = createServer({ keepAliveTimeout: 120_000 }, (req, res) => {
+  if (req.url === "/v1/embeddings") {
+    void embed(req, res);
+    return;
+  }
   req.resume();
   req.on("end", () => {
     const query = new URL(req.url ?? "/", "http://model").searchParams;

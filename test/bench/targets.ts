@@ -57,7 +57,10 @@ export async function startRelay(
     adminPort,
     hostname: "slm.example.com",
     access: { teamDomain: access.teamDomain, audiences: { servers: access.audience, people: "people" } },
-    callers: [{ name: "backend", clientId: access.clientId, companies: ["*"], weight: 1, enabled: true }],
+    callers: [
+      { name: "backend", clientId: access.clientId, companies: ["*"], weight: 1, enabled: true },
+      { name: "loud", clientId: access.loud.clientId, companies: ["*"], weight: 1, enabled: true },
+    ],
     model: { kind: "openai", url: modelUrl, embeddingModel: "e" },
     limits: { chat: chatSlots, embeddings: 2, waiting: 1000, waitSeconds: 60, bodyMiB: 64, whenBusy: "queue" },
     documents: { store: "embedded", ttlDays: 30 },

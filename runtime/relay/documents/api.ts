@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import { sendText } from "../http.ts";
+import { sendJson } from "../json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
-import { cursorOf, type DocumentQuery, readPut, readQuery, readSearch } from "./bodies.ts";
+import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import type { Miss } from "./library.ts";
@@ -14,8 +14,6 @@ import { startProgress } from "./progress.ts";
 import { type DocumentContent, type DocumentMeta, MAX_DOCUMENT_BYTES } from "./store.ts";
 import { StoreUnavailable } from "./store-guard.ts";
 import { base64Of, rowOf } from "./vectors.ts";
-
-const JSON_TYPE = "application/json; charset=utf-8";
 
 /** A request for documents, once its caller is known. `body` reads it whole. */
 export interface DocumentsRequest {
@@ -61,7 +59,7 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
   if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(found, query));
   const content = wantsContent(query) ? await documents.library.content(found) : undefined;
   if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
-  send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
+  await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
 
 async function put(request: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
@@ -85,7 +83,7 @@ async function putBody(
   query: DocumentQuery,
   documents: Documents,
 ): Promise<void> {
-  const { source, version = query.version } = readPut(body);
+  const { version = query.version, ...source } = await documents.reader.put(caller.name, body);
   const reserve = reserveLargest(exchange.holding?.memory);
   const streamed = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "");
   const progress = streamed ? startProgress(exchange) : undefined;
@@ -110,9 +108,9 @@ async function putBody(
       stored,
       ...contentOf(meta, content, query),
     };
-    if (progress !== undefined) return progress.done(answer);
+    if (progress !== undefined) return await progress.done(answer);
     exchange.res.setHeader("ETag", etagOf(meta, query));
-    send(exchange, created ? 201 : 200, answer);
+    await send(exchange, created ? 201 : 200, answer);
   } catch (cause) {
     if (progress === undefined) throw cause;
     progress.failed(cause);
@@ -130,7 +128,11 @@ async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { li
   if (query.title !== undefined && query.all) {
     throw new RelayError("document_invalid", "Give either title or all=true, not both.");
   }
-  send(exchange, 200, { object: "document.deleted", company, deleted: await library.remove(company, query.title) });
+  await send(exchange, 200, {
+    object: "document.deleted",
+    company,
+    deleted: await library.remove(company, query.title),
+  });
 }
 
 async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
@@ -140,14 +142,14 @@ async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery
   const page = found.slice(0, limit);
   const last = page.at(-1);
   const next = found.length > limit && last !== undefined ? cursorOf(last) : null;
-  send(exchange, 200, { object: "list", data: page.map((meta) => describe(meta, documents)), next });
+  await send(exchange, 200, { object: "list", data: page.map((meta) => describe(meta, documents)), next });
 }
 
 async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
   const { exchange, caller } = request;
   const body = await request.body();
   exchange.holding?.memory.grow(3 * body.length);
-  const wanted = readSearch(body);
+  const wanted = await documents.reader.search(caller.name, body);
   const reserve = reserveLargest(exchange.holding?.memory);
   checkCompany(caller, wanted.company);
   const { found, missing, tokens } = await documents.search({
@@ -158,7 +160,7 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
     signal: exchange.leaving.signal,
   });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
-  send(exchange, 200, { object: "list", data: found, missing, usage });
+  await send(exchange, 200, { object: "list", data: found, missing, usage });
 }
 
 /** Vectors made of a text of that many bytes, roughly: a chunk has up to 1,000 characters and, say, 4,096 numbers. */
@@ -218,18 +220,27 @@ function describe(meta: DocumentMeta, { library }: Documents) {
 
 function contentOf(meta: DocumentMeta, content: DocumentContent | undefined, { include, base64 }: DocumentQuery) {
   if (content === undefined) return {};
-  const data = content.chunks.map(({ text }, index) => {
-    const vector = rowOf(content.vectors, meta.dimensions, index);
-    return {
-      index,
-      ...(include.chunks ? { text } : {}),
-      ...(include.vectors ? { vector: base64 ? base64Of(vector) : [...vector] } : {}),
-    };
-  });
-  return { data };
+  return { data: piecesOf(meta, content, include, base64) };
 }
 
-function send(exchange: Exchange, status: number, value: unknown): void {
+/** One after another, as they are written: an answer takes no memory but the document's. */
+function* piecesOf(
+  { dimensions }: DocumentMeta,
+  { chunks, vectors }: DocumentContent,
+  include: DocumentQuery["include"],
+  base64: boolean,
+): Generator<object> {
+  for (const [index, { text }] of chunks.entries()) {
+    const vector = rowOf(vectors, dimensions, index);
+    yield {
+      index,
+      text: include.chunks ? text : undefined,
+      vector: include.vectors ? (base64 ? base64Of(vector) : vector) : undefined,
+    };
+  }
+}
+
+function send(exchange: Exchange, status: number, value: unknown): Promise<void> {
   exchange.firstByteAt = performance.now();
-  sendText(exchange.res, status, JSON_TYPE, JSON.stringify(value));
+  return sendJson(exchange.res, status, value);
 }

@@ -5,7 +5,14 @@ import { RelayError } from "../errors.ts";
 import type { Budget } from "./budget.ts";
 import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
-import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, MAX_DOCUMENT_BYTES } from "./store.ts";
+import {
+  type Chunk,
+  type DocumentContent,
+  type DocumentMeta,
+  documentBytes,
+  MAX_DOCUMENT_BYTES,
+  textBytes,
+} from "./store.ts";
 import { rowOf } from "./vectors.ts";
 
 /** A document as it is in the store, contents and all. */
@@ -49,9 +56,11 @@ export interface Assembled {
 export async function assemble(wanted: Wanted, embedder: Embedder, budget: Budget): Promise<Assembled> {
   const { have } = wanted;
   const unique = uniqueChunks(wanted.pieces);
+  // Counted once: it is compared after each of the calls, of which there may be thousands.
+  const size = sizeOf(unique);
   const there = new Map<string, Float32Array>();
   if (have !== undefined) {
-    checkSize(unique, have.meta.dimensions);
+    checkSize(size, have.meta.dimensions);
     const wantedHashes = new Set(unique.map(({ hash }) => hash));
     for (const [row, { hash }] of have.content.chunks.entries()) {
       if (wantedHashes.has(hash)) there.set(hash, rowOf(have.content.vectors, have.meta.dimensions, row));
@@ -74,8 +83,8 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Budge
       company: wanted.company,
       client: wanted.client,
       signal: wanted.signal,
-      onProgress: (done, total, size) => {
-        checkSize(unique, size);
+      onProgress: (done, total, dimensions) => {
+        checkSize(size, dimensions);
         wanted.onProgress(done, total);
       },
     });
@@ -107,16 +116,29 @@ function lay(pieces: readonly Chunk[], vectors: ReadonlyMap<string, Float32Array
   return all;
 }
 
+/** What a document's chunks take without their vectors. */
+export interface TextSize {
+  readonly count: number;
+  /** See `textBytes`. */
+  readonly bytes: number;
+}
+
 /** @throws RelayError `document_too_large`, saying into how many parts to split */
-export function checkSize(chunks: readonly Chunk[], dimensions: number): void {
-  const bytes = documentBytes(chunks, dimensions);
+export function checkSize({ count, bytes: ofTexts }: TextSize, dimensions: number): void {
+  const bytes = ofTexts + count * dimensions * 4;
   if (bytes <= MAX_DOCUMENT_BYTES) return;
   const parts = Math.ceil(bytes / (MAX_DOCUMENT_BYTES * 0.9));
   throw new RelayError(
     "document_too_large",
-    `The document's ${chunks.length} chunks of ${dimensions} dimensions take ${Math.ceil(bytes / 1e6)} MB; at most ${Math.floor(MAX_DOCUMENT_BYTES / 1e6)} MB are kept as one. Split it into ${parts} titles, for example "… (1/${parts})", and search them together with "titles".`,
+    `The document's ${count} chunks of ${dimensions} dimensions take ${Math.ceil(bytes / 1e6)} MB; at most ${Math.floor(MAX_DOCUMENT_BYTES / 1e6)} MB are kept as one. Split it into ${parts} titles, for example "… (1/${parts})", and search them together with "titles".`,
   );
 }
+
+/** See `TextSize`. */
+export const sizeOf = (chunks: readonly Chunk[]): TextSize => ({
+  count: chunks.length,
+  bytes: textBytes(chunks.map(({ text }) => text)),
+});
 
 /** What a new revision of a document says of itself. */
 export function newMeta(
@@ -149,7 +171,7 @@ export function mergeContents(
 ): DocumentContent {
   const come = new Map(pieces.map((chunk, row) => [chunk.hash, { chunk, from: vectors, row }]));
   const newer = [...come.values()];
-  checkSize(uniqueChunks(pieces), dimensions);
+  checkSize(sizeOf(uniqueChunks(pieces)), dimensions);
   let room = MAX_DOCUMENT_BYTES - documentBytes(uniqueChunks(pieces), dimensions);
   const older = [...(have?.content.chunks.entries() ?? [])]
     .filter(([, { hash }]) => !come.has(hash))

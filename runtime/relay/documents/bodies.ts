@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { RelayError } from "../errors.ts";
 import { type DocumentKey, readName } from "./names.ts";
+import type { Source } from "./pieces.ts";
 import { floatsOf } from "./vectors.ts";
 
 const versionSchema = z
@@ -22,13 +23,22 @@ const putSchema = z
     "the text holds half a character",
   );
 
+/** Most dimensions of a vector. */
+const LONGEST_VECTOR = 16_384;
+/** Its length is checked first: the expression for base64 takes a frame for each four letters. */
+const base64Schema = z
+  .string()
+  .min(1)
+  .max(Math.ceil((LONGEST_VECTOR * 4) / 3) * 4, { abort: true })
+  .check(z.base64());
+
 const searchSchema = z
   .strictObject({
     company: z.unknown().optional(),
     title: z.unknown().optional(),
     titles: z.array(z.unknown()).min(1).max(100).optional(),
     query: z.string().min(1).max(100_000).optional(),
-    vector: z.union([z.array(z.number()).min(1).max(16_384), z.base64().min(1)]).optional(),
+    vector: z.union([z.array(z.number()).min(1).max(LONGEST_VECTOR), base64Schema]).optional(),
     k: z.int().min(1).max(1000).default(5),
   })
   .refine(({ title, titles }) => (title === undefined) !== (titles === undefined), 'give either "title" or "titles"')
@@ -37,18 +47,32 @@ const searchSchema = z
 const embeddingsSchema = z.object({
   model: z.string().min(1),
   input: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(2048)]),
-  dimensions: z.int().min(1).max(16_384).optional(),
+  dimensions: z.int().min(1).max(LONGEST_VECTOR).optional(),
   encoding_format: z.enum(["float", "base64"]).optional(),
 });
 
-/** Body of `PUT /v1/documents`. @throws RelayError `body_not_json`, `document_invalid` */
-export const readPut = (body: Buffer) => {
+/** Body of `PUT /v1/documents`. */
+export interface PutBody {
+  readonly version: string | undefined;
+  readonly source: Source;
+}
+
+/** @throws RelayError `body_not_json`, `document_invalid` */
+export const readPut = (body: Buffer): PutBody => {
   const { text, chunks, version } = read(putSchema, body);
   return { version, source: text !== undefined ? { text } : { chunks: chunks ?? [] } };
 };
 
-/** Body of `POST /v1/documents/search`. @throws RelayError `body_not_json`, `document_invalid`, `document_name_invalid` */
-export const readSearch = (body: Buffer) => {
+/** Body of `POST /v1/documents/search`. */
+export interface SearchBody {
+  readonly company: string;
+  readonly titles: readonly string[];
+  readonly query: { readonly text: string } | { readonly vector: Float32Array };
+  readonly k: number;
+}
+
+/** @throws RelayError `body_not_json`, `document_invalid`, `document_name_invalid` */
+export const readSearch = (body: Buffer): SearchBody => {
   const { company, title, titles, query, vector, k } = read(searchSchema, body);
   return {
     company: readName("company", company),
@@ -58,8 +82,16 @@ export const readSearch = (body: Buffer) => {
   };
 };
 
-/** Body of `POST /v1/embeddings` that belongs to a document. @throws RelayError `body_not_json`, `document_invalid` */
-export const readEmbeddings = (body: Buffer) => {
+/** Body of `POST /v1/embeddings` that belongs to a document. */
+export interface EmbeddingsBody {
+  readonly model: string;
+  readonly inputs: readonly string[];
+  readonly dimensions: number | undefined;
+  readonly base64: boolean;
+}
+
+/** @throws RelayError `body_not_json`, `document_invalid` */
+export const readEmbeddings = (body: Buffer): EmbeddingsBody => {
   const { model, input, dimensions, encoding_format } = read(embeddingsSchema, body);
   return {
     model,

@@ -9,10 +9,12 @@ import type { Log } from "../log.ts";
 import { createBudget } from "./budget.ts";
 import { createEmbedder } from "./embedder.ts";
 import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
+import { Heavy } from "./heavy.ts";
 import { Library, type Miss } from "./library.ts";
 import { createMaker, type Maker } from "./maker.ts";
 import { documentMetrics } from "./metrics.ts";
 import type { DocumentKey } from "./names.ts";
+import { createReader, type Reader } from "./reader.ts";
 import { createSearch, type Search } from "./search.ts";
 import { Single } from "./single.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
@@ -26,6 +28,8 @@ const MIB = 1024 * 1024;
 
 export interface Documents {
   readonly library: Library;
+  /** Reads bodies. */
+  readonly reader: Reader;
   /** The document, if it is there, of that version (when one is asked for) and of the model as it is now. Counts as a use. */
   lookUp(key: DocumentKey, version: string | undefined): Promise<DocumentMeta | Miss>;
   /**
@@ -69,7 +73,8 @@ export function createDocuments(
   const touches = new Touches(guard, ttlMs);
   const library = new Library(guard, touches, ttlMs, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
-  const embedder = createEmbedder(config.model, settings.revision, admission, breaker, onUsage);
+  const heavy = new Heavy();
+  const embedder = createEmbedder(config.model, settings.revision, admission, breaker, heavy, onUsage);
   const budget = createBudget(config.documents.tokensPerCompanyPerDay, guard, now);
   const single = new Single(guard, now);
   const stop = new AbortController();
@@ -103,6 +108,7 @@ export function createDocuments(
 
   return {
     library,
+    reader: createReader(heavy, settings.chunk),
     put: maker.put,
     embedInputs: maker.embedInputs,
     search: createSearch({ library, embedder, budget, metrics, settings, embeddingModel, fingerprints }),
@@ -125,7 +131,7 @@ export function createDocuments(
       clearInterval(sweeping);
       await opened;
       await touches.flush().catch(() => {});
-      await Promise.all([embedder.close(), guard.close()]);
+      await Promise.all([embedder.close(), guard.close(), heavy.close()]);
     },
   };
 }

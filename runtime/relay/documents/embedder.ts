@@ -6,11 +6,16 @@ import type { Breaker } from "../breaker.ts";
 import { RelayError } from "../errors.ts";
 import { failure, openPool } from "../upstream.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
+import type { Heavy } from "./heavy.ts";
 import { lengthOf, rowOf } from "./vectors.ts";
 
 /** At most this many texts and characters in one call: a lane's slot is held for the length of one. */
 const BATCH_INPUTS = 32;
 const BATCH_CHARACTERS = 32_000;
+/** Longest answers that are read, in bytes: of vectors, of a list of models; and what is read of a refusal. */
+const LONGEST_ANSWER = 64 * 1024 * 1024;
+const LONGEST_LIST = 1024 * 1024;
+const LONGEST_REFUSAL = 64 * 1024;
 const LOOK_MS = 3_000;
 /** A look-up may trust the model's name and digest for this long. */
 const TRUST_MS = 1_000;
@@ -67,12 +72,6 @@ export interface Embedder {
 }
 
 const tagsSchema = z.object({ models: z.array(z.object({ name: z.string(), digest: z.string() })) });
-const ollamaSchema = z.object({ embeddings: z.array(z.array(z.number())), prompt_eval_count: z.int().optional() });
-const openaiSchema = z.object({
-  data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })),
-  usage: z.object({ prompt_tokens: z.int() }).optional(),
-});
-
 /** Tokens of a text, roughly and not too few: Korean has about one in three bytes. */
 export function estimateTextTokens(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
@@ -88,6 +87,7 @@ export function createEmbedder(
   revision: string | undefined,
   admission: Admission,
   breaker: Breaker,
+  heavy: Heavy,
   onUsage: (caller: string, tokens: number) => void = () => {},
 ): Embedder {
   const url = new URL(config.url);
@@ -95,46 +95,48 @@ export function createEmbedder(
   const pool = openPool(url, config.timeouts);
   const known = new Map<string, { identity: Promise<ModelIdentity>; at: number; last: ModelIdentity | undefined }>();
 
-  const request = async (method: "GET" | "POST", path: string, body: unknown, signal: AbortSignal) => {
+  /** @returns the bytes of an answer with status 200 */
+  const request = async (method: "GET" | "POST", path: string, body: Uint8Array | null, signal: AbortSignal) => {
     breaker.check();
     let begun = false;
     const answer = await pool
       .request({
         method,
         path: base + path,
-        headers: body === undefined ? {} : { "content-type": "application/json" },
-        body: body === undefined ? null : JSON.stringify(body),
+        headers: body === null ? {} : { "content-type": "application/json" },
+        body,
         signal,
       })
       .then(async ({ statusCode, body: stream }) => {
         begun = true;
         // A list of models says nothing about whether the server can embed.
         if (method === "POST") breaker.succeeded();
-        return { status: statusCode, text: await stream.text() };
+        return { status: statusCode, bytes: await wholeOf(stream) };
       })
       .catch((cause: unknown) => {
         if (signal.aborted) throw signal.reason;
+        if (cause instanceof RelayError) throw cause;
         if (!begun) breaker.failed();
         throw failure(cause instanceof Error ? cause : new Error(String(cause)), begun);
       });
-    if (answer.status === 200) return parsed(answer.text);
+    if (answer.status === 200) return answer.bytes;
+    const text = answer.bytes.toString("utf8", 0, LONGEST_REFUSAL);
     if (answer.status >= 500) {
       throw new RelayError("model_broke_off", `The model server failed with ${answer.status} on an embedding.`, {
-        detail: answer.text.slice(0, 500),
+        detail: text.slice(0, 500),
       });
     }
-    throw new RelayError("embedding_refused", `The model server refused to embed: ${wordsOf(answer.text)}`);
+    throw new RelayError("embedding_refused", `The model server refused to embed: ${wordsOf(text)}`);
   };
 
   const look = async (model: string): Promise<ModelIdentity> => {
     if (config.kind === "openai") return { name: model, digest: revision ?? "" };
-    const answer = tagsSchema.safeParse(
-      await request("GET", "/api/tags", undefined, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
-        if (cause instanceof RelayError) throw cause;
-        breaker.failed(); // nothing in time
-        throw unreachable(cause);
-      }),
-    );
+    const bytes = await request("GET", "/api/tags", null, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
+      if (cause instanceof RelayError) throw cause;
+      breaker.failed(); // nothing in time
+      throw unreachable(cause);
+    });
+    const answer = tagsSchema.safeParse(bytes.length > LONGEST_LIST ? undefined : parsed(bytes.toString("utf8")));
     if (!answer.success) throw unreachable(new Error("/api/tags is not a list of models"));
     const full = model.slice(model.lastIndexOf("/") + 1).includes(":") ? model : `${model}:latest`;
     const found = answer.data.models.find(({ name }) => name === model || name === full);
@@ -184,28 +186,18 @@ export function createEmbedder(
     let used: number | undefined;
     let notSent = false;
     try {
-      const size = task.dimensions === undefined ? {} : { dimensions: task.dimensions };
-      const common = { model: task.model, input: inputs, ...size };
-      let vectors: readonly (readonly number[])[];
-      if (config.kind === "ollama") {
-        // Ollama would cut a text that is too long without a word.
-        const answer = ollamaSchema.safeParse(
-          await request("POST", "/api/embed", { ...common, truncate: false }, signal),
-        );
-        if (!answer.success) throw noVectors();
-        vectors = answer.data.embeddings;
-        used = answer.data.prompt_eval_count ?? estimatedTokens;
-      } else {
-        const answer = openaiSchema.safeParse(
-          await request("POST", "/v1/embeddings", { ...common, encoding_format: "float" }, signal),
-        );
-        if (!answer.success) throw noVectors();
-        vectors = [...answer.data.data].sort((a, b) => a.index - b.index).map(({ embedding }) => embedding);
-        used = answer.data.usage?.prompt_tokens ?? estimatedTokens;
-      }
-      if (vectors.length !== inputs.length) throw noVectors();
+      const { model, dimensions } = task;
+      const ollama = config.kind === "ollama";
+      // Ollama would cut a text that is too long without a word.
+      const form = ollama ? { truncate: false as const } : { encoding_format: "float" as const };
+      const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...form };
+      const body = await heavy.run(caller.name, bytes, "request", asked);
+      const answer = await request("POST", ollama ? "/api/embed" : "/v1/embeddings", body, signal);
+      const found = await heavy.run(caller.name, answer.length, "vectors", answer, config.kind);
+      if (found === undefined || found.rows !== inputs.length) throw noVectors();
+      used = found.tokens ?? estimatedTokens;
       onUsage(caller.name, used);
-      return { vectors, tokens: used };
+      return { ...found, tokens: used };
     } catch (cause) {
       notSent = cause instanceof RelayError && (cause.code === "model_down" || cause.code === "model_unreachable");
       throw cause;
@@ -221,12 +213,12 @@ export function createEmbedder(
     let [dimensions, done, tokens] = [0, 0, 0];
     for (const inputs of batches(task.inputs)) {
       const batch = await embedBatch(task, inputs, done === 0);
-      dimensions ||= batch.vectors[0]?.length ?? 0;
+      dimensions ||= batch.dimensions;
+      if (batch.dimensions !== dimensions) throw noVectors();
       all ??= new Float32Array(task.inputs.length * dimensions);
-      for (const [i, vector] of batch.vectors.entries()) {
-        if (vector.length !== dimensions) throw noVectors();
-        all.set(vector, (done + i) * dimensions);
-        if (!makeUsable(rowOf(all, dimensions, done + i), task.normalize)) throw noVectors();
+      all.set(batch.vectors, done * dimensions);
+      for (let row = done; row < done + inputs.length; row++) {
+        if (!makeUsable(rowOf(all, dimensions, row), task.normalize)) throw noVectors();
       }
       done += inputs.length;
       tokens += batch.tokens;
@@ -288,6 +280,20 @@ function unreachable(cause: unknown): RelayError {
 
 function noVectors(): RelayError {
   return new RelayError("embedding_refused", "The model server answered with something that is no usable vector.");
+}
+
+/** @throws RelayError `model_broke_off` for an answer that no list of vectors is */
+async function wholeOf(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (size > LONGEST_ANSWER) {
+      throw new RelayError("model_broke_off", `The model server's answer is larger than ${LONGEST_ANSWER} bytes.`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
 }
 
 function parsed(text: string): unknown {

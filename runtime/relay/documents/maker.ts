@@ -2,14 +2,14 @@
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Reserve } from "../memory/budget.ts";
-import { assemble, checkSize, mergeContents, newMeta, type Whole } from "./assemble.ts";
+import { assemble, checkSize, mergeContents, newMeta, sizeOf, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";
-import { chunkText } from "./chunker.ts";
 import type { Client, Embedder } from "./embedder.ts";
-import { type EmbeddingSettings, hashOf, type ModelIdentity } from "./fingerprint.ts";
+import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
 import type { Library, Put } from "./library.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentKey } from "./names.ts";
+import { type Pieces, piecesOf, type Source } from "./pieces.ts";
 import type { Single } from "./single.ts";
 import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, type Sharing } from "./store.ts";
 
@@ -17,7 +17,8 @@ import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, typ
 export interface PutRequest {
   readonly key: DocumentKey;
   readonly version: string | undefined;
-  readonly source: { readonly text: string } | { readonly chunks: readonly string[] };
+  /** To be cut, or cut already. */
+  readonly source: Source | Pieces;
   readonly caller: Caller;
   /** Absent: somebody waits for it to the end. */
   readonly client?: Client | undefined;
@@ -30,7 +31,8 @@ export interface PutRequest {
 export interface InputsRequest {
   readonly key: DocumentKey;
   readonly model: string;
-  readonly inputs: readonly string[];
+  /** Each with its hash. */
+  readonly inputs: readonly Chunk[];
   readonly dimensions: number | undefined;
   readonly caller: Caller;
   /** Absent: somebody waits for it to the end. */
@@ -135,10 +137,7 @@ export function createMaker(parts: MakerParts): Maker {
     reserve,
     onProgress = () => {},
   }: PutRequest): Promise<PutResult> => {
-    const texts = "text" in source ? chunkText(source.text, settings.chunk) : source.chunks;
-    if (texts.length === 0) throw new RelayError("document_invalid", "The document has no text in it.");
-    const pieces = texts.map((text): Chunk => ({ hash: hashOf(text), text }));
-    const textHash = hashOf(JSON.stringify(source));
+    const { pieces, textHash } = "pieces" in source ? source : piecesOf(source, settings.chunk);
     // Reads no contents: most PUTs bring what is there.
     const unchanged = async (): Promise<PutResult | undefined> => {
       const found = await library.find(key);
@@ -172,7 +171,7 @@ export function createMaker(parts: MakerParts): Maker {
         embedder,
         budget,
       );
-      checkSize(pieces, dimensions);
+      checkSize(sizeOf(pieces), dimensions);
       held.throwIfAborted();
       const fingerprint = fingerprints(made.identity).relay;
       const model = made.identity.name;
@@ -192,13 +191,12 @@ export function createMaker(parts: MakerParts): Maker {
   const embedInputs = async ({
     key,
     model,
-    inputs,
+    inputs: pieces,
     dimensions,
     caller,
     client,
     reserve,
   }: InputsRequest): Promise<InputsResult> => {
-    const pieces = inputs.map((text): Chunk => ({ hash: hashOf(text), text }));
     const attempt = async (held?: AbortSignal, store?: Put): Promise<InputsResult | undefined> => {
       const identity = await embedder.identity(model, held !== undefined);
       const prints = fingerprints(identity, dimensions);

@@ -11,6 +11,12 @@ export interface DocumentKey {
 /** Longest names, in characters (code points). */
 const LONGEST = { company: 200, title: 2000 } as const;
 
+/**
+ * Composing sorts combining marks, in time that grows with the square of how many follow each other. No writing has more.
+ * Source: https://www.unicode.org/reports/tr15/#Stream_Safe_Text_Format
+ */
+const MANY_MARKS = /\p{M}{31}/u;
+
 /** A name as it is compared: trimmed, in Unicode NFC. */
 export const normalizeName = (name: string): string => name.trim().normalize("NFC");
 
@@ -21,12 +27,17 @@ export const normalizeName = (name: string): string => name.trim().normalize("NF
 export function readName(what: keyof typeof LONGEST, raw: unknown): string {
   const invalid = (why: string) => new RelayError("document_name_invalid", `The ${what} ${why}`);
   if (typeof raw !== "string") throw invalid("is missing. Name it in UTF-8.");
-  if (!raw.isWellFormed()) throw invalid("is not UTF-8: it holds half a character.");
-  const name = normalizeName(raw);
+  const longest = LONGEST[what];
+  // Composed to NFC a name becomes at most four times shorter; a code point is one or two units.
+  const trimmed = raw.trim();
+  if (trimmed.length > longest * 8) throw invalid(`is longer than ${longest} characters.`);
+  if (!trimmed.isWellFormed()) throw invalid("is not UTF-8: it holds half a character.");
+  if (MANY_MARKS.test(trimmed)) throw invalid("has more than 30 combining marks in a row.");
+  const name = normalizeName(trimmed);
   if (name === "") throw invalid("is empty.");
   if (/\p{Cc}/u.test(name)) throw invalid("holds a control character, such as a line break. Take it out.");
   const length = [...name].length;
-  if (length > LONGEST[what]) throw invalid(`has ${length} characters; at most ${LONGEST[what]} are taken.`);
+  if (length > longest) throw invalid(`has ${length} characters; at most ${longest} are accepted.`);
   return name;
 }
 

@@ -2,9 +2,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../../config.ts";
 import type { Exchange } from "../exchange.ts";
-import { sendText } from "../http.ts";
+import { sendJson } from "../json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
-import { readEmbeddings } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import { type DocumentKey, readHeaderName } from "./names.ts";
@@ -51,7 +50,8 @@ async function answerEmbeddings(
   body: Buffer,
   documents: Documents,
 ): Promise<void> {
-  const { model, inputs, dimensions: asked, base64 } = readEmbeddings(body);
+  const read = await documents.reader.embeddings(caller.name, body);
+  const { model, inputs, dimensions: asked, base64 } = read;
   const made = await documents.embedInputs({
     key,
     model,
@@ -61,15 +61,17 @@ async function answerEmbeddings(
     client: clientOf(exchange),
     reserve: reserveLargest(exchange.holding?.memory),
   });
-  const data = inputs.map((_, index) => {
-    const vector = rowOf(made.vectors, made.dimensions, index);
-    return { object: "embedding", index, embedding: base64 ? base64Of(vector) : [...vector] };
-  });
+  const data = function* () {
+    for (const index of inputs.keys()) {
+      const vector = rowOf(made.vectors, made.dimensions, index);
+      yield { object: "embedding", index, embedding: base64 ? base64Of(vector) : vector };
+    }
+  };
   const usage = { prompt_tokens: made.tokens, total_tokens: made.tokens };
   const { res } = exchange;
   res.setHeader("Slm-Embedded", String(made.embedded));
   res.setHeader("Slm-Reused", String(made.reused));
   if (!made.stored) res.setHeader("Slm-Stored", "false");
   exchange.firstByteAt = performance.now();
-  sendText(res, 200, "application/json", JSON.stringify({ object: "list", data, model, usage }));
+  await sendJson(res, 200, { object: "list", data: data(), model, usage });
 }

@@ -1,6 +1,7 @@
 /** How far a document has got, as server-sent events. */
 import { errorAnswer, RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
+import { jsonPieces, writePieces } from "../json-output.ts";
 
 /** Cloudflare ends a request after 100 s without a byte. */
 const COMMENT_MS = 15_000;
@@ -9,7 +10,7 @@ export interface Progress {
   /** `event: progress` */
   readonly step: (done: number, total: number) => void;
   /** `event: done`, and the end. */
-  done(document: unknown): void;
+  done(document: unknown): Promise<void>;
   /** `event: error` with an error's body, and the end: the status was sent long ago. */
   failed(cause: unknown): void;
 }
@@ -34,7 +35,12 @@ export function startProgress(exchange: Exchange): Progress {
   };
   return {
     step: (done, total) => write(event("progress", JSON.stringify({ done, total }))),
-    done: (document) => end("done", JSON.stringify(document)),
+    async done(document) {
+      clearInterval(timer);
+      res.write("event: done\ndata: ");
+      await writePieces(res, jsonPieces(document));
+      res.end("\n\n");
+    },
     failed(cause) {
       const error =
         cause instanceof RelayError

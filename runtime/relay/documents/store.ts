@@ -109,7 +109,12 @@ export const MAX_DOCUMENT_BYTES = 12 * 1024 * 1024;
 /** What a chunk costs beside its vector and text: hash, names of fields. */
 const CHUNK_OVERHEAD = 128;
 
+/** Bytes of a document's texts, with what is stored beside each; vectors are not in it. */
+export function textBytes(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text) + CHUNK_OVERHEAD, 0);
+}
+
 /** Bytes of a document with that many dimensions. */
 export function documentBytes(chunks: readonly Chunk[], dimensions: number): number {
-  return chunks.reduce((sum, { text }) => sum + Buffer.byteLength(text) + dimensions * 4 + CHUNK_OVERHEAD, 0);
+  return textBytes(chunks.map(({ text }) => text)) + chunks.length * dimensions * 4;
 }

@@ -49,9 +49,17 @@ export async function sendResponseObject(exchange: Exchange, jobs: Jobs, job: Jo
   // As bytes, as text, as what it says, and as the text that is sent.
   if (job.answer !== undefined) exchange.holding?.memory.grow(4 * job.answer.bytes);
   const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
-  if (exchange.res.closed) return;
-  exchange.res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
-  sendJson(exchange, 200, responseObject(job, answer));
+  const pieces = await responseObject(job, answer);
+  const { res } = exchange;
+  if (res.closed) return;
+  exchange.firstByteAt = performance.now();
+  res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
+  res.writeHead(200, {
+    "Content-Type": "application/json; charset=utf-8",
+    "Content-Length": String(pieces.reduce((sum, { length }) => sum + length, 0)),
+  });
+  for (const piece of pieces) res.write(piece);
+  res.end();
 }
 
 /**

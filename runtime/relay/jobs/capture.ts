@@ -1,4 +1,5 @@
 /** Answers of the model server, kept in memory: beside their way to the caller, or in its place. */
+import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { CallerLeft } from "../body.ts";
 import { RelayError } from "../errors.ts";
@@ -8,7 +9,6 @@ import type { Reservation } from "../memory/budget.ts";
 import { Gatherer } from "../memory/gather.ts";
 import type { Upstream, UpstreamCall } from "../upstream.ts";
 import { Meter, type Usage } from "../usage.ts";
-import { sha256 } from "./records.ts";
 import type { StoredAnswer } from "./store.ts";
 
 /** Keeps a copy of an answer on its way. */
@@ -22,6 +22,8 @@ export class AnswerCopy {
   #kept: StoredAnswer | undefined;
   /** Why there is no copy: it was too long, or the memory for it could not be reserved. */
   failure: "too_long" | RelayError | undefined;
+  /** Fed as the pieces come: to hash a long answer at its end would block for a tenth of a second. */
+  readonly #hash = createHash("sha256");
 
   /**
    * @param maxBytes of the body; of a longer one nothing is kept
@@ -57,6 +59,7 @@ export class AnswerCopy {
     }
     this.#reserved = Math.max(this.#reserved, needed);
     pieces.push(chunk);
+    this.#hash.update(chunk);
   }
 
   /** The answer, once it has ended; undefined if there is no copy of it, or it has not begun. */
@@ -67,7 +70,7 @@ export class AnswerCopy {
     this.#pieces = undefined;
     this.#memory?.grow(size - this.#reserved);
     this.#reserved = size;
-    this.#kept = { ...this.#head, body, sha256: sha256(body) };
+    this.#kept = { ...this.#head, body, sha256: this.#hash.digest("hex") };
     return this.#kept;
   }
 

@@ -3,27 +3,15 @@
  * Source: https://platform.openai.com/docs/guides/background, https://platform.openai.com/docs/api-reference/responses
  */
 import { z } from "zod";
+import { type BodyFacts, ECHOED, memberValue, scanObject, withoutMark } from "../body-rules.ts";
 import { RelayError } from "../errors.ts";
+import { innerPieces, withoutMember } from "../json-edit.ts";
+import type { Scan } from "../json-scan.ts";
 import type { JobRecord, StoredAnswer } from "./store.ts";
 import { responseName } from "./views.ts";
 
-/** What a Response object repeats of its request, and what stands there if the request does not say. */
-const ECHOED: Readonly<Record<string, unknown>> = {
-  model: "",
-  instructions: null,
-  max_output_tokens: null,
-  metadata: {},
-  parallel_tool_calls: true,
-  previous_response_id: null,
-  reasoning: null,
-  temperature: null,
-  text: { format: { type: "text" } },
-  tool_choice: "auto",
-  tools: [],
-  top_p: null,
-  truncation: "disabled",
-  user: null,
-};
+/** Longest values that a Response object repeats, in bytes as written; in place of a longer one stands what stands for none. */
+const LONGEST_ECHO = 64 * 1024;
 
 /** A request for a background response: what the model server gets, and what the Response object repeats of it. */
 export interface Background {
@@ -33,58 +21,82 @@ export interface Background {
 
 /**
  * Looks whether a body for `/v1/responses` asks for the background; undefined if not. The model server gets it without
- * `background`, since it is the relay that keeps it. Throws `background_not_streamed`. `body` must be a JSON object.
+ * `background`, since it is the relay that keeps it. Throws `background_not_streamed`.
  */
-export function readBackground(body: Buffer): Background | undefined {
-  if (!body.includes("background")) return undefined;
-  const { background, stream, ...rest } = JSON.parse(body.toString("utf8")) as Record<string, unknown>;
-  if (background !== true) return undefined;
+export function readBackground(body: Buffer, { stream, scan }: BodyFacts): Background | undefined {
+  const last = new Map(scan.members.map((member) => [member.key, member]));
+  const background = last.get("background");
+  if (background === undefined || memberValue(body, background, "true".length) !== true) return undefined;
   if (stream === true) {
     throw new RelayError(
       "background_not_streamed",
-      "A background response can not be streamed here. Leave out `stream`, and poll GET /v1/responses/{id}, or follow GET /v1/jobs/{id}/events with the same id after job_.",
+      "A background response cannot be streamed here. Leave out `stream`, and poll GET /v1/responses/{id}, or follow GET /v1/jobs/{id}/events with the same id after job_.",
     );
   }
-  const echo = Object.fromEntries(Object.entries(ECHOED).map(([key, absent]) => [key, rest[key] ?? absent]));
-  return { body: Buffer.from(JSON.stringify(rest)), echo: JSON.stringify(echo) };
+  const echo = Object.entries(ECHOED).map(([key, absent]) => {
+    const member = last.get(key);
+    return [key, (member && memberValue(body, member, LONGEST_ECHO)) ?? absent];
+  });
+  return { body: withoutMember(body, scan, "background"), echo: JSON.stringify(Object.fromEntries(echo)) };
 }
 
 const modelError = z.object({
   error: z.object({ message: z.string(), code: z.union([z.string(), z.number()]).nullish() }),
 });
+/** Longest error of a model server that is repeated, in bytes as written. */
+const LONGEST_ERROR = 64 * 1024;
+const WANTED: ReadonlySet<string> = new Set(["id", "background", "error"]);
 
-/** The Response object of a background job. `answer` is needed once there is one. */
-export function responseObject(job: JobRecord, answer: StoredAnswer | undefined): Record<string, unknown> {
-  const said = answer === undefined ? undefined : parseJson(answer);
+/**
+ * The Response object of a background job, as JSON in pieces: the model server's own, byte for byte but for `id` and
+ * `background`, or one that says how the job is. `answer` is needed once there is one.
+ */
+export async function responseObject(job: JobRecord, answer: StoredAnswer | undefined): Promise<Buffer[]> {
+  const said = answer === undefined ? undefined : await scanned(answer.body);
   const id = responseName(job.id);
-  if (job.state === "completed" && isObject(said)) return { ...said, id, background: true };
+  if (job.state === "completed" && said !== undefined) {
+    const rest = innerPieces(said.body, said.scan, ["id", "background"]);
+    const head = `{"id":${JSON.stringify(id)},"background":true${rest.length === 0 ? "" : ","}`;
+    return [Buffer.from(head), ...rest, Buffer.from("}")];
+  }
   const base = {
     id,
     object: "response",
     created_at: Math.floor(job.createdAt / 1000),
     background: true,
-    error: null,
     incomplete_details: null,
     output: [],
     usage: null,
-    ...(JSON.parse(job.echo ?? "{}") as Record<string, unknown>),
   };
-  if (job.state !== "failed" && job.state !== "completed") return { ...base, status: job.state };
-  const theirs = modelError.safeParse(said);
-  const error = theirs.success
+  const status =
+    job.state === "queued" || job.state === "in_progress" || job.state === "cancelled" ? job.state : "failed";
+  const error = status === "failed" ? failureOf(job, said) : null;
+  // The echo is JSON of the relay's own making: it goes in between as it is.
+  const echo = (job.echo ?? "{}").slice(1, -1);
+  const [head, tail] = [JSON.stringify(base).slice(0, -1), JSON.stringify({ error, status }).slice(1)];
+  return [Buffer.from(`${head},${echo === "" ? "" : `${echo},`}${tail}`)];
+}
+
+interface Said {
+  readonly body: Buffer;
+  readonly scan: Scan;
+}
+
+function failureOf(job: JobRecord, said: Said | undefined): { code: string; message: string } {
+  const member = said?.scan.members.findLast(({ key }) => key === "error");
+  const theirs = modelError.safeParse({ error: said && member && memberValue(said.body, member, LONGEST_ERROR) });
+  return theirs.success
     ? { code: String(theirs.data.error.code ?? "server_error"), message: theirs.data.error.message }
     : (job.error ?? { code: "server_error", message: "The model server's answer is not a Response object." });
-  return { ...base, status: "failed", error };
 }
 
-function parseJson({ body }: StoredAnswer): unknown {
+/** Undefined for what is not a JSON object. */
+async function scanned(bytes: Uint8Array): Promise<Said | undefined> {
+  const body = withoutMark(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   try {
-    return JSON.parse(Buffer.from(body).toString("utf8"));
-  } catch {
-    return undefined;
+    return { body, scan: await scanObject(body, { wanted: WANTED }) };
+  } catch (cause) {
+    if (cause instanceof RelayError) return undefined;
+    throw cause;
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

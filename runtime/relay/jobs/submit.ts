@@ -1,9 +1,11 @@
 /** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
 import { createHash, randomUUID } from "node:crypto";
 import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
+import type { CheckedBody } from "../body-rules.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { headersToModel } from "../headers.ts";
+import { turn } from "../turns.ts";
 import { answerJob, sendResponseObject, sendResult, waitForEnd } from "./answers.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
@@ -31,7 +33,7 @@ export type Submit = (
   exchange: Exchange,
   route: string,
   owner: string,
-  body: Buffer,
+  checked: CheckedBody,
   company: string | undefined,
 ) => Submitted | Promise<Submitted>;
 
@@ -39,6 +41,8 @@ const PASS: Submitted = { kind: "pass" };
 /** Answers of calls that are no jobs are kept for as long as a client may still try again. */
 const KEEP_MS = 24 * 3600_000;
 const MAX_KEPT_BYTES = 8 * 1024 * 1024;
+/** Bytes that are hashed in one turn: about half a millisecond. */
+const HASHED_AT_ONCE = 512 * 1024;
 /** Cloudflare ends a request after 100 s without a byte. */
 export const LONGEST_WAIT_S = 60;
 
@@ -60,13 +64,13 @@ export function createSubmit(jobs: Jobs): Submit {
   /** Calls with a key that run now, by owner, path and key: the request's hash. */
   const calls = new Map<string, string>();
 
-  return (exchange, route, owner, body, company) => {
+  return (exchange, route, owner, { body, facts }, company) => {
     const lane = laneOf(route);
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
     const prefer = parsePrefer(headers.prefer);
     const key = idempotencyKey(headers);
-    const background = route === "/v1/responses" ? readBackground(body) : undefined;
+    const background = route === "/v1/responses" ? readBackground(body, facts) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && (key === undefined || !jobs.available)) return PASS;
     return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background });
@@ -75,6 +79,7 @@ export function createSubmit(jobs: Jobs): Submit {
   async function asCall(exchange: Exchange, asked: Asked): Promise<Submitted> {
     const { route, lane, owner, company, body, prefer, key, asJob, background } = asked;
     const { headers } = exchange.req;
+    // The body's hash is the only thing that is waited for, so what follows is decided in one go.
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
       owner,
@@ -84,7 +89,7 @@ export function createSubmit(jobs: Jobs): Submit {
       query: exchange.query,
       headers: headersToModel(headers, exchange.id),
       body: background?.body ?? body,
-      requestSha256: createHash("sha256").update(exchange.query).update("\0").update(body).digest("hex"),
+      requestSha256: await hashOfRequest(exchange.query, body),
       estimatedTokens: estimateTokens(route, body),
       idempotencyKey: key,
       echo: background?.echo,
@@ -177,6 +182,16 @@ export function createSubmit(jobs: Jobs): Submit {
     if (!isFinal(found)) throw inProgress({ Location: `/v1/jobs/${jobName(found.id)}` });
     await sendResult(exchange, jobs, found, { "Idempotency-Replayed": "true" });
   }
+}
+
+/** Of query and body, in hex. */
+async function hashOfRequest(query: string, body: Buffer): Promise<string> {
+  const hash = createHash("sha256").update(query).update("\0");
+  for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
+    if (at > 0) await turn();
+    hash.update(body.subarray(at, at + HASHED_AT_ONCE));
+  }
+  return hash.digest("hex");
 }
 
 function callName({ owner, path }: NewJob, key: string): string {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Admission, createAdmission, type Slot, type Ticket } from "../../../runtime/relay/admission/admission.ts";
 import { createEmbedder } from "../../../runtime/relay/documents/embedder.ts";
+import { Heavy } from "../../../runtime/relay/documents/heavy.ts";
 import { startRunner } from "../../../runtime/relay/jobs/runner.ts";
 import type { JobStore, WaitingJob } from "../../../runtime/relay/jobs/store.ts";
 import { createMemoryBudget } from "../../../runtime/relay/memory/budget.ts";
@@ -115,11 +116,12 @@ describe("embedding for documents", () => {
         return admission.acquire(one);
       },
     };
-    const embedder = createEmbedder({ kind: "ollama", url: model.url }, undefined, seen, upstream.breaker);
+    const heavy = new Heavy();
+    const embedder = createEmbedder({ kind: "ollama", url: model.url }, undefined, seen, upstream.breaker, heavy);
     const caller = ticket("a").caller;
     const common = { model: "embed", inputs: batch, dimensions: undefined, normalize: true, onProgress: () => {} };
     await embedder.embed({ ...common, caller, company: "acme", client, signal: never });
-    await Promise.all([embedder.close(), upstream.close()]);
+    await Promise.all([embedder.close(), upstream.close(), heavy.close()]);
     return tickets;
   }
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { checkBody, parseGoDuration, topLevelKeys } from "../../../runtime/relay/body-rules.ts";
+import { checkBody, parseGoDuration } from "../../../runtime/relay/body-rules.ts";
 import { RelayError } from "../../../runtime/relay/errors.ts";
 
 const ANY = { kind: "ollama" } as const;
 
-function codeFor(body: string, model: Parameters<typeof checkBody>[2] = ANY, route = "/api/chat"): string {
+function codeFor(body: string | Buffer, model: Parameters<typeof checkBody>[2] = ANY, route = "/api/chat"): string {
   try {
-    checkBody(Buffer.from(body), route, model);
+    void checkBody(typeof body === "string" ? Buffer.from(body) : body, route, model);
     return "ok";
   } catch (error) {
     return error instanceof RelayError ? error.code : String(error);
@@ -80,13 +80,42 @@ describe("allowed models", () => {
   });
 });
 
-test.each(["", "{", "[]", '"text"', "null", '{"a":1} {"b":2}', "\uFEFF{}"])("a body of %j is not taken", (body) => {
+test.each(["", "{", "[]", '"text"', "null", '{"a":1} {"b":2}'])("a body of %j is not taken", (body) => {
   expect(codeFor(body)).toBe("body_not_json");
 });
 
-test("topLevelKeys gives the outer keys only, repeated ones too", () => {
-  const json = String.raw`{"a":"b\\","c":{"d":[{"e":1}]},"f\"":["g"],"a":"\\\"h:","i" : "}"}`;
-  expect(topLevelKeys(json)).toEqual(["a", "c", 'f"', "a", "i"]);
+test("what is not UTF-8 is not taken, and is told so", () => {
+  // 안녕 in CP949, as curl on a Korean Windows sends it.
+  const cp949 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from("bec8b3e7", "hex"), Buffer.from('"}')]);
+  expect(() => checkBody(cp949, "/api/chat", ANY)).toThrow(/not UTF-8/);
+  expect(codeFor(cp949)).toBe("body_not_json");
+});
+
+test("a byte order mark is taken off", async () => {
+  const { body, facts } = await checkBody(Buffer.from('\uFEFF{"stream":true}'), "/api/chat", ANY);
+  expect([body.toString(), facts.stream]).toEqual(['{"stream":true}', true]);
+});
+
+test("a body may be nested 512 deep, whether a deep part is looked at or not", () => {
+  const nested = (depth: number) => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+  expect(codeFor(nested(512))).toBe("ok");
+  expect(codeFor(nested(513))).toBe("body_too_deep");
+  expect(codeFor(`{"a":${'{"b":'.repeat(600)}`)).toBe("body_too_deep");
+});
+
+test("a key that stands there a hundred times over is refused", () => {
+  expect(codeFor(`{${'"stream":true,'.repeat(101)}"a":1}`)).toBe("body_ambiguous");
+});
+
+test("values that are far too long are refused without being read, and shown cut", async () => {
+  const long = "x".repeat(100_000);
+  const some = { kind: "ollama" as const, allowed: ["llama3"] };
+  const check = async (body: string) => checkBody(Buffer.from(body), "/api/chat", some);
+  await expect(check(`{"model":"${long}"}`)).rejects.toThrow(/^The model "x{79}… may not be called here/);
+  await expect(check(`{"model":"llama3","keep_alive":"${long}"}`)).rejects.toThrow(/^keep_alive "x{79}…/);
+  await expect(check(`{"model":"llama3","keep_alive":"${"1".repeat(60_000)}"}`)).rejects.toMatchObject({
+    code: "keep_alive_not_allowed",
+  });
 });
 
 test.each([

@@ -18,6 +18,8 @@ export interface EmbeddingModel extends Model {
   /** Inputs of each call that embeds. */
   readonly calls: string[][];
   digest: string;
+  /** White space that each answer with vectors begins with. */
+  pad: number;
   /** Called before a call is answered; may wait, or throw to make it fail with 400. */
   before: (inputs: readonly string[]) => void | Promise<void>;
 }
@@ -26,10 +28,14 @@ const bodySchema = z.looseObject({ input: z.union([z.string(), z.array(z.string(
 
 export async function startEmbeddingModel(port = 0): Promise<EmbeddingModel> {
   const calls: string[][] = [];
-  const state: Pick<EmbeddingModel, "digest" | "before"> = { digest: "one", before: () => {} };
+  const state: Pick<EmbeddingModel, "digest" | "pad" | "before"> = { digest: "one", pad: 0, before: () => {} };
   const model = await startModel(({ url, body }, res) => {
     const json = (value: unknown, status = 200) =>
-      void res.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(value));
+      void res
+        .writeHead(status, { "Content-Type": "application/json" })
+        .end(
+          Buffer.concat([Buffer.alloc(url === "/api/tags" ? 0 : state.pad, " "), Buffer.from(JSON.stringify(value))]),
+        );
     if (url === "/api/tags") return json({ models: [{ name: "embed:latest", digest: state.digest }] });
     const { input, dimensions } = bodySchema.parse(JSON.parse(body.toString()));
     const inputs = typeof input === "string" ? [input] : input;

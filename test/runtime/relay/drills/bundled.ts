@@ -33,7 +33,7 @@ export async function installRelay(modelUrl: string, changes: Partial<RelayConfi
   const release = await buildRelease(join(folder, "dist"));
   await tar.extract({ file: release.path, cwd: folder });
   const files = await readdir(folder);
-  for (const thread of ["jobs-worker.mjs", "documents-worker.mjs"]) {
+  for (const thread of ["jobs-worker.mjs", "documents-worker.mjs", "heavy-worker.mjs"]) {
     if (!files.includes(thread)) throw new Error(`the release has no ${thread}: ${files.join(", ")}`);
   }
   // The keys of Access as the relay keeps them, so that it need not fetch any.

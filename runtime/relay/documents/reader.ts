@@ -1,0 +1,39 @@
+/** Reads the bodies of requests for documents, of any length, without holding up the main thread. */
+import { scanObject, withoutMark } from "../body-rules.ts";
+import type { SearchBody } from "./bodies.ts";
+import type { ChunkSize } from "./chunker.ts";
+import type { Heavy } from "./heavy.ts";
+import type { EmbeddingsWork, PutWork } from "./work.ts";
+
+/** Each takes the body whole, and for long ones its memory. @throws RelayError `body_*`, `document_*` */
+export interface Reader {
+  put(caller: string, body: Buffer): Promise<PutWork>;
+  search(caller: string, body: Buffer): Promise<SearchBody>;
+  embeddings(caller: string, body: Buffer): Promise<EmbeddingsWork>;
+}
+
+/** Most values in a body: 100,000 chunks and what is around them. A tree of more would take a multiple of the body. */
+const MAX_VALUES = 100_100;
+const NOTHING: ReadonlySet<string> = new Set();
+
+export function createReader(heavy: Heavy, size: ChunkSize): Reader {
+  const scanned = async (bytes: Buffer): Promise<Buffer> => {
+    const body = withoutMark(bytes);
+    await scanObject(body, { wanted: NOTHING, maxValues: MAX_VALUES });
+    return body;
+  };
+  return {
+    async put(caller, bytes) {
+      const body = await scanned(bytes);
+      return heavy.run(caller, body.length, "put", body, size);
+    },
+    async search(caller, bytes) {
+      const body = await scanned(bytes);
+      return heavy.run(caller, body.length, "search", body);
+    },
+    async embeddings(caller, bytes) {
+      const body = await scanned(bytes);
+      return heavy.run(caller, body.length, "embeddings", body);
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/** Work whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
+import { z } from "zod";
+import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
+import type { ChunkSize } from "./chunker.ts";
+import { hashOf } from "./fingerprint.ts";
+import { checkTextSize, type Pieces, piecesOf } from "./pieces.ts";
+import { type Chunk, textBytes } from "./store.ts";
+
+/** Body of `PUT /v1/documents`, cut. */
+export interface PutWork extends Pieces {
+  readonly version: PutBody["version"];
+}
+
+/** Body of `POST /v1/embeddings` that belongs to a document, each input with its hash. */
+export interface EmbeddingsWork extends Omit<EmbeddingsBody, "inputs"> {
+  readonly inputs: readonly Chunk[];
+}
+
+/** Vectors of a model server's answer, row after row; `tokens` as it counts them. */
+export interface VectorsWork {
+  readonly vectors: Float32Array;
+  readonly rows: number;
+  readonly dimensions: number;
+  readonly tokens: number | undefined;
+}
+
+/** What the model server is asked to embed. */
+export interface EmbedRequest {
+  readonly model: string;
+  readonly input: readonly string[];
+  readonly dimensions?: number;
+  readonly truncate?: false;
+  readonly encoding_format?: "float";
+}
+
+const ollamaSchema = z.object({ embeddings: z.array(z.array(z.number())), prompt_eval_count: z.int().optional() });
+const openaiSchema = z.object({
+  data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })),
+  usage: z.object({ prompt_tokens: z.int() }).optional(),
+});
+
+const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+
+/** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
+export const WORK = {
+  put(body: Uint8Array, size: ChunkSize): PutWork {
+    const { version, source } = readPut(buffer(body));
+    return { version, ...piecesOf(source, size) };
+  },
+  search(body: Uint8Array): SearchBody {
+    return readSearch(buffer(body));
+  },
+  embeddings(body: Uint8Array): EmbeddingsWork {
+    const { inputs, ...rest } = readEmbeddings(buffer(body));
+    checkTextSize(textBytes(inputs));
+    return { ...rest, inputs: inputs.map((text) => ({ hash: hashOf(text), text })) };
+  },
+  /** Undefined for an answer that holds no usable vectors. */
+  vectors(answer: Uint8Array, kind: "ollama" | "openai"): VectorsWork | undefined {
+    return vectorsOf(parsed(answer), kind);
+  },
+  request(request: EmbedRequest): Uint8Array {
+    return Buffer.from(JSON.stringify(request));
+  },
+} as const;
+
+export type Work = typeof WORK;
+
+function vectorsOf(json: unknown, kind: "ollama" | "openai"): VectorsWork | undefined {
+  if (kind === "ollama") {
+    const { data } = ollamaSchema.safeParse(json);
+    return data && laid(data.embeddings, data.prompt_eval_count);
+  }
+  const { data } = openaiSchema.safeParse(json);
+  if (data === undefined) return undefined;
+  const sorted = [...data.data].sort((a, b) => a.index - b.index).map(({ embedding }) => embedding);
+  return laid(sorted, data.usage?.prompt_tokens);
+}
+
+function laid(rows: readonly (readonly number[])[], tokens: number | undefined): VectorsWork | undefined {
+  const dimensions = rows[0]?.length ?? 0;
+  if (rows.some(({ length }) => length !== dimensions)) return undefined;
+  const vectors = new Float32Array(rows.length * dimensions);
+  for (const [i, row] of rows.entries()) vectors.set(row, i * dimensions);
+  return { vectors, rows: rows.length, dimensions, tokens };
+}
+
+function parsed(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(buffer(bytes).toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
