@@ -1,13 +1,13 @@
 /** All that a stack is asked before anything is declared: the account, the route, who signs in, and when secrets rotate. */
 import * as cloudflare from "@pulumi/cloudflare";
 import type { CloudflareAccess } from "../scripts/accounts/cloudflare.ts";
-import { peopleRules, tokenName } from "./access.ts";
+import { peopleRules } from "./access.ts";
 import { accountFaults } from "./account-check.ts";
 import { accountFacts } from "./account-facts.ts";
 import { ConfigError, type StackConfig } from "./config.ts";
 import { type DeployedResource, deployedResources } from "./deployed.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
-import { deployedSecrets, rotationFault, type WantedSecret } from "./rotation.ts";
+import { deployedSecrets, rotationFault, tokenName, type WantedSecret } from "./rotation.ts";
 import { routeFaults } from "./route-check.ts";
 import { sshFaults } from "./ssh-check.ts";
 
