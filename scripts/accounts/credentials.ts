@@ -30,6 +30,10 @@ export function cloudflareAccess(config: ConfigValue, environment: NodeJS.Proces
   };
 }
 
+/** Without an API token, by a global key: then only the provider can ask. */
+export const signsInByGlobalKey = ({ apiToken, beside = [] }: CloudflareAccess): boolean =>
+  !apiToken && beside.length > 0;
+
 /** Atlas, as the provider will ask it. */
 export interface AtlasSource {
   readonly access: AtlasAccess;

@@ -1,6 +1,6 @@
 /** All checks of a stack, in the order of the steps of `up`; those that need nothing of each other at once. */
 import { cloudflareReady } from "../accounts/cloudflare-ready.ts";
-import { atlasSource, cloudflareAccess } from "../accounts/credentials.ts";
+import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../accounts/credentials.ts";
 import { type Finding, warn } from "../accounts/finding.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
@@ -57,6 +57,10 @@ async function cloudflarePart(
   { readOnly, cheap }: Scope,
 ): Promise<Finding[]> {
   const access = cloudflareAccess((key) => texts.get(key));
+  if (signsInByGlobalKey(access)) {
+    const says = `the provider signs in to Cloudflare by ${access.beside?.join(" and ")}, which this check cannot: the account was not looked at`;
+    return [warn("cloudflare.token", says, "An API token can do less harm: export CLOUDFLARE_API_TOKEN=…")];
+  }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
   const { findings } = await cloudflareReady({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
   const noToken = findings.some(({ id, level }) => id === "cloudflare.token" && level === "fail");

@@ -30,12 +30,16 @@ export async function readStack(cwd: string): Promise<Stack | { unreadable: stri
   const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive"], { cwd, timeout: 60_000 });
   try {
     const { stdout } = await pulumi("stack", "output", "--json", "--show-secrets");
-    const outputs = outputsSchema.parse(JSON.parse(stdout));
+    const outputs = outputsSchema.safeParse(JSON.parse(stdout));
+    if (!outputs.success) return { unreadable: "it has no hostname: nothing was declared yet" };
     const config = readConfig((await pulumi("config", "--json", "--show-secrets")).stdout);
     const cloudflare = cloudflareAccess((key) => config.get(key));
-    return { ...outputs, cloudflare, servedAt: config.get("sandbox:url") ?? (process.env.SANDBOX_URL || undefined) };
+    return {
+      ...outputs.data,
+      cloudflare,
+      servedAt: config.get("sandbox:url") ?? (process.env.SANDBOX_URL || undefined),
+    };
   } catch (error) {
-    if (error instanceof z.ZodError) return { unreadable: "it has no hostname: nothing was declared yet" };
     const said = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
     const text = said || (error instanceof Error ? error.message : String(error));
     return { unreadable: text.split("\n")[0] ?? text };

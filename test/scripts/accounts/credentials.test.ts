@@ -1,6 +1,6 @@
 /** What the checks say of credentials; that they use the provider's is in test/sandbox/providers/credentials.test.ts. */
 import { expect, it } from "vitest";
-import { atlasSource, cloudflareAccess } from "../../../scripts/accounts/credentials.ts";
+import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../../scripts/accounts/credentials.ts";
 
 const keys = { MONGODB_ATLAS_PUBLIC_KEY: "pub", MONGODB_ATLAS_PRIVATE_KEY: "priv" };
 const elsewhere = "http://127.0.0.1:1";
@@ -67,4 +67,6 @@ it("names what goes out beside Cloudflare's token", () => {
   const { beside } = cloudflareAccess((key) => (key === "cloudflare:apiKey" ? "k" : undefined), environment);
   expect(beside).toEqual(["cloudflare:apiKey", "CLOUDFLARE_EMAIL"]);
   expect(cloudflareAccess(() => undefined, { CLOUDFLARE_API_TOKEN: "t" }).beside).toEqual([]);
+  const by = (variables: NodeJS.ProcessEnv) => signsInByGlobalKey(cloudflareAccess(() => undefined, variables));
+  expect([by({ CLOUDFLARE_API_KEY: "k" }), by(environment), by({})]).toEqual([true, false, false]);
 });
