@@ -23,13 +23,10 @@ const settings = new pulumi.Config("slm-network");
 const tunnelName = `slm-network-${pulumi.getStack()}`;
 const { config, login } = await checked(async () => {
   const parsed = readStackConfig(settings);
-  const provider = new pulumi.Config("cloudflare");
-  const access = {
-    apiToken: provider.get("apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
-    baseUrl: provider.get("baseUrl"),
-  };
+  // `cloudflare:apiToken` → the key `apiToken` of the bag `cloudflare`
+  const providerConfig = (key: string) => new pulumi.Config(key.split(":")[0]).get(key.split(":")[1] ?? "");
   const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
-  return { config: parsed, login: await checkStack(parsed, { name, tunnelName, access, forceRotation }) };
+  return { config: parsed, login: await checkStack(parsed, { name, tunnelName, providerConfig, forceRotation }) };
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });

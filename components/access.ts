@@ -1,7 +1,7 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { type Login, oneTimePin, oneTimePinName } from "./identity-providers.ts";
-import { endOfLifeWarning } from "./rotation.ts";
+import { endOfLifeWarning, tokenName } from "./rotation.ts";
 
 /** A server that may call, as the stack's config names it. */
 export interface ServerArgs {
@@ -43,9 +43,6 @@ export interface ServiceToken {
   /** A secret; the one issued last. */
   readonly clientSecret: pulumi.Output<string>;
 }
-
-/** @returns the name of a server's token resource */
-export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
 
 /** @throws Error when a name that shall lead to the tunnel has no application in front: it would answer anybody */
 export function requireAccess(names: readonly string[], behindAccess: ReadonlySet<string>): void {

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { CloudflareAccess } from "../scripts/accounts/cloudflare.ts";
 import type { Wanted } from "../scripts/accounts/cloudflare-ready.ts";
 import { type Owned, resourceTypes } from "../scripts/accounts/collisions.ts";
+import { signsInByGlobalKey } from "../scripts/accounts/credentials.ts";
 import { faultOf } from "../scripts/accounts/finding.ts";
 import type { DeployedResource } from "./deployed.ts";
 
@@ -17,8 +18,7 @@ export async function accountFaults(
   access: CloudflareAccess,
   deployed: readonly DeployedResource[],
 ): Promise<{ faults: string[]; zoneName?: string | undefined }> {
-  // Signed in in another way (a global key): then only the provider can ask.
-  if (!access.apiToken && process.env.CLOUDFLARE_API_KEY) return { faults: [] };
+  if (signsInByGlobalKey(access)) return { faults: [] };
   const { cloudflareReady } = await import("../scripts/accounts/cloudflare-ready.ts"); // the client takes a moment to load
   // The outputs that the engine shows of a state have no ids: what is there of a kind counts as the stack's own.
   const owned: Owned = (kind) => deployed.some(({ type }) => type === resourceTypes[kind]);

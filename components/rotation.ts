@@ -2,7 +2,11 @@
 import type { DeployedResource } from "./deployed.ts";
 
 /** Less than this is left of the overlap when the new secret is issued, and nobody can put it into a server in time. */
-const leastOverlapMs = 3_600_000;
+export const leastOverlapMs = 3_600_000;
+/** Between the rotation's writing and the `up` that carries it out there is a commit, a preview, perhaps a review. */
+const deployWithinMs = 3_600_000;
+/** The shortest overlap worth writing into the stack file: a shorter one is refused by an `up` within the hour. */
+export const leastWrittenOverlapMs = leastOverlapMs + deployWithinMs;
 /** From here on `up` and `preview` say that a token comes to the end of its life. */
 const warnBeforeMs = 60 * 86_400_000;
 
@@ -76,6 +80,9 @@ export function endOfLifeWarning(name: string, expiresAt: string, now: number = 
     end <= now ? `has ended, at ${expiresAt}` : `ends in ${Math.ceil((end - now) / 86_400_000)} days, at ${expiresAt}`;
   return `the life of the service token ${JSON.stringify(name)} ${when}; then no secret of it works. \`npm run rotate -- ${name} --prolong\`, then \`pulumi up\``;
 }
+
+/** @param name prefix of the program's resources. @returns the name of a server's token resource */
+export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
 
 const tokenType = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
 

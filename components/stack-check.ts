@@ -1,13 +1,14 @@
 /** All that a stack is asked before anything is declared: the account, the route, who signs in, and when secrets rotate. */
 import * as cloudflare from "@pulumi/cloudflare";
-import type { CloudflareAccess } from "../scripts/accounts/cloudflare.ts";
-import { peopleRules, tokenName } from "./access.ts";
+import { atlasSource, type ConfigValue, cloudflareAccess } from "../scripts/accounts/credentials.ts";
+import { faultOf } from "../scripts/accounts/finding.ts";
+import { peopleRules } from "./access.ts";
 import { accountFaults } from "./account-check.ts";
 import { accountFacts } from "./account-facts.ts";
 import { ConfigError, type StackConfig } from "./config.ts";
 import { type DeployedResource, deployedResources } from "./deployed.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
-import { deployedSecrets, rotationFault, type WantedSecret } from "./rotation.ts";
+import { deployedSecrets, rotationFault, tokenName, type WantedSecret } from "./rotation.ts";
 import { routeFaults } from "./route-check.ts";
 import { sshFaults } from "./ssh-check.ts";
 
@@ -16,7 +17,8 @@ export interface CheckArgs {
   /** Prefix of the resources' names. */
   readonly name: string;
   readonly tunnelName: string;
-  readonly access: CloudflareAccess;
+  /** The providers' own config, by the full key. */
+  readonly providerConfig: ConfigValue;
   /** Lets secrets rotate whatever the time. */
   readonly forceRotation: boolean;
 }
@@ -28,22 +30,28 @@ export interface CheckArgs {
  */
 export async function checkStack(config: StackConfig, args: CheckArgs): Promise<Login> {
   const deployed = await deployedResources();
-  const { faults: found, zoneName } = await accountFaults(
-    { ...config, tunnelName: args.tunnelName },
-    args.access,
-    deployed,
-  );
+  const access = cloudflareAccess(args.providerConfig);
+  const wanted = { ...config, tunnelName: args.tunnelName };
+  const { faults: cloudflareFaults, zoneName } = await accountFaults(wanted, access, deployed);
+  const found = [...cloudflareFaults, ...atlasFaults(config, args.providerConfig)];
   const late = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
   if (found.length > 0) throw new ConfigError([...found, ...late], "what the stack rests on has");
 
   const { accountId, zoneId } = config;
-  const account = accountFacts({ accountId, zoneId, ...args.access });
+  const account = accountFacts({ accountId, zoneId, ...access });
   const zone = zoneName ?? (await cloudflare.getZone({ zoneId })).name;
   const login = await loginOf(config.access.people, args.name, account, deployed);
   const refused = "faults" in login ? login.faults : [];
   const faults = [...(await routeFaults(config, zone, account)), ...sshFaults(config, zone), ...refused, ...late];
   if (faults.length > 0 || "faults" in login) throw new ConfigError(faults);
   return login;
+}
+
+/** Atlas itself is left to its provider; only what would lead that to another Atlas than the config says. */
+function atlasFaults({ documents }: StackConfig, providerConfig: ConfigValue): string[] {
+  if (documents.store !== "atlas") return [];
+  const { findings } = atlasSource(providerConfig);
+  return findings.filter(({ level }) => level === "fail").map(faultOf);
 }
 
 /** @returns a fault for each secret that must not be rotated now */

@@ -70,6 +70,7 @@ function interruption(): Promise<void> {
 async function printEnvironment(instance: Instance): Promise<void> {
   const ready = (await findRunning(instance.lockFile)) && (await readReady(instance));
   if (!ready) throw new MissingTool("no sandbox is ready here: start it with `npm run sandbox -- --detach`");
+  if (ready.unset.length > 0) console.log(`unset ${ready.unset.join(" ")}`);
   for (const [name, value] of Object.entries(ready.environment)) {
     console.log(`export ${name}='${value.replaceAll("'", "'\\''")}'`);
   }

@@ -3,6 +3,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Control } from "./control.ts";
 import { hostname, type Identity, type Instance } from "./instance.ts";
+import { providerVariables, strayVariables } from "./provider-environment.ts";
 import type { Services } from "./services.ts";
 import type { Engine } from "./stack.ts";
 import { engineFolders } from "./stack.ts";
@@ -39,6 +40,8 @@ export const readySchema = z.object({
   mail: z.string(),
   /** Variables for the plain `pulumi` command. */
   environment: z.record(z.string(), z.string()),
+  /** Variables that must not be set beside them: they would lead to real accounts or another Mac. */
+  unset: z.array(z.string()).default([]),
   /** The same with credentials that may only read: enough for `pulumi preview`. */
   previewEnvironment: z.record(z.string(), z.string()),
 });
@@ -97,11 +100,16 @@ export async function writeReady(
     control: { url: control.url, token: control.token },
     mail: instance.mailFile,
     environment,
+    unset: [...strayVariables],
     previewEnvironment: {
       ...withoutAgent,
-      CLOUDFLARE_API_TOKEN: identity.cloudflareReadToken,
-      MONGODB_ATLAS_PUBLIC_KEY: identity.atlasReadPublicKey,
-      MONGODB_ATLAS_PRIVATE_KEY: identity.atlasReadPrivateKey,
+      ...providerVariables({
+        cloudflareApi: services.cloudflareApi,
+        cloudflareApiToken: identity.cloudflareReadToken,
+        atlasApi: services.atlasApi,
+        atlasPublicKey: identity.atlasReadPublicKey,
+        atlasPrivateKey: identity.atlasReadPrivateKey,
+      }),
     },
   };
   await writeFile(`${instance.readyFile}.new`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
@@ -160,7 +168,7 @@ export function whatToTry(ready: Ready, stopHint: string): string {
     '  eval "$(npm run -s sandbox -- --env)" && pulumi preview',
     "",
     "  # where callers enter, and where the time goes (after the line above)",
-    `  npm run -s probe -- --url ${ready.url}`,
+    "  npm run -s probe",
     "",
     stopHint,
   ].join("\n");

@@ -8,6 +8,7 @@ import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
 import { chooseProviders } from "./provider-choice.ts";
+import { straysIn } from "./provider-environment.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
@@ -105,6 +106,10 @@ async function within(
     await act(running, action, body, () => makeByHand(running, known, instance.stack));
   };
   const settings = readSettings(process.env);
+  const strays = straysIn(process.env);
+  if (strays.length > 0) {
+    log(`not taken from this shell, since they would lead to real accounts or another Mac: ${strays.join(", ")}`);
+  }
   const control = await takeControl(instance.lockFile, handle);
   const reaper = startReaper();
   try {
@@ -113,7 +118,7 @@ async function within(
     const identity = await identityOf(instance);
     made = identity;
     services = await startServices(instance, identity, tools, settings, reaper, log);
-    const environment = engineEnvironment(instance, identity, tools, services.mac.agentSocket);
+    const environment = engineEnvironment(instance, identity, tools, services);
     const { home } = engineFolders(instance);
     await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
     const engine = new Engine(instance, tools.pulumi, environment);

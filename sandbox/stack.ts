@@ -4,6 +4,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parse, stringify } from "yaml";
 import { clusterName, hostname, type Identity, type Instance, publicAddress } from "./instance.ts";
+import { providerVariables, withoutStrays } from "./provider-environment.ts";
 import type { Services } from "./services.ts";
 import type { Tools } from "./tools/tools.ts";
 
@@ -23,7 +24,7 @@ export function engineEnvironment(
   instance: Instance,
   identity: Identity,
   tools: Tools,
-  agentSocket: string,
+  services: Pick<Services, "cloudflareApi" | "atlasApi" | "edge"> & { mac: Pick<Services["mac"], "agentSocket"> },
 ): Record<string, string> {
   const { home, state } = engineFolders(instance);
   return {
@@ -35,10 +36,10 @@ export function engineEnvironment(
     PULUMI_CONFIG_PASSPHRASE: identity.passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "1",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    CLOUDFLARE_API_TOKEN: identity.cloudflareApiToken,
-    MONGODB_ATLAS_PUBLIC_KEY: identity.atlasPublicKey,
-    MONGODB_ATLAS_PRIVATE_KEY: identity.atlasPrivateKey,
-    SSH_AUTH_SOCK: agentSocket,
+    ...providerVariables({ ...identity, cloudflareApi: services.cloudflareApi, atlasApi: services.atlasApi }),
+    SSH_AUTH_SOCK: services.mac.agentSocket,
+    // For `npm run probe` with another stack of this sandbox; its own has `sandbox:url` in its config.
+    SANDBOX_URL: services.edge.url,
   };
 }
 
@@ -64,7 +65,7 @@ export class Engine {
     return new Promise((resolve, reject) => {
       const child = spawn(this.#binary, [...args, "--non-interactive", "--color=never"], {
         cwd: this.#instance.project,
-        env: { ...process.env, ...this.#environment },
+        env: { ...withoutStrays(process.env), ...this.#environment },
         stdio: ["pipe", "pipe", "inherit"],
       });
       let printed = "";
@@ -127,6 +128,8 @@ function stackConfig(identity: Identity, services: Services): Record<string, unk
   return {
     "cloudflare:baseUrl": services.cloudflareApi,
     "mongodbatlas:baseUrl": services.atlasApi,
+    // Where the hostname is served: `npm run probe` takes it in place of https://<hostname>.
+    "sandbox:url": services.edge.url,
     "slm-network:hostname": hostname,
     "slm-network:zoneId": identity.zoneId,
     "slm-network:accountId": identity.accountId,

@@ -8,6 +8,9 @@ import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { atlasSource, cloudflareAccess } from "./accounts/credentials.ts";
+import { faultOf } from "./accounts/finding.ts";
+import { readConfig } from "./preflight/stack.ts";
 import { exportSchema, itemSchema, orphans, type Search, searches } from "./recovery.ts";
 
 const { values } = parseArgs({ options: { yes: { type: "boolean" } } });
@@ -25,20 +28,20 @@ async function run(program: string, args: string[], input = ""): Promise<string>
 }
 const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive", "--color=never"]);
 
-function variable(name: string): string {
-  const value = process.env[name];
+function needed(value: string | undefined, name: string): string {
   if (!value) throw new Error(`${name} is not set: recovery needs the credentials that \`pulumi up\` has`);
   return value;
 }
 
-const baseUrl = async (key: string, fallback: string): Promise<string> =>
-  (await pulumi("config", "get", key).catch(() => fallback)).trim().replace(/\/+$/, "");
-
-const cloudflareUrl = await baseUrl("cloudflare:baseUrl", "https://api.cloudflare.com/client/v4");
-const atlasUrl = await baseUrl("mongodbatlas:baseUrl", "https://cloud.mongodb.com");
+const config = readConfig(await pulumi("config", "--json", "--show-secrets"));
+const toCloudflare = cloudflareAccess((key) => config.get(key));
+const toAtlas = atlasSource((key) => config.get(key));
+const address = (baseUrl: string | undefined, standard: string) => (baseUrl ?? standard).replace(/\/+$/, "");
+const cloudflareUrl = address(toCloudflare.baseUrl, "https://api.cloudflare.com/client/v4");
+const atlasUrl = address(toAtlas.access.baseUrl, "https://cloud.mongodb.com");
 
 async function cloudflare(method: string, path: string): Promise<unknown> {
-  const headers = { authorization: `Bearer ${variable("CLOUDFLARE_API_TOKEN")}` };
+  const headers = { authorization: `Bearer ${needed(toCloudflare.apiToken, "CLOUDFLARE_API_TOKEN")}` };
   const response = await fetch(cloudflareUrl + path, { method, headers, signal: AbortSignal.timeout(30_000) });
   const body = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${body}`);
@@ -47,7 +50,11 @@ async function cloudflare(method: string, path: string): Promise<unknown> {
 
 /** By curl, which knows digest authentication; its options come by standard input, so the key is in no process list. */
 async function atlas(method: string, path: string): Promise<unknown> {
-  const user = `${variable("MONGODB_ATLAS_PUBLIC_KEY")}:${variable("MONGODB_ATLAS_PRIVATE_KEY")}`;
+  const { access, findings, usable } = toAtlas;
+  const wrong = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
+  if (wrong) throw new Error(faultOf(wrong));
+  const publicKey = needed(access.publicKey, "MONGODB_ATLAS_PUBLIC_KEY");
+  const user = `${publicKey}:${needed(access.privateKey, "MONGODB_ATLAS_PRIVATE_KEY")}`;
   const options = [
     "digest\nsilent\nshow-error\nfail-with-body\nmax-time = 30",
     `user = ${JSON.stringify(user)}`,

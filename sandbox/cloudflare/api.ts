@@ -48,6 +48,22 @@ function failure(errors: { code: number; message: string }[]): Record<string, un
   return { success: false, errors, messages: [], result: null };
 }
 
+/**
+ * The account has no global API key, so whatever is sent as one is unknown, with a good token beside it or without. That
+ * Cloudflare looks at both is what a shell with an old key shows; which of them it looks at first is not documented.
+ */
+function refuseGlobalKey(headers: JsonRequest["headers"]): void {
+  const [email, key, service] = ["x-auth-email", "x-auth-key", "x-auth-user-service-key"].map((name) => headers[name]);
+  if (email === undefined && key === undefined && service === undefined) return;
+  const malformed = (header: string, code: number) =>
+    new ApiError(400, [
+      { code: 6003, message: `Invalid request headers: Invalid format for ${header} header (${code})` },
+    ]);
+  if (email !== undefined && !/^[^@\s]+@[^@\s]+$/.test(String(email))) throw malformed("X-Auth-Email", 6102);
+  if (key !== undefined && !/^[0-9a-f]{37,45}$/.test(String(key))) throw malformed("X-Auth-Key", 6103);
+  throw new ApiError(403, [{ code: 9103, message: "Unknown X-Auth-Key or X-Auth-Email" }]);
+}
+
 /** The token of `Authorization: Bearer …`. */
 function authenticate(account: CloudflareAccount, header: string | undefined): ApiToken {
   if (header === undefined) {
@@ -158,6 +174,7 @@ const refusal = (status: number, message: string): unknown =>
 function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
   const path = pathOf(request);
   try {
+    refuseGlobalKey(request.headers);
     const token = authenticate(account, request.headers.authorization);
     const found = route(request.method, path);
     checkScope(account, found.params);

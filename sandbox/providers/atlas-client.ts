@@ -1,7 +1,9 @@
-/** The Atlas Admin API v2 with digest authentication, and waiting for what it does in the background. */
+/** The Atlas Admin API v2, and waiting for what it does in the background. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { type DigestCredentials, digestFetch } from "./digest.ts";
+import type { AtlasCredentials } from "./atlas-credentials.ts";
+import { signedFetch } from "./atlas-sign-in.ts";
+import { networkError } from "./go-errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "./wire.ts";
 
 /** The API's dated versions, one a resource as the official provider asks for. */
@@ -39,21 +41,21 @@ const fault = z.object({
   reason: z.string().optional(),
 });
 
-export function atlasApi(options: { baseUrl: string; credentials: DigestCredentials }): AtlasApi {
+/** @throws when the credentials are a service account's and it gets no token */
+export async function atlasApi({ baseUrl, signIn }: Pick<AtlasCredentials, "baseUrl" | "signIn">): Promise<AtlasApi> {
+  const base = baseUrl.replace(/\/+$/, "");
+  const send = await signedFetch(signIn, base);
   return {
     async call(method, path, version, signal, body) {
-      const url = new URL(`${options.baseUrl.replace(/\/+$/, "")}/api/atlas/v2${path}`);
+      const url = new URL(`${base}/api/atlas/v2${path}`);
       const type = `application/vnd.atlas.${version}+json`;
       const headers = { accept: type, ...(body !== undefined && { "content-type": type }) };
       const init = { method, headers, signal, ...(body !== undefined && { body: JSON.stringify(body) }) };
       let response: Response;
       try {
-        response = await digestFetch(url, init, options.credentials);
+        response = await send(url, init);
       } catch (error) {
-        const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : "";
-        throw new Error(`${method} ${path}: ${error instanceof Error ? error.message : String(error)}${cause}`, {
-          cause: error,
-        });
+        throw new Error(networkError(method, url, error), { cause: error });
       }
       const text = await response.text();
       if (response.status === 404 && (method === "GET" || method === "DELETE")) return undefined;

@@ -1,6 +1,8 @@
 /** Cloudflare's API v4 through its official client, with its refusals in words. */
 import Cloudflare, { APIError, APIUserAbortError } from "cloudflare";
 import { z } from "zod";
+import type { CloudflareCredentials } from "./cloudflare-credentials.ts";
+import { networkError } from "./go-errors.ts";
 import type { Json, JsonObject } from "./wire.ts";
 import { isJsonObject } from "./wire.ts";
 
@@ -20,15 +22,15 @@ export interface CloudflareApi {
 }
 type Method = "get" | "post" | "put" | "patch" | "delete";
 
-/** Makes a client. `baseUrl` ends in `/client/v4`; without it the public API is meant. */
-export function cloudflareApi(options: { apiToken: string; baseUrl?: string }): CloudflareApi {
+/** Makes a client that sends all credentials it is given, as the official provider does. */
+export function cloudflareApi({ baseUrl, ...credentials }: CloudflareCredentials): CloudflareApi {
   const client = new Cloudflare({
-    apiToken: options.apiToken,
-    // Otherwise the client takes these from the environment, and would send both.
-    apiKey: null,
-    apiEmail: null,
-    userServiceKey: null,
-    ...(options.baseUrl && { baseURL: options.baseUrl.replace(/\/+$/, "") }),
+    // null: otherwise the client looks into the environment once more.
+    apiToken: credentials.apiToken ?? null,
+    apiKey: credentials.apiKey ?? null,
+    apiEmail: credentials.apiEmail ?? null,
+    userServiceKey: credentials.userServiceKey ?? null,
+    ...(baseUrl && { baseURL: baseUrl.replace(/\/+$/, "") }),
   });
   return {
     async call(method, path, signal, body) {
@@ -44,6 +46,8 @@ export function cloudflareApi(options: { apiToken: string; baseUrl?: string }): 
           throw new Error(`${method.toUpperCase()} ${path} was given up`, { cause: error });
         if (!(error instanceof APIError)) throw error;
         if (error.status === 404 && (method === "get" || method === "delete")) return undefined;
+        if (error.status === undefined)
+          throw new Error(networkError(method, new URL(client.baseURL + path), error), { cause: error });
         throw new Error(`${method.toUpperCase()} ${path}: ${explain(error)}`, { cause: error });
       }
     },
@@ -51,8 +55,6 @@ export function cloudflareApi(options: { apiToken: string; baseUrl?: string }): 
 }
 
 function explain(error: APIError): string {
-  if (error.status === undefined)
-    return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
   const faults = error.errors.map((fault) =>
     fault.code === undefined ? `${fault.message}` : `${fault.message} (${fault.code})`,
   );

@@ -4,6 +4,7 @@
  */
 import { accessResources } from "./cloudflare-access.ts";
 import { cloudflareApi } from "./cloudflare-client.ts";
+import { cloudflareCredentials, credentialFailures } from "./cloudflare-credentials.ts";
 import { functions } from "./cloudflare-functions.ts";
 import { networkResources } from "./cloudflare-network.ts";
 import { trafficResources } from "./cloudflare-traffic.ts";
@@ -11,21 +12,19 @@ import { string } from "./fields.ts";
 import { pinnedVersion } from "./pinned.ts";
 import { runProvider } from "./server.ts";
 
-const text = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
-
 await runProvider({
   name: "cloudflare",
   version: pinnedVersion("cloudflare"),
-  config: { apiToken: string({ secret: true }), baseUrl: string() },
-  configure(config) {
-    const apiToken = text(config.apiToken) ?? text(process.env.CLOUDFLARE_API_TOKEN);
-    if (!apiToken) {
-      throw new Error(
-        "no API token for Cloudflare: set the environment variable CLOUDFLARE_API_TOKEN or the configuration cloudflare:apiToken",
-      );
-    }
-    return cloudflareApi({ apiToken, baseUrl: text(config.baseUrl) ?? text(process.env.CLOUDFLARE_BASE_URL) });
+  config: {
+    apiKey: string({ secret: true }),
+    apiToken: string({ secret: true }),
+    apiUserServiceKey: string({ secret: true }),
+    baseUrl: string(),
+    email: string(),
+    userAgentOperatorSuffix: string(),
   },
+  checkConfig: credentialFailures,
+  configure: (config) => cloudflareApi(cloudflareCredentials(config, process.env)),
   resources: [...accessResources, ...networkResources, ...trafficResources],
   functions,
 });

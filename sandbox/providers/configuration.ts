@@ -14,11 +14,15 @@ function parse(field: Field | undefined, value: Value): Value {
   }
 }
 
-/** @returns the configuration without secret marks, and every fault in it: unknown keys, wrong types, missing values. */
-export function parseConfig(fields: Fields, given: Props): { config: Props; failures: Failure[] } {
+/** @param more faults that no field table can say @returns the configuration without secret marks, and every fault in it: unknown keys, wrong types, missing values. */
+export function parseConfig(
+  fields: Fields,
+  given: Props,
+  more: (config: Props) => Failure[] = () => [],
+): { config: Props; failures: Failure[] } {
   const config: Props = {};
   for (const [key, value] of Object.entries(reveal(given))) {
     if (value !== undefined && !engineKeys.has(key)) config[key] = parse(fields[key], value);
   }
-  return { config, failures: check(fields, config) };
+  return { config, failures: [...check(fields, config), ...more(config)] };
 }

@@ -74,8 +74,13 @@ export interface ProviderDefinition<Client> {
   /** The version of the official plugin it stands in for, without `v`. */
   version: string;
   config: Fields;
-  /** Called once, before anything else; throws when credentials are missing. `config` holds what the program gave. */
-  configure(config: Props): Client;
+  /** Faults of the configuration that no field table can say. `config` is without secret marks. */
+  checkConfig?(config: Props): Failure[];
+  /**
+   * Called once, before anything else; throws when credentials are missing. `config` holds what the program gave.
+   * @param log sends a line to the engine's log
+   */
+  configure(config: Props, log: Call<Client>["log"]): Client | Promise<Client>;
   resources: readonly ResourceDefinition<Client>[];
   functions: readonly FunctionDefinition<Client>[];
 }

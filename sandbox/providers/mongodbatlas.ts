@@ -3,32 +3,37 @@
  * what a program of this project declares. Run by the engine as `node mongodbatlas.ts <engine address>`.
  */
 import { atlasApi } from "./atlas-client.ts";
+import { atlasCredentials } from "./atlas-credentials.ts";
 import { functions } from "./atlas-functions.ts";
 import { resources } from "./atlas-resources.ts";
-import { string } from "./fields.ts";
+import { any, boolean, string } from "./fields.ts";
 import { pinnedVersion } from "./pinned.ts";
 import { runProvider } from "./server.ts";
-
-const text = (...values: unknown[]) =>
-  values.find((value): value is string => typeof value === "string" && value !== "");
 
 await runProvider({
   name: "mongodbatlas",
   version: pinnedVersion("mongodbatlas"),
-  config: { baseUrl: string(), privateKey: string({ secret: true }), publicKey: string() },
-  configure(config) {
-    const { env } = process;
-    const publicKey = text(config.publicKey, env.MONGODB_ATLAS_PUBLIC_KEY, env.MONGODB_ATLAS_PUBLIC_API_KEY);
-    const privateKey = text(config.privateKey, env.MONGODB_ATLAS_PRIVATE_KEY, env.MONGODB_ATLAS_PRIVATE_API_KEY);
-    if (!publicKey || !privateKey) {
-      const missing = publicKey ? "private" : "public";
-      const names = `MONGODB_ATLAS_${missing.toUpperCase()}_KEY`;
-      throw new Error(
-        `no ${missing} key for MongoDB Atlas: set the environment variable ${names} or mongodbatlas:${missing}Key`,
-      );
-    }
-    const baseUrl = text(config.baseUrl) ?? "https://cloud.mongodb.com/";
-    return atlasApi({ baseUrl, credentials: { username: publicKey, password: privateKey } });
+  config: {
+    accessToken: string({ secret: true }),
+    assumeRole: any(),
+    awsAccessKeyId: string(),
+    awsSecretAccessKey: string({ secret: true }),
+    awsSessionToken: string({ secret: true }),
+    baseUrl: string(),
+    clientId: string(),
+    clientSecret: string({ secret: true }),
+    isMongodbgovCloud: boolean(),
+    privateKey: string({ secret: true }),
+    publicKey: string(),
+    realmBaseUrl: string(),
+    region: string(),
+    secretName: string(),
+    stsEndpoint: string(),
+  },
+  configure(config, log) {
+    const { warning, ...credentials } = atlasCredentials(config, process.env);
+    if (warning !== undefined) log("warning", warning);
+    return atlasApi(credentials);
   },
   resources,
   functions,

@@ -122,7 +122,7 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
     }),
 
     checkConfig: unary((request: providerPb.CheckRequest) => {
-      const { failures } = parseConfig(provider.config, decode(request.getNews()));
+      const { failures } = parseConfig(provider.config, decode(request.getNews()), provider.checkConfig);
       return new providerPb.CheckResponse().setInputs(request.getNews()).setFailuresList(failureList(failures));
     }),
     diffConfig: unary((request: providerPb.DiffRequest) => {
@@ -132,13 +132,13 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
       response.setChanges(changes.size > 0 ? DiffChanges.DIFF_SOME : DiffChanges.DIFF_NONE);
       return response.setDiffsList([...new Set([...changes.values()].map(({ property }) => property))]);
     }),
-    configure: unary((request: providerPb.ConfigureRequest) => {
-      const { config, failures } = parseConfig(provider.config, decode(request.getArgs()));
+    configure: unary(async (request: providerPb.ConfigureRequest, call) => {
+      const { config, failures } = parseConfig(provider.config, decode(request.getArgs()), provider.checkConfig);
       if (failures.length > 0) {
         const faults = failures.map(({ property, reason }) => `${provider.name}:${property}: ${reason}`);
         throw refused(status.INVALID_ARGUMENT, faults.join("\n"));
       }
-      configured = { client: provider.configure(config) };
+      configured = { client: await provider.configure(config, call.log) };
       const response = new providerPb.ConfigureResponse();
       response.setAcceptsecrets(true).setAcceptresources(true).setAcceptoutputs(true).setSupportspreview(true);
       return response;

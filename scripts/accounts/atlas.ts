@@ -14,7 +14,7 @@ export interface AtlasAccess {
   readonly publicKey: string | undefined;
   /** `MONGODB_ATLAS_PRIVATE_KEY` */
   readonly privateKey: string | undefined;
-  /** The stack's `mongodbatlas:baseUrl`. @default https://cloud.mongodb.com */
+  /** `MONGODB_ATLAS_BASE_URL`; `mongodbatlas:baseUrl` where the keys are in the config, too. @default https://cloud.mongodb.com */
   readonly baseUrl?: string | undefined;
   /** For each call, in ms. @default 20000 */
   readonly timeoutMs?: number;

@@ -13,7 +13,7 @@ export const zeroTrustNotEnabled = 9999;
 
 /**
  * - 403 with code 10000, or 401 with 10000 where only some calls are refused (a tunnel's token): the permission is missing
- * - 9109 with 403: the token is for other accounts or zones; with 401, and 1000, 6003, 6111: no such token
+ * - 9109 with 403: the token is for other accounts or zones; with 401, and 1000, 6003, 6111: no such token; 9103: no such global API key
  * - 9999 `access.api.error.not_enabled`: Zero Trust was never set up
  * @param permission what the call needs
  */
@@ -36,7 +36,7 @@ function kindOf(status: number, codes: number[], said: string): Failure["kind"] 
   if (said.includes("access.api.error.not_enabled") || codes.includes(zeroTrustNotEnabled)) return "not-enabled";
   if (status === 429) return "limited";
   if (status >= 500) return "unreachable";
-  if (codes.some((code) => [1000, 6003, 6111].includes(code))) return "credentials";
+  if (codes.some((code) => [1000, 6003, 6111, 9103].includes(code))) return "credentials";
   if (codes.includes(9109)) return status === 401 ? "credentials" : "no-access";
   // Client IP filtering of the token: "Cannot use the access token from location: 203.0.113.7".
   if (/from location/i.test(said)) return "address";

@@ -85,10 +85,21 @@ async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }
 }
 const none: People = { emails: [], emailDomains: [], identityProviders: [] };
 
+/** Config keys have a colon. */
+function takeOut(names: readonly string[]): string {
+  const keys = names.filter((name) => name.includes(":"));
+  const variables = names.filter((name) => !name.includes(":"));
+  const todo = [
+    ...(variables.length > 0 ? [`unset ${variables.join(" ")}`] : []),
+    ...keys.map((key) => `pulumi config rm ${key}`),
+  ];
+  return `The API token is enough: ${todo.join("; ")}`;
+}
+
 async function tokenFinding(
   lookups: CloudflareLookups,
   accountId: string,
-  { apiToken }: CloudflareAccess,
+  { apiToken, beside = [] }: CloudflareAccess,
 ): Promise<Finding> {
   const id = "cloudflare.token";
   if (!apiToken) {
@@ -105,6 +116,13 @@ async function tokenFinding(
     return ok(id, `the Cloudflare API token works${expiresOn ? `, until ${expiresOn}` : ""}`);
   }
   const { failure } = token;
+  if (beside.length > 0 && ["credentials", "permission", "refused"].includes(failure.kind)) {
+    return fail(
+      id,
+      `Cloudflare refuses the credentials (${failure.said}). ${beside.join(" and ")} go out beside the API token, from the provider, too`,
+      takeOut(beside),
+    );
+  }
   if (failure.kind === "credentials") {
     return fail(
       id,

@@ -24,8 +24,10 @@ export type * from "./cloudflare-things.ts";
 export interface CloudflareAccess {
   /** `CLOUDFLARE_API_TOKEN`, or the stack's `cloudflare:apiToken`. Without it every question fails with `no-credentials`. */
   readonly apiToken: string | undefined;
-  /** The stack's `cloudflare:baseUrl`. @default Cloudflare's own */
+  /** The stack's `cloudflare:baseUrl`, or `CLOUDFLARE_BASE_URL`. @default Cloudflare's own */
   readonly baseUrl?: string | undefined;
+  /** Names of variables (or config keys) that the provider, and Cloudflare's client here, send beside the token. @default none */
+  readonly beside?: readonly string[] | undefined;
   /** For each attempt, in ms; there are up to three on 429, 5xx and lost connections. @default 20000 */
   readonly timeoutMs?: number;
 }

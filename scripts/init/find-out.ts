@@ -1,6 +1,8 @@
 /** Everything that the stack file needs to say, found out or asked. */
 import { atlasLookups } from "../accounts/atlas.ts";
 import { cloudflareLookups } from "../accounts/cloudflare.ts";
+import { atlasSource, cloudflareAccess } from "../accounts/credentials.ts";
+import { faultOf } from "../accounts/finding.ts";
 import { chooseAccount } from "./account.ts";
 import type { Asker } from "./asker.ts";
 import { faultAt } from "./check.ts";
@@ -13,17 +15,19 @@ import { type Answers, type Before, setting } from "./stack-file.ts";
 /** A finding, for the person at the terminal. */
 export const say = (line: string): void => console.log(`  ${line}`);
 
-/** Other addresses of the APIs than the providers' own, if the environment or the stack file names them. */
-export const baseUrlsOf = (before: Before) => ({
-  cloudflare: process.env.CLOUDFLARE_BASE_URL || own(before, "cloudflare:baseUrl"),
-  atlas: process.env.MONGODB_ATLAS_BASE_URL || own(before, "mongodbatlas:baseUrl"),
-});
-
-/** Atlas' API keys, which only the environment has. */
-export const atlasKeys = () => ({
-  publicKey: process.env.MONGODB_ATLAS_PUBLIC_KEY,
-  privateKey: process.env.MONGODB_ATLAS_PRIVATE_KEY,
-});
+/** Where and as whom to ask: what `up` will do with this stack file and this environment. Says what is wrong with it. */
+export function accountsOf(before: Before) {
+  const config = (key: string): string | undefined => own(before, key);
+  const cloudflare = cloudflareAccess(config);
+  const { access: atlas, findings } = atlasSource(config);
+  for (const finding of findings) say(faultOf(finding));
+  // Written into the stack file, so that it says the whole of where the accounts are.
+  const baseUrls = {
+    cloudflare: cloudflare.baseUrl,
+    atlas: process.env.MONGODB_ATLAS_BASE_URL || config("mongodbatlas:baseUrl"),
+  };
+  return { cloudflare, atlas, baseUrls };
+}
 
 /** Asks the accounts, the Mac and the person. @throws InitRefusal, SessionError */
 export async function findOut(options: Options, asker: Asker, before: Before): Promise<Answers> {
@@ -31,10 +35,9 @@ export async function findOut(options: Options, asker: Asker, before: Before): P
     const value = setting(before, key, ...path);
     return typeof value === "string" ? value : undefined;
   };
-  const baseUrls = baseUrlsOf(before);
   console.log("\nCloudflare");
-  const cloudflare = cloudflareLookups({ apiToken: process.env.CLOUDFLARE_API_TOKEN, baseUrl: baseUrls.cloudflare });
-  const account = await chooseAccount(cloudflare, { asker, options, say, known: known("hostname") });
+  const { cloudflare, atlas, baseUrls } = accountsOf(before);
+  const account = await chooseAccount(cloudflareLookups(cloudflare), { asker, options, say, known: known("hostname") });
 
   console.log("\nMac");
   const port = setting(before, "macs", 0, "port");
@@ -55,12 +58,11 @@ export async function findOut(options: Options, asker: Asker, before: Before): P
   });
 
   console.log("\nDocuments");
-  const keys = atlasKeys();
-  const documents = await chooseDocuments(atlasLookups({ ...keys, baseUrl: baseUrls.atlas }), {
+  const documents = await chooseDocuments(atlasLookups(atlas), {
     asker,
     options,
     say,
-    hasKeys: Boolean(keys.publicKey && keys.privateKey),
+    hasKeys: Boolean(atlas.publicKey && atlas.privateKey),
     known: known("documents", "store"),
   });
 

@@ -12,7 +12,7 @@ import type { Engine } from "../rotate/engine.ts";
 import { Refusal } from "../rotate/plan.ts";
 import { type Asker, asker as makeAsker } from "./asker.ts";
 import { type EngineState, makeSecrets, makeStack, readEngine } from "./engine.ts";
-import { atlasKeys, baseUrlsOf, findOut, say } from "./find-out.ts";
+import { accountsOf, findOut, say } from "./find-out.ts";
 import { type Options, readOptions, usage } from "./options.ts";
 import { InitRefusal } from "./refusal.ts";
 import {
@@ -87,13 +87,13 @@ async function takeOver(file: string, { stack, tokens }: Options, asker: Asker):
   console.log("\nWhat is there already");
   const text = await readText(file);
   const config = readConfig(text, file);
-  const baseUrls = baseUrlsOf(readBefore(text, file));
+  const { cloudflare, atlas } = accountsOf(readBefore(text, file));
   const count = await adopt({
     engine,
     stack,
     config,
-    cloudflare: { apiToken: process.env.CLOUDFLARE_API_TOKEN, baseUrl: baseUrls.cloudflare },
-    atlas: atlasLookups({ ...atlasKeys(), baseUrl: baseUrls.atlas }),
+    cloudflare,
+    atlas: atlasLookups(atlas),
     tokensOf: tokens,
     asker,
   });

@@ -1,7 +1,8 @@
 /** All checks of a stack, in the order of the steps of `up`; those that need nothing of each other at once. */
 import { cloudflareReady } from "../accounts/cloudflare-ready.ts";
+import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../accounts/credentials.ts";
 import { type Finding, warn } from "../accounts/finding.ts";
-import { checkAtlas } from "./atlas.ts";
+import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
 import { checkMac } from "./mac.ts";
 import { checkGround, type Ground } from "./pulumi.ts";
@@ -31,11 +32,10 @@ export async function allFindings(scope: Scope): Promise<{ stack: string | undef
     return { stack, findings: [...findings, rest] };
   }
   const { store, atlas } = config.documents;
-  const { owned } = known;
   const parts = await Promise.all([
     looked("cloudflare", () => cloudflarePart(ground as Required<Ground>, scope)),
     store === "atlas" && atlas
-      ? looked("atlas", () => checkAtlas(atlas, { access: atlasAccess(texts), owned, readOnly: scope.readOnly }))
+      ? looked("atlas", () => atlasPart(atlas, ground as Required<Ground>, scope.readOnly))
       : [],
     scope.readOnly || scope.cheap ? [] : looked("mac", () => macPart(config)),
   ]);
@@ -56,10 +56,11 @@ async function cloudflarePart(
   { config, texts, known, stack }: Required<Ground>,
   { readOnly, cheap }: Scope,
 ): Promise<Finding[]> {
-  const access = {
-    apiToken: texts.get("cloudflare:apiToken") ?? process.env.CLOUDFLARE_API_TOKEN,
-    baseUrl: texts.get("cloudflare:baseUrl"),
-  };
+  const access = cloudflareAccess((key) => texts.get(key));
+  if (signsInByGlobalKey(access)) {
+    const says = `the provider signs in to Cloudflare by ${access.beside?.join(" and ")}, which this check cannot: the account was not looked at`;
+    return [warn("cloudflare.token", says, "An API token can do less harm: export CLOUDFLARE_API_TOKEN=…")];
+  }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
   const { findings } = await cloudflareReady({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
   const noToken = findings.some(({ id, level }) => id === "cloudflare.token" && level === "fail");
@@ -67,11 +68,15 @@ async function cloudflarePart(
   return [...findings, ...(await cloudflareMore(config, access, known.owned))];
 }
 
-const atlasAccess = (texts: ReadonlyMap<string, string>) => ({
-  publicKey: texts.get("mongodbatlas:publicKey") ?? process.env.MONGODB_ATLAS_PUBLIC_KEY,
-  privateKey: texts.get("mongodbatlas:privateKey") ?? process.env.MONGODB_ATLAS_PRIVATE_KEY,
-  baseUrl: texts.get("mongodbatlas:baseUrl"),
-});
+async function atlasPart(
+  wanted: AtlasWanted,
+  { texts, known }: Required<Ground>,
+  readOnly: boolean,
+): Promise<Finding[]> {
+  const { access, findings, usable } = atlasSource((key) => texts.get(key));
+  if (!usable) return [...findings];
+  return [...findings, ...(await checkAtlas(wanted, { access, owned: known.owned, readOnly }))];
+}
 
 async function macPart({ macs, model, jobs }: Required<Ground>["config"]): Promise<Finding[]> {
   const found = await Promise.all(macs.map((mac) => checkMac({ target: mac, model, jobs })));

@@ -1,5 +1,6 @@
 /** `npm run probe`: where do callers enter Cloudflare from here, and where does the time of a request go? */
 import { join } from "node:path";
+import { cloudflareAccess } from "../accounts/credentials.ts";
 import { advice } from "./advice.ts";
 import { exitCode, findings, splitOf } from "./findings.ts";
 import { measureHost } from "./host.ts";
@@ -22,13 +23,19 @@ function tokenHeaders(url: URL, stack: Stack | undefined): Record<string, string
 async function connectors(options: Options, stack: Stack | undefined): Promise<string[] | { unknown: string }> {
   const accountId = options.account ?? stack?.route?.accountId;
   const tunnelId = options.tunnel ?? stack?.tunnelId;
-  const apiToken = process.env.CLOUDFLARE_API_TOKEN;
+  const { apiToken, baseUrl } = stack?.cloudflare ?? cloudflareAccess(() => undefined);
   if (!apiToken) return { unknown: "CLOUDFLARE_API_TOKEN is not set" };
   if (!accountId || !tunnelId) return { unknown: "give --account and --tunnel, or run it where the stack can be read" };
   const { connectorColos } = await import("./connectors.ts"); // the API's client takes a moment to load
-  return connectorColos({ accountId, tunnelId, apiToken, apiUrl: stack?.apiUrl }).catch((error: unknown) => ({
+  return connectorColos({ accountId, tunnelId, apiToken, apiUrl: baseUrl }).catch((error: unknown) => ({
     unknown: error instanceof Error ? error.message : String(error),
   }));
+}
+
+/** A sandbox's edge is on loopback, and its hostname is in no DNS. */
+function addressOf({ servedAt, route, hostname }: Stack): URL {
+  if (servedAt) return asUrl(servedAt, "sandbox:url");
+  return asUrl(route?.callers ?? hostname, "the stack's hostname");
 }
 
 async function main(): Promise<number> {
@@ -40,7 +47,8 @@ async function main(): Promise<number> {
   const read = await readStack(join(import.meta.dirname, "../.."));
   const stack = "unreadable" in read ? undefined : read;
   const notes = "unreadable" in read ? [`The stack could not be read (${read.unreadable}).`] : [];
-  const url = options.url ?? (stack && asUrl(stack.route?.callers ?? stack.hostname, "the stack's hostname"));
+  const url = options.url ?? (stack && addressOf(stack));
+  if (!options.url && stack?.servedAt) notes.push(`The stack is a sandbox's: measured is its edge, ${stack.servedAt}.`);
   if (!url) {
     throw new UsageError(`nothing to measure: give --url https://<hostname>, or select a stack. ${notes.join(" ")}`);
   }

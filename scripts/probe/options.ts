@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 
 export const usage = `npm run probe [-- options]     where do callers enter Cloudflare, and where does the time go?
 
-  --url URL            what to measure                            (default: the stack's hostname)
+  --url URL            what to measure          (default: the stack's hostname; a sandbox's stack: its edge)
   --runs N             fresh connections for each IP version, 1 to 100   (default: 5)
   --path PATH          a path that goes the whole way to the relay       (default: /v1/models)
   --compare HOST,…     other names to measure beside it: another zone, a workers.dev name

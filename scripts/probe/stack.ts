@@ -2,6 +2,9 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { z } from "zod";
+import type { CloudflareAccess } from "../accounts/cloudflare.ts";
+import { cloudflareAccess } from "../accounts/credentials.ts";
+import { readConfig } from "../preflight/stack.ts";
 
 const outputsSchema = z.object({
   hostname: z.string(),
@@ -12,8 +15,13 @@ const outputsSchema = z.object({
   serviceTokens: z.record(z.string(), z.object({ clientId: z.string(), clientSecret: z.string() })).optional(),
 });
 
-/** The outputs the probe uses, and where the stack's Cloudflare API is, when that is not the usual place. */
-export type Stack = z.infer<typeof outputsSchema> & { apiUrl: string | undefined };
+/** The outputs the probe uses, and what of its config leads elsewhere than usual. */
+export type Stack = z.infer<typeof outputsSchema> & {
+  /** Where and as whom to ask Cloudflare's API. */
+  cloudflare: CloudflareAccess;
+  /** Where the hostname is served instead of https://<hostname>: a sandbox's stack says so, or its environment. */
+  servedAt: string | undefined;
+};
 
 const run = promisify(execFile);
 
@@ -22,14 +30,16 @@ export async function readStack(cwd: string): Promise<Stack | { unreadable: stri
   const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive"], { cwd, timeout: 60_000 });
   try {
     const { stdout } = await pulumi("stack", "output", "--json", "--show-secrets");
-    const outputs = outputsSchema.parse(JSON.parse(stdout));
-    const apiUrl = await pulumi("config", "get", "cloudflare:baseUrl").then(
-      (got) => got.stdout.trim(),
-      () => undefined, // it is not set
-    );
-    return { ...outputs, apiUrl };
+    const outputs = outputsSchema.safeParse(JSON.parse(stdout));
+    if (!outputs.success) return { unreadable: "it has no hostname: nothing was declared yet" };
+    const config = readConfig((await pulumi("config", "--json", "--show-secrets")).stdout);
+    const cloudflare = cloudflareAccess((key) => config.get(key));
+    return {
+      ...outputs.data,
+      cloudflare,
+      servedAt: config.get("sandbox:url") ?? (process.env.SANDBOX_URL || undefined),
+    };
   } catch (error) {
-    if (error instanceof z.ZodError) return { unreadable: "it has no hostname: nothing was declared yet" };
     const said = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
     const text = said || (error instanceof Error ? error.message : String(error));
     return { unreadable: text.split("\n")[0] ?? text };

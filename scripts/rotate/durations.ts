@@ -11,10 +11,14 @@ export function durationMs(text: string): number | undefined {
   );
 }
 
-/** @returns the length in the largest unit that says it well: `7 days`, `5 hours`, `40 minutes` */
+/** @returns the length in the largest unit that says it well: `7 days`, `5 hours`, `40 minutes`, `30 seconds` */
 export function inWords(ms: number): string {
-  const [size, word] =
-    ms >= 2 * 86_400_000 ? [86_400_000, "day"] : ms >= 2 * 3_600_000 ? [3_600_000, "hour"] : [60_000, "minute"];
+  const units = [
+    [2 * 86_400_000, 86_400_000, "day"],
+    [2 * 3_600_000, 3_600_000, "hour"],
+    [60_000, 60_000, "minute"],
+  ] as const;
+  const [, size, word] = units.find(([least]) => ms >= least) ?? [0, 1_000, "second"];
   const count = Math.floor(ms / size);
   return `${count} ${word}${count === 1 ? "" : "s"}`;
 }

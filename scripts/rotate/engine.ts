@@ -1,6 +1,8 @@
 /** The Pulumi command, as far as a rotation needs it. */
 import { spawn } from "node:child_process";
 import { z } from "zod";
+import { type DeployedSecret, deployedSecrets, tokenName } from "../../components/rotation.ts";
+import { programName } from "../adopt/adoptable.ts";
 import { Refusal } from "./plan.ts";
 
 /** The checkout, where `Pulumi.yaml` is. */
@@ -64,6 +66,30 @@ export async function endOfLifeOf(engine: Engine, stack: string, server: string)
     return Number.isNaN(end) ? undefined : end;
   } catch {
     return undefined; // not signed in, or not yet deployed: the rotation itself needs neither
+  }
+}
+
+const stateSchema = z.object({
+  deployment: z.object({
+    resources: z.array(
+      z.object({ urn: z.string(), type: z.string(), outputs: z.record(z.string(), z.unknown()).default({}) }),
+    ),
+  }),
+});
+
+/** @returns the secret that the last deployment left a server; undefined when it left none, or the state cannot be read */
+export async function deployedSecretOf(
+  engine: Engine,
+  stack: string,
+  server: string,
+): Promise<DeployedSecret | undefined> {
+  try {
+    const ran = await run(engine, ["stack", "export", "--stack", stack]);
+    const { resources } = stateSchema.parse(JSON.parse(ran.stdout)).deployment;
+    const deployed = resources.map((one) => ({ ...one, name: one.urn.split("::").at(-1) ?? "" }));
+    return deployedSecrets([server], (name) => tokenName(programName, name), deployed).get(server);
+  } catch {
+    return undefined; // as above; `up` looks again
   }
 }
 

@@ -6,18 +6,19 @@ import { randomBytes } from "node:crypto";
 import { readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { checkWritten } from "./check.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";
-import { type Engine, endOfLifeOf, selectedStack, setSecret } from "./engine.ts";
-import { plan, Refusal, type ServerSettings, type Wish } from "./plan.ts";
+import { deployedSecretOf, type Engine, endOfLifeOf, selectedStack, setSecret } from "./engine.ts";
+import { deployBefore, plan, Refusal, type ServerSettings, type Wish } from "./plan.ts";
 import { readServer, writeServer } from "./stack-file.ts";
 
 const usage = `npm run rotate -- <server>            a new secret at the next \`pulumi up\`; the old one works 7 days longer
 npm run rotate -- tunnel              a new secret for the tunnel (also makes the first one)
 
-  --overlap 7d    how long the old secret works: s, m, h, d, w
+  --overlap 7d    how long the old secret works: s, m, h, d, w; 2h or more
   --extend        no new secret; only moves the end of the overlap (a pull request that waited too long)
   --prolong       no new secret; a year more for the token itself
-  --force         a rotation inside an overlap, or with an overlap under an hour
+  --force         a rotation inside an overlap, or with an overlap under two hours
   --stack NAME    else PULUMI_STACK, else the selected one`;
 
 async function main(): Promise<void> {
@@ -63,9 +64,14 @@ async function rotateServer(
   });
   const before = readServer(text, server);
   const now = Date.now();
-  const endOfLife = await endOfLifeOf(engine, stack, server);
-  const change = plan(server, before, { ...asked, now, endOfLife });
-  await replace(file, writeServer(text, server, change));
+  const [endOfLife, deployed] = await Promise.all([
+    endOfLifeOf(engine, stack, server),
+    deployedSecretOf(engine, stack, server),
+  ]);
+  const change = plan(server, before, { ...asked, now, endOfLife, deployed });
+  const written = writeServer(text, server, change);
+  checkWritten(written, server, change);
+  await replace(file, written);
   console.log(report(stack, server, before, change, { now, endOfLife }));
 }
 
@@ -90,9 +96,12 @@ function report(
     endOfLife === undefined
       ? "The end of the token's own life is not known here (pulumi stack output serviceTokenEndOfLife)."
       : `The token's own life ends ${endOfLife > now ? `in ${inWords(endOfLife - now)}` : "in the past"}, at ${rfc3339(endOfLife)}${change.duration ? "; the longer duration moves it at the next `pulumi up`" : ""}.`;
+  const until = deployBefore(change.previousSecretExpiresAt ?? "");
   const next = change.secretVersion
     ? [
-        "Next: `pulumi preview` shows one update; `pulumi up` issues the new secret.",
+        until > now
+          ? `Next: \`pulumi preview\` shows one update; \`pulumi up\`, before ${rfc3339(until)}, issues the new secret.`
+          : "Next: SLM_NETWORK_FORCE_ROTATION=1 `pulumi up` issues the new secret; without the variable it refuses, since less than an hour is left.",
         "Then, while the old one still works: pulumi stack output serviceTokens --show-secrets, and into the server with it.",
       ]
     : ["Next: `pulumi up`."];

@@ -1,4 +1,10 @@
-/** What a rotation writes, and when it is refused: decisions only. */
+/** What a rotation writes, and when it is refused: decisions only. The rule is the program's own (components/rotation.ts). */
+import {
+  type DeployedSecret,
+  leastOverlapMs,
+  leastWrittenOverlapMs,
+  rotationFault,
+} from "../../components/rotation.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";
 
 /** The settings of a server that a rotation reads and writes, as the stack file has them. */
@@ -20,6 +26,8 @@ export interface Wish {
   now: number;
   /** When the token's own life ends, in milliseconds since 1970; undefined when it is not known. */
   endOfLife: number | undefined;
+  /** The secret that the last deployment left; undefined when the stack's state cannot be read or has none. */
+  deployed?: DeployedSecret | undefined;
 }
 
 /** Something that can not be done as asked; the message says why and what can be. */
@@ -27,8 +35,8 @@ export class Refusal extends Error {
   override name = "Refusal";
 }
 
-/** With less, `pulumi up` stops the rotation. */
-const leastOverlapMs = 3_600_000;
+/** RFC 3339 has four digits for the year, and the program's config takes nothing else. */
+const lastMoment = Date.parse("9999-12-31T23:59:59Z");
 /** A token that ends sooner is prolonged along with a rotation. */
 const prolongWithinMs = 90 * 86_400_000;
 const yearHours = 8_760;
@@ -43,11 +51,7 @@ export function plan(server: string, settings: ServerSettings, wish: Wish): Serv
   const { now, overlapMs, force } = wish;
   const version = settings.secretVersion ?? 1;
   const until = Date.parse(settings.previousSecretExpiresAt ?? "");
-  if (overlapMs < leastOverlapMs && !force) {
-    throw new Refusal(
-      `--overlap is ${inWords(overlapMs)}: with less than an hour left, \`pulumi up\` stops the rotation, since nobody could hand the new secret over in time. Give two hours or more; --force writes it all the same`,
-    );
-  }
+  checkOverlap(overlapMs, now, force);
   if (wish.what === "extend") {
     if (version === 1) throw new Refusal(`${server} has never been rotated, so there is no overlap to extend`);
     return { previousSecretExpiresAt: rfc3339(now + overlapMs) };
@@ -58,12 +62,33 @@ export function plan(server: string, settings: ServerSettings, wish: Wish): Serv
     );
   }
   const soon = wish.endOfLife !== undefined && wish.endOfLife - now < Math.max(prolongWithinMs, overlapMs);
-  return {
+  const change = {
     secretVersion: version + 1,
     previousSecretExpiresAt: rfc3339(now + overlapMs),
     ...(soon && { duration: longer(server, settings.duration) }),
   };
+  // The file may lag behind what is deployed: lines that were lost, another branch.
+  const fault = rotationFault({ name: server, ...change }, wish.deployed, now);
+  if (fault && !force) throw new Refusal(`\`pulumi up\` would refuse this: ${fault}`);
+  return change;
 }
+
+/** @throws Refusal for an overlap that a later `up` refuses, with the least (or most) that works */
+function checkOverlap(overlapMs: number, now: number, force: boolean): void {
+  if (now + overlapMs > lastMoment) {
+    throw new Refusal(
+      `--overlap ends after the year 9999, and the config takes no such time: give at most ${Math.floor((lastMoment - now) / 86_400_000)}d`,
+    );
+  }
+  if (overlapMs >= leastWrittenOverlapMs || force) return;
+  throw new Refusal(
+    `--overlap is ${inWords(overlapMs)}: with less than ${inWords(leastOverlapMs)} of it left, \`pulumi up\` stops the rotation, since nobody could hand the new secret over in time; and time passes until \`up\` runs. The least is ${inWords(leastWrittenOverlapMs)}: --overlap ${leastWrittenOverlapMs / 3_600_000}h. --force writes it all the same`,
+  );
+}
+
+/** @returns the last moment at which `pulumi up` still carries out a rotation, in milliseconds since 1970 */
+export const deployBefore = (previousSecretExpiresAt: string): number =>
+  Date.parse(previousSecretExpiresAt) - leastOverlapMs;
 
 /**
  * One year more. Cloudflare does not say whether a changed duration counts from the token's creation or from the change;
@@ -76,5 +101,9 @@ function longer(server: string, duration = defaultDuration): string {
       `the duration of ${server} is ${JSON.stringify(duration)}, which is no length of time: write e.g. ${defaultDuration}`,
     );
   }
-  return `${Math.ceil(hours) + yearHours}h`;
+  const longerHours = Math.ceil(hours) + yearHours;
+  if (!Number.isSafeInteger(longerHours)) {
+    throw new Refusal(`the duration of ${server} is ${JSON.stringify(duration)}: it cannot be made longer`);
+  }
+  return `${longerHours}h`;
 }

@@ -57,7 +57,7 @@ export const knownErrors: readonly KnownError[] = [
   },
   {
     id: "cloudflare.permission",
-    pattern: new RegExp(`${call("401|403").source}(?!.{0,400}(?:not_enabled|9109|entitle|plan|quota))`),
+    pattern: new RegExp(`${call("401|403").source}(?!.{0,400}(?:not_enabled|9109|9103|entitle|plan|quota))`),
     says: ([, method = "", path = ""]) =>
       `the Cloudflare API token lacks a permission: ${permissionFor(method, path) ?? `to ${method} ${path}`}`,
     todo: () => `Add it (${tokensPage}); ${preflight}`,
@@ -76,6 +76,12 @@ export const knownErrors: readonly KnownError[] = [
       /Invalid access token|Invalid API Token|Invalid request headers|"code": ?6003|credentials are not set correctly/i,
     says: () => "Cloudflare does not know the API token, or there is none",
     todo: () => "export CLOUDFLARE_API_TOKEN=<the token's value>, without spaces",
+  },
+  {
+    id: "cloudflare.global-key",
+    pattern: /Unknown X-Auth-Key or X-Auth-Email|Invalid format for X-Auth-(?:Key|Email)/,
+    says: () => "Cloudflare refuses a global API key that goes out beside the API token",
+    todo: () => "unset CLOUDFLARE_API_KEY CLOUDFLARE_EMAIL CLOUDFLARE_API_USER_SERVICE_KEY: the API token is enough",
   },
   {
     id: "cloudflare.record-taken",
@@ -144,6 +150,13 @@ export const knownErrors: readonly KnownError[] = [
     pattern: /\bUNAUTHORIZED\b.{0,120}not authorized for this resource|You are not authorized for this resource/i,
     says: () => "Atlas does not know the API key",
     todo: () => "export MONGODB_ATLAS_PUBLIC_KEY=… MONGODB_ATLAS_PRIVATE_KEY=…; make a new one if need be",
+  },
+  {
+    id: "atlas.half-key",
+    pattern: /API Key (?:will be|is being) used but (Public|Private) Key is required/,
+    says: ([, half = ""]) => `the ${half.toLowerCase()} half of the Atlas API key is missing where the other half is`,
+    todo: () =>
+      "Both halves in the environment (MONGODB_ATLAS_PUBLIC_KEY, MONGODB_ATLAS_PRIVATE_KEY), or both in the stack's config",
   },
   {
     id: "atlas.user-taken",

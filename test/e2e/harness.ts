@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
+import { withoutStrays } from "../../sandbox/provider-environment.ts";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 
 /** The checkout. */
@@ -31,7 +32,8 @@ export function run(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
-      env: { ...process.env, SANDBOX_DIR: folder, ...environment },
+      // As after `--env`: what a developer has in the shell for a real stack stays out.
+      env: { ...withoutStrays(process.env), SANDBOX_DIR: folder, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 600_000,
     });

@@ -6,6 +6,7 @@ import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
+import { withoutStrays } from "../../sandbox/provider-environment.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import { fetchHostKey } from "../../scripts/mac/session.ts";
 import { folder, inFolder, project, pulumi, type Ran, run, sandbox, start } from "./harness.ts";
@@ -254,7 +255,7 @@ function atTerminal(flags: string[], answers: readonly [string, string][]): Prom
     const spawnPty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     const child = spawn("python3", ["-c", spawnPty, process.execPath, "scripts/init/main.ts", ...flags], {
       cwd: project,
-      env: { ...process.env, SANDBOX_DIR: folder, ...environment(), TERM: "xterm" },
+      env: { ...withoutStrays(process.env), SANDBOX_DIR: folder, ...environment(), TERM: "xterm" },
       stdio: ["pipe", "pipe", "pipe"],
       timeout: 120_000,
     });

@@ -185,6 +185,28 @@ describe("the sandbox's command", () => {
     ]);
     expect(ran.stdout.trim(), ran.stderr).toBe(here.hostname);
   });
+
+  it("goes to its own accounts even from a shell that has those of a real stack", async () => {
+    const shell = {
+      CLOUDFLARE_API_KEY: "0".repeat(37),
+      CLOUDFLARE_EMAIL: "ops@example.com",
+      CLOUDFLARE_API_TOKEN: "a-real-one",
+      MONGODB_ATLAS_PUBLIC_API_KEY: "comes-first",
+      MONGODB_ATLAS_PRIVATE_API_KEY: "comes-first",
+      MONGODB_ATLAS_BASE_URL: "https://cloud.mongodb.com",
+      ASSUME_ROLE_ARN: "arn:aws:iam::123456789012:role/x",
+      SLM_NETWORK_SSH_AT: "127.0.0.1:9",
+    };
+    const ran = await run(
+      "/bin/sh",
+      [
+        "-c",
+        `eval "$('${process.execPath}' sandbox/main.ts --env)" && pulumi refresh --yes --skip-preview --non-interactive && '${process.execPath}' scripts/preflight/main.ts`,
+      ],
+      shell,
+    );
+    expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+  });
 });
 
 describe("the engine", () => {

@@ -110,8 +110,12 @@ afterAll(async () => {
 describe("a service token's rotation", () => {
   it("is stopped, in the preview and in `up`, while less than an hour of the overlap is left", async () => {
     expect((await rotate("backend", "--overlap", "30m")).stderr).toMatch(/--overlap is 30 minutes/);
+    const anHour = await rotate("backend", "--overlap", "1h"); // too little by the time that `up` runs
+    expect(anHour.code).toBe(1);
+    expect(anHour.stderr).toMatch(/The least is 2 hours: --overlap 2h/);
     const written = await rotate("backend", "--overlap", "30m", "--force");
     expect(written.code, written.stderr).toBe(0);
+    expect(written.stdout).toMatch(/SLM_NETWORK_FORCE_ROTATION=1/);
     for (const args of [["preview"], ["up", "--yes", "--skip-preview"]]) {
       const ran = await pulumi(here, ...args);
       expect(ran.code).not.toBe(0);

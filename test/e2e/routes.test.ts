@@ -258,7 +258,7 @@ describe("how people sign in", () => {
 
 describe("npm run probe", () => {
   const probe = (...args: string[]) =>
-    run(process.execPath, ["scripts/probe/main.ts", "--url", here.url, "--runs", "3", ...args], here.environment);
+    run(process.execPath, ["scripts/probe/main.ts", "--runs", "3", ...args], here.environment);
 
   it("measures the whole way by what the stack knows: entry, connector, and where the time goes", async () => {
     const person = await probe();
@@ -267,6 +267,7 @@ describe("npm run probe", () => {
       /ms of a request are lost on the way: .* between ICN and the Mac \(connector at ICN\)/,
     );
     expect(person.stdout).toMatch(/OK: every entry is at ICN/);
+    expect(person.stdout).toContain(`The stack is a sandbox's: measured is its edge, ${here.url}.`);
     expect(person.stdout).not.toContain(here.serviceTokens.backend?.clientSecret);
 
     const machine = await probe("--json", "--expect", "LAX");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { withoutStrays } from "../../sandbox/provider-environment.ts";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 import { eventually, project, pulumi, type Ran, run, tokenHeaders } from "./harness.ts";
 
@@ -234,7 +235,7 @@ describe("an interrupted up", () => {
     const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--color=never"];
     const child: ChildProcess = spawn(here.pulumi.bin, args, {
       cwd: project,
-      env: { ...process.env, ...here.environment },
+      env: { ...withoutStrays(process.env), ...here.environment },
       stdio: "ignore",
       detached: true, // a group of its own, as a terminal's
     });

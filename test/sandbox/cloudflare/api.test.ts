@@ -38,6 +38,18 @@ test("a missing, malformed or unknown token is refused in the envelope", async (
   expect(await h.clientFor("read-token").user.tokens.verify()).toMatchObject({ status: "active" });
 });
 
+test("a global API key beside a good token is refused", async () => {
+  const path = `/zones/${zone_id}`;
+  const with_ = (headers: Record<string, string>) =>
+    raw(h.url, "GET", path, undefined, { authorization: "Bearer all-token", ...headers });
+  expect(await with_({})).toMatchObject({ status: 200 });
+  const pair = { "x-auth-email": "ops@example.com", "x-auth-key": "0".repeat(37) };
+  expect(await with_(pair)).toMatchObject({ status: 403, errors: [{ code: 9103 }] });
+  expect(await with_({ "x-auth-user-service-key": "v1.0-a" })).toMatchObject({ status: 403, errors: [{ code: 9103 }] });
+  expect(await with_({ "x-auth-key": "" })).toMatchObject({ status: 400, errors: [{ code: 6003 }] });
+  expect(await with_({ "x-auth-email": "nobody" })).toMatchObject({ status: 400, errors: [{ code: 6003 }] });
+});
+
 test("a token that may read reads; what it lacks is named", async () => {
   const made = await makeTunnel();
   const reader = h.clientFor("read-token");

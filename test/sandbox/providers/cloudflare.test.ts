@@ -367,7 +367,15 @@ describe("check", () => {
     expect(await plugin.checkConfig({ baseURL: "typo", version: "6.22.1" })).toEqual([
       expect.stringMatching(/^baseURL: there is no such input/),
     ]);
-    expect(await plugin.checkConfig({ baseUrl: "http://127.0.0.1/", apiToken: "x" })).toEqual([]);
+    expect(await plugin.checkConfig({ baseUrl: "http://127.0.0.1/", apiToken: new Secret("x".repeat(40)) })).toEqual(
+      [],
+    );
+    expect(
+      await plugin.checkConfig({ apiToken: new Secret("an old token"), apiKey: new Secret("0f".repeat(20)) }),
+    ).toEqual([
+      expect.stringMatching(/^apiKey: email must be given with it/),
+      expect.stringMatching(/^apiToken: the secret value has 12 characters: an API token has 40 to 80/),
+    ]);
   });
 
   it("says which credentials are missing", async () => {

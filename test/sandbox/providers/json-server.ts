@@ -28,7 +28,8 @@ export async function jsonServer(answer: (asked: Asked) => Answer | undefined | 
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const text = Buffer.concat(chunks).toString();
-      const body: unknown = text === "" ? undefined : JSON.parse(text);
+      const isForm = request.headers["content-type"]?.includes("x-www-form-urlencoded");
+      const body: unknown = text === "" ? undefined : isForm ? text : JSON.parse(text);
       const one = { method: request.method ?? "", path: request.url ?? "", headers: request.headers, body };
       asked.push(one);
       const send = (given: Answer) => {

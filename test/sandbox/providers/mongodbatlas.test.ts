@@ -90,8 +90,12 @@ let api: JsonServer;
 let plugin: Plugin;
 beforeAll(async () => {
   api = await jsonServer(answer);
-  plugin = await startPlugin("mongodbatlas", { MONGODB_ATLAS_PUBLIC_KEY: "pub", MONGODB_ATLAS_PRIVATE_KEY: "priv" });
-  await plugin.configure({ baseUrl: `${api.url}/` });
+  plugin = await startPlugin("mongodbatlas", {
+    MONGODB_ATLAS_PUBLIC_KEY: "pub",
+    MONGODB_ATLAS_PRIVATE_KEY: "priv",
+    MONGODB_ATLAS_BASE_URL: `${api.url}/`,
+  });
+  await plugin.configure({});
 });
 afterAll(async () => {
   await plugin.stop();
@@ -388,7 +392,9 @@ it("says which key is missing, and refuses a wrong one", async () => {
     "mongodbatlas",
     Object.fromEntries(names.map((name) => [`MONGODB_ATLAS_${name}`, ""])),
   );
-  await expect(other.configure({ publicKey: "pub" })).rejects.toThrow(/no private key .*MONGODB_ATLAS_PRIVATE_KEY/);
+  await expect(other.configure({ publicKey: "pub" })).rejects.toThrow(
+    /API Key will be used but Private Key is required/,
+  );
   await other.configure({ publicKey: "pub", privateKey: new Secret("wrong"), baseUrl: api.url });
   await expect(other.create(user, userInputs)).rejects.toThrow(/POST .*databaseUsers: 401/);
   await other.stop();

@@ -7,6 +7,7 @@ import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import statusPb from "@pulumi/pulumi/proto/status_pb.js";
 import emptyPb from "google-protobuf/google/protobuf/empty_pb.js";
+import { withoutStrays } from "../../../sandbox/provider-environment.ts";
 import { decode, encode, type Props } from "../../../sandbox/providers/values.ts";
 
 /** A call's answer, or its error. */
@@ -158,7 +159,7 @@ export async function startPlugin(name: string, env: Record<string, string | und
   const program = new URL(`../../../sandbox/providers/${name}.ts`, import.meta.url).pathname;
   const child = spawn(process.execPath, [program, `127.0.0.1:${enginePort}`], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, SSH_AUTH_SOCK: undefined, ...env },
+    env: { ...withoutStrays(process.env), SSH_AUTH_SOCK: undefined, ...env },
   });
   let errors = "";
   child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));

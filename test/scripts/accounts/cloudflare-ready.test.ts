@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { cloudflareReady, type Wanted } from "../../../scripts/accounts/cloudflare-ready.ts";
 import type { Owned } from "../../../scripts/accounts/collisions.ts";
+import { cloudflareAccess } from "../../../scripts/accounts/credentials.ts";
 import { neededPermissions, permissionName, permissionStates } from "../../../scripts/accounts/permissions.ts";
 import { account_id, type Harness, secret, startHarness, zone_id } from "../../sandbox/cloudflare/harness.ts";
 
@@ -131,6 +132,30 @@ test("no token, a wrong token: one finding, and nothing else is asked", async ()
   expect(none.findings).toMatchObject([{ id: "cloudflare.token", level: "fail" }]);
   const wrong = await cloudflareReady(wanted, { ...look, access: { apiToken: "wrong", baseUrl: h.url } });
   expect(wrong.findings).toMatchObject([{ id: "cloudflare.token", level: "fail" }]);
+});
+
+test("an old global key in the environment: its names, and to unset them, though the token is good", async () => {
+  vi.stubEnv("CLOUDFLARE_API_KEY", "0".repeat(37));
+  vi.stubEnv("CLOUDFLARE_EMAIL", "ops@example.com");
+  try {
+    h.account.apiTokens.push({ value: "good", permissions: "all" });
+    const config = new Map([
+      ["cloudflare:apiToken", "good"],
+      ["cloudflare:baseUrl", h.url],
+    ]);
+    const access = cloudflareAccess((key) => config.get(key));
+    const { findings: found } = await cloudflareReady(wanted, { access, owned: mine, readOnly: false });
+    expect(found).toMatchObject([
+      {
+        id: "cloudflare.token",
+        level: "fail",
+        says: expect.stringMatching(/X-Auth-Key.*CLOUDFLARE_API_KEY and CLOUDFLARE_EMAIL go out beside the API token/),
+        todo: expect.stringContaining("unset CLOUDFLARE_API_KEY CLOUDFLARE_EMAIL"),
+      },
+    ]);
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });
 
 test("Zero Trust not set up: said once, with where to do it", async () => {

@@ -159,7 +159,9 @@ describe("against what an edge may show", () => {
     expect(split?.relay).toBe(20);
     // 60 ms until the answer, of which the relay says that 20 are its own and the edge takes next to nothing.
     expect(split?.tunnel).toBeGreaterThan(20);
-    expect(split?.tunnel).toBeLessThan(60);
+    // However slow this machine is: what the relay says is its own is not counted as the way's.
+    const whole = (host?.samples ?? []).map(({ request }) => z.object({ ms: z.number() }).parse(request).ms);
+    expect(split?.tunnel).toBeLessThanOrEqual(Math.max(...whole) - 20);
   });
 
   it("measures IPv4 and IPv6 by themselves, and says which of them goes astray", async () => {
@@ -240,6 +242,35 @@ describe("against what an edge may show", () => {
     expect(own.filter((secret) => secret !== undefined)).toEqual(["the-secret", "the-secret"]);
     expect(heard).toEqual([undefined]);
     expect(ran.stdout).not.toContain("the-secret");
+  });
+
+  it.each([
+    ["its config", { "sandbox:url": true }, false],
+    ["its environment", {}, true],
+    ["the config, when an older address is left in the environment", { "sandbox:url": true }, "http://127.0.0.1:9"],
+  ])("goes to the edge of a sandbox's stack by %s, with the stack's token", async (_what, key, variable) => {
+    const heard: unknown[] = [];
+    const edge = createHttpServer(edgeLike("ICN", (_, response) => void response.end()));
+    edge.on("request", ({ headers }) => heard.push(headers["cf-access-client-secret"]));
+    const url = `http://127.0.0.1:${await listening(edge, "127.0.0.1")}`;
+    const serviceTokens = { backend: { clientId: "id.access", clientSecret: "of-the-stack" } };
+    const pulumi = join(harness.folder, "pulumi");
+    const config = Object.fromEntries(Object.keys(key).map((name) => [name, { value: url, secret: false }]));
+    await writeFile(
+      pulumi,
+      `#!/bin/sh\ncase "$1" in\nstack) echo '${JSON.stringify({ hostname: "slm.invalid", serviceTokens })}' ;;\nconfig) echo '${JSON.stringify(config)}' ;;\nesac\n`,
+      { mode: 0o700 },
+    );
+    const environment = {
+      PATH: [harness.folder, dirname(process.execPath), "/usr/bin", "/bin"].join(":"),
+      ...(variable !== false && { SANDBOX_URL: variable === true ? url : variable }),
+    };
+    const ran = await probe(["--runs", "1"], environment);
+    expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+    expect(ran.stdout).toContain(`The stack is a sandbox's: measured is its edge, ${url}.`);
+    expect(heard.filter((secret) => secret !== undefined)).toContain("of-the-stack");
+    const elsewhere = await probe(["--runs", "1", "--url", "http://127.0.0.1:9", "--timeout", "1"], environment);
+    expect(elsewhere.stdout).not.toContain("The stack is a sandbox's");
   });
 
   it("exits with 2 when nothing answers, or nothing is asked", async () => {

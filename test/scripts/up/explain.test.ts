@@ -52,6 +52,12 @@ const said: [id: string, text: string, shows: string][] = [
     `POST "${api}/accounts/${a}/cfd_tunnel": 409 Conflict ${body(1013, "You already have a tunnel with this name")}`,
     "tunnel",
   ],
+  [
+    "cloudflare.global-key",
+    `POST "${api}/accounts/${a}/cfd_tunnel": 403 Forbidden ${body(9103, "Unknown X-Auth-Key or X-Auth-Email")}`,
+    "unset CLOUDFLARE_API_KEY",
+  ],
+  ["atlas.half-key", "API Key will be used but Public Key is required", "public half"],
   ["cloudflare.application-taken", "409 access.api.error.application_already_exists (11010)", "Access application"],
   [
     "cloudflare.plan",

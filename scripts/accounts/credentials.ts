@@ -1,0 +1,126 @@
+/**
+ * Where the provider plugins take their credentials and base URLs, so that checks and commands ask the same accounts as
+ * `pulumi up`. Pure.
+ * @see https://github.com/cloudflare/terraform-provider-cloudflare/blob/main/internal/provider.go
+ * @see https://github.com/mongodb/terraform-provider-mongodbatlas/blob/master/internal/config/credentials.go
+ */
+import type { AtlasAccess } from "./atlas.ts";
+import type { CloudflareAccess } from "./cloudflare.ts";
+import { type Finding, fail, warn } from "./finding.ts";
+
+/** Looks up a key of the stack's config, e.g. `cloudflare:baseUrl`. */
+export type ConfigValue = (key: string) => string | undefined;
+
+/** What the provider sends to Cloudflare beside the API token. */
+const besideToken = {
+  "cloudflare:apiKey": "CLOUDFLARE_API_KEY",
+  "cloudflare:email": "CLOUDFLARE_EMAIL",
+  "cloudflare:apiUserServiceKey": "CLOUDFLARE_API_USER_SERVICE_KEY",
+} as const;
+
+/** Each by itself: the stack's config, else the environment. */
+export function cloudflareAccess(config: ConfigValue, environment: NodeJS.ProcessEnv = process.env): CloudflareAccess {
+  const beside = Object.entries(besideToken).flatMap(([key, variable]) =>
+    config(key) !== undefined ? [key] : environment[variable] !== undefined ? [variable] : [],
+  );
+  return {
+    apiToken: config("cloudflare:apiToken") ?? environment.CLOUDFLARE_API_TOKEN,
+    baseUrl: config("cloudflare:baseUrl") ?? environment.CLOUDFLARE_BASE_URL,
+    beside,
+  };
+}
+
+/** Without an API token, by a global key: then only the provider can ask. */
+export const signsInByGlobalKey = ({ apiToken, beside = [] }: CloudflareAccess): boolean =>
+  !apiToken && beside.length > 0;
+
+/** Atlas, as the provider will ask it. */
+export interface AtlasSource {
+  readonly access: AtlasAccess;
+  /** What is wrong with the credentials, or why nothing can be asked with them here. */
+  readonly findings: readonly Finding[];
+  /** False: the provider signs in in a way that only it can, or not at all. */
+  readonly usable: boolean;
+}
+
+const defaultBaseUrl = "https://cloud.mongodb.com";
+const nobody: AtlasAccess = { publicKey: undefined, privateKey: undefined };
+const withoutSlash = (url: string): string => url.replace(/\/+$/, "");
+
+/** One source of credentials. */
+interface Candidate {
+  readonly where: "the stack's config" | "the environment";
+  readonly accessToken: string | undefined;
+  readonly clientId: string | undefined;
+  readonly publicKey: string | undefined;
+  readonly privateKey: string | undefined;
+  readonly baseUrl: string | undefined;
+}
+
+function candidates(config: ConfigValue, environment: NodeJS.ProcessEnv): readonly [Candidate, Candidate] {
+  const ours = (name: string) => config(`mongodbatlas:${name}`) || undefined;
+  const first = (...names: string[]) => names.map((name) => environment[name]).find(Boolean);
+  return [
+    {
+      where: "the stack's config",
+      accessToken: ours("accessToken"),
+      clientId: ours("clientId") ?? ours("clientSecret"),
+      publicKey: ours("publicKey"),
+      privateKey: ours("privateKey"),
+      baseUrl: ours("baseUrl"),
+    },
+    {
+      where: "the environment",
+      accessToken: first("MONGODB_ATLAS_ACCESS_TOKEN"),
+      clientId: first("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET"),
+      publicKey: first("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PUBLIC_KEY", "MCLI_PUBLIC_API_KEY"),
+      privateKey: first("MONGODB_ATLAS_PRIVATE_API_KEY", "MONGODB_ATLAS_PRIVATE_KEY", "MCLI_PRIVATE_API_KEY"),
+      baseUrl: first("MONGODB_ATLAS_BASE_URL", "MCLI_OPS_MANAGER_URL"),
+    },
+  ];
+}
+
+/**
+ * All from the stack's config, or all from the environment; AWS Secrets Manager before both. Within one: an access token
+ * before a service account before an API key.
+ */
+export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv = process.env): AtlasSource {
+  const role = config("mongodbatlas:assumeRole")
+    ? "mongodbatlas:assumeRole"
+    : ["ASSUME_ROLE_ARN", "TF_VAR_ASSUME_ROLE_ARN"].find((name) => environment[name]);
+  if (role) return onlyTheProvider(`takes its credentials from AWS Secrets Manager, since ${role} is set`);
+  const [ofConfig, ofEnvironment] = candidates(config, environment);
+  const source = [ofConfig, ofEnvironment].find(
+    ({ accessToken, clientId, publicKey, privateKey }) => accessToken ?? clientId ?? publicKey ?? privateKey,
+  );
+  // Without a key there is nothing to ask; whoever asks says what to do.
+  if (!source) return { access: nobody, findings: [], usable: true };
+  const ignored = ignoredBaseUrl(ofConfig, source);
+  const { accessToken, clientId, publicKey, privateKey, baseUrl, where } = source;
+  if (accessToken ?? clientId) {
+    const said = `signs in with ${accessToken ? "an access token" : "a service account"} from ${where}`;
+    const only = onlyTheProvider(said);
+    return { ...only, findings: [...ignored, ...only.findings] };
+  }
+  if (!publicKey || !privateKey) {
+    const [half, other] = publicKey ? ["public", "private"] : ["private", "public"];
+    const says = `${where} has the ${half} half of the Atlas API key and not the ${other} one; the provider takes both from one place`;
+    const todo = `export MONGODB_ATLAS_PUBLIC_KEY=… MONGODB_ATLAS_PRIVATE_KEY=…, and take mongodbatlas:${half}Key out of the config; or both by \`pulumi config set --secret\``;
+    return { access: nobody, findings: [...ignored, fail("atlas.key", says, todo)], usable: false };
+  }
+  return { access: { publicKey, privateKey, baseUrl }, findings: ignored, usable: true };
+}
+
+/** A base URL beside keys of another place is not read: `up` would ask the public Atlas. */
+function ignoredBaseUrl({ baseUrl: configured }: Candidate, source: Candidate): Finding[] {
+  const used = withoutSlash(source.baseUrl ?? defaultBaseUrl);
+  if (source.where === "the stack's config" || !configured || withoutSlash(configured) === used) return [];
+  const says = `mongodbatlas:baseUrl (${configured}) is ignored: the credentials are in the environment, so the provider takes the base URL from there, too, and asks ${used}`;
+  return [fail("atlas.base-url", says, `export MONGODB_ATLAS_BASE_URL=${configured}, or take it out of the config`)];
+}
+
+function onlyTheProvider(how: string): AtlasSource {
+  const says = `Atlas could not be looked at: the provider ${how}, which this check cannot`;
+  const todo = "For the check, set MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY alone; or go on without it";
+  return { access: nobody, findings: [warn("atlas.key", says, todo)], usable: false };
+}
