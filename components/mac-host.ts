@@ -57,12 +57,12 @@ interface Report {
 /**
  * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
  * gives what it unpacks to root; without it a file would belong to whatever number its archive names.
- * Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
+ * Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256, the installation's id. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
  * on a Mac it is empty, and `sudo` does not pass it on.
  */
 export const installScript = `set -eu
 umask 022
-release=$1 node_url=$2 node_sha=$3
+release=$1 node_url=$2 node_sha=$3 installation=\${4:-}
 root=\${SLM_NETWORK_ROOT:-}
 base=$root/usr/local/slm-network
 mkdir -p "$base/releases" "$base/node"
@@ -94,14 +94,14 @@ if [ ! -f "$base/releases/$release/installer.mjs" ]; then
   rm -rf "$base/releases/$release"
   mv "$work/release" "$base/releases/$release"
 fi
-"$base/node/$node_sha/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha"`;
+"$base/node/$node_sha/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" \${installation:+--installation "$installation"}`;
 
-/** Removes what the installer put there; nothing there is no error. */
+/** Removes what the installer put there; nothing there is no error. Arguments: `--installation ID`, `--data`. */
 export const removeScript = `set -eu
 root=\${SLM_NETWORK_ROOT:-}
 current=$root/usr/local/slm-network/current
 [ -x "$current/bin/node" ] || exit 0
-"$current/bin/node" "$current/installer.mjs" remove --root "$root/" \${1:-}`;
+"$current/bin/node" "$current/installer.mjs" remove --root "$root/" "$@"`;
 
 /**
  * Asks whether the Mac is there, before its removal: a Mac that is gone would block `pulumi destroy` with no more than a

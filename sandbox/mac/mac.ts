@@ -12,6 +12,7 @@ import { type Control, startControl } from "./control.ts";
 import { Directory } from "./directory.ts";
 import { SessionProcesses } from "./exec.ts";
 import { allowSudo, emptyTmp, makeRoot, writeStandIns } from "./file-system.ts";
+import { readHardware } from "./hardware.ts";
 import { keyPair } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
 import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
@@ -57,6 +58,8 @@ export interface Mac {
   agentSocket: string;
   /** Real path of the Mac's `/`; SLM_NETWORK_ROOT in every session. */
   root: string;
+  /** As `ioreg` prints it; another one for each `dir`. */
+  hardwareUuid: string;
   launchd: Launchd;
   /** What `pmset` and `fdesetup` say and keep; change it in place, then `save`. */
   power: StateFile<PowerSettings>;
@@ -119,7 +122,8 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const path = [bin, "/usr/bin", "/bin", "/usr/sbin", "/sbin"].join(":");
   const { environment } = options;
   const launchd = new Launchd({ dir, paths, environment, path, owners, directory, reaper, log });
-  const machine: Machine = { admin: user, macos, paths, owners, directory, launchd, power, wtmp, log };
+  const hardware = readHardware(dir);
+  const machine: Machine = { admin: user, macos, hardware, paths, owners, directory, launchd, power, wtmp, log };
   const processes = new SessionProcesses(reaper);
   const sessionEnvironment = {
     SLM_NETWORK_ROOT: root,
@@ -191,6 +195,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
     privateKeyPath: clientKey.privateKeyPath,
     agentSocket: agent.socketPath,
     root,
+    hardwareUuid: hardware.uuid,
     launchd,
     power,
     ownerOf: (path) => owners.of(path),

@@ -2,10 +2,10 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { knownHosts, sshArguments } from "../../ssh/open-ssh.ts";
+import { keyPlaceholder, prepareText } from "../../ssh/prepare.ts";
 import { isExpected } from "./expected-error.ts";
-import { knownHosts, sshArguments } from "./open-ssh.ts";
 import { readSshOptions, usage } from "./options.ts";
-import { keyPlaceholder, prepareText } from "./prepare.ts";
 import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "./stack.ts";
 import { runHere, runProgram, tunnelCommand } from "./tunnel.ts";
 

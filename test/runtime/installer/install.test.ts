@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
-import { type Installation, prepareInstallation } from "./installation.ts";
+import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 let here: Installation;
 beforeAll(async () => {
@@ -153,7 +153,7 @@ describe("the installer", { timeout: 120_000 }, () => {
 
   it("removes everything but the data, also when it is asked twice", async () => {
     for (let time = 0; time < 2; time++) {
-      const ran = await here.mac.run(asRoot(removeScript));
+      const ran = await here.mac.run(asRoot(removeScript, "--installation", installation));
       expect(ran.code, ran.stderr).toBe(0);
     }
     for (const gone of ["usr/local/slm-network", "etc/slm-network", "var/log/slm-network"]) {
