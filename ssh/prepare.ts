@@ -40,12 +40,14 @@ export function prepareInspectText(user: string, publicKey: string, command: str
   const script = [
     "set -e",
     ...makeAccount(user),
+    // sshd takes the first line with the key: one without the limit would let it do everything.
+    `if grep -F "$2" /Users/${user}/.ssh/authorized_keys 2>/dev/null | grep -qvxF "$1"; then echo "NOT DONE: /Users/${user}/.ssh/authorized_keys has this key already with other rights: remove that line, or use another key"; exit 1; fi`,
     ...allow("slm-network-inspect", `${user} ALL=(root) NOPASSWD: ${program} \\"\\"`),
     ...letIn(user),
   ].join("\n");
   // `restrict`: no forwarding, no terminal, no rc file (sshd(8)).
   const line = `restrict,command="${command.replaceAll('"', '\\"')}" ${publicKey}`;
-  return `sudo /bin/sh -c ${quote(script)} prepare ${quote(line)}`;
+  return `sudo /bin/sh -c ${quote(script)} prepare ${quote(line)} ${quote(publicKey.split(" ")[1] ?? "")}`;
 }
 
 /**

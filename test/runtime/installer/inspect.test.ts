@@ -3,7 +3,17 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
-import { driftOf, type MacExpected, parseMacState } from "../../../runtime/installer/mac-state.ts";
+import {
+  driftOf,
+  inspectCommand,
+  inspectProgram,
+  type MacExpected,
+  parseMacState,
+} from "../../../runtime/installer/mac-state.ts";
+import { keyPair } from "../../../sandbox/mac/keys.ts";
+import { readAuth } from "../../../ssh/auth.ts";
+import { prepareInspectText } from "../../../ssh/prepare.ts";
+import { openSession } from "../../../ssh/session.ts";
 import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 let here: Installation;
@@ -173,6 +183,38 @@ describe("drift", { timeout: 240_000 }, () => {
     await here.upload(here.release);
     await installed();
     expect(driftOf((await installed()).expected, await here.inspect())).toEqual([]);
+  });
+});
+
+describe("a key that may only read the state", { timeout: 240_000 }, () => {
+  it("gets it whatever it asks for, and can do nothing else, also without the forced command", async () => {
+    const key = keyPair(here.folder, "inspect");
+    const { mac } = here.mac;
+    // The paste, for this root folder. The script's own words are the Mac's, its redirections the shell's.
+    const paste = prepareInspectText("slm-inspect", key.publicKey, inspectCommand, inspectProgram)
+      .replace("sudo ", "sudo -n ")
+      .replaceAll(/(?<= |>)\/(Users|etc)\//g, `${mac.root}/$1/`);
+    await byHand("mkdir -p @/Users/slm-inspect"); // createhomedir(1) of macOS
+    for (let time = 0; time < 2; time++) {
+      const pasted = await here.mac.run(paste);
+      expect(pasted.code, pasted.stderr + pasted.stdout).toBe(0);
+    }
+    const { host, port, hostKey } = mac;
+    const auth = await readAuth(key.privateKeyPath, {});
+    const session = await openSession({ host, port, user: "slm-inspect", hostKey }, auth);
+    for (const command of [inspectCommand, "sudo -n id", "rm -rf /"]) {
+      const ran = await session.run(command);
+      expect(ran.stderr).toBe("");
+      expect(driftOf(expected, parseMacState(ran.stdout))).toEqual([]);
+    }
+    await session.close();
+    const asInspect = (command: string) => here.mac.run(`SLM_SANDBOX_USER=slm-inspect USER=slm-inspect ${command}`);
+    const program = here.at(inspectProgram);
+    expect((await asInspect(`sudo -n '${program}'`)).code).toBe(0);
+    expect((await asInspect(`sudo -n '${program}' --root /tmp`)).code).toBe(1);
+    expect((await asInspect("sudo -n id")).code).toBe(1);
+    const same = paste.replaceAll("restrict,command", "restrict,no-pty,command");
+    expect((await here.mac.run(same)).stdout).toMatch(/^NOT DONE: .* has this key already with other rights/);
   });
 });
 
