@@ -11,6 +11,7 @@ import { installInput } from "./components/install-input.ts";
 import { MacHost } from "./components/mac-host.ts";
 import { Route } from "./components/route.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
+import { offerSshKey } from "./components/ssh-agent.ts";
 import { localEnd } from "./components/ssh-at.ts";
 import { SshEntry } from "./components/ssh-entry.ts";
 import { checkStack } from "./components/stack-check.ts";
@@ -117,9 +118,10 @@ const store =
     : undefined;
 
 const sshAt = process.env.SLM_NETWORK_SSH_AT;
+const agentSocket = await offerSshKey(pulumi.getStack(), (line) => void pulumi.log.info(line));
 const host = new MacHost(`${name}-${mac.name}`, {
   // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
-  connection: sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac,
+  connection: { ...(sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac), agentSocket },
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
   uploads: config.artifacts.push

@@ -10,6 +10,8 @@ export interface MacConnection {
   readonly user: string;
   /** `ssh-ed25519 AAAA…`; without it anybody could pose as the Mac. */
   readonly hostKey: string;
+  /** Socket of an agent for the uploads, relative; without it @pulumi/command asks the one at SSH_AUTH_SOCK. */
+  readonly agentSocket?: string | undefined;
   /** A host in between; the same agent's key lets in there. */
   readonly jump?: Omit<MacConnection, "jump"> | undefined;
 }
@@ -18,6 +20,16 @@ export interface MacConnection {
 export function remoteConnection({ host, port, user, hostKey, jump }: MacConnection) {
   const proxy = jump && { host: jump.host, port: jump.port, user: jump.user, hostKey: jump.hostKey };
   return { host, port, user, hostKey, ...(proxy && { proxy }) };
+}
+
+/**
+ * @returns the same with the agent that the program itself serves: its path is the same on every machine, so it may stand in
+ * the state. Only for what asks nothing of the Mac when it is deleted: then no program runs, and no agent.
+ */
+function uploadConnection(mac: MacConnection) {
+  const { proxy, ...direct } = remoteConnection(mac);
+  const agent = mac.agentSocket === undefined ? {} : { agentSocketPath: mac.agentSocket };
+  return { ...direct, ...agent, ...(proxy && { proxy: { ...proxy, ...agent } }) };
 }
 
 /** A file the Mac downloads, and what it must be. */
@@ -57,51 +69,66 @@ interface Report {
 /**
  * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
  * gives what it unpacks to root; without it a file would belong to whatever number its archive names.
- * Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
+ * The release's archive is kept, and what is unpacked is compared with it each time: a file that somebody altered is put
+ * back, also when macOS has cleared /tmp since. Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256, the installation's id. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
  * on a Mac it is empty, and `sudo` does not pass it on.
  */
 export const installScript = `set -eu
 umask 022
-release=$1 node_url=$2 node_sha=$3
+release=$1 node_url=$2 node_sha=$3 installation=\${4:-}
 root=\${SLM_NETWORK_ROOT:-}
 base=$root/usr/local/slm-network
 mkdir -p "$base/releases" "$base/node"
 work=$(mktemp -d "$base/.incoming.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
-check() { echo "$2  $1" | shasum -a 256 -c - >/dev/null 2>&1; }
+sum() { shasum -a 256 "$1" | cut -c 1-64; }
+check() { [ "$(sum "$1")" = "$2" ]; }
 uploaded() {
-  cp "$root/tmp/slm-network-$1.tgz" "$2" && return 0
+  cp "$root/tmp/slm-network-$1" "$2" && return 0
   echo "the upload is gone from the Mac's /tmp: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
   exit 1
 }
-if [ ! -x "$base/node/$node_sha/bin/node" ]; then
+repaired=
+node=$base/node/$node_sha
+if [ -x "$node/bin/node" ] && [ ! -f "$node/bin/node.sha256" ]; then
+  sum "$node/bin/node" >"$node/bin/node.sha256"
+fi
+if [ ! -x "$node/bin/node" ] || ! check "$node/bin/node" "$(cat "$node/bin/node.sha256")"; then
+  [ ! -e "$node" ] || repaired=--repaired
   if [ "$node_url" = uploaded ]; then
-    uploaded "$node_sha" "$work/node.tgz" -node
+    uploaded "$node_sha.tgz" "$work/node.tgz" -node
   else
     curl -fsSL --retry 3 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet? If it has no way out, set artifacts.push to true" >&2; exit 1; }
   fi
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
   mkdir "$work/node"
   tar -xzof "$work/node.tgz" -C "$work/node" --strip-components 1
-  rm -rf "$base/node/$node_sha"
-  mv "$work/node" "$base/node/$node_sha"
+  sum "$work/node/bin/node" >"$work/node/bin/node.sha256"
+  rm -rf "$node"
+  mv "$work/node" "$node"
 fi
-if [ ! -f "$base/releases/$release/installer.mjs" ]; then
-  uploaded "$release" "$work/release.tgz" ""
-  check "$work/release.tgz" "$release" || { echo "the upload arrived damaged: send it again with: pulumi up --replace '<urn of the resource …-upload>'" >&2; exit 1; }
-  mkdir "$work/release"
-  tar -xzof "$work/release.tgz" -C "$work/release"
+archive=$base/archives/$release.tar
+if [ ! -f "$archive" ] || ! check "$archive" "$release"; then
+  uploaded "$release.tar" "$work/release.tar" ""
+  check "$work/release.tar" "$release" || { echo "the upload arrived damaged: send it again with: pulumi up --replace '<urn of the resource …-upload>'" >&2; exit 1; }
+  mkdir -p "$base/archives"
+  mv "$work/release.tar" "$archive"
+fi
+mkdir "$work/release"
+tar -xof "$archive" -C "$work/release"
+if ! diff -qr -x bin "$work/release" "$base/releases/$release" >/dev/null 2>&1; then
+  [ ! -e "$base/releases/$release" ] || repaired=--repaired
   rm -rf "$base/releases/$release"
   mv "$work/release" "$base/releases/$release"
 fi
-"$base/node/$node_sha/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha"`;
+"$node/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" \${installation:+--installation "$installation"} $repaired`;
 
-/** Removes what the installer put there; nothing there is no error. */
+/** Removes what the installer put there; nothing there is no error. Arguments: `--installation ID`, `--data`. */
 export const removeScript = `set -eu
 root=\${SLM_NETWORK_ROOT:-}
 current=$root/usr/local/slm-network/current
 [ -x "$current/bin/node" ] || exit 0
-"$current/bin/node" "$current/installer.mjs" remove --root "$root/" \${1:-}`;
+"$current/bin/node" "$current/installer.mjs" remove --root "$root/" "$@"`;
 
 /**
  * Asks whether the Mac is there, before its removal: a Mac that is gone would block `pulumi destroy` with no more than a
@@ -148,14 +175,18 @@ export class MacHost extends pulumi.ComponentResource {
     super("slm-network:mac-host:MacHost", name, {}, opts);
     const connection = remoteConnection(args.connection);
     const { release, uploads, node, removeData = false, skipRemoval = false } = args;
-    const send = (suffix: string, { path, sha256 }: Upload) =>
+    const send = (suffix: string, { path, sha256 }: Upload, ending = "tgz") =>
       new command.remote.CopyToRemote(
         `${name}-upload${suffix}`,
-        { connection, source: new pulumi.asset.FileAsset(path), remotePath: `/tmp/slm-network-${sha256}.tgz` },
+        {
+          connection: uploadConnection(args.connection),
+          source: new pulumi.asset.FileAsset(path),
+          remotePath: `/tmp/slm-network-${sha256}.${ending}`,
+        },
         { parent: this },
       );
     const sent = [
-      send("", release),
+      send("", release, "tar"),
       ...(uploads ? [send("-node", uploads.node), send("-cloudflared", uploads.cloudflared)] : []),
     ];
 

@@ -21,11 +21,18 @@ export function freeId(...listings: string[]): number {
   throw new Error("no number is free for the account _slmnetwork (300 to 499 are all taken on this Mac)");
 }
 
-/** Makes group and user when they are not there; what is there is left as it is. */
-export async function ensureAccount(): Promise<void> {
-  const [user, group] = [`/Users/${serviceUser}`, `/Groups/${serviceUser}`];
+const [user, group] = [`/Users/${serviceUser}`, `/Groups/${serviceUser}`] as const;
+
+/** @returns whether the daemons' user and group are both there */
+export const accountExists = async (): Promise<boolean> => (await exists(user)) && (await exists(group));
+
+/**
+ * Makes group and user when they are not there; what is there is left as it is.
+ * @returns whether one of them was made: its number may be another than before
+ */
+export async function ensureAccount(): Promise<boolean> {
   const [hasUser, hasGroup] = [await exists(user), await exists(group)];
-  if (hasUser && hasGroup) return;
+  if (hasUser && hasGroup) return false;
   const users = (await run("dscl", [".", "-list", "/Users", "UniqueID"])).stdout;
   const groups = (await run("dscl", [".", "-list", "/Groups", "PrimaryGroupID"])).stdout;
   const id = String(freeId(users, groups));
@@ -49,11 +56,12 @@ export async function ensureAccount(): Promise<void> {
   // chown asks a cache that may learn of it a moment later.
   const known = await until(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
   if (!known) throw new Error(`macOS does not know the account ${serviceUser} that was just made; run pulumi up again`);
+  return true;
 }
 
 /** Removes user and group; not there is no error. */
 export async function removeAccount(): Promise<void> {
-  for (const record of [`/Users/${serviceUser}`, `/Groups/${serviceUser}`]) {
+  for (const record of [user, group]) {
     if (await exists(record)) await run("dscl", [".", "-delete", record]);
   }
 }

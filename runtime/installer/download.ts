@@ -3,18 +3,32 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
-import { isThere } from "./files.ts";
+import { isThere, publicFile, readIfThere, writeWhole } from "./files.ts";
+import { fileHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
 import { run } from "./system.ts";
 
 /**
- * Has `cloudflared/<sha256>/cloudflared` ready.
+ * Has `cloudflared/<sha256>/cloudflared` ready. The archive's sha256 says nothing about the program once it is unpacked, so
+ * the program's own is kept beside it.
+ * @returns its path, and whether it replaces one that was altered since it was unpacked
  * @throws Error saying what to do when it can not be downloaded or is not what it should be
  */
-export async function ensureConnector(paths: Layout, source: InstallInput["cloudflared"]): Promise<string> {
+export async function ensureConnector(
+  paths: Layout,
+  source: InstallInput["cloudflared"],
+): Promise<{ program: string; replaced: boolean }> {
   const folder = join(paths.cloudflared, source.sha256);
   const program = join(folder, "cloudflared");
-  if (await isThere(program)) return program;
+  const note = join(folder, "cloudflared.sha256");
+  let replaced = false;
+  if (await isThere(program)) {
+    const [wanted, found] = [(await readIfThere(note))?.trim(), await fileHash(program)];
+    // Unpacked by a version that kept no hash: taken as it is.
+    if (wanted === undefined) await writeWhole(note, `${found}\n`, publicFile);
+    if (wanted === undefined || wanted === found) return { program, replaced };
+    replaced = true;
+  }
   await mkdir(paths.cloudflared, { recursive: true });
   const work = await mkdtemp(join(paths.cloudflared, ".incoming-"));
   try {
@@ -31,13 +45,14 @@ export async function ensureConnector(paths: Layout, source: InstallInput["cloud
       throw new Error(`the archive ${source.url} holds no file named cloudflared`);
     }
     await chmod(join(work, "cloudflared"), 0o755);
+    await writeWhole(join(work, "cloudflared.sha256"), `${await fileHash(join(work, "cloudflared"))}\n`, publicFile);
     await chmod(work, 0o755);
     await rm(folder, { recursive: true, force: true });
     await rename(work, folder);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  return program;
+  return { program, replaced };
 }
 
 async function download(url: string): Promise<Buffer> {

@@ -19,16 +19,21 @@ import {
   writeWhole,
 } from "./files.ts";
 import { endStandIn, handOver, standIn } from "./handover.ts";
+import { expectedOf, inspect } from "./inspect.ts";
+import { ensureInspectCommand } from "./inspect-command.ts";
+import { claim, ensureStateKey, hardwareUuid, readInstallation } from "./installation.ts";
 import { isLoaded, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { locked } from "./lock.ts";
+import type { MacExpected } from "./mac-state.ts";
 import { lookAtModelServer, type ModelServerReport } from "./model-server.ts";
 import { ensureModelService, planModelService } from "./model-service.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
 import { ensurePower, type PowerReport } from "./power.ts";
 import { modelAnswers, ready } from "./readiness.ts";
 import { pruneReleases, putBack, type Snapshot, snapshot } from "./releases.ts";
-import { accepts, until } from "./system.ts";
+import { ensureProgramModes, hashesOf, isAltered, type Written } from "./repair.ts";
+import { accepts, run, until } from "./system.ts";
 import { relayStandIn, takeOver } from "./takeover.ts";
 
 /** What an installation did. */
@@ -42,6 +47,26 @@ export interface Report {
   modelServer: ModelServerReport;
   /** What is not as it should be and could not be set right; each with its consequence. */
   warnings: string[];
+  /** What happened and needs no action, each a sentence. */
+  notes: string[];
+  /** Which machine this is. */
+  hardwareUuid: string;
+  /** Id of the installation; null when it was installed without one. */
+  installation: string | null;
+  /** What `inspect` prints as long as nobody changes anything on the Mac. */
+  expected: MacExpected;
+}
+
+/** What is installed. */
+export interface Installing {
+  /** Names the folder under `releases`, already unpacked. */
+  release: string;
+  /** sha256 of Node's archive, already unpacked under `node`. */
+  node: string;
+  /** Id of the Pulumi resource; a version before it has none. */
+  installation?: string | undefined;
+  /** Files of the release or of Node were altered and have been unpacked again. */
+  repaired?: boolean;
 }
 
 /** What makes each daemon what it is; a daemon is started anew only when its text here changes. */
@@ -51,24 +76,28 @@ interface Installed {
   /** What the relay takes over without a new start. */
   reloadable: string;
   connector: string;
+  /** What was written, to find later what was altered by hand; absent in a record of the version before. */
+  written?: Written;
 }
 
 const reloadWithinMs = 5_000;
 
 const digest = (...parts: string[]) => createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 
-/**
- * @param release names the folder under `releases`, already unpacked
- * @param node sha256 of Node's archive, already unpacked under `node`
- * @throws Error that says what is wrong; before it does, a release that did not become ready is switched back
- */
-export async function install(paths: Layout, release: string, node: string, input: InstallInput): Promise<Report> {
+/** @throws Error that says what is wrong; before it does, a release that did not become ready is switched back */
+export async function install(paths: Layout, what: Installing, input: InstallInput): Promise<Report> {
+  const { release, node, installation, repaired = false } = what;
   return locked(paths.lock, async () => {
     // What can only be found wrong on the Mac is said before anything is touched.
     const model = input.modelService && (await planModelService(paths, input.modelService));
-    await ensureAccount();
-    await prepareFolders(paths);
-    const connectorProgram = await ensureConnector(paths, input.cloudflared);
+    const uuid = await hardwareUuid();
+    const isNewAccount = await ensureAccount();
+    await prepareFolders(paths, isNewAccount);
+    const stateKey = await ensureStateKey(paths);
+    const notes: string[] = [];
+    const owner = await readInstallation(paths);
+    if (installation) notes.push(...[await claim(paths, installation, uuid)].filter((note) => note !== undefined));
+    const { program: connectorProgram, replaced } = await ensureConnector(paths, input.cloudflared);
     const folder = join(paths.releases, release);
     await mkdir(join(folder, "bin"), { recursive: true });
     await switchLink(join(folder, "bin/node"), join("../../../node", node, "bin/node"));
@@ -76,6 +105,8 @@ export async function install(paths: Layout, release: string, node: string, inpu
       join(folder, "bin/cloudflared"),
       join("../../../cloudflared", input.cloudflared.sha256, "cloudflared"),
     );
+
+    await ensureProgramModes(paths, release, [join(paths.node, node, "bin/node"), connectorProgram]);
 
     const relay = relayDaemon(paths, input.relay.graceSeconds);
     const connector = connectorDaemon(paths, input.connectorPort);
@@ -92,6 +123,19 @@ export async function install(paths: Layout, release: string, node: string, inpu
     };
     const before = await snapshot(paths, [...files.keys()], [relay, connector]);
     const record = parseRecord(await readIfThere(paths.record));
+    const [relayPlist, connectorPlist] = [plistPath(paths, relay), plistPath(paths, connector)];
+    const found = new Map([...before.secrets, ...before.plists]);
+    const altered = (...names: string[]) => isAltered(record?.written, stateKey, found, names);
+    // `current` may have been pointed elsewhere by hand.
+    const isMoved = record !== undefined && before.release !== join("releases", record.release);
+    const mustRestart = {
+      relay: repaired || isNewAccount || isMoved || altered(relayPlist, paths.relayConfig, paths.relaySecrets),
+      connector: replaced || isNewAccount || isMoved || altered(connectorPlist, paths.connectorToken),
+    };
+    wanted.written = hashesOf(
+      stateKey,
+      new Map([...files, [relayPlist, relay.plist] as const, [connectorPlist, connector.plist] as const]),
+    );
 
     await rm(paths.record, { force: true }); // from here until it is written again, nothing counts as installed
     for (const [path, content] of files) await writeWhole(path, content, secretFile);
@@ -112,12 +156,14 @@ export async function install(paths: Layout, release: string, node: string, inpu
       await refuseTakenPort(input, before);
       const isRunning = await isLoaded(relay);
       for (const daemon of [relay, connector]) {
-        // One that was removed by hand is missed only at the next start of the Mac; what runs has what it says.
-        if ((await readIfThere(plistPath(paths, daemon))) !== daemon.plist) await writePlist(paths, daemon);
+        // Written always, for its owner and mode too. One that was removed by hand is missed only at the next start of the
+        // Mac: what runs has what it says.
+        await writePlist(paths, daemon);
+        await run("launchctl", ["enable", `system/${daemon.label}`]);
       }
       const anew = (daemon: Daemon) =>
         isRunning ? takeOver(paths, daemon, input, (bringBack) => begin(daemon, bringBack)) : startAnew(daemon);
-      if (record?.relay !== wanted.relay || !isRunning) await anew(relay);
+      if (record?.relay !== wanted.relay || mustRestart.relay || !isRunning) await anew(relay);
       else if (record.reloadable !== wanted.reloadable) {
         undo.push(async () => void (await signal(relay, "HUP")));
         if (await takesOver(relay, input)) reloaded.push(relay);
@@ -126,13 +172,14 @@ export async function install(paths: Layout, release: string, node: string, inpu
       await ready(relay, "relay", input);
       const connected = () => ready(connector, "connector", input);
       if (!(await isLoaded(connector))) await startAnew(connector);
-      else if (record?.connector !== wanted.connector)
+      else if (record?.connector !== wanted.connector || mustRestart.connector)
         await handOver(paths, connector, () => begin(connector), connected);
       await connected();
       // Those left by an installer that was killed.
       await endStandIn(paths, standIn(paths, 0));
       await removeDaemon(paths, relayStandIn(paths, input.relay.graceSeconds, 0));
     } catch (error) {
+      if (owner) await claim(paths, owner.installation, owner.hardwareUuid);
       throw await putBack(paths, before, [relay, connector].length, undo, error as Error);
     }
     await writeWhole(paths.record, `${JSON.stringify(wanted)}\n`, publicFile);
@@ -143,8 +190,20 @@ export async function install(paths: Layout, release: string, node: string, inpu
     const power = await ensurePower(input.power, warnings);
     if (model) await modelAnswers(input, model, warnings);
     const modelServer = await lookAtModelServer(paths, input, warnings);
+    const state = await inspect(paths);
     const labels = (daemons: Daemon[]) => daemons.map(({ label }) => label);
-    return { release, restarted: labels(restarted), reloaded: labels(reloaded), power, modelServer, warnings };
+    return {
+      release,
+      restarted: labels(restarted),
+      reloaded: labels(reloaded),
+      power,
+      modelServer,
+      warnings,
+      notes,
+      hardwareUuid: uuid,
+      installation: state.installation,
+      expected: expectedOf(state, input.power.set ? power.settings : {}),
+    };
   });
 }
 
@@ -172,7 +231,8 @@ async function takesOver(relay: Daemon, input: InstallInput): Promise<boolean> {
   return until(inUse, reloadWithinMs);
 }
 
-async function prepareFolders(paths: Layout): Promise<void> {
+/** @param isNewAccount the account's number may be another one than that of the files it had */
+async function prepareFolders(paths: Layout, isNewAccount: boolean): Promise<void> {
   const rootFolder: Ownership = { owner: "root:wheel", mode: 0o755 };
   const daemon = `${serviceUser}:${serviceUser}`;
   const daemonFolder: Ownership = { owner: daemon, mode: 0o750 };
@@ -182,7 +242,9 @@ async function prepareFolders(paths: Layout): Promise<void> {
   await ensureFolder(paths.data, daemonFolder);
   // The model server's account, another one, may pass through to its own log.
   await ensureFolder(paths.logs, { owner: daemon, mode: 0o751 });
+  if (isNewAccount) await run("chown", ["-R", daemon, paths.data, paths.logs]);
   await mkdir(paths.launchDaemons, { recursive: true });
+  await ensureInspectCommand(paths);
   // launchd opens a daemon's log as the daemon's user.
   for (const name of ["relay", "connector"]) {
     await ensureFile(join(paths.logs, `${name}.log`), { owner: daemon, mode: 0o640 });

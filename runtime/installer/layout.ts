@@ -1,5 +1,5 @@
 /** Where everything lies on the Mac. */
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 /** The account the daemons run as; it has no shell and owns only its data and logs. */
 export const serviceUser = "_slmnetwork";
@@ -10,12 +10,22 @@ export interface Layout {
   /** Code, root-owned. */
   base: string;
   releases: string;
+  /** The releases' archives, by which altered files are found and put back. */
+  archives: string;
   /** Symlink to the release in use; switched by rename(2). */
   current: string;
+  /** Node by sha256 of its archive. */
+  node: string;
   /** cloudflared by sha256 of its archive. */
   cloudflared: string;
   /** What was installed last. */
   record: string;
+  /** Whose installation this is; see installation.ts. */
+  installation: string;
+  /** Key for hashes of secrets, root's alone. */
+  stateKey: string;
+  /** Prints the Mac's state; an account may run it as root without being able to do anything else. */
+  inspectCommand: string;
   /** Config and secrets. */
   config: string;
   relayConfig: string;
@@ -25,6 +35,10 @@ export interface Layout {
   data: string;
   logs: string;
   launchDaemons: string;
+  /** Drop-ins of sudo. */
+  sudoers: string;
+  /** The path as the Mac has it, without `root`. */
+  onMac(path: string): string;
   /** Where what was uploaded lies, by its sha256. */
   upload(sha256: string): string;
   /** In a folder that macOS empties at boot, so a power cut leaves no lock behind. */
@@ -39,9 +53,14 @@ export function layout(root: string): Layout {
     root,
     base,
     releases: join(base, "releases"),
+    archives: join(base, "archives"),
     current: join(base, "current"),
+    node: join(base, "node"),
     cloudflared: join(base, "cloudflared"),
     record: join(base, "installed.json"),
+    installation: join(base, "installation.json"),
+    stateKey: join(base, "state.key"),
+    inspectCommand: join(base, "bin/inspect"),
     config,
     relayConfig: join(config, "relay.json"),
     relaySecrets: join(config, "secrets.json"),
@@ -49,6 +68,8 @@ export function layout(root: string): Layout {
     data: join(root, "var/db/slm-network"),
     logs: join(root, "var/log/slm-network"),
     launchDaemons: join(root, "Library/LaunchDaemons"),
+    sudoers: join(root, "etc/sudoers.d"),
+    onMac: (path) => `/${relative(root, path)}`,
     upload: (sha256) => join(root, "tmp", `slm-network-${sha256}.tgz`),
     lock: join(root, "var/run/slm-network-install.lock"),
   };

@@ -1,15 +1,18 @@
 /**
  * The installer, run on the Mac as root by the Node that was shipped with it:
  *
- *     node installer.mjs install --root / --release HASH --node HASH   < input.json
- *     node installer.mjs remove --root / [--data]
+ *     node installer.mjs install --root / --release HASH --node HASH [--installation ID] [--repaired]   < input.json
+ *     node installer.mjs remove --root / --installation ID [--data]
+ *     node installer.mjs inspect --root /
  *
- * Prints one line of JSON when it is done; otherwise one message on standard error and exit code 1.
+ * Prints one line of JSON when it is done; otherwise one message on standard error and exit code 1. A removal without an
+ * id, or with another one than the Mac's, does nothing, says so and ends with 0.
  */
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { installInputSchema } from "../config.ts";
+import { inspect } from "./inspect.ts";
 import { install } from "./install.ts";
 import { layout } from "./layout.ts";
 import { remove } from "./remove.ts";
@@ -21,23 +24,31 @@ async function main(): Promise<void> {
       root: { type: "string", default: "/" },
       release: { type: "string" },
       node: { type: "string" },
+      installation: { type: "string" },
+      repaired: { type: "boolean", default: false },
       data: { type: "boolean", default: false },
     },
   });
   const paths = layout(values.root);
+  if (positionals[0] === "inspect") {
+    console.log(JSON.stringify(await inspect(paths)));
+    return;
+  }
   if (positionals[0] === "remove") {
-    await remove(paths, values);
-    console.log(JSON.stringify({ removed: true }));
+    const refusal = await remove(paths, values);
+    if (refusal !== undefined) console.error(refusal);
+    console.log(JSON.stringify(refusal === undefined ? { removed: true } : { removed: false, reason: refusal }));
     return;
   }
   if (positionals[0] !== "install" || !values.release || !values.node) {
     throw new Error(
-      "usage: installer.mjs install --release HASH --node HASH [--root DIR] < input, or installer.mjs remove [--root DIR] [--data]",
+      "usage: installer.mjs install --release HASH --node HASH [--installation ID] [--repaired] [--root DIR] < input, or installer.mjs remove --installation ID [--root DIR] [--data], or installer.mjs inspect [--root DIR]",
     );
   }
   const input = installInputSchema.safeParse(parseJson(await text(process.stdin)));
   if (!input.success) throw new Error(`the installer's input is wrong:\n${z.prettifyError(input.error)}`);
-  console.log(JSON.stringify(await install(paths, values.release, values.node, input.data)));
+  const { release, node, installation, repaired } = values;
+  console.log(JSON.stringify(await install(paths, { release, node, installation, repaired }, input.data)));
 }
 
 function parseJson(input: string): unknown {

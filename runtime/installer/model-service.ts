@@ -59,8 +59,10 @@ export async function ensureModelService(paths: Layout, daemon: Daemon | undefin
   }
   // The relay, which keeps it small, is of this group.
   await ensureFile(daemon.logFile, { owner: `${daemon.user}:${serviceUser}`, mode: 0o660 });
-  if ((await readIfThere(plistPath(paths, daemon))) === daemon.plist && (await isLoaded(daemon))) return false;
-  await writePlist(paths, daemon);
+  const isSame = (await readIfThere(plistPath(paths, daemon))) === daemon.plist;
+  await writePlist(paths, daemon); // for its owner and mode too
+  await run("launchctl", ["enable", `system/${daemon.label}`]);
+  if (isSame && (await isLoaded(daemon))) return false;
   await reload(paths, daemon);
   return true;
 }

@@ -167,6 +167,28 @@ function notSo(set: boolean, refused: string | undefined): string {
   return refused === undefined ? "did not take" : `was refused (${refused})`;
 }
 
+/**
+ * Reads what `ensurePower` would look at; changes nothing.
+ * @returns the values of every key that any section of `pmset` lists and this file knows, UPS thresholds included; none when pmset fails
+ */
+export async function readPowerSettings(): Promise<Record<string, number>> {
+  const settings: Record<string, number> = {};
+  try {
+    const sections = readSettings((await run("pmset", ["-g", "custom"])).stdout);
+    for (const key of [...always.map((one) => one.key), ...restarts]) {
+      const value = inAll(sections, key);
+      if (value !== undefined && !Number.isNaN(value)) settings[key] = value;
+    }
+    Object.assign(settings, Object.fromEntries(valuesOfUps((await run("pmset", ["-g", "ups"])).stdout)));
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+  }
+  return settings;
+}
+
+/** @returns whether FileVault is on; changes nothing */
+export const readFileVault = (): Promise<PowerReport["fileVault"]> => fileVault([]);
+
 /** fdesetup(8): `isactive` ends with 0 when FileVault is on, 1 when it is off. */
 async function fileVault(warnings: string[]): Promise<PowerReport["fileVault"]> {
   const ran = await run("fdesetup", ["isactive"], [1]).catch((error: Error) => error);

@@ -2,6 +2,7 @@
 import { rm } from "node:fs/promises";
 import { removeAccount } from "./account.ts";
 import { standIn } from "./handover.ts";
+import { refusesRemoval } from "./installation.ts";
 import { removeDaemon } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { locked } from "./lock.ts";
@@ -11,9 +12,18 @@ import { relayStandIn } from "./takeover.ts";
 /**
  * Running requests may finish first, as long as launchd lets them. Nothing there is no error. The Mac's power settings stay
  * as they are: nobody knows what they were before, and whether somebody relies on them by now.
+ * @param options.installation only the installation with this id is removed. So the removal of a Pulumi resource that was
+ * replaced, renamed or moved away cannot remove what another one has installed since. One of a version without ids runs
+ * this installer too, without an id, and does nothing.
+ * @returns why nothing was removed; undefined when it was
  */
-export async function remove(paths: Layout, { data = false }: { data?: boolean } = {}): Promise<void> {
-  await locked(paths.lock, async () => {
+export async function remove(
+  paths: Layout,
+  { data = false, installation }: { data?: boolean; installation?: string | undefined } = {},
+): Promise<string | undefined> {
+  return locked(paths.lock, async () => {
+    const refusal = await refusesRemoval(paths, installation);
+    if (refusal !== undefined) return refusal;
     // Only the labels count here; the longest times are waited for.
     const connectors = [connectorDaemon(paths, 0), standIn(paths, 0)];
     for (const daemon of [
@@ -27,5 +37,6 @@ export async function remove(paths: Layout, { data = false }: { data?: boolean }
     const folders = [paths.config, paths.logs, ...(data ? [paths.data] : []), paths.base];
     for (const folder of folders) await rm(folder, { recursive: true, force: true });
     await removeAccount();
+    return undefined;
   });
 }

@@ -1,6 +1,6 @@
 /** Asks a Mac everything that the checks want to know. */
-import type { MacSession } from "../mac/session.ts";
-import { SessionError } from "../mac/session.ts";
+import type { MacSession } from "../../ssh/session.ts";
+import { SessionError } from "../../ssh/session.ts";
 import type { MacEntry, MacSettings } from "../mac/stack.ts";
 import type { Answers } from "./checks.ts";
 import type { Answer, Expected } from "./finding.ts";

@@ -1,5 +1,5 @@
 /** What one check found, and what it is judged by. */
-import type { Ran } from "../mac/session.ts";
+import type { Ran } from "../../ssh/session.ts";
 import type { MacEntry, MacSettings } from "../mac/stack.ts";
 
 /** `fail`: the service does not work, or will not come back by itself. `warn`: it may hurt one day. */

@@ -1,8 +1,8 @@
 /** `npm run doctor -- <mac>`: is this Mac fit to serve, and will it come back by itself? Looks only; changes nothing. */
 import { parseArgs } from "node:util";
-import { readAuth } from "../mac/auth.ts";
+import { readAuth } from "../../ssh/auth.ts";
+import { openSession } from "../../ssh/session.ts";
 import { isExpected } from "../mac/expected-error.ts";
-import { openSession } from "../mac/session.ts";
 import { chooseMac, readMacSettings, targetOf } from "../mac/stack.ts";
 import { ask } from "./ask.ts";
 import { exitCode, findings } from "./checks.ts";

@@ -1,5 +1,5 @@
 /** How the Mac is reached, and that it is the right one. */
-import { fetchHostKey, type HostKey } from "../mac/session.ts";
+import { fetchHostKey, type HostKey } from "../../ssh/session.ts";
 import type { Asker } from "./asker.ts";
 import { faultAt } from "./check.ts";
 import type { Options } from "./options.ts";

@@ -5,9 +5,9 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { createTwoFilesPatch } from "diff";
+import { SessionError } from "../../ssh/session.ts";
 import { atlasLookups } from "../accounts/atlas.ts";
 import { adopt } from "../adopt/adopt.ts";
-import { SessionError } from "../mac/session.ts";
 import type { Engine } from "../rotate/engine.ts";
 import { Refusal } from "../rotate/plan.ts";
 import { type Asker, asker as makeAsker } from "./asker.ts";

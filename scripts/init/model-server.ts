@@ -1,6 +1,6 @@
 /** Which model server runs on the Mac and what it has, asked over SSH: it listens on the Mac's own loopback. */
 import { z } from "zod";
-import type { MacSession } from "../mac/session.ts";
+import type { MacSession } from "../../ssh/session.ts";
 
 /** A model server that answered. */
 export interface ModelServer {

@@ -1,5 +1,5 @@
 /** The model server on the Mac, and which of its models embeds. */
-import { openSession, SessionError } from "../mac/session.ts";
+import { openSession, SessionError } from "../../ssh/session.ts";
 import type { Asker } from "./asker.ts";
 import { faultAt } from "./check.ts";
 import type { MacChoice } from "./mac.ts";

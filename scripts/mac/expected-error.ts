@@ -1,6 +1,7 @@
 /** Errors that a user can do something about: shown as they are, without a stack trace. */
+
+import { SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../rotate/plan.ts";
-import { SessionError } from "./session.ts";
 import { StackError } from "./stack.ts";
 
 /** @returns whether the message is meant for the user */

@@ -2,10 +2,11 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspectCommand, inspectProgram } from "../../runtime/installer/mac-state.ts";
+import { knownHosts, sshArguments } from "../../ssh/open-ssh.ts";
+import { keyPlaceholder, prepareInspectText, prepareText } from "../../ssh/prepare.ts";
 import { isExpected } from "./expected-error.ts";
-import { knownHosts, sshArguments } from "./open-ssh.ts";
 import { readSshOptions, usage } from "./options.ts";
-import { keyPlaceholder, prepareText } from "./prepare.ts";
 import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "./stack.ts";
 import { runHere, runProgram, tunnelCommand } from "./tunnel.ts";
 
@@ -34,6 +35,11 @@ async function main(): Promise<number> {
         `--user ${JSON.stringify(options.user)} is no account name: lower-case letters, digits, - and _`,
       );
     }
+    if (options.inspectKey !== undefined) {
+      const key = await readPublicKey(options.inspectKey);
+      console.log(prepareInspectText(options.user, key, inspectCommand, inspectProgram));
+      return 0;
+    }
     if (!options.publicKey) {
       console.error(
         `put your public key where it says "${keyPlaceholder}", or have it put there: --public-key ~/.ssh/id_ed25519.pub\n`,
@@ -49,7 +55,7 @@ async function main(): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "slm-network-ssh-"));
   try {
     await writeFile(join(folder, "known_hosts"), knownHosts(target), { mode: 0o600 });
-    const key = options.key ?? process.env.SLM_NETWORK_SSH_KEY;
+    const key = (options.key ?? process.env.SLM_NETWORK_SSH_KEY) || undefined;
     return await runProgram(["ssh", ...sshArguments(target, folder, command, { key, through })]);
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -5,8 +5,8 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { stackConfigSchema } from "../../components/config-schema.ts";
 import { localEnd } from "../../components/ssh-at.ts";
+import type { MacTarget } from "../../ssh/session.ts";
 import { selectedStack } from "../rotate/engine.ts";
-import type { MacTarget } from "./session.ts";
 
 /** A stack file or a name that can not be used; the message says why and what to do. */
 export class StackError extends Error {

@@ -1,7 +1,7 @@
 /** Is the Mac ready: reachable, `sudo -n`, its clock and disk, the model server and its models. Over SSH; changes nothing. */
 import { z } from "zod";
+import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 import { type Finding, fail, ok, warn } from "../accounts/finding.ts";
-import { type MacSession, type MacTarget, openSession, SessionError } from "../mac/session.ts";
 
 /** What the stack's config says. */
 export interface MacWanted {

@@ -301,7 +301,7 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tgz`);
+    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tar`);
     const { inputs } = ofName("m-install");
     const { stdin, ...rest } = inputs;
     expect(JSON.stringify(stdin)).toContain("very-secret-token");

@@ -8,7 +8,7 @@ import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { withoutStrays } from "../../sandbox/provider-environment.ts";
 import type { Ready } from "../../sandbox/ready.ts";
-import { fetchHostKey } from "../../scripts/mac/session.ts";
+import { fetchHostKey } from "../../ssh/session.ts";
 import { folder, inFolder, project, pulumi, type Ran, run, sandbox, start } from "./harness.ts";
 
 const stack = "sandbox-init-first";

@@ -116,7 +116,7 @@ beforeAll(async () => {
   const program = join(folder, "program");
   await mkdir(join(folder, "state"));
   await mkdir(program);
-  for (const part of ["index.ts", "package.json", "Pulumi.yaml", "components", "runtime", "scripts", "policy"]) {
+  for (const part of ["index.ts", "package.json", "Pulumi.yaml", "components", "runtime", "ssh", "scripts", "policy"]) {
     await cp(join(project, part), join(program, part), { recursive: true });
   }
   await symlink(join(project, "node_modules"), join(program, "node_modules"));

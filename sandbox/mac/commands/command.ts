@@ -1,6 +1,7 @@
 /** What the stand-ins for macOS commands have in common: they are functions that run in the sandbox's own process. */
 import type { Log } from "../../log.ts";
 import type { Directory } from "../directory.ts";
+import type { Hardware } from "../hardware.ts";
 import type { Launchd } from "../launchd.ts";
 import type { Owners } from "../owners.ts";
 import type { PowerSettings } from "../power-settings.ts";
@@ -14,6 +15,7 @@ export interface Machine {
   admin: string;
   /** Its version of macOS, e.g. `26.5.1`. */
   macos: string;
+  hardware: Hardware;
   paths: RootPaths;
   owners: Owners;
   directory: Directory;

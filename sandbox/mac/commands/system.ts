@@ -104,11 +104,26 @@ export const systemsetup: Command = (call, mac) => {
   }
 };
 
-/** system_profiler SPDisplaysDataType: a Mac Studio without a display */
-export const systemProfiler: Command = (call) => {
+/** system_profiler SPDisplaysDataType|SPHardwareDataType: a Mac Studio without a display */
+export const systemProfiler: Command = (call, { hardware }) => {
   const types = call.argv.filter((arg) => !arg.startsWith("-"));
+  if (types.join() === "SPHardwareDataType") {
+    return ok(
+      "Hardware:",
+      "",
+      "    Hardware Overview:",
+      "",
+      "      Model Name: Mac Studio",
+      "      Model Identifier: Mac16,9",
+      "      Chip: Apple M4 Max",
+      "      Memory: 128 GB",
+      `      Serial Number (system): ${hardware.serial}`,
+      `      Hardware UUID: ${hardware.uuid}`,
+      "",
+    );
+  }
   if (types.join() !== "SPDisplaysDataType") {
-    return fail(1, "system_profiler: the sandbox's system_profiler knows SPDisplaysDataType");
+    return fail(1, "system_profiler: the sandbox's system_profiler knows SPDisplaysDataType and SPHardwareDataType");
   }
   return ok(
     "Graphics/Displays:",

@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 import { defaults } from "./defaults.ts";
 import { dscl } from "./dscl.ts";
 import { chgrp, chown, install, stat } from "./files.ts";
+import { ioreg } from "./ioreg.ts";
 import { last } from "./last.ts";
 import { launchctl } from "./launchctl.ts";
 import { lsof } from "./lsof.ts";
@@ -24,6 +25,7 @@ export const commands: Readonly<Record<string, { folder: string; run: Command }>
   fdesetup: { folder: "usr/bin", run: fdesetup },
   id: { folder: "usr/bin", run: id },
   install: { folder: "usr/bin", run: install },
+  ioreg: { folder: "usr/sbin", run: ioreg },
   last: { folder: "usr/bin", run: last },
   launchctl: { folder: "bin", run: launchctl },
   lsof: { folder: "usr/sbin", run: lsof },

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { asRoot, installScript } from "../../../components/mac-host.ts";
 import { buildRelease, type Release } from "../../../runtime/build.ts";
 import type { InstallInput } from "../../../runtime/config.ts";
+import { inspectCommand, type MacState, parseMacState } from "../../../runtime/installer/mac-state.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
 
@@ -31,6 +32,9 @@ process.on("SIGTERM", () => {
 });
 `;
 
+/** Id of the resource that installs, unless a test says another. */
+export const installation = "0f5c0c5e-installation-of-the-test";
+
 export interface Installation {
   /** Of the test's own files. */
   folder: string;
@@ -43,7 +47,14 @@ export interface Installation {
   /** Has an archive lie where an upload lies. */
   upload(file: { path: string; sha256: string }): Promise<void>;
   /** Runs the installer, with changes to the input. */
-  install(change?: Partial<InstallInput>, release?: { sha256: string }, node?: Artifacts["node"]): Promise<Result>;
+  install(
+    change?: Partial<InstallInput>,
+    release?: { sha256: string },
+    node?: Artifacts["node"],
+    id?: string,
+  ): Promise<Result>;
+  /** What the Mac says of itself. @throws Error when it does not */
+  inspect(): Promise<MacState>;
   readyz(): Promise<number>;
   /** Every daemon with its process id, sorted. */
   pids(): string[];
@@ -86,9 +97,14 @@ export async function prepareInstallation(): Promise<Installation> {
     release,
     input,
     at,
-    upload: ({ path, sha256 }) => copyFile(path, at(`private/tmp/slm-network-${sha256}.tgz`)),
-    install: (change = {}, { sha256 } = release, node = artifacts.node) =>
-      mac.run(asRoot(installScript, sha256, node.url, node.sha256), JSON.stringify({ ...input, ...change })),
+    upload: ({ path, sha256 }) => copyFile(path, at(`private/tmp/slm-network-${sha256}.tar`)),
+    install: (change = {}, { sha256 } = release, node = artifacts.node, id = installation) =>
+      mac.run(asRoot(installScript, sha256, node.url, node.sha256, id), JSON.stringify({ ...input, ...change })),
+    inspect: async () => {
+      const ran = await mac.run(inspectCommand);
+      if (ran.code !== 0) throw new Error(ran.stderr);
+      return parseMacState(ran.stdout);
+    },
     readyz: async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status,
     pids: () =>
       mac.mac.launchd

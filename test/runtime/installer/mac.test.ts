@@ -7,7 +7,7 @@ import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import type { InstallInput, ModelService } from "../../../runtime/config.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { readSettings, valuesOfUps } from "../../../runtime/installer/power.ts";
-import { freePorts, type Installation, prepareInstallation } from "./installation.ts";
+import { freePorts, type Installation, installation, prepareInstallation } from "./installation.ts";
 
 /** Waits on a port, as Ollama does. */
 const modelServer = `const { createServer } = require("node:http");
@@ -221,7 +221,7 @@ describe("a Mac without a way out", { timeout: 240_000 }, () => {
 
 describe("the removal", { timeout: 240_000 }, () => {
   it("takes the data along when it is told to", async () => {
-    const ran = await here.mac.run(asRoot(removeScript, "--data"));
+    const ran = await here.mac.run(asRoot(removeScript, "--installation", installation, "--data"));
     expect(ran.code, ran.stderr).toBe(0);
     for (const gone of ["var/db/slm-network", "usr/local/slm-network", "etc/slm-network", "var/log/slm-network"]) {
       await expect(access(here.at(gone)), gone).rejects.toThrow();

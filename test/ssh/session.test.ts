@@ -3,13 +3,13 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Agent, startAgent } from "../../../sandbox/mac/agent.ts";
-import { keyPair, newKey } from "../../../sandbox/mac/keys.ts";
-import { readAuth } from "../../../scripts/mac/auth.ts";
-import { describeHostKey, fetchHostKey, readHostKey } from "../../../scripts/mac/host-key.ts";
-import { type MacTarget, openSession, SessionError } from "../../../scripts/mac/session.ts";
-import { type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
-import { type SshServer, startSshServer } from "../../sandbox/providers/ssh-server.ts";
+import { type Agent, startAgent } from "../../sandbox/mac/agent.ts";
+import { keyPair, newKey } from "../../sandbox/mac/keys.ts";
+import { readAuth } from "../../ssh/auth.ts";
+import { describeHostKey, fetchHostKey, readHostKey } from "../../ssh/host-key.ts";
+import { type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
+import { type TestMac, testMac } from "../sandbox/mac/fixture.ts";
+import { type SshServer, startSshServer } from "../sandbox/providers/ssh-server.ts";
 
 let test: TestMac;
 let folder: string;
@@ -131,9 +131,7 @@ describe("what is said when it fails", () => {
     expect(await failure(readAuth(undefined, {}))).toMatch(/^no-key: there is no SSH agent.*ssh-add/);
     expect(await failure(readAuth(join(folder, "none"), {}))).toMatch(/^no-key: the key file .*none can not be read/);
     writeFileSync(join(folder, "text"), "no key");
-    expect(await failure(openSession(target(), await readAuth(join(folder, "text"), {})))).toMatch(
-      /^no-key: the key file can not be used/,
-    );
+    expect(await failure(readAuth(join(folder, "text"), {}))).toMatch(/^no-key: the key file .*text can not be used/);
     expect(await failure(openSession(target(), { agent: join(folder, "no.sock") }))).toMatch(
       /^no-key: the SSH agent at .*no.sock does not answer/,
     );

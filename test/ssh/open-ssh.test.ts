@@ -2,15 +2,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { keyPair, newKey } from "../../../sandbox/mac/keys.ts";
-import { knownHosts, sshArguments } from "../../../scripts/mac/open-ssh.ts";
-import { readSshOptions } from "../../../scripts/mac/options.ts";
-import { prepareText } from "../../../scripts/mac/prepare.ts";
-import type { MacTarget } from "../../../scripts/mac/session.ts";
-import { chooseMac, macSettings, targetOf } from "../../../scripts/mac/stack.ts";
-import { tunnelCommand } from "../../../scripts/mac/tunnel.ts";
-import { program, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
-import { type SshServer, startSshServer } from "../../sandbox/providers/ssh-server.ts";
+import { keyPair, newKey } from "../../sandbox/mac/keys.ts";
+import { readSshOptions } from "../../scripts/mac/options.ts";
+import { chooseMac, macSettings, targetOf } from "../../scripts/mac/stack.ts";
+import { tunnelCommand } from "../../scripts/mac/tunnel.ts";
+import { knownHosts, sshArguments } from "../../ssh/open-ssh.ts";
+import { prepareText } from "../../ssh/prepare.ts";
+import type { MacTarget } from "../../ssh/session.ts";
+import { program, type TestMac, testMac } from "../sandbox/mac/fixture.ts";
+import { type SshServer, startSshServer } from "../sandbox/providers/ssh-server.ts";
 
 const stackFile = (macs: string) => `config:
   slm-network:hostname: slm.example.com
