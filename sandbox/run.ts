@@ -7,6 +7,7 @@ import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
+import { startOnPorts } from "./ports.ts";
 import { chooseProviders } from "./provider-choice.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
@@ -110,9 +111,12 @@ async function within(
   try {
     await rm(instance.readyFile, { force: true });
     const tools = await ensureTools(log);
-    const identity = await identityOf(instance);
+    const [identity, started] = await startOnPorts(
+      () => identityOf(instance),
+      (known) => startServices(instance, known, tools, settings, reaper, log),
+    );
     made = identity;
-    services = await startServices(instance, identity, tools, settings, reaper, log);
+    services = started;
     const environment = engineEnvironment(instance, identity, tools, services.mac.agentSocket);
     const { home } = engineFolders(instance);
     await chooseProviders({ pulumi: tools.pulumi, home, environment, log });

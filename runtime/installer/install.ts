@@ -25,10 +25,11 @@ import { locked } from "./lock.ts";
 import { lookAtModelServer, type ModelServerReport } from "./model-server.ts";
 import { ensureModelService, planModelService } from "./model-service.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
+import { refuseTakenPorts } from "./ports.ts";
 import { ensurePower, type PowerReport } from "./power.ts";
 import { modelAnswers, ready } from "./readiness.ts";
-import { pruneReleases, putBack, type Snapshot, snapshot } from "./releases.ts";
-import { accepts, until } from "./system.ts";
+import { pruneReleases, putBack, snapshot } from "./releases.ts";
+import { until } from "./system.ts";
 import { relayStandIn, takeOver } from "./takeover.ts";
 
 /** What an installation did. */
@@ -66,6 +67,7 @@ export async function install(paths: Layout, release: string, node: string, inpu
   return locked(paths.lock, async () => {
     // What can only be found wrong on the Mac is said before anything is touched.
     const model = input.modelService && (await planModelService(paths, input.modelService));
+    await refuseTakenPorts(paths, input);
     await ensureAccount();
     await prepareFolders(paths);
     const connectorProgram = await ensureConnector(paths, input.cloudflared);
@@ -109,7 +111,6 @@ export async function install(paths: Layout, release: string, node: string, inpu
       await reload(paths, daemon);
     };
     try {
-      await refuseTakenPort(input, before);
       const isRunning = await isLoaded(relay);
       for (const daemon of [relay, connector]) {
         // One that was removed by hand is missed only at the next start of the Mac; what runs has what it says.
@@ -146,14 +147,6 @@ export async function install(paths: Layout, release: string, node: string, inpu
     const labels = (daemons: Daemon[]) => daemons.map(({ label }) => label);
     return { release, restarted: labels(restarted), reloaded: labels(reloaded), power, modelServer, warnings };
   });
-}
-
-/** A port that somebody else has would be found taken only after the old relay has let go of its own. */
-async function refuseTakenPort({ relay: { port } }: InstallInput, before: Snapshot): Promise<void> {
-  if (before.relayPort === undefined || before.relayPort === port || !(await accepts("127.0.0.1", port))) return;
-  throw new Error(
-    `the relay can not have port ${port} on the Mac: another process holds it (sudo lsof -nP -iTCP:${port} shows which); end that one or set another in macs[].ports.relay`,
-  );
 }
 
 /** What the relay reads at its start only, as text to compare. */

@@ -1,5 +1,5 @@
 import { access, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
@@ -17,6 +17,18 @@ async function connectorEvents(log: string) {
   const lines = (await readFile(log, "utf8")).split("\n").filter((line) => line.startsWith("{"));
   return lines.map((line) => JSON.parse(line) as { what: string; port: number; requests: number; at: number });
 }
+
+/** Has the server listen on 127.0.0.1. @param port 0 is any */
+const listening = (server: Server, port = 0) =>
+  new Promise<Server>((resolve, reject) => {
+    server.once("error", reject).listen(port, "127.0.0.1", () => resolve(server));
+  });
+
+/** What an installation consists of. */
+const installed = () =>
+  ["relay.json", "secrets.json", "tunnel-token", "../../Library/LaunchDaemons/local.slm-network.relay.plist"].map(
+    (file) => join("etc/slm-network", file),
+  );
 
 describe("the installer", { timeout: 120_000 }, () => {
   it("refuses what does not have the hash it should, and says so", async () => {
@@ -117,20 +129,63 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(await readFile(here.at("etc/slm-network/tunnel-token"), "utf8")).toBe("very-secret-second");
   });
 
-  it("does not touch the relay that serves when the new one's port is somebody else's, and says so", async () => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
-    const { port } = taken.address() as { port: number };
+  it("refuses taken ports before it touches anything, all at once, with who holds them", async () => {
+    const taken = await Promise.all([1, 2, 3].map(() => listening(createServer())));
+    const [port, adminPort, connectorPort] = taken.map((server) => (server.address() as AddressInfo).port);
     const before = here.pids();
+    const files = await Promise.all(installed().map((path) => readFile(here.at(path), "utf8")));
     try {
-      const ran = await here.install({ relay: { ...here.input.relay, port } });
+      const ran = await here.install({
+        relay: { ...here.input.relay, port: port!, adminPort: adminPort! },
+        connectorPort: connectorPort!,
+      });
       expect(ran.code).toBe(1);
-      expect(ran.stderr).toMatch(/the relay can not have port \d+ on the Mac: another process holds it .*lsof/);
-      expect(ran.stderr).toMatch(/The previous installation was put back and serves on/);
+      for (const [who, number, setting] of [
+        ["the relay", port, "relay"],
+        ["the relay's admin listener", adminPort, "admin"],
+        ["cloudflared's metrics", connectorPort, "connector"],
+      ] as const) {
+        expect(ran.stderr).toMatch(
+          new RegExp(
+            `${who} cannot have port ${number} on the Mac: process ${process.pid} \\(.*\\) listens on it .*macs\\[\\]\\.ports\\.${setting}`,
+          ),
+        );
+      }
+      expect(ran.stderr).toMatch(/Nothing was changed on the Mac/);
+    } finally {
+      for (const server of taken) server.close();
+    }
+    expect(here.pids()).toEqual(before);
+    expect(await Promise.all(installed().map((path) => readFile(here.at(path), "utf8")))).toEqual(files);
+    expect(await here.readyz()).toBe(200);
+  });
+
+  it("refuses its own port of before when another program has taken it meanwhile", async () => {
+    const { adminPort } = here.input.relay;
+    expect((await here.mac.run("sudo -n launchctl bootout system/local.slm-network.relay")).code).toBe(0);
+    await expect.poll(() => here.readyz().catch(() => 0), { timeout: 20_000 }).toBe(0);
+    const taken = createServer();
+    await expect
+      .poll(
+        () =>
+          listening(taken, adminPort).then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 20_000 },
+      )
+      .toBe(true);
+    try {
+      expect((await here.install()).stderr).toMatch(
+        new RegExp(
+          `^the relay's admin listener cannot have port ${adminPort} on the Mac: process ${process.pid} `,
+          "m",
+        ),
+      );
     } finally {
       taken.close();
     }
-    expect(here.pids()).toEqual(before);
+    expect((await here.install()).code).toBe(0);
     expect(await here.readyz()).toBe(200);
   });
 

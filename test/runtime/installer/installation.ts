@@ -1,12 +1,12 @@
 /** A stand-in Mac, a release, and an installer's input that goes with both. */
 import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asRoot, installScript } from "../../../components/mac-host.ts";
 import { buildRelease, type Release } from "../../../runtime/build.ts";
 import type { InstallInput } from "../../../runtime/config.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
+import { claimPorts } from "../../../sandbox/ports.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
 
 // A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation. It is
@@ -58,7 +58,7 @@ export async function prepareInstallation(): Promise<Installation> {
   const artifacts = await serveArtifacts({ port: 0, node: process.execPath, cloudflared: program, log: () => {} });
   const release = await buildRelease(folder);
   const mac = await testMac();
-  const [port, adminPort, connectorPort] = (await freePorts(3)) as [number, number, number];
+  const [port, adminPort, connectorPort] = (await claimPorts(3)) as [number, number, number];
   const input: InstallInput = {
     relay: {
       port,
@@ -101,20 +101,4 @@ export async function prepareInstallation(): Promise<Installation> {
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** Ports of 127.0.0.1 that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
 }

@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { claimPort } from "../../../sandbox/ports.ts";
 import { Asset, type Props, Secret, unknown } from "../../../sandbox/providers/values.ts";
 import { type Plugin, startPlugin } from "./plugin.ts";
 import { startSshAgent } from "./ssh-agent.ts";
@@ -260,11 +260,7 @@ describe("a remote command", () => {
     await expect.poll(() => plugin.log).toContain("info: started");
     await plugin.cancel();
     await refusal;
-    const closed = createServer().listen(0, "127.0.0.1");
-    await new Promise((resolve) => closed.once("listening", resolve));
-    const address = closed.address();
-    const port = typeof address === "object" && address ? address.port : 0;
-    await new Promise((resolve) => closed.close(resolve));
+    const port = await claimPort(); // nobody listens there
     const dialling = plugin.create(remote, { connection: connection({ port, dialErrorLimit: -1 }), create: "true" });
     const gaveUp = expect(dialling).rejects.toMatchObject({ code: 1 });
     await expect.poll(() => plugin.log).toContain("info: Dial 1/inf failed: retrying");
