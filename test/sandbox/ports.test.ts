@@ -168,18 +168,14 @@ describe("a sandbox's ports", () => {
   });
 
   it("do not hide another failure of the start", async () => {
-    let tried = 0;
-    const start = () => Promise.reject(new Error(`no model ${(tried += 1)}`));
-    await expect(startOnPorts(async () => 1, start)).rejects.toThrow("no model 1");
+    const tried: string[] = [];
+    const claimAll = (name: string) => async () => void tried.push(name);
+    const failing = () => Promise.reject(new Error("no model"));
+    await expect(startOnPorts(claimAll("failing"), failing)).rejects.toThrow("no model");
     const [port] = (await claimPorts(1)) as [number];
     await listen(port);
-    await expect(
-      startOnPorts(
-        async () => void (tried += 1),
-        () => listen(port),
-      ),
-    ).rejects.toThrow(PortTaken);
-    expect(tried).toBe(4);
+    await expect(startOnPorts(claimAll("taken"), () => listen(port))).rejects.toThrow(PortTaken);
+    expect(tried).toEqual(["failing", "taken", "taken", "taken"]);
   });
 });
 
