@@ -9,6 +9,7 @@ import { hostname, type Identity, type Instance, identity as identityOf } from "
 import type { Log } from "./log.ts";
 import { startOnPorts } from "./ports.ts";
 import { chooseProviders } from "./provider-choice.ts";
+import { withProviderAdvice } from "./provider-trouble.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
@@ -119,14 +120,16 @@ async function within(
     services = started;
     const environment = engineEnvironment(instance, identity, tools, services.mac.agentSocket);
     const { home } = engineFolders(instance);
-    await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
+    const providers = await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
     const engine = new Engine(instance, tools.pulumi, environment);
     await engine.initialise();
     await engine.configure(identity, services);
     const parts = { identity, services, tools, control: control.control, environment };
     const bringUp = async (): Promise<Ready> => {
       log(`pulumi up: declaring ${hostname} …`);
-      await engine.run(["up", "--yes", "--skip-preview"]);
+      await engine.run(["up", "--yes", "--skip-preview"]).catch((error: unknown) => {
+        throw providers === "official" ? withProviderAdvice(error) : error;
+      });
       const { tunnelId, serviceTokens } = await stackOutputs(engine);
       await parts.services.edge.routed(tunnelId);
       return writeReady(instance, { ...parts, serviceTokens });

@@ -15,7 +15,7 @@ import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
 import type { Reaper } from "./reaper.ts";
 import type { Settings } from "./settings.ts";
-import type { Tools } from "./tools/tools.ts";
+import { cacheFolder, type Tools } from "./tools/tools.ts";
 
 /** The running stand-ins. */
 export interface Services {
@@ -85,6 +85,7 @@ export async function startServices(
     const mongo = keep(
       await startMongo({
         dir: at("mongo"),
+        downloads: join(cacheFolder(), "downloads"),
         port: ports.mongo,
         log,
         reaper,
