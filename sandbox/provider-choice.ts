@@ -108,25 +108,48 @@ async function isOfficial(program: string): Promise<boolean> {
 }
 
 /**
- * Has the engine download a plugin, which it unpacks in one step. The archive must have the hash that the release's list
- * of checksums names, where there is one.
+ * Downloads a plugin's archive and has the engine unpack it, which it does in one step. Not by the engine's own download:
+ * its `--checksum` leaves out what arrives together with the end of the file (3.259.0), so that a good archive is refused.
  * @returns why it failed, or undefined
  */
 async function download(name: string, { pulumi, environment, log }: Download): Promise<string | undefined> {
   const version = pinnedVersion(name);
+  const arch = process.arch === "x64" ? "amd64" : process.arch;
+  const archive = `pulumi-resource-${name}-v${version}-${process.platform}-${arch}.tar.gz`;
+  const release = `https://github.com/pulumi/pulumi-${name}/releases/download/v${version}`;
   log(`providers: downloading ${name} ${version} …`);
-  const checksum = await publishedChecksum(name, version);
-  const args = ["plugin", "install", "resource", name, version, ...(checksum ? ["--checksum", checksum] : [])];
-  let why = "";
-  for (let attempt = 0; attempt < attempts; attempt++) {
-    const ran = await runEngine(pulumi, args, environment);
-    if (ran === undefined) return undefined;
-    why = ran;
+  const folder = await mkdtemp(join(tmpdir(), "slm-plugins-"));
+  try {
+    const file = join(folder, archive);
+    const actual = await downloadFile(`${site}releases/plugins/${archive}`, file).catch((error: unknown) =>
+      // GitHub has them as well.
+      downloadFile(`${release}/${archive}`, file).catch(() => {
+        throw error;
+      }),
+    );
+    const expected = await publishedHash(`${release}/pulumi-${name}_${version}_checksums.txt`, archive, folder);
+    if (expected === undefined) log(`providers: ${name} ${version}: its release lists no checksum; TLS vouches for it`);
+    else if (expected !== actual) return `${archive} has sha256 ${actual}, its release lists ${expected}: not used`;
+    return await runEngine(pulumi, ["plugin", "install", "resource", name, version, "--file", file], environment);
+  } catch (error) {
+    return `${archive} could not be downloaded (${(error as Error).message})`;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  return `${why}; tried ${attempts} times`;
 }
 
-const attempts = 2;
+/** The project cannot pin a hash for every platform: the one that the release's own list has, when it has a list. */
+async function publishedHash(list: string, archive: string, folder: string): Promise<string | undefined> {
+  const file = join(folder, "checksums");
+  try {
+    await downloadFile(list, file, { withinMs: 60_000 });
+  } catch {
+    return undefined;
+  }
+  const lines = (await readFile(file, "utf8")).split("\n").map((line) => line.trim().split(/\s+/));
+  return lines.find(([, name]) => name === archive)?.[0];
+}
+
 const installMs = 300_000;
 
 function runEngine(
@@ -142,22 +165,4 @@ function runEngine(
       resolve(error.killed ? `not done within ${installMs / 1000} s` : said || error.message);
     });
   });
-}
-
-/** As Pulumi's releases on GitHub list it; the project cannot pin hashes of its own for every platform. */
-async function publishedChecksum(name: string, version: string): Promise<string | undefined> {
-  const arch = process.arch === "x64" ? "amd64" : process.arch;
-  const archive = `pulumi-resource-${name}-v${version}-${process.platform}-${arch}.tar.gz`;
-  const release = `https://github.com/pulumi/pulumi-${name}/releases/download/v${version}`;
-  const folder = await mkdtemp(join(tmpdir(), "slm-checksums-"));
-  try {
-    const list = join(folder, "list");
-    await downloadFile(`${release}/pulumi-${name}_${version}_checksums.txt`, list, { attempts: 2, withinMs: 30_000 });
-    const lines = (await readFile(list, "utf8")).split("\n").map((line) => line.trim().split(/\s+/));
-    return lines.find(([, file]) => file === archive)?.[0];
-  } catch {
-    return undefined; // without it, what vouches for the archive is TLS
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }

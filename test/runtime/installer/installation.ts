@@ -11,7 +11,9 @@ import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts
 
 // A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation. It is
 // busy with one request for a while after it was told to stop.
-const connector = `#!${process.execPath}
+// The first two lines are shell and JavaScript at once: a shebang would break at a blank in the path of this node.
+const connector = `#!/bin/sh
+':' //; exec '${process.execPath}' "$0" "$@"
 const { readFileSync } = require("node:fs");
 const after = (flag) => process.argv[process.argv.indexOf(flag) + 1];
 const [host, port] = after("--metrics").split(":");

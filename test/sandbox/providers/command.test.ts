@@ -121,7 +121,7 @@ describe("a local command", () => {
   it("is killed when the engine cancels", async () => {
     const creating = plugin.create(local, { create: "echo started; exec sleep 60" });
     const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
-    await expect.poll(() => plugin.log).toContain("info: started");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
     await plugin.cancel();
     await refusal;
   });
@@ -233,7 +233,7 @@ describe("a remote command", () => {
   it("says so when the connection is lost under a running command", async () => {
     const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
     const failure = expect(creating).rejects.toThrow(/exited without exit status/);
-    await expect.poll(() => plugin.log).toContain("info: started");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
     ssh.drop();
     await failure;
   });
@@ -257,13 +257,13 @@ describe("a remote command", () => {
   it("ends the session when the engine cancels, and gives up dialling too", async () => {
     const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
     const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
-    await expect.poll(() => plugin.log).toContain("info: started");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
     await plugin.cancel();
     await refusal;
     const port = await claimPort(); // nobody listens there
     const dialling = plugin.create(remote, { connection: connection({ port, dialErrorLimit: -1 }), create: "true" });
     const gaveUp = expect(dialling).rejects.toMatchObject({ code: 1 });
-    await expect.poll(() => plugin.log).toContain("info: Dial 1/inf failed: retrying");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: Dial 1/inf failed: retrying");
     await plugin.cancel();
     await gaveUp;
   });
