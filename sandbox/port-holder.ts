@@ -61,6 +61,9 @@ function holds(pid: string, sockets: ReadonlySet<string>): boolean {
 
 function commandOf(pid: number): string {
   try {
+    // ps shows letters outside ASCII by the locale.
+    const words = process.platform === "linux" ? readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0") : [];
+    if (words.length > 0) return words.join(" ").trim().slice(0, 200);
     const shown = execFileSync("ps", ["-ww", "-o", "command=", "-p", String(pid)], { encoding: "utf8" });
     return shown.trim().slice(0, 200);
   } catch {

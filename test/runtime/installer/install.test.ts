@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
+import { runsFrom } from "../../../runtime/installer/ports.ts";
 import { type Installation, prepareInstallation } from "./installation.ts";
 
 let here: Installation;
@@ -219,6 +220,16 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect((await stat(here.at("var/db/slm-network"))).isDirectory()).toBe(true);
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
   });
+});
+
+it("the installation's own programs are told from others, also in a folder whose letters ps does not show", () => {
+  const base = "/Users/김/a (b)/usr/local/slm-network";
+  expect(runsFrom(base, `${base}/current/bin/node main.mjs`)).toBe(true);
+  expect(runsFrom(base, "/Users/???/a (b)/usr/local/slm-network/current/bin/node main.mjs")).toBe(true);
+  expect(runsFrom(base, "/Users/\\352\\271\\200/a (b)/usr/local/slm-network/current/bin/node")).toBe(true);
+  expect(runsFrom(base, "/Users/???/other/usr/local/slm-network/current/bin/node")).toBe(false);
+  expect(runsFrom("/usr/local/slm-network", "/usr/local/slm-network-other/node")).toBe(false);
+  expect(runsFrom("/usr/local/slm-network", "/usr/local/bin/ollama serve")).toBe(false);
 });
 
 describe("the account's number", () => {
