@@ -1,4 +1,5 @@
-import { access, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -6,6 +7,7 @@ import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
 import { runsFrom } from "../../../runtime/installer/ports.ts";
+import { cut } from "../../sandbox/vendors.ts";
 import { type Installation, prepareInstallation } from "./installation.ts";
 
 let here: Installation;
@@ -45,9 +47,33 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
   });
 
-  it("brings a bare Mac to a relay that serves", async () => {
-    const ran = await here.install();
+  it("brings a bare Mac to a relay that serves, over a line that cuts the first transfer of each archive", async () => {
+    const asked: string[] = [];
+    const site = createHttpServer((request, response) => {
+      const isCut = !asked.includes(request.url ?? "");
+      asked.push(request.url ?? "");
+      const from = new URL(request.url ?? "", here.artifacts.node.url);
+      void fetch(from).then(async (archive) => {
+        const body = Buffer.from(await archive.arrayBuffer());
+        if (isCut) cut(response, body);
+        else response.end(body);
+      });
+    });
+    await new Promise<void>((listens) => site.listen(0, "127.0.0.1", listens));
+    const through = (url: string) => `http://127.0.0.1:${(site.address() as AddressInfo).port}${new URL(url).pathname}`;
+    const { node, cloudflared } = here.artifacts;
+    await rm(here.at(`usr/local/slm-network/node/${node.sha256}`), { recursive: true }); // of the refused installation
+    const ran = await here.install(
+      { cloudflared: { ...here.input.cloudflared, url: through(cloudflared.url) } },
+      here.release,
+      {
+        ...node,
+        url: through(node.url),
+      },
+    );
+    site.close();
     expect(ran.code, ran.stderr).toBe(0);
+    expect(asked).toHaveLength(4);
     expect(JSON.parse(ran.stdout)).toMatchObject({
       release: here.release.sha256,
       restarted: ["local.slm-network.relay", "local.slm-network.connector"],
