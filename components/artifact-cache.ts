@@ -1,17 +1,16 @@
-/** Archives for a Mac without a way out: downloaded here, checked, kept, and uploaded from here. */
+/** Archives for a Mac without internet access: downloaded here, checked, kept, and uploaded from here. */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { ReadableStream } from "node:stream/web";
+import { download } from "./download.ts";
 
 /**
  * Has the archive in `folder`, named by its hash. Downloads it once, up to ten minutes; what is there is checked again,
  * since it will be run as root.
  * @returns its path
- * @throws Error saying what to do when it can not be had or is not what it should be
+ * @throws Error saying what to do when it cannot be had or is not what it should be
  */
 export async function cachedArtifact(
   folder: string,
@@ -23,8 +22,7 @@ export async function cachedArtifact(
   const work = await mkdtemp(join(folder, ".incoming-"));
   try {
     const incoming = join(work, "archive.tgz");
-    await download(url, incoming);
-    const actual = await hashOf(incoming);
+    const actual = await downloaded(url, incoming);
     if (actual !== sha256) {
       throw new Error(
         `what came from ${url} has sha256 ${actual}, not ${sha256}: not used. Correct the config, or ask who serves it`,
@@ -37,16 +35,12 @@ export async function cachedArtifact(
   }
 }
 
-async function download(url: string, to: string): Promise<void> {
+async function downloaded(url: string, to: string): Promise<string> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(600_000) });
-    if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
-    await pipeline(Readable.fromWeb(response.body as ReadableStream), createWriteStream(to));
+    return await download(url, to);
   } catch (error) {
-    const { cause, message } = error as Error;
-    const why = cause instanceof Error ? cause.message : message;
     throw new Error(
-      `artifacts.push is on, so this machine downloads for the Mac, and can not get ${url} (${why}): is it on the internet?`,
+      `artifacts.push is on, so this machine downloads for the Mac, and cannot get ${url} (${(error as Error).message}): is it on the internet? Behind a proxy, set HTTPS_PROXY`,
     );
   }
 }

@@ -98,7 +98,7 @@ if [ ! -x "$node/bin/node" ] || ! check "$node/bin/node" "$(cat "$node/bin/node.
   if [ "$node_url" = uploaded ]; then
     uploaded "$node_sha.tgz" "$work/node.tgz" -node
   else
-    curl -fsSL --retry 3 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet? If it has no way out, set artifacts.push to true" >&2; exit 1; }
+    curl -fsSL --retry 2 --retry-all-errors --connect-timeout 20 --max-time 600 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet? If it has no way out, set artifacts.push to true" >&2; exit 1; }
   fi
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
   mkdir "$work/node"

@@ -6,11 +6,11 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as tar from "tar";
 import type { Log } from "./log.ts";
+import { listenOn } from "./ports.ts";
 import { cacheFolder } from "./tools/tools.ts";
 
 /** An archive the stand-in Mac downloads. */
@@ -48,12 +48,9 @@ export async function serveArtifacts(options: {
     response.writeHead(200, { "content-type": "application/gzip" });
     pipeline(createReadStream(file), response).catch(() => response.destroy());
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, "127.0.0.1", resolve);
-  });
+  const port = await listenOn(server, options.port, "the sandbox's server of archives");
   const artifact = async (file: string): Promise<Artifact> => ({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/${basename(file)}`,
+    url: `http://127.0.0.1:${port}/${basename(file)}`,
     sha256: await sha256(file),
   });
   return {

@@ -4,9 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import { claimPort } from "./ports.ts";
 
 const ports = [
   "cloudflareApi",
@@ -94,7 +94,10 @@ export function thisInstance(environment: NodeJS.ProcessEnv = process.env): Inst
   };
 }
 
-/** Reads the sandbox's identity, or makes one. Ports that others took meanwhile are replaced. */
+/**
+ * Reads the sandbox's identity, or makes one. Its ports are claimed for this process; one that another program took
+ * meanwhile is replaced, and so is one in the range of outgoing connections, which sandboxes took before.
+ */
 export async function identity(instance: Instance): Promise<Identity> {
   const file = join(instance.folder, "identity.json");
   await mkdir(instance.folder, { recursive: true, mode: 0o700 });
@@ -119,29 +122,8 @@ export async function identity(instance: Instance): Promise<Identity> {
     atlasRelayPassword: `${randomBytes(18).toString("base64")}@:/?#%`,
     ports: {} as Identity["ports"],
   };
-  await choosePorts(made.ports);
+  for (const name of [...ports, ...secondPorts]) made.ports[name] = await claimPort(made.ports[name]);
   await writeFile(`${file}.new`, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
   return made;
-}
-
-async function choosePorts(chosen: Partial<Identity["ports"]>): Promise<void> {
-  const held = [];
-  for (const name of [...ports, ...secondPorts]) {
-    const server = (await listen(chosen[name] ?? 0)) ?? (await listen(0));
-    if (!server) throw new Error("no free port on 127.0.0.1");
-    const address = server.address();
-    if (address && typeof address === "object") chosen[name] = address.port;
-    held.push(server);
-  }
-  // Only now, so that no two get the same one.
-  await Promise.all(held.map((server) => new Promise((closed) => server.close(closed))));
-}
-
-function listen(port: number): Promise<ReturnType<typeof createServer> | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(undefined));
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
 }

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AlreadyRunning, actions, ask, findRunning } from "./control.ts";
 import { type Instance, thisInstance } from "./instance.ts";
+import { PortTaken } from "./ports.ts";
 import { readReady } from "./ready.ts";
 import { reset, run } from "./run.ts";
 import { readSettings, SettingsError } from "./settings.ts";
@@ -142,7 +143,9 @@ async function follow(path: string) {
 try {
   await main();
 } catch (error) {
-  const expected = [AlreadyRunning, MissingTool, EngineError, SettingsError].some((kind) => error instanceof kind);
+  const expected = [AlreadyRunning, MissingTool, EngineError, SettingsError, PortTaken].some(
+    (kind) => error instanceof kind,
+  );
   console.error(expected ? (error as Error).message : error);
   process.exitCode = 1;
 }

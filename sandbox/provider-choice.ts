@@ -1,45 +1,53 @@
 /** Which provider plugins the engine runs: the official ones, or ours that stand in for them. */
-import { spawnSync } from "node:child_process";
-import { mkdir, rm, stat, symlink } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, open, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { download as downloadFile, unreachable } from "../components/download.ts";
 import type { Log } from "./log.ts";
 import { installProviders, providerNames } from "./providers/install.ts";
 import { pinnedVersion } from "./providers/pinned.ts";
+import { MissingTool } from "./tools/missing-tool.ts";
 import { executablesOnPath } from "./tools/on-path.ts";
-import { MissingTool } from "./tools/tools.ts";
 
-const choices = ["auto", "ours", "official", "installed"] as const;
+/** Words of `SANDBOX_PROVIDERS`. */
+export const providerChoices = ["auto", "ours", "official", "installed"] as const;
+
+/** Whose plugins the engine runs. */
+export type Providers = "official" | "ours";
 
 /**
  * Puts the plugins into the engine's own folder, by `SANDBOX_PROVIDERS`:
  * `installed` takes those found on PATH; `official` downloads them; `ours` takes the ones of this sandbox; `auto`, the
  * default, downloads the official ones where that works and takes ours otherwise.
- * @throws MissingTool when the wanted ones can not be had
+ * @throws MissingTool when the wanted ones cannot be had
  */
-export async function chooseProviders(options: Download): Promise<void> {
+export async function chooseProviders(options: Download): Promise<Providers> {
   const { home, log } = options;
-  const wanted = process.env.SANDBOX_PROVIDERS ?? "auto";
-  const choice = choices.find((name) => name === wanted);
-  if (!choice) throw new MissingTool(`SANDBOX_PROVIDERS is "${wanted}"; it must be one of ${choices.join(", ")}`);
+  const wanted = process.env.SANDBOX_PROVIDERS || "auto";
+  const choice = providerChoices.find((name) => name === wanted);
+  if (!choice)
+    throw new MissingTool(`SANDBOX_PROVIDERS is "${wanted}"; it must be one of ${providerChoices.join(", ")}`);
   if (choice === "installed") {
     for (const name of providerNames) await linkInstalled(name, home);
     log("providers: the official plugins found on PATH");
-    return;
+    return "official";
   }
-  if (choice === "official" || (choice === "auto" && (await siteAnswers()))) {
-    const failed = await firstThatFails(options);
+  let why = "SANDBOX_PROVIDERS is ours";
+  if (choice !== "ours") {
+    const failed = (await siteObstacle(choice)) ?? (await firstThatFails(options));
     if (!failed) {
       log("providers: the official plugins, downloaded");
-      return;
+      return "official";
     }
     if (choice === "official") {
-      throw new MissingTool(
-        `the official plugin ${failed} could not be downloaded; SANDBOX_PROVIDERS=ours does without`,
-      );
+      throw new MissingTool(`the official plugins cannot be had (${failed}); SANDBOX_PROVIDERS=ours does without`);
     }
+    why = `the official ones cannot be had: ${failed}`;
   }
   installProviders(home, process.execPath);
-  log("providers: the sandbox's own plugins (the official ones can not be downloaded from here)");
+  log(`providers: the sandbox's own plugins (${why})`);
+  return "ours";
 }
 
 const pluginFolder = (home: string, name: string) => join(home, "plugins", `resource-${name}-v${pinnedVersion(name)}`);
@@ -54,13 +62,14 @@ async function linkInstalled(name: string, home: string): Promise<void> {
   await symlink(found, join(folder, program));
 }
 
-/** Whether Pulumi's download site answers at all; a closed network should cost seconds, not minutes. */
-async function siteAnswers(): Promise<boolean> {
-  if (process.env.SANDBOX_OFFLINE === "1") return false;
-  return fetch("https://get.pulumi.com/", { method: "HEAD", signal: AbortSignal.timeout(4_000) }).then(
-    (response) => response.status < 500,
-    () => false,
-  );
+const site = "https://get.pulumi.com/";
+
+/** @returns why nothing can be downloaded; a closed network should cost seconds, not minutes */
+async function siteObstacle(choice: "auto" | "official"): Promise<string | undefined> {
+  if (process.env.SANDBOX_OFFLINE === "1") return "SANDBOX_OFFLINE is 1";
+  if (choice === "official") return undefined; // the attempt itself says more
+  const why = await unreachable(site);
+  return why && `${new URL(site).host} cannot be reached (${why})`;
 }
 
 interface Download {
@@ -70,27 +79,90 @@ interface Download {
   log: Log;
 }
 
+/** @returns which one failed, and why */
 async function firstThatFails(options: Download): Promise<string | undefined> {
   for (const name of providerNames) {
     const folder = pluginFolder(options.home, name);
-    const there = await stat(join(folder, `pulumi-resource-${name}`)).catch(() => undefined);
-    if (there && there.size > launcherBytes) continue;
+    const program = join(folder, `pulumi-resource-${name}`);
+    if (await isOfficial(program)) continue;
     await rm(folder, { recursive: true, force: true }); // the engine takes ours for the real one otherwise
-    if (!download(name, options)) return name;
+    const why = await download(name, options);
+    if (why) return `${name} ${pinnedVersion(name)}: ${why}`;
+    if (!(await isOfficial(program)))
+      return `${name} ${pinnedVersion(name)}: its archive holds no pulumi-resource-${name}`;
   }
   return undefined;
 }
 
-/** The official plugins have tens of megabytes, our launchers a line. */
-const launcherBytes = 10_000;
+/** @returns whether a plugin is there which is not the launcher of ours (`launcher` in providers/install.ts) */
+async function isOfficial(program: string): Promise<boolean> {
+  const file = await open(program).catch(() => undefined);
+  if (!file) return false;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4096), 0, 4096, 0);
+    const text = buffer.subarray(0, bytesRead).toString("utf8");
+    return bytesRead > 0 && !/^#!\/bin\/sh\nexec '.*\/providers\/\w+\.ts' "\$@"\n$/s.test(text);
+  } finally {
+    await file.close();
+  }
+}
 
-function download(name: string, { pulumi, environment, log }: Download): boolean {
+/**
+ * Downloads a plugin's archive and has the engine unpack it, which it does in one step. Not by the engine's own download:
+ * its `--checksum` leaves out what arrives together with the end of the file (3.259.0), so that a good archive is refused.
+ * @returns why it failed, or undefined
+ */
+async function download(name: string, { pulumi, environment, log }: Download): Promise<string | undefined> {
   const version = pinnedVersion(name);
+  const arch = process.arch === "x64" ? "amd64" : process.arch;
+  const archive = `pulumi-resource-${name}-v${version}-${process.platform}-${arch}.tar.gz`;
+  const release = `https://github.com/pulumi/pulumi-${name}/releases/download/v${version}`;
   log(`providers: downloading ${name} ${version} …`);
-  const run = spawnSync(pulumi, ["plugin", "install", "resource", name, version], {
-    env: { ...process.env, ...environment },
-    stdio: "ignore",
-    timeout: 300_000,
+  const folder = await mkdtemp(join(tmpdir(), "slm-plugins-"));
+  try {
+    const file = join(folder, archive);
+    const actual = await downloadFile(`${site}releases/plugins/${archive}`, file).catch((error: unknown) =>
+      // GitHub has them as well.
+      downloadFile(`${release}/${archive}`, file).catch(() => {
+        throw error;
+      }),
+    );
+    const expected = await publishedHash(`${release}/pulumi-${name}_${version}_checksums.txt`, archive, folder);
+    if (expected === undefined) log(`providers: ${name} ${version}: its release lists no checksum; TLS vouches for it`);
+    else if (expected !== actual) return `${archive} has sha256 ${actual}, its release lists ${expected}: not used`;
+    return await runEngine(pulumi, ["plugin", "install", "resource", name, version, "--file", file], environment);
+  } catch (error) {
+    return `${archive} could not be downloaded (${(error as Error).message})`;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The project cannot pin a hash for every platform: the one that the release's own list has, when it has a list. */
+async function publishedHash(list: string, archive: string, folder: string): Promise<string | undefined> {
+  const file = join(folder, "checksums");
+  try {
+    await downloadFile(list, file, { withinMs: 60_000 });
+  } catch {
+    return undefined;
+  }
+  const lines = (await readFile(file, "utf8")).split("\n").map((line) => line.trim().split(/\s+/));
+  return lines.find(([, name]) => name === archive)?.[0];
+}
+
+const installMs = 300_000;
+
+function runEngine(
+  pulumi: string,
+  args: readonly string[],
+  environment: Record<string, string>,
+): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, ...environment }, timeout: installMs, maxBuffer: 8 << 20 };
+    execFile(pulumi, [...args, "--non-interactive", "--color=never"], options, (error, stdout, stderr) => {
+      if (!error) return resolve(undefined);
+      const said = `${stderr}\n${stdout}`.trim().split("\n").slice(-3).join(" | ");
+      resolve(error.killed ? `not done within ${installMs / 1000} s` : said || error.message);
+    });
   });
-  return run.status === 0;
 }

@@ -7,8 +7,10 @@ import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
+import { startOnPorts } from "./ports.ts";
 import { chooseProviders } from "./provider-choice.ts";
 import { straysIn } from "./provider-environment.ts";
+import { withProviderAdvice } from "./provider-trouble.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
@@ -127,19 +129,24 @@ async function within(
   try {
     await rm(instance.readyFile, { force: true });
     const tools = await ensureTools(log);
-    const identity = await identityOf(instance);
+    const [identity, started] = await startOnPorts(
+      () => identityOf(instance),
+      (known) => startServices(instance, known, tools, settings, reaper, log),
+    );
     made = identity;
-    services = await startServices(instance, identity, tools, settings, reaper, log);
+    services = started;
     const environment = engineEnvironment(instance, identity, tools, services);
     const { home } = engineFolders(instance);
-    await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
+    const providers = await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
     const engine = new Engine(instance, tools.pulumi, environment);
     await engine.initialise();
     await engine.configure(identity, services);
     const parts = { identity, services, tools, control: control.control, environment };
     const bringUp = async (): Promise<Ready> => {
       log(`pulumi up: declaring ${hostname} …`);
-      await engine.run(["up", "--yes", "--skip-preview"]);
+      await engine.run(["up", "--yes", "--skip-preview"]).catch((error: unknown) => {
+        throw providers === "official" ? withProviderAdvice(error) : error;
+      });
       const { tunnelId, serviceTokens } = await stackOutputs(engine);
       await parts.services.edge.routed(tunnelId);
       return writeReady(instance, { ...parts, serviceTokens });

@@ -16,7 +16,7 @@ import { startMongo } from "./mongo/start.ts";
 import type { Reaper } from "./reaper.ts";
 import { startSecondMac } from "./second-mac.ts";
 import type { Settings } from "./settings.ts";
-import type { Tools } from "./tools/tools.ts";
+import { cacheFolder, type Tools } from "./tools/tools.ts";
 
 /** The running stand-ins. */
 export interface Services {
@@ -88,6 +88,7 @@ export async function startServices(
     const mongo = keep(
       await startMongo({
         dir: at("mongo"),
+        downloads: join(cacheFolder(), "downloads"),
         port: ports.mongo,
         log,
         reaper,

@@ -1,5 +1,7 @@
 /** What the environment may ask of a sandbox: how slow, how small, and which SSH server. */
 import { z } from "zod";
+import { mongoChoices } from "./mongo/start.ts";
+import { providerChoices } from "./provider-choice.ts";
 
 /** Settings of one sandbox. */
 export interface Settings {
@@ -43,6 +45,14 @@ const oneOrNone = z
   .describe("0 or 1");
 
 const variables = {
+  SANDBOX_PROVIDERS: z
+    .enum(providerChoices)
+    .default("auto")
+    .describe(`one of ${providerChoices.join(", ")}`),
+  SANDBOX_MONGO: z
+    .enum(mongoChoices)
+    .default("auto")
+    .describe(`one of ${mongoChoices.join(", ")}`),
   SANDBOX_ATLAS_USER_MS: whole(1_000, 0, 600_000),
   SANDBOX_ATLAS_ACCESS_MS: whole(1_000, 0, 600_000),
   SANDBOX_ATLAS_CLUSTER_POLLS: whole(2, 0, 1_000),

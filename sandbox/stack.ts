@@ -8,9 +8,15 @@ import { providerVariables, withoutStrays } from "./provider-environment.ts";
 import type { Services } from "./services.ts";
 import type { Tools } from "./tools/tools.ts";
 
-/** The engine said no; what it said is on the terminal already. */
+/** The engine failed; what it said is on the terminal already. */
 export class EngineError extends Error {
   override name = "EngineError";
+  /** What it printed. */
+  readonly output: string;
+  constructor(message: string, output: string) {
+    super(message);
+    this.output = output;
+  }
 }
 
 /** Folders of the engine. */
@@ -66,9 +72,14 @@ export class Engine {
       const child = spawn(this.#binary, [...args, "--non-interactive", "--color=never"], {
         cwd: this.#instance.project,
         env: { ...withoutStrays(process.env), ...this.#environment },
-        stdio: ["pipe", "pipe", "inherit"],
+        stdio: ["pipe", "pipe", "pipe"],
       });
       let printed = "";
+      let complained = "";
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        complained += text;
+        process.stderr.write(text);
+      });
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
         printed += text;
         if (!options.quiet) process.stdout.write(text);
@@ -79,7 +90,10 @@ export class Engine {
       child.once("close", (code) => {
         if (code === 0) return resolve(printed);
         reject(
-          new EngineError(`\`pulumi ${args.join(" ")}\` ended with ${code}${options.quiet ? `: ${printed}` : ""}`),
+          new EngineError(
+            `\`pulumi ${args.join(" ")}\` ended with ${code}${options.quiet ? `: ${printed}` : ""}`,
+            `${printed}\n${complained}`,
+          ),
         );
       });
     });

@@ -1,8 +1,10 @@
 /** OpenSSH for the tests: its server, `ssh`, `sftp` and `scp`. Systems have them, or the tests install them where that is harmless. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { executablesOnPath, isExecutable } from "../sandbox/tools/on-path.ts";
-import { MissingTool } from "../sandbox/tools/tools.ts";
+import { cacheFolder, MissingTool } from "../sandbox/tools/tools.ts";
+import { unpackOpenSsh } from "./openssh-unpacked.ts";
 
 const clients = ["ssh", "sftp", "scp"];
 const advice = "install the package openssh-server (macOS brings it), or say by SSHD where it is";
@@ -26,16 +28,29 @@ function thisMachine(): Surroundings {
 
 /**
  * Finds OpenSSH's server and clients. In a container of Debian's kind, as root, they are installed when they are missing;
- * not on a machine that runs services, since the package would open port 22 there.
+ * not on a machine that runs services, since the package would open port 22 there. There, and for a user without root,
+ * Debian's packages are unpacked into the cache, and its clients are appended to this process' PATH.
  * @returns the server's absolute path (sshd insists on one)
- * @throws MissingTool, one sentence saying what to install, when they are not to be had
+ * @throws MissingTool, one sentence saying what to install, when they are not available
  */
 export function ensureOpenSsh(log: (line: string) => void, where = thisMachine()): string {
   const sshd = find(where);
   if (sshd !== undefined) return prepared(sshd, where);
   if (!where.isRoot || where.runsServices || executablesOnPath("apt-get", where.path).length === 0) {
     const names = missing(where).join(", ");
-    throw new MissingTool(`OpenSSH is missing (${names}), which the sandbox's Mac is tested with: ${advice}.`);
+    const problem = `OpenSSH is missing (${names}), which the sandbox's Mac is tested with`;
+    if (["apt-get", "dpkg-deb"].some((name) => executablesOnPath(name, where.path).length === 0)) {
+      throw new MissingTool(`${problem}: ${advice}.`);
+    }
+    try {
+      const bin = unpackOpenSsh(cacheFolder(), log, { ...process.env, PATH: where.path });
+      process.env.PATH = [process.env.PATH, bin].join(delimiter);
+      return prepared(join(bin, "sshd"), where);
+    } catch (error) {
+      throw new MissingTool(
+        `${problem}, and unpacking it without root failed (${(error as Error).message}): ${advice}.`,
+      );
+    }
   }
   log("openssh: installing openssh-server by apt-get …");
   const why = install();

@@ -18,7 +18,7 @@ const installed = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
 const quiet = ["ignore", process.stderr.fd, "inherit"];
 
 if (installed !== lock) {
-  console.error("setup: installing the packages of package-lock.json (npm ci) …");
+  console.error("setup: installing the packages of package-lock.json (npm ci): about a minute, once …");
   const npm = process.env.npm_execpath;
   const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
   const run = npm

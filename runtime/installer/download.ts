@@ -55,16 +55,23 @@ export async function ensureConnector(
   return { program, replaced };
 }
 
+/** Tries before a download counts as failed; time for one of them, in milliseconds. */
+const attempts = { count: 3, withinMs: 300_000 };
+
 async function download(url: string): Promise<Buffer> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(300_000) });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    return Buffer.from(await response.arrayBuffer());
-  } catch (error) {
-    const cause =
-      error instanceof Error && error.cause instanceof Error ? error.cause.message : (error as Error).message;
-    throw new Error(`the Mac can not download cloudflared from ${url} (${cause}): is it on the internet?`);
+  let why = "";
+  for (let attempt = 1; attempt <= attempts.count; attempt++) {
+    try {
+      const response = await fetch(url, { signal: AbortSignal.timeout(attempts.withinMs) });
+      if (response.ok) return Buffer.from(await response.arrayBuffer()); // a cut transfer rejects here
+      why = `HTTP ${response.status}`;
+      await response.body?.cancel();
+      if (response.status < 500) break; // asking again would not help
+    } catch (error) {
+      why = error instanceof Error && error.cause instanceof Error ? error.cause.message : (error as Error).message;
+    }
   }
+  throw new Error(`the Mac cannot download cloudflared from ${url} (${why}): is it on the internet?`);
 }
 
 async function uploaded(paths: Layout, sha256: string): Promise<Buffer> {

@@ -5,12 +5,12 @@
  * A power cut in between leaves nothing to mend: the stand-in's plist lies where macOS does not look at boot, and the
  * connector's own files are the new ones by then.
  */
-import { createServer } from "node:net";
 import { z } from "zod";
 import { readIfThere } from "./files.ts";
 import { isLoaded, load, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { type Connector, connectorDaemon } from "./plists.ts";
+import { freePort } from "./ports.ts";
 import { until } from "./system.ts";
 
 /** How long a connector may take to connect, and to finish the requests it has, in milliseconds. */
@@ -136,17 +136,3 @@ async function drain(connector: Connector): Promise<void> {
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, settleMs));
-
-/** @returns a port on 127.0.0.1 that was free a moment ago */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        address && typeof address === "object" ? resolve(address.port) : reject(new Error("no free port")),
-      );
-    });
-  });
-}

@@ -29,11 +29,12 @@ import type { MacExpected } from "./mac-state.ts";
 import { lookAtModelServer, type ModelServerReport } from "./model-server.ts";
 import { ensureModelService, planModelService } from "./model-service.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
+import { refuseTakenPorts } from "./ports.ts";
 import { ensurePower, type PowerReport } from "./power.ts";
 import { modelAnswers, ready } from "./readiness.ts";
-import { pruneReleases, putBack, type Snapshot, snapshot } from "./releases.ts";
+import { pruneReleases, putBack, snapshot } from "./releases.ts";
 import { ensureProgramModes, hashesOf, isAltered, type Written } from "./repair.ts";
-import { accepts, run, until } from "./system.ts";
+import { run, until } from "./system.ts";
 import { relayStandIn, takeOver } from "./takeover.ts";
 
 /** What an installation did. */
@@ -90,6 +91,7 @@ export async function install(paths: Layout, what: Installing, input: InstallInp
   return locked(paths.lock, async () => {
     // What can only be found wrong on the Mac is said before anything is touched.
     const model = input.modelService && (await planModelService(paths, input.modelService));
+    await refuseTakenPorts(paths, input);
     const uuid = await hardwareUuid();
     const isNewAccount = await ensureAccount();
     await prepareFolders(paths, isNewAccount);
@@ -153,7 +155,6 @@ export async function install(paths: Layout, what: Installing, input: InstallInp
       await reload(paths, daemon);
     };
     try {
-      await refuseTakenPort(input, before);
       const isRunning = await isLoaded(relay);
       for (const daemon of [relay, connector]) {
         // Written always, for its owner and mode too. One that was removed by hand is missed only at the next start of the
@@ -205,14 +206,6 @@ export async function install(paths: Layout, what: Installing, input: InstallInp
       expected: expectedOf(state, input.power.set ? power.settings : {}),
     };
   });
-}
-
-/** A port that somebody else has would be found taken only after the old relay has let go of its own. */
-async function refuseTakenPort({ relay: { port } }: InstallInput, before: Snapshot): Promise<void> {
-  if (before.relayPort === undefined || before.relayPort === port || !(await accepts("127.0.0.1", port))) return;
-  throw new Error(
-    `the relay can not have port ${port} on the Mac: another process holds it (sudo lsof -nP -iTCP:${port} shows which); end that one or set another in macs[].ports.relay`,
-  );
 }
 
 /** What the relay reads at its start only, as text to compare. */

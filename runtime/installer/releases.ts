@@ -12,8 +12,6 @@ const keepReleases = 3;
 export interface Snapshot {
   /** Target of `current`. */
   release: string | undefined;
-  /** Where the relay listened. */
-  relayPort: number | undefined;
   secrets: ReadonlyMap<string, string>;
   plists: ReadonlyMap<string, string>;
 }
@@ -27,15 +25,6 @@ async function contents(files: readonly string[]): Promise<Map<string, string>> 
   return found;
 }
 
-function portIn(relayConfig: string | undefined): number | undefined {
-  try {
-    const { port } = JSON.parse(relayConfig ?? "{}") as { port?: unknown };
-    return typeof port === "number" ? port : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Remembers what is installed now. */
 export async function snapshot(
   paths: Layout,
@@ -45,7 +34,6 @@ export async function snapshot(
   const files = await contents(secrets);
   return {
     release: await readlink(paths.current).catch(() => undefined),
-    relayPort: portIn(files.get(paths.relayConfig)),
     secrets: files,
     plists: await contents(daemons.map((daemon) => plistPath(paths, daemon))),
   };

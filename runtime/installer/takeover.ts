@@ -6,10 +6,10 @@
  * A power cut in between leaves nothing to mend: the stand-in's plist lies where macOS does not look at boot.
  */
 import type { InstallInput } from "../config.ts";
-import { freePort } from "./handover.ts";
 import { load, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { type Daemon, relayDaemon } from "./plists.ts";
+import { freePort } from "./ports.ts";
 import { lastLines } from "./readiness.ts";
 import { answers, until } from "./system.ts";
 

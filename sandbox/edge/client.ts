@@ -1,10 +1,11 @@
 /** The listener for clients. The order of a request: host, the edge's own paths, Access, size, cache, connector. */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
 import * as answers from "./answers.ts";
 import { applicationFor, sessionSeconds } from "./applications.ts";
@@ -271,12 +272,9 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     response.on("finish", () => socket.end()); // it was refused
     handle(request, response, { socket, head }).catch((error: unknown) => failed(response, error));
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, "127.0.0.1", resolve);
-  });
+  const port = await listenOn(server, options.port, "the sandbox's edge, for clients,");
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     take: (socket) => void server.emit("connection", socket),
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -1,11 +1,12 @@
 /** Where cloudflared comes in: TLS, then HTTP/2 with the roles reversed, so that the edge sends the requests. */
 import { randomUUID, timingSafeEqual } from "node:crypto";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from "node:http2";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { z } from "zod";
 import type { ConnectorConnection, EdgeView, TunnelConfiguration } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 import type { KeyPair } from "./certificates.ts";
 import { type Registration, type RegistrationAnswer, serveRegistration } from "./registration.ts";
 
@@ -230,10 +231,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
     socket.on("close", () => sockets.delete(socket));
   });
   server.on("tlsClientError", (error) => log(`edge: a connector's TLS handshake failed: ${error.message}`));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, "127.0.0.1", resolve);
-  });
+  const port = await listenOn(server, options.port, "the sandbox's edge, for connectors,");
   const stopListening = view.onChange((tunnelId) => {
     for (const one of live) {
       const own = one.registration?.tunnelId;
@@ -242,7 +240,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
   });
 
   return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address: `127.0.0.1:${port}`,
     choose: (tunnelId) => usable(tunnelId).sort((a, b) => a.inFlight - b.inFlight)[0],
     routed(tunnelId, { connections = 1, timeoutMs = 60_000 } = {}) {
       const version = view.configuration(tunnelId)?.version ?? 0;

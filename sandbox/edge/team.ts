@@ -5,10 +5,11 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createCallersServer, createSecureContext, type SecureContext } from "node:tls";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 import type { Authority } from "./certificates.ts";
 import type { AccessKeys } from "./keys.ts";
 import type { SignIn } from "./sign-in.ts";
@@ -103,13 +104,10 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
     if (head.length > 0) socket.unshift(head);
     (isCaller ? callers : team).emit("connection", socket);
   });
-  await new Promise<void>((resolve, reject) => {
-    proxy.once("error", reject);
-    proxy.listen(options.port, "127.0.0.1", resolve);
-  });
+  const port = await listenOn(proxy, options.port, "the sandbox's edge, as a proxy,");
 
   return {
-    proxyUrl: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    proxyUrl: `http://127.0.0.1:${port}`,
     async close() {
       const closed = new Promise<void>((resolve) => proxy.close(() => resolve()));
       proxy.closeAllConnections();

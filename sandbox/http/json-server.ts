@@ -3,8 +3,8 @@
  * and writes the answer; what `handle` decides is independent of sockets.
  */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 
 /** A request, read to its end. */
 export interface JsonRequest {
@@ -101,15 +101,9 @@ export async function startJsonServer(options: {
       else write(response, { status: 500, body: options.failure(500, message) });
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, "127.0.0.1", () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
+  const port = await listenOn(server, options.port, "an API of the sandbox");
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     close: () =>
       new Promise((resolve, reject) => {
         server.close((error) => (error ? reject(error) : resolve()));

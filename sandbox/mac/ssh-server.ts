@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import ssh2, { type AuthContext, type Connection, type ParsedKey, type Session } from "ssh2";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 import { type AuthorizedKey, authorizedKeys } from "./authorized-keys.ts";
 import type { SessionProcesses } from "./exec.ts";
 import { serveSftp } from "./sftp.ts";
@@ -51,13 +52,9 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
     socket.setNoDelay(true);
     ssh.injectSocket(socket);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(options.port, options.host, resolve);
-  });
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the SSH server has no port");
+  const port = await listenOn(server, options.port, "the Mac's SSH server", options.host);
   return {
-    port: address.port,
+    port,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

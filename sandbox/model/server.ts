@@ -1,7 +1,7 @@
 /** The sandbox's model server: it plays Ollama, answers deterministically, and takes real time in real slots. */
-import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 import { type Exchange, ModelError, openExchange, type RequestRecord } from "./exchange.ts";
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";
@@ -110,10 +110,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   };
 
   const server = createServer((request, response) => void handle(request, response));
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  const boundPort = typeof address === "object" && address !== null ? address.port : port;
+  const boundPort = await listenOn(server, port, "the sandbox's model server");
   return {
     url: `http://127.0.0.1:${boundPort}`,
     port: boundPort,

@@ -1,35 +1,40 @@
 /**
- * Fetches the official mongod once, in a process of its own: the download can not be cancelled, a process can.
+ * Fetches the official mongod once, in a process of its own: the download cannot be cancelled, a process can.
  * Run as a program it prints the binary's path.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { MongoBinary } from "mongodb-memory-server-core/lib/util/MongoBinary.js";
+import type { Log } from "../log.ts";
 
-const FAILED = "download-failed";
-const AGAIN_AFTER_MS = 24 * 3600 * 1000;
+const WITHIN_MS = 600_000;
 
 /**
- * Path of the official binary, or undefined when it can not be had within `timeoutMs`. A failure is remembered in the
- * folder and not tried again for 24 h; the environment may forbid it (MONGOMS_DISABLE_DOWNLOAD, SANDBOX_OFFLINE=1).
+ * Path of the official binary: downloaded once, compared with the MD5 that MongoDB publishes beside the archive, through
+ * the proxy that the environment names.
+ * @throws Error saying why it cannot be had; the environment may forbid it (MONGOMS_DISABLE_DOWNLOAD, SANDBOX_OFFLINE=1)
  */
 export async function downloadMongod(
   dir: string,
   env: NodeJS.ProcessEnv,
-  timeoutMs = 20_000,
-): Promise<string | undefined> {
-  if (env.MONGOMS_DISABLE_DOWNLOAD !== undefined || env.SANDBOX_OFFLINE === "1") return undefined;
-  const remembered = join(dir, FAILED);
-  const failedAt = await stat(remembered).then(
-    (file) => file.mtimeMs,
-    () => undefined,
-  );
-  if (failedAt !== undefined && Date.now() - failedAt < AGAIN_AFTER_MS) return undefined;
+  log: Log,
+  timeoutMs = WITHIN_MS,
+): Promise<string> {
+  const forbidden = ["MONGOMS_DISABLE_DOWNLOAD", "SANDBOX_OFFLINE"].find((name) => env[name] && env[name] !== "0");
+  if (forbidden) throw new Error(`${forbidden} forbids its download`);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const child = spawn(process.execPath, [import.meta.filename, join(dir, "binary")], {
-    env: { ...env, MONGOMS_RESUME_DOWNLOAD: "false" },
+  log("MongoDB: fetching the official mongod, once (about 100 MB) …");
+  const child = spawn(process.execPath, [import.meta.filename, dir], {
+    // By default the library checks neither the sum nor the server's certificate.
+    env: {
+      MONGOMS_MD5_CHECK: "1",
+      MONGOMS_MAX_RETRIES: "2",
+      npm_config_strict_ssl: "true",
+      ...env,
+      MONGOMS_RESUME_DOWNLOAD: "false",
+    },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: timeoutMs,
     killSignal: "SIGKILL",
@@ -44,8 +49,10 @@ export async function downloadMongod(
     .findLast((line) => line.startsWith("path: "))
     ?.slice("path: ".length);
   if (code === 0 && binary !== undefined) return binary;
-  await writeFile(remembered, code === null ? `not done within ${timeoutMs} ms\n` : why);
-  return undefined;
+  // An archive with a wrong sum would be taken for a good one at the next start.
+  for (const left of await readdir(dir)) if (/\.(tgz|zip|md5|downloading)$/.test(left)) await rm(join(dir, left));
+  const reason = code === null ? `not done within ${timeoutMs / 1000} s` : why.trim().split("\n").at(-1);
+  throw new Error(`mongod could not be downloaded (${reason})`);
 }
 
 if (import.meta.main) {

@@ -3,10 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MongoClient, MongoServerError } from "mongodb";
+import { claimPort } from "../ports.ts";
 import type { Reaper } from "../reaper.ts";
 import { connectAdmin } from "./driver-admin.ts";
 import type { MongoAdmin } from "./mongo-admin.ts";
@@ -14,15 +14,6 @@ import type { MongoAdmin } from "./mongo-admin.ts";
 const ADMIN = "sandbox-admin";
 const START_MS = 30_000;
 const STOP_MS = 10_000;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
 
 /** The administrator's password: kept, or made and on the disk before the server knows it, so that none is lost. */
 async function adminPassword(dir: string): Promise<string> {
@@ -98,7 +89,7 @@ export async function startMongod(
   const { dir, reaper, ttlMonitorMs = 60_000 } = options;
   const data = join(dir, "mongod");
   await mkdir(data, { recursive: true, mode: 0o700 });
-  const port = options.port === 0 ? await freePort() : options.port;
+  const port = options.port === 0 ? await claimPort() : options.port;
   const ttl = `ttlMonitorSleepSecs=${Math.max(1, Math.ceil(ttlMonitorMs / 1000))}`;
   const child = spawn(
     binary,

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { BlockList, createServer, isIPv4, isIPv6, type Server, type Socket } from "node:net";
 import type { Document } from "bson";
 import type { Log } from "../log.ts";
+import { listenOn } from "../ports.ts";
 import { commandName } from "./args.ts";
 import { aggregateCommands } from "./commands/aggregate.ts";
 import { collectionCommands } from "./commands/collections.ts";
@@ -139,10 +140,7 @@ export async function startEmulatedMongo(options: EmulatedMongoOptions): Promise
       socket.destroy();
     });
   });
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  const boundPort = typeof address === "object" && address !== null ? address.port : port;
+  const boundPort = await listenOn(server, port, "the sandbox's MongoDB");
   const monitor = setInterval(() => {
     const removed = removeExpired(store, new Date());
     if (removed > 0)

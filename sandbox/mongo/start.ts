@@ -22,6 +22,8 @@ export interface StartMongoOptions {
   ttlMonitorMs?: number;
   /** For our own server: the address clients are taken to come from. */
   clientAddress?: string;
+  /** Folder that keeps a downloaded mongod. @default a folder in `dir` */
+  downloads?: string;
   /** @default process.env */
   env?: NodeJS.ProcessEnv;
 }
@@ -36,17 +38,25 @@ export interface StartedMongo {
   close(): Promise<void>;
 }
 
+/** Words of `SANDBOX_MONGO`. */
+export const mongoChoices = ["auto", "real", "emulated"] as const;
+
 /**
- * In this order: the server of MONGODB_URI (an administrator's connection string), a `mongod` on PATH, the official
- * binary where it can be downloaded and runs, our own server. Says which in one sentence. Rejects when MONGODB_URI or the
- * mongod on PATH can not be used: falling back quietly would hide a fault.
+ * By `SANDBOX_MONGO`: `auto`, the default, takes the server of MONGODB_URI (an administrator's connection string), else a
+ * `mongod` on PATH, else our own server. `real` downloads the official binary in place of our own server; `emulated` takes
+ * our own whatever else is there. Says which in one sentence. Rejects when the server that was asked for cannot be used:
+ * falling back quietly would hide a fault.
  */
 export async function startMongo(options: StartMongoOptions): Promise<StartedMongo> {
   const { dir, log, env = process.env } = options;
+  const wanted = env.SANDBOX_MONGO || "auto";
+  const choice = mongoChoices.find((name) => name === wanted);
+  if (!choice) throw new Error(`SANDBOX_MONGO is "${wanted}"; it must be one of ${mongoChoices.join(", ")}`);
+  if (choice === "emulated") return emulate(options, "SANDBOX_MONGO is emulated");
   if (env.MONGODB_URI !== undefined && env.MONGODB_URI !== "") {
     const admin = await connectAdmin(env.MONGODB_URI).catch((error: unknown) => {
       throw new Error(
-        `MONGODB_URI is set, but its server can not be used: ${String(error)}. Start it, correct it, or unset it`,
+        `MONGODB_URI is set, but its server cannot be used: ${String(error)}. Start it, correct it, or unset it`,
       );
     });
     log("MongoDB: the server named by MONGODB_URI; it has no access list.");
@@ -58,20 +68,26 @@ export async function startMongo(options: StartMongoOptions): Promise<StartedMon
     log(`MongoDB: ${onPath}, which is on PATH; it has no access list.`);
     return { ...mongod, kind: "mongod" };
   }
-  const downloaded = await downloadMongod(join(dir, "download"), env);
-  if (downloaded !== undefined) {
-    // Nobody asked for this one by name: where it lacks a library, the sandbox goes on without it.
-    const mongod = await startMongod(downloaded, options).catch((error: unknown) => {
-      log(`MongoDB: the downloaded mongod does not run here (${String(error)}).`);
-    });
-    if (mongod !== undefined) {
-      log("MongoDB: the official binary, downloaded; it has no access list.");
-      return { ...mongod, kind: "downloaded" };
-    }
+  if (choice === "auto") {
+    return emulate(options, "no MONGODB_URI, no mongod on PATH; SANDBOX_MONGO=real downloads one");
   }
-  const emulated = await startEmulatedMongo({ ...options, dir: join(dir, "emulated") });
-  log(
-    "MongoDB: the sandbox's own server (no mongod on PATH, none downloaded); it keeps users, roles, access list and TTL.",
+  const otherwise = "install a mongod on PATH, set MONGODB_URI, or unset SANDBOX_MONGO";
+  const downloaded = await downloadMongod(join(options.downloads ?? join(dir, "download"), "mongod"), env, log).catch(
+    (error: unknown) => {
+      throw new Error(`SANDBOX_MONGO is real, but ${(error as Error).message}: ${otherwise}`);
+    },
   );
+  const mongod = await startMongod(downloaded, options).catch((error: unknown) => {
+    throw new Error(
+      `SANDBOX_MONGO is real, but the downloaded mongod does not run here (${String(error)}): ${otherwise}`,
+    );
+  });
+  log("MongoDB: the official binary, downloaded; it has no access list.");
+  return { ...mongod, kind: "downloaded" };
+}
+
+async function emulate(options: StartMongoOptions, why: string): Promise<StartedMongo> {
+  const emulated = await startEmulatedMongo({ ...options, dir: join(options.dir, "emulated") });
+  options.log(`MongoDB: the sandbox's own server (${why}); it keeps users, roles, access list and TTL.`);
   return { uri: emulated.admin.uri, kind: "emulated", admin: emulated.admin, close: () => emulated.close() };
 }

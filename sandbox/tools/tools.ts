@@ -2,21 +2,21 @@
  * Has the Pulumi CLI, its Node language host and cloudflared ready: on PATH in a usable version → the cache → the official
  * download → built from its Go module. What is downloaded or built goes to the cache, which all checkouts of a user share.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { chmod, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import * as tar from "tar";
+import { setTimeout as delay } from "node:timers/promises";
+import { unreachable } from "../../components/download.ts";
+import { type Claim, claim, claimant } from "../claim.ts";
 import type { Log } from "../log.ts";
+import { build, requireGo } from "./build.ts";
+import { obtain } from "./obtain.ts";
 import { executablesOnPath, isExecutable } from "./on-path.ts";
-import { cloudflared, type Download, goMod, isAtLeast, languageHost, pulumi, type Recipe } from "./recipes.ts";
+import { cloudflared, isAtLeast, languageHost, pulumi, type Recipe } from "./recipes.ts";
 
-/** A need that only a person can meet; its message is one sentence saying what to install. */
-export class MissingTool extends Error {
-  override name = "MissingTool";
-}
+export { MissingTool } from "./missing-tool.ts";
 
 /** The tools, as absolute paths. */
 export interface Tools {
@@ -36,49 +36,143 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
  * @throws MissingTool when one can be had in none of the ways
  */
 export async function ensureTools(log: Log): Promise<Tools> {
-  const cli = await ensure(pulumi, log);
+  const missing = [pulumi, cloudflared].filter((recipe) => !(onPath(recipe) ?? cached(recipe)));
+  const plan = missing.length > 0 ? await planFirstRun(missing, log) : { sites: new Map(), steps: 0 };
+  const get = (recipe: Recipe) => ensure(recipe, plan, log);
+  const cli = await get(pulumi);
   const beside = dirname(cli);
   const path = [beside];
   // The official CLI brings its language host along, in its own folder.
   if (!existsSync(join(beside, languageHost.name))) {
-    const host = dirname(await ensure(languageHost, log));
+    const host = dirname(await get(languageHost));
     // Beside our own CLI the engine takes it for its own; found elsewhere on PATH, it warns at every run.
     if (beside.startsWith(cacheFolder())) await linkAll(host, beside);
     else path.push(host);
   }
-  return { pulumi: cli, cloudflared: await ensure(cloudflared, log), path };
+  return { pulumi: cli, cloudflared: await get(cloudflared), path };
 }
 
+/** What a first run has before it. */
+interface Plan {
+  /** By recipe's name: why its download site cannot be reached. */
+  sites: ReadonlyMap<string, string>;
+  /** Tools that are built from source. */
+  steps: number;
+  begun?: number;
+}
+
+/** Finds out how the missing tools can be had, and says at once how long that takes, and why. @throws MissingTool */
+async function planFirstRun(missing: readonly Recipe[], log: Log): Promise<Plan> {
+  const sites = new Map<string, string>();
+  for (const [recipe, why] of await Promise.all(missing.map(async (one) => [one, await obstacle(one)] as const))) {
+    if (why) sites.set(recipe.name, why);
+  }
+  const named = (recipes: readonly Recipe[]) => recipes.map(({ name, version }) => `${name} ${version}`).join(" and ");
+  const downloaded = missing.filter(({ name }) => !sites.has(name));
+  const built = missing.filter(({ name }) => sites.has(name));
+  for (const recipe of built) requireGo(recipe);
+  if (downloaded.length > 0) {
+    log(
+      `first run: ${named(downloaded)}: downloaded once, for all checkouts (one to three minutes on an ordinary line)`,
+    );
+  }
+  if (built.length > 0) {
+    const why = [...new Set(built.map(({ name }) => sites.get(name)))].join("; ");
+    const minutes = built.includes(pulumi) ? "seven" : "two";
+    log(
+      `first run: ${named(built)}: built from source once, for all checkouts, because ${why}. This takes about ${minutes} minutes on two cores; later starts take half a minute`,
+    );
+  }
+  return { sites, steps: built.length + (built.includes(pulumi) ? 1 : 0) };
+}
+
+/** @returns why the recipe's download cannot be tried, or undefined */
+async function obstacle(recipe: Recipe): Promise<string | undefined> {
+  if (process.env.SANDBOX_OFFLINE === "1") return "SANDBOX_OFFLINE is 1";
+  const source = recipe.download(process.platform, process.arch);
+  if (!source) return `its vendor has no archive for ${process.platform} on ${process.arch}`;
+  const why = await unreachable(source.url);
+  return why && `${new URL(source.url).host} cannot be reached (${why})`;
+}
+
+/** Each link is replaced whole: another process may be using it. */
 async function linkAll(from: string, to: string): Promise<void> {
   for (const file of await readdir(from)) {
-    await rm(join(to, file), { force: true });
-    await symlink(join(from, file), join(to, file));
+    const [target, link] = [join(from, file), join(to, file)];
+    if ((await readlink(link).catch(() => undefined)) === target) continue;
+    const beside = `${link}.${process.pid}`;
+    await rm(beside, { force: true });
+    await symlink(target, beside);
+    await rename(beside, link);
   }
 }
 
-async function ensure(recipe: Recipe, log: Log): Promise<string> {
+const folderOf = (recipe: Recipe) => join(cacheFolder(), "tools", `${recipe.name}-${recipe.version}`);
+
+function cached(recipe: Recipe): string | undefined {
+  const program = join(folderOf(recipe), recipe.name);
+  return isExecutable(program) ? program : undefined;
+}
+
+async function ensure(recipe: Recipe, plan: Plan, log: Log): Promise<string> {
   const installed = onPath(recipe);
   if (installed) {
     log(`${recipe.name}: ${installed} (on PATH)`);
     return installed;
   }
-  const folder = join(cacheFolder(), "tools", `${recipe.name}-${recipe.version}`);
-  const cached = join(folder, recipe.name);
-  if (isExecutable(cached)) {
+  const folder = folderOf(recipe);
+  const program = join(folder, recipe.name);
+  const known = cached(recipe);
+  if (known) {
     log(`${recipe.name} ${recipe.version}: from the cache`);
-    return cached;
+    return known;
   }
   await mkdir(dirname(folder), { recursive: true });
-  const work = await mkdtemp(join(dirname(folder), `.${recipe.name}-`));
+  const claimed = await turn(`${folder}.claim`, recipe, log);
   try {
-    if (!(await download(recipe, work, log))) await build(recipe, work, log);
-    await chmod(join(work, recipe.name), 0o755);
-    await rm(folder, { recursive: true, force: true });
-    await rename(work, folder); // in one step: an interrupted build leaves nothing that looks whole
+    if (cached(recipe)) return program; // by another process, meanwhile
+    const prefix = `.${recipe.name}-`;
+    for (const left of await readdir(dirname(folder))) {
+      if (left.startsWith(`${prefix}${recipe.version}-`)) await rm(join(dirname(folder), left), { recursive: true }); // of a killed one
+    }
+    const work = await mkdtemp(join(dirname(folder), `${prefix}${recipe.version}-`));
+    try {
+      await bring(recipe, work, plan, log);
+      await chmod(join(work, recipe.name), 0o755);
+      await rm(folder, { recursive: true, force: true });
+      await rename(work, folder); // in one step: what was interrupted leaves nothing that looks whole
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await claimed.release();
   }
-  return cached;
+  return program;
+}
+
+/** Waits until no other process is getting the same tool. */
+async function turn(file: string, { name }: Recipe, log: Log): Promise<Claim> {
+  for (let isTold = false; ; isTold = true) {
+    const claimed = await claim(file);
+    if (claimed) return claimed;
+    if (!isTold) log(`${name}: process ${await claimant(file)} is getting it already: waiting for that`);
+    await delay(300);
+  }
+}
+
+async function bring(recipe: Recipe, work: string, plan: Plan, log: Log): Promise<void> {
+  const source = recipe.download(process.platform, process.arch);
+  if (source && process.env.SANDBOX_OFFLINE !== "1" && !plan.sites.has(recipe.name)) {
+    const why = await obtain(recipe, source, work, "", log);
+    if (!why) return;
+    log(
+      `${recipe.name}: ${source.url} could not be downloaded (${why}); built from source instead, which takes minutes`,
+    );
+    await rm(work, { recursive: true });
+    await mkdir(work, { mode: 0o700 });
+  }
+  plan.begun = (plan.begun ?? 0) + 1;
+  await build(recipe, work, plan.steps > 1 ? `${plan.begun} of ${plan.steps}: ` : "", log);
 }
 
 function onPath(recipe: Recipe): string | undefined {
@@ -87,126 +181,5 @@ function onPath(recipe: Recipe): string | undefined {
     const run = spawnSync(file, recipe.versionArgs, { encoding: "utf8", timeout: 20_000 });
     const version = /\d+(\.\d+)+/.exec(run.stdout ?? "")?.[0];
     return version !== undefined && isAtLeast(version, recipe.atLeast);
-  });
-}
-
-/** @returns false when the vendor's site can not be reached or has nothing for this machine; a wrong hash is an error */
-async function download(recipe: Recipe, work: string, log: Log): Promise<boolean> {
-  const source = recipe.download(process.platform, process.arch);
-  if (!source || process.env.SANDBOX_OFFLINE === "1") return false;
-  let body: Buffer;
-  let expected: string | undefined;
-  try {
-    log(`${recipe.name} ${recipe.version}: downloading ${source.url} …`);
-    body = await fetchBytes(source.url);
-    expected = await expectedHash(source);
-  } catch (error) {
-    log(`${recipe.name}: the download site can not be reached (${reason(error)}); building it instead`);
-    return false;
-  }
-  const actual = createHash("sha256").update(body).digest("hex");
-  if (actual !== expected) {
-    throw new MissingTool(
-      `${source.url} has sha256 ${actual}, expected ${expected ?? "one in the vendor's list, which does not name it"}: not used; ${recipe.advice}.`,
-    );
-  }
-  if (source.kind === "raw") {
-    await writeFile(join(work, recipe.name), body);
-    return true;
-  }
-  const archive = join(work, "archive.tgz");
-  await writeFile(archive, body);
-  await tar.extract({ file: archive, cwd: work });
-  await rm(archive);
-  await flatten(work, recipe.name);
-  return true;
-}
-
-/** An archive may hold its programs in a folder of its own (`pulumi/pulumi`): brings them up. */
-async function flatten(work: string, program: string): Promise<void> {
-  for (const entry of await readdir(work, { withFileTypes: true })) {
-    if (!entry.isDirectory() || !existsSync(join(work, entry.name, program))) continue;
-    const inner = join(work, `${entry.name}.inner`);
-    await rename(join(work, entry.name), inner);
-    for (const file of await readdir(inner)) await rename(join(inner, file), join(work, file));
-    await rm(inner, { recursive: true });
-  }
-}
-
-async function fetchBytes(url: string): Promise<Buffer> {
-  const connect = AbortSignal.timeout(300_000);
-  const response = await fetch(url, { signal: connect });
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  return Buffer.from(await response.arrayBuffer());
-}
-
-async function expectedHash(source: Download): Promise<string | undefined> {
-  if (typeof source.sha256 === "string") return source.sha256;
-  const name = source.url.slice(source.url.lastIndexOf("/") + 1);
-  const list = (await fetchBytes(source.sha256.list)).toString("utf8");
-  return list
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/))
-    .find(([, file]) => file === name)?.[0];
-}
-
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message || error.message : error.message;
-}
-
-async function build(recipe: Recipe, work: string, log: Log): Promise<void> {
-  const { build } = recipe;
-  const have = /go(\d+(\.\d+)+)/.exec(spawnSync("go", ["env", "GOVERSION"], { encoding: "utf8" }).stdout ?? "")?.[1];
-  if (!have || !isAtLeast(have, build.go)) {
-    throw new MissingTool(
-      `${recipe.name} is not on PATH, could not be downloaded, and building it needs Go ${build.go}${have ? ` (here is ${have})` : ""}: ${recipe.advice}.`,
-    );
-  }
-  const source = await mkdtemp(join(tmpdir(), "slm-network-go-"));
-  try {
-    await writeFile(join(source, "go.mod"), goMod(build));
-    await writeFile(join(source, "tools.go"), `//go:build tools\n\npackage tools\n\nimport _ "${build.package}"\n`);
-    log(`${recipe.name} ${recipe.version}: fetching its Go modules …`);
-    await go(["mod", "tidy"], source, log);
-    log(`${recipe.name} ${recipe.version}: building (minutes, once) …`);
-    const flags = `-s -w -X ${build.versionVariable}=${recipe.name === "cloudflared" ? recipe.version : `v${recipe.version}`}`;
-    await go(["build", "-trimpath", "-ldflags", flags, "-o", join(work, recipe.name), build.package], source, log);
-    if (build.copy) {
-      const list = spawnSync("go", ["list", "-m", "-f", "{{.Dir}}", build.module], { cwd: source, encoding: "utf8" });
-      for (const file of build.copy) {
-        const target = join(work, file.slice(file.lastIndexOf("/") + 1));
-        await copyFile(join(list.stdout.trim(), file), target);
-        await chmod(target, 0o755);
-      }
-    }
-  } catch (error) {
-    throw new MissingTool(`${recipe.name} could not be built (${reason(error)}): ${recipe.advice}.`);
-  } finally {
-    await rm(source, { recursive: true, force: true });
-  }
-}
-
-function go(args: string[], cwd: string, log: Log): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("go", args, {
-      cwd,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, GOFLAGS: "-mod=mod" },
-    });
-    const started = Date.now();
-    let tail = "";
-    const keep = (chunk: Buffer) => {
-      tail = (tail + chunk.toString("utf8")).slice(-2000);
-    };
-    child.stdout.on("data", keep);
-    child.stderr.on("data", keep);
-    const beat = setInterval(() => log(`  … go ${args[0]} (${Math.round((Date.now() - started) / 1000)} s)`), 20_000);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      clearInterval(beat);
-      if (code === 0) resolve();
-      else reject(new Error(`go ${args[0]} ended with ${code}: ${tail.trim().split("\n").slice(-5).join(" | ")}`));
-    });
   });
 }

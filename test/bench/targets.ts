@@ -3,12 +3,13 @@ import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, openSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import * as tar from "tar";
 import { buildRelease } from "../../runtime/build.ts";
 import { RELAY_NODE_FLAGS } from "../../runtime/installer/plists.ts";
+import { claimPort } from "../../sandbox/ports.ts";
 import type { Access } from "./access.ts";
 
 /** Something that takes requests. */
@@ -50,7 +51,7 @@ export async function startRelay(
   await mkdir(data, { recursive: true });
   const keysUrl = `https://${access.teamDomain}/cdn-cgi/access/certs`;
   await writeFile(join(data, "jwks.json"), JSON.stringify({ url: keysUrl, uat: Date.now(), jwks: access.jwks }));
-  const [port, adminPort] = [await freePort(), await freePort()];
+  const [port, adminPort] = [await claimPort(), await claimPort()];
   const files = [join(data, "relay.json"), join(data, "secrets.json")] as const;
   const config = {
     port,
@@ -83,7 +84,7 @@ export async function startNginx(folder: string, modelUrl: string): Promise<Targ
     .map((path) => join(path, "nginx"))
     .find(existsSync);
   if (program === undefined) return undefined;
-  const port = await freePort();
+  const port = await claimPort();
   const file = join(folder, "nginx.conf");
   const conf = `daemon off; master_process off; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
 events { worker_connections 1024; }
@@ -116,15 +117,6 @@ function target(name: string, child: ChildProcess, port: number): Target {
       await ended;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** Waits until a port takes connections. @throws after 10 s */

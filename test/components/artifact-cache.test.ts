@@ -44,7 +44,7 @@ it("keeps nothing that is not what it should be, and says what went wrong", asyn
     `has sha256 ${sha256}, not ${other}: not used`,
   );
   await expect(cachedArtifact(folder, { url: url("/none"), sha256: other })).rejects.toThrow(
-    /can not get .*\/none \(HTTP 404\): is it on the internet/,
+    /cannot get .*\/none \(HTTP 404\): is it on the internet/,
   );
   expect(await readdir(folder)).toEqual([`${sha256}.tgz`]);
 });

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { CHAT_MODEL } from "../../sandbox/model/models.ts";
+import { claimPort } from "../../sandbox/ports.ts";
 import type { Ready } from "../../sandbox/ready.ts";
-import { freePorts } from "../runtime/installer/installation.ts";
 import { folder, inFolder, project, pulumi, type Ran, sandbox, start, strays, tokenHeaders } from "./harness.ts";
 
 inFolder(".sandbox-mac");
@@ -71,7 +71,7 @@ const ask = (content: string) => ({ model: CHAT_MODEL, messages: [{ role: "user"
 beforeAll(async () => {
   await sandbox("--stop");
   here = await timed("sandbox with the first `pulumi up`", start);
-  [modelPort] = (await freePorts(1)) as [number];
+  modelPort = await claimPort();
 });
 afterAll(async () => {
   console.log("times:", JSON.stringify(timings, null, 1));

@@ -1,12 +1,15 @@
 import { execFile } from "node:child_process";
-import { access, mkdtemp, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { access, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
+import { runsFrom } from "../../../runtime/installer/ports.ts";
+import { cut } from "../../sandbox/vendors.ts";
 import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 let here: Installation;
@@ -19,6 +22,18 @@ async function connectorEvents(log: string) {
   const lines = (await readFile(log, "utf8")).split("\n").filter((line) => line.startsWith("{"));
   return lines.map((line) => JSON.parse(line) as { what: string; port: number; requests: number; at: number });
 }
+
+/** Has the server listen on 127.0.0.1. @param port 0 is any */
+const listening = (server: Server, port = 0) =>
+  new Promise<Server>((resolve, reject) => {
+    server.once("error", reject).listen(port, "127.0.0.1", () => resolve(server));
+  });
+
+/** What an installation consists of. */
+const installed = () =>
+  ["relay.json", "secrets.json", "tunnel-token", "../../Library/LaunchDaemons/local.slm-network.relay.plist"].map(
+    (file) => join("etc/slm-network", file),
+  );
 
 describe("the installer", { timeout: 120_000 }, () => {
   it("refuses what does not have the hash it should, and says so", async () => {
@@ -34,9 +49,33 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
   });
 
-  it("brings a bare Mac to a relay that serves", async () => {
-    const ran = await here.install();
+  it("brings a bare Mac to a relay that serves, over a line that cuts the first transfer of each archive", async () => {
+    const asked: string[] = [];
+    const site = createHttpServer((request, response) => {
+      const isCut = !asked.includes(request.url ?? "");
+      asked.push(request.url ?? "");
+      const from = new URL(request.url ?? "", here.artifacts.node.url);
+      void fetch(from).then(async (archive) => {
+        const body = Buffer.from(await archive.arrayBuffer());
+        if (isCut) cut(response, body);
+        else response.end(body);
+      });
+    });
+    await new Promise<void>((listens) => site.listen(0, "127.0.0.1", listens));
+    const through = (url: string) => `http://127.0.0.1:${(site.address() as AddressInfo).port}${new URL(url).pathname}`;
+    const { node, cloudflared } = here.artifacts;
+    await rm(here.at(`usr/local/slm-network/node/${node.sha256}`), { recursive: true }); // of the refused installation
+    const ran = await here.install(
+      { cloudflared: { ...here.input.cloudflared, url: through(cloudflared.url) } },
+      here.release,
+      {
+        ...node,
+        url: through(node.url),
+      },
+    );
+    site.close();
     expect(ran.code, ran.stderr).toBe(0);
+    expect(asked).toHaveLength(4);
     expect(JSON.parse(ran.stdout)).toMatchObject({
       release: here.release.sha256,
       restarted: ["local.slm-network.relay", "local.slm-network.connector"],
@@ -119,20 +158,63 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(await readFile(here.at("etc/slm-network/tunnel-token"), "utf8")).toBe("very-secret-second");
   });
 
-  it("does not touch the relay that serves when the new one's port is somebody else's, and says so", async () => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
-    const { port } = taken.address() as { port: number };
+  it("refuses taken ports before it touches anything, all at once, with who holds them", async () => {
+    const taken = await Promise.all([1, 2, 3].map(() => listening(createServer())));
+    const [port, adminPort, connectorPort] = taken.map((server) => (server.address() as AddressInfo).port);
     const before = here.pids();
+    const files = await Promise.all(installed().map((path) => readFile(here.at(path), "utf8")));
     try {
-      const ran = await here.install({ relay: { ...here.input.relay, port } });
+      const ran = await here.install({
+        relay: { ...here.input.relay, port: port!, adminPort: adminPort! },
+        connectorPort: connectorPort!,
+      });
       expect(ran.code).toBe(1);
-      expect(ran.stderr).toMatch(/the relay can not have port \d+ on the Mac: another process holds it .*lsof/);
-      expect(ran.stderr).toMatch(/The previous installation was put back and serves on/);
+      for (const [who, number, setting] of [
+        ["the relay", port, "relay"],
+        ["the relay's admin listener", adminPort, "admin"],
+        ["cloudflared's metrics", connectorPort, "connector"],
+      ] as const) {
+        expect(ran.stderr).toMatch(
+          new RegExp(
+            `${who} cannot have port ${number} on the Mac: process ${process.pid} \\(.*\\) listens on it .*macs\\[\\]\\.ports\\.${setting}`,
+          ),
+        );
+      }
+      expect(ran.stderr).toMatch(/Nothing was changed on the Mac/);
+    } finally {
+      for (const server of taken) server.close();
+    }
+    expect(here.pids()).toEqual(before);
+    expect(await Promise.all(installed().map((path) => readFile(here.at(path), "utf8")))).toEqual(files);
+    expect(await here.readyz()).toBe(200);
+  });
+
+  it("refuses its own port of before when another program has taken it meanwhile", async () => {
+    const { adminPort } = here.input.relay;
+    expect((await here.mac.run("sudo -n launchctl bootout system/local.slm-network.relay")).code).toBe(0);
+    await expect.poll(() => here.readyz().catch(() => 0), { timeout: 20_000 }).toBe(0);
+    const taken = createServer();
+    await expect
+      .poll(
+        () =>
+          listening(taken, adminPort).then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 20_000 },
+      )
+      .toBe(true);
+    try {
+      expect((await here.install()).stderr).toMatch(
+        new RegExp(
+          `^the relay's admin listener cannot have port ${adminPort} on the Mac: process ${process.pid} `,
+          "m",
+        ),
+      );
     } finally {
       taken.close();
     }
-    expect(here.pids()).toEqual(before);
+    expect((await here.install()).code).toBe(0);
     expect(await here.readyz()).toBe(200);
   });
 
@@ -166,6 +248,16 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect((await stat(here.at("var/db/slm-network"))).isDirectory()).toBe(true);
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
   });
+});
+
+it("the installation's own programs are told from others, also in a folder whose letters ps does not show", () => {
+  const base = "/Users/김/a (b)/usr/local/slm-network";
+  expect(runsFrom(base, `${base}/current/bin/node main.mjs`)).toBe(true);
+  expect(runsFrom(base, "/Users/???/a (b)/usr/local/slm-network/current/bin/node main.mjs")).toBe(true);
+  expect(runsFrom(base, "/Users/\\352\\271\\200/a (b)/usr/local/slm-network/current/bin/node")).toBe(true);
+  expect(runsFrom(base, "/Users/???/other/usr/local/slm-network/current/bin/node")).toBe(false);
+  expect(runsFrom("/usr/local/slm-network", "/usr/local/slm-network-other/node")).toBe(false);
+  expect(runsFrom("/usr/local/slm-network", "/usr/local/bin/ollama serve")).toBe(false);
 });
 
 describe("the account's number", () => {

@@ -1,6 +1,5 @@
 /** A stand-in Mac, a release, and an installer's input that goes with both. */
 import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asRoot, installScript } from "../../../components/mac-host.ts";
@@ -8,11 +7,14 @@ import { buildRelease, type Release } from "../../../runtime/build.ts";
 import type { InstallInput } from "../../../runtime/config.ts";
 import { inspectCommand, type MacState, parseMacState } from "../../../runtime/installer/mac-state.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
+import { claimPorts } from "../../../sandbox/ports.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
 
 // A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation. It is
 // busy with one request for a while after it was told to stop.
-const connector = `#!${process.execPath}
+// The first two lines are shell and JavaScript at once: a shebang would break at a blank in the path of this node.
+const connector = `#!/bin/sh
+':' //; exec '${process.execPath}' "$0" "$@"
 const { readFileSync } = require("node:fs");
 const after = (flag) => process.argv[process.argv.indexOf(flag) + 1];
 const [host, port] = after("--metrics").split(":");
@@ -69,7 +71,7 @@ export async function prepareInstallation(): Promise<Installation> {
   const artifacts = await serveArtifacts({ port: 0, node: process.execPath, cloudflared: program, log: () => {} });
   const release = await buildRelease(folder);
   const mac = await testMac();
-  const [port, adminPort, connectorPort] = (await freePorts(3)) as [number, number, number];
+  const [port, adminPort, connectorPort] = (await claimPorts(3)) as [number, number, number];
   const input: InstallInput = {
     relay: {
       port,
@@ -117,20 +119,4 @@ export async function prepareInstallation(): Promise<Installation> {
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** Ports of 127.0.0.1 that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
 }

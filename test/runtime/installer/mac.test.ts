@@ -7,7 +7,8 @@ import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import type { InstallInput, ModelService } from "../../../runtime/config.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { readSettings, valuesOfUps } from "../../../runtime/installer/power.ts";
-import { freePorts, type Installation, installation, prepareInstallation } from "./installation.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
+import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 /** Waits on a port, as Ollama does. */
 const modelServer = `const { createServer } = require("node:http");
@@ -22,7 +23,7 @@ let relay: InstallInput["relay"];
 
 beforeAll(async () => {
   here = await prepareInstallation();
-  [modelPort] = (await freePorts(1)) as [number];
+  modelPort = await claimPort();
   const program = join(here.folder, "model.cjs");
   await writeFile(program, modelServer);
   service = {

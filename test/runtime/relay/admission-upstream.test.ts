@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:http";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createBreaker } from "../../../runtime/relay/breaker.ts";
 import { agreed } from "../../../runtime/relay/fallback.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
 import { asServer, CLIENT_ID, codeOf, post, startModel, startTestRelay, testConfig } from "./harness.ts";
 
 const ask = { model: "local", messages: [] };
@@ -13,7 +14,8 @@ async function metricsOf(relay: { admin: string }): Promise<string> {
 
 describe("circuit breaker", () => {
   test("opens after three failures in a row, answers 503 at once, and closes by itself when the model server is back", async () => {
-    const model = await startModel();
+    // The same port again later: one that nobody else gets meanwhile.
+    const model = await startModel(undefined, await claimPort());
     await model.close();
     const relay = await startTestRelay(model.url);
     for (let n = 0; n < 3; n += 1) expect((await post(relay, "/api/chat", {})).status).toBe(502);

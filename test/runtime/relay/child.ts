@@ -2,12 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
 import type { RelayConfig } from "../../../runtime/config.ts";
-import { portOf } from "./harness.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
 
 const MAIN = join(import.meta.dirname, "../../../runtime/relay/main.ts");
 
@@ -71,17 +70,7 @@ export async function runRelay(
   };
 }
 
-/** Two ports that were free a moment ago: the relay's files, unlike `startRelay`, take no 0. */
+/** Two ports for a relay: its files, unlike `startRelay`, take no 0. */
 export async function freePorts(): Promise<{ port: number; adminPort: number }> {
-  const servers = [createServer(), createServer()] as const;
-  for (const server of servers) {
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-  }
-  const [port, adminPort] = servers.map(portOf) as [number, number];
-  for (const server of servers) {
-    server.close();
-    await once(server, "close");
-  }
-  return { port, adminPort };
+  return { port: await claimPort(), adminPort: await claimPort() };
 }

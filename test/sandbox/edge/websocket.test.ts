@@ -1,11 +1,12 @@
 /** SSH by way of the tunnel: `cloudflared access tcp` → edge (Access) → connector → sshd, with the real cloudflared at both ends. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
+import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectorEnvironment } from "../../../sandbox/edge/connector-environment.ts";
 import type { Edge } from "../../../sandbox/edge/edge.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
 import { type MacTarget, openSession } from "../../../ssh/session.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
 import { application } from "./account.ts";
@@ -23,15 +24,6 @@ afterEach(async () => {
   await harness.stop();
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 /** Does something listen there? The connection it takes to see that goes the whole way, and is closed. */
 function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -42,7 +34,7 @@ function listens(port: number): Promise<boolean> {
 
 /** The caller's cloudflared, as `npm run ssh -- --through-tunnel --here` starts it. @returns its local port */
 async function localEnd(edge: Edge, environment: Record<string, string>): Promise<number> {
-  const port = await freePort();
+  const port = await claimPort();
   const child = spawn(cloudflaredBinary(), ["access", "tcp", "--hostname", HOST, "--url", `127.0.0.1:${port}`], {
     env: { HOME: harness.folder, ...connectorEnvironment(edge), ...environment },
     stdio: ["ignore", "ignore", "pipe"],

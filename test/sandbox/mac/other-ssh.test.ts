@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
+import { connect as connectTcp } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keyPair } from "../../../sandbox/mac/keys.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
 import { connect, finish, open, openSshOptions, program, type TestMac, testMac } from "./fixture.ts";
 
@@ -87,11 +88,7 @@ describe("OpenSSH's sshd, as the user who runs the tests", () => {
 
 /** @returns its port */
 async function startSshd(publicKey: string): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
+  const port = await claimPort();
   const authorized = join(folder, "authorized_keys");
   writeFileSync(authorized, `command="${session()}" ${publicKey}\n`, { mode: 0o600 });
   const config = join(folder, "sshd_config");

@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 import { withoutCredentials } from "../../../sandbox/mongo/driver-admin.ts";
 import { type StartedMongo, startMongo } from "../../../sandbox/mongo/start.ts";
 import type { Reaper } from "../../../sandbox/reaper.ts";
+import { startVendors } from "../vendors.ts";
 import { atEnd, client, startServer, temporaryFolder } from "./harness.ts";
 
 const OFFLINE = { PATH: "", SANDBOX_OFFLINE: "1" };
@@ -80,6 +81,9 @@ async function contract(started: StartedMongo): Promise<void> {
   }
 }
 
+/** What is smaller than a mongod can be, the library takes for a broken one. */
+const padding = "#".repeat(12 << 20);
+
 /**
  * Stands for mongod: our own server behind mongod's options, with the administrator of an earlier start. Writes its
  * options to `ended` when it is ended in order.
@@ -100,10 +104,11 @@ async function writeMongod(folder: string, ended: string): Promise<void> {
   `;
   await mkdir(folder, { recursive: true });
   await writeFile(`${ended}.mjs`, program);
-  await writeFile(join(folder, "mongod"), `#!/bin/sh\nexec '${process.execPath}' '${ended}.mjs' "$@"\n`);
+  await writeFile(join(folder, "mongod"), `#!/bin/sh\nexec '${process.execPath}' '${ended}.mjs' "$@"\n${padding}`);
   await chmod(join(folder, "mongod"), 0o755);
 }
 
+/** A mirror of MongoDB's download site, and the environment that leads there. */
 async function startMirror(answer: RequestListener): Promise<NodeJS.ProcessEnv> {
   const mirror = createServer(answer).listen(0, "127.0.0.1");
   await once(mirror, "listening");
@@ -114,6 +119,7 @@ async function startMirror(answer: RequestListener): Promise<NodeJS.ProcessEnv> 
   return {
     PATH: "",
     HOME: home,
+    SANDBOX_MONGO: "real",
     MONGOMS_DOWNLOAD_MIRROR: url,
     MONGOMS_USE_HTTP: "true",
     MONGOMS_MAX_RETRIES: "1",
@@ -122,14 +128,19 @@ async function startMirror(answer: RequestListener): Promise<NodeJS.ProcessEnv> 
 }
 
 /** A mirror that gives the folder's `mongodb-any` as whatever archive is asked for, and its sum. */
-async function mirrorOf(folder: string): Promise<NodeJS.ProcessEnv> {
+async function mirrorOf(folder: string, wrongSum = false): Promise<{ env: NodeJS.ProcessEnv; asked: string[] }> {
   await create({ file: join(folder, "mongod.tgz"), cwd: folder, gzip: true }, ["mongodb-any"]);
   const archive = await readFile(join(folder, "mongod.tgz"));
-  const sum = `${createHash("md5").update(archive).digest("hex")}  mongod.tgz\n`;
-  return startMirror((request, response) => {
+  const sum = `${createHash("md5")
+    .update(wrongSum ? "another archive" : archive)
+    .digest("hex")}  mongod.tgz\n`;
+  const asked: string[] = [];
+  const env = await startMirror((request, response) => {
+    asked.push(request.url ?? "");
     const body = request.url?.endsWith(".md5") ? Buffer.from(sum) : archive;
     response.writeHead(200, { "content-length": body.length }).end(body);
   });
+  return { env, asked };
 }
 
 describe("choosing a MongoDB", () => {
@@ -157,7 +168,7 @@ describe("choosing a MongoDB", () => {
     const server = await startServer();
     const uri = `mongodb://owner:wrong@127.0.0.1:${server.port}/`;
     await expect(start({ ...OFFLINE, MONGODB_URI: uri })).rejects.toThrow(
-      /MONGODB_URI is set, but its server can not be used: .*Authentication failed/,
+      /MONGODB_URI is set, but its server cannot be used: .*Authentication failed/,
     );
   });
 
@@ -190,53 +201,93 @@ describe("choosing a MongoDB", () => {
   });
 });
 
-describe("downloading the official binary", () => {
-  it("tries once, quietly, and remembers that it failed", async () => {
-    let asked = 0;
-    const env = await startMirror((_request, response) => {
-      asked += 1;
-      response.writeHead(404).end();
-    });
-    const dir = await temporaryFolder();
-    expect((await start(env, { dir })).kind).toBe("emulated");
-    const first = asked;
-    expect(first).toBeGreaterThan(0);
-    expect((await start(env, { dir })).kind).toBe("emulated");
-    expect(asked).toBe(first);
+describe("downloading the official binary", { timeout: 120_000 }, () => {
+  it("is not done by default", async () => {
+    const folder = await temporaryFolder();
+    await writeMongod(join(folder, "mongodb-any", "bin"), join(folder, "ended"));
+    const { env, asked } = await mirrorOf(folder);
+    const started = await start({ ...env, SANDBOX_MONGO: undefined });
+    expect(started.kind).toBe("emulated");
+    expect(started.logged).toEqual([expect.stringMatching(/SANDBOX_MONGO=real downloads one/)]);
+    expect((await start({ ...env, SANDBOX_MONGO: "emulated", MONGODB_URI: "mongodb://nowhere" })).kind).toBe(
+      "emulated",
+    );
+    expect(asked).toEqual([]);
   });
 
-  it("starts what it has downloaded", async () => {
+  it("compares it with MongoDB's sum, starts it, and keeps it", async () => {
     const folder = await temporaryFolder();
     const dir = await temporaryFolder();
     await writeMongod(join(folder, "mongodb-any", "bin"), join(folder, "ended"));
-    const env = await mirrorOf(folder);
+    const { env, asked } = await mirrorOf(folder);
     await writeFile(join(dir, "admin-password"), "kept");
     const started = await start(env, { dir });
     expect(started.kind).toBe("downloaded");
     await contract(started);
+    await started.close();
+    expect(asked).toEqual([expect.stringMatching(/\.tgz$/), expect.stringMatching(/\.tgz\.md5$/)]);
+    expect((await start(env, { dir })).kind).toBe("downloaded");
+    expect(asked).toHaveLength(2);
   });
 
-  it("goes on with its own server when what it has downloaded does not run here", async () => {
+  it("refuses one with a wrong sum, and asks again the next time", async () => {
+    const folder = await temporaryFolder();
+    const dir = await temporaryFolder();
+    await writeMongod(join(folder, "mongodb-any", "bin"), join(folder, "ended"));
+    const { env, asked } = await mirrorOf(folder, true);
+    for (const times of [1, 2]) {
+      await expect(start(env, { dir })).rejects.toThrow(
+        /SANDBOX_MONGO is real, but mongod could not be downloaded \(.*MD5.*\): install a mongod on PATH/i,
+      );
+      expect(asked.filter((path) => path.endsWith(".tgz"))).toHaveLength(times);
+    }
+  });
+
+  it("says why it cannot be had, and what to do", async () => {
+    const env = await startMirror((_request, response) => void response.writeHead(404).end());
+    await expect(start(env)).rejects.toThrow(/SANDBOX_MONGO is real, but .*\(.*404.*\): install a mongod on PATH/);
+    await expect(start({ ...env, SANDBOX_OFFLINE: "1" })).rejects.toThrow(/SANDBOX_OFFLINE forbids its download/);
+    await expect(start({ ...env, MONGOMS_DISABLE_DOWNLOAD: "1" })).rejects.toThrow(/MONGOMS_DISABLE_DOWNLOAD forbids/);
+    await expect(start({ ...env, SANDBOX_MONGO: "atlas" })).rejects.toThrow(
+      'SANDBOX_MONGO is "atlas"; it must be one of auto, real, emulated',
+    );
+  });
+
+  it("says so when what it has downloaded does not run here", async () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, "mongodb-any", "bin"), { recursive: true });
-    await writeFile(
-      join(folder, "mongodb-any", "bin", "mongod"),
-      "#!/bin/sh\necho 'libcurl.so.4: cannot open'\nexit 127\n",
-    );
-    const started = await start(await mirrorOf(folder));
-    expect(started.kind).toBe("emulated");
-    expect(started.logged[0]).toMatch(/downloaded mongod does not run here.*libcurl/);
+    const program = "#!/bin/sh\necho 'libcurl.so.4: cannot open'\nexit 127\n";
+    await writeFile(join(folder, "mongodb-any", "bin", "mongod"), program);
+    const { env } = await mirrorOf(folder);
+    await expect(start(env)).rejects.toThrow(/the downloaded mongod does not run here.*libcurl/);
   });
 
-  it("is not tried where the environment forbids it", async () => {
-    let asked = 0;
-    const env = await startMirror((_request, response) => {
-      asked += 1;
-      response.writeHead(404).end();
-    });
-    expect((await start({ ...env, MONGOMS_DISABLE_DOWNLOAD: "1" })).kind).toBe("emulated");
-    expect((await start({ ...env, SANDBOX_OFFLINE: "1" })).kind).toBe("emulated");
-    expect(asked).toBe(0);
+  it("goes through the proxy of the environment, and trusts no certificate it cannot check", async () => {
+    const folder = await temporaryFolder();
+    await writeMongod(join(folder, "mongodb-any", "bin"), join(folder, "ended"));
+    await create({ file: join(folder, "mongod.tgz"), cwd: folder, gzip: true }, ["mongodb-any"]);
+    const archive = await readFile(join(folder, "mongod.tgz"));
+    const sum = `${createHash("md5").update(archive).digest("hex")}  mongod.tgz\n`;
+    const mirror = await startVendors(join(folder, "tls"), ["fastdl.mongodb.org"], ({ path }, response) =>
+      response.end(path.endsWith(".md5") ? sum : archive),
+    );
+    atEnd(() => mirror.close());
+    const dir = await temporaryFolder();
+    await writeFile(join(dir, "admin-password"), "kept");
+    const env = {
+      PATH: "",
+      HOME: folder,
+      SANDBOX_MONGO: "real",
+      HTTPS_PROXY: mirror.proxyUrl,
+      MONGOMS_MAX_RETRIES: "1",
+    };
+    await expect(start(env, { dir })).rejects.toThrow(/could not be downloaded \(.*certificate/);
+    const started = await start({ ...env, NODE_EXTRA_CA_CERTS: mirror.caFile }, { dir });
+    expect(started.kind).toBe("downloaded");
+    expect(mirror.asked.map(({ url }) => url)).toEqual([
+      expect.stringMatching(/^https:\/\/fastdl\.mongodb\.org\/\w+\/mongodb-.*\.tgz$/),
+      expect.stringMatching(/\.tgz\.md5$/),
+    ]);
   });
 });
 

@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { newKey } from "../../../sandbox/mac/keys.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
 import { Asset, type Props, Secret, unknown } from "../../../sandbox/providers/values.ts";
 import { testMac } from "../mac/fixture.ts";
 import { type Plugin, startPlugin } from "./plugin.ts";
@@ -123,7 +123,7 @@ describe("a local command", () => {
   it("is killed when the engine cancels", async () => {
     const creating = plugin.create(local, { create: "echo started; exec sleep 60" });
     const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
-    await expect.poll(() => plugin.log).toContain("info: started");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
     await plugin.cancel();
     await refusal;
   });
@@ -261,7 +261,7 @@ describe("a remote command", () => {
   it("says so when the connection is lost under a running command", async () => {
     const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
     const failure = expect(creating).rejects.toThrow(/exited without exit status/);
-    await expect.poll(() => plugin.log).toContain("info: started");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
     ssh.drop();
     await failure;
   });
@@ -285,17 +285,13 @@ describe("a remote command", () => {
   it("ends the session when the engine cancels, and gives up dialling too", async () => {
     const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
     const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
-    await expect.poll(() => plugin.log).toContain("info: started");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
     await plugin.cancel();
     await refusal;
-    const closed = createServer().listen(0, "127.0.0.1");
-    await new Promise((resolve) => closed.once("listening", resolve));
-    const address = closed.address();
-    const port = typeof address === "object" && address ? address.port : 0;
-    await new Promise((resolve) => closed.close(resolve));
+    const port = await claimPort(); // nobody listens there
     const dialling = plugin.create(remote, { connection: connection({ port, dialErrorLimit: -1 }), create: "true" });
     const gaveUp = expect(dialling).rejects.toMatchObject({ code: 1 });
-    await expect.poll(() => plugin.log).toContain("info: Dial 1/inf failed: retrying");
+    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: Dial 1/inf failed: retrying");
     await plugin.cancel();
     await gaveUp;
   });

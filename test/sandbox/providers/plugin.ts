@@ -1,5 +1,6 @@
 /** Runs a provider plugin as the engine does: a process of its own, spoken to over gRPC, with an engine that keeps its log. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { credentials, type Metadata, Server, ServerCredentials, type ServiceError } from "@grpc/grpc-js";
 import engineGrpc from "@pulumi/pulumi/proto/engine_grpc_pb.js";
@@ -156,7 +157,7 @@ export async function startPlugin(name: string, env: Record<string, string | und
       error ? reject(error) : resolve(port),
     );
   });
-  const program = new URL(`../../../sandbox/providers/${name}.ts`, import.meta.url).pathname;
+  const program = join(import.meta.dirname, `../../../sandbox/providers/${name}.ts`);
   const child = spawn(process.execPath, [program, `127.0.0.1:${enginePort}`], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...withoutStrays(process.env), SSH_AUTH_SOCK: undefined, ...env },

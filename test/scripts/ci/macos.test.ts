@@ -103,7 +103,7 @@ describe("its scripts", () => {
   it("find nothing on a Mac that has nothing, and name what is left", async () => {
     const test = await testMac();
     try {
-      const script = `ROOT="$SLM_NETWORK_ROOT" sh ${join(project, "scripts/ci/removed.sh")}`;
+      const script = `ROOT="$SLM_NETWORK_ROOT" sh '${join(project, "scripts/ci/removed.sh")}'`;
       expect(await test.run(script)).toMatchObject({ code: 0, stderr: "" });
       mkdirSync(join(test.mac.root, "private/etc/slm-network"));
       await test.run("sudo -n dscl . -create /Users/_slmnetwork");

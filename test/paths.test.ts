@@ -1,0 +1,19 @@
+/** The checkout may lie in any folder: paths with blanks and Korean letters are tried by hand, their usual traps here. */
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+
+const project = join(import.meta.dirname, "..");
+const sources = globSync(["*.ts", "{components,policy,runtime,sandbox,scripts,test}/**/*.{ts,mjs}"], { cwd: project });
+
+it.each([
+  ["a file's path is taken from its URL, where a blank is %20", /import\.meta\.url\s*\)\s*\.pathname/],
+  ["a shebang names this node, whose path may have a blank", /["'`]#!\$\{/],
+  ["a shell gets a path without quotes", /\bsh \$\{join\(/],
+])("nowhere %s", (_, trap) => {
+  expect(sources.length).toBeGreaterThan(300);
+  const caught = sources.filter(
+    (file) => file !== "test/paths.test.ts" && trap.test(readFileSync(join(project, file), "utf8")),
+  );
+  expect(caught).toEqual([]);
+});
