@@ -250,7 +250,13 @@ test("stored documents on their way to one caller are bounded by its part", { ti
     socket.on("error", () => {});
     const head = `Host: x\r\nCf-Access-Jwt-Assertion: ${greedyToken}\r\n\r\n`;
     socket.write(`GET ${address}&include=chunks HTTP/1.1\r\n${head}`);
-    return { socket, first: once(socket, "data").then(([data]) => (socket.pause(), (data as Buffer).toString())) };
+    return {
+      socket,
+      first: once(socket, "data").then(([data]) => {
+        socket.pause();
+        return (data as Buffer).toString();
+      }),
+    };
   });
   const answers = await Promise.all(sockets.map(({ first }) => first));
   const refused = answers.filter((answer) => answer.startsWith("HTTP/1.1 429"));
