@@ -83,8 +83,9 @@ export interface Told {
   readonly bytes?: number;
   /** Sends `bytes` first and the rest after `ms`. */
   readonly early?: boolean;
-  /** Tokens the model server reports. @default 20 each */
+  /** Tokens the model server reports. By default a request costs a little more than a turn of its flow. @default 200 */
   readonly promptTokens?: number;
+  /** @default 100 */
   readonly outputTokens?: number;
 }
 
@@ -93,7 +94,7 @@ export const CHAT = "/v1/chat/completions";
 
 /** A chat request's body. `content` is what makes it long. The fields for the model server stand at its end. */
 export function chatBody(told: Told, content: unknown = "hello"): string {
-  return JSON.stringify({ model: "m", messages: [{ role: "user", content }], max_tokens: 16, prove: told });
+  return JSON.stringify({ model: "m", messages: [{ role: "user", content }], max_tokens: 256, prove: told });
 }
 
 /** Headers of a request that is to become a job. */

@@ -49,6 +49,12 @@ describe("judging a case", () => {
     expect(failuresOf({ outcome: { requests: 2, statuses: { "200": 1, "429": 1 } } }, bounded)).toEqual([]);
   });
 
+  it("adds the rounds of two attacks for another company of the same caller only", () => {
+    const boundOf = (one: Case) => judge([one, one], good, rest, 250).boundMs;
+    expect(boundOf(attack)).toBe(1000 + 1000 + 250);
+    expect(boundOf({ ...attack, quietIs: "company" })).toBe(1000 + 2 * 1000 + 250);
+  });
+
   it("puts every case on one line of the table", () => {
     const verdict = judge([attack, attack], { ...good, broken: ["a|b\nc"] }, rest, 250);
     const lines = table([verdict]).split("\n");

@@ -7,8 +7,8 @@ export const BOUNDS = {
   waiting: 256,
   waitSeconds: 20,
   bodyMiB: 64,
-  /** `limits.memoryMiB` */
-  memoryMiB: 256,
+  /** `limits.memoryMiB`: the least that goes with `bodyMiB`. */
+  memoryMiB: 320,
   /** `jobs.maxDiskMiB` */
   jobsMiB: 64,
   /** What the log beside the file of the jobs may take, as docs/jobs.md says. */

@@ -23,7 +23,6 @@ export const inventedCompanies: Case = {
   name: "invented-companies",
   attack: "keeps 200 requests of half a second waiting, each for a company that it has just invented",
   serviceMs: SERVICE_MS,
-  quick: true,
   run: (attacker) => flood(attacker, 200, () => `company ${attacker.random()}`),
 };
 

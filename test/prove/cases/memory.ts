@@ -1,6 +1,8 @@
 import { AS_JOB, type Attacker, type Case, CHAT, chatBody } from "../case.ts";
 
 const MIB = 1024 * 1024;
+/** Until most of the 800 MiB are on their way; from then on is measured. */
+const UPLOADING_MS = 8000;
 
 /** Bodies that are being read count in the budget of memory, by caller and in all. */
 export const slowUploads: Case = {
@@ -9,13 +11,29 @@ export const slowUploads: Case = {
   serviceMs: 0,
   quick: true,
   mustRefuse: true,
-  run: (attacker) => {
+  async run(attacker) {
     const body = chatBody({ ms: 1 }, "x".repeat(60 * MIB));
-    return attacker.repeat(20, async () => {
-      const reply = await attacker.send({ path: CHAT, body, trickle: { afterBytes: 40 * MIB, everyMs: 500 } });
-      if (reply.status >= 400) await attacker.pause(1000);
-      return reply;
-    });
+    const upload = async () => {
+      while (!attacker.signal.aborted) {
+        const reply = await attacker.send({ path: CHAT, body, trickle: { afterBytes: 40 * MIB, everyMs: 500 } });
+        if (reply.status === 0 || reply.status >= 400) await attacker.pause(1000);
+      }
+    };
+    const uploads = Array.from({ length: 20 }, upload);
+    await attacker.pause(UPLOADING_MS);
+    attacker.begun();
+    await Promise.all(uploads);
+  },
+};
+
+/** Many uploads that are small and slow: each is a connection and a request that does not end. */
+export const openUploads: Case = {
+  name: "open-uploads",
+  attack: "400 uploads at a time that send a kilobyte every half second",
+  serviceMs: 0,
+  run: (attacker) => {
+    const body = chatBody({ ms: 1 }, "x".repeat(MIB));
+    return attacker.repeat(400, () => attacker.send({ path: CHAT, body, trickle: { afterBytes: 1024, everyMs: 500 } }));
   },
 };
 
@@ -90,16 +108,16 @@ export const repeatedResults: Case = {
 /** Open event streams and waiters are bounded per caller. */
 export const eventStreams: Case = {
   name: "event-streams",
-  attack: "opens 600 event streams and 600 waiting requests on a job that does not end",
+  attack: "opens 200 event streams and 200 waiting requests on a job that does not end",
   serviceMs: 0,
   mustRefuse: true,
   async run(attacker) {
     const submitted = await attacker.send({ path: CHAT, headers: AS_JOB, body: chatBody({ ms: 600_000 }) });
     const job = /"id":"(job_\w+)"/.exec(submitted.text)?.[1] ?? "none";
     let opened = 0;
-    await attacker.repeat(1200, async () => {
+    await attacker.repeat(400, async () => {
       opened += 1;
-      if (opened > 1200) await attacker.pause(1000);
+      if (opened > 400) await attacker.pause(1000);
       return opened % 2 === 0
         ? attacker.send({ method: "GET", path: `/v1/jobs/${job}/events`, read: "nothing" })
         : attacker.send({ method: "GET", path: `/v1/jobs/${job}`, headers: { prefer: "wait=60" } });

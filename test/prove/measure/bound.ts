@@ -57,14 +57,18 @@ export interface Verdict {
 
 /** The attacks that run side by side as one: their times, and what the quiet caller does. */
 export function combined(cases: readonly Case[]): { serviceMs: number; roundMs: number; name: string; attack: string } {
+  const rounds = cases.map(({ serviceMs, roundMs }) => roundMs ?? serviceMs);
   return {
     name: cases.map(({ name }) => name).join(" + "),
     attack: cases.map(({ attack }) => attack).join(" And: "),
     serviceMs: Math.max(...cases.map(({ serviceMs }) => serviceMs)),
-    // One token is one flow: of two attacks only one has the turn.
-    roundMs: Math.max(...cases.map(({ serviceMs, roundMs }) => roundMs ?? serviceMs)),
+    // To another caller, what one token does is one flow: of two attacks only one has the turn. To another company of the
+    // same caller, each attack comes with companies of its own.
+    roundMs: cases.some(({ quietIs }) => quietIs === "company") ? sum(rounds) : Math.max(...rounds),
   };
 }
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** Judges a case: the wait, the answers, memory, disk. @param noiseMs allowed for the machine at the least */
 export function judge(cases: readonly Case[], measured: Measured, rest: Rest, noiseMs: number): Verdict {

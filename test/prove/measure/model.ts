@@ -20,8 +20,8 @@ const toldSchema = z.object({
   answer: z.string().optional(),
   bytes: z.number().optional(),
   early: z.boolean().optional(),
-  promptTokens: z.number().default(20),
-  outputTokens: z.number().default(20),
+  promptTokens: z.number().default(200),
+  outputTokens: z.number().default(100),
 });
 const inputSchema = z.object({ input: z.union([z.string(), z.array(z.string())]) });
 
