@@ -25,7 +25,7 @@ const { values: options } = parseArgs({
   },
 });
 /** Start, warm-up, the answers still to come and the end of a case, beside what is measured. */
-const AROUND_SECONDS = 8;
+const AROUND_SECONDS = 4;
 const REST_SECONDS = 10;
 const note = (text: string) => process.stderr.write(`${text}\n`);
 
