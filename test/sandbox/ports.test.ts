@@ -93,7 +93,7 @@ describe("a sandbox's ports", () => {
       for (let round = 0; round < 20; round++) {
         const { ports } = await identity(sandboxIn(`round-${round}`));
         const servers = await Promise.all(Object.values(ports).map(listen));
-        expect(new Set(Object.values(ports)).size).toBe(12);
+        expect(new Set(Object.values(ports)).size).toBe(Object.keys(ports).length);
         for (const server of servers) await new Promise((closed) => server.close(closed));
         open.length = 0;
       }
