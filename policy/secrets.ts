@@ -6,6 +6,7 @@ const secretProperties: Readonly<Record<string, readonly string[]>> = {
   "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared": ["tunnelSecret"],
   "mongodbatlas:index/databaseUser:DatabaseUser": ["password"],
   "command:remote:Command": ["stdin"],
+  "pulumi-nodejs:dynamic/mac:Installation": ["input"],
   "pulumi-nodejs:dynamic/document-store:TtlCollection": ["uri"],
 };
 

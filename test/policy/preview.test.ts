@@ -37,9 +37,9 @@ const mistakes: [rule: string, file: string, right: string, wrong: string][] = [
   ],
   [
     "no-secret-in-plain-text",
-    "components/mac-host.ts",
-    "stdin: pulumi.secret(pulumi.output(args.input)",
-    "stdin: pulumi.unsecret(pulumi.output(args.input)",
+    "components/mac-installation.ts",
+    "input: pulumi.secret(args.input)",
+    "input: pulumi.unsecret(pulumi.output(args.input))",
   ],
   ["stateful-is-protected", "components/tunnel.ts", "{ parent: this, protect: args.protect, ", "{ parent: this, "],
   ["ttl-is-1-to-365-days", "components/document-store.ts", "ttlSeconds: args.ttlDays * 86_400", "ttlSeconds: 3600"],
