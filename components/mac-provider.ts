@@ -356,7 +356,7 @@ export async function remove(state: object, given: Surroundings = {}): Promise<v
   const where = describeConnection(connection);
   const access = await reach(dialTarget(connection, environment)).catch((error: unknown) => {
     throw new Error(
-      `the Mac at ${where} can not be reached, so nothing can be removed from it: ${firstLine(error)} Switch it on and run this again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, run \`pulumi up\`, then \`pulumi destroy\`. What is on the Mac then stays there: wipe it before you give it away`,
+      `the Mac at ${where} cannot be reached, so nothing can be removed from it: ${firstLine(error)} Switch it on and run this again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, run \`pulumi up\`, then \`pulumi destroy\`. What is on the Mac then stays there: wipe it before you give it away`,
       { cause: error },
     );
   });

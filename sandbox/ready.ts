@@ -1,10 +1,8 @@
 /** What others may know of a running sandbox: `.sandbox/sandbox.json`, and what is printed for a person. */
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import type { Control } from "./control.ts";
 import { hostname, type Identity, type Instance } from "./instance.ts";
-import type { UsedMac } from "./mac/this-mac.ts";
 import type { Services } from "./services.ts";
 import type { Engine } from "./stack.ts";
 import { engineFolders } from "./stack.ts";
@@ -109,22 +107,6 @@ export async function writeReady(
   await writeFile(`${instance.readyFile}.new`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
   await rename(`${instance.readyFile}.new`, instance.readyFile);
   return ready;
-}
-
-/** The content of `second-mac.json`. */
-export const secondMacSchema = z.object({
-  host: z.string(),
-  port: z.int(),
-  user: z.string(),
-  hostKey: z.string(),
-  /** Real folder that plays its root. */
-  root: z.string(),
-});
-
-/** Writes `second-mac.json`: how the second Mac is reached. */
-export async function writeSecondMac(folder: string, { host, port, user, hostKey, root }: UsedMac): Promise<void> {
-  const text = JSON.stringify(secondMacSchema.parse({ host, port, user, hostKey, root }), null, 2);
-  await writeFile(join(folder, "second-mac.json"), `${text}\n`, { mode: 0o600 });
 }
 
 /** @returns what the running sandbox wrote, or undefined when it is not ready */

@@ -7,9 +7,8 @@ import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
-import type { UsedMac } from "./mac/this-mac.ts";
 import { chooseProviders } from "./provider-choice.ts";
-import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady, writeSecondMac } from "./ready.ts";
+import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
 import { readSettings } from "./settings.ts";
@@ -55,30 +54,19 @@ function setConditions({ accounts }: Services, body: unknown): void {
 
 const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) });
 
-/** Which of the two Macs' power it is about. */
-const orderedMac = z.strictObject({ mac: z.literal([1, 2]).default(1) }).prefault({});
-
-async function macOf(services: Services, body: unknown): Promise<UsedMac> {
-  const ordered = orderedMac.safeParse(body);
-  if (!ordered.success) throw new BadRequest(`no such Mac:\n${z.prettifyError(ordered.error)}`);
-  return ordered.data.mac === 2 ? services.secondMac() : services.mac;
-}
-
 async function act(
   services: Services,
   action: Exclude<Action, "stop">,
   body: unknown,
-  { byHand, folder }: { byHand: () => Promise<void>; folder: string },
+  byHand: () => Promise<void>,
 ): Promise<void> {
   switch (action) {
     case "power-cut":
-      return (await macOf(services, body)).powerCut();
+      return services.mac.powerCut();
     case "power-returns":
-      return (await macOf(services, body)).powerReturns();
+      return services.mac.powerReturns();
     case "boot":
-      return (await macOf(services, body)).boot();
-    case "second-mac":
-      return writeSecondMac(folder, await services.secondMac());
+      return services.mac.boot();
     case "rotate-keys":
       return services.edge.rotateKeys();
     case "clear-faults":
@@ -114,8 +102,7 @@ async function within(
     if (action === "stop") return stop.resolve();
     if (!services || !made) throw new Error("the sandbox is still starting");
     const [running, known] = [services, made];
-    const byHand = () => makeByHand(running, known, instance.stack);
-    await act(running, action, body, { byHand, folder: instance.folder });
+    await act(running, action, body, () => makeByHand(running, known, instance.stack));
   };
   const settings = readSettings(process.env);
   const control = await takeControl(instance.lockFile, handle);

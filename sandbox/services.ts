@@ -1,5 +1,4 @@
 /** Everything that stands in for what cannot be had on one machine: the clouds, the edge, the Mac, the model. */
-import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Artifacts, serveArtifacts } from "./artifacts.ts";
 import { type AtlasConditions, startAtlasApi } from "./atlas/api.ts";
@@ -26,8 +25,6 @@ export interface Services {
   model: { url: string; kind: "ollama" | "openai"; embeddingModel: string; chatModel: string };
   edge: Edge;
   mac: UsedMac;
-  /** Another Mac beside it, which the same key signs in on; started at the first call. Its loopback is this machine's, too. */
-  secondMac(): Promise<UsedMac>;
   artifacts: Artifacts;
   /** How the accounts are found, and what the API token may do; both may be changed. */
   accounts: { cloudflare: CloudflareAccount; token: ApiToken; atlas: AtlasConditions };
@@ -149,20 +146,7 @@ export async function startServices(
             otherSsh: ssh,
           }),
     );
-    let second: Promise<UsedMac> | undefined;
-    const startSecond = async (): Promise<UsedMac> => {
-      if (settings.mac === "this" || ssh) throw new Error("a second Mac is played only beside a played one");
-      const dir = at("mac-2");
-      await mkdir(dir, { recursive: true, mode: 0o700 });
-      for (const name of ["id_ed25519", "id_ed25519.pub"]) await copyFile(join(at("mac"), name), join(dir, name));
-      const { macos } = settings;
-      const { execPath: nodePath } = process;
-      return keep(
-        await startMac({ dir, port: 0, user: "deploy", environment: daemons, reaper, log: quiet, nodePath, macos }),
-      );
-    };
     return {
-      secondMac: () => (second ??= startSecond()),
       cloudflareApi: cloudflareApi.url,
       atlasApi: atlas.url,
       mongodbUri: mongo.uri,

@@ -450,7 +450,7 @@ describe("a removal", () => {
     const { outs } = await create(at("one"), given);
     macs.one!.isOn = false;
     await expect(remove(outs, given)).rejects.toThrow(
-      /the Mac at deploy@one can not be reached.*Switch it on.*macs\[\]\.skipRemoval to true/s,
+      /the Mac at deploy@one cannot be reached.*Switch it on.*macs\[\]\.skipRemoval to true/s,
     );
   });
 });

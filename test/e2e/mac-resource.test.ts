@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { secondMacSchema } from "../../sandbox/ready.ts";
+import { secondMacSchema } from "../../sandbox/second-mac.ts";
 import { freePorts } from "../runtime/installer/installation.ts";
 import { eventually, folder, inFolder, project, sandbox, start, strays } from "./harness.ts";
 import { type Client, exists, fine, installationOn, MacNetwork, said, tell } from "./mac-network.ts";
@@ -90,7 +90,7 @@ describe("a Mac that is off", () => {
     const destroy = await network.pulumi("destroy", "--yes", "--skip-preview", "--target", network.installUrn);
     expect(destroy.code).not.toBe(0);
     expect(said(destroy)).toMatch(
-      /can not be reached, so nothing can be removed from it.*macs\[\]\.skipRemoval to true/s,
+      /cannot be reached, so nothing can be removed from it.*macs\[\]\.skipRemoval to true/s,
     );
     await network.configure([["limits", "chat"], 3]);
     const changed = await network.pulumi("up", "--yes", "--skip-preview");
@@ -157,7 +157,7 @@ describe("a move to another Mac", () => {
   });
 
   it("stops before it changes anything when the old one is gone, until the config says so", async () => {
-    await tell("power-cut", '{"mac": 2}');
+    await tell("power-cut", '{"mac": "second"}');
     const first = network.ready.ssh.port;
     const hostKey = await readFile(join(folder, "mac/host_ed25519.pub"), "utf8");
     const ports = await others();
