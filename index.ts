@@ -14,6 +14,7 @@ import { formerMacNames } from "./components/mac-former-names.ts";
 import { MacHost } from "./components/mac-host.ts";
 import { Route } from "./components/route.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
+import { offerSshKey } from "./components/ssh-agent.ts";
 import { localEnd } from "./components/ssh-at.ts";
 import { SshEntry } from "./components/ssh-entry.ts";
 import { checkStack } from "./components/stack-check.ts";
@@ -130,11 +131,12 @@ const store =
     : undefined;
 
 const sshAt = process.env.SLM_NETWORK_SSH_AT;
+const agentSocket = await offerSshKey(pulumi.getStack(), (line) => void pulumi.log.info(line));
 const host = new MacHost(macName, {
   former,
   connection: plainConnection(mac),
   // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
-  uploadConnection: sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac,
+  uploadConnection: { ...(sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac), agentSocket },
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
   uploads: config.artifacts.push

@@ -8,8 +8,17 @@ import {
   parseMacState,
 } from "../runtime/installer/mac-state.ts";
 import { type Auth, type MacTarget, openSession } from "../ssh/session.ts";
-import type { MacInputs, Upload } from "./mac-record.ts";
-import { asRoot, asUser, dataScript, installScript, missingScript, removeScript, sendScript } from "./mac-scripts.ts";
+import type { MacInputs } from "./mac-record.ts";
+import {
+  asRoot,
+  asUser,
+  dataScript,
+  installScript,
+  missingScript,
+  removeScript,
+  sendScript,
+  uploadName,
+} from "./mac-scripts.ts";
 
 /** Milliseconds after which a command counts as stuck; it may go on, and the installer's lock makes the next run wait. */
 const limits = { look: 60_000, send: 600_000, install: 900_000, remove: 300_000 };
@@ -73,16 +82,16 @@ async function sendMissing(
   { release, uploads, input }: MacInputs,
   run: (what: string, command: string, timeoutMs: number, stdin?: Buffer) => Promise<string>,
 ): Promise<void> {
-  const archives: [kind: string, archive: Upload][] = [["release", release]];
-  if (uploads)
-    archives.push(
-      ["node", uploads.node],
-      ["cloudflared", { ...uploads.cloudflared, sha256: input.cloudflared.sha256 }],
-    );
-  const words = archives.flatMap(([kind, { sha256 }]) => [kind, sha256]);
+  const archives = [{ kind: "release", ...release, name: uploadName(release.sha256, "tar") }];
+  for (const kind of uploads ? (["node", "cloudflared"] as const) : []) {
+    const { path } = uploads![kind];
+    const sha256 = kind === "node" ? uploads!.node.sha256 : input.cloudflared.sha256;
+    archives.push({ kind, path, sha256, name: uploadName(sha256, "tgz") });
+  }
+  const words = archives.flatMap(({ kind, sha256, name }) => [kind, sha256, name]);
   const missing = (await run("looking for the archives", asUser(missingScript, ...words), limits.look)).split("\n");
-  for (const [, { path, sha256 }] of archives) {
+  for (const { path, sha256, name } of archives) {
     if (!missing.includes(sha256)) continue;
-    await run(`sending ${path}`, asUser(sendScript, sha256), limits.send, await readFile(path));
+    await run(`sending ${path}`, asUser(sendScript, name), limits.send, await readFile(path));
   }
 }

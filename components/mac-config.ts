@@ -12,6 +12,12 @@ const hostKeySchema = (host: string) =>
         `is missing: without it anybody could pose as the Mac. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\``,
       ),
     )
+    .refine(
+      (line) => !/^ssh-rsa\s/.test(line),
+      because(
+        `is an RSA key, which \`pulumi up\` cannot check: its SSH client knows RSA with SHA-1 only, and sshd refuses that. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\` instead; compare it with \`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\` on the Mac`,
+      ),
+    )
     .regex(
       /^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/,
       because(

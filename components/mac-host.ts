@@ -8,12 +8,31 @@ import type { Upload } from "./mac-record.ts";
 
 export type { MacConnection } from "./mac-connection.ts";
 export type { Upload } from "./mac-record.ts";
+
+import { uploadName } from "./mac-scripts.ts";
+
 export { asRoot, installScript, removeScript } from "./mac-scripts.ts";
+
+/** A connection for uploads only. */
+export interface UploadConnection extends MacConnection {
+  /** Socket of an agent, relative; without it @pulumi/command asks the one at SSH_AUTH_SOCK. */
+  readonly agentSocket?: string | undefined;
+}
 
 /** @returns the connection as @pulumi/command takes it */
 export function remoteConnection({ host, port, user, hostKey, jump }: MacConnection) {
   const proxy = jump && { host: jump.host, port: jump.port, user: jump.user, hostKey: jump.hostKey };
   return { host, port, user, hostKey, ...(proxy && { proxy }) };
+}
+
+/**
+ * @returns the same with the agent that the program itself serves: its path is the same on every machine, so it may stand in
+ * the state. Only for what asks nothing of the Mac when it is deleted: then no program runs, and no agent.
+ */
+function uploadConnection(mac: UploadConnection) {
+  const { proxy, ...direct } = remoteConnection(mac);
+  const agent = mac.agentSocket === undefined ? {} : { agentSocketPath: mac.agentSocket };
+  return { ...direct, ...agent, ...(proxy && { proxy: { ...proxy, ...agent } }) };
 }
 
 /** A file the Mac downloads, and its hash. */
@@ -26,7 +45,7 @@ export interface Artifact {
 export interface MacHostArgs {
   readonly connection: MacConnection;
   /** Where the uploads dial, when that is another address for the moment (the local end of the tunnel). */
-  readonly uploadConnection?: MacConnection | undefined;
+  readonly uploadConnection?: UploadConnection | undefined;
   /** The archive with relay and installer, made by `runtime/build.ts`. */
   readonly release: Upload;
   /** Node for macOS, which runs both. */
@@ -70,15 +89,19 @@ export class MacHost extends pulumi.ComponentResource {
     const { former = noFormerNames } = args;
     super("slm-network:mac-host:MacHost", name, {}, pulumi.mergeOptions(opts, { aliases: former.component }));
     const { release, uploads, node, removeData = false, skipRemoval = false, previousGone = false } = args;
-    const connection = remoteConnection(args.uploadConnection ?? args.connection);
-    const send = (suffix: string, { path, sha256 }: Upload) =>
+    const connection = uploadConnection(args.uploadConnection ?? args.connection);
+    const send = (suffix: string, upload: Upload, ending: "tar" | "tgz" = "tgz") =>
       new command.remote.CopyToRemote(
         `${name}-upload${suffix}`,
-        { connection, source: new pulumi.asset.FileAsset(path), remotePath: `/tmp/slm-network-${sha256}.tgz` },
+        {
+          connection,
+          source: new pulumi.asset.FileAsset(upload.path),
+          remotePath: `/tmp/${uploadName(upload.sha256, ending)}`,
+        },
         { parent: this },
       );
     const sent = [
-      send("", release),
+      send("", release, "tar"),
       ...(uploads ? [send("-node", uploads.node), send("-cloudflared", uploads.cloudflared)] : []),
     ];
 

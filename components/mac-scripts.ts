@@ -3,9 +3,9 @@
 /**
  * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
  * gives what it unpacks to root; without it a file would belong to whatever number its archive names.
- * Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256, and the installation id to leave on the
- * Mac (none: no id). `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does; on a Mac it is empty, and `sudo` does not pass
- * it on.
+ * The release's archive is kept, and what is unpacked is compared with it each time: a file that somebody altered is put
+ * back, also when macOS has cleared /tmp since. Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256, the installation's id. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
+ * on a Mac it is empty, and `sudo` does not pass it on.
  */
 export const installScript = `set -eu
 umask 022
@@ -15,33 +15,47 @@ base=$root/usr/local/slm-network
 mkdir -p "$base/releases" "$base/node"
 work=$(mktemp -d "$base/.incoming.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
-check() { echo "$2  $1" | shasum -a 256 -c - >/dev/null 2>&1; }
+sum() { shasum -a 256 "$1" | cut -c 1-64; }
+check() { [ "$(sum "$1")" = "$2" ]; }
 uploaded() {
-  cp "$root/tmp/slm-network-$1.tgz" "$2" && return 0
+  cp "$root/tmp/slm-network-$1" "$2" && return 0
   echo "the upload is gone from the Mac's /tmp: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
   exit 1
 }
-if [ ! -x "$base/node/$node_sha/bin/node" ]; then
+repaired=
+node=$base/node/$node_sha
+if [ -x "$node/bin/node" ] && [ ! -f "$node/bin/node.sha256" ]; then
+  sum "$node/bin/node" >"$node/bin/node.sha256"
+fi
+if [ ! -x "$node/bin/node" ] || ! check "$node/bin/node" "$(cat "$node/bin/node.sha256")"; then
+  [ ! -e "$node" ] || repaired=--repaired
   if [ "$node_url" = uploaded ]; then
-    uploaded "$node_sha" "$work/node.tgz" -node
+    uploaded "$node_sha.tgz" "$work/node.tgz" -node
   else
     curl -fsSL --retry 3 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet? If it has no way out, set artifacts.push to true" >&2; exit 1; }
   fi
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
   mkdir "$work/node"
   tar -xzof "$work/node.tgz" -C "$work/node" --strip-components 1
-  rm -rf "$base/node/$node_sha"
-  mv "$work/node" "$base/node/$node_sha"
+  sum "$work/node/bin/node" >"$work/node/bin/node.sha256"
+  rm -rf "$node"
+  mv "$work/node" "$node"
 fi
-if [ ! -f "$base/releases/$release/installer.mjs" ]; then
-  uploaded "$release" "$work/release.tgz" ""
-  check "$work/release.tgz" "$release" || { echo "the upload arrived damaged: send it again with: pulumi up --replace '<urn of the resource …-upload>'" >&2; exit 1; }
-  mkdir "$work/release"
-  tar -xzof "$work/release.tgz" -C "$work/release"
+archive=$base/archives/$release.tar
+if [ ! -f "$archive" ] || ! check "$archive" "$release"; then
+  uploaded "$release.tar" "$work/release.tar" ""
+  check "$work/release.tar" "$release" || { echo "the upload arrived damaged: send it again with: pulumi up --replace '<urn of the resource …-upload>'" >&2; exit 1; }
+  mkdir -p "$base/archives"
+  mv "$work/release.tar" "$archive"
+fi
+mkdir "$work/release"
+tar -xof "$archive" -C "$work/release"
+if ! diff -qr -x bin "$work/release" "$base/releases/$release" >/dev/null 2>&1; then
+  [ ! -e "$base/releases/$release" ] || repaired=--repaired
   rm -rf "$base/releases/$release"
   mv "$work/release" "$base/releases/$release"
 fi
-"$base/node/$node_sha/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" \${installation:+--installation "$installation"}`;
+"$node/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" \${installation:+--installation "$installation"} $repaired`;
 
 /** Removes what the installer put there; nothing there is no error. Arguments: those of the installer's `remove`. */
 export const removeScript = `set -eu
@@ -51,25 +65,25 @@ current=$root/usr/local/slm-network/current
 "$current/bin/node" "$current/installer.mjs" remove --root "$root/" "$@"`;
 
 /**
- * Prints which of the archives, given as `<kind> <sha256>` pairs (release, node, cloudflared), are neither unpacked nor
- * whole in /tmp, which macOS empties at its start. As the account itself, not as root.
+ * Prints which of the archives, given as `<kind> <sha256> <file's name in /tmp>` triples (release, node, cloudflared), have to
+ * be sent: neither whole in /tmp, which macOS empties at its start, nor kept or unpacked unaltered. As the account itself.
  */
 export const missingScript = `root=\${SLM_NETWORK_ROOT:-}
 base=$root/usr/local/slm-network
-while [ $# -gt 1 ]; do
+sum() { shasum -a 256 "$1" 2>/dev/null | cut -c 1-64; }
+same() { [ -f "$1" ] && { [ ! -f "$1.sha256" ] || [ "$(sum "$1")" = "$(cat "$1.sha256")" ]; }; }
+while [ $# -gt 2 ]; do
   case $1 in
-    release) unpacked=$base/releases/$2/installer.mjs ;;
-    node) unpacked=$base/node/$2/bin/node ;;
-    *) unpacked=$base/cloudflared/$2/cloudflared ;;
-  esac
-  upload=$root/tmp/slm-network-$2.tgz
-  [ -e "$unpacked" ] || echo "$2  $upload" | shasum -a 256 -c - >/dev/null 2>&1 || echo "$2"
-  shift 2
+    release) [ "$(sum "$base/archives/$2.tar")" = "$2" ] ;;
+    node) same "$base/node/$2/bin/node" ;;
+    *) same "$base/cloudflared/$2/cloudflared" ;;
+  esac || [ "$(sum "$root/tmp/$3")" = "$2" ] || echo "$2"
+  shift 3
 done`;
 
-/** Puts standard input where an upload lies. Argument: its sha256. */
+/** Puts standard input where an upload lies. Argument: the file's name in /tmp. */
 export const sendScript = `set -eu
-upload=\${SLM_NETWORK_ROOT:-}/tmp/slm-network-$1.tgz
+upload=\${SLM_NETWORK_ROOT:-}/tmp/$1
 umask 077
 cat > "$upload.$$"
 mv "$upload.$$" "$upload"`;
@@ -77,6 +91,9 @@ mv "$upload.$$" "$upload"`;
 /** Prints name and size in bytes of each file with the relay's data, one a line; needs root. */
 export const dataScript = `cd "\${SLM_NETWORK_ROOT:-}/var/db/slm-network" 2>/dev/null || exit 0
 for file in *; do [ -f "$file" ] && echo "$file $(($(wc -c < "$file")))"; done; exit 0`;
+
+/** @returns name of an uploaded archive in the Mac's /tmp */
+export const uploadName = (sha256: string, ending: "tar" | "tgz"): string => `slm-network-${sha256}.${ending}`;
 
 const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 

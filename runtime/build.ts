@@ -1,9 +1,10 @@
 /**
  * Bundles the relay, its threads for jobs and documents and the installer and packs them into one archive, named by its hash. The same
- * sources give the same bytes, so an unchanged program changes nothing on the Mac.
+ * sources give the same bytes on every machine, so an unchanged program changes nothing on the Mac. The archive is not
+ * compressed: gzip's output differs between versions of Node (zlib), and another file would be uploaded and installed again.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, utimes } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
 import * as tar from "tar";
@@ -11,7 +12,7 @@ import * as tar from "tar";
 /** The archive for the Mac. */
 export interface Release {
   path: string;
-  /** Names the release; checked on the Mac. */
+  /** Of the archive; names the release, and is checked on the Mac. */
   sha256: string;
 }
 
@@ -78,14 +79,17 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
     await esbuild.build({ ...common, entryPoints: [entry("relay")], splitting: true });
     const files = (await readdir(work)).sort();
     const epoch = new Date(0);
-    for (const file of files) await utimes(join(work, file), epoch, epoch);
-    const archive = join(work, "release.tgz");
+    for (const file of files) {
+      await utimes(join(work, file), epoch, epoch);
+      await chmod(join(work, file), 0o644); // whatever the umask of this machine
+    }
+    const archive = join(work, "release.tar");
     // `portable` leaves out owner and times of this machine.
-    await tar.create({ file: archive, cwd: work, gzip: { level: 9 }, portable: true, mtime: epoch }, files);
+    await tar.create({ file: archive, cwd: work, portable: true, mtime: epoch }, files);
     const sha256 = createHash("sha256")
       .update(await readFile(archive))
       .digest("hex");
-    const path = join(outDir, `slm-network-${sha256}.tgz`);
+    const path = join(outDir, `slm-network-${sha256}.tar`);
     await rename(archive, path);
     return { path, sha256 };
   } finally {

@@ -15,7 +15,7 @@ const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.stri
 /** Where a running sandbox is told what to do: `POST <url>/<action>` with the token as bearer. */
 export type Control = z.infer<typeof lockSchema>;
 
-/** What may be asked of a running sandbox; `fault` and `set` take a body (docs/sandbox.md). */
+/** What may be asked of a running sandbox; `fault` and `set` take a body, and what is done to a Mac may (docs/sandbox.md). */
 export const actions = [
   "stop",
   "power-cut",
@@ -26,6 +26,7 @@ export const actions = [
   "clear-faults",
   "set",
   "hand-made",
+  "second-mac",
 ] as const;
 export type Action = (typeof actions)[number];
 

@@ -22,6 +22,13 @@ const ports = [
   "relayAdmin",
   "connectorMetrics",
 ] as const;
+/** Of a second Mac. Of a later date: a sandbox made before gets them at its next start. */
+const secondPorts = ["ssh2", "relay2", "relayAdmin2", "connectorMetrics2"] as const;
+
+/** The same schema for each name. */
+function shapeOf<Name extends string, Schema>(names: readonly Name[], schema: Schema): Record<Name, Schema> {
+  return Object.fromEntries(names.map((name) => [name, schema])) as Record<Name, Schema>;
+}
 
 const secret = (bytes: number) => z.string().default(() => randomBytes(bytes).toString("base64url"));
 
@@ -40,7 +47,7 @@ const identitySchema = z.strictObject({
   tunnelSecret: z.string(),
   atlasSchemaPassword: z.string(),
   atlasRelayPassword: z.string(),
-  ports: z.record(z.enum(ports), z.number()),
+  ports: z.strictObject({ ...shapeOf(ports, z.number()), ...shapeOf(secondPorts, z.number().optional()) }),
 });
 
 /** Made-up ids, secrets and ports of a sandbox. */
@@ -120,7 +127,7 @@ export async function identity(instance: Instance): Promise<Identity> {
 
 async function choosePorts(chosen: Partial<Identity["ports"]>): Promise<void> {
   const held = [];
-  for (const name of ports) {
+  for (const name of [...ports, ...secondPorts]) {
     const server = (await listen(chosen[name] ?? 0)) ?? (await listen(0));
     if (!server) throw new Error("no free port on 127.0.0.1");
     const address = server.address();

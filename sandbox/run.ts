@@ -54,6 +54,15 @@ function setConditions({ accounts }: Services, body: unknown): void {
 
 const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) });
 
+const orderedMac = z.strictObject({ mac: z.enum(["first", "second"]).default("first") }).prefault({});
+
+/** @returns the Mac that the body names: `{ "mac": "second" }`, the first without a body */
+async function macOf(services: Services, body: unknown) {
+  const ordered = orderedMac.safeParse(body);
+  if (!ordered.success) throw new BadRequest(`no such Mac:\n${z.prettifyError(ordered.error)}`);
+  return ordered.data.mac === "second" ? services.secondMac() : services.mac;
+}
+
 async function act(
   services: Services,
   action: Exclude<Action, "stop">,
@@ -62,11 +71,14 @@ async function act(
 ): Promise<void> {
   switch (action) {
     case "power-cut":
-      return services.mac.powerCut();
+      return (await macOf(services, body)).powerCut();
     case "power-returns":
-      return services.mac.powerReturns();
+      return (await macOf(services, body)).powerReturns();
     case "boot":
-      return services.mac.boot();
+      return (await macOf(services, body)).boot();
+    case "second-mac":
+      await services.secondMac();
+      return;
     case "rotate-keys":
       return services.edge.rotateKeys();
     case "clear-faults":

@@ -9,11 +9,12 @@ import { type Edge, startEdge } from "./edge/edge.ts";
 import { Faults } from "./http/faults.ts";
 import { clusterName, type Identity, type Instance, publicAddress, teamDomain, zoneName } from "./instance.ts";
 import type { Log } from "./log.ts";
-import { startMac } from "./mac/mac.ts";
+import { type Mac, startMac } from "./mac/mac.ts";
 import { type UsedMac, useThisMac } from "./mac/this-mac.ts";
 import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
 import type { Reaper } from "./reaper.ts";
+import { startSecondMac } from "./second-mac.ts";
 import type { Settings } from "./settings.ts";
 import type { Tools } from "./tools/tools.ts";
 
@@ -25,6 +26,8 @@ export interface Services {
   model: { url: string; kind: "ollama" | "openai"; embeddingModel: string; chatModel: string };
   edge: Edge;
   mac: UsedMac;
+  /** Starts a second Mac beside it, or gives the one that was started. @throws Error when the first one is not played here */
+  secondMac(): Promise<Mac>;
   artifacts: Artifacts;
   /** How the accounts are found, and what the API token may do; both may be changed. */
   accounts: { cloudflare: CloudflareAccount; token: ApiToken; atlas: AtlasConditions };
@@ -146,7 +149,17 @@ export async function startServices(
             otherSsh: ssh,
           }),
     );
+    let second: Promise<Mac> | undefined;
+    const secondMac = (): Promise<Mac> => {
+      if (settings.mac === "this" || ssh) throw new Error("with SANDBOX_SSH or SANDBOX_MAC there is one Mac only");
+      const { macos } = settings;
+      second ??= startSecondMac(instance, identity, mac, { environment: daemons, reaper, log: quiet, macos }).then(
+        keep,
+      );
+      return second;
+    };
     return {
+      secondMac,
       cloudflareApi: cloudflareApi.url,
       atlasApi: atlas.url,
       mongodbUri: mongo.uri,

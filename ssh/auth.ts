@@ -1,18 +1,26 @@
-/** With what to sign in on a Mac: the SSH agent, or a key file. */
+/** What to sign in with on a Mac: one named key, or the keys of the SSH agent. The same rules in every command and in the program. */
 import { readFile } from "node:fs/promises";
-import ssh2 from "ssh2";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import ssh2, { type BaseAgent } from "ssh2";
 import { describeHostKey } from "./host-key.ts";
+import { OneKeyAgent, publicHalf } from "./one-key.ts";
 import { noKey } from "./session-error.ts";
 
-/** One or both. */
+/** A private key, or an agent, or one key of an agent. */
 export interface Auth {
   /** Path of the agent's socket. */
   readonly agent?: string | undefined;
+  /** Of the agent's keys only this one is offered; SSH wire form. */
+  readonly only?: Buffer | undefined;
   /** OpenSSH's or PEM format, without a passphrase. */
   readonly privateKey?: Buffer | undefined;
 }
 
 /**
+ * A named key is offered alone, as OpenSSH does with IdentitiesOnly: an agent with more keys than sshd allows attempts would
+ * be refused before the right one comes. The file may be a private key; a private key with a passphrase or a public key
+ * means the agent's copy of it.
  * @param keyFile `--key`; else SLM_NETWORK_SSH_KEY; else the agent at SSH_AUTH_SOCK
  * @throws SessionError `no-key`
  */
@@ -20,22 +28,42 @@ export async function readAuth(
   keyFile: string | undefined,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<Auth> {
-  const file = keyFile ?? environment.SLM_NETWORK_SSH_KEY;
-  if (file) {
-    const privateKey = await readFile(file).catch((error: Error) => {
-      throw noKey(`the key file ${file} can not be read (${error.message})`);
-    });
-    return { privateKey };
-  }
-  if (environment.SSH_AUTH_SOCK) return { agent: environment.SSH_AUTH_SOCK };
+  const file = keyFile || environment.SLM_NETWORK_SSH_KEY;
+  const agent = environment.SSH_AUTH_SOCK || undefined;
+  if (file) return namedKey(file.replace(/^~(?=\/)/, homedir()), agent);
+  if (agent !== undefined) return { agent };
   throw noKey("there is no SSH agent (SSH_AUTH_SOCK is not set) and no key file");
+}
+
+async function namedKey(file: string, agent: string | undefined): Promise<Auth> {
+  const read = (path: string) => readFile(path).catch((error: Error) => error);
+  const content = await read(file);
+  if (content instanceof Error) throw noKey(`the key file ${file} can not be read (${content.message})`);
+  const parsed = ssh2.utils.parseKey(content);
+  if (!(parsed instanceof Error) && parsed.isPrivateKey()) return { privateKey: content };
+  const beside = await read(`${file}.pub`);
+  const only = publicHalf(content) ?? (beside instanceof Error ? undefined : publicHalf(beside));
+  if (only === undefined) {
+    const why = parsed instanceof Error ? parsed.message : "it is not an SSH key";
+    throw noKey(`the key file ${file} can not be used (${why})`);
+  }
+  const what = parsed instanceof Error ? "has a passphrase" : "is a public key";
+  if (agent === undefined) {
+    throw noKey(`the key file ${file} ${what}, so the SSH agent has to sign, and SSH_AUTH_SOCK is not set`);
+  }
+  return { agent, only };
+}
+
+/** @returns what ssh2 signs in with: the agent, or an agent that offers the one key only */
+export function agentOf({ agent, only }: Auth): string | BaseAgent | undefined {
+  return agent !== undefined && only !== undefined ? new OneKeyAgent(agent, only) : agent;
 }
 
 /**
  * @returns fingerprints of the keys that will be offered, for an error to name
  * @throws SessionError `no-key` when there is none, it has a passphrase, or the agent does not answer
  */
-export async function offeredKeys({ agent, privateKey }: Auth): Promise<string[]> {
+export async function offeredKeys({ agent, only, privateKey }: Auth): Promise<string[]> {
   const keys: Buffer[] = [];
   if (privateKey !== undefined) {
     const parsed = ssh2.utils.parseKey(privateKey);
@@ -46,7 +74,14 @@ export async function offeredKeys({ agent, privateKey }: Auth): Promise<string[]
   if (agent !== undefined) {
     const held = await keysOf(agent);
     if (held.length === 0 && keys.length === 0) throw noKey(`the SSH agent at ${agent} holds no key`);
-    keys.push(...held);
+    const wanted = only === undefined ? held : held.filter((key) => key.equals(only));
+    if (only !== undefined && wanted.length === 0) {
+      const has = held.map((key) => describeHostKey(key).fingerprint).join(", ");
+      throw noKey(
+        `the SSH agent at ${agent} does not hold the named key ${describeHostKey(only).fingerprint}; it has ${has}`,
+      );
+    }
+    keys.push(...wanted);
   }
   if (keys.length === 0) throw noKey("there is neither an SSH agent nor a key file");
   return keys.map((key) => describeHostKey(key).fingerprint);
@@ -60,3 +95,6 @@ function keysOf(agent: string): Promise<Buffer[]> {
     });
   });
 }
+
+/** Where a stack's `pulumi up` offers the key to @pulumi/command: relative, so that the input is the same on every machine. */
+export const programAgentPath = (stack: string): string => join("dist", "ssh-agent", `${stack}.sock`);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import ssh2, { type ServerHostKeyAlgorithm } from "ssh2";
-import { unreachable } from "./session-error.ts";
+import { noHostKey, unreachable } from "./session-error.ts";
 
 /** A host's public key. */
 export interface HostKey {
@@ -12,11 +12,13 @@ export interface HostKey {
   readonly fingerprint: string;
 }
 
-/** How a key of each kind may sign (RFC 8332 for RSA); a server offers one key of each kind it has. */
+/**
+ * How a key of each kind signs; a server offers one key of each kind it has. Not RSA: @pulumi/command (Go's SSH client) asks
+ * for exactly the pinned kind, and `ssh-rsa` means SHA-1 there, which a current sshd refuses (golang/go#49952).
+ */
 const signatures: Record<string, ServerHostKeyAlgorithm[]> = {
   "ssh-ed25519": ["ssh-ed25519"],
   "ecdsa-sha2-nistp256": ["ecdsa-sha2-nistp256"],
-  "ssh-rsa": ["rsa-sha2-512", "rsa-sha2-256"],
 };
 
 /** @param key its SSH wire form. @returns line and fingerprint */
@@ -32,6 +34,13 @@ export function readHostKey(line: string): { key: Buffer; algorithms: ServerHost
   return { key: Buffer.from(base64, "base64"), algorithms: signatures[type] ?? [] };
 }
 
+/** @param line `hostKey` of the config. @returns whether it is an RSA key */
+export const isRsa = (line: string): boolean => line.trim().startsWith("ssh-rsa ");
+
+/** @returns whether the host broke off because it has no key of a kind that was asked for */
+export const noSuchKind = (error: unknown): boolean =>
+  error instanceof Error && /no matching host key/i.test(error.message);
+
 /** The kinds of key to ask for, the best first. */
 export const allHostKeyAlgorithms = Object.values(signatures).flat();
 
@@ -39,13 +48,15 @@ export const allHostKeyAlgorithms = Object.values(signatures).flat();
  * Asks a host for its key, without signing in: ed25519 if it has one. Nobody vouches for what comes back: compare the
  * fingerprint with what the Mac itself says (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) before it is used.
  * @param over a stream to the host, when it is reached through another one. Waits at most 15 s.
- * @throws SessionError `unreachable`
+ * @throws SessionError `unreachable`; `host-key` when the host has neither an ed25519 nor an ECDSA key
  */
 export async function fetchHostKey(host: string, port: number, over?: Duplex): Promise<HostKey> {
   const client = new ssh2.Client();
   try {
     return await new Promise<HostKey>((resolve, reject) => {
-      client.on("error", (error) => reject(unreachable({ host, port }, error)));
+      client.on("error", (error) =>
+        reject(noSuchKind(error) ? noHostKey({ host, port }) : unreachable({ host, port }, error)),
+      );
       client.on("close", () => reject(unreachable({ host, port }, "the connection was closed before its key came")));
       client.connect({
         host,

@@ -22,7 +22,11 @@ export interface Named {
 }
 
 const at = ({ host, port }: Pick<Named, "host" | "port">): string => `${host}:${port}`;
-const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+function reason(cause: unknown): string {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  // ssh2's words for a host that takes the connection and stays mute.
+  return /timed out while waiting for handshake/i.test(said) ? "no SSH server answered in time" : said;
+}
 
 /** Nothing answers there, or no SSH server does. */
 export function unreachable(to: Pick<Named, "host" | "port">, cause: unknown, by?: string): SessionError {
@@ -51,20 +55,50 @@ export function otherHostKey(
   );
 }
 
+/** The pinned key is RSA, which `pulumi up` cannot check. `line` is the host's key to use instead. */
+export function rsaHostKey(
+  to: Pick<Named, "host" | "port">,
+  shown: { line: string; fingerprint: string },
+): SessionError {
+  return new SessionError(
+    "host-key",
+    [
+      `hostKey of ${at(to)} is an RSA key, which \`pulumi up\` cannot check: its SSH client knows RSA with SHA-1 only, and sshd refuses that.`,
+      `Set hostKey to: ${shown.line}`,
+      `The host shows this key (${shown.fingerprint}); compare it on the Mac itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
+    ].join("\n"),
+  );
+}
+
+/** The host has no key that can be pinned. */
+export function noHostKey(to: Pick<Named, "host" | "port">): SessionError {
+  return new SessionError(
+    "host-key",
+    `${at(to)} has neither an ed25519 nor an ECDSA host key, and RSA cannot be used by \`pulumi up\`. On that host: sudo ssh-keygen -A`,
+  );
+}
+
 /** There is nothing to sign in with. */
 export function noKey(why: string): SessionError {
   return new SessionError(
     "no-key",
-    `${why}. Load the key whose public half is on the Mac: \`ssh-add ~/.ssh/id_ed25519\` (\`eval "$(ssh-agent)"\` starts an agent); or name a key file without a passphrase: SLM_NETWORK_SSH_KEY=<file> or --key <file>`,
+    `${why}. Load the key whose public half is on the Mac: \`ssh-add ~/.ssh/id_ed25519\` (\`eval "$(ssh-agent)"\` starts an agent); or name a key, which is then offered alone: SLM_NETWORK_SSH_KEY=<file> or --key <file> (a private key; one with a passphrase, or a .pub, means the agent's copy)`,
   );
 }
+
+/** sshd's default: each key that is offered counts, also one that the server does not know. sshd_config(5) */
+export const maxAuthTries = 6;
 
 /** The host is the right one and lets nobody with these keys in. */
 export function refused(to: Named, offered: readonly string[]): SessionError {
   const keys = offered.length === 0 ? "" : `\n  keys that were offered: ${offered.join(", ")}`;
+  const tooMany =
+    offered.length > maxAuthTries
+      ? `\nThe agent holds ${offered.length} keys, and sshd gives up after ${maxAuthTries} (MaxAuthTries): name the right one, and it is offered alone: SLM_NETWORK_SSH_KEY=~/.ssh/<key> (or its .pub).`
+      : "";
   return new SessionError(
     "refused",
-    `${at(to)} does not let ${to.user} in with this key.${keys}\nIs the public half in /Users/${to.user}/.ssh/authorized_keys on the Mac, and may ${to.user} use Remote Login? If the Mac was never prepared:\n\n${prepareText(to.user)}`,
+    `${at(to)} does not let ${to.user} in with ${offered.length === 1 ? "this key" : "any of these keys"}.${keys}${tooMany}\nIs the public half in /Users/${to.user}/.ssh/authorized_keys on the Mac, and may ${to.user} use Remote Login? If the Mac was never prepared:\n\n${prepareText(to.user)}`,
   );
 }
 

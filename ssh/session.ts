@@ -6,9 +6,17 @@ import { constants } from "node:os";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import ssh2, { type Client, type ClientChannel } from "ssh2";
-import { type Auth, offeredKeys, readAuth } from "./auth.ts";
-import { describeHostKey, fetchHostKey, readHostKey } from "./host-key.ts";
-import { otherHostKey, refused, SessionError, sudoRefused, unreachable } from "./session-error.ts";
+import { type Auth, agentOf, offeredKeys, readAuth } from "./auth.ts";
+import { describeHostKey, fetchHostKey, isRsa, noSuchKind, readHostKey } from "./host-key.ts";
+import {
+  maxAuthTries,
+  otherHostKey,
+  refused,
+  rsaHostKey,
+  SessionError,
+  sudoRefused,
+  unreachable,
+} from "./session-error.ts";
 
 export type { Auth } from "./auth.ts";
 export { fetchHostKey, type HostKey } from "./host-key.ts";
@@ -89,7 +97,9 @@ interface Over {
 }
 
 async function dial(to: SshHost, auth: Auth, offered: readonly string[], over?: Over): Promise<Client> {
+  if (isRsa(to.hostKey)) throw rsaHostKey(to, await fetchHostKey(to.host, to.port, await over?.open()));
   const expected = readHostKey(to.hostKey);
+  const agent = agentOf(auth);
   const sock = await over?.open();
   const client = new ssh2.Client();
   let shown: Buffer | undefined;
@@ -106,7 +116,7 @@ async function dial(to: SshHost, auth: Auth, offered: readonly string[], over?: 
         username: to.user,
         readyTimeout: connectMs,
         keepaliveInterval: 15_000,
-        ...(auth.agent !== undefined && { agent: auth.agent }),
+        ...(agent !== undefined && { agent }),
         ...(auth.privateKey !== undefined && { privateKey: auth.privateKey }),
         algorithms: { serverHostKey: expected.algorithms },
         hostVerifier: (key: Buffer) => {
@@ -136,11 +146,12 @@ async function explain(error: unknown, attempt: Attempt): Promise<SessionError> 
   const { to, expected, offered, over } = attempt;
   const level = error instanceof Error && "level" in error ? error.level : undefined;
   const matches = attempt.shown?.equals(expected) === true;
-  if (matches && level === "client-authentication") return refused(to, offered);
+  // sshd ends the connection after its last attempt, which says "Too many authentication failures" or nothing at all.
+  const isGivenUp = offered.length > maxAuthTries && !(error instanceof Error && /timed out/i.test(error.message));
+  if (matches && (level === "client-authentication" || isGivenUp)) return refused(to, offered);
   if (matches) return unreachable(to, error, over?.by);
   // A host without a key of the expected kind breaks off before it shows one.
-  const noSuchKind = error instanceof Error && /no matching host key/i.test(error.message);
-  if (attempt.shown === undefined && !noSuchKind) return unreachable(to, error, over?.by);
+  if (attempt.shown === undefined && !noSuchKind(error)) return unreachable(to, error, over?.by);
   const found = attempt.shown
     ? describeHostKey(attempt.shown)
     : await fetchHostKey(to.host, to.port, await over?.open());

@@ -5,12 +5,11 @@ import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { accountExists } from "./account.ts";
-import { isThere, readIfThere } from "./files.ts";
+import { isThere } from "./files.ts";
 import { hardwareUuid, readInstallation, readStateKey } from "./installation.ts";
 import type { Layout } from "./layout.ts";
 import type { MacExpected, MacState } from "./mac-state.ts";
 import { readFileVault, readPowerSettings } from "./power.ts";
-import { manifestName } from "./release-files.ts";
 import { run } from "./system.ts";
 
 /** Labels of the daemons that belong to an installation. */
@@ -69,7 +68,7 @@ async function watchedFiles(
     [paths.base, "none"],
     [paths.releases, "none"],
     [paths.record, "plain"],
-    [paths.installation, "plain"],
+    [paths.installation, "none"], // its id is compared, and the time in it is not
     [paths.inspectCommand, "plain"],
     [paths.config, "none"],
     [paths.relayConfig, "plain"],
@@ -83,10 +82,9 @@ async function watchedFiles(
   if (used.release !== null) {
     const folder = join(paths.releases, used.release);
     watched.set(folder, "none");
-    const listed = (await readIfThere(join(folder, manifestName)))?.matchAll(/^[0-9a-f]{64} {2}(.+)$/gm) ?? [];
-    const there = await readdir(folder).catch(() => []);
-    const names = new Set([manifestName, ...[...listed].map(([, name]) => name!), ...there]);
-    for (const name of names) if (name !== "bin") watched.set(join(folder, name), "plain");
+    for (const name of await readdir(folder).catch(() => []))
+      if (name !== "bin") watched.set(join(folder, name), "plain");
+    watched.set(join(paths.archives, `${used.release}.tar`), "plain");
   }
   if (used.node !== null) watched.set(join(paths.node, used.node, "bin/node"), "plain");
   if (used.cloudflared !== null) watched.set(join(paths.cloudflared, used.cloudflared, "cloudflared"), "plain");

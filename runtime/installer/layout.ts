@@ -10,6 +10,8 @@ export interface Layout {
   /** Code, root-owned. */
   base: string;
   releases: string;
+  /** The releases' archives, by which altered files are found and put back. */
+  archives: string;
   /** Symlink to the release in use; switched by rename(2). */
   current: string;
   /** Node by sha256 of its archive. */
@@ -51,6 +53,7 @@ export function layout(root: string): Layout {
     root,
     base,
     releases: join(base, "releases"),
+    archives: join(base, "archives"),
     current: join(base, "current"),
     node: join(base, "node"),
     cloudflared: join(base, "cloudflared"),

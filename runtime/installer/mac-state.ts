@@ -76,7 +76,9 @@ export const installReportSchema = z.looseObject({
 /** The part of the installer's report that the Pulumi program reads. */
 export type InstallReport = z.infer<typeof installReportSchema>;
 
-const wrapper = `"\${SLM_NETWORK_ROOT:-}/usr/local/slm-network/bin/inspect"`;
+/** Prints the Mac's state as root; the installer writes it. */
+export const inspectProgram = "/usr/local/slm-network/bin/inspect";
+const wrapper = `"\${SLM_NETWORK_ROOT:-}${inspectProgram}"`;
 const uuidCommand = `ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*"IOPlatformUUID" = "\\([^"]*\\)".*/\\1/p'`;
 
 /**

@@ -88,5 +88,6 @@ export async function pruneReleases(paths: Layout, current: string, previous: st
   others.sort((a, b) => b.time - a.time);
   for (const { name } of others.slice(Math.max(0, keepReleases - keep.size))) {
     await rm(join(paths.releases, name), { recursive: true, force: true });
+    await rm(join(paths.archives, `${name}.tar`), { force: true });
   }
 }

@@ -1,12 +1,10 @@
 /** What somebody changed by hand on an installation, and what has to be started anew for it. */
-import { chmod } from "node:fs/promises";
+import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { readIfThere } from "./files.ts";
 import { readOwners } from "./inspect.ts";
 import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
-import { manifestName } from "./release-files.ts";
 import type { Snapshot } from "./releases.ts";
 import { run } from "./system.ts";
 
@@ -32,11 +30,10 @@ export function isAltered(paths: Layout, before: Snapshot, release: string, { da
 /** Sets owner and mode of a release's files and of the programs it uses, where they differ. */
 export async function ensureProgramModes(paths: Layout, release: string, programs: readonly string[]): Promise<void> {
   const folder = join(paths.releases, release);
-  const manifest = (await readIfThere(join(folder, manifestName))) ?? "";
-  const files = [...manifest.matchAll(/^[0-9a-f]{64} {2}(.+)$/gm)].map(([, name]) => join(folder, name!));
+  const files = (await readdir(folder)).filter((name) => name !== "bin").map((name) => join(folder, name));
   const modes = new Map<string, number>([
     ...[folder, ...programs].map((path) => [path, 0o755] as const),
-    ...[...files, ...(manifest ? [join(folder, manifestName)] : [])].map((path) => [path, 0o644] as const),
+    ...[...files, join(paths.archives, `${release}.tar`)].map((path) => [path, 0o644] as const),
   ]);
   for (const [path, { owner, mode }] of await readOwners([...modes.keys()])) {
     if (owner !== "root:wheel") await run("chown", ["root:wheel", path]);

@@ -1,5 +1,5 @@
 /** The Mac's host key and the administrator's key pair: made once, then read again. */
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ssh2, { type ParsedKey } from "ssh2";
@@ -33,6 +33,41 @@ export function keyPair(folder: string, name: string): KeyPair {
   }
   const publicKey = `ssh-ed25519 ${parsed.getPublicSSH().toString("base64")}`;
   return { privateKeyPath, privateKey, publicKey, parsed };
+}
+
+/**
+ * The host keys that macOS makes besides ed25519, as PEM: made once, then read again. RSA is shorter than macOS' 3072 bits,
+ * which would take seconds to make. Blocking.
+ */
+export function otherHostKeys(folder: string): { ecdsa: string; rsa: string } {
+  const kept = (name: string, make: () => string): string => {
+    const path = join(folder, name);
+    if (!existsSync(path)) writeFileSync(path, make(), { mode: 0o600 });
+    return createPrivateKey(readFileSync(path)).export({
+      format: "pem",
+      type: name === "host_rsa" ? "pkcs1" : "sec1",
+    }) as string;
+  };
+  const pem = { format: "pem" } as const;
+  return {
+    ecdsa: kept("host_ecdsa", () =>
+      generateKeyPairSync("ec", { namedCurve: "P-256" })
+        .privateKey.export({ ...pem, type: "sec1" })
+        .toString(),
+    ),
+    rsa: kept("host_rsa", () =>
+      generateKeyPairSync("rsa", { modulusLength: 2048 })
+        .privateKey.export({ ...pem, type: "pkcs1" })
+        .toString(),
+    ),
+  };
+}
+
+/** `ssh-rsa AAAA…` of a private key. @throws Error when it is none */
+export function publicKeyOf(privateKey: string): string {
+  const parsed = ssh2.utils.parseKey(privateKey);
+  if (parsed instanceof Error) throw parsed;
+  return `${parsed.type} ${parsed.getPublicSSH().toString("base64")}`;
 }
 
 /**

@@ -13,7 +13,7 @@ import { Directory } from "./directory.ts";
 import { SessionProcesses } from "./exec.ts";
 import { allowSudo, emptyTmp, makeRoot, writeStandIns } from "./file-system.ts";
 import { readHardware } from "./hardware.ts";
-import { keyPair } from "./keys.ts";
+import { type KeyPair, keyPair, otherHostKeys, publicKeyOf } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
 import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
 import { type Owner, Owners } from "./owners.ts";
@@ -41,6 +41,8 @@ export interface MacOptions {
   macos?: string;
   /** Its disk is encrypted. @default as it was kept, false at first */
   fileVault?: boolean;
+  /** Lets this key in, in place of one of its own: for a second Mac beside the first. */
+  clientKey?: Pick<KeyPair, "privateKeyPath" | "parsed"> | undefined;
   /** Another SSH server in place of the own one; `user` and `port` above are then this one's. */
   otherSsh?: OtherSsh;
 }
@@ -52,6 +54,8 @@ export interface Mac {
   user: string;
   /** `ssh-ed25519 AAAA…` */
   hostKey: string;
+  /** Its other two, `ecdsa-sha2-nistp256 AAAA…` and `ssh-rsa AAAA…`; not with another SSH server. */
+  otherHostKeys: string[];
   /** The administrator's key, OpenSSH's format, 0600. */
   privateKeyPath: string;
   /** A unix socket for SSH_AUTH_SOCK: an agent that holds that key. */
@@ -107,9 +111,10 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   writeBsdTools(bin);
 
   const hostKey = keyPair(dir, "host_ed25519");
+  const { ecdsa, rsa } = otherHostKeys(dir);
   const clientKey = otherSsh
     ? { privateKeyPath: otherSsh.keyPath, parsed: readKey(otherSsh.keyPath) }
-    : keyPair(dir, "id_ed25519");
+    : (options.clientKey ?? keyPair(dir, "id_ed25519"));
   const paths = new RootPaths(root, `/Users/${user}`);
   const directory = new Directory(dir, user);
   const owners = new Owners(dir, paths, directory, user);
@@ -158,7 +163,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
         : await startSshServer({
             host: "127.0.0.1",
             port,
-            hostKey: hostKey.privateKey,
+            hostKeys: [hostKey.privateKey, ecdsa, rsa],
             authorizedKey: clientKey.parsed,
             environment: sessionEnvironment,
             processes,
@@ -192,6 +197,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
     port,
     user,
     hostKey: publicHostKey,
+    otherHostKeys: [ecdsa, rsa].map(publicKeyOf),
     privateKeyPath: clientKey.privateKeyPath,
     agentSocket: agent.socketPath,
     root,

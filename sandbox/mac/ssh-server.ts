@@ -1,9 +1,13 @@
-/** The Mac's sshd: one account, one key, exec and sftp. */
+/**
+ * The Mac's sshd: exec and sftp for the administrator's key and for those of every account's `authorized_keys`. As strict as
+ * macOS' own: six attempts to sign in, host keys by ed25519, ECDSA and RSA with SHA-2.
+ */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import ssh2, { type AuthContext, type Connection, type ParsedKey, type Session } from "ssh2";
 import type { Log } from "../log.ts";
+import { type AuthorizedKey, authorizedKeys } from "./authorized-keys.ts";
 import type { SessionProcesses } from "./exec.ts";
 import { serveSftp } from "./sftp.ts";
 import type { SftpOptions } from "./sftp-records.ts";
@@ -12,9 +16,9 @@ import type { SftpOptions } from "./sftp-records.ts";
 export interface SshServerOptions {
   host: string;
   port: number;
-  /** Private host key, OpenSSH's format. */
-  hostKey: string;
-  /** The only key that is let in. */
+  /** Private host keys, OpenSSH's format or PEM. */
+  hostKeys: string[];
+  /** Is let in to the administrator's account, besides those of its `authorized_keys`. */
   authorizedKey: ParsedKey;
   /** Environment of every command; LANG and LC_* may be set by the client (AcceptEnv of macOS). */
   environment: Record<string, string>;
@@ -22,6 +26,11 @@ export interface SshServerOptions {
   sftp: SftpOptions;
   log: Log;
 }
+
+/** Not `ssh-rsa`, which is RSA with SHA-1. */
+const hostKeyAlgorithms = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"] as const;
+/** sshd_config(5), MaxAuthTries: after so many failures the connection is ended. */
+const maxAuthTries = 6;
 
 /** The listening server. */
 export interface SshServer {
@@ -32,7 +41,9 @@ export interface SshServer {
 
 /** Listens. @throws Error when the port is taken */
 export async function startSshServer(options: SshServerOptions): Promise<SshServer> {
-  const ssh = new ssh2.Server({ hostKeys: [options.hostKey] }, (connection) => serve(connection, options));
+  const { hostKeys } = options;
+  const algorithms = { serverHostKey: [...hostKeyAlgorithms] };
+  const ssh = new ssh2.Server({ hostKeys, algorithms }, (connection) => serve(connection, options));
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
@@ -55,30 +66,48 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
   };
 }
 
+/** Who signed in, and what the key is limited to. */
+interface SignedIn {
+  user: string;
+  forced?: string | undefined;
+}
+
 function serve(connection: Connection, options: SshServerOptions): void {
+  let signedIn: SignedIn | undefined;
+  let failures = 0;
   connection.on("error", () => {}); // a client that went away; its channels close
-  connection.on("authentication", (context) => authenticate(context, options));
-  connection.on("session", (accept) => serveSession(accept(), options));
+  connection.on("authentication", (context) => {
+    signedIn = signIn(context, options);
+    if (signedIn) return context.accept();
+    if (context.method !== "none") {
+      failures++;
+      options.log(`sshd: ${context.username} is not let in by ${context.method}`);
+    }
+    if (failures < maxAuthTries) return context.reject(["publickey"]);
+    options.log(`sshd: ${context.username}: too many authentication failures`);
+    connection.end();
+  });
+  connection.on("session", (accept) => {
+    if (signedIn) serveSession(accept(), options, signedIn);
+  });
 }
 
 /** publickey only. The key is offered first without a signature (RFC 4252, section 7), then with one. */
-function authenticate(context: AuthContext, { authorizedKey, sftp, log }: SshServerOptions): void {
-  if (isLetIn(context, authorizedKey, sftp.user)) {
-    context.accept();
-    return;
+function signIn(context: AuthContext, { authorizedKey, sftp }: SshServerOptions): SignedIn | undefined {
+  if (context.method !== "publickey") return undefined;
+  const { username, key, signature, blob, hashAlgo } = context;
+  if (sftp.directory.get("Users", username) === undefined || username.includes("/")) return undefined;
+  const own: AuthorizedKey[] = username === sftp.user ? [{ key: authorizedKey.getPublicSSH() }] : [];
+  const known = [...own, ...authorizedKeys(sftp.paths.root, username)].find((one) => isSame(one.key, key.data));
+  if (!known) return undefined;
+  const parsed = ssh2.utils.parseKey(`${key.algo} ${key.data.toString("base64")}`);
+  if (
+    signature !== undefined &&
+    (parsed instanceof Error || parsed.verify(blob ?? Buffer.alloc(0), signature, hashAlgo) !== true)
+  ) {
+    return undefined;
   }
-  if (context.method !== "none") log(`sshd: ${context.username} is not let in by ${context.method}`);
-  context.reject(["publickey"]);
-}
-
-function isLetIn(context: AuthContext, authorizedKey: ParsedKey, user: string): boolean {
-  if (context.method !== "publickey") return false;
-  const isUser = isSame(Buffer.from(context.username), Buffer.from(user));
-  const isKey = isSame(context.key.data, authorizedKey.getPublicSSH());
-  if (!isUser || !isKey) return false;
-  const { signature, blob, hashAlgo } = context;
-  if (signature === undefined) return true;
-  return blob !== undefined && authorizedKey.verify(blob, signature, hashAlgo) === true;
+  return { user: username, forced: known.forced };
 }
 
 /** Takes the same time wherever two values differ. */
@@ -87,9 +116,11 @@ function isSame(one: Buffer, other: Buffer): boolean {
   return timingSafeEqual(digest(one), digest(other));
 }
 
-function serveSession(session: Session, options: SshServerOptions): void {
-  const environment = { ...options.environment };
-  const { paths, user } = options.sftp;
+function serveSession(session: Session, options: SshServerOptions, { user, forced }: SignedIn): void {
+  const { paths } = options.sftp;
+  const home = join(paths.root, "Users", user);
+  const names = { HOME: home, USER: user, LOGNAME: user, SLM_SANDBOX_USER: user };
+  const environment: Record<string, string> = { ...options.environment, ...names };
   session.on("env", (accept, reject, { key, val }) => {
     if (key === "LANG" || /^LC_[A-Z]+$/.test(key)) {
       environment[key] = val;
@@ -97,7 +128,11 @@ function serveSession(session: Session, options: SshServerOptions): void {
     } else reject?.();
   });
   session.on("exec", (accept, _reject, { command }) => {
-    options.processes.run(accept(), { command, environment, cwd: join(paths.root, "Users", user) });
+    const told = forced === undefined ? environment : { ...environment, SSH_ORIGINAL_COMMAND: command };
+    options.processes.run(accept(), { command: forced ?? command, environment: told, cwd: home });
   });
-  session.on("sftp", (accept) => serveSftp(accept(), options.sftp));
+  session.on("sftp", (accept, reject) => {
+    if (forced === undefined && user === options.sftp.user) serveSftp(accept(), options.sftp);
+    else reject?.();
+  });
 }

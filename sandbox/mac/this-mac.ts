@@ -12,7 +12,7 @@ import type { Mac } from "./mac.ts";
 import { hostKeyOf, type OtherSsh, readKey } from "./other-ssh.ts";
 
 /** What a sandbox needs of its Mac. */
-export type UsedMac = Omit<Mac, "launchd" | "ownerOf" | "power" | "hardwareUuid">;
+export type UsedMac = Omit<Mac, "launchd" | "ownerOf" | "power" | "hardwareUuid" | "otherHostKeys">;
 
 /** What `useThisMac` is told. */
 export interface ThisMacOptions {

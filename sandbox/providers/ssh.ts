@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import ssh2, { type Client, type ConnectConfig } from "ssh2";
+import ssh2, { type Client, type ConnectConfig, type ServerHostKeyAlgorithm } from "ssh2";
 import type { Call } from "./definition.ts";
 import { type Fields, number, object, string } from "./fields.ts";
 import { isProps, type Props, type Value } from "./values.ts";
@@ -74,10 +74,11 @@ async function configOf(host: Props): Promise<ConnectConfig> {
       throw new Error(`connection.privateKey cannot be read: ${parsed.message}`, { cause: parsed });
     Object.assign(config, { privateKey, ...(passphrase && { passphrase }) });
   }
+  // Go's client tries one method of a kind: with a private key the agent is dialled and never asked.
   const agent = optionalText(host.agentSocketPath) ?? optionalText(process.env.SSH_AUTH_SOCK);
   if (agent) {
     await checkAgent(agent);
-    config.agent = agent;
+    if (!privateKey) config.agent = agent;
   }
   return config;
 }
@@ -114,6 +115,8 @@ function dial(config: ConnectConfig, hostKey: string | undefined, signal: AbortS
     signal.addEventListener("abort", abort, { once: true });
     const pinned: ConnectConfig = expected
       ? {
+          // Go's client asks for exactly the pinned kind of key; `ssh-rsa` is RSA with SHA-1.
+          algorithms: { serverHostKey: [expected.type as ServerHostKeyAlgorithm] },
           hostVerifier: (key: Buffer) => {
             if (key.equals(expected.key)) return true;
             mismatch = new Error(`ssh: host key mismatch: ${config.host} did not show the key in connection.hostKey`);

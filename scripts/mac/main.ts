@@ -2,8 +2,9 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspectCommand, inspectProgram } from "../../runtime/installer/mac-state.ts";
 import { knownHosts, sshArguments } from "../../ssh/open-ssh.ts";
-import { keyPlaceholder, prepareText } from "../../ssh/prepare.ts";
+import { keyPlaceholder, prepareInspectText, prepareText } from "../../ssh/prepare.ts";
 import { isExpected } from "./expected-error.ts";
 import { readSshOptions, usage } from "./options.ts";
 import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "./stack.ts";
@@ -33,6 +34,11 @@ async function main(): Promise<number> {
       throw new StackError(
         `--user ${JSON.stringify(options.user)} is no account name: lower-case letters, digits, - and _`,
       );
+    }
+    if (options.inspectKey !== undefined) {
+      const key = await readPublicKey(options.inspectKey);
+      console.log(prepareInspectText(options.user, key, inspectCommand, inspectProgram));
+      return 0;
     }
     if (!options.publicKey) {
       console.error(

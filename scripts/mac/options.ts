@@ -10,7 +10,10 @@ export const usage = `npm run ssh -- [options] [mac] [command…]     a session 
   --stack NAME         else PULUMI_STACK, else the selected one
 
 npm run ssh -- --prepare [--public-key FILE] [--user NAME]
-  prints what is to be pasted into the Mac's Terminal once: Remote Login, the account, its key and its sudo`;
+  prints what is to be pasted into the Mac's Terminal once: Remote Login, the account, its key and its sudo
+
+npm run ssh -- --prepare --inspect-key FILE [--user NAME]
+  the same for a key that can read the Mac's state and nothing else, for previews in CI   (default user: slm-inspect)`;
 
 /** What was asked for. */
 export interface SshOptions {
@@ -21,6 +24,8 @@ export interface SshOptions {
   readonly key: string | undefined;
   readonly stack: string | undefined;
   readonly publicKey: string | undefined;
+  /** Public key that may only read the Mac's state. */
+  readonly inspectKey: string | undefined;
   readonly user: string;
   /** The Mac's name and the command, or only the command. */
   readonly words: readonly string[];
@@ -35,7 +40,7 @@ export function readSshOptions(args: readonly string[]): SshOptions {
     const option = rest.shift() ?? "";
     if (option === "--") break;
     if (["--through-tunnel", "--here", "--prepare", "--help", "-h"].includes(option)) flags.add(option);
-    else if (["--key", "--stack", "--public-key", "--user"].includes(option)) {
+    else if (["--key", "--stack", "--public-key", "--inspect-key", "--user"].includes(option)) {
       const value = rest.shift();
       if (value === undefined) throw new StackError(`${option} wants a value\n\n${usage}`);
       values.set(option, value);
@@ -49,9 +54,12 @@ export function readSshOptions(args: readonly string[]): SshOptions {
     key: values.get("--key"),
     stack: values.get("--stack"),
     publicKey: values.get("--public-key"),
-    user: values.get("--user") ?? "deploy",
+    inspectKey: values.get("--inspect-key"),
+    user: values.get("--user") ?? (values.has("--inspect-key") ? "slm-inspect" : "deploy"),
     words: rest,
   };
+  if (options.inspectKey !== undefined && !options.prepare)
+    throw new StackError("--inspect-key goes with --prepare only");
   if (options.here && !options.throughTunnel) throw new StackError("--here goes with --through-tunnel only");
   if (options.here && rest.length === 0) throw new StackError("--here wants a command, e.g. pulumi up");
   return options;

@@ -301,7 +301,7 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tgz`);
+    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tar`);
     const { inputs } = ofName("m-install");
     const { input: installed, ...rest } = inputs;
     expect(JSON.stringify(installed)).toContain("very-secret-token");

@@ -122,6 +122,13 @@ describe("the stack's config", () => {
     expect(faults[0]).toMatch(reason);
   });
 
+  it("says which line to use instead of an RSA host key", () => {
+    const [fault] = faultsOf({ ...good, macs: [{ ...good.macs[0], hostKey: "ssh-rsa AAAAB3Nz" }] });
+    expect(fault).toMatch(
+      /macs\[0\]\.hostKey: .*is an RSA key.*`ssh-keyscan -t ed25519 .*copy `ssh-ed25519 AAAA…` instead/,
+    );
+  });
+
   it.each([
     ["a name without a zone", { hostname: "slm" }],
     ["capitals", { hostname: "SLM.example.com" }],
@@ -132,6 +139,11 @@ describe("the stack's config", () => {
     [
       "an end of the old secret without a rotation",
       { access: { servers: [{ name: "a", previousSecretExpiresAt: "2027-01-01T00:00:00Z" }] } },
+    ],
+    ["an RSA host key", { macs: [{ ...good.macs[0], hostKey: "ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB" }] }],
+    [
+      "an RSA host key of a jump host",
+      { macs: [{ ...good.macs[0], jump: { ...good.macs[0], hostKey: "ssh-rsa AAAA" } }] },
     ],
     ["a host key that is none", { macs: [{ ...good.macs[0], hostKey: "SHA256:abc" }] }],
     ["a tunnel secret of a few bytes", { tunnelSecret: Buffer.from("too short").toString("base64") }],

@@ -1,5 +1,5 @@
 /** The provider's SSH side against the sandbox's Mac: installs, sends what is missing, reads with a restricted key, removes. */
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -75,8 +75,8 @@ describe("a Mac", { timeout: 300_000 }, () => {
 
   it("is repaired after everything of ours was deleted by hand, uploads too", async () => {
     await rm(installation.at("usr/local/slm-network"), { recursive: true });
-    for (const { sha256 } of [inputs.release, inputs.node, inputs.uploads!.cloudflared]) {
-      await rm(installation.at(`private/tmp/slm-network-${sha256}.tgz`));
+    for (const name of await readdir(installation.at("private/tmp"))) {
+      if (name.startsWith("slm-network-")) await rm(join(installation.at("private/tmp"), name));
     }
     const { outs } = await update(id, state, inputs, given());
     expect(outs).toMatchObject({ installation: id });

@@ -116,7 +116,7 @@ describe("an installation", () => {
     expect(macReport).toMatchObject({ modelServer: { startedBy: "launchd", label: "local.slm-network.model" } });
     expect(macReport.restarted).toContain("local.slm-network.model");
     expect(macWarnings).toEqual([]);
-    expect((await readdir(onMac("private/tmp"))).filter((name) => name.endsWith(".tgz"))).toHaveLength(3);
+    expect((await readdir(onMac("private/tmp"))).filter((name) => /\.(tgz|tar)$/.test(name))).toHaveLength(3);
     const answer = await client().chat.completions.create(ask("안녕하세요"));
     expect(answer.choices[0]?.message.content).toContain("안녕하세요");
   });

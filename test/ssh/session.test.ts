@@ -131,9 +131,7 @@ describe("what is said when it fails", () => {
     expect(await failure(readAuth(undefined, {}))).toMatch(/^no-key: there is no SSH agent.*ssh-add/);
     expect(await failure(readAuth(join(folder, "none"), {}))).toMatch(/^no-key: the key file .*none can not be read/);
     writeFileSync(join(folder, "text"), "no key");
-    expect(await failure(openSession(target(), await readAuth(join(folder, "text"), {})))).toMatch(
-      /^no-key: the key file can not be used/,
-    );
+    expect(await failure(readAuth(join(folder, "text"), {}))).toMatch(/^no-key: the key file .*text can not be used/);
     expect(await failure(openSession(target(), { agent: join(folder, "no.sock") }))).toMatch(
       /^no-key: the SSH agent at .*no.sock does not answer/,
     );

@@ -36,15 +36,21 @@ export function parseSudoers(text: string): Rule[] {
 export const sudoCheck: Command = (call, mac) => {
   const [program = "", ...args] = call.argv;
   const virtual = mac.paths.toVirtual(program);
-  const line = [virtual, ...args].join(" ");
   const groups = mac.directory.groupsOf(call.user).map((group) => `%${group}`);
   const allowed = dropIns(mac)
     .filter(
       (rule) => rule.isPasswordless && (rule.who === call.user || rule.who === "ALL" || groups.includes(rule.who)),
     )
-    .some((rule) => rule.commands.some((command) => command === "ALL" || command === virtual || command === line));
+    .some((rule) => rule.commands.some((command) => matches(command, virtual, args)));
   return call.user === "root" || allowed ? ok() : fail(1, "sudo: a password is required");
 };
+
+/** sudoers(5): a path alone allows any arguments, `""` after it none, others exactly these. */
+function matches(command: string, path: string, args: readonly string[]): boolean {
+  if (command === "ALL" || command === path) return true;
+  if (command === `${path} ""`) return args.length === 0;
+  return command === [path, ...args].join(" ") && args.length > 0;
+}
 
 function dropIns(mac: Machine): Rule[] {
   const folder = join(mac.paths.root, "private/etc/sudoers.d");

@@ -1,7 +1,19 @@
-/** What the Mac says of itself, and that each kind of drift is seen and set right. */
+/** What the Mac says of itself, and that each kind of drift is seen, and set right without restarting what need not be. */
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
-import { driftOf, type MacExpected } from "../../../runtime/installer/mac-state.ts";
+import {
+  driftOf,
+  inspectCommand,
+  inspectProgram,
+  type MacExpected,
+  parseMacState,
+} from "../../../runtime/installer/mac-state.ts";
+import { keyPair } from "../../../sandbox/mac/keys.ts";
+import { readAuth } from "../../../ssh/auth.ts";
+import { prepareInspectText } from "../../../ssh/prepare.ts";
+import { openSession } from "../../../ssh/session.ts";
 import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 let here: Installation;
@@ -13,11 +25,22 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => here?.end());
 
-async function installed(): Promise<Report> {
-  const ran = await here.install();
+async function installed(id = installation): Promise<Report> {
+  const ran = await here.install({}, here.release, here.artifacts.node, id);
   expect(ran.code, ran.stderr).toBe(0);
   return JSON.parse(ran.stdout) as Report;
 }
+const drift = async () => driftOf(expected, await here.inspect());
+/** Somebody does something by hand; paths of the Mac are written `@/…`. */
+async function byHand(...commands: string[]): Promise<void> {
+  for (const command of commands) {
+    const ran = await here.mac.run(`sudo -n /bin/sh -c '${command.replaceAll("@/", `${here.at("")}/`)}'`);
+    expect(ran.code, `${command}: ${ran.stderr}`).toBe(0);
+  }
+}
+const relay = "local.slm-network.relay";
+const connector = "local.slm-network.connector";
+const plist = (label: string) => `@/Library/LaunchDaemons/${label}.plist`;
 
 describe("a Mac's state", { timeout: 240_000 }, () => {
   it("without an installation is empty but for which machine it is", async () => {
@@ -30,7 +53,7 @@ describe("a Mac's state", { timeout: 240_000 }, () => {
     });
   });
 
-  it("after an installation is what the installation expects", async () => {
+  it("after an installation is what the installation expects, and holds no secret", async () => {
     const report = await installed();
     expected = report.expected;
     expect(report).toMatchObject({ installation, hardwareUuid: here.mac.mac.hardwareUuid, notes: [] });
@@ -43,18 +66,198 @@ describe("a Mac's state", { timeout: 240_000 }, () => {
       cloudflared: here.artifacts.cloudflared.sha256,
       account: true,
       findings: [],
-      daemons: { "local.slm-network.relay": { loaded: true, running: true } },
+      daemons: { [relay]: { loaded: true, running: true } },
     });
     expect(state.files["/etc/slm-network/secrets.json"]).toMatchObject({ owner: "root:_slmnetwork", mode: "640" });
     expect(Object.keys(state.files)).toContain(`/usr/local/slm-network/releases/${here.release.sha256}/relay.mjs`);
     expect(JSON.stringify(state)).not.toMatch(/very-secret/);
   });
 
-  it("is read by a command that changes nothing", async () => {
-    const files = () =>
-      here.mac.run(`find '${here.at("usr/local/slm-network")}' '${here.at("private/etc")}' -newermt now`);
+  it("is read without changing anything", async () => {
+    const listing = async () =>
+      (await here.mac.run(`ls -lR '${here.at("usr/local/slm-network")}' '${here.at("private/etc")}'`)).stdout;
+    const before = [here.pids(), await listing(), await here.inspect()];
+    expect([here.pids(), await listing(), await here.inspect()]).toEqual(before);
+    expect(await listing()).toBe(before[1]);
+  });
+
+  it("that is not in the known format is refused", () => {
+    expect(() => parseMacState("usage: installer.mjs")).toThrow(/not JSON/);
+    expect(() => parseMacState('{"schema":2}')).toThrow(/not in the format this version knows/);
+  });
+});
+
+describe("drift", { timeout: 240_000 }, () => {
+  /** What is seen, what an installation restarts for it, and that nothing is left after it. */
+  async function seenAndMended(seen: readonly (string | RegExp)[], restarted: readonly string[]): Promise<void> {
+    const found = (await drift()).join("\n");
+    for (const one of seen) expect(found).toMatch(one);
+    const before = here.pids();
+    expect((await installed()).restarted).toEqual(restarted);
+    if (restarted.length === 0) expect(here.pids()).toEqual(before);
+    expect(await drift()).toEqual([]);
+    expect((await here.inspect()).findings).toEqual([]);
+    expect(await here.readyz()).toBe(200);
+  }
+
+  it("of what no process has read is set right without a restart", async () => {
+    await byHand(
+      `rm ${plist(relay)}`,
+      `chmod 666 ${plist(connector)}`,
+      "chmod 644 @/etc/slm-network/secrets.json",
+      "rm @/etc/slm-network/relay.json",
+      "chown deploy:staff @/var/db/slm-network",
+      "chmod 777 @/usr/local/slm-network",
+      `chmod 600 @/usr/local/slm-network/releases/${here.release.sha256}/jobs-worker.mjs`,
+      "rm @/usr/local/slm-network/installation.json",
+      "pmset -a sleep 10",
+      `launchctl disable system/${relay}`,
+    );
+    expect((await here.inspect()).findings).toEqual([]); // its plist is gone: that is said instead
+    await seenAndMended(
+      [
+        `${relay}: plist missing`,
+        /connector\.plist: mode: 666 instead of 644/,
+        "/etc/slm-network/secrets.json: mode: 644 instead of 640",
+        "/etc/slm-network/relay.json: missing",
+        "/var/db/slm-network: owner: deploy:staff instead of _slmnetwork:_slmnetwork",
+        "/usr/local/slm-network: mode: 777 instead of 755",
+        /jobs-worker\.mjs: mode: 600 instead of 644/,
+        `installation: none instead of ${installation}`,
+        "pmset sleep: 10 instead of 0",
+      ],
+      [],
+    );
+  });
+
+  it("of what the relay may have read is set right, and the relay handed over", async () => {
+    const release = `@/usr/local/slm-network/releases/${here.release.sha256}`;
+    await byHand(
+      `echo "/* by hand */" >>${release}/relay.mjs`,
+      `rm ${release}/jobs-worker.mjs`,
+      `echo >${release}/more.mjs`,
+      "rm -f @/private/tmp/slm-network-*", // as macOS does at boot and after three days
+    );
+    await seenAndMended([/relay\.mjs: changed/, /jobs-worker\.mjs: missing/], [relay]);
+    for (const change of [`echo >>${plist(relay)}`, "echo >>@/etc/slm-network/relay.json"]) {
+      await byHand(change);
+      await seenAndMended([change.includes("plist") ? `${relay}: plist changed` : "relay.json: changed"], [relay]);
+    }
+  });
+
+  it("of what the connector may have read is set right, and the connector handed over", async () => {
+    const program = `@/usr/local/slm-network/cloudflared/${here.artifacts.cloudflared.sha256}/cloudflared`;
+    await byHand("echo other >@/etc/slm-network/tunnel-token", `echo "// by hand" >>${program}`);
+    await seenAndMended(["/etc/slm-network/tunnel-token: changed", /cloudflared: changed/], [connector]);
+  });
+
+  it("of Node is set right: it is unpacked again", async () => {
+    const program = `@/usr/local/slm-network/node/${here.artifacts.node.sha256}/bin/node`;
+    await byHand(`cp ${program} ${program}.new && echo >>${program}.new && mv ${program}.new ${program}`);
+    await seenAndMended([/bin\/node: changed/], [relay]);
+  });
+
+  it("of daemons that were unloaded, disabled or killed for good", async () => {
+    await byHand(`launchctl disable system/${relay}`);
+    expect((await here.inspect()).findings).toEqual([`${relay} is disabled: it would not start with the Mac`]);
+    await byHand(`launchctl bootout system/${connector}`);
+    await expect.poll(drift, { timeout: 60_000 }).toEqual([`${connector}: not loaded`]);
+    await seenAndMended([`${connector}: not loaded`], [connector]);
+    await byHand(`launchctl bootout system/${relay}`);
+    await seenAndMended([`${relay}: not loaded`], [relay]);
+  });
+
+  it("of the account: it is made again, with what belongs to it", async () => {
+    await byHand("dscl . -delete /Users/_slmnetwork");
+    await seenAndMended(["the daemons' account: missing"], [relay, connector]);
+    expect(here.mac.mac.ownerOf(here.at("var/db/slm-network/jobs.db")).user).toBe("_slmnetwork");
+  });
+
+  it("of everything: what was installed was removed by hand, or its inspect command", async () => {
+    await byHand("rm -rf @/usr/local/slm-network/node");
+    expect((await here.inspect()).findings).toEqual([
+      "the installation has no Node or no installer any more: run pulumi up",
+    ]);
+    await byHand("rm -rf @/usr/local/slm-network");
+    expect((await drift()).join("\n")).toMatch(/release: none instead of/);
+    await here.upload(here.release);
+    await installed();
+    expect(driftOf((await installed()).expected, await here.inspect())).toEqual([]);
+  });
+});
+
+describe("a key that may only read the state", { timeout: 240_000 }, () => {
+  it("gets it whatever it asks for, and can do nothing else, also without the forced command", async () => {
+    const key = keyPair(here.folder, "inspect");
+    const { mac } = here.mac;
+    // The paste, for this root folder. The script's own words are the Mac's, its redirections the shell's.
+    const paste = prepareInspectText("slm-inspect", key.publicKey, inspectCommand, inspectProgram)
+      .replace("sudo ", "sudo -n ")
+      .replaceAll(/(?<= |>)\/(Users|etc)\//g, `${mac.root}/$1/`);
+    await byHand("mkdir -p @/Users/slm-inspect"); // createhomedir(1) of macOS
+    for (let time = 0; time < 2; time++) {
+      const pasted = await here.mac.run(paste);
+      expect(pasted.code, pasted.stderr + pasted.stdout).toBe(0);
+    }
+    const { host, port, hostKey } = mac;
+    const auth = await readAuth(key.privateKeyPath, {});
+    const session = await openSession({ host, port, user: "slm-inspect", hostKey }, auth);
+    for (const command of [inspectCommand, "sudo -n id", "rm -rf /"]) {
+      const ran = await session.run(command);
+      expect(ran.stderr).toBe("");
+      expect(driftOf(expected, parseMacState(ran.stdout))).toEqual([]);
+    }
+    await session.close();
+    const asInspect = (command: string) => here.mac.run(`SLM_SANDBOX_USER=slm-inspect USER=slm-inspect ${command}`);
+    const program = here.at(inspectProgram);
+    expect((await asInspect(`sudo -n '${program}'`)).code).toBe(0);
+    expect((await asInspect(`sudo -n '${program}' --root /tmp`)).code).toBe(1);
+    expect((await asInspect("sudo -n id")).code).toBe(1);
+    const same = paste.replaceAll("restrict,command", "restrict,no-pty,command");
+    expect((await here.mac.run(same)).stdout).toMatch(/^NOT DONE: .* has this key already with other rights/);
+  });
+});
+
+describe("whose installation it is", { timeout: 240_000 }, () => {
+  const remove = (...args: string[]) => here.mac.run(asRoot(removeScript, ...args));
+
+  it("decides over the removal: with another id, or none as of the version before, nothing is done, and that is said", async () => {
     const before = [here.pids(), await here.inspect()];
+    for (const args of [[], [""], ["--data"], ["--installation", "another", "--data"], ["--installation", ""]]) {
+      const ran = await remove(...args);
+      expect(ran.code).toBe(0);
+      expect(ran.stderr).toMatch(/^nothing was removed: .*\n$/);
+      expect(JSON.parse(ran.stdout)).toMatchObject({ removed: false });
+    }
     expect([here.pids(), await here.inspect()]).toEqual(before);
-    expect((await files()).stdout).toBe("");
+  });
+
+  it("stays when an earlier version's script installs, which has no id", async () => {
+    expect(await installed("")).toMatchObject({ installation, notes: [] });
+  });
+
+  it("changes when another resource installs, which is said; the former one's removal does nothing then", async () => {
+    const before = here.pids();
+    const report = await installed("another");
+    expect(report).toMatchObject({ installation: "another", restarted: [] });
+    expect(report.notes.join()).toMatch(
+      new RegExp(`^the Mac belonged to installation ${installation} .* taken over by another`),
+    );
+    expect((await installed("another")).notes).toEqual([]);
+    expect((await remove("--installation", installation)).stderr).toMatch(/this Mac belongs to installation another/);
+    expect(here.pids()).toEqual(before);
+  });
+
+  it("stays with the former one when the installation of another fails", async () => {
+    const ran = await here.install({ connectorToken: "refused" }, here.release, here.artifacts.node, "third");
+    expect(ran.stderr).toMatch(/was put back and serves on/);
+    expect((await here.inspect()).installation).toBe("another");
+  });
+
+  it("lets its own removal go through, also twice", async () => {
+    expect(JSON.parse((await remove("--installation", "another")).stdout)).toEqual({ removed: true });
+    expect((await here.inspect()).files).toEqual({});
+    expect((await remove("--installation", "another")).code).toBe(0);
+    await expect(readFile(here.at("usr/local/slm-network/installation.json"))).rejects.toThrow();
   });
 });

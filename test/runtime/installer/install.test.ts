@@ -1,6 +1,8 @@
-import { access, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { access, mkdtemp, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
@@ -20,7 +22,7 @@ async function connectorEvents(log: string) {
 
 describe("the installer", { timeout: 120_000 }, () => {
   it("refuses what does not have the hash it should, and says so", async () => {
-    await writeFile(here.at(`private/tmp/slm-network-${here.release.sha256}.tgz`), "damaged");
+    await writeFile(here.at(`private/tmp/slm-network-${here.release.sha256}.tar`), "damaged");
     const damaged = await here.install();
     expect(damaged.code).toBe(1);
     expect(damaged.stderr).toContain("the upload arrived damaged: send it again with: pulumi up --replace");
@@ -180,5 +182,17 @@ describe("the account's number", () => {
 describe("the release", () => {
   it("is the same archive from the same sources", async () => {
     expect((await buildRelease(here.folder)).sha256).toBe(here.release.sha256);
+  });
+
+  it("does not depend on the machine that makes it: neither on its zlib nor on its umask", async () => {
+    // gzip's output differs between versions of Node; a tar's does not.
+    const archive = await readFile(here.release.path);
+    expect(archive.subarray(257, 262).toString()).toBe("ustar");
+    const script = `process.umask(0o077);
+const { buildRelease } = await import(${JSON.stringify(new URL("../../../runtime/build.ts", import.meta.url).href)});
+console.log((await buildRelease(process.argv[1])).sha256);`;
+    const args = ["--input-type=module", "-e", script, await mkdtemp(join(here.folder, "other-"))];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    expect(stdout.trim()).toBe(here.release.sha256);
   });
 });

@@ -97,7 +97,7 @@ export async function prepareInstallation(): Promise<Installation> {
     release,
     input,
     at,
-    upload: ({ path, sha256 }) => copyFile(path, at(`private/tmp/slm-network-${sha256}.tgz`)),
+    upload: ({ path, sha256 }) => copyFile(path, at(`private/tmp/slm-network-${sha256}.tar`)),
     install: (change = {}, { sha256 } = release, node = artifacts.node, id = installation) =>
       mac.run(asRoot(installScript, sha256, node.url, node.sha256, id), JSON.stringify({ ...input, ...change })),
     inspect: async () => {

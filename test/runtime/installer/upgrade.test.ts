@@ -23,8 +23,8 @@ async function otherRelease(line: string): Promise<{ path: string; sha256: strin
   await tar.extract({ file: here.release.path, cwd: join(work, "in") });
   const relay = join(work, "in", "relay.mjs");
   await writeFile(relay, `${line}\n${await readFile(relay, "utf8")}`);
-  const path = join(work, "release.tgz");
-  await tar.create({ file: path, cwd: join(work, "in"), gzip: true, portable: true }, await readdir(join(work, "in")));
+  const path = join(work, "release.tar");
+  await tar.create({ file: path, cwd: join(work, "in"), portable: true }, await readdir(join(work, "in")));
   const sha256 = createHash("sha256")
     .update(await readFile(path))
     .digest("hex");
