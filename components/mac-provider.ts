@@ -7,38 +7,14 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { installInputSchema } from "../runtime/config.ts";
-import { driftOf, type MacState } from "../runtime/installer/mac-state.ts";
-import { hasUnknown, providerText } from "./dynamic-state.ts";
-import { type MacAccess, type Reach, reachMac } from "./mac-access.ts";
-import { describeConnection, dialTarget, isSameWay, type MacConnection, plainConnection } from "./mac-connection.ts";
-import { moveText, planOf } from "./mac-plan.ts";
-import {
-  digestsOf,
-  type FormerMac,
-  type FormerRecord,
-  type MacInputs,
-  type MacRecord,
-  readRecord,
-} from "./mac-record.ts";
-
-/** What a test may change about the surroundings. */
-export interface Surroundings {
-  readonly reach?: Reach;
-  /** Shown by Pulumi among the diagnostics. */
-  readonly say?: (text: string) => void;
-  readonly environment?: NodeJS.ProcessEnv;
-  /** Longest wait in a preview, in ms. */
-  readonly lookMs?: number;
-}
-
-const surroundings = (given: Surroundings) => ({
-  reach: reachMac,
-  // Pulumi shows it among the diagnostics.
-  say: (text: string) => console.log(text),
-  environment: process.env,
-  lookMs: 30_000,
-  ...given,
-});
+import { driftOf } from "../runtime/installer/mac-state.ts";
+import { hasUnknown } from "./dynamic-state.ts";
+import type { MacAccess } from "./mac-access.ts";
+import { describeConnection, dialTarget, plainConnection } from "./mac-connection.ts";
+import { firstLine, hasKey, isOther, look, type Surroundings, surroundings } from "./mac-look.ts";
+import { describeMove, formerMac, spoken, takeOut } from "./mac-move.ts";
+import { planOf } from "./mac-plan.ts";
+import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./mac-record.ts";
 
 /** `fail`: a Mac that cannot be read is an error (the nightly drift job), not a warning. */
 const unreadVariable = "SLM_NETWORK_MAC_UNREAD";
@@ -97,55 +73,6 @@ export async function diff(_id: string, olds: object, news: MacInputs, given: Su
   const known = new Set(before.drift);
   const drift = (before.expected ? driftOf(before.expected, state) : []).filter((difference) => !known.has(difference));
   return result([...plan.steps, ...drift.map((difference) => `repair what was changed by hand: ${difference}`)]);
-}
-
-const hasKey = (environment: NodeJS.ProcessEnv): boolean =>
-  Boolean(environment.SSH_AUTH_SOCK) || Boolean(environment.SLM_NETWORK_SSH_KEY);
-
-const isOther = ({ hardwareUuid }: FormerRecord, state: MacState): boolean =>
-  hardwareUuid !== undefined && hardwareUuid !== state.hardwareUuid;
-
-/** A short look at a Mac. @returns its state, or why it could not be had */
-async function look(connection: MacConnection, given: Surroundings): Promise<{ state: MacState } | string> {
-  const { reach, environment, lookMs } = surroundings(given);
-  if (!hasKey(environment)) return "there is no SSH key";
-  return withinMs(lookMs, async () => {
-    const access = await reach(dialTarget(connection, environment));
-    try {
-      return { state: await access.inspect() };
-    } finally {
-      await access.close();
-    }
-  }).catch(firstLine);
-}
-
-/** A session that comes about too late is left to its own end. */
-async function withinMs<T>(ms: number, work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
-
-async function describeMove(before: FormerRecord, news: MacInputs, given: Surroundings): Promise<string[]> {
-  const { reach, lookMs } = surroundings(given);
-  const data = await withinMs(lookMs, async () => {
-    const access = await reach(plainConnection(before.connection));
-    try {
-      return await access.data();
-    } finally {
-      await access.close();
-    }
-  }).catch(() => undefined);
-  return moveText({ from: before.connection, to: news.connection, data, gone: news.previousGone });
 }
 
 /** Installs, and leaves a new installation id. What an earlier state or the version before installed is taken over. */
@@ -212,109 +139,6 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
     return { outs };
   } finally {
     await access.close();
-  }
-}
-
-/**
- * Decides whether the machine that answers is another one than before, and whether that one can be reached.
- * @throws Error when it cannot and the config does not say that it is gone
- */
-async function formerMac(
-  before: FormerRecord,
-  state: MacState,
-  { connection, previousGone }: MacInputs,
-  given: Surroundings,
-): Promise<{ isMove: boolean; former?: FormerMac }> {
-  const { reach, say } = surroundings(given);
-  const { hardwareUuid } = before;
-  if (hardwareUuid === state.hardwareUuid) return { isMove: false };
-  // The version before did not record it: the same host key is the same machine.
-  const isSameKey = plainConnection(before.connection).hostKey === plainConnection(connection).hostKey;
-  if (hardwareUuid === undefined && (isSameKey || isSameWay(before.connection, connection))) return { isMove: false };
-  const [was, is] = [before.connection, connection].map(describeConnection);
-  let why: string;
-  try {
-    const access = await reach(plainConnection(before.connection));
-    try {
-      const found = (await access.inspect()).hardwareUuid;
-      // It is the same machine after all: its address was passed on, or its hardware was exchanged.
-      if (found === state.hardwareUuid) return { isMove: false };
-      if (hardwareUuid === undefined || found === hardwareUuid) {
-        return {
-          isMove: true,
-          former: { connection: before.connection, installation: before.installation, hardwareUuid },
-        };
-      }
-      why = `a third Mac answers there, hardware ${found}`;
-    } finally {
-      await access.close();
-    }
-  } catch (error) {
-    why = firstLine(error);
-  }
-  if (previousGone) {
-    say(
-      `the former Mac at ${was} is forgotten (macs[0].previous: gone; ${why}). Its connector still has the tunnel's token: if it may be in other hands, \`npm run rotate -- tunnel\``,
-    );
-    return { isMove: true };
-  }
-  throw new Error(
-    `another Mac answers at ${is}, and the former one at ${was} cannot be reached to take it out of service (${why}). Nothing was changed. Switch the former one on and run \`pulumi up\` again; if it is gone for good, set \`previous: gone\` beside the new address in macs[0] of the stack file, and run \`pulumi up\` again`,
-  );
-}
-
-/** The new Mac serves and is in the state; the former one is still to be taken out of service, which the next `up` tries again. */
-export class PartialUpdate extends Error {
-  override name = "PartialUpdate";
-  readonly id: string;
-  readonly properties: object;
-  readonly reasons: readonly string[];
-  constructor(message: string, id: string, properties: object) {
-    super(message);
-    this.id = id;
-    this.properties = properties;
-    this.reasons = [message];
-  }
-}
-
-/** Removes the installation from the Mac that was moved away from; its data stays. */
-async function takeOut(
-  former: FormerMac,
-  now: { id: string; outs: MacRecord; olds: object },
-  { previousGone }: MacInputs,
-  given: Surroundings,
-): Promise<void> {
-  const { reach, say } = surroundings(given);
-  const where = describeConnection(former.connection);
-  try {
-    const access = await reach(plainConnection(former.connection));
-    try {
-      const said = await access.remove(former.installation, false);
-      say(`the former Mac at ${where} is out of service; its data stays in /var/db/slm-network${spoken(said)}`);
-    } finally {
-      await access.close();
-    }
-  } catch (error) {
-    if (previousGone) return say(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
-    throw new PartialUpdate(
-      `the new Mac serves, but the former one at ${where} could not be taken out of service and may still serve beside it: ${firstLine(error)} Run \`pulumi up\` again when it answers; if it is gone for good, set \`previous: gone\` in macs[0] first`,
-      now.id,
-      { ...now.outs, previous: former, ...providerText(now.olds) },
-    );
-  }
-}
-
-/** Why an installer removed nothing; empty when it did. An installer of the version before says only that it did. */
-function spoken(said: string): string {
-  const answer = z.object({ removed: z.literal(false), reason: z.string() }).safeParse(parsed(said));
-  return answer.success ? ` (${answer.data.reason})` : "";
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

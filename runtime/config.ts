@@ -1,6 +1,6 @@
 /**
- * What the relay and the installer on the Mac are told, as zod schemas. `components/` imports this file (and nothing else
- * of `runtime/`), so that what Pulumi writes and what the Mac reads can not drift apart.
+ * What the relay and the installer on the Mac are told, as zod schemas. `components/` imports this file (and of the rest
+ * of `runtime/` only `installer/mac-state.ts`), so that what Pulumi writes and what the Mac reads can not drift apart.
  */
 import { z } from "zod";
 

@@ -13,7 +13,7 @@ npm run ssh -- --prepare [--public-key FILE] [--user NAME]
   prints what is to be pasted into the Mac's Terminal once: Remote Login, the account, its key and its sudo
 
 npm run ssh -- --prepare --inspect-key FILE [--user NAME]
-  the same for a key that can read the Mac's state and nothing else, for previews in CI   (default user: slm-inspect)`;
+  lets in a key that can read the Mac's state and do nothing else, for previews in CI`;
 
 /** What was asked for. */
 export interface SshOptions {
@@ -55,7 +55,7 @@ export function readSshOptions(args: readonly string[]): SshOptions {
     stack: values.get("--stack"),
     publicKey: values.get("--public-key"),
     inspectKey: values.get("--inspect-key"),
-    user: values.get("--user") ?? (values.has("--inspect-key") ? "slm-inspect" : "deploy"),
+    user: values.get("--user") ?? "deploy",
     words: rest,
   };
   if (options.inspectKey !== undefined && !options.prepare)

@@ -1,16 +1,9 @@
 /** The Mac's provider against Macs that are no more than a record: which one is installed, removed, read, and when. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { MacAccess, Reach } from "../../components/mac-access.ts";
-import {
-  check,
-  create,
-  diff,
-  PartialUpdate,
-  read,
-  remove,
-  type Surroundings,
-  update,
-} from "../../components/mac-provider.ts";
+import type { Surroundings } from "../../components/mac-look.ts";
+import { PartialUpdate } from "../../components/mac-move.ts";
+import { check, create, diff, read, remove, update } from "../../components/mac-provider.ts";
 import type { MacInputs } from "../../components/mac-record.ts";
 import type { InstallInput } from "../../runtime/config.ts";
 import type { MacExpected, MacState } from "../../runtime/installer/mac-state.ts";
