@@ -67,7 +67,8 @@ export async function diff(_id: string, olds: object, news: MacInputs, given: Su
     return result(plan.steps);
   }
   const { state } = seen;
-  if (isOther(before, state)) return result([...plan.steps, ...(await describeMove(before, news, given))]);
+  // Whatever else changed is part of the new Mac's installation.
+  if (isOther(before, state)) return result(await describeMove(before, news, given));
   if (news.previousGone && !before.previous)
     say("macs[0].previous: gone is not needed (any more): remove it from the stack file");
   const known = new Set(before.drift);

@@ -6,8 +6,8 @@ import { spawn } from "node:child_process";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
 import { secondMacSchema } from "../../sandbox/second-mac.ts";
-import { freePorts } from "../runtime/installer/installation.ts";
 import { eventually, folder, inFolder, project, sandbox, start, strays } from "./harness.ts";
 import { type Client, exists, fine, installationOn, MacNetwork, said, tell } from "./mac-network.ts";
 
@@ -124,15 +124,10 @@ describe("an up that is killed while it installs", () => {
 });
 
 describe("a move to another Mac", () => {
-  const others = async () => {
-    const [admin, connector] = (await freePorts(2)) as [number, number];
-    return { admin, connector };
-  };
-
   it("installs the new one first, says what lies on the old one, and takes that out of service", async () => {
     await tell("second-mac");
     const second = secondMacSchema.parse(JSON.parse(await readFile(join(folder, "second-mac.json"), "utf8")));
-    const ports = await others();
+    const { ports } = second;
     await network.configure(
       [["macs", 0, "port"], second.port],
       [["macs", 0, "hostKey"], second.hostKey],
@@ -159,13 +154,16 @@ describe("a move to another Mac", () => {
   it("stops before it changes anything when the old one is gone, until the config says so", async () => {
     await tell("power-cut", '{"mac": "second"}');
     const first = network.ready.ssh.port;
+    const { ports } = z
+      .looseObject({ ports: z.looseObject({ relayAdmin: z.int(), connectorMetrics: z.int() }) })
+      .parse(JSON.parse(await readFile(join(folder, "identity.json"), "utf8")));
+    const firstPorts = { admin: ports.relayAdmin, connector: ports.connectorMetrics };
     const hostKey = await readFile(join(folder, "mac/host_ed25519.pub"), "utf8");
-    const ports = await others();
     await network.configure(
       [["macs", 0, "port"], first],
       [["macs", 0, "hostKey"], hostKey.trim()],
-      [["macs", 0, "ports", "admin"], ports.admin],
-      [["macs", 0, "ports", "connector"], ports.connector],
+      [["macs", 0, "ports", "admin"], firstPorts.admin],
+      [["macs", 0, "ports", "connector"], firstPorts.connector],
     );
     const stopped = await network.pulumi("up", "--yes", "--skip-preview");
     expect(stopped.code).not.toBe(0);

@@ -162,7 +162,7 @@ describe("a pull request's preview of the whole network, all of it new", { timeo
     expect(said).toMatch(/the record "slm\.example\.com" leads to a tunnel and `proxied` is false/);
     expect(said).toMatch(/"slm\.example\.com" leads to a tunnel and no Access application/);
     expect(said).toMatch(/"slm\.example\.com servers" includes everyone/);
-    expect(said).toMatch(/`stdin` is in plain text/);
+    expect(said).toMatch(/`input` is in plain text/);
     expect(said).toMatch(/slm-tunnel holds state and is not protected in the stack prod/);
     expect(said).toMatch(/0\.04\d* days after their last use/);
     expect(said.match(new RegExp(`^.*\\[mandatory\\].*${secret}.*$`, "gm"))).toBeNull();
