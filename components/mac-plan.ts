@@ -105,7 +105,6 @@ export interface Move {
 const kinds: Readonly<Record<string, string>> = {
   "jobs.db": "jobs and their answers",
   "documents.sqlite": "documents",
-  "usage.db": "the usage ledger",
 };
 
 /** @returns lines for a person, with the commands that copy the data */
