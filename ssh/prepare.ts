@@ -24,7 +24,7 @@ const allow = (name: string, rule: string): string[] => [
 const letIn = (user: string): string[] => [
   `install -d -o ${user} -g staff -m 0700 /Users/${user}/.ssh`,
   `touch /Users/${user}/.ssh/authorized_keys`,
-  `grep -qxF "$1" /Users/${user}/.ssh/authorized_keys || echo "$1" >> /Users/${user}/.ssh/authorized_keys`,
+  `grep -qxF "$1" /Users/${user}/.ssh/authorized_keys || printf "%s\\n" "$1" >> /Users/${user}/.ssh/authorized_keys`,
   `chown ${user}:staff /Users/${user}/.ssh/authorized_keys`,
   `chmod 0600 /Users/${user}/.ssh/authorized_keys`,
 ];

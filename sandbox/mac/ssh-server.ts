@@ -42,7 +42,7 @@ export interface SshServer {
 /** Listens. @throws Error when the port is taken */
 export async function startSshServer(options: SshServerOptions): Promise<SshServer> {
   const { hostKeys } = options;
-  const algorithms = { serverHostKey: [...hostKeyAlgorithms] };
+  const algorithms = { serverHostKey: [...hostKeyAlgorithms] }; // their order
   const ssh = new ssh2.Server({ hostKeys, algorithms }, (connection) => serve(connection, options));
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -72,7 +72,33 @@ interface SignedIn {
   forced?: string | undefined;
 }
 
+/** One list of algorithms of ssh2's offer. */
+interface List {
+  array: string[];
+}
+/** The part of ssh2's server where it keeps what it offers; sent right after the `connection` event. */
+interface Offering {
+  _protocol: { _offer: { lists: { kex: List; serverHostKey: List; cs: Lists; sc: Lists }; constructor: unknown } };
+}
+type Lists = Record<"cipher" | "mac" | "compress" | "lang", List>;
+
+/** Takes RSA with SHA-1 out of the offer: ssh2 adds it for an RSA key, whatever its algorithms say. */
+function withoutSha1(connection: Connection): void {
+  const protocol = (connection as unknown as Offering)._protocol;
+  const { lists, constructor: KexInit } = protocol._offer;
+  const arrays = (of: Lists) => Object.fromEntries(Object.entries(of).map(([name, list]) => [name, list.array]));
+  protocol._offer = Reflect.construct(KexInit as new () => Offering["_protocol"]["_offer"], [
+    {
+      kex: lists.kex.array,
+      serverHostKey: lists.serverHostKey.array.filter((name) => name !== "ssh-rsa"),
+      cs: arrays(lists.cs),
+      sc: arrays(lists.sc),
+    },
+  ]) as Offering["_protocol"]["_offer"];
+}
+
 function serve(connection: Connection, options: SshServerOptions): void {
+  withoutSha1(connection);
   let signedIn: SignedIn | undefined;
   let failures = 0;
   connection.on("error", () => {}); // a client that went away; its channels close

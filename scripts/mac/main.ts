@@ -55,7 +55,7 @@ async function main(): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "slm-network-ssh-"));
   try {
     await writeFile(join(folder, "known_hosts"), knownHosts(target), { mode: 0o600 });
-    const key = options.key ?? process.env.SLM_NETWORK_SSH_KEY;
+    const key = (options.key ?? process.env.SLM_NETWORK_SSH_KEY) || undefined;
     return await runProgram(["ssh", ...sshArguments(target, folder, command, { key, through })]);
   } finally {
     await rm(folder, { recursive: true, force: true });

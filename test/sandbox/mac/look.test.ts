@@ -51,8 +51,17 @@ describe("the stand-ins for looking", () => {
     expect((await test.run(`lsof -nP -iTCP:${port} -sTCP:LISTEN -t`)).code).toBe(1);
   });
 
+  it("ioreg and system_profiler show one hardware UUID", async () => {
+    const { hardwareUuid } = test.mac;
+    expect(hardwareUuid).toMatch(/^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$/);
+    const printed = (await test.run("ioreg -rd1 -c IOPlatformExpertDevice")).stdout;
+    expect(printed).toContain(`      "IOPlatformUUID" = "${hardwareUuid}"\n`);
+    expect((await test.run("ioreg -l")).code).toBe(64);
+    expect((await test.run("system_profiler SPHardwareDataType")).stdout).toContain(`Hardware UUID: ${hardwareUuid}\n`);
+  });
+
   it("system_profiler shows graphics with Metal", async () => {
     expect((await test.run("system_profiler SPDisplaysDataType")).stdout).toMatch(/^ {6}Metal Support: Metal \d$/m);
-    expect((await test.run("system_profiler SPHardwareDataType")).code).toBe(1);
+    expect((await test.run("system_profiler SPStorageDataType")).code).toBe(1);
   });
 });

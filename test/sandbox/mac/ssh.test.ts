@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -38,6 +38,50 @@ describe("OpenSSH's ssh", () => {
     expect(wrong).toMatchObject({ code: 255, stderr: expect.stringContaining("Permission denied (publickey)") });
     const root = await ssh([...openSshOptions(test.mac, test.dir), `root@${test.mac.host}`, "true"], { env });
     expect(root).toMatchObject({ code: 255, stderr: expect.stringContaining("Permission denied (publickey)") });
+  });
+});
+
+describe("as strict as macOS' own sshd", () => {
+  const refusedAfter = async (strangers: number) => {
+    const made = Array.from({ length: strangers }, (_, i) => keyPair(test.dir, `stranger${i}`).privateKeyPath);
+    const options = openSshOptions(test.mac, test.dir, { key: made[0]! });
+    const more = [...made.slice(1), test.mac.privateKeyPath].flatMap((key) => ["-i", key]);
+    const env = { ...process.env, SSH_AUTH_SOCK: "" };
+    return program("ssh", ["-p", String(test.mac.port), ...options, ...more, `deploy@${test.mac.host}`, "echo in"], {
+      env,
+    });
+  };
+
+  it("it takes the sixth key that is offered, and not the seventh", async () => {
+    expect(await refusedAfter(5)).toMatchObject({ code: 0, stdout: "in\n" });
+    expect(await refusedAfter(6)).toMatchObject({ code: 255, stdout: "" });
+  });
+
+  it("it shows an RSA key signed with SHA-2, never with SHA-1", async () => {
+    const [, rsa] = test.mac.otherHostKeys as [string, string];
+    const known = join(test.dir, "known_rsa");
+    writeFileSync(known, `[${test.mac.host}]:${test.mac.port} ${rsa}\n`);
+    const ssh = (algorithm: string) => {
+      const options = openSshOptions(test.mac, test.dir);
+      const pinned = ["-o", `UserKnownHostsFile=${known}`, "-o", `HostKeyAlgorithms=${algorithm}`];
+      return program("ssh", ["-p", String(test.mac.port), ...pinned, ...options, `deploy@${test.mac.host}`, "echo in"]);
+    };
+    expect(await ssh("rsa-sha2-512")).toMatchObject({ code: 0, stdout: "in\n" });
+    expect(await ssh("ssh-rsa")).toMatchObject({ code: 255, stdout: "" });
+  });
+
+  it("it runs the forced command of a key, whatever is asked for, and gives no sftp", async () => {
+    const key = keyPair(test.dir, "forced");
+    const folder = join(test.mac.root, "Users/deploy/.ssh");
+    mkdirSync(folder, { recursive: true });
+    const line = `# comment\nnonsense\nrestrict,command="echo \\"$SSH_ORIGINAL_COMMAND\\" for $USER" ${key.publicKey} ci\n`;
+    writeFileSync(join(folder, "authorized_keys"), line);
+    const options = openSshOptions(test.mac, test.dir, { key: key.privateKeyPath });
+    const target = `deploy@${test.mac.host}`;
+    const ran = await program("ssh", ["-p", String(test.mac.port), ...options, target, "id -u"]);
+    expect(ran).toMatchObject({ code: 0, stdout: "id -u for deploy\n" });
+    const sftp = await program("sftp", ["-b", "-", "-P", String(test.mac.port), ...options, target], { input: "ls\n" });
+    expect(sftp.code).not.toBe(0);
   });
 });
 

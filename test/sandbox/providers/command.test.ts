@@ -3,7 +3,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { newKey } from "../../../sandbox/mac/keys.ts";
 import { Asset, type Props, Secret, unknown } from "../../../sandbox/providers/values.ts";
+import { testMac } from "../mac/fixture.ts";
 import { type Plugin, startPlugin } from "./plugin.ts";
 import { startSshAgent } from "./ssh-agent.ts";
 import { type SshServer, startSshServer } from "./ssh-server.ts";
@@ -220,6 +222,32 @@ describe("a remote command", () => {
       create: "true",
     });
     await expect(failing).rejects.toThrow(/SSH agent at .*no-agent does not answer/);
+  });
+
+  it("asks for the pinned kind of host key only, as Go's client does: ECDSA works, RSA is SHA-1 and does not", async () => {
+    const { mac, end } = await testMac();
+    const [ecdsa, rsa] = mac.otherHostKeys as [string, string];
+    const privateKey = readFileSync(mac.privateKeyPath, "utf8");
+    const { host, port, user } = mac;
+    const inputs = (hostKey: string) => ({
+      connection: connection({ host, port, user, privateKey, hostKey, dialErrorLimit: 1 }),
+      create: "uname",
+    });
+    try {
+      expect((await plugin.create(remote, inputs(ecdsa))).state.stdout).toBe("Darwin");
+      await expect(plugin.create(remote, inputs(rsa))).rejects.toThrow(/no matching host key/);
+    } finally {
+      await end();
+    }
+  });
+
+  it("does not ask the agent when there is a private key: Go's client tries one method of a kind", async () => {
+    const agent = await startSshAgent(join(folder, "both"), ssh.privateKey);
+    const other = newKey("").private;
+    const both = { privateKey: other, agentSocketPath: join(folder, "both"), dialErrorLimit: 1 };
+    const failing = plugin.create(remote, { connection: connection(both), create: "echo in" });
+    await expect(failing).rejects.toThrow(/authentication methods failed/);
+    await agent.close();
   });
 
   it("signs in with a key of the SSH agent", async () => {
