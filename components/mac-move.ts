@@ -83,31 +83,49 @@ export class PartialUpdate extends Error {
   }
 }
 
-/** Removes the installation from the Mac that was moved away from; its data stays. */
+/**
+ * Removes the installation from the Macs that were moved away from; their data stays.
+ * @throws PartialUpdate naming those that are left
+ */
 export async function takeOut(
-  former: FormerMac,
-  now: { id: string; outs: MacRecord; olds: object },
-  { previousGone }: MacInputs,
+  formers: readonly FormerMac[],
+  { id, outs, news }: { id: string; outs: MacRecord; news: MacInputs },
   given: Surroundings,
 ): Promise<void> {
   const { reach, say } = surroundings(given);
-  const where = describeConnection(former.connection);
-  try {
-    const access = await reach(plainConnection(former.connection));
+  const left: FormerMac[] = [];
+  const reasons: string[] = [];
+  for (const former of formers) {
+    const where = describeConnection(former.connection);
     try {
-      const said = await access.remove(former.installation, false);
-      say(`the former Mac at ${where} is out of service; its data stays in /var/db/slm-network${spoken(said)}`);
-    } finally {
-      await access.close();
+      const access = await reach(plainConnection(former.connection));
+      try {
+        const refusal = spoken(await access.remove(former.installation, false));
+        say(
+          refusal === ""
+            ? `the former Mac at ${where} is out of service; its data stays in /var/db/slm-network`
+            : `the former Mac at ${where} was left alone:${refusal}`,
+        );
+      } finally {
+        await access.close();
+      }
+    } catch (error) {
+      if (news.previousGone) {
+        say(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
+        continue;
+      }
+      left.push(former);
+      reasons.push(
+        `the new Mac serves, but the former one at ${where} could not be taken out of service and may still serve beside it: ${firstLine(error)}`,
+      );
     }
-  } catch (error) {
-    if (previousGone) return say(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
-    throw new PartialUpdate(
-      `the new Mac serves, but the former one at ${where} could not be taken out of service and may still serve beside it: ${firstLine(error)} Run \`pulumi up\` again when it answers; if it is gone for good, set \`previous: gone\` in macs[0] first`,
-      now.id,
-      { ...now.outs, previous: former, ...providerText(now.olds) },
-    );
   }
+  if (left.length === 0) return;
+  throw new PartialUpdate(
+    `${reasons.join("\n")}\nRun \`pulumi up\` again when it answers; if it is gone for good, set \`previous: gone\` in macs[0] first`,
+    id,
+    { ...outs, previous: left, ...providerText(news) },
+  );
 }
 
 /** Why an installer removed nothing; empty when it did. An installer of the version before says only that it did. */

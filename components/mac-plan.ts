@@ -24,8 +24,8 @@ const reloadable = (news: MacInputs): ReadonlySet<string> =>
 export function planOf(before: FormerRecord, news: MacInputs, olds: object = {}): Plan {
   const onMac = [...taking(before), ...programs(before, news), ...settings(before, news), ...way(before, news)];
   onMac.push(...before.drift.map((difference) => `repair what was changed by hand: ${difference}`));
-  if (before.previous)
-    onMac.push(`take the former Mac (${describeConnection(before.previous.connection)}) out of service`);
+  for (const { connection } of before.previous)
+    onMac.push(`take the former Mac (${describeConnection(connection)}) out of service`);
   const inState = [];
   if (!before.isCommand && isOtherProvider(olds, news)) inState.push("note this version's provider in the state");
   if (before.removeData !== news.removeData) {

@@ -69,7 +69,7 @@ export async function diff(_id: string, olds: object, news: MacInputs, given: Su
   const { state } = seen;
   // Whatever else changed is part of the new Mac's installation.
   if (isOther(before, state)) return result(await describeMove(before, news, given));
-  if (news.previousGone && !before.previous)
+  if (news.previousGone && before.previous.length === 0)
     say("macs[0].previous: gone is not needed (any more): remove it from the stack file");
   const known = new Set(before.drift);
   const drift = (before.expected ? driftOf(before.expected, state) : []).filter((difference) => !known.has(difference));
@@ -114,7 +114,7 @@ async function installOn(
     expected: expected ?? null,
     drift: [],
     report: JSON.stringify({ ...rest, hardwareUuid, notes }),
-    previous: null,
+    previous: [],
   };
 }
 
@@ -135,8 +135,7 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
     const { isMove, former } = await formerMac(before, await access.inspect(), news, given);
     const installation = isMove ? randomUUID() : (before.installation ?? randomUUID());
     const outs = await installOn(access, news, installation, say);
-    const leaving = former ?? before.previous;
-    if (leaving) await takeOut(leaving, { id, outs, olds: news }, news, given);
+    await takeOut([...before.previous, ...(former ? [former] : [])], { id, outs, news }, given);
     return { outs };
   } finally {
     await access.close();
@@ -191,8 +190,7 @@ export async function remove(state: object, given: Surroundings = {}): Promise<v
   } finally {
     await access.close();
   }
-  if (previous)
-    say(
-      `the former Mac at ${describeConnection(previous.connection)} was never taken out of service: see to it by hand`,
-    );
+  for (const former of previous) {
+    say(`the former Mac at ${describeConnection(former.connection)} was never taken out of service: see to it by hand`);
+  }
 }

@@ -56,17 +56,19 @@ const recordSchema = formerSchema.extend({
   drift: z.array(z.string()),
   /** The installer's report, one line of JSON. */
   report: z.string(),
-  previous: formerSchema.nullable().default(null),
+  /** Macs that were moved away from and could not be taken out of service yet. */
+  previous: z.array(formerSchema).default([]),
 });
 
 /** The resource's state. */
 export type MacRecord = z.infer<typeof recordSchema>;
 
 /** State of any version, as far as it matters for what comes next. */
-export interface FormerRecord extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift"> {
+export interface FormerRecord extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift" | "previous"> {
   readonly connection: MacConnection;
   readonly digests: Readonly<Record<string, string>>;
   readonly drift: readonly string[];
+  readonly previous: readonly FormerMac[];
   /** It was left by `command:remote:Command` of the version before. */
   readonly isCommand: boolean;
 }
@@ -116,6 +118,7 @@ export function readRecord(olds: object): FormerRecord {
     connection: plainConnection({ ...host, ...(proxy && { jump: proxy }) }),
     digests: input ? digestsOf(input) : {},
     drift: [],
+    previous: [],
     report: stdout ?? "{}",
     removeData: removal?.includes("'--data'") ?? false,
     ...(release !== undefined && node !== undefined && { release, node }),

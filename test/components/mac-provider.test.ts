@@ -291,7 +291,7 @@ describe("a move", () => {
     acts = [];
     const after = await update("id", outs, at("two", { removeData: true }), given);
     expect(acts).toEqual(["install on UUID-2", "remove from UUID-1"]);
-    expect(after.outs).toMatchObject({ hardwareUuid: "UUID-2", previous: null });
+    expect(after.outs).toMatchObject({ hardwareUuid: "UUID-2", previous: [] });
     expect(after.outs.installation).not.toBe(outs.installation);
     expect(macs.one).toMatchObject({ installation: null, hasData: true });
   });
@@ -304,7 +304,7 @@ describe("a move", () => {
     expect(acts).toEqual([]);
     said = [];
     const after = await update("id", outs, at("two", { previousGone: true }), given);
-    expect(after.outs).toMatchObject({ hardwareUuid: "UUID-2", previous: null });
+    expect(after.outs).toMatchObject({ hardwareUuid: "UUID-2", previous: [] });
     expect(said.join()).toMatch(/is forgotten .*rotate -- tunnel/);
   });
 
@@ -346,13 +346,13 @@ describe("a move", () => {
     expect(properties).toMatchObject({
       hardwareUuid: "UUID-2",
       __provider: "text",
-      previous: { hardwareUuid: "UUID-1" },
+      previous: [{ hardwareUuid: "UUID-1" }],
     });
     said = [];
     expect((await diff("id", properties, news, given)).changes).toBe(true);
     expect(said.join()).toMatch(/take the former Mac \(deploy@one\) out of service/);
     const after = await update("id", properties, news, given);
-    expect(after.outs.previous).toBeNull();
+    expect(after.outs.previous).toEqual([]);
     expect(macs.one?.installation).toBeNull();
   });
 
