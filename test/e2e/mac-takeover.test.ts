@@ -103,7 +103,16 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
 
   it("is read, changed and removed by a version whose provider modules have moved", async () => {
     later = await mkdtemp(join(tmpdir(), "slm-version-later-"));
-    for (const part of ["components", "runtime", "ssh", "scripts", "index.ts", "Pulumi.yaml", "package.json"]) {
+    for (const part of [
+      "components",
+      "policy",
+      "runtime",
+      "ssh",
+      "scripts",
+      "index.ts",
+      "Pulumi.yaml",
+      "package.json",
+    ]) {
       await cp(join(project, part), join(later, part), { recursive: true });
     }
     await symlink(join(project, "node_modules"), join(later, "node_modules"));
