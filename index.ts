@@ -25,7 +25,7 @@ const name = "slm";
 const settings = new pulumi.Config("slm-network");
 // One for each stack, so that two stacks can be in one account.
 const tunnelName = `slm-network-${pulumi.getStack()}`;
-const { config, login } = await checked(async () => {
+const { config, login, deployed } = await checked(async () => {
   const parsed = readStackConfig(settings);
   const provider = new pulumi.Config("cloudflare");
   const access = {
@@ -33,7 +33,9 @@ const { config, login } = await checked(async () => {
     baseUrl: provider.get("baseUrl"),
   };
   const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
-  return { config: parsed, login: await checkStack(parsed, { name, tunnelName, access, forceRotation }) };
+  const last = await deployedResources();
+  const login = await checkStack(parsed, { name, tunnelName, access, deployed: last, forceRotation });
+  return { config: parsed, login, deployed: last };
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });
@@ -63,7 +65,7 @@ const access = new Access(
 
 // Without the Mac's name, so that another name is no other resource.
 const macName = `${name}-mac`;
-const former = formerMacNames(macName, await deployedResources());
+const former = formerMacNames(macName, deployed);
 const { sshThroughTunnel: ssh } = mac;
 const sshEntry = ssh
   ? new SshEntry(

@@ -16,7 +16,7 @@ export interface DeployedResource {
 }
 
 /**
- * A resource hook would see old and new as well, but only under the newest language hosts.
+ * To be asked once, before anything is declared: later the engine writes the state while it is read. A resource hook would see old and new as well, but only under the newest language hosts.
  *
  * @throws Error when the state can not be read
  */

@@ -43,7 +43,7 @@ export async function look(connection: MacConnection, given: Surroundings): Prom
     } finally {
       await access.close();
     }
-  }).catch(firstLine);
+  }).catch(firstSentence);
 }
 
 /** A session that comes about too late is left to its own end. */
@@ -59,6 +59,7 @@ export async function withinMs<T>(ms: number, work: () => Promise<T>): Promise<T
   }
 }
 
-/** @returns an error's first line; the rest is advice that stands elsewhere */
-export const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
+/** @returns an error's first sentence without its full stop; the rest is advice, and what is said around it has its own */
+export const firstSentence = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split(/\n|(?<=[.:)]) (?=[A-Z`])/)[0]?.replace(/\.$/, "") ??
+  "";

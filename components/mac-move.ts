@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { MacState } from "../runtime/installer/mac-state.ts";
 import { providerText } from "./dynamic-state.ts";
 import { describeConnection, isSameWay, plainConnection } from "./mac-connection.ts";
-import { firstLine, type Surroundings, surroundings, withinMs } from "./mac-look.ts";
+import { firstSentence, type Surroundings, surroundings, withinMs } from "./mac-look.ts";
 import { moveText } from "./mac-plan.ts";
 import type { FormerMac, FormerRecord, MacInputs, MacRecord } from "./mac-record.ts";
 
@@ -56,7 +56,7 @@ export async function formerMac(
       await access.close();
     }
   } catch (error) {
-    why = firstLine(error);
+    why = firstSentence(error);
   }
   if (previousGone) {
     say(
@@ -104,7 +104,7 @@ export async function takeOut(
         say(
           refusal === ""
             ? `the former Mac at ${where} is out of service; its data stays in /var/db/slm-network`
-            : `the former Mac at ${where} was left alone:${refusal}`,
+            : `the former Mac at ${where} was left alone: ${refusal}`,
         );
       } finally {
         await access.close();
@@ -116,7 +116,7 @@ export async function takeOut(
       }
       left.push(former);
       reasons.push(
-        `the new Mac serves, but the former one at ${where} could not be taken out of service and may still serve beside it: ${firstLine(error)}`,
+        `the new Mac serves, but the former one at ${where} could not be taken out of service and may still serve beside it: ${firstSentence(error)}.`,
       );
     }
   }
@@ -131,7 +131,7 @@ export async function takeOut(
 /** Why an installer removed nothing; empty when it did. An installer of the version before says only that it did. */
 export function spoken(said: string): string {
   const answer = z.object({ removed: z.literal(false), reason: z.string() }).safeParse(parsed(said));
-  return answer.success ? ` (${answer.data.reason})` : "";
+  return answer.success ? answer.data.reason : "";
 }
 
 function parsed(text: string): unknown {

@@ -121,10 +121,11 @@ export function moveText({ from: formerMac, to: newMac, data, gone }: Move): str
     );
     return lines;
   }
-  const main = data.filter(({ name }) => !/-(wal|shm)$/.test(name));
+  // Beside them lie SQLite's own files and notes such as the last sign of life.
+  const main = data.filter(({ name }) => kinds[name] !== undefined);
   if (main.length === 0) return [...lines, `no jobs and no documents lie on ${from}`];
   lines.push(
-    `these lie on ${from} in /var/db/slm-network and are not copied: ${main.map(({ name, bytes }) => `${kinds[name] ?? name} (${name}, ${size(bytes)})`).join(", ")}`,
+    `these lie on ${from} in /var/db/slm-network and are not copied: ${main.map(({ name, bytes }) => `${kinds[name]} (${name}, ${size(bytes)})`).join(", ")}`,
     "to take them along, before `pulumi up` (callers get errors from the first command until it is done):",
     `  ssh ${sshWords(formerMac)} sudo launchctl bootout system/local.slm-network.relay`,
     `  ssh ${sshWords(formerMac)} sudo tar -cf - -C /private/var/db slm-network | ssh ${sshWords(newMac)} sudo tar -xf - -C /private/var/db`,

@@ -11,7 +11,7 @@ import { driftOf } from "../runtime/installer/mac-state.ts";
 import { hasUnknown } from "./dynamic-state.ts";
 import type { MacAccess } from "./mac-access.ts";
 import { describeConnection, dialTarget, plainConnection } from "./mac-connection.ts";
-import { firstLine, hasKey, isOther, look, type Surroundings, surroundings } from "./mac-look.ts";
+import { firstSentence, hasKey, isOther, look, type Surroundings, surroundings } from "./mac-look.ts";
 import { describeMove, formerMac, spoken, takeOut } from "./mac-move.ts";
 import { planOf } from "./mac-plan.ts";
 import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./mac-record.ts";
@@ -82,12 +82,6 @@ export async function create(inputs: MacInputs, given: Surroundings = {}) {
   const installation = randomUUID();
   const access = await reach(dialTarget(inputs.connection, environment));
   try {
-    const { installation: former } = await access.inspect();
-    if (former !== null) {
-      say(
-        `the Mac holds installation ${former}: taken over as ${installation}; a removal of the former does nothing now`,
-      );
-    }
     return { id: installation, outs: await installOn(access, inputs, installation, say) };
   } finally {
     await access.close();
@@ -128,7 +122,7 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
   const before = readRecord(olds);
   const access = await reach(dialTarget(news.connection, environment)).catch((error: unknown) => {
     if (before.isCommand || planOf(before, news, olds).needsMac) throw error;
-    say(`the Mac was not contacted, only the state is brought up to date: ${firstLine(error)}`);
+    say(`the Mac was not contacted, only the state is brought up to date: ${firstSentence(error)}`);
   });
   if (access === undefined) return { outs: { ...(olds as MacRecord), removeData: news.removeData } };
   try {
@@ -163,7 +157,7 @@ export async function read(id: string, state: object, given: Surroundings = {}) 
       await access.close();
     }
   } catch (error) {
-    const what = `the Mac at ${describeConnection(record.connection)} could not be read, so what was changed there by hand is not known: ${firstLine(error)}`;
+    const what = `the Mac at ${describeConnection(record.connection)} could not be read, so what was changed there by hand is not known: ${firstSentence(error)}`;
     if (environment[unreadVariable] === "fail") throw new Error(what, { cause: error });
     say(`warning: ${what}`);
     return { id, props: state };
@@ -180,13 +174,13 @@ export async function remove(state: object, given: Surroundings = {}): Promise<v
   const where = describeConnection(connection);
   const access = await reach(dialTarget(connection, environment)).catch((error: unknown) => {
     throw new Error(
-      `the Mac at ${where} cannot be reached, so nothing can be removed from it: ${firstLine(error)} Switch it on and run this again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, run \`pulumi up\`, then \`pulumi destroy\`. What is on the Mac then stays there: wipe it before you give it away`,
+      `the Mac at ${where} cannot be reached, so nothing can be removed from it: ${firstSentence(error)}. Switch it on and run this again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, run \`pulumi up\`, then \`pulumi destroy\`. What is on the Mac then stays there: wipe it before you give it away`,
       { cause: error },
     );
   });
   try {
     const said = spoken(await access.remove(installation, removeData));
-    if (said !== "") say(`the Mac at ${where}:${said}`);
+    if (said !== "") say(`the Mac at ${where}: ${said}`);
   } finally {
     await access.close();
   }

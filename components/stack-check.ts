@@ -5,7 +5,7 @@ import { peopleRules, tokenName } from "./access.ts";
 import { accountFaults } from "./account-check.ts";
 import { accountFacts } from "./account-facts.ts";
 import { ConfigError, type StackConfig } from "./config.ts";
-import { type DeployedResource, deployedResources } from "./deployed.ts";
+import type { DeployedResource } from "./deployed.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
 import { deployedSecrets, rotationFault, type WantedSecret } from "./rotation.ts";
 import { routeFaults } from "./route-check.ts";
@@ -17,6 +17,8 @@ export interface CheckArgs {
   readonly name: string;
   readonly tunnelName: string;
   readonly access: CloudflareAccess;
+  /** The last deployment. */
+  readonly deployed: readonly DeployedResource[];
   /** Lets secrets rotate whatever the time. */
   readonly forceRotation: boolean;
 }
@@ -27,7 +29,7 @@ export interface CheckArgs {
  * @throws ConfigError with every fault. What rests on the account is asked only once the account itself is in order
  */
 export async function checkStack(config: StackConfig, args: CheckArgs): Promise<Login> {
-  const deployed = await deployedResources();
+  const { deployed } = args;
   const { faults: found, zoneName } = await accountFaults(
     { ...config, tunnelName: args.tunnelName },
     args.access,
