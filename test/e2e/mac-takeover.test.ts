@@ -136,7 +136,9 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
     const inLater = (...args: string[]) => network.pulumiIn(later, {}, ...args);
     const preview = await fine(inLater("preview", "--refresh"));
     expect(preview).toMatch(/the Mac: note this version's provider in the state/);
-    expect(preview).toMatch(/~ 2 to update/);
+    expect(preview).toMatch(/TtlCollection slm-documents update/);
+    // A release built beside other node_modules has another hash: that is no part of this.
+    expect(preview).not.toMatch(/to (create|delete|replace)/);
     await fine(inLater("up", "--yes", "--skip-preview"));
     // The version after that has no old path any more.
     for (const provider of ["mac-provider.ts", "ttl-collection-provider.ts"]) await rm(at(provider));
