@@ -145,7 +145,8 @@ describe("a move to another Mac", () => {
     expect((await network.macState())?.outputs.installation).toBe(await installationOn(second.root));
     await eventually(() => client.answers(), 60_000);
     const { calls, failures } = await client.during("a move with the old Mac there");
-    expect(failures.length).toBeLessThan(calls / 4);
+    // Seen: none of 244. Between the two relays nobody listens for some milliseconds, or seconds on a busy machine.
+    expect(failures.length).toBeLessThan(calls / 10);
   });
 
   it("stops before it changes anything when the old one is gone, until the config says so", async () => {
