@@ -6,8 +6,11 @@ import { Access } from "./components/access.ts";
 import { Alerts } from "./components/alerts.ts";
 import { cachedArtifact } from "./components/artifact-cache.ts";
 import { ConfigError, readStackConfig } from "./components/config.ts";
+import { deployedResources } from "./components/deployed.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { installInput } from "./components/install-input.ts";
+import { plainConnection } from "./components/mac-connection.ts";
+import { formerMacNames } from "./components/mac-former-names.ts";
 import { MacHost } from "./components/mac-host.ts";
 import { Route } from "./components/route.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
@@ -22,12 +25,14 @@ const name = "slm";
 const settings = new pulumi.Config("slm-network");
 // One for each stack, so that two stacks can be in one account.
 const tunnelName = `slm-network-${pulumi.getStack()}`;
-const { config, login } = await checked(async () => {
+const { config, login, deployed } = await checked(async () => {
   const parsed = readStackConfig(settings);
   // `cloudflare:apiToken` → the key `apiToken` of the bag `cloudflare`
   const providerConfig = (key: string) => new pulumi.Config(key.split(":")[0]).get(key.split(":")[1] ?? "");
   const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
-  return { config: parsed, login: await checkStack(parsed, { name, tunnelName, providerConfig, forceRotation }) };
+  const last = await deployedResources();
+  const login = await checkStack(parsed, { name, tunnelName, providerConfig, deployed: last, forceRotation });
+  return { config: parsed, login, deployed: last };
 });
 const { accountId, protect } = config;
 const organization = await cloudflare.getZeroTrustOrganization({ accountId });
@@ -55,15 +60,22 @@ const access = new Access(
   { dependsOn: saas ? [saas] : [] },
 );
 
+// Without the Mac's name, so that another name is no other resource.
+const macName = `${name}-mac`;
+const former = formerMacNames(macName, deployed);
 const { sshThroughTunnel: ssh } = mac;
 const sshEntry = ssh
-  ? new SshEntry(`${name}-${mac.name}`, {
-      accountId,
-      hostname: ssh.hostname,
-      emails: ssh.emails,
-      tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
-      protect,
-    })
+  ? new SshEntry(
+      macName,
+      {
+        accountId,
+        hostname: ssh.hostname,
+        emails: ssh.emails,
+        tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
+        protect,
+      },
+      { aliases: former.sshEntry },
+    )
   : undefined;
 
 const tunnel = new Tunnel(name, {
@@ -97,7 +109,7 @@ new Route(
 if (ssh && sshEntry) {
   const { hostname } = ssh;
   const args = { zoneId: config.zoneId, hostname, behindAccess: sshEntry.hostnames, target: tunnel.cname, protect };
-  new Route(`${name}-${mac.name}-ssh`, args, { dependsOn: [sshEntry, tunnel] });
+  new Route(`${macName}-ssh`, args, { dependsOn: [sshEntry, tunnel], aliases: former.sshRoute });
 }
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
 
@@ -119,9 +131,11 @@ const store =
 
 const sshAt = process.env.SLM_NETWORK_SSH_AT;
 const agentSocket = await offerSshKey(pulumi.getStack(), (line) => void pulumi.log.info(line));
-const host = new MacHost(`${name}-${mac.name}`, {
+const host = new MacHost(macName, {
+  former,
+  connection: plainConnection(mac),
   // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
-  connection: { ...(sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac), agentSocket },
+  uploadConnection: { ...(sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac), agentSocket },
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
   uploads: config.artifacts.push
@@ -129,6 +143,7 @@ const host = new MacHost(`${name}-${mac.name}`, {
     : undefined,
   removeData: mac.removeData,
   skipRemoval: mac.skipRemoval,
+  previousGone: mac.previous === "gone",
   input: installInput({
     config,
     teamDomain: organization.authDomain,

@@ -8,6 +8,7 @@ const answerSchema = z.object({
 
 /** A resource of the last deployment. */
 export interface DeployedResource {
+  readonly urn: string;
   readonly type: string;
   /** The name it was declared with. */
   readonly name: string;
@@ -15,7 +16,7 @@ export interface DeployedResource {
 }
 
 /**
- * A resource hook would see old and new as well, but only under the newest language hosts.
+ * To be asked once, before anything is declared: later the engine writes the state while it is read. A resource hook would see old and new as well, but only under the newest language hosts.
  *
  * @throws Error when the state can not be read
  */
@@ -23,6 +24,7 @@ export async function deployedResources(): Promise<DeployedResource[]> {
   const stackName = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
   const answer: unknown = await pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", { stackName });
   return Object.entries(answerSchema.parse(answer).outputs).map(([urn, { type, outputs }]) => ({
+    urn,
     type,
     name: urn.split("::").at(-1) ?? "",
     outputs,

@@ -112,6 +112,13 @@ const macSchema = z
       .strict()
       .prefault({}),
     power: macPowerSchema.prefault({}),
+    /** The Mac that this entry described before cannot be reached any more; a move to another Mac then does not wait for it. */
+    previous: z
+      .literal(
+        "gone",
+        because("must be gone (the former Mac cannot be reached any more and is forgotten), or be left out"),
+      )
+      .optional(),
     /** `pulumi destroy` removes the relay's data too: jobs, their answers, documents kept on the Mac. */
     removeData: z.boolean(because("must be true or false")).default(false),
     /** `pulumi destroy` leaves the Mac alone: for one that is gone for good. */

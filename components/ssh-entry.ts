@@ -19,7 +19,7 @@ export interface SshEntryArgs {
  * sign-in. Whoever passes still needs the deploy account's key.
  *
  * @example
- * new SshEntry("slm-studio", { accountId, hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: [], protect: true });
+ * new SshEntry("slm-mac", { accountId, hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: [], protect: true });
  */
 export class SshEntry extends pulumi.ComponentResource {
   /** Audience (AUD tag), which cloudflared checks as well. */

@@ -6,7 +6,7 @@ import { peopleRules } from "./access.ts";
 import { accountFaults } from "./account-check.ts";
 import { accountFacts } from "./account-facts.ts";
 import { ConfigError, type StackConfig } from "./config.ts";
-import { type DeployedResource, deployedResources } from "./deployed.ts";
+import type { DeployedResource } from "./deployed.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
 import { deployedSecrets, rotationFault, tokenName, type WantedSecret } from "./rotation.ts";
 import { routeFaults } from "./route-check.ts";
@@ -19,6 +19,8 @@ export interface CheckArgs {
   readonly tunnelName: string;
   /** The providers' own config, by the full key. */
   readonly providerConfig: ConfigValue;
+  /** The last deployment. */
+  readonly deployed: readonly DeployedResource[];
   /** Lets secrets rotate whatever the time. */
   readonly forceRotation: boolean;
 }
@@ -29,7 +31,7 @@ export interface CheckArgs {
  * @throws ConfigError with every fault. What rests on the account is asked only once the account itself is in order
  */
 export async function checkStack(config: StackConfig, args: CheckArgs): Promise<Login> {
-  const deployed = await deployedResources();
+  const { deployed } = args;
   const access = cloudflareAccess(args.providerConfig);
   const wanted = { ...config, tunnelName: args.tunnelName };
   const { faults: cloudflareFaults, zoneName } = await accountFaults(wanted, access, deployed);

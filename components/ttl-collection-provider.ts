@@ -3,6 +3,7 @@
  */
 import { type Collection, type Db, MongoClient, MongoError, MongoServerError } from "mongodb";
 import { ConnectionString } from "mongodb-connection-string-url";
+import { isOtherProvider } from "./dynamic-state.ts";
 
 /** The resource's inputs as the engine passes them. */
 export interface TtlCollectionInputs {
@@ -46,7 +47,11 @@ export async function diff(olds: TtlCollectionState, news: TtlCollectionInputs) 
   const replaces = (["database", "collection"] as const).filter((key) => olds[key] !== news[key]);
   const changed =
     (["uri", "ttlSeconds", "dropData"] as const).some((key) => olds[key] !== news[key]) || olds.uniqueIndex !== true;
-  return { changes: replaces.length > 0 || changed, replaces: [...replaces], deleteBeforeReplace: false };
+  return {
+    changes: replaces.length > 0 || changed || isOtherProvider(olds, news),
+    replaces: [...replaces],
+    deleteBeforeReplace: false,
+  };
 }
 
 /** Makes the collection and its indexes; what is there already is taken over, a TTL of another length changed. */

@@ -6,6 +6,7 @@ const secretProperties: Readonly<Record<string, readonly string[]>> = {
   "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared": ["tunnelSecret"],
   "mongodbatlas:index/databaseUser:DatabaseUser": ["password"],
   "command:remote:Command": ["stdin"],
+  "pulumi-nodejs:dynamic/mac:Installation": ["input"],
   "pulumi-nodejs:dynamic/document-store:TtlCollection": ["uri"],
 };
 
@@ -25,11 +26,19 @@ const secretTexts: readonly [what: string, pattern: RegExp][] = [
  */
 export function plainSecrets(type: string, props: object): string[] {
   const named = new Set(secretProperties[type]);
-  return walk(props, []).flatMap(({ path, value }) => {
-    const place = path.join(".");
-    if (path.length === 1 && named.has(place)) return [`\`${place}\` is in plain text: wrap it in pulumi.secret()`];
-    const found = secretTexts.find(([, pattern]) => pattern.test(value));
-    return found ? [`\`${place}\` holds ${found[0]} in plain text: wrap it in pulumi.secret(), or keep it out`] : [];
+  return Object.keys(props).flatMap((key) => {
+    const value: unknown = Object.getOwnPropertyDescriptor(props, key)?.value;
+    if (named.has(key)) {
+      return value === undefined || value instanceof Secret
+        ? []
+        : [`\`${key}\` is in plain text: wrap it in pulumi.secret()`];
+    }
+    return walk(value, [key]).flatMap(({ path, value: text }) => {
+      const found = secretTexts.find(([, pattern]) => pattern.test(text));
+      return found
+        ? [`\`${path.join(".")}\` holds ${found[0]} in plain text: wrap it in pulumi.secret(), or keep it out`]
+        : [];
+    });
   });
 }
 

@@ -70,7 +70,7 @@ export const slow: Readonly<Record<string, string>> = {
   "cloudflare:index/customHostname:CustomHostname":
     "Cloudflare takes the custom hostname on; its certificate comes once the records stand in the other domain's DNS",
   "command:remote:CopyToRemote": "the release goes over SSH to the Mac: by the line's speed",
-  "command:remote:Command":
+  "pulumi-nodejs:dynamic/mac:Installation":
     "the installer runs on the Mac: the first time it downloads Node and cloudflared (about 100 MB) and waits until the relay answers",
 };
 

@@ -191,7 +191,8 @@ export const knownErrors: readonly KnownError[] = [
   // The Mac
   {
     id: "ssh.host-key",
-    pattern: /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED/i,
+    pattern:
+      /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED|is not the host whose key the config has/i,
     says: () =>
       "the Mac showed another host key than the config's (another machine at that address, or macOS was installed anew)",
     todo: () =>
@@ -199,7 +200,8 @@ export const knownErrors: readonly KnownError[] = [
   },
   {
     id: "ssh.refused",
-    pattern: /unable to authenticate|All configured authentication methods failed|Permission denied \(publickey/i,
+    pattern:
+      /unable to authenticate|All configured authentication methods failed|Permission denied \(publickey|does not let \S+ in with this key/i,
     says: () => "the Mac does not take the SSH key",
     todo: () =>
       "`ssh-add -l` shows the agent's keys; put the public one into ~/.ssh/authorized_keys of macs[0].user on the Mac (`ssh-copy-id`)",
@@ -212,6 +214,7 @@ export const knownErrors: readonly KnownError[] = [
   },
   {
     id: "ssh.unreachable",
+    general: true,
     pattern:
       /dial tcp \S+:\d+: (?:connect: |i\/o )?(.{0,60})|connect (?:ECONNREFUSED|EHOSTUNREACH|ETIMEDOUT) (\S+)|getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)/,
     says: ([text = ""]) => `a host does not answer (${text.trim()})`,
@@ -219,8 +222,23 @@ export const knownErrors: readonly KnownError[] = [
       "When it is the Mac: is it on, in this network, and is Remote Login on? `npm run preflight` shows which step fails",
   },
   {
+    id: "mac.former",
+    pattern:
+      /former one at (\S+).{0,40} (?:cannot be reached to take it out of service|could not be taken out of service)/,
+    says: ([, where = ""]) => `the Mac that was moved away from (${where}) does not answer, so it may go on serving`,
+    todo: () =>
+      "Switch it on and run it again; if it is gone for good: `previous: gone` in macs[0] of the stack file, run it again, then take that line out",
+  },
+  {
+    id: "mac.removal",
+    pattern: /the Mac at (\S+).{0,40} cannot be reached, so nothing can be removed from it/,
+    says: ([, where = ""]) => `the Mac (${where}) does not answer, so it cannot be uninstalled`,
+    todo: () =>
+      "Switch it on and run it again; if it is gone for good: `skipRemoval: true` in macs[0], `pulumi up`, then `pulumi destroy`",
+  },
+  {
     id: "mac.sudo",
-    pattern: /sudo: a password is required|sudo: (?:a )?terminal is required|may not run sudo/i,
+    pattern: /sudo: a password is required|sudo: (?:a )?terminal is required|may not run sudo|may not use `sudo -n`/i,
     says: () => "the account on the Mac may not use `sudo -n`",
     todo: () => "On the Mac, once: `echo '<user> ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/slm-network`",
   },

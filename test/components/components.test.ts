@@ -303,13 +303,19 @@ describe("MacHost", () => {
     await settled();
     expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tar`);
     const { inputs } = ofName("m-install");
-    const { stdin, ...rest } = inputs;
-    expect(JSON.stringify(stdin)).toContain("very-secret-token");
+    const { input: installed, ...rest } = inputs;
+    expect(JSON.stringify(installed)).toContain("very-secret-token");
     expect(JSON.stringify(rest)).not.toContain("very-secret-token");
-    expect(rest.create).toBe(rest.update);
-    expect(rest.create).toContain("f".repeat(64));
-    expect(rest).not.toHaveProperty("triggers");
-    expect(rest).toMatchObject({ addPreviousOutputInEnv: false, logging: "none" });
+    expect(rest).toMatchObject({ release: { sha256: "f".repeat(64) }, removeData: false, previousGone: false });
+    // Only stacks of an earlier version have something for it to stand for.
+    expect(declared.find(({ name }) => name === "m-reach")).toBeUndefined();
+  });
+
+  it("writes functions into the state that hold no path of this machine and no copy of the work", async () => {
+    const text = String(ofName("m-install").inputs.__provider);
+    expect(text).toContain("components/mac-provider.ts");
+    expect(text).not.toContain(process.cwd());
+    expect(text.length).toBeLessThan(6_000);
   });
 
   it("sends Node and cloudflared to a Mac without a way out, and tells neither address", async () => {
@@ -330,29 +336,53 @@ describe("MacHost", () => {
     await settled();
     expect(ofName("sent-upload-node").inputs.remotePath).toBe(`/tmp/slm-network-${node}.tgz`);
     expect(ofName("sent-upload-cloudflared").inputs.remotePath).toBe(`/tmp/slm-network-${cloudflared}.tgz`);
-    const { create, delete: removal } = ofName("sent-install").inputs;
-    expect(create).not.toContain("nodejs.org");
-    expect(create).toContain("uploaded");
-    expect(removal).toMatch(/'--data'$/);
-    expect(ofName("sent-reach").inputs.create).toBeUndefined(); // it asks only before the removal
+    expect(ofName("sent-install").inputs).toMatchObject({
+      uploads: { node: { sha256: node }, cloudflared: { sha256: cloudflared } },
+      removeData: true,
+    });
   });
 
-  it("asks before the removal whether the Mac is there, and says what to do about one that is gone", async () => {
-    const { reachScript } = await import("../../components/mac-host.ts");
-    const { spawnSync } = await import("node:child_process");
-    const { createServer } = await import("node:net");
-    const server = createServer((socket) => socket.end());
-    const port = await new Promise<number>((resolve) => {
-      server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+  it("takes over what the version before named after the Mac, as the deployed state says", async () => {
+    const { formerMacNames } = await import("../../components/mac-former-names.ts");
+    const urn = (type: string, name: string) => `urn:pulumi:prod::slm-network::${type}::${name}`;
+    const one = (type: string, name: string, parents = "") => ({
+      urn: urn(parents + type, name),
+      type,
+      name,
+      outputs: {},
     });
-    const ask = () => spawnSync(process.execPath, ["-e", reachScript("127.0.0.1", port)], { encoding: "utf8" });
-    expect(ask().status).toBe(0);
-    await new Promise((resolve) => server.close(resolve));
-    const gone = ask();
-    expect(gone.status).toBe(1);
-    expect(gone.stderr).toMatch(
-      /the Mac at 127\.0\.0\.1:\d+ can not be reached \(.*ECONNREFUSED.*macs\[\]\.skipRemoval to true/,
-    );
+    const inHost = "slm-network:mac-host:MacHost$";
+    const deployed = [
+      one("slm-network:mac-host:MacHost", "slm-studio"),
+      one("command:remote:Command", "slm-studio-install", inHost),
+      one("command:local:Command", "slm-studio-reach", inHost),
+      one("command:remote:Command", "somebody-s-install"),
+      one("slm-network:ssh-entry:SshEntry", "slm-studio"),
+      one("slm-network:route:Route", "slm"),
+      one("slm-network:route:Route", "slm-studio-ssh"),
+    ];
+    expect(formerMacNames("slm-mac", deployed)).toEqual({
+      component: [{ name: "slm-studio" }],
+      install: [urn("slm-network:mac-host:MacHost$command:remote:Command", "slm-studio-install")],
+      reach: [urn("slm-network:mac-host:MacHost$command:local:Command", "slm-studio-reach")],
+      sshEntry: [{ name: "slm-studio" }],
+      sshRoute: [{ name: "slm-studio-ssh" }],
+    });
+    // Once taken over, and in a new stack, there is nothing left to take.
+    const now = [
+      one("slm-network:mac-host:MacHost", "slm-mac"),
+      one("pulumi-nodejs:dynamic/mac:Installation", "slm-mac-install", inHost),
+      one("pulumi-nodejs:dynamic/mac:Nothing", "slm-mac-reach", inHost),
+      one("slm-network:route:Route", "slm-mac-ssh"),
+    ];
+    expect(formerMacNames("slm-mac", now)).toEqual({
+      component: [],
+      install: [],
+      reach: [],
+      sshEntry: [],
+      sshRoute: [],
+    });
+    expect(formerMacNames("slm-mac", []).reach).toBeUndefined();
   });
 
   it("quotes what it runs, so that a quote in an address stays an argument", async () => {

@@ -25,9 +25,9 @@ describe("the one-time PIN", () => {
 
   it("is known as ours by the stack's own state only", () => {
     const type = "cloudflare:index/zeroTrustAccessIdentityProvider:ZeroTrustAccessIdentityProvider";
-    expect(ownsOneTimePin("slm", [{ type, name: "slm-one-time-pin", outputs: {} }])).toBe(true);
-    expect(ownsOneTimePin("slm", [{ type, name: "other-one-time-pin", outputs: {} }])).toBe(false);
-    expect(ownsOneTimePin("slm", [{ type: "other", name: "slm-one-time-pin", outputs: {} }])).toBe(false);
+    expect(ownsOneTimePin("slm", [{ urn: "", type, name: "slm-one-time-pin", outputs: {} }])).toBe(true);
+    expect(ownsOneTimePin("slm", [{ urn: "", type, name: "other-one-time-pin", outputs: {} }])).toBe(false);
+    expect(ownsOneTimePin("slm", [{ urn: "", type: "other", name: "slm-one-time-pin", outputs: {} }])).toBe(false);
   });
 });
 

@@ -26,7 +26,7 @@ const computed: Record<string, (name: string) => Record<string, unknown>> = {
   "mongodbatlas:index/flexCluster:FlexCluster": () => ({
     connectionStrings: { standardSrv: "mongodb+srv://flex.abc.mongodb.net", standard: "" },
   }),
-  "command:remote:Command": () => ({ stdout: "{}", stderr: "" }),
+  "pulumi-nodejs:dynamic/mac:Installation": () => ({ report: "{}", installation: "i", hardwareUuid: "h" }),
 };
 
 /** Starts recording. Resources get the id `id-of-<name>`. */

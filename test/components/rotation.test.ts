@@ -50,11 +50,16 @@ describe("the guard of the overlap", () => {
 
   it("knows what is deployed by the stack's own state", () => {
     const type = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
-    const token = (name: string, outputs: Record<string, unknown>) => ({ type, name: `slm-token-${name}`, outputs });
+    const token = (name: string, outputs: Record<string, unknown>) => ({
+      urn: "",
+      type,
+      name: `slm-token-${name}`,
+      outputs,
+    });
     const state = [
       token("a", { clientSecretVersion: 2, previousClientSecretExpiresAt: at(1) }),
       token("b", { clientSecretVersion: 1 }),
-      { type: "another", name: "slm-token-c", outputs: { clientSecretVersion: 7 } },
+      { urn: "", type: "another", name: "slm-token-c", outputs: { clientSecretVersion: 7 } },
     ];
     expect(deployedSecrets(["a", "b", "c"], (server) => `slm-token-${server}`, state)).toEqual(
       new Map([

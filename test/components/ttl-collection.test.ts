@@ -73,6 +73,18 @@ it("makes the collection with both indexes, takes over what is there, and change
   expect(await documents.countDocuments()).toBe(1);
 });
 
+it("reports a state that was written by another module of the provider, so that an up writes the new one", async () => {
+  const { inputs, waiting } = await ready();
+  const { outs } = await create(inputs, waiting);
+  const text = (path: string) => ({ __provider: `import("file://" + process.cwd() + "/components/${path}")` });
+  const olds = { ...outs, ...text("ttl-collection-provider.ts") };
+  expect((await diff(olds, { ...inputs, ...text("ttl-collection-provider.ts") })).changes).toBe(false);
+  expect(await diff(olds, { ...inputs, ...text("documents/ttl-provider.ts") })).toMatchObject({
+    changes: true,
+    replaces: [],
+  });
+});
+
 it("shows as drift an index that was dropped or changed by hand, and a collection that is gone; and mends it", async () => {
   const { inputs, waiting, documents, client } = await ready();
   const { outs: state } = await create(inputs, waiting);

@@ -285,7 +285,7 @@ describe("the removal", () => {
     await tell("power-cut");
     const refused = await pulumi(here, "destroy", "--yes", "--skip-preview");
     expect(refused.code).not.toBe(0);
-    expect(said(refused)).toMatch(/the Mac at .* can not be reached \(.*\), so nothing can be removed from it/);
+    expect(said(refused)).toMatch(/the Mac at .* cannot be reached, so nothing can be removed from it/);
     expect(said(refused)).toMatch(/set macs\[\]\.skipRemoval to true/);
     await configure([["macs", 0, "skipRemoval"], true]);
     await up("`pulumi up` that only gives the Mac up, with the Mac away");

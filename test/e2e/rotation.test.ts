@@ -312,7 +312,8 @@ describe("a pull request's preview", () => {
         { ...here.environment, CLOUDFLARE_API_TOKEN: "only-reads", SSH_AUTH_SOCK: "" },
       );
       expect(ran.code, ran.stdout + ran.stderr).toBe(0);
-      expect(ran.stdout).toMatch(/Command slm-studio-install update/);
+      expect(ran.stdout).toMatch(/Installation slm-mac-install update/);
+      expect(ran.stdout).toMatch(/reach the Mac at deploy@192\.0\.2\.1/);
       expect(asked).toEqual([]); // it logs what is refused, and what is no GET
     } finally {
       await api.close();

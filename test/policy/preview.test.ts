@@ -37,9 +37,9 @@ const mistakes: [rule: string, file: string, right: string, wrong: string][] = [
   ],
   [
     "no-secret-in-plain-text",
-    "components/mac-host.ts",
-    "stdin: pulumi.secret(pulumi.output(args.input)",
-    "stdin: pulumi.unsecret(pulumi.output(args.input)",
+    "components/mac-installation.ts",
+    "input: pulumi.secret(args.input)",
+    "input: pulumi.unsecret(pulumi.output(args.input))",
   ],
   ["stateful-is-protected", "components/tunnel.ts", "{ parent: this, protect: args.protect, ", "{ parent: this, "],
   ["ttl-is-1-to-365-days", "components/document-store.ts", "ttlSeconds: args.ttlDays * 86_400", "ttlSeconds: 3600"],
@@ -162,7 +162,7 @@ describe("a pull request's preview of the whole network, all of it new", { timeo
     expect(said).toMatch(/the record "slm\.example\.com" leads to a tunnel and `proxied` is false/);
     expect(said).toMatch(/"slm\.example\.com" leads to a tunnel and no Access application/);
     expect(said).toMatch(/"slm\.example\.com servers" includes everyone/);
-    expect(said).toMatch(/`stdin` is in plain text/);
+    expect(said).toMatch(/`input` is in plain text/);
     expect(said).toMatch(/slm-tunnel holds state and is not protected in the stack prod/);
     expect(said).toMatch(/0\.04\d* days after their last use/);
     expect(said.match(new RegExp(`^.*\\[mandatory\\].*${secret}.*$`, "gm"))).toBeNull();

@@ -157,6 +157,7 @@ describe("no secret is in plain text", () => {
   const connectorToken = Buffer.from(JSON.stringify({ a: "b".repeat(32), t: "c", s: "d" })).toString("base64");
   it.each([
     ["a property that is one by its meaning", command, { stdin: "anything" }],
+    ["what is installed on the Mac", "pulumi-nodejs:dynamic/mac:Installation", { input: { secrets: {} } }],
     ["a service token's secret", command, { create: `curl -H ${secret}` }],
     ["a password in an address", command, { environment: { URI: "mongodb+srv://u:p%40@host/" } }],
     ["a tunnel's token, deep inside", cf("DnsRecord"), { a: [{ b: [connectorToken] }] }],

@@ -39,7 +39,7 @@ it("removes nothing when a name is not known, and looks only at unfinished creat
   const others = stack([
     { ...creating(token, "t", { accountId: "a1", name: "x" }), type: "updating" },
     creating("mongodbatlas:index/flexCluster:FlexCluster", "c", { projectId: "p", name: "main" }),
-    creating("command:remote:Command", "install", {}),
+    creating("pulumi-nodejs:dynamic/mac:Installation", "install", {}),
   ]);
   expect(searches(others)).toEqual([]);
 });

@@ -111,6 +111,28 @@ const said: [id: string, text: string, shows: string][] = [
     "192.168.0.20:22",
   ],
   ["ssh.unreachable", "after 3 failed attempts: connect ECONNREFUSED 192.168.0.20:22", "192.168.0.20:22"],
+  [
+    "ssh.host-key",
+    "192.168.0.20:22 is not the host whose key the config has: it may be another machine, or somebody in between.",
+    "host key",
+  ],
+  ["ssh.refused", "192.168.0.20:22 does not let deploy in with this key.", "SSH key"],
+  [
+    "mac.former",
+    "another Mac answers at deploy@192.168.0.21, and the former one at deploy@192.168.0.20 cannot be reached to take it out of service (192.168.0.20:22 is not reachable (connect ECONNREFUSED 192.168.0.20:22).)",
+    "deploy@192.168.0.20",
+  ],
+  [
+    "mac.former",
+    "the new Mac serves, but the former one at deploy@192.168.0.20 by way of gate.example.com could not be taken out of service and may still serve beside it",
+    "deploy@192.168.0.20",
+  ],
+  [
+    "mac.removal",
+    "the Mac at deploy@192.168.0.20 cannot be reached, so nothing can be removed from it: 192.168.0.20:22 is not reachable (connect ECONNREFUSED 192.168.0.20:22).",
+    "cannot be uninstalled",
+  ],
+  ["mac.sudo", "deploy on 192.168.0.20 may not use `sudo -n` (sudo: a password): installing needs it.", "sudo -n"],
   ["mac.sudo", "Process exited with status 1: running\nsudo: a password is required", "sudo -n"],
   ["pulumi.passphrase", "incorrect passphrase", "passphrase"],
   [
