@@ -137,7 +137,8 @@ export async function fileHash(path: string): Promise<string> {
  * Hash of a secret's file. Keyed with a random key that never leaves the Mac: a plain hash in a Pulumi state or a CI log
  * would let anybody test guesses of a database password against it.
  */
-const secretHash = (key: string, content: Buffer): string => createHmac("sha256", key).update(content).digest("hex");
+export const secretHash = (key: string, content: Buffer): string =>
+  createHmac("sha256", key).update(content).digest("hex");
 
 async function readDaemons(paths: Layout, findings: string[]): Promise<MacState["daemons"]> {
   const rows = (await run("launchctl", ["list"])).stdout.matchAll(/^(\d+|-)\t\S+\t(.+)$/gm);

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type InstallInput, reloadablePart } from "../config.ts";
 import { ensureAccount } from "./account.ts";
 import { ensureConnector } from "./download.ts";
@@ -20,18 +20,19 @@ import {
 } from "./files.ts";
 import { endStandIn, handOver, standIn } from "./handover.ts";
 import { expectedOf, inspect } from "./inspect.ts";
+import { ensureInspectCommand } from "./inspect-command.ts";
 import { claim, ensureStateKey, hardwareUuid, readInstallation } from "./installation.ts";
-import { isLoaded, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
+import { isLoaded, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { locked } from "./lock.ts";
-import { emptyState, type MacExpected } from "./mac-state.ts";
+import type { MacExpected } from "./mac-state.ts";
 import { lookAtModelServer, type ModelServerReport } from "./model-server.ts";
 import { ensureModelService, planModelService } from "./model-service.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
 import { ensurePower, type PowerReport } from "./power.ts";
 import { modelAnswers, ready } from "./readiness.ts";
 import { pruneReleases, putBack, type Snapshot, snapshot } from "./releases.ts";
-import { ensureProgramModes, isAltered } from "./repair.ts";
+import { ensureProgramModes, hashesOf, isAltered, type Written } from "./repair.ts";
 import { accepts, run, until } from "./system.ts";
 import { relayStandIn, takeOver } from "./takeover.ts";
 
@@ -75,6 +76,8 @@ interface Installed {
   /** What the relay takes over without a new start. */
   reloadable: string;
   connector: string;
+  /** What was written, to find later what was altered by hand; absent in a record of the version before. */
+  written?: Written;
 }
 
 const reloadWithinMs = 5_000;
@@ -90,6 +93,7 @@ export async function install(paths: Layout, what: Installing, input: InstallInp
     const uuid = await hardwareUuid();
     const isNewAccount = await ensureAccount();
     await prepareFolders(paths, isNewAccount);
+    const stateKey = await ensureStateKey(paths);
     const notes: string[] = [];
     const owner = await readInstallation(paths);
     if (installation) notes.push(...[await claim(paths, installation, uuid)].filter((note) => note !== undefined));
@@ -119,21 +123,19 @@ export async function install(paths: Layout, what: Installing, input: InstallInp
     };
     const before = await snapshot(paths, [...files.keys()], [relay, connector]);
     const record = parseRecord(await readIfThere(paths.record));
-    const isInstalled = record?.relay === wanted.relay && record.reloadable === wanted.reloadable;
-    const only = (...names: string[]) => new Map([...files].filter(([path]) => names.includes(path)));
+    const [relayPlist, connectorPlist] = [plistPath(paths, relay), plistPath(paths, connector)];
+    const found = new Map([...before.secrets, ...before.plists]);
+    const altered = (...names: string[]) => isAltered(record?.written, stateKey, found, names);
+    // `current` may have been pointed elsewhere by hand.
+    const isMoved = record !== undefined && before.release !== join("releases", record.release);
     const mustRestart = {
-      relay:
-        repaired ||
-        isNewAccount ||
-        (isInstalled &&
-          isAltered(paths, before, release, { daemon: relay, files: only(paths.relayConfig, paths.relaySecrets) })),
-      connector:
-        replaced ||
-        isNewAccount ||
-        (record?.connector === wanted.connector &&
-          isInstalled &&
-          isAltered(paths, before, release, { daemon: connector, files: only(paths.connectorToken) })),
+      relay: repaired || isNewAccount || isMoved || altered(relayPlist, paths.relayConfig, paths.relaySecrets),
+      connector: replaced || isNewAccount || isMoved || altered(connectorPlist, paths.connectorToken),
     };
+    wanted.written = hashesOf(
+      stateKey,
+      new Map([...files, [relayPlist, relay.plist] as const, [connectorPlist, connector.plist] as const]),
+    );
 
     await rm(paths.record, { force: true }); // from here until it is written again, nothing counts as installed
     for (const [path, content] of files) await writeWhole(path, content, secretFile);
@@ -242,28 +244,11 @@ async function prepareFolders(paths: Layout, isNewAccount: boolean): Promise<voi
   await ensureFolder(paths.logs, { owner: daemon, mode: 0o751 });
   if (isNewAccount) await run("chown", ["-R", daemon, paths.data, paths.logs]);
   await mkdir(paths.launchDaemons, { recursive: true });
-  await ensureStateKey(paths);
   await ensureInspectCommand(paths);
   // launchd opens a daemon's log as the daemon's user.
   for (const name of ["relay", "connector"]) {
     await ensureFile(join(paths.logs, `${name}.log`), { owner: daemon, mode: 0o640 });
   }
-}
-
-/** The command that an account may run as root to read the state, and nothing else. */
-async function ensureInspectCommand(paths: Layout): Promise<void> {
-  const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
-  const { current, inspectCommand, root } = paths;
-  const [node, installer] = [quote(join(current, "bin/node")), quote(join(current, "installer.mjs"))];
-  const text = `#!/bin/sh
-# Prints the state of slm-network on this Mac. Changes nothing.
-${root === "/" ? "PATH=/usr/bin:/bin:/usr/sbin:/sbin; export PATH\n" : ""}if [ -x ${node} ] && [ -f ${installer} ]; then
-  exec ${node} ${installer} inspect --root ${quote(root)}
-fi
-${emptyState("the installation has no Node or no installer any more: run pulumi up")}
-`;
-  await ensureFolder(dirname(inspectCommand), { owner: "root:wheel", mode: 0o755 });
-  await writeWhole(inspectCommand, text, { owner: "root:wheel", mode: 0o755 });
 }
 
 function parseRecord(text: string | undefined): Installed | undefined {

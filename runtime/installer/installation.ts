@@ -67,8 +67,9 @@ export async function readStateKey(paths: Layout): Promise<string | undefined> {
   return key !== undefined && /^[0-9a-f]{64}$/.test(key) ? key : undefined;
 }
 
-/** Makes the key for hashes of secrets when there is none. */
-export async function ensureStateKey(paths: Layout): Promise<void> {
+/** Makes the key for hashes of secrets when there is none. @returns it */
+export async function ensureStateKey(paths: Layout): Promise<string> {
   const key = (await readStateKey(paths)) ?? randomBytes(32).toString("hex");
   await writeWhole(paths.stateKey, `${key}\n`, { owner: "root:wheel", mode: 0o600 });
+  return key;
 }

@@ -1,30 +1,35 @@
 /** What somebody changed by hand on an installation, and what has to be started anew for it. */
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { readOwners } from "./inspect.ts";
-import { plistPath } from "./launchd.ts";
+import { readOwners, secretHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
-import type { Daemon } from "./plists.ts";
-import type { Snapshot } from "./releases.ts";
 import { run } from "./system.ts";
 
-/** Files that only one daemon reads. */
-export interface Wanted {
-  daemon: Daemon;
-  /** Contents by path. */
-  files: ReadonlyMap<string, string>;
+/** Hashes of what an installation wrote, by path; keyed, since some of it is secret and the record is not. */
+export type Written = Record<string, string>;
+
+/** @param key of `ensureStateKey` @returns the hashes of these contents */
+export function hashesOf(key: string, contents: ReadonlyMap<string, string>): Written {
+  return Object.fromEntries([...contents].map(([path, text]) => [path, secretHash(key, Buffer.from(text))]));
 }
 
 /**
  * Whether a daemon may run with something that was altered by hand since it was installed. A file that is merely gone
- * cannot have been read; one with other contents may have been, at a start in between. To be asked before the files are
- * written.
+ * cannot have been read; one with other contents may have been, at a start in between.
+ * @param written what the last installation wrote; undefined of a version that kept no hashes: then nothing counts as altered
+ * @param found what lies there now, before it is written again
+ * @param paths those that the daemon reads
  */
-export function isAltered(paths: Layout, before: Snapshot, release: string, { daemon, files }: Wanted): boolean {
-  const plist = before.plists.get(plistPath(paths, daemon));
-  if (plist !== undefined && plist !== daemon.plist) return true;
-  if (before.release !== undefined && before.release !== join("releases", release)) return true;
-  return [...files].some(([path, content]) => (before.secrets.get(path) ?? content) !== content);
+export function isAltered(
+  written: Written | undefined,
+  key: string,
+  found: ReadonlyMap<string, string>,
+  paths: readonly string[],
+): boolean {
+  return paths.some((path) => {
+    const [wanted, text] = [written?.[path], found.get(path)];
+    return wanted !== undefined && text !== undefined && secretHash(key, Buffer.from(text)) !== wanted;
+  });
 }
 
 /** Sets owner and mode of a release's files and of the programs it uses, where they differ. */

@@ -87,7 +87,7 @@ describe("a Mac's state", { timeout: 240_000 }, () => {
   });
 });
 
-describe("drift", { timeout: 240_000 }, () => {
+describe("drift", { timeout: 480_000 }, () => {
   /** What is seen, what an installation restarts for it, and that nothing is left after it. */
   async function seenAndMended(seen: readonly (string | RegExp)[], restarted: readonly string[]): Promise<void> {
     const found = (await drift()).join("\n");
