@@ -1,7 +1,7 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
-import { type Login, oneTimePin, oneTimePinName } from "./identity-providers.ts";
-import { endOfLifeWarning, tokenName } from "./rotation.ts";
+import { type Login, oneTimePin, oneTimePinName } from "../accounts/identity-providers.ts";
+import { endOfLifeWarning, tokenName } from "../accounts/rotation.ts";
 
 /** A server that may call, as the stack's config names it. */
 export interface ServerArgs {

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, open, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { download as downloadFile, unreachable } from "../components/download.ts";
+import { download as downloadFile, unreachable } from "../runtime/artifacts/download.ts";
 import type { Log } from "./log.ts";
 import { installProviders, providerNames } from "./providers/install.ts";
 import { pinnedVersion } from "./providers/pinned.ts";

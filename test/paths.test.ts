@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 
 const project = join(import.meta.dirname, "..");
-const sources = globSync(["*.ts", "{components,policy,runtime,sandbox,scripts,test}/**/*.{ts,mjs}"], { cwd: project });
+const sources = globSync(
+  ["*.ts", "{accounts,commands,components,config,policy,runtime,sandbox,ssh,test}/**/*.{ts,mjs}"],
+  { cwd: project },
+);
 
 it.each([
   ["a file's path is taken from its URL, where a blank is %20", /import\.meta\.url\s*\)\s*\.pathname/],

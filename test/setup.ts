@@ -1,6 +1,7 @@
 /** Before any test: the tools that tests run for real. Downloaded, installed or built once (minutes), then taken from where they are. */
+
+import { ensureOpenSsh } from "../sandbox/tools/openssh.ts";
 import { ensureTools } from "../sandbox/tools/tools.ts";
-import { ensureOpenSsh } from "../scripts/openssh.ts";
 
 export default async function setup(): Promise<void> {
   const log = (line: string) => console.log(line);

@@ -1,26 +1,26 @@
 /** The order of a request: health, access, router, body, model server. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RelayConfig } from "../config.ts";
-import { audienceOf, type CheckAccess } from "./access.ts";
-import { CallerLeft, type Pace, readBody } from "./body.ts";
-import { type CheckedBody, checkBody } from "./body-rules.ts";
-import { companyOf } from "./company.ts";
+import { audienceOf, type CheckAccess } from "./access/access.ts";
+import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
-import { RelayError } from "./errors.ts";
-import { beginExchange, type Exchange, enterHolding, failExchange, type Running } from "./exchange.ts";
-import { type Handler, sendError, sendText } from "./http.ts";
+import { CallerLeft, type Pace, readBody } from "./http/body.ts";
+import { type CheckedBody, checkBody } from "./http/body-rules.ts";
+import { RelayError } from "./http/errors.ts";
+import { beginExchange, type Exchange, enterHolding, failExchange, type Running } from "./http/exchange.ts";
+import { type Handler, sendError, sendText } from "./http/http.ts";
+import { findRoute, type Route, splitTarget } from "./http/router.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Submit } from "./jobs/submit.ts";
-import type { Log } from "./log.ts";
 import type { Holding, Holdings } from "./memory/holdings.ts";
-import type { Metrics } from "./metrics.ts";
-import { answerFromModel, type CallParts } from "./model-call.ts";
-import { findRoute, type Route, splitTarget } from "./router.ts";
-import type { Status } from "./status.ts";
-import { renderStatus } from "./status-page.ts";
+import { answerFromModel, type CallParts } from "./model/call.ts";
+import { renderStatus } from "./status/page.ts";
+import type { Status } from "./status/status.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
 
 /** What the handlers work with. */
 export interface Parts extends CallParts {

@@ -4,10 +4,10 @@
  * started with `--take-over` and waits. Exit 78: bad settings.
  */
 import { parseArgs } from "node:util";
-import { createLog } from "./log.ts";
-import { keepLogsSmall } from "./log-files.ts";
 import { startRelay } from "./server.ts";
 import { BadSettings, readSettings } from "./settings.ts";
+import { createLog } from "./telemetry/log.ts";
+import { keepLogsSmall } from "./telemetry/log-files.ts";
 import { tidyUp } from "./tidy.ts";
 
 // EX_CONFIG of sysexits(3): tells "the files are wrong" from "it broke".

@@ -2,30 +2,30 @@
 import { mkdir } from "node:fs/promises";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets } from "../config.ts";
-import { createAccess } from "./access.ts";
-import { openAccessKeys } from "./access-keys.ts";
+import { createAccess } from "./access/access.ts";
+import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createLaneMetrics } from "./admission/metrics.ts";
-import { Alarms } from "./alarms.ts";
-import { PACE, type Pace } from "./body.ts";
 import { createDocuments } from "./documents/documents.ts";
-import { Running } from "./exchange.ts";
-import { createFallback } from "./fallback.ts";
 import { type Parts, publicHandler } from "./handler.ts";
-import { HOLDS, type Holds } from "./hold.ts";
-import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http.ts";
+import { Alarms } from "./http/alarms.ts";
+import { PACE, type Pace } from "./http/body.ts";
+import { Running } from "./http/exchange.ts";
+import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/http.ts";
 import { bootId } from "./jobs/boot.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
-import type { Log } from "./log.ts";
 import { cacheBytes } from "./memory/budget.ts";
 import { ADMIN_CONNECTIONS, Holdings, PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
 import { createHoldingMetrics } from "./memory/metrics.ts";
-import { createMetrics } from "./metrics.ts";
-import { createOutageMetrics, openOutages } from "./outages.ts";
-import { createStatus } from "./status.ts";
-import { createUpstream } from "./upstream.ts";
+import { createFallback } from "./model/fallback.ts";
+import { HOLDS, type Holds } from "./model/hold.ts";
+import { createUpstream } from "./model/upstream.ts";
+import { createOutageMetrics, openOutages } from "./status/outages.ts";
+import { createStatus } from "./status/status.ts";
+import type { Log } from "./telemetry/log.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
 
 export interface Relay {
   /** The ports that were bound. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as tar from "tar";
-import { download } from "../../components/download.ts";
+import { download } from "../../runtime/artifacts/download.ts";
 import type { Log } from "../log.ts";
 import { MissingTool } from "./missing-tool.ts";
 import type { Download, Recipe } from "./recipes.ts";

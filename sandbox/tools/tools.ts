@@ -8,7 +8,7 @@ import { chmod, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from "n
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { unreachable } from "../../components/download.ts";
+import { unreachable } from "../../runtime/artifacts/download.ts";
 import { type Claim, claim, claimant } from "../claim.ts";
 import type { Log } from "../log.ts";
 import { build, requireGo } from "./build.ts";

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { Registry } from "prom-client";
 import { jobsSchema, limitsSchema } from "../../runtime/config.ts";
 import { createAdmission } from "../../runtime/relay/admission/admission.ts";
-import { createBreaker } from "../../runtime/relay/breaker.ts";
 import { createDocuments } from "../../runtime/relay/documents/documents.ts";
-import { createLog } from "../../runtime/relay/log.ts";
+import { createBreaker } from "../../runtime/relay/model/breaker.ts";
+import { createLog } from "../../runtime/relay/telemetry/log.ts";
 import { startModelServer } from "../../sandbox/model/server.ts";
 
 const [requests, count, companies, width] = [2000, 50, 4, 100];

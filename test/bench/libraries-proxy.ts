@@ -10,7 +10,7 @@ import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { pino, stdTimeFunctions } from "pino";
 import { Histogram, Registry } from "prom-client";
 import { Pool } from "undici";
-import { createTokenCheck } from "../../runtime/relay/access-token.ts";
+import { createTokenCheck } from "../../runtime/relay/access/token.ts";
 
 const [origin = "", accessText = "{}", logFile = ""] = process.argv.slice(2);
 const { jwks, ...rules } = JSON.parse(accessText) as { jwks: JSONWebKeySet; issuer: string; audience: string };

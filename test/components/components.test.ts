@@ -290,7 +290,7 @@ describe("DocumentStore", () => {
 
 describe("MacHost", () => {
   it("uploads one archive named by its hash, and passes secrets through standard input only", async () => {
-    const { MacHost } = await import("../../components/mac-host.ts");
+    const { MacHost } = await import("../../components/mac/mac-host.ts");
     const input = { connectorToken: "very-secret-token" };
     const host = new MacHost("m", {
       connection: { host: "mac.local", port: 22, user: "deploy", hostKey: "ssh-ed25519 AAAA" },
@@ -313,13 +313,13 @@ describe("MacHost", () => {
 
   it("writes functions into the state that hold no path of this machine and no copy of the work", async () => {
     const text = String(ofName("m-install").inputs.__provider);
-    expect(text).toContain("components/mac-provider.ts");
+    expect(text).toContain("components/mac/provider.ts");
     expect(text).not.toContain(process.cwd());
     expect(text.length).toBeLessThan(6_000);
   });
 
   it("sends Node and cloudflared to a Mac without a way out, and tells neither address", async () => {
-    const { MacHost } = await import("../../components/mac-host.ts");
+    const { MacHost } = await import("../../components/mac/mac-host.ts");
     const [node, cloudflared] = ["1".repeat(64), "2".repeat(64)];
     const host = new MacHost("sent", {
       connection: { host: "mac.local", port: 22, user: "deploy", hostKey: "ssh-ed25519 AAAA" },
@@ -343,7 +343,7 @@ describe("MacHost", () => {
   });
 
   it("takes over what the version before named after the Mac, as the deployed state says", async () => {
-    const { formerMacNames } = await import("../../components/mac-former-names.ts");
+    const { formerMacNames } = await import("../../components/mac/former-names.ts");
     const urn = (type: string, name: string) => `urn:pulumi:prod::slm-network::${type}::${name}`;
     const one = (type: string, name: string, parents = "") => ({
       urn: urn(parents + type, name),
@@ -386,7 +386,7 @@ describe("MacHost", () => {
   });
 
   it("quotes what it runs, so that a quote in an address stays an argument", async () => {
-    const { asRoot } = await import("../../components/mac-host.ts");
+    const { asRoot } = await import("../../components/mac/mac-host.ts");
     const { execFileSync } = await import("node:child_process");
     const command = asRoot('printf "%s|" "$@"', "a'b", "c d", "$HOME").replace("sudo -n ", "");
     expect(execFileSync("/bin/sh", ["-c", command]).toString()).toBe("a'b|c d|$HOME|");

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { accountFacts } from "../../components/account-facts.ts";
-import { ConfigError } from "../../components/config.ts";
-import { zonesAbove } from "../../components/host-name.ts";
-import { type AccountFacts, hostnameFault, type Region, routeFaults } from "../../components/route-check.ts";
-import type { RouteConfig } from "../../components/route-config.ts";
+import { accountFacts } from "../../accounts/account-facts.ts";
+import { type AccountFacts, hostnameFault, type Region, routeFaults } from "../../accounts/route-check.ts";
+import { ConfigError } from "../../config/config.ts";
+import { zonesAbove } from "../../config/host-name.ts";
+import type { RouteConfig } from "../../config/route.ts";
 import { account_id, type Harness, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 import { type Declared, recordResources, resolved, settled } from "./mocks.ts";
 

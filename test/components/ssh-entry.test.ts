@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { macsSchema } from "../../components/mac-config.ts";
-import { remoteConnection } from "../../components/mac-host.ts";
-import { localEnd } from "../../components/ssh-at.ts";
-import { type SshConfig, sshFaults } from "../../components/ssh-check.ts";
+import { type SshConfig, sshFaults } from "../../accounts/ssh-check.ts";
+import { remoteConnection } from "../../components/mac/mac-host.ts";
 import { ingressRules } from "../../components/tunnel.ts";
+import { macsSchema } from "../../config/mac.ts";
+import { localEnd } from "../../config/ssh-at.ts";
 import { type Declared, only, recordResources, resolved, settled } from "./mocks.ts";
 
 const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -12,7 +12,7 @@ const reportSchema = z.object({
   findings: z.array(z.object({ check: z.string(), level: z.enum(["ok", "warn", "fail"]), found: z.string() })),
 });
 const node = (...args: string[]) => run(process.execPath, args, here.environment);
-const ssh = (...args: string[]) => node("scripts/mac/main.ts", "studio", ...args);
+const ssh = (...args: string[]) => node("commands/mac/main.ts", "studio", ...args);
 
 beforeAll(async () => {
   await sandbox("--stop");
@@ -25,14 +25,14 @@ afterAll(async () => {
 
 it("the doctor tells what would keep the Mac from coming back, and is content once it is set", async () => {
   await ssh("sudo", "-n", "pmset", "-a", "sleep", "5", "autorestart", "0", "autorestartatconnect", "0");
-  const sick = await node("scripts/doctor/main.ts", "studio", "--json");
+  const sick = await node("commands/doctor/main.ts", "studio", "--json");
   expect(sick.code, sick.stderr).toBe(1);
   const before = reportSchema.parse(JSON.parse(sick.stdout));
   const failed = before.findings.filter(({ level }) => level === "fail");
   expect(failed.map(({ check }) => check)).toEqual(["power returns", "sleep"]);
 
   expect((await ssh("sudo", "-n", "pmset", "-a", "sleep", "0", "autorestart", "1")).code).toBe(0);
-  const well = await node("scripts/doctor/main.ts", "studio", "--json");
+  const well = await node("commands/doctor/main.ts", "studio", "--json");
   expect(well.code, well.stderr).toBe(0);
   const { findings } = reportSchema.parse(JSON.parse(well.stdout));
   const levels = Object.fromEntries(findings.map(({ check, level, found }) => [check, `${level}: ${found}`]));
@@ -44,19 +44,19 @@ it("the doctor tells what would keep the Mac from coming back, and is content on
     FileVault: "ok: off: the Mac starts by itself",
   });
 
-  const shown = await node("scripts/doctor/main.ts");
+  const shown = await node("commands/doctor/main.ts");
   expect(shown.stdout).toMatch(/^studio: \d+ ok, \d to look at, 0 that must be mended\. Nothing was changed\.$/m);
 });
 
 it("the doctor says plainly that it can not get in", async () => {
   const { SSH_AUTH_SOCK: _, ...withoutAgent } = here.environment;
-  const ran = await run(process.execPath, ["scripts/doctor/main.ts"], { ...withoutAgent, SSH_AUTH_SOCK: "" });
+  const ran = await run(process.execPath, ["commands/doctor/main.ts"], { ...withoutAgent, SSH_AUTH_SOCK: "" });
   expect([ran.code, ran.stdout]).toEqual([2, ""]);
   expect(ran.stderr).toMatch(/^there is no SSH agent .*ssh-add/);
 });
 
 it("what was installed is as it should be, by the script that asks a real Mac too", async () => {
-  const ran = await run("/bin/sh", [join(project, "scripts/ci/installed.sh")], here.environment);
+  const ran = await run("/bin/sh", [join(project, ".github/scripts/installed.sh")], here.environment);
   expect(ran.code, ran.stdout + ran.stderr).toBe(0);
   expect(ran.stdout).toContain("== all of it is so");
 });

@@ -19,9 +19,9 @@ let client: Cloudflare;
 
 const said = (ran: Ran) => ran.stdout + ran.stderr;
 const script = (path: string, ...args: string[]) => run(process.execPath, [path, ...args], here.environment);
-const preflight = (...args: string[]) => script("scripts/preflight/main.ts", ...args);
+const preflight = (...args: string[]) => script("commands/preflight/main.ts", ...args);
 const up = (...args: string[]) =>
-  script("scripts/up/main.ts", "--yes", "--skip-preview", "--non-interactive", "--color=never", ...args);
+  script("commands/up/main.ts", "--yes", "--skip-preview", "--non-interactive", "--color=never", ...args);
 
 async function tell(...args: string[]): Promise<void> {
   const ran = await sandbox("--do", ...args);
@@ -166,12 +166,12 @@ it("a failure half-way is put in words and leaves a state from which the next up
 
 it("a running network is in order, for up and for a preview's credentials", { timeout: long }, async () => {
   expect(await fails()).toEqual([]);
-  const asPreview = await run(process.execPath, ["scripts/preflight/main.ts", "--read-only"], {
+  const asPreview = await run(process.execPath, ["commands/preflight/main.ts", "--read-only"], {
     ...here.previewEnvironment,
     SSH_AUTH_SOCK: "",
   });
   expect(asPreview.code, said(asPreview)).toBe(0);
-  const withWrite = await run(process.execPath, ["scripts/preflight/main.ts", "--cheap"], here.previewEnvironment);
+  const withWrite = await run(process.execPath, ["commands/preflight/main.ts", "--cheap"], here.previewEnvironment);
   expect(withWrite.code).toBe(1);
   expect(withWrite.stdout).toContain("lacks Cloudflare Tunnel Write");
   expect(withWrite.stdout).toContain("the Atlas key may only read the project");

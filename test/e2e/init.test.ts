@@ -29,7 +29,7 @@ const environment = () => ({
   MONGODB_ATLAS_BASE_URL: here.atlasApi,
 });
 const init = (...args: string[]): Promise<Ran> =>
-  run(process.execPath, ["scripts/init/main.ts", ...args], environment());
+  run(process.execPath, ["commands/init/main.ts", ...args], environment());
 const mac = () => ["--mac-host", here.ssh.host, "--mac-port", String(here.ssh.port), "--model-url", here.model];
 const engine = (...args: string[]): Promise<Ran> =>
   pulumi({ ...here, environment: environment() }, ...args, "--stack", stack);
@@ -253,7 +253,7 @@ async function forThisSandbox(): Promise<void> {
 function atTerminal(flags: string[], answers: readonly [string, string][]): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const spawnPty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-    const child = spawn("python3", ["-c", spawnPty, process.execPath, "scripts/init/main.ts", ...flags], {
+    const child = spawn("python3", ["-c", spawnPty, process.execPath, "commands/init/main.ts", ...flags], {
       cwd: project,
       env: { ...withoutStrays(process.env), SANDBOX_DIR: folder, ...environment(), TERM: "xterm" },
       stdio: ["pipe", "pipe", "pipe"],

@@ -1,7 +1,7 @@
 /** A Mac that the version before installed, taken over by the real engine without a gap; a client calls all the while. */
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { eventually, inFolder, project, ready, run, sandbox, strays } from "./harness.ts";
 import { type Client, exists, fine, installationOn, MacNetwork, said } from "./mac-network.ts";
@@ -108,7 +108,8 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
       "policy",
       "runtime",
       "ssh",
-      "scripts",
+      "accounts",
+      "config",
       "index.ts",
       "Pulumi.yaml",
       "package.json",
@@ -118,18 +119,22 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
     await symlink(join(project, "node_modules"), join(later, "node_modules"));
     await cp(network.stackFile, join(later, basename(network.stackFile)));
     const at = (path: string) => join(later, "components", path);
-    await mkdir(at("moved"));
+    await mkdir(at("moved/mac"), { recursive: true });
     for (const [provider, user] of [
-      ["mac-provider.ts", "mac-installation.ts"],
+      ["mac/provider.ts", "mac/installation.ts"],
       ["ttl-collection-provider.ts", "ttl-collection.ts"],
     ] as const) {
       const text = await readFile(at(provider), "utf8");
       await writeFile(
         at(`moved/${provider}`),
-        text.replaceAll('from "../', 'from "../../').replaceAll('from "./', 'from "../'),
+        text.replaceAll(/from "(\.\.?\/[^"]+)"/g, (_, path: string) => {
+          const from = join("components", dirname(provider));
+          return `from "${relative(join("components/moved", dirname(provider)), join(from, path))}"`;
+        }),
       );
       // The old path, for one version.
-      await writeFile(at(provider), `export * from "./moved/${provider}";\n`);
+      const now = relative(dirname(provider), join("moved", provider));
+      await writeFile(at(provider), `export * from "${now.startsWith(".") ? now : `./${now}`}";\n`);
       const using = await readFile(at(user), "utf8");
       await writeFile(at(user), using.replaceAll(`/components/${provider}`, `/components/moved/${provider}`));
     }
@@ -141,7 +146,7 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
     expect(preview).not.toMatch(/to (create|delete|replace)/);
     await fine(inLater("up", "--yes", "--skip-preview"));
     // The version after that has no old path any more.
-    for (const provider of ["mac-provider.ts", "ttl-collection-provider.ts"]) await rm(at(provider));
+    for (const provider of ["mac/provider.ts", "ttl-collection-provider.ts"]) await rm(at(provider));
     await fine(inLater("preview", "--refresh", "--expect-no-changes"));
     expect((await client.during("a version whose provider modules have moved")).failures).toEqual([]);
   });

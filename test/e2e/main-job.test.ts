@@ -201,7 +201,7 @@ describe("the sandbox's command", () => {
       "/bin/sh",
       [
         "-c",
-        `eval "$('${process.execPath}' sandbox/main.ts --env)" && pulumi refresh --yes --skip-preview --non-interactive && '${process.execPath}' scripts/preflight/main.ts`,
+        `eval "$('${process.execPath}' sandbox/main.ts --env)" && pulumi refresh --yes --skip-preview --non-interactive && '${process.execPath}' commands/preflight/main.ts`,
       ],
       shell,
     );

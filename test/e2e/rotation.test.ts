@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse, parseDocument, stringify } from "yaml";
 import { z } from "zod";
+import { neededPermissions, permissionName } from "../../accounts/permissions.ts";
 import { CloudflareAccount } from "../../sandbox/cloudflare/account.ts";
 import { startCloudflareApi } from "../../sandbox/cloudflare/api.ts";
 import { teamDomain, zoneName } from "../../sandbox/instance.ts";
 import type { Ready } from "../../sandbox/ready.ts";
-import { neededPermissions, permissionName } from "../../scripts/accounts/permissions.ts";
 import { eventually, folder, inFolder, project, pulumi, run, sandbox, start, strays } from "./harness.ts";
 
 inFolder(".sandbox-rotation");
@@ -25,7 +25,7 @@ let here: Ready;
 let first: Secret;
 let client: Client;
 const stackFile = join(project, "Pulumi.sandbox-rotation.yaml");
-const rotate = (...args: string[]) => run(process.execPath, ["scripts/rotate/main.ts", ...args], here.environment);
+const rotate = (...args: string[]) => run(process.execPath, ["commands/rotate/main.ts", ...args], here.environment);
 
 const identity = async () =>
   z

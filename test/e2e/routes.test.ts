@@ -258,7 +258,7 @@ describe("how people sign in", () => {
 
 describe("npm run probe", () => {
   const probe = (...args: string[]) =>
-    run(process.execPath, ["scripts/probe/main.ts", "--runs", "3", ...args], here.environment);
+    run(process.execPath, ["commands/probe/main.ts", "--runs", "3", ...args], here.environment);
 
   it("measures the whole way by what the stack knows: entry, connector, and where the time goes", async () => {
     const person = await probe();

@@ -13,7 +13,7 @@ const folder = join(project, ".sandbox-strict");
 const settings = { SANDBOX_DIR: folder, SANDBOX_TTL_MONITOR_MS: "500" };
 const sandbox = (...args: string[]): Promise<Ran> => run(process.execPath, ["sandbox/main.ts", ...args], settings);
 const recover = (...args: string[]): Promise<Ran> =>
-  run(process.execPath, ["scripts/recover.ts", ...args], here.environment);
+  run(process.execPath, ["commands/recover/main.ts", ...args], here.environment);
 const identitySchema = z.object({ accountId: z.string(), zoneId: z.string(), cloudflareApiToken: z.string() });
 
 /** Several runs of the engine each. */

@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
+import { neededPermissions, permissionName } from "../../accounts/permissions.ts";
 import { policies } from "../../policy/policies.ts";
 import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
-import { neededPermissions, permissionName } from "../../scripts/accounts/permissions.ts";
 import { account_id, type Harness, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 import { pulumiStep, workflow } from "./workflows.ts";
 
@@ -37,7 +37,7 @@ const mistakes: [rule: string, file: string, right: string, wrong: string][] = [
   ],
   [
     "no-secret-in-plain-text",
-    "components/mac-installation.ts",
+    "components/mac/installation.ts",
     "input: pulumi.secret(args.input)",
     "input: pulumi.unsecret(pulumi.output(args.input))",
   ],
@@ -116,7 +116,17 @@ beforeAll(async () => {
   const program = join(folder, "program");
   await mkdir(join(folder, "state"));
   await mkdir(program);
-  for (const part of ["index.ts", "package.json", "Pulumi.yaml", "components", "runtime", "ssh", "scripts", "policy"]) {
+  for (const part of [
+    "index.ts",
+    "package.json",
+    "Pulumi.yaml",
+    "components",
+    "runtime",
+    "ssh",
+    "accounts",
+    "config",
+    "policy",
+  ]) {
     await cp(join(project, part), join(program, part), { recursive: true });
   }
   await symlink(join(project, "node_modules"), join(program, "node_modules"));

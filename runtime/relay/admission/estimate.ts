@@ -1,6 +1,6 @@
 /** What a request is charged before it is known what it used. Pure. */
 
-import { numberAfter, type Usage } from "../usage.ts";
+import { numberAfter, type Usage } from "../usage/usage.ts";
 import type { Lane } from "./ticket.ts";
 
 /** Tokens an answer is taken for when the request does not say how long it may be. */

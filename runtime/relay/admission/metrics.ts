@@ -1,8 +1,8 @@
 /** What is counted by lane and caller. Callers are those of the config, so the label sets are bounded. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { Breaker } from "../breaker.ts";
-import { CellCounter, remembered } from "../cells.ts";
-import type { Usage } from "../usage.ts";
+import type { Breaker } from "../model/breaker.ts";
+import { CellCounter, remembered } from "../telemetry/cells.ts";
+import type { Usage } from "../usage/usage.ts";
 import type { Admission } from "./admission.ts";
 import type { Lane } from "./ticket.ts";
 

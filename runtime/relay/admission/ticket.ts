@@ -1,6 +1,6 @@
 /** What asks for a slot, and what it gets. Types only, and which routes need a slot. */
 import type { Caller } from "../../config.ts";
-import type { LeaveSignal } from "../leaving.ts";
+import type { LeaveSignal } from "../http/leaving.ts";
 
 /** Requests that share slots. Both lanes run side by side: an embedding never waits behind a chat. */
 export type Lane = "chat" | "embeddings";

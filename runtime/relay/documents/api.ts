@@ -1,9 +1,9 @@
 /** `/v1/documents` and `/v1/documents/search`: requests in, answers out. */
 import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../errors.ts";
-import type { Exchange } from "../exchange.ts";
-import { sendJson } from "../json-output.ts";
+import { RelayError } from "../http/errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
 import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import { clientOf } from "./client.ts";

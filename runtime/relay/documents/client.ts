@@ -1,5 +1,5 @@
 /** Whether a request that embedding work is done for is still there. */
-import type { Exchange } from "../exchange.ts";
+import type { Exchange } from "../http/exchange.ts";
 import type { Client } from "./embedder.ts";
 
 export function clientOf({ leaving, res }: Pick<Exchange, "leaving" | "res">): Client {

@@ -2,9 +2,9 @@
 import { z } from "zod";
 import type { Caller, ModelConfig } from "../../config.ts";
 import type { Admission } from "../admission/admission.ts";
-import type { Breaker } from "../breaker.ts";
-import { RelayError } from "../errors.ts";
-import { failure, openPool } from "../upstream.ts";
+import { RelayError } from "../http/errors.ts";
+import type { Breaker } from "../model/breaker.ts";
+import { failure, openPool } from "../model/upstream.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import type { Heavy } from "./heavy.ts";
 import { lengthOf, rowOf } from "./vectors.ts";

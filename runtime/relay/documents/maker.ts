@@ -1,6 +1,6 @@
 /** Has vectors made, once: for a document that is PUT, and for inputs of embedding calls. */
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../errors.ts";
+import { RelayError } from "../http/errors.ts";
 import type { Reserve } from "../memory/budget.ts";
 import { assemble, checkSize, mergeContents, newMeta, sizeOf, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";

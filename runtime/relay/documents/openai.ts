@@ -1,8 +1,8 @@
 /** `POST /v1/embeddings` with a document's name in its headers, for clients that know only OpenAI's API. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../../config.ts";
-import type { Exchange } from "../exchange.ts";
-import { sendJson } from "../json-output.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";

@@ -1,7 +1,7 @@
 /** How far a document has got, as server-sent events. */
-import { errorAnswer, RelayError } from "../errors.ts";
-import type { Exchange } from "../exchange.ts";
-import { jsonPieces, writePieces } from "../json-output.ts";
+import { errorAnswer, RelayError } from "../http/errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { jsonPieces, writePieces } from "../http/json-output.ts";
 
 /** Cloudflare ends a request after 100 s without a byte. */
 const COMMENT_MS = 15_000;

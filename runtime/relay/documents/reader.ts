@@ -1,5 +1,5 @@
 /** Reads the bodies of requests for documents, of any length, without holding up the main thread. */
-import { scanObject, withoutMark } from "../body-rules.ts";
+import { scanObject, withoutMark } from "../http/body-rules.ts";
 import type { SearchBody } from "./bodies.ts";
 import type { ChunkSize } from "./chunker.ts";
 import type { Heavy } from "./heavy.ts";

@@ -1,7 +1,7 @@
 /** One piece of work a document at a time: in this process by a queue, among relays on one store by a lease. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
-import { RelayError } from "../errors.ts";
+import { RelayError } from "../http/errors.ts";
 import type { DocumentKey } from "./names.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 

@@ -1,5 +1,5 @@
 /** Stands before the store: when it fails, all who ask are told so at once, until it answers again. */
-import type { Log } from "../log.ts";
+import type { Log } from "../telemetry/log.ts";
 import type { DocumentStore } from "./store.ts";
 
 /** The store does not answer. The reason is for the log and the page for people, not for callers. */

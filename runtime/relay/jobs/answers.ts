@@ -1,8 +1,8 @@
 /** Writes what is known of a job to its owner. */
 import { createHash } from "node:crypto";
-import { RelayError } from "../errors.ts";
-import type { Exchange } from "../exchange.ts";
-import { sendText } from "../http.ts";
+import { RelayError } from "../http/errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { sendText } from "../http/http.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { responseObject } from "./responses.ts";
 import type { JobRecord } from "./store.ts";

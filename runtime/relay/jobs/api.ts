@@ -1,7 +1,7 @@
 /** The paths under `/v1/jobs/` and `/v1/responses/`: a caller sees, follows and cancels its own jobs, and nobody else's. */
-import { RelayError } from "../errors.ts";
-import type { Exchange } from "../exchange.ts";
-import type { JobAct } from "../router.ts";
+import { RelayError } from "../http/errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import type { JobAct } from "../http/router.ts";
 import { answerJob, sendResponseObject, waitForEnd } from "./answers.ts";
 import { followJob } from "./events.ts";
 import { fromStore, type Jobs } from "./jobs.ts";

@@ -1,6 +1,6 @@
 /** `GET /v1/jobs/{id}/events`: a job's changes as they happen. */
-import type { Exchange } from "../exchange.ts";
-import type { LeaveSignal } from "../leaving.ts";
+import type { Exchange } from "../http/exchange.ts";
+import type { LeaveSignal } from "../http/leaving.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";
 import { isFinal, jobView } from "./views.ts";

@@ -1,5 +1,5 @@
 /** Whether the model server takes work: shut when it was not there, opened again when a look finds it. */
-import type { Upstream } from "../upstream.ts";
+import type { Upstream } from "../model/upstream.ts";
 
 export interface Gate {
   readonly open: boolean;

@@ -5,12 +5,12 @@
 import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type Lane, type Slot, usedTokens } from "../admission/admission.ts";
-import { CallerLeft } from "../body.ts";
-import { RelayError } from "../errors.ts";
-import type { Log } from "../log.ts";
+import { CallerLeft } from "../http/body.ts";
+import { RelayError } from "../http/errors.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
-import type { Upstream } from "../upstream.ts";
-import type { Usage } from "../usage.ts";
+import type { Upstream } from "../model/upstream.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Usage } from "../usage/usage.ts";
 import { collectAnswer } from "./capture.ts";
 import { createGate } from "./gate.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";

@@ -1,11 +1,11 @@
 /** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
 import { createHash, randomUUID } from "node:crypto";
 import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
-import type { CheckedBody } from "../body-rules.ts";
-import { RelayError } from "../errors.ts";
-import type { Exchange } from "../exchange.ts";
-import { headersToModel } from "../headers.ts";
-import { turn } from "../turns.ts";
+import type { CheckedBody } from "../http/body-rules.ts";
+import { RelayError } from "../http/errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { headersToModel } from "../http/headers.ts";
+import { turn } from "../http/turns.ts";
 import { answerJob, sendResponseObject, sendResult, waitForEnd } from "./answers.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";

@@ -1,6 +1,6 @@
 /** What the end of one attempt means for its job. Pure. */
-import { RelayError } from "../errors.ts";
-import type { Usage } from "../usage.ts";
+import { RelayError } from "../http/errors.ts";
+import type { Usage } from "../usage/usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
 /** Why the relay itself ends an attempt. */

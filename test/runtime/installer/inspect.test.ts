@@ -1,7 +1,7 @@
 /** What the Mac says of itself, and that each kind of drift is seen, and set right without restarting what need not be. */
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asRoot, removeScript } from "../../../components/mac-host.ts";
+import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import {
   driftOf,

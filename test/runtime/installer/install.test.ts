@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asRoot, removeScript } from "../../../components/mac-host.ts";
+import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
 import { runsFrom } from "../../../runtime/installer/ports.ts";

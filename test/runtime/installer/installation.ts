@@ -2,7 +2,7 @@
 import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { asRoot, installScript } from "../../../components/mac-host.ts";
+import { asRoot, installScript } from "../../../components/mac/mac-host.ts";
 import { buildRelease, type Release } from "../../../runtime/build.ts";
 import type { InstallInput } from "../../../runtime/config.ts";
 import { inspectCommand, type MacState, parseMacState } from "../../../runtime/installer/mac-state.ts";

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
 import { jobsSchema, type RelayConfig, type RelaySecrets } from "../../../runtime/config.ts";
-import { createLog } from "../../../runtime/relay/log.ts";
 import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
+import { createLog } from "../../../runtime/relay/telemetry/log.ts";
 
 export const TEAM = "acme.cloudflareaccess.com";
 export const SERVERS = "aud-servers";

@@ -2,8 +2,8 @@
 import { createLocalJWKSet } from "jose";
 import { onTestFinished } from "vitest";
 import type { RelayConfig } from "../../../../runtime/config.ts";
-import { createLog } from "../../../../runtime/relay/log.ts";
 import { startRelay } from "../../../../runtime/relay/server.ts";
+import { createLog } from "../../../../runtime/relay/telemetry/log.ts";
 import { asServer, CLIENT_ID, jwks, temporaryFolder, testConfig, token } from "../harness.ts";
 import type { TestMongo } from "./stores.ts";
 

@@ -3,12 +3,12 @@ import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
-import { createBreaker } from "../../../../runtime/relay/breaker.ts";
 import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
 import { openSqliteStore } from "../../../../runtime/relay/jobs/sqlite-store.ts";
 import { type JobStore, type NewJob, StoreFailed } from "../../../../runtime/relay/jobs/store.ts";
-import { createLog } from "../../../../runtime/relay/log.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
+import { createBreaker } from "../../../../runtime/relay/model/breaker.ts";
+import { createLog } from "../../../../runtime/relay/telemetry/log.ts";
 import { temporaryFolder } from "../harness.ts";
 
 const MIB = 1024 * 1024;

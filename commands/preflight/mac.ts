@@ -1,0 +1,141 @@
+/** Is the Mac ready: reachable, `sudo -n`, its clock and disk, the model server and its models. Over SSH; changes nothing. */
+import { z } from "zod";
+import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
+import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
+
+/** What the stack's config says. */
+export interface MacWanted {
+  readonly target: MacTarget;
+  readonly model: { readonly kind: "ollama" | "openai"; readonly url: string; readonly embeddingModel: string };
+  readonly jobs: { readonly minFreeMiB: number };
+}
+
+/** Signed tokens are checked against the Mac's clock, with 30 s to spare. */
+const mostSkewSeconds = 30;
+/** Node, cloudflared and two releases. */
+const releasesMiB = 1024;
+
+/** @returns what was found; only the first when the Mac can not be reached */
+export async function checkMac(wanted: MacWanted): Promise<Finding[]> {
+  const { host, user } = wanted.target;
+  let session: MacSession;
+  try {
+    session = await openSession(wanted.target);
+  } catch (error) {
+    return [sessionFinding("mac.ssh", error)];
+  }
+  try {
+    const found = [ok("mac.ssh", `${user}@${host} answers by SSH, with the host key of the config`)];
+    for (const [id, check] of Object.entries({ sudo, clock, disk, model })) {
+      found.push(await check(session, wanted).catch((error: unknown) => sessionFinding(`mac.${id}`, error)));
+    }
+    return found;
+  } finally {
+    await session.close();
+  }
+}
+
+/** The session's own words say what to do. */
+function sessionFinding(id: string, error: unknown): Finding {
+  if (!(error instanceof SessionError)) throw error;
+  const [says = "", ...rest] = error.message.split(/(?<=[.:)]) (?=[A-Z`])/);
+  return fail(id, says.replace(/[.:]$/, ""), rest.join(" ") || "See it by hand: `ssh -v`");
+}
+
+async function sudo(session: MacSession): Promise<Finding> {
+  await session.checkSudo();
+  return ok("mac.sudo", "the account may use `sudo -n`");
+}
+
+async function clock(session: MacSession): Promise<Finding> {
+  const before = Date.now();
+  const { stdout } = await session.run(["date", "+%s"]);
+  return clockFinding(Number(stdout) * 1000, before, Date.now());
+}
+
+/** @param mac its clock, to the second; asked between `before` and `after`; all in ms since 1970 */
+export function clockFinding(mac: number, before: number, after: number): Finding {
+  const id = "mac.clock";
+  const off = mac + 1000 < before ? mac + 1000 - before : mac > after ? mac - after : 0;
+  const seconds = Math.round(off / 1000);
+  if (Math.abs(seconds) <= mostSkewSeconds) return ok(id, "the Mac's clock is right");
+  return fail(
+    id,
+    `the Mac's clock is ${Math.abs(seconds)} s ${seconds > 0 ? "ahead of" : "behind"} this machine's: the relay would refuse Access's signed tokens as not valid yet, or not any more`,
+    "On the Mac: `sudo systemsetup -setusingnetworktime on` (or see which of the two is wrong)",
+  );
+}
+
+async function disk(session: MacSession, { jobs }: MacWanted): Promise<Finding> {
+  const { stdout } = await session.run(["df", "-k", "/"]);
+  return diskFinding(stdout, jobs.minFreeMiB);
+}
+
+/** @param df what `df -k /` prints */
+export function diskFinding(df: string, minFreeMiB: number): Finding {
+  const id = "mac.disk";
+  const free = Number(df.trim().split("\n").at(-1)?.trim().split(/\s+/)[3]);
+  if (Number.isNaN(free))
+    return warn(id, "the Mac's free disk space is not known: `df -k /` was not understood", "See `df -h /` there");
+  const freeMiB = Math.floor(free / 1024);
+  const needed = minFreeMiB + releasesMiB;
+  if (freeMiB >= needed) return ok(id, `the Mac's disk has ${Math.floor(freeMiB / 1024)} GiB free`);
+  const todo = "Make room on the Mac, or set jobs.minFreeMiB lower";
+  return fail(
+    id,
+    `the Mac's disk has ${freeMiB} MiB free: the releases need ${releasesMiB}, and with less than jobs.minFreeMiB (${minFreeMiB}) left no job is taken`,
+    todo,
+  );
+}
+
+async function model(session: MacSession, { model: { kind, url, embeddingModel } }: MacWanted): Promise<Finding> {
+  const list = `${url.replace(/\/+$/, "")}${kind === "ollama" ? "/api/tags" : "/v1/models"}`;
+  // From the Mac itself: the model server listens on loopback there.
+  const asked = await session.run(["curl", "-sS", "-f", "--max-time", "10", list]);
+  if (asked.exitCode !== 0) {
+    return fail(
+      "mac.model",
+      `the model server at ${url} (on the Mac) does not answer: ${asked.stderr.trim() || `curl ended with ${asked.exitCode}`}`,
+      kind === "ollama"
+        ? "Start Ollama there, and see that model.url is its address"
+        : "Start its server there (LM Studio: Developer → Start), and see that model.url is its address, without /v1",
+    );
+  }
+  return modelFinding(asked.stdout, { kind, url, embeddingModel });
+}
+
+const modelsSchema = z.object({
+  models: z.array(z.object({ name: z.string() })).optional(),
+  data: z.array(z.object({ id: z.string() })).optional(),
+});
+
+/** @param text what the model server answers when it is asked for its models */
+export function modelFinding(text: string, { kind, url, embeddingModel }: MacWanted["model"]): Finding {
+  const id = "mac.model";
+  const names = readModels(text);
+  if (!names) {
+    return fail(
+      id,
+      `what answers at ${url} is no ${kind} server`,
+      "See model.kind and model.url, and what listens there",
+    );
+  }
+  const known = names.flatMap((name) => [name, name.replace(/:latest$/, "")]);
+  if (known.includes(embeddingModel))
+    return ok(id, `the model server has ${names.length} models, ${embeddingModel} among them`);
+  const todo = kind === "ollama" ? `On the Mac: \`ollama pull ${embeddingModel}\`` : "Load it there";
+  return fail(
+    id,
+    `model.embeddingModel: the model server has no ${JSON.stringify(embeddingModel)}; it has ${names.join(", ") || "none"}`,
+    `${todo}, or write the name of one of them`,
+  );
+}
+
+function readModels(text: string): string[] | undefined {
+  try {
+    const { models, data } = modelsSchema.parse(JSON.parse(text));
+    return models?.map(({ name }) => name) ?? data?.map(({ id }) => id);
+  } catch {
+    return undefined;
+  }
+}

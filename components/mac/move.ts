@@ -1,0 +1,143 @@
+/** Another machine takes the Mac's place: the former one is found, and taken out of service once the new one serves. */
+import { z } from "zod";
+import type { MacState } from "../../runtime/installer/mac-state.ts";
+import { providerText } from "../dynamic-state.ts";
+import { describeConnection, isSameWay, plainConnection } from "./connection.ts";
+import { firstSentence, type Surroundings, surroundings, withinMs } from "./look.ts";
+import { moveText } from "./plan.ts";
+import type { FormerMac, FormerRecord, MacInputs, MacRecord } from "./record.ts";
+
+/** @returns what `diff` says about a move, with what lies on the former Mac */
+export async function describeMove(before: FormerRecord, news: MacInputs, given: Surroundings): Promise<string[]> {
+  const { reach, lookMs } = surroundings(given);
+  const data = await withinMs(lookMs, async () => {
+    const access = await reach(plainConnection(before.connection));
+    try {
+      return await access.data();
+    } finally {
+      await access.close();
+    }
+  }).catch(() => undefined);
+  return moveText({ from: before.connection, to: news.connection, data, gone: news.previousGone });
+}
+
+/**
+ * Decides whether the machine that answers is another one than before, and whether that one can be reached.
+ * @throws Error when it cannot and the config does not say that it is gone
+ */
+export async function formerMac(
+  before: FormerRecord,
+  state: MacState,
+  { connection, previousGone }: MacInputs,
+  given: Surroundings,
+): Promise<{ isMove: boolean; former?: FormerMac }> {
+  const { reach, say } = surroundings(given);
+  const { hardwareUuid } = before;
+  if (hardwareUuid === state.hardwareUuid) return { isMove: false };
+  // The version before did not record it: the same host key is the same machine.
+  const isSameKey = plainConnection(before.connection).hostKey === plainConnection(connection).hostKey;
+  if (hardwareUuid === undefined && (isSameKey || isSameWay(before.connection, connection))) return { isMove: false };
+  const [was, is] = [before.connection, connection].map(describeConnection);
+  let why: string;
+  try {
+    const access = await reach(plainConnection(before.connection));
+    try {
+      const found = (await access.inspect()).hardwareUuid;
+      // It is the same machine after all: its address was passed on, or its hardware was exchanged.
+      if (found === state.hardwareUuid) return { isMove: false };
+      if (hardwareUuid === undefined || found === hardwareUuid) {
+        return {
+          isMove: true,
+          former: { connection: before.connection, installation: before.installation, hardwareUuid },
+        };
+      }
+      why = `a third Mac answers there, hardware ${found}`;
+    } finally {
+      await access.close();
+    }
+  } catch (error) {
+    why = firstSentence(error);
+  }
+  if (previousGone) {
+    say(
+      `the former Mac at ${was} is forgotten (macs[0].previous: gone; ${why}). Its connector still has the tunnel's token: if it may be in other hands, \`npm run rotate -- tunnel\``,
+    );
+    return { isMove: true };
+  }
+  throw new Error(
+    `another Mac answers at ${is}, and the former one at ${was} cannot be reached to take it out of service (${why}). Nothing was changed. Switch the former one on and run \`pulumi up\` again; if it is gone for good, set \`previous: gone\` beside the new address in macs[0] of the stack file, and run \`pulumi up\` again`,
+  );
+}
+
+/** The new Mac serves and is in the state; the former one is still to be taken out of service, which the next `up` tries again. */
+export class PartialUpdate extends Error {
+  override name = "PartialUpdate";
+  readonly id: string;
+  readonly properties: object;
+  readonly reasons: readonly string[];
+  constructor(message: string, id: string, properties: object) {
+    super(message);
+    this.id = id;
+    this.properties = properties;
+    this.reasons = [message];
+  }
+}
+
+/**
+ * Removes the installation from the Macs that were moved away from; their data stays.
+ * @throws PartialUpdate naming those that are left
+ */
+export async function takeOut(
+  formers: readonly FormerMac[],
+  { id, outs, news }: { id: string; outs: MacRecord; news: MacInputs },
+  given: Surroundings,
+): Promise<void> {
+  const { reach, say } = surroundings(given);
+  const left: FormerMac[] = [];
+  const reasons: string[] = [];
+  for (const former of formers) {
+    const where = describeConnection(former.connection);
+    try {
+      const access = await reach(plainConnection(former.connection));
+      try {
+        const refusal = spoken(await access.remove(former.installation, false));
+        say(
+          refusal === ""
+            ? `the former Mac at ${where} is out of service; its data stays in /var/db/slm-network`
+            : `the former Mac at ${where} was left alone: ${refusal}`,
+        );
+      } finally {
+        await access.close();
+      }
+    } catch (error) {
+      if (news.previousGone) {
+        say(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
+        continue;
+      }
+      left.push(former);
+      reasons.push(
+        `the new Mac serves, but the former one at ${where} could not be taken out of service and may still serve beside it: ${firstSentence(error)}.`,
+      );
+    }
+  }
+  if (left.length === 0) return;
+  throw new PartialUpdate(
+    `${reasons.join("\n")}\nRun \`pulumi up\` again when it answers; if it is gone for good, set \`previous: gone\` in macs[0] first`,
+    id,
+    { ...outs, previous: left, ...providerText(news) },
+  );
+}
+
+/** Why an installer removed nothing; empty when it did. An installer of the version before says only that it did. */
+export function spoken(said: string): string {
+  const answer = z.object({ removed: z.literal(false), reason: z.string() }).safeParse(parsed(said));
+  return answer.success ? answer.data.reason : "";
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

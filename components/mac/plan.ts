@@ -1,0 +1,146 @@
+/** What an `up` will do to the Mac, in words: pure. */
+import { reloadablePart } from "../../runtime/config.ts";
+import { hasUnknown, isOtherProvider } from "../dynamic-state.ts";
+import { describeConnection, isSameWay, type MacConnection } from "./connection.ts";
+import { digestsOf, type FormerRecord, type MacInputs } from "./record.ts";
+
+/** What is going to happen. */
+export interface Plan {
+  /** One sentence fragment each; empty: nothing changes. */
+  readonly steps: readonly string[];
+  /** The Mac is contacted; otherwise only the state changes. */
+  readonly needsMac: boolean;
+}
+
+const short = (sha: string | undefined): string => sha?.slice(0, 12) ?? "unknown";
+
+/** The relay's settings that it takes over without a restart. */
+const reloadable = (news: MacInputs): ReadonlySet<string> =>
+  new Set(Object.keys(JSON.parse(reloadablePart(news.input.relay)) as object));
+
+/**
+ * @param olds the state as the engine has it, for the provider's text in it
+ */
+export function planOf(before: FormerRecord, news: MacInputs, olds: object = {}): Plan {
+  const onMac = [...taking(before), ...programs(before, news), ...settings(before, news), ...way(before, news)];
+  onMac.push(...before.drift.map((difference) => `repair what was changed by hand: ${difference}`));
+  for (const { connection } of before.previous)
+    onMac.push(`take the former Mac (${describeConnection(connection)}) out of service`);
+  const inState = [];
+  if (!before.isCommand && isOtherProvider(olds, news)) inState.push("note this version's provider in the state");
+  if (before.removeData !== news.removeData) {
+    inState.push(`note that a removal ${news.removeData ? "deletes" : "keeps"} the relay's data`);
+  }
+  return { steps: [...onMac, ...inState], needsMac: onMac.length > 0 };
+}
+
+function taking({ isCommand }: FormerRecord): string[] {
+  return isCommand
+    ? ["take the Mac over from command:remote:Command of the version before, and leave an installation id on it"]
+    : [];
+}
+
+function programs(before: FormerRecord, { release, node }: MacInputs): string[] {
+  const steps = [];
+  if (before.release !== release.sha256) {
+    steps.push(
+      `upgrade the relay from release ${short(before.release)} to ${short(release.sha256)} (the running one hands over, requests go on)`,
+    );
+  }
+  if (before.node !== node.sha256)
+    steps.push(`restart the relay with another Node (sha256 ${short(node.sha256)}; the running one hands over)`);
+  return steps;
+}
+
+function settings(before: FormerRecord, news: MacInputs): string[] {
+  if (hasUnknown(news.input)) return ["run the installer with settings that are known only during `pulumi up`"];
+  const now = digestsOf(news.input);
+  const names = new Set([...Object.keys(before.digests), ...Object.keys(now)]);
+  const changed = [...names].filter((name) => before.digests[name] !== now[name]).sort();
+  const relay = changed.filter((name) => name.startsWith("relay.")).map((name) => name.replace("relay.", ""));
+  const inPlace = reloadable(news);
+  const needsStart = [
+    ...relay.filter((name) => !inPlace.has(name)),
+    ...changed.filter((name) => name === "secrets").map(() => "secrets (database, fallback server)"),
+  ];
+  const others: Readonly<Record<string, string>> = {
+    connectorToken: "restart the connector with another tunnel token (a second one connects first)",
+    connectorPort: "restart the connector with another port for its metrics",
+    cloudflared: "restart the connector with another cloudflared (a second one connects first)",
+    power: "set the power settings",
+    modelService:
+      now.modelService === undefined
+        ? "remove the model server's daemon"
+        : `${before.digests.modelService === undefined ? "start" : "restart"} the model server as a daemon`,
+  };
+  const steps = [];
+  if (needsStart.length > 0) {
+    steps.push(
+      `restart the relay: ${relay.concat(needsStart.filter((name) => !relay.includes(name))).join(", ")} changed`,
+    );
+  } else if (relay.length > 0) steps.push(`reload the relay: ${relay.join(", ")} changed (no restart)`);
+  for (const name of changed) {
+    if (name === "secrets" || name.startsWith("relay.")) continue;
+    steps.push(others[name] ?? `run the installer: ${name} changed`);
+  }
+  return steps;
+}
+
+function way(before: FormerRecord, { connection }: MacInputs): string[] {
+  if (isSameWay(before.connection, connection)) return [];
+  const [was, is] = [before.connection, connection].map(describeConnection);
+  if (was === is) return ["reach the Mac with another host key or jump host, and see whether it is another machine"];
+  return [`reach the Mac at ${is} instead of ${was}, and see whether it is another machine`];
+}
+
+/** What `diff` says about a move once it knows that another machine answers. */
+export interface Move {
+  readonly from: MacConnection;
+  readonly to: MacConnection;
+  /** Name and size in bytes; undefined when the former Mac does not answer. */
+  readonly data: readonly { readonly name: string; readonly bytes: number }[] | undefined;
+  readonly gone: boolean;
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  "jobs.db": "jobs and their answers",
+  "documents.sqlite": "documents",
+};
+
+/** @returns lines for a person, with the commands that copy the data */
+export function moveText({ from: formerMac, to: newMac, data, gone }: Move): string[] {
+  const [from, to] = [describeConnection(formerMac), describeConnection(newMac)];
+  const lines = [
+    `move to another Mac: ${to} is installed and becomes ready first, then ${from} is taken out of service`,
+  ];
+  if (data === undefined) {
+    lines.push(
+      gone
+        ? `${from} does not answer and is forgotten (macs[0].previous: gone). What it holds (jobs, documents) stays on its disk`
+        : `${from} does not answer: switch it on, or set macs[0].previous: gone if it is gone for good; otherwise \`pulumi up\` stops before it changes anything`,
+    );
+    return lines;
+  }
+  // Beside them lie SQLite's own files and notes such as the last sign of life.
+  const main = data.filter(({ name }) => kinds[name] !== undefined);
+  if (main.length === 0) return [...lines, `no jobs and no documents lie on ${from}`];
+  lines.push(
+    `these lie on ${from} in /var/db/slm-network and are not copied: ${main.map(({ name, bytes }) => `${kinds[name]} (${name}, ${size(bytes)})`).join(", ")}`,
+    "to take them along, before `pulumi up` (callers get errors from the first command until it is done):",
+    `  ssh ${sshWords(formerMac)} sudo launchctl bootout system/local.slm-network.relay`,
+    `  ssh ${sshWords(formerMac)} sudo tar -cf - -C /private/var/db slm-network | ssh ${sshWords(newMac)} sudo tar -xf - -C /private/var/db`,
+    "without them: nothing to do; they stay on the former Mac after it was taken out of service",
+  );
+  return lines;
+}
+
+const size = (bytes: number): string =>
+  bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${Math.round(bytes / 1024 / 1024)} MiB`;
+
+/** Words for `ssh`. */
+const sshWords = ({ user, host, port, jump }: MacConnection): string =>
+  [
+    ...(jump ? ["-J", `${jump.user}@${jump.host}:${jump.port}`] : []),
+    ...(port === 22 ? [] : ["-p", String(port)]),
+    `${user}@${host}`,
+  ].join(" ");

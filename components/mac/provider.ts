@@ -1,0 +1,190 @@
+/**
+ * What the dynamic provider behind `MacInstallation` does. Runs in Pulumi's dynamic-provider process, in the program's folder.
+ *
+ * Which Mac it is, is told by its hardware UUID, never by name or address: a new name or address is an update in place,
+ * another machine is a move. An installation id, on the Mac and in the state, is what a removal must have.
+ */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { installInputSchema } from "../../runtime/config.ts";
+import { driftOf } from "../../runtime/installer/mac-state.ts";
+import { hasUnknown } from "../dynamic-state.ts";
+import type { MacAccess } from "./access.ts";
+import { describeConnection, dialTarget, plainConnection } from "./connection.ts";
+import { firstSentence, hasKey, isOther, look, type Surroundings, surroundings } from "./look.ts";
+import { describeMove, formerMac, spoken, takeOut } from "./move.ts";
+import { planOf } from "./plan.ts";
+import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./record.ts";
+
+/** `fail`: a Mac that cannot be read is an error (the nightly drift job), not a warning. */
+const unreadVariable = "SLM_NETWORK_MAC_UNREAD";
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "is not a sha256 (64 lower-case hex digits)");
+const hostSchema = z.object({
+  host: z.string().min(1, "is empty: the Mac's address or name"),
+  port: z.number().int().min(1).max(65535),
+  user: z.string().min(1, "is empty: the account on the Mac"),
+  hostKey: z.string().min(1, "is empty: `ssh-keyscan -t ed25519 <host>` prints it"),
+});
+const archiveSchema = z.object({ path: z.string().min(1), sha256 });
+const inputsSchema = z.object({
+  connection: hostSchema.extend({ jump: hostSchema.optional() }),
+  release: archiveSchema,
+  node: z.object({ url: z.string().min(1), sha256 }),
+  uploads: z.object({ node: archiveSchema, cloudflared: archiveSchema }).optional(),
+  input: installInputSchema,
+  removeData: z.boolean(),
+  previousGone: z.boolean(),
+});
+
+/** @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated */
+export async function check(_olds: object, news: MacInputs) {
+  const failures = Object.entries(inputsSchema.shape).flatMap(([property, schema]) => {
+    const value: unknown = (news as unknown as Record<string, unknown>)[property];
+    if (hasUnknown(value)) return [];
+    const issues = schema.safeParse(value).error?.issues ?? [];
+    return issues.map(({ path, message }) => ({ property: [property, ...path].join("."), reason: message }));
+  });
+  return { inputs: news, failures };
+}
+
+/**
+ * Says in words what an `up` will do to the Mac. Never asks for a replacement. Contacts the Mac when that is possible, to see
+ * whether another machine answers and what was changed by hand; otherwise the state alone decides and nothing fails.
+ */
+export async function diff(_id: string, olds: object, news: MacInputs, given: Surroundings = {}) {
+  const { say, environment } = surroundings(given);
+  const result = (steps: readonly string[]) => {
+    for (const step of steps) say(`the Mac: ${step}`);
+    return { changes: steps.length > 0, replaces: [], deleteBeforeReplace: false };
+  };
+  const before = readRecord(olds);
+  const plan = planOf(before, news, olds);
+  const seen = await look(news.connection, given);
+  if (typeof seen === "string") {
+    // Without a way to sign in (a pull request) that is nothing to report.
+    if (hasKey(environment)) say(`the Mac was not looked at, so changes made there by hand do not show: ${seen}`);
+    return result(plan.steps);
+  }
+  const { state } = seen;
+  // Whatever else changed is part of the new Mac's installation.
+  if (isOther(before, state)) return result(await describeMove(before, news, given));
+  if (news.previousGone && before.previous.length === 0)
+    say("macs[0].previous: gone is not needed (any more): remove it from the stack file");
+  const known = new Set(before.drift);
+  const drift = (before.expected ? driftOf(before.expected, state) : []).filter((difference) => !known.has(difference));
+  return result([...plan.steps, ...drift.map((difference) => `repair what was changed by hand: ${difference}`)]);
+}
+
+/** Installs, and leaves a new installation id. What an earlier state or the version before installed is taken over. */
+export async function create(inputs: MacInputs, given: Surroundings = {}) {
+  const { reach, say, environment } = surroundings(given);
+  const installation = randomUUID();
+  const access = await reach(dialTarget(inputs.connection, environment));
+  try {
+    return { id: installation, outs: await installOn(access, inputs, installation, say) };
+  } finally {
+    await access.close();
+  }
+}
+
+async function installOn(
+  access: MacAccess,
+  inputs: MacInputs,
+  installation: string,
+  say: (text: string) => void,
+): Promise<MacRecord> {
+  const { report } = await access.install(inputs, installation);
+  const { expected, hardwareUuid, notes, ...rest } = report;
+  for (const note of notes) say(`the Mac: ${note}`);
+  return {
+    connection: plainConnection(inputs.connection),
+    removeData: inputs.removeData,
+    release: inputs.release.sha256,
+    node: inputs.node.sha256,
+    installation,
+    hardwareUuid: hardwareUuid ?? (await access.inspect()).hardwareUuid,
+    digests: digestsOf(inputs.input),
+    expected: expected ?? null,
+    drift: [],
+    report: JSON.stringify({ ...rest, hardwareUuid, notes }),
+    previous: [],
+  };
+}
+
+/**
+ * Brings the Mac to what the inputs say. Another machine at the new address is installed and ready before the former one is
+ * taken out of service; what can be known beforehand to fail changes nothing.
+ * @throws Error; `PartialUpdate` when the new Mac serves and the former one could not be taken out of service
+ */
+export async function update(id: string, olds: object, news: MacInputs, given: Surroundings = {}) {
+  const { reach, say, environment } = surroundings(given);
+  const before = readRecord(olds);
+  const access = await reach(dialTarget(news.connection, environment)).catch((error: unknown) => {
+    if (before.isCommand || planOf(before, news, olds).needsMac) throw error;
+    say(`the Mac was not contacted, only the state is brought up to date: ${firstSentence(error)}`);
+  });
+  if (access === undefined) return { outs: { ...(olds as MacRecord), removeData: news.removeData } };
+  try {
+    const { isMove, former } = await formerMac(before, await access.inspect(), news, given);
+    const installation = isMove ? randomUUID() : (before.installation ?? randomUUID());
+    const outs = await installOn(access, news, installation, say);
+    await takeOut([...before.previous, ...(former ? [former] : [])], { id, outs, news }, given);
+    return { outs };
+  } finally {
+    await access.close();
+  }
+}
+
+/**
+ * Compares the Mac with what the last installation left. A Mac that cannot be read keeps its stored state, with a warning:
+ * a Mac that is switched off is not a deleted one.
+ * @throws Error instead of the warning when SLM_NETWORK_MAC_UNREAD is `fail`
+ */
+export async function read(id: string, state: object, given: Surroundings = {}) {
+  const { reach, say, environment } = surroundings(given);
+  const record = readRecord(state);
+  try {
+    const access = await reach(dialTarget(record.connection, environment));
+    try {
+      const found = await access.inspect();
+      const drift = record.expected ? driftOf(record.expected, found) : [];
+      if (isOther(record, found)) {
+        drift.unshift(`another Mac answers: hardware ${found.hardwareUuid} instead of ${record.hardwareUuid}`);
+      }
+      return { id, props: { ...state, drift } };
+    } finally {
+      await access.close();
+    }
+  } catch (error) {
+    const what = `the Mac at ${describeConnection(record.connection)} could not be read, so what was changed there by hand is not known: ${firstSentence(error)}`;
+    if (environment[unreadVariable] === "fail") throw new Error(what, { cause: error });
+    say(`warning: ${what}`);
+    return { id, props: state };
+  }
+}
+
+/**
+ * Removes the installation with this state's id; one with another id is left alone by the installer, which says so.
+ * @throws Error that says how to go on when the Mac cannot be reached
+ */
+export async function remove(state: object, given: Surroundings = {}): Promise<void> {
+  const { reach, say, environment } = surroundings(given);
+  const { connection, installation, removeData = false, previous } = readRecord(state);
+  const where = describeConnection(connection);
+  const access = await reach(dialTarget(connection, environment)).catch((error: unknown) => {
+    throw new Error(
+      `the Mac at ${where} cannot be reached, so nothing can be removed from it: ${firstSentence(error)}. Switch it on and run this again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, run \`pulumi up\`, then \`pulumi destroy\`. What is on the Mac then stays there: wipe it before you give it away`,
+      { cause: error },
+    );
+  });
+  try {
+    const said = spoken(await access.remove(installation, removeData));
+    if (said !== "") say(`the Mac at ${where}: ${said}`);
+  } finally {
+    await access.close();
+  }
+  for (const former of previous) {
+    say(`the former Mac at ${describeConnection(former.connection)} was never taken out of service: see to it by hand`);
+  }
+}

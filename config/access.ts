@@ -1,0 +1,96 @@
+/** The part of the stack's config that says who may call: `access`. */
+import { z } from "zod";
+import { openMailDomains } from "../policy/open-mail.ts";
+import { isDnsLabel } from "./host-name.ts";
+import { always, because, resourceName } from "./words.ts";
+
+const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;
+const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
+
+const serverSchema = z
+  .object({
+    name: z
+      .string(because("a server needs a name, e.g. backend"))
+      .regex(
+        resourceName,
+        because("is no name for a server: lower-case letters, digits and -, beginning with a letter, at most 41"),
+      )
+      .refine(
+        (name) => name !== "tunnel",
+        because("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
+      ),
+    companies: z
+      .array(z.string().min(1, because("a company's name is empty: take it out or name it")))
+      .min(1, because('no company: list those whose documents the server may use, or ["*"] for all'))
+      .default(["*"]),
+    weight: z
+      .number()
+      .positive(because("must be over 0: its share of the slots relative to the other servers, e.g. 1"))
+      .default(1),
+    secretVersion: z
+      .int(because("must be a whole number, 1 or more"))
+      .min(1, because("must be 1 or more; each rotation adds 1"))
+      .default(1),
+    previousSecretExpiresAt: z.iso
+      .datetime({ offset: true, error: 'is no RFC 3339 time: write it in quotes, e.g. "2026-12-01T00:00:00Z"' })
+      .optional(),
+    enabled: z.boolean(because("must be true or false")).default(true),
+    duration: z
+      .string()
+      .regex(tokenLife, because("is no duration, e.g. 8760h for a year, or forever"))
+      .default("8760h"),
+  })
+  .strict()
+  .refine((server) => server.secretVersion <= 1 || server.previousSecretExpiresAt !== undefined, {
+    path: ["previousSecretExpiresAt"],
+    error:
+      "is missing: from the second secret on (secretVersion over 1) say until when the previous one works, e.g. 2026-12-01T00:00:00Z, and keep both values ever after",
+    when: always,
+  })
+  .refine((server) => server.secretVersion > 1 || server.previousSecretExpiresAt === undefined, {
+    path: ["previousSecretExpiresAt"],
+    error:
+      "stands beside secretVersion 1, and there is no previous secret yet: take it out, or raise secretVersion to rotate",
+    when: always,
+  });
+
+const emailDomain = z
+  .string()
+  .refine(
+    (domain) => domain.split(".").length >= 2 && domain.split(".").every(isDnsLabel),
+    because("is no e-mail domain: the part after the @, without wildcards, e.g. example.com"),
+  )
+  .refine((domain) => !openMailDomains.has(domain), {
+    error:
+      "is a domain where anybody gets an address, so this would let everyone in: name the people one by one in people.emails, or the company's own domain",
+    abort: true,
+  });
+
+const email = z.email(
+  because("is no e-mail address: one person each, without wildcards; a whole company goes into people.emailDomains"),
+);
+
+/** `access` of the stack's config. */
+export const accessSchema = z
+  .object({
+    servers: z
+      .array(serverSchema, because("is missing: list at least one server that may call, e.g. [{ name: backend }]"))
+      .min(1, because("is empty: list at least one server that may call, e.g. [{ name: backend }]"))
+      .refine((servers) => new Set(servers.map((server) => server.name)).size === servers.length, {
+        error: "two servers have one name: each needs its own",
+        when: always,
+      }),
+    people: z
+      .object({
+        emails: z.array(email).default([]),
+        emailDomains: z.array(emailDomain).default([]),
+        identityProviders: z
+          .array(z.string(because("is no text: onetimepin, or the name or id of an identity provider")).min(1))
+          .min(1, because("is empty, so nobody could sign in: list onetimepin, or a provider of the account"))
+          .default(["onetimepin"]),
+        sessionDuration: z.string().regex(goDuration, because("is no duration, e.g. 24h")).default("24h"),
+      })
+      .strict()
+      .prefault({}),
+  })
+  .strict();

@@ -1,0 +1,40 @@
+/** The company a call is for: the header `Slm-Company`, or its older name `X-Slm-Company`. */
+import type { IncomingMessage } from "node:http";
+import type { Caller } from "../../config.ts";
+import { checkCompany, readHeaderName } from "../documents/names.ts";
+import { RelayError } from "../http/errors.ts";
+
+const HEADER = "slm-company";
+/** Before it counted on every call, the header was for the fallback only and had this name. */
+const OLD_HEADER = "x-slm-company";
+
+/**
+ * The company a call names, normalised as the names of documents are (trimmed, NFC); undefined if it names none. The value
+ * is percent-encoded UTF-8, since HTTP clients refuse anything but ASCII there.
+ * @throws RelayError `company_invalid` (with a document's title `document_name_invalid`) for a value that is not a name, or
+ * two that differ; `company_not_allowed` for a company that is not one of the caller's
+ */
+export function companyOf(req: IncomingMessage, caller: Pick<Caller, "companies" | "name">): string | undefined {
+  const { headers } = req;
+  if (headers[HEADER] === undefined && headers[OLD_HEADER] === undefined) return undefined;
+  // Node joins the values of a repeated header with a comma, which a name can hold as well.
+  const values = [HEADER, OLD_HEADER].flatMap((name) => req.headersDistinct[name] ?? []);
+  // With a document's title it has always been part of the document's name, and errors have stable codes.
+  const code = headers["slm-document"] === undefined ? "company_invalid" : "document_name_invalid";
+  const [company, ...others] = new Set(values.map((value) => readCompany(value, code)));
+  if (others.length > 0) {
+    const names = [company, ...others].map((name) => JSON.stringify(name)).join(" and ");
+    throw new RelayError(code, `Slm-Company and X-Slm-Company name ${names}. Send one of them, once.`);
+  }
+  if (company !== undefined) checkCompany(caller, company);
+  return company;
+}
+
+function readCompany(value: string, code: "company_invalid" | "document_name_invalid"): string {
+  try {
+    return readHeaderName("company", value);
+  } catch (cause) {
+    if (!(cause instanceof RelayError)) throw cause;
+    throw new RelayError(code, cause.message);
+  }
+}

@@ -1,0 +1,185 @@
+/** Reads a request's body whole, within a bound. */
+import type { IncomingMessage } from "node:http";
+import type { Reservation } from "../memory/budget.ts";
+import { Gatherer } from "../memory/gather.ts";
+import type { Alarm, Alarms } from "./alarms.ts";
+import { RelayError } from "./errors.ts";
+
+/** The caller went away while its request was being read: there is nobody left to answer. */
+export class CallerLeft extends Error {}
+
+/** The slowest a body may come. */
+export interface Pace {
+  /** That many bytes in each such time, which is also all the time the headers have. */
+  readonly bytes: number;
+  readonly ms: number;
+  /** And after the first such time so many bytes a second since then on average, so that every body comes to an end. */
+  readonly bytesPerSecond: number;
+}
+
+/** A body of 64 MiB takes 18 minutes at most. */
+export const PACE: Pace = { bytes: 8192, ms: 30_000, bytesPerSecond: 64 * 1024 };
+
+export interface Reading {
+  /** Called once the body may be sent, so that a caller with `Expect: 100-continue` is refused before it uploads. */
+  readonly onStart: () => void;
+  readonly onEnd: (bytes: number) => void;
+  readonly pace: Pace;
+  readonly alarms: Alarms;
+  /** Grows by what the body takes: by its Content-Length before anything is read, else as it comes. */
+  readonly memory: Reservation;
+}
+
+/** How long the rest of a refused body may go on arriving before the connection is cut, in milliseconds. */
+const DRAIN_MS = 10_000;
+/** The same for a caller that has too many requests open: it must not gain connections by being refused. */
+export const BRIEF_DRAIN_MS = 1000;
+
+/**
+ * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
+ * read or else while reading, `body_too_large`, `memory_share_full` and `memory_full`; `request_timeout` when it comes slower
+ * than `pace`; rejects with CallerLeft when the connection ends first. Then nothing of it is reserved.
+ */
+export function readBody(req: IncomingMessage, limitMiB: number, reading: Reading): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const encoding = req.headers["content-encoding"];
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+      throw new RelayError(
+        "encoding_not_supported",
+        `The body has Content-Encoding ${JSON.stringify(encoding)}. Send it uncompressed, without that header.`,
+      );
+    }
+    const length = req.headers["content-length"];
+    const declared = length === undefined ? undefined : Number(length);
+    const body = new Body(limitMiB, declared, reading, resolve, reject);
+    if ((declared ?? 0) > body.limit) throw tooLarge(limitMiB);
+    if (req.destroyed) throw new CallerLeft("the caller left before the body was read");
+    body.reserve();
+    reading.onStart();
+    reading.alarms.add(body);
+    req.on("data", (chunk: Buffer) => body.take(chunk));
+    req.on("end", () => body.end());
+    req.on("close", () => body.leave());
+  });
+}
+
+/** A body on its way. What comes once it has ended or failed is dropped. */
+class Body implements Alarm {
+  readonly limit: number;
+  readonly #limitMiB: number;
+  readonly #declared: number | undefined;
+  readonly #reading: Reading;
+  readonly #resolve: (body: Buffer) => void;
+  readonly #reject: (cause: Error) => void;
+  readonly #pieces: Gatherer;
+  readonly #startedAt = performance.now();
+  #reserved = 0;
+  #sizeBefore = 0;
+  #settled = false;
+  dueAt: number;
+  place = -1;
+
+  constructor(
+    limitMiB: number,
+    declared: number | undefined,
+    reading: Reading,
+    resolve: (body: Buffer) => void,
+    reject: (cause: Error) => void,
+  ) {
+    this.limit = limitMiB * 1024 * 1024;
+    this.#limitMiB = limitMiB;
+    this.#declared = declared;
+    this.#pieces = new Gatherer(declared);
+    this.#reading = reading;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.dueAt = this.#startedAt + reading.pace.ms;
+  }
+
+  /** Reserves memory for what has come and, if its length is known, for the rest. @throws RelayError `memory_*` */
+  reserve(size = 0): void {
+    const needed = Gatherer.bytesFor(size, this.#declared);
+    if (needed <= this.#reserved) return;
+    this.#reading.memory.grow(needed - this.#reserved);
+    this.#reserved = needed;
+  }
+
+  take(chunk: Buffer): void {
+    if (this.#settled) return;
+    const size = this.#pieces.size + chunk.length;
+    if (size > this.limit) {
+      this.fail(tooLarge(this.#limitMiB));
+      return;
+    }
+    try {
+      this.reserve(size);
+    } catch (cause) {
+      this.fail(cause as Error);
+      return;
+    }
+    this.#pieces.push(chunk);
+  }
+
+  end(): void {
+    if (this.#settled) return;
+    this.#settle();
+    const { size } = this.#pieces;
+    this.#reading.onEnd(size);
+    const body = this.#pieces.end();
+    this.#reading.memory.grow(size - this.#reserved);
+    this.#resolve(body);
+  }
+
+  fail(cause: Error): void {
+    if (this.#settled) return;
+    this.#settle();
+    this.#pieces.drop();
+    this.#reading.memory.grow(-this.#reserved);
+    this.#reject(cause);
+  }
+
+  /** The connection has ended, or the request: most often all is well, and an error would be made for nothing. */
+  leave(): void {
+    if (!this.#settled) this.fail(new CallerLeft("the caller left while sending the body"));
+  }
+
+  /** See Alarm: looks at the pace. */
+  ring(): void {
+    const { pace } = this.#reading;
+    const { size } = this.#pieces;
+    const now = performance.now();
+    const due = ((now - this.#startedAt - pace.ms) / 1000) * pace.bytesPerSecond;
+    if (size - this.#sizeBefore < pace.bytes) {
+      this.fail(tooSlow(`fewer than ${pace.bytes} bytes came within ${pace.ms / 1000} s`));
+    } else if (size < due) {
+      this.fail(tooSlow(`${size} bytes came so far, which is under ${pace.bytesPerSecond} a second on average`));
+    }
+    this.#sizeBefore = size;
+    this.dueAt = now + pace.ms;
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    this.#reading.alarms.delete(this);
+  }
+}
+
+function tooLarge(limitMiB: number): RelayError {
+  return new RelayError("body_too_large", `The body is larger than ${limitMiB} MiB. Send less at a time.`);
+}
+
+function tooSlow(how: string): RelayError {
+  return new RelayError("request_timeout", `The body comes too slowly: ${how}. Send it without long pauses.`);
+}
+
+/**
+ * Lets the rest of a refused body run into nothing, so that the caller gets to read the answer (a connection closed under
+ * unread data is reset), and cuts the connection when that takes longer than `ms`.
+ */
+export function drainBody(req: IncomingMessage, ms = DRAIN_MS): void {
+  if (req.complete || req.destroyed) return;
+  const timer = setTimeout(() => req.socket.destroy(), ms);
+  timer.unref();
+  req.once("close", () => clearTimeout(timer));
+  req.resume();
+}

@@ -1,0 +1,71 @@
+/** A server elsewhere that takes what this Mac would turn away, for companies that agreed to it. Off unless configured. */
+import type { Caller, FallbackConfig, ModelConfig } from "../../config.ts";
+import { normalizeName } from "../documents/names.ts";
+import { scanObject } from "../http/body-rules.ts";
+import { RelayError } from "../http/errors.ts";
+import { withMember } from "../http/json-edit.ts";
+import type { Sink } from "./hold.ts";
+import { openPool, send, type UpstreamCall } from "./upstream.ts";
+
+/** OpenAI's paths; never embeddings: another model's vectors do not compare. */
+const PATHS = new Set(["/v1/chat/completions", "/v1/completions", "/v1/responses"]);
+const REASONS: ReadonlySet<string> = new Set(["queue_full", "queue_timeout", "model_down", "model_unreachable"]);
+
+export interface Fallback {
+  /** Whether a call that failed with `cause`, before anything of the model's answer, may be sent there. */
+  takes(routeName: string, cause: unknown, caller: Caller, company: string | undefined): cause is RelayError;
+  /** Sends it there, as `Upstream.forward` does; never rejects with `model_down`. */
+  forward(call: UpstreamCall, to: Sink): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens no connection yet. Proxies of the environment are not used. */
+export function createFallback(
+  config: FallbackConfig,
+  key: string | undefined,
+  timeouts: ModelConfig["timeouts"],
+): Fallback {
+  const url = new URL(config.url);
+  const base = url.pathname.replace(/\/+$/, "");
+  const pool = openPool(url, timeouts);
+  return {
+    takes: (routeName, cause, caller, company): cause is RelayError =>
+      cause instanceof RelayError &&
+      REASONS.has(cause.code) &&
+      PATHS.has(routeName) &&
+      agreed(caller.companies, company, config.companies),
+    async forward(call, to) {
+      const { traceparent, tracestate, ...headers } = call.headers; // of this house's tracing
+      if (key !== undefined) headers.authorization = `Bearer ${key}`;
+      const body = config.model === undefined ? call.body : await renamed(call.body, config.model);
+      await send(pool, base, { ...call, headers, body }, to);
+    },
+    close: () => pool.destroy(),
+  };
+}
+
+/**
+ * Whether a request may be sent off-premises: the company it names has agreed, and is one of the caller's. Without a name all
+ * companies of the caller must have agreed. @param company normalised
+ */
+export function agreed(
+  ofCaller: readonly string[],
+  company: string | undefined,
+  companies: readonly string[],
+): boolean {
+  const has = (list: readonly string[], name: string) =>
+    list.some((one) => one === "*" || normalizeName(one) === normalizeName(name));
+  if (company === undefined) return ofCaller.every((one) => has(companies, one));
+  return has(ofCaller, company) && has(companies, company);
+}
+
+const MODEL: ReadonlySet<string> = new Set(["model"]);
+
+/**
+ * The body, which is one JSON object, with another model: also where the key is written in another case, since some servers
+ * take it all the same. All else stays byte for byte.
+ */
+async function renamed(body: Buffer | null, model: string): Promise<Buffer> {
+  const object = body ?? Buffer.from("{}");
+  return withMember(object, await scanObject(object, { wanted: MODEL }), "model", JSON.stringify(model));
+}

@@ -1,0 +1,205 @@
+/** The local model server: passes a request on and streams its answer back as it comes. */
+import type { IncomingHttpHeaders } from "node:http";
+import { type Dispatcher, Pool } from "undici";
+import type { ModelConfig } from "../../config.ts";
+import { CallerLeft } from "../http/body.ts";
+import { RelayError } from "../http/errors.ts";
+import type { LeaveSignal } from "../http/leaving.ts";
+import { type Breaker, createBreaker } from "./breaker.ts";
+import type { Sink } from "./hold.ts";
+import { MODEL_SERVERS } from "./server.ts";
+
+/** A request as the model server gets it. */
+export interface UpstreamCall {
+  readonly method: string;
+  /** Path and query as the caller sent them. */
+  readonly target: string;
+  readonly headers: Record<string, string>;
+  /** The bytes the caller sent; null without a body. */
+  readonly body: Buffer | null;
+  /** Fires when the caller has left: the connection to the model server is closed at once. */
+  readonly signal: LeaveSignal;
+}
+
+/** What a look at the model server found. */
+export type ModelState =
+  | { readonly reachable: true; readonly models: readonly string[]; readonly checkedAt: string }
+  | { readonly reachable: false; readonly reason: string; readonly checkedAt: string };
+
+export interface Upstream {
+  /**
+   * Sends the call and writes the answer into `to`, status and body as they come, byte for byte, with back-pressure. Nothing
+   * is retried. Resolves at the answer's end. Rejects with `model_down` (at once, nothing was sent), `model_unreachable`,
+   * `model_broke_off`, `model_timeout`, or CallerLeft; if the answer had begun, the caller of `forward` must cut it or say
+   * so within it, so that a cut answer never looks whole.
+   */
+  forward(call: UpstreamCall, to: Sink): Promise<void>;
+  /** Asks for the model list; answers within 2 s, at most once in 5 s (else the last finding). Never rejects. */
+  look(): Promise<ModelState>;
+  readonly breaker: Breaker;
+  /** Drops all connections. */
+  close(): Promise<void>;
+}
+
+/** Seconds. */
+const TIMEOUTS = { connect: 5, firstByte: 900, silence: 300 };
+const LOOK_MS = 2000;
+const LOOK_AGAIN_MS = 5000;
+
+/** A pool of connections to an HTTP server, as the relay wants it. Opens none yet; proxies of the environment are not used. */
+export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
+  const seconds = { ...TIMEOUTS, ...timeouts };
+  return new Pool(url.origin, {
+    connections: 256,
+    pipelining: 1,
+    headersTimeout: seconds.firstByte * 1000,
+    bodyTimeout: seconds.silence * 1000,
+    connectTimeout: seconds.connect * 1000,
+    allowH2: false,
+  });
+}
+
+/** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
+export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">): Upstream {
+  const url = new URL(model.url);
+  const base = url.pathname.replace(/\/+$/, "");
+  const pool = openPool(url, model.timeouts);
+  const { listPath, models: readList } = MODEL_SERVERS[model.kind];
+
+  const askModels = async (): Promise<ModelState> => {
+    const checkedAt = new Date().toISOString();
+    try {
+      const path = base + listPath;
+      const answer = await pool.request({ method: "GET", path, signal: AbortSignal.timeout(LOOK_MS) });
+      if (answer.statusCode !== 200) {
+        await answer.body.dump();
+        return { reachable: false, reason: `${path} answers ${answer.statusCode}`, checkedAt };
+      }
+      const models = readList(await answer.body.json()).map(({ name }) => name);
+      return { reachable: true, models, checkedAt };
+    } catch (cause) {
+      return { reachable: false, reason: cause instanceof Error ? cause.message : String(cause), checkedAt };
+    }
+  };
+  let found: { state: Promise<ModelState>; at: number } | undefined;
+  const look = () => {
+    found = { state: askModels(), at: performance.now() };
+    return found.state;
+  };
+  const breaker = createBreaker({ probe: async () => (await look()).reachable });
+
+  return {
+    breaker,
+    forward(call, to) {
+      try {
+        breaker.check();
+      } catch (cause) {
+        return Promise.reject(cause as RelayError);
+      }
+      return send(pool, base, call, to, breaker);
+    },
+    look() {
+      return found === undefined || performance.now() - found.at > LOOK_AGAIN_MS ? look() : found.state;
+    },
+    close() {
+      breaker.stop();
+      return pool.destroy();
+    },
+  };
+}
+
+/** What became of a call, as far as it concerns whether the server is there. */
+type Outcome = Pick<Breaker, "succeeded" | "failed">;
+
+/** Sends a call through a pool; see `Upstream.forward`. */
+export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, outcome?: Outcome): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const { method, target, headers, body } = call;
+    pool.dispatch({ method, path: base + target, headers, body }, new Sending(call, to, outcome, resolve, reject));
+  });
+}
+
+const left = () => new CallerLeft("the caller left before the answer's end");
+
+/**
+ * What becomes of one call. undici's `stream` would tell of a broken answer only after it has destroyed the sink, when it
+ * looks like a caller's leaving.
+ */
+class Sending implements Dispatcher.DispatchHandler {
+  readonly #signal: LeaveSignal;
+  readonly #to: Sink;
+  readonly #outcome: Outcome | undefined;
+  readonly #resolve: () => void;
+  readonly #reject: (cause: Error) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #begun = false;
+  readonly #abort = () => this.#controller?.abort(left());
+
+  constructor(
+    { signal }: UpstreamCall,
+    to: Sink,
+    outcome: Outcome | undefined,
+    resolve: () => void,
+    reject: (cause: Error) => void,
+  ) {
+    this.#signal = signal;
+    this.#to = to;
+    this.#outcome = outcome;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#signal.aborted) this.#abort();
+    else this.#signal.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return; // 1xx
+    this.#begun = true;
+    this.#outcome?.succeeded();
+    this.#to.head(status, headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#to.write(chunk)) return;
+    controller.pause();
+    this.#to.onceDrained(() => controller.resume());
+  }
+
+  onResponseEnd(): void {
+    this.#signal.removeEventListener("abort", this.#abort);
+    this.#to.end();
+    this.#resolve();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
+    this.#signal.removeEventListener("abort", this.#abort);
+    if (this.#signal.aborted) {
+      this.#reject(left());
+      return;
+    }
+    if (!this.#begun) this.#outcome?.failed();
+    this.#reject(failure(cause, this.#begun));
+  }
+}
+
+/** What a failed call to the model server is told as. @param begun whether its answer had begun */
+export function failure(cause: Error, begun: boolean): RelayError {
+  // Several addresses tried ("localhost") give an AggregateError without a message; its code is that of the first.
+  const code = "code" in cause ? String(cause.code) : "";
+  const detail = cause.message || code;
+  const refused = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/.test(code);
+  if (refused && !begun) {
+    return new RelayError("model_unreachable", "The model server on the Mac does not answer.", {
+      headers: { "Retry-After": "5" },
+      detail,
+      cause,
+    });
+  }
+  if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") {
+    return new RelayError("model_timeout", "The model server on the Mac was silent for too long.", { detail, cause });
+  }
+  return new RelayError("model_broke_off", "The model server on the Mac broke off the request.", { detail, cause });
+}

@@ -1,0 +1,84 @@
+/** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
+import type { RelayConfig } from "../../config.ts";
+import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
+import type { Documents } from "../documents/documents.ts";
+import type { BreakerState } from "../model/breaker.ts";
+import type { ModelState, Upstream } from "../model/upstream.ts";
+import type { Metrics, Tally } from "../telemetry/metrics.ts";
+import type { Outage } from "./outages.ts";
+
+export interface StatusData {
+  readonly hostname: string;
+  readonly startedAt: string;
+  readonly uptimeSeconds: number;
+  readonly draining: boolean;
+  readonly model: ModelState & {
+    readonly kind: string;
+    readonly embeddingModel: string;
+    readonly circuit: BreakerState;
+  };
+  readonly lanes: AdmissionSnapshot;
+  /** Where documents are kept, and whether that answers. */
+  readonly documents?: ReturnType<Documents["state"]> | undefined;
+  /** When the relay was away without having been stopped, the newest first. */
+  readonly outages?: readonly Outage[] | undefined;
+  /** Since the start. */
+  readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
+}
+
+export interface Status {
+  /** True once the relay is shutting down: it is not ready, and takes no new requests. */
+  draining: boolean;
+  /** False while jobs can neither be taken nor fetched; calls that are answered at once still work. */
+  jobsAvailable(): boolean;
+  /** Waits up to 2 s for the model server's list. Never rejects. */
+  data(): Promise<StatusData>;
+}
+
+/** What the status asks of the stores. */
+export interface Stores {
+  /** False: jobs can not be taken, so the relay is not ready. */
+  readonly jobsAvailable?: () => boolean;
+  readonly documents?: Documents["state"];
+  readonly outages?: () => readonly Outage[];
+}
+
+function withTimes(byCaller: Tally["byCaller"]) {
+  return Object.fromEntries(
+    Object.entries(byCaller).map(([name, seen]) => [name, { ...seen, lastAt: new Date(seen.lastAt).toISOString() }]),
+  );
+}
+
+export function createStatus(
+  config: RelayConfig,
+  metrics: Metrics,
+  upstream: Upstream,
+  admission: Admission,
+  { jobsAvailable = () => true, documents, outages }: Stores = {},
+): Status {
+  const startedAt = new Date();
+  const started = performance.now();
+  return {
+    draining: false,
+    jobsAvailable,
+    async data() {
+      const found = await upstream.look();
+      return {
+        hostname: config.hostname,
+        startedAt: startedAt.toISOString(),
+        uptimeSeconds: Math.round((performance.now() - started) / 1000),
+        draining: this.draining,
+        model: {
+          ...found,
+          kind: config.model.kind,
+          embeddingModel: config.model.embeddingModel,
+          circuit: upstream.breaker.state,
+        },
+        lanes: admission.snapshot(),
+        documents: documents?.(),
+        outages: outages?.(),
+        tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
+      };
+    },
+  };
+}

@@ -1,0 +1,279 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { ConfigError, parseStackConfig, readStackConfig } from "../../config/config.ts";
+
+const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=";
+const good = {
+  hostname: "slm.example.com",
+  zoneId: "0".repeat(32),
+  accountId: "a".repeat(32),
+  access: { servers: [{ name: "backend" }] },
+  macs: [{ host: "192.168.0.20", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
+  model: { embeddingModel: "bge-m3" },
+  tunnelSecret: secret,
+};
+
+function faultsOf(raw: Record<string, unknown>): readonly string[] {
+  try {
+    parseStackConfig(raw);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+describe("the stack's config", () => {
+  it("takes the least that is needed and fills in the rest", () => {
+    const config = parseStackConfig(good);
+    expect(config.route.mode).toBe("proxied");
+    expect(config.protect).toBe(true);
+    expect(config.documents).toMatchObject({ store: "embedded", ttlDays: 30 });
+    expect(config.macs[0]?.port).toBe(22);
+    expect(config.limits).toMatchObject({ chat: 4, embeddings: 2, whenBusy: "queue" });
+    expect(config.artifacts.cloudflared.url).toContain("darwin-arm64");
+  });
+
+  it("takes the memory's bound if the largest body and every caller fit into it, and says what would", () => {
+    expect(parseStackConfig({ ...good, limits: { memoryMiB: 320 } }).limits.memoryMiB).toBe(320);
+    expect(parseStackConfig(good).limits.memoryMiB).toBeUndefined();
+    expect(faultsOf({ ...good, limits: { memoryMiB: 300, waitingMiB: 400 }, hostname: "x y" }).join("\n")).toMatch(
+      /hostname.*\n.*limits\.memoryMiB: .*is under 5 × bodyMiB \(64\).*320 or more.*; it is under waitingMiB \(400\)/,
+    );
+    const servers = Array.from({ length: 20 }, (_, n) => ({ name: `server-${n}` }));
+    const limits = { memoryMiB: 64, bodyMiB: 8 };
+    expect(faultsOf({ ...good, limits, access: { servers } }).join()).toMatch(/too little for 20 callers.*80 or more/);
+    expect(parseStackConfig({ ...good, documents: { maxDiskMiB: 512 } }).documents.maxDiskMiB).toBe(512);
+  });
+
+  it("explains the trap of a UPS that shuts the Mac down, and takes it only from who says so", () => {
+    const mac = (power: unknown) => ({ ...good, macs: [{ ...good.macs[0], power }] });
+    expect(faultsOf(mac({ ups: { haltLevel: 20 } })).join()).toMatch(
+      /macs\[0\]\.power\.ups\.mayStayOff: must be true: after a UPS has had the Mac shut down, the Mac can stay off.*take `ups` out/,
+    );
+    expect(faultsOf(mac({ ups: { mayStayOff: true } })).join()).toMatch(/names no threshold.*haltLevel/);
+    expect(parseStackConfig(mac({ ups: { mayStayOff: true, haltRemain: 5 } })).macs[0]?.power).toEqual({
+      set: true,
+      ups: { mayStayOff: true, haltRemain: 5 },
+    });
+    expect(parseStackConfig(good).macs[0]).toMatchObject({
+      power: { set: true },
+      removeData: false,
+      skipRemoval: false,
+    });
+  });
+
+  it("says of a model service what launchd could not start", () => {
+    const service = { program: "ollama", args: [1], env: { OLLAMA_NUM_PARALLEL: 4, "A-B": "x" }, user: "root" };
+    const text = faultsOf({ ...good, model: { ...good.model, service } }).join("\n");
+    expect(text).toMatch(/model\.service\.program: "ollama" is no absolute path: launchd looks nowhere else/);
+    expect(text).toMatch(/model\.service\.args\[0\]: 1 must be a text: put it in quotes/);
+    expect(text).toMatch(/model\.service\.env\.OLLAMA_NUM_PARALLEL: 4 must be a text, as launchd takes no other/);
+    expect(text).toMatch(/model\.service\.user: "root" is more than a model server needs/);
+    const least = { program: "/opt/homebrew/bin/ollama", user: "director" };
+    const parsed = parseStackConfig({ ...good, model: { ...good.model, service: { ...least, args: ["serve"] } } });
+    expect(parsed.model.service).toEqual({ ...least, args: ["serve"], env: {} });
+  });
+
+  it("tells every fault at once, each with its value, the reason and the fix", () => {
+    const faults = faultsOf({
+      ...good,
+      zoneId: undefined,
+      hostname: "https://slm.example.com/",
+      documents: { ttlDays: 0, store: "atlas" },
+      macs: [...good.macs, ...good.macs],
+      route: { mode: "dns-only" },
+    });
+    const text = faults.join("\n");
+    expect(faults).toHaveLength(8);
+    expect(text).toMatch(/slm-network:zoneId: the zone's id is missing.*dash\.cloudflare\.com/);
+    expect(text).toMatch(/slm-network:hostname: "https:\/\/slm\.example\.com\/" is no host name.*slm\.example\.com/);
+    expect(text).toMatch(/slm-network:documents\.ttlDays: 0 .*1 to 365 days/);
+    expect(text).toMatch(/slm-network:documents\.atlas: is missing while store is atlas/);
+    expect(text).toMatch(/slm-network:macs: .*two or more Macs.*Keep one/);
+    expect(text).toMatch(
+      /slm-network:route\.mode: "dns-only" .*cfargotunnel\.com resolves to an address nobody can route/,
+    );
+    expect(text).toMatch(/slm-network:atlasSchemaPassword: is missing.*pulumi config set --secret atlasSchemaPassword/);
+  });
+
+  it("finds faults inside the entries of a list that is itself too long", () => {
+    const faults = faultsOf({ ...good, macs: [{ host: "a" }, ...good.macs] });
+    expect(faults.join("\n")).toMatch(/macs\[0\]\.hostKey: is missing.*ssh-keyscan[\s\S]*two or more Macs/);
+  });
+
+  it.each([
+    ["grey", /DNS-only.*npm run probe/],
+    ["warp", /caller's machine changed.*docs\/routes\.md/],
+    ["carrier-pigeon", /is no route/],
+    [7, /is no route/],
+  ])("refuses the route %s with its reason", (mode, reason) => {
+    expect(faultsOf({ ...good, route: { mode } }).join()).toMatch(reason);
+  });
+
+  it.each([
+    [{ mode: "regional", regionKey: "kr" }],
+    [{ mode: "saas", saasHostname: "slm.example.net" }],
+    [{ mode: "proxied", expectColo: [] }],
+  ])("takes the route %j", (route) => {
+    expect(parseStackConfig({ ...good, route }).route).toMatchObject(route);
+  });
+
+  it.each([
+    [{ mode: "regional" }, /route\.regionKey: is missing.*the keys that it has are shown/],
+    [{ mode: "saas" }, /route\.saasHostname: is missing.*not in this Cloudflare account/],
+    [{ regionKey: "kr" }, /regionKey: "kr" has no effect unless mode is regional/],
+    [{ mode: "regional", regionKey: "kr", saasHostname: "a.b.net" }, /saasHostname: "a\.b\.net" has no effect/],
+    [{ mode: "saas", saasHostname: "https://b.net" }, /saasHostname: "https:\/\/b\.net" is no host name/],
+    [{ expectColo: ["Seoul"] }, /expectColo\[0\]: "Seoul" is no Cloudflare location/],
+  ])("refuses the route %j", (route, reason) => {
+    const faults = faultsOf({ ...good, route });
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(reason);
+  });
+
+  it("says which line to use instead of an RSA host key", () => {
+    const [fault] = faultsOf({ ...good, macs: [{ ...good.macs[0], hostKey: "ssh-rsa AAAAB3Nz" }] });
+    expect(fault).toMatch(
+      /macs\[0\]\.hostKey: .*is an RSA key.*`ssh-keyscan -t ed25519 .*copy `ssh-ed25519 AAAA…` instead/,
+    );
+  });
+
+  it.each([
+    ["a name without a zone", { hostname: "slm" }],
+    ["capitals", { hostname: "SLM.example.com" }],
+    ["a short id", { accountId: "abc" }],
+    ["no server", { access: { servers: [] } }],
+    ["two servers of one name", { access: { servers: [{ name: "a" }, { name: "a" }] } }],
+    ["a rotation without an end of the old secret", { access: { servers: [{ name: "a", secretVersion: 2 }] } }],
+    [
+      "an end of the old secret without a rotation",
+      { access: { servers: [{ name: "a", previousSecretExpiresAt: "2027-01-01T00:00:00Z" }] } },
+    ],
+    ["an RSA host key", { macs: [{ ...good.macs[0], hostKey: "ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB" }] }],
+    [
+      "an RSA host key of a jump host",
+      { macs: [{ ...good.macs[0], jump: { ...good.macs[0], hostKey: "ssh-rsa AAAA" } }] },
+    ],
+    ["a host key that is none", { macs: [{ ...good.macs[0], hostKey: "SHA256:abc" }] }],
+    ["a tunnel secret of a few bytes", { tunnelSecret: Buffer.from("too short").toString("base64") }],
+    [
+      "the whole internet at the database",
+      { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["0.0.0.0/0"] } } },
+    ],
+    [
+      "an address that is no network",
+      { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["office"] } } },
+    ],
+    ["an alert to nobody's address", { alerts: { emails: ["ops"] } }],
+    ["a setting that does not exist", { timeToLive: 30 }],
+    ["a wait that Cloudflare would cut", { limits: { waitSeconds: 120 } }],
+  ])("refuses %s", (_what, change) => {
+    expect(faultsOf({ ...good, ...change })).toHaveLength(1);
+  });
+
+  it("takes the whole internet at the database only when that is said twice, and a cluster to make with its defaults", () => {
+    const atlas = {
+      projectId: "0".repeat(24),
+      cluster: { create: {} },
+      allowFrom: ["0.0.0.0/0"],
+      allowAnywhere: true,
+    };
+    const config = parseStackConfig({ ...good, documents: { atlas } });
+    expect(config.documents.atlas?.cluster).toEqual({
+      create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" },
+    });
+    expect(faultsOf({ ...good, documents: { atlas: { ...atlas, allowAnywhere: false } } }).join()).toMatch(
+      /allowFrom\[0\]: "0\.0\.0\.0\/0" lets the whole internet.*allowAnywhere: true/,
+    );
+    expect(faultsOf({ ...good, documents: { atlas: { ...atlas, cluster: 7 } } }).join()).toMatch(/neither the name of/);
+    expect(faultsOf({ ...good, documents: { chunk: { characters: 100, overlap: 90 } } }).join()).toMatch(
+      /chunk\.overlap: 90 is over half/,
+    );
+  });
+
+  it("never shows a secret", () => {
+    const text = faultsOf({ ...good, tunnelSecret: "hunter2", atlasRelayPassword: "hunter2" }).join();
+    expect(text).toContain("(a secret)");
+    expect(text).not.toContain("hunter2");
+  });
+
+  it("reads structured values as Pulumi passes them, and keeps ids of digits as text", () => {
+    const passed = new Map(
+      Object.entries(good).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
+    );
+    const config = readStackConfig({ get: (key) => passed.get(key) });
+    expect(config).toEqual(parseStackConfig(good));
+  });
+});
+
+describe("who may sign in", () => {
+  const people = (settings: object) =>
+    faultsOf({ ...good, access: { servers: [{ name: "backend" }], people: settings } });
+
+  it("is nobody unless named, and by a code by e-mail unless said otherwise", () => {
+    expect(parseStackConfig(good).access.people).toEqual({
+      emails: [],
+      emailDomains: [],
+      identityProviders: ["onetimepin"],
+      sessionDuration: "24h",
+    });
+    expect(people({ emails: ["kim@gmail.com"], emailDomains: ["example.co.kr"] })).toEqual([]);
+  });
+
+  it.each([
+    [
+      "a domain where anybody gets an address",
+      { emailDomains: ["naver.com"] },
+      /emailDomains\[0\]: "naver\.com" is a domain where anybody gets.*let everyone in.*one by one/,
+    ],
+    [
+      "another one",
+      { emailDomains: ["example.com", "gmail.com"] },
+      /emailDomains\[1\]: "gmail\.com" is a domain where anybody/,
+    ],
+    ["every domain", { emailDomains: ["*"] }, /"\*" is no e-mail domain.*without wildcards/],
+    ["every domain below one", { emailDomains: ["*.example.com"] }, /is no e-mail domain/],
+    ["an address for a domain", { emailDomains: ["@example.com"] }, /is no e-mail domain/],
+    [
+      "everybody of a domain",
+      { emails: ["*@example.com"] },
+      /"\*@example\.com" is no e-mail address.*without wildcards.*people\.emailDomains/,
+    ],
+    ["everybody", { emails: ["*"] }, /is no e-mail address/],
+    ["a rule of Cloudflare's", { everyone: true }, /people\.everyone: is no setting/],
+    ["a way in for nobody", { identityProviders: [] }, /identityProviders: \[\] is empty, so nobody could sign in/],
+  ])("is never everyone, nor unclear: %s", (_what, settings, reason) => {
+    const faults = people(settings);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(reason);
+  });
+});
+
+describe("a fallback", () => {
+  it("is off unless configured, and needs companies that agreed", () => {
+    expect(parseStackConfig(good).fallback).toBeUndefined();
+    const fallback = { url: "https://api.example.com", companies: ["acme"] };
+    expect(parseStackConfig({ ...good, fallback }).fallback).toEqual(fallback);
+    const faults = faultsOf({ ...good, fallback: { url: "https://api.example.com/v1/", companies: [] } });
+    expect(faults.join("\n")).toMatch(/fallback\.url: .*leave that out.*fallback\.companies: .*is empty/s);
+  });
+});
+
+describe("Pulumi.prod.yaml as committed", () => {
+  const file = readFileSync(join(import.meta.dirname, "../../Pulumi.prod.yaml"), "utf8");
+  const { config } = parse(file) as { config: Record<string, unknown> };
+  const settings = Object.fromEntries(
+    Object.entries(config).map(([key, value]) => [key.replace("slm-network:", ""), value]),
+  );
+
+  it("passes once the secrets it names are set", () => {
+    const named = [...file.matchAll(/config set --secret (\w+)/g)].map(([, key]) => key as string);
+    expect(named).toEqual(["tunnelSecret", "atlasSchemaPassword", "atlasRelayPassword"]);
+    expect(faultsOf(settings)).toHaveLength(named.length);
+    const secrets = Object.fromEntries(named.map((key) => [key, secret]));
+    expect(parseStackConfig({ ...settings, ...secrets }).protect).toBe(true);
+  });
+});

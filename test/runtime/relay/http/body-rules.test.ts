@@ -1,0 +1,133 @@
+import { describe, expect, test } from "vitest";
+import { checkBody, parseGoDuration } from "../../../../runtime/relay/http/body-rules.ts";
+import { RelayError } from "../../../../runtime/relay/http/errors.ts";
+
+const ANY = { kind: "ollama" } as const;
+
+function codeFor(body: string | Buffer, model: Parameters<typeof checkBody>[2] = ANY, route = "/api/chat"): string {
+  try {
+    void checkBody(typeof body === "string" ? Buffer.from(body) : body, route, model);
+    return "ok";
+  } catch (error) {
+    return error instanceof RelayError ? error.code : String(error);
+  }
+}
+
+describe("keep_alive", () => {
+  test.each([
+    "0",
+    "59.9",
+    "-0",
+    '"0"',
+    '"0s"',
+    '"59s"',
+    '"-0s"',
+    '"-0.1ns"',
+    '"-0.6ns0.6ns"',
+    '"59999ms"',
+    '"soon"',
+    '""',
+    "{}",
+    "true",
+    "1e300",
+  ])("refuses %s", (value) => expect(codeFor(`{"model":"m","keep_alive":${value}}`)).toBe("keep_alive_not_allowed"));
+  test.each(["60", "-1", "-0.5", '"1m"', '"5m"', '"-1s"', '"1h30m"', '"60000ms"', "null", "3600"])(
+    "takes %s",
+    (value) => expect(codeFor(`{"model":"m","keep_alive":${value}}`)).toBe("ok"),
+  );
+  test.each(["KEEP_ALIVE", "Keep_Alive", "keep\\u005falive", "\u212Aeep_alive"])("sees it written as %s", (key) =>
+    expect(codeFor(`{"${key}":0}`)).toBe("keep_alive_not_allowed"),
+  );
+  test("leaves the same key further inside alone", () => {
+    expect(codeFor('{"options":{"keep_alive":0},"messages":[{"keep_alive":0}]}')).toBe("ok");
+  });
+  test.each([
+    '{"keep_alive":0,"keep_alive":"5m"}',
+    '{"keep_alive":"5m","Keep_Alive":"5m"}',
+    `{"keep_alive":0,"a":"}{\\"","keep_alive"${" ".repeat(300)}:"5m"}`,
+  ])("refuses it twice: %s", (body) => expect(codeFor(body)).toBe("body_ambiguous"));
+});
+
+describe("allowed models", () => {
+  const some = { kind: "ollama" as const, allowed: ["llama3", "host:5000/qwen:7b"] };
+  test.each(["llama3", "llama3:latest", "host:5000/qwen:7b"])("takes %s", (name) =>
+    expect(codeFor(JSON.stringify({ model: name }), some)).toBe("ok"),
+  );
+  test.each([
+    '{"model":"other"}',
+    '{"model":"llama3:8b"}',
+    '{"Model":"other"}',
+    "{}",
+    '{"model":""}',
+    '{"model":null}',
+    '{"model":["llama3"]}',
+  ])("refuses %s", (body) => expect(codeFor(body, some)).toBe("model_not_allowed"));
+  test("refuses two models in one body", () => {
+    expect(codeFor('{"model":"other","model":"llama3"}', some)).toBe("body_ambiguous");
+    expect(codeFor('{"model":"llama3","MODEL":"other"}', some)).toBe("body_ambiguous");
+  });
+  test("names the allowed ones", () => {
+    expect(() => checkBody(Buffer.from('{"model":"x"}'), "/api/chat", some)).toThrow(/"x".*llama3, host:5000\/qwen:7b/);
+  });
+  test("looks at `name` for /api/show, and only there", () => {
+    expect(codeFor('{"name":"other"}', some, "/api/show")).toBe("model_not_allowed");
+    expect(codeFor('{"name":"llama3"}', some, "/api/show")).toBe("ok");
+    expect(codeFor('{"model":"llama3","name":"other"}', some, "/api/show")).toBe("model_not_allowed");
+    expect(codeFor('{"model":"llama3","name":"other"}', some, "/api/chat")).toBe("ok");
+  });
+  test("adds no tag for servers other than Ollama", () => {
+    expect(codeFor('{"model":"a:latest"}', { kind: "openai", allowed: ["a"] })).toBe("model_not_allowed");
+  });
+});
+
+test.each(["", "{", "[]", '"text"', "null", '{"a":1} {"b":2}'])("a body of %j is not taken", (body) => {
+  expect(codeFor(body)).toBe("body_not_json");
+});
+
+test("what is not UTF-8 is not taken, and is told so", () => {
+  // 안녕 in CP949, as curl on a Korean Windows sends it.
+  const cp949 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from("bec8b3e7", "hex"), Buffer.from('"}')]);
+  expect(() => checkBody(cp949, "/api/chat", ANY)).toThrow(/not UTF-8/);
+  expect(codeFor(cp949)).toBe("body_not_json");
+});
+
+test("a byte order mark is taken off", async () => {
+  const { body, facts } = await checkBody(Buffer.from('\uFEFF{"stream":true}'), "/api/chat", ANY);
+  expect([body.toString(), facts.stream]).toEqual(['{"stream":true}', true]);
+});
+
+test("a body may be nested 512 deep, whether a deep part is looked at or not", () => {
+  const nested = (depth: number) => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+  expect(codeFor(nested(512))).toBe("ok");
+  expect(codeFor(nested(513))).toBe("body_too_deep");
+  expect(codeFor(`{"a":${'{"b":'.repeat(600)}`)).toBe("body_too_deep");
+});
+
+test("a key that stands there a hundred times over is refused", () => {
+  expect(codeFor(`{${'"stream":true,'.repeat(101)}"a":1}`)).toBe("body_ambiguous");
+});
+
+test("values that are far too long are refused without being read, and shown cut", async () => {
+  const long = "x".repeat(100_000);
+  const some = { kind: "ollama" as const, allowed: ["llama3"] };
+  const check = async (body: string) => checkBody(Buffer.from(body), "/api/chat", some);
+  await expect(check(`{"model":"${long}"}`)).rejects.toThrow(/^The model "x{79}… may not be called here/);
+  await expect(check(`{"model":"llama3","keep_alive":"${long}"}`)).rejects.toThrow(/^keep_alive "x{79}…/);
+  await expect(check(`{"model":"llama3","keep_alive":"${"1".repeat(60_000)}"}`)).rejects.toMatchObject({
+    code: "keep_alive_not_allowed",
+  });
+});
+
+test.each([
+  ["1h30m", 5400],
+  ["1.5s", 1.5],
+  [".5m", 30],
+  ["+2s", 2],
+  ["-3ms", -0.003],
+  ["2µs", 2e-6],
+  ["0", 0],
+])("the Go duration %s is %d s", (text, seconds) => expect(parseGoDuration(text)).toBe(seconds));
+
+test.each(["", "-", "5", "5 s", "s", "1d", "1h-2m", "١s"])("%j is no Go duration", (text) =>
+  expect(parseGoDuration(text)).toBeNaN(),
+);

@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { Meter } from "../../../../runtime/relay/usage/usage.ts";
+
+/** Feeds a text in pieces of `size` bytes. */
+function metered(type: string, text: string, size: number): Meter {
+  const meter = new Meter();
+  meter.begin(type);
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; at += size) meter.feed(bytes.subarray(at, at + size));
+  return meter;
+}
+
+const events = Array.from({ length: 50 }, (_, n) => `data: {"n":${n}}\n\n`).join("");
+const long = "가".repeat(20_000);
+
+test.each([
+  [
+    "OpenAI's stream",
+    "text/event-stream",
+    `${events}data: {"usage":{"prompt_tokens":7,"completion_tokens":50}}\n\n`,
+    7,
+    50,
+  ],
+  [
+    "the Responses API",
+    "text/event-stream",
+    `${events}data: {"response":{"output":"${long}","usage":{"input_tokens": 8,"output_tokens": 9},"metadata":{}}}\n\n`,
+    8,
+    9,
+  ],
+  [
+    "Ollama's lines",
+    "application/x-ndjson",
+    `{"a":"${long}"}\n{"done":true,"prompt_eval_count":3,"eval_count":4}\n`,
+    3,
+    4,
+  ],
+  [
+    "JSON in one piece",
+    "application/json",
+    `{"choices":["${long}"],"usage":{"prompt_tokens":5,"completion_tokens":6,"total_tokens":11}}`,
+    5,
+    6,
+  ],
+  [
+    "an embedding",
+    "application/json",
+    `{"data":["${long}"],"usage":{"prompt_tokens":5,"total_tokens":5}}`,
+    5,
+    undefined,
+  ],
+  [
+    "what a model wrote does not count",
+    "application/json",
+    '{"content":"{\\"completion_tokens\\": 9999}"}',
+    undefined,
+    undefined,
+  ],
+])("%s: tokens are found wherever the pieces are cut", (_name, type, text, prompt, output) => {
+  for (const size of [7, 1000, 4096, 1_000_000]) {
+    expect(metered(type, text, size).usage()).toEqual({ prompt, output });
+  }
+});
+
+test("without a count the events of a stream stand for its tokens", () => {
+  expect(metered("text/event-stream", events, 1_000_000).usage()).toEqual({ prompt: undefined, output: 50 });
+  expect(metered("application/x-ndjson", "{}\n{}\n", 3).usage()).toEqual({ prompt: undefined, output: 2 });
+});
