@@ -1,6 +1,5 @@
 /** All that a stack is asked before anything is declared: the account, the route, who signs in, and when secrets rotate. */
 import * as cloudflare from "@pulumi/cloudflare";
-import { peopleRules } from "../components/access.ts";
 import { ConfigError, type StackConfig } from "../config/config.ts";
 import { accountFaults } from "./account-check.ts";
 import { accountFacts } from "./account-facts.ts";
@@ -70,6 +69,6 @@ async function loginOf(
   account: LoginFacts,
   deployed: readonly DeployedResource[],
 ): Promise<Login | { readonly faults: readonly string[] }> {
-  if (peopleRules(people).length === 0) return { existing: [], declareOneTimePin: false };
+  if (people.emails.length + people.emailDomains.length === 0) return { existing: [], declareOneTimePin: false };
   return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
 }

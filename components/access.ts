@@ -54,7 +54,7 @@ export function requireAccess(names: readonly string[], behindAccess: ReadonlySe
 }
 
 /** @returns the include rules of the policy for people; empty means that nobody is let in */
-export function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
+function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
   return [
     ...people.emails.map((email) => ({ email: { email } })),
     ...people.emailDomains.map((domain) => ({ emailDomain: { domain } })),

@@ -1,8 +1,8 @@
 /** The admin listener's handler: for the Mac itself, without an Access check. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { reloadablePart } from "../config.ts";
+import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
-import { RelayError } from "./http/errors.ts";
 import { type Handler, sendError, sendText } from "./http/http.ts";
 import { splitTarget } from "./http/router.ts";
 

@@ -12,7 +12,6 @@ import {
   canRead,
   canWrite,
   goDuration,
-  inZone,
   keepEqual,
   now,
   optional,
@@ -22,6 +21,7 @@ import {
   withoutUndefined,
 } from "./route.ts";
 import type { StoredApplication } from "./state.ts";
+import { inZone } from "./zone-name.ts";
 
 const group = "Access: Apps and Policies";
 

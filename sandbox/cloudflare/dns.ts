@@ -12,7 +12,6 @@ import {
   canWrite,
   hexId,
   hostname,
-  inZone,
   now,
   optional,
   page,
@@ -20,6 +19,7 @@ import {
   textFilters,
 } from "./route.ts";
 import type { StoredDnsRecord } from "./state.ts";
+import { inZone } from "./zone-name.ts";
 
 const group = "DNS";
 const proxiableTypes = ["A", "AAAA", "CNAME"];

@@ -8,17 +8,8 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { collectionRoutes, others } from "./collection.ts";
 import { checkBody, conflict, notFound, refusals, refuse } from "./errors.ts";
-import {
-  type Call,
-  canRead,
-  canWrite,
-  hostname,
-  inZone,
-  now,
-  optional,
-  type Route,
-  withoutUndefined,
-} from "./route.ts";
+import { type Call, canRead, canWrite, hostname, now, optional, type Route, withoutUndefined } from "./route.ts";
+import { inZone } from "./zone-name.ts";
 
 const saas = "SSL and Certificates";
 

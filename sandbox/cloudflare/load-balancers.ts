@@ -6,8 +6,9 @@ import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
 import { collectionRoutes, others } from "./collection.ts";
 import { conflict, refusals, refuse } from "./errors.ts";
-import { hexId, hostname, inZone, now, optional, type Route, withoutUndefined } from "./route.ts";
+import { hexId, hostname, now, optional, type Route, withoutUndefined } from "./route.ts";
 import type { PlainKind } from "./state.ts";
+import { inZone } from "./zone-name.ts";
 
 const style = refusals.balancer;
 const pools = "Load Balancing: Monitors and Pools";

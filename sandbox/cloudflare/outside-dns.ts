@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { inZone } from "./route.ts";
+import { inZone } from "./zone-name.ts";
 
 const recordsSchema = z.array(z.object({ type: z.string(), name: z.string(), content: z.string() }));
 /** A record at somebody else's DNS. */

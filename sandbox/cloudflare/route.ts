@@ -83,11 +83,6 @@ export const hostname = z
   .transform((name) => name.toLowerCase().replace(/\.$/, ""))
   .pipe(z.string().regex(/^(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)+[a-z0-9-]{2,}$/, "expected a host name"));
 
-/** True when the name is the zone's or below it. */
-export function inZone(name: string, zone: string): boolean {
-  return name === zone || name.endsWith(`.${zone}`);
-}
-
 /** Removes keys whose value is undefined, so that the answer carries only what was sent. */
 export function withoutUndefined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T;

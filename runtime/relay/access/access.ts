@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { errors, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Caller, RelayConfig } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import { KeysUnavailable } from "./keys.ts";
 import { createTokenCheck } from "./token.ts";
 

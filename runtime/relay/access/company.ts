@@ -1,8 +1,8 @@
 /** The company a call is for: the header `Slm-Company`, or its older name `X-Slm-Company`. */
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "../../config.ts";
-import { checkCompany, readHeaderName } from "../documents/names.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
+import { checkCompany, readHeaderName } from "./names.ts";
 
 const HEADER = "slm-company";
 /** Before it counted on every call, the header was for the fallback only and had this name. */

@@ -12,8 +12,8 @@
  * | promises, time-outs, refusals | this file, `refusal.ts` |
  */
 import type { Caller, Limits } from "../../config.ts";
+import { RelayError } from "../errors.ts";
 import { CallerLeft } from "../http/body.ts";
-import { RelayError } from "../http/errors.ts";
 import { LaneQueue } from "./lane.ts";
 import { refusal } from "./refusal.ts";
 import type { Lane, LaneSnapshot, Slot, Ticket } from "./ticket.ts";

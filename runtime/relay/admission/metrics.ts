@@ -1,6 +1,5 @@
 /** What is counted by lane and caller. Callers are those of the config, so the label sets are bounded. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { Breaker } from "../model/breaker.ts";
 import { CellCounter, remembered } from "../telemetry/cells.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { Admission } from "./admission.ts";
@@ -35,7 +34,14 @@ const WAITS = [0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const PER_TOKEN = [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1, 5];
 const STATES = ["closed", "half-open", "open"] as const;
 
-export function createLaneMetrics(registry: Registry, admission: Admission, breaker: Breaker): LaneMetrics {
+/** What is shown of the circuit breaker before the model server. */
+interface BreakerView {
+  readonly state: (typeof STATES)[number];
+  /** How often it has opened since the start. */
+  readonly opened: number;
+}
+
+export function createLaneMetrics(registry: Registry, admission: Admission, breaker: BreakerView): LaneMetrics {
   const registers = [registry];
   const byCaller = ["lane", "caller"] as const;
   gauges(registry, admission, breaker);
@@ -114,7 +120,7 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
 }
 
 /** Read when somebody asks for the metrics. */
-function gauges(registry: Registry, admission: Admission, breaker: Breaker): void {
+function gauges(registry: Registry, admission: Admission, breaker: BreakerView): void {
   const lanes = (
     name: string,
     help: string,

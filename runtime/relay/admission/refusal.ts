@@ -1,6 +1,6 @@
 /** The 429: what it says, and when to come back. Pure. */
 import type { Limits } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Lane } from "./ticket.ts";
 
 const LONGEST_PAUSE_MS = 60_000;

@@ -1,7 +1,8 @@
 /** `/v1/documents` and `/v1/documents/search`: requests in, answers out. */
 import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { checkCompany, companiesOf, type DocumentKey, readName } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
@@ -9,7 +10,6 @@ import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import type { Miss } from "./library.ts";
-import { checkCompany, companiesOf, type DocumentKey, readName } from "./names.ts";
 import { startProgress } from "./progress.ts";
 import { type DocumentContent, type DocumentMeta, MAX_DOCUMENT_BYTES } from "./store.ts";
 import { StoreUnavailable } from "./store-guard.ts";

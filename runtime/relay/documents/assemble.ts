@@ -1,7 +1,7 @@
 /** Makes the vectors of a document's pieces, taking from what is there already all that may be taken. */
 import { randomUUID } from "node:crypto";
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Budget } from "./budget.ts";
 import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { ModelIdentity } from "./fingerprint.ts";

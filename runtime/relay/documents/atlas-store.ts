@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { Binary, type Collection, type Filter, MongoClient, MongoServerError } from "mongodb";
 import { z } from "zod";
-import type { DocumentKey } from "./names.ts";
+import type { DocumentKey } from "../access/names.ts";
 import type { Chunk, DocumentContent, DocumentMeta, DocumentStore } from "./store.ts";
 import { storedNames } from "./stored-names.ts";
 import { rowOf } from "./vectors.ts";

@@ -1,7 +1,7 @@
 /** What callers send about documents: queries and bodies, checked. Pure. */
 import { z } from "zod";
-import { RelayError } from "../http/errors.ts";
-import { type DocumentKey, readName } from "./names.ts";
+import { type DocumentKey, readName } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
 import type { Source } from "./pieces.ts";
 import { floatsOf } from "./vectors.ts";
 

@@ -1,5 +1,5 @@
 /** The daily bound of embedding tokens a company; there is none unless the config has one. */
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 const DAY_MS = 86_400_000;

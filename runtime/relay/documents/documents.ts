@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
+import type { DocumentKey } from "../access/names.ts";
 import type { Admission } from "../admission/admission.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createBudget } from "./budget.ts";
@@ -13,7 +14,6 @@ import { Heavy } from "./heavy.ts";
 import { Library, type Miss } from "./library.ts";
 import { createMaker, type Maker } from "./maker.ts";
 import { documentMetrics } from "./metrics.ts";
-import type { DocumentKey } from "./names.ts";
 import { createReader, type Reader } from "./reader.ts";
 import { createSearch, type Search } from "./search.ts";
 import { Single } from "./single.ts";

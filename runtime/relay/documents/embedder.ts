@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Caller, ModelConfig } from "../../config.ts";
 import type { Admission } from "../admission/admission.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import { failure, openPool } from "../model/upstream.ts";
 import type { ModelIdentity } from "./fingerprint.ts";

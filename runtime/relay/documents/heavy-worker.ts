@@ -1,6 +1,6 @@
 /** The thread for work on long bodies; see `heavy.ts`. */
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { FromHeavy, Packed, ToHeavy } from "./heavy.ts";
 import type { Chunk } from "./store.ts";
 import { WORK } from "./work.ts";

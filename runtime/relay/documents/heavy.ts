@@ -5,7 +5,7 @@
  */
 import { StringDecoder } from "node:string_decoder";
 import { Worker } from "node:worker_threads";
-import { type ErrorCode, RelayError } from "../http/errors.ts";
+import { type ErrorCode, RelayError } from "../errors.ts";
 import { turn } from "../http/turns.ts";
 import type { Chunk } from "./store.ts";
 import { WORK, type Work } from "./work.ts";

@@ -1,8 +1,8 @@
 /** Look-ups, uses and removals: all that needs no model but its name. */
 
 import { randomUUID } from "node:crypto";
+import type { DocumentKey } from "../access/names.ts";
 import { LruContents } from "./lru.ts";
-import type { DocumentKey } from "./names.ts";
 import { type Present, Removals } from "./removals.ts";
 import type { DocumentContent, DocumentMeta, Listing, Sharing } from "./store.ts";
 import { CONTENT_MS, type StoreGuard, StoreUnavailable } from "./store-guard.ts";

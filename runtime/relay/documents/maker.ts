@@ -1,6 +1,7 @@
 /** Has vectors made, once: for a document that is PUT, and for inputs of embedding calls. */
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import type { DocumentKey } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
 import type { Reserve } from "../memory/budget.ts";
 import { assemble, checkSize, mergeContents, newMeta, sizeOf, type Whole } from "./assemble.ts";
 import type { Budget } from "./budget.ts";
@@ -8,7 +9,6 @@ import type { Client, Embedder } from "./embedder.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
 import type { Library, Put } from "./library.ts";
 import type { DocumentMetrics } from "./metrics.ts";
-import type { DocumentKey } from "./names.ts";
 import { type Pieces, piecesOf, type Source } from "./pieces.ts";
 import type { Single } from "./single.ts";
 import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, type Sharing } from "./store.ts";

@@ -1,12 +1,12 @@
 /** `POST /v1/embeddings` with a document's name in its headers, for clients that know only OpenAI's API. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../../config.ts";
+import { type DocumentKey, readHeaderName } from "../access/names.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
-import { type DocumentKey, readHeaderName } from "./names.ts";
 import { MAX_DOCUMENT_BYTES } from "./store.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 

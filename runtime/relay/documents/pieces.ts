@@ -1,5 +1,5 @@
 /** A document's text as the pieces that are embedded and stored. Pure; runs on either thread. */
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import { type ChunkSize, chunkText } from "./chunker.ts";
 import { hashOf } from "./fingerprint.ts";
 import { type Chunk, MAX_DOCUMENT_BYTES, textBytes } from "./store.ts";

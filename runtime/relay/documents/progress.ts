@@ -1,5 +1,5 @@
 /** How far a document has got, as server-sent events. */
-import { errorAnswer, RelayError } from "../http/errors.ts";
+import { errorAnswer, RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { jsonPieces, writePieces } from "../http/json-output.ts";
 

@@ -1,5 +1,5 @@
 /** Tells requests that may store a document that it was removed since they came, also those that wait for their turn. */
-import type { DocumentKey } from "./names.ts";
+import type { DocumentKey } from "../access/names.ts";
 
 /** A request that is here. */
 export interface Present {

@@ -1,7 +1,7 @@
 /** The chunks nearest to a query, by exact cosine over all vectors of the documents asked for. */
 import { setImmediate as breathe } from "node:timers/promises";
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Reserve } from "../memory/budget.ts";
 import type { Budget } from "./budget.ts";
 import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";

@@ -1,8 +1,8 @@
 /** One piece of work a document at a time: in this process by a queue, among relays on one store by a lease. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
-import { RelayError } from "../http/errors.ts";
-import type { DocumentKey } from "./names.ts";
+import type { DocumentKey } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 /** How long others wait for a document that is being embedded, before they are told to come again. */

@@ -4,9 +4,9 @@ import { chmod, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
+import type { DocumentKey } from "../access/names.ts";
 import { isFull } from "../jobs/store.ts";
 import { refusalOf } from "../memory/shares.ts";
-import type { DocumentKey } from "./names.ts";
 import {
   DOCUMENTS_MIB,
   type DocumentMeta,

@@ -1,5 +1,5 @@
 /** What a document store does; `atlas-store.ts` and `sqlite-store.ts` are the two, held to one contract by one test suite. */
-import type { DocumentKey } from "./names.ts";
+import type { DocumentKey } from "../access/names.ts";
 
 /** A document without its chunks. Times in milliseconds since 1970. */
 export interface DocumentMeta extends DocumentKey {

@@ -1,5 +1,5 @@
 /** Uses of documents, written together: a write for every look-up would cost more than the look-up. */
-import type { DocumentKey } from "./names.ts";
+import type { DocumentKey } from "../access/names.ts";
 import type { DocumentMeta, Use } from "./store.ts";
 import type { StoreGuard } from "./store-guard.ts";
 

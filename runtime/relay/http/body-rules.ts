@@ -1,6 +1,6 @@
 /** What a request's JSON body may ask of the model server: bytes in, an error or what is known of them out. */
 import type { ModelConfig } from "../../config.ts";
-import { RelayError } from "./errors.ts";
+import { RelayError } from "../errors.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
 import { scanJson } from "./json-scanner.ts";
 

@@ -1,9 +1,9 @@
 /** Reads a request's body whole, within a bound. */
 import type { IncomingMessage } from "node:http";
+import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { Gatherer } from "../memory/gather.ts";
 import type { Alarm, Alarms } from "./alarms.ts";
-import { RelayError } from "./errors.ts";
 
 /** The caller went away while its request was being read: there is nobody left to answer. */
 export class CallerLeft extends Error {}

@@ -1,14 +1,14 @@
 /** One request from its arrival to the end of its answer: its id, who calls, how it ended; and all that are running. */
 import type { IncomingMessage } from "node:http";
+import { RelayError } from "../errors.ts";
 import type { Holding, Holdings } from "../memory/holdings.ts";
-import type { Hold } from "../model/hold.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Answer } from "./answer.ts";
 import { Bag, type InBag } from "./bag.ts";
 import { BRIEF_DRAIN_MS, drainBody } from "./body.ts";
-import { RelayError } from "./errors.ts";
 import { entryColo } from "./headers.ts";
+import type { Hold } from "./hold.ts";
 import { sendError } from "./http.ts";
 import { Leaving } from "./leaving.ts";
 import { splitTarget } from "./router.ts";

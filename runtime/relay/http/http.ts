@@ -3,10 +3,10 @@ import { randomUUID } from "node:crypto";
 import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { HOLDS } from "../model/hold.ts";
+import { errorAnswer, RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Answer } from "./answer.ts";
-import { errorAnswer, RelayError } from "./errors.ts";
+import { HOLDS } from "./hold.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
 export type Handler = (req: IncomingMessage, res: Answer, expectsContinue: boolean) => void;

@@ -1,6 +1,6 @@
 /** Which paths there are. Matched on the path exactly as received: nothing is decoded, nothing is normalised. */
 import type { ModelConfig } from "../../config.ts";
-import { RelayError } from "./errors.ts";
+import { RelayError } from "../errors.ts";
 
 /** Where a request goes after the Access check. */
 export type Route =

@@ -1,6 +1,6 @@
 /** Writes what is known of a job to its owner. */
 import { createHash } from "node:crypto";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendText } from "../http/http.ts";
 import { fromStore, type Jobs } from "./jobs.ts";

@@ -1,5 +1,5 @@
 /** The paths under `/v1/jobs/` and `/v1/responses/`: a caller sees, follows and cancels its own jobs, and nobody else's. */
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { JobAct } from "../http/router.ts";
 import { answerJob, sendResponseObject, waitForEnd } from "./answers.ts";

@@ -1,12 +1,12 @@
 /** Answers of the model server, kept in memory: beside their way to the caller, or in its place. */
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import { RelayError } from "../errors.ts";
 import { CallerLeft } from "../http/body.ts";
-import { RelayError } from "../http/errors.ts";
 import { headersFromModel } from "../http/headers.ts";
+import type { Sink } from "../http/hold.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { Gatherer } from "../memory/gather.ts";
-import type { Sink } from "../model/hold.ts";
 import type { Upstream, UpstreamCall } from "../model/upstream.ts";
 import { Meter, type Usage } from "../usage/usage.ts";
 import type { StoredAnswer } from "./store.ts";

@@ -14,7 +14,7 @@ import type { Registry } from "prom-client";
 import type { RelayConfig } from "../../config.ts";
 import type { Admission, Lane } from "../admission/admission.ts";
 import { backgroundSlots } from "../admission/lane.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";

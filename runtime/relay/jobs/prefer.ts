@@ -1,6 +1,6 @@
 /** The two request headers jobs are asked for with. Pure. */
 import type { IncomingHttpHeaders } from "node:http";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 
 export interface Prefer {
   readonly respondAsync: boolean;

@@ -3,8 +3,8 @@
  * Source: https://platform.openai.com/docs/guides/background, https://platform.openai.com/docs/api-reference/responses
  */
 import { z } from "zod";
+import { RelayError } from "../errors.ts";
 import { type BodyFacts, ECHOED, memberValue, scanObject, withoutMark } from "../http/body-rules.ts";
-import { RelayError } from "../http/errors.ts";
 import { innerPieces, withoutMember } from "../http/json-edit.ts";
 import type { Scan } from "../http/json-scan.ts";
 import type { JobRecord, StoredAnswer } from "./store.ts";

@@ -5,8 +5,8 @@
 import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type Lane, type Slot, usedTokens } from "../admission/admission.ts";
+import { RelayError } from "../errors.ts";
 import { CallerLeft } from "../http/body.ts";
-import { RelayError } from "../http/errors.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";

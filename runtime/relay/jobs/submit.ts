@@ -1,8 +1,8 @@
 /** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
 import { createHash, randomUUID } from "node:crypto";
 import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
+import { RelayError } from "../errors.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
-import { RelayError } from "../http/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import { turn } from "../http/turns.ts";

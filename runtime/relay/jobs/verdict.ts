@@ -1,5 +1,5 @@
 /** What the end of one attempt means for its job. Pure. */
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 

@@ -3,7 +3,7 @@
  * that are sent, answers that are kept. Pure accounting; whoever holds memory reserves it first.
  */
 import type { Limits } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import { type Refusal, Shares } from "./shares.ts";
 
 const MIB = 1024 * 1024;

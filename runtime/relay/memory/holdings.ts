@@ -1,6 +1,6 @@
 /** What one request holds for its caller, from the Access check until its answer has ended: memory, its place, a stream. */
 import type { Limits } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 import { createMemoryBudget, type MemoryBudget, type Reservation } from "./budget.ts";
 import { Shares } from "./shares.ts";
 

@@ -1,6 +1,7 @@
 /** Stops sending to a model server that does not answer, and finds out by itself when it does again. */
+
+import { RelayError } from "../errors.ts";
 import { CallerLeft } from "../http/body.ts";
-import { RelayError } from "../http/errors.ts";
 
 /** closed: requests pass. open: none do. half-open: none do, and one look at the model server is under way. */
 export type BreakerState = "closed" | "open" | "half-open";

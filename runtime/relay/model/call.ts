@@ -2,15 +2,14 @@
 import type { Caller } from "../../config.ts";
 import { type Admission, estimateTokens, type Lane, laneOf, type Slot, usedTokens } from "../admission/admission.ts";
 import type { LaneMetrics } from "../admission/metrics.ts";
+import { RelayError } from "../errors.ts";
 import type { Alarms } from "../http/alarms.ts";
 import type { BodyFacts } from "../http/body-rules.ts";
-import { RelayError } from "../http/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import type { AnswerCopy } from "../jobs/capture.ts";
+import { type Format, Hold, type Holds, plainSink, type Sink } from "../http/hold.ts";
 import { Meter } from "../usage/usage.ts";
 import type { Fallback } from "./fallback.ts";
-import { type Format, Hold, type Holds, plainSink, type Sink } from "./hold.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** What a call works with. */
@@ -23,6 +22,12 @@ export interface CallParts {
   readonly alarms: Alarms;
 }
 
+/** Sees an answer on its way. */
+export interface AnswerTap {
+  /** A sink that passes everything on to `to`. */
+  tee(to: Sink): Sink;
+}
+
 /** A request that has passed all checks. */
 export interface Accepted {
   readonly routeName: string;
@@ -33,7 +38,7 @@ export interface Accepted {
   /** Undefined without a body. */
   readonly facts: BodyFacts | undefined;
   /** Copies the answer as the model server gave it. */
-  readonly copy?: AnswerCopy | undefined;
+  readonly copy?: AnswerTap | undefined;
 }
 
 /** Says on an answer that another server than the Mac's gave it. */

@@ -1,10 +1,10 @@
 /** A server elsewhere that takes what this Mac would turn away, for companies that agreed to it. Off unless configured. */
 import type { Caller, FallbackConfig, ModelConfig } from "../../config.ts";
-import { normalizeName } from "../documents/names.ts";
+import { normalizeName } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
 import { scanObject } from "../http/body-rules.ts";
-import { RelayError } from "../http/errors.ts";
+import type { Sink } from "../http/hold.ts";
 import { withMember } from "../http/json-edit.ts";
-import type { Sink } from "./hold.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
 
 /** OpenAI's paths; never embeddings: another model's vectors do not compare. */

@@ -2,11 +2,11 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import type { ModelConfig } from "../../config.ts";
+import { RelayError } from "../errors.ts";
 import { CallerLeft } from "../http/body.ts";
-import { RelayError } from "../http/errors.ts";
+import type { Sink } from "../http/hold.ts";
 import type { LeaveSignal } from "../http/leaving.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
-import type { Sink } from "./hold.ts";
 import { MODEL_SERVERS } from "./server.ts";
 
 /** A request as the model server gets it. */

@@ -5,7 +5,7 @@ import { Ollama } from "ollama";
 import OpenAI from "openai";
 import { ProxyAgent, fetch as proxiedFetch } from "undici";
 import { expect, onTestFinished, test } from "vitest";
-import { HOLDS, type Holds } from "../../../../runtime/relay/model/hold.ts";
+import { HOLDS, type Holds } from "../../../../runtime/relay/http/hold.ts";
 import { application } from "../../../sandbox/edge/account.ts";
 import { Harness } from "../../../sandbox/edge/harness.ts";
 import { type Seen, startModel, startTestRelay, testConfig } from "../harness.ts";

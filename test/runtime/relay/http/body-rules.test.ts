@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { checkBody, parseGoDuration } from "../../../../runtime/relay/http/body-rules.ts";
-import { RelayError } from "../../../../runtime/relay/http/errors.ts";
 
 const ANY = { kind: "ollama" } as const;
 

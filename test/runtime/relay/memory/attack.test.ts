@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
+import { HOLDS } from "../../../../runtime/relay/http/hold.ts";
 import { STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
-import { HOLDS } from "../../../../runtime/relay/model/hold.ts";
 import { startEmbeddingModel } from "../documents/model.ts";
 import { CLIENT_ID, codeOf, post, raw, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
 

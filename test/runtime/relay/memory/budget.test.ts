@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
-import { RelayError } from "../../../../runtime/relay/http/errors.ts";
+import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { cacheBytes, createMemoryBudget, reserveLargest } from "../../../../runtime/relay/memory/budget.ts";
 
 const MIB = 1024 * 1024;

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ERRORS, errorAnswer, RelayError } from "../../../../runtime/relay/http/errors.ts";
+import { ERRORS, errorAnswer, RelayError } from "../../../runtime/relay/errors.ts";
 
 test("the registry and docs/errors.md hold the same codes, statuses, types and retries", async () => {
-  const text = await readFile(join(import.meta.dirname, "../../../../docs/errors.md"), "utf8");
+  const text = await readFile(join(import.meta.dirname, "../../../docs/errors.md"), "utf8");
   const rows = [...text.matchAll(/^\| `(\w+)` \| (\d+) \| (\w+) \| (yes|no) \| .+ \| .+ \|$/gm)].map(
     ([, code, status, type, retry]) => [code, { status: Number(status), type, retry: retry === "yes" }],
   );

@@ -1,6 +1,6 @@
 /** Names of companies and documents, and which company a caller may speak for. Pure. */
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../http/errors.ts";
+import { RelayError } from "../errors.ts";
 
 /** What a document is found by. Both names as `readName` gives them. */
 export interface DocumentKey {

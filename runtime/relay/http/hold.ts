@@ -5,9 +5,9 @@
  * parse every line). Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/error-524/
  */
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
-import type { Alarm, Alarms } from "../http/alarms.ts";
-import { errorObject, type RelayError } from "../http/errors.ts";
-import { headersFromModel } from "../http/headers.ts";
+import { errorObject, type RelayError } from "../errors.ts";
+import type { Alarm, Alarms } from "./alarms.ts";
+import { headersFromModel } from "./headers.ts";
 
 /** How an answer is framed. */
 export type Format = "sse" | "ndjson" | "json";

@@ -1,0 +1,65 @@
+// Which folder may import which: arrows point down only. A list goes from the top floor to the ground floor; a folder may
+// import itself and what stands below it. Checked by `npm run check:layers`.
+
+/** The project. */
+const project = ["index.ts", "commands", "components", "accounts", "ssh", "config", "policy", "runtime"];
+
+/** The relay (runtime/relay). What a request passes first lies lowest: all that comes after builds on it. */
+const relay = [
+  "main.ts",
+  "server.ts", // puts the relay together
+  "handler.ts", // the order of a request
+  "status",
+  "documents",
+  "jobs",
+  "model",
+  "admission",
+  "usage",
+  "access",
+  "http",
+  "memory",
+  "telemetry",
+  "errors.ts",
+];
+
+const at = (base, entry) => `^${base}${entry.replaceAll(".", "\\.")}${entry.endsWith(".ts") ? "$" : "/"}`;
+
+/** One rule for each entry of a list: it imports nothing that stands above it. */
+const layers = (base, entries) =>
+  entries.slice(1).map((entry, index) => ({
+    name: `${base}${entry} imports nothing above it`,
+    severity: "error",
+    from: { path: at(base, entry) },
+    to: { path: entries.slice(0, index + 1).map((above) => at(base, above)) },
+  }));
+
+export default {
+  forbidden: [
+    ...layers("", project),
+    ...layers("runtime/relay/", relay),
+    { name: "no circles", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "the product does not know its sandbox and its tests",
+      severity: "error",
+      from: { path: project.map((entry) => at("", entry)) },
+      to: { path: "^(sandbox|test)/" },
+    },
+    {
+      name: "the installer and the relay know nothing of each other",
+      severity: "error",
+      from: { path: "^runtime/(relay|installer)/" },
+      to: { path: "^runtime/(relay|installer)/", pathNot: "^runtime/$1/" },
+    },
+    {
+      name: "the relay and the installer bring along only what is bundled for the Mac",
+      severity: "error",
+      from: { path: "^runtime/(relay|installer)/" },
+      to: { path: "node_modules/(@pulumi|cloudflare|ssh2|esbuild)/" },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+  },
+};
