@@ -8,6 +8,7 @@ const project = join(import.meta.dirname, "..");
 const pages = [
   "README.md",
   "README.ko.md",
+  "CONTRIBUTING.md",
   ...(await readdir(join(project, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
 ];
 const { scripts } = z
