@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 // Modules run natively (Node strips the types): Vitest's own module runner rewrites functions, and Pulumi can then not
@@ -13,6 +14,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/e2e/**", "test/prove/prove.test.ts"],
+          // Most of a test's time is waiting for processes; by default two cores would run one file at a time.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
