@@ -230,11 +230,11 @@ export function failExchange(exchange: Exchange, cause: unknown, log: Log): void
     cause instanceof RelayError ? cause : new RelayError("internal", "The relay failed on this request.", { cause });
   exchange.failure = error;
   if (error.code === "internal") log.error({ id: exchange.id, err: error.cause ?? error }, "failed on a request");
-  exchange.hold?.stop();
   if (res.headersSent) {
     if (exchange.hold?.fail(error) !== true) res.destroy();
     return;
   }
+  exchange.hold?.stop();
   exchange.firstByteAt = performance.now();
   // Refused before `100 Continue`, a caller may or may not send the body: the connection's framing is lost.
   sendError(res, error, exchange.expectsContinue && !req.complete);

@@ -66,6 +66,7 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     holds: parts.holds,
     alarms: parts.alarms,
     responsesApi: routeName === "/v1/responses",
+    memory: exchange.holding?.memory,
     onFirstByte,
   });
   exchange.hold = hold;
@@ -85,7 +86,7 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
       parts.laneMetrics.usedTokens(lane, accepted.caller.name, "fallback", metered.meter.usage());
     }
   } finally {
-    if (res.writableEnded || res.destroyed) hold.stop();
+    if (res.writableEnded || res.destroyed) hold.stop(); // else it watches the reader of what is left
   }
 }
 
