@@ -9,7 +9,7 @@ import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
 import { RelayError } from "./errors.ts";
-import { beginExchange, type Exchange, enterHolding, failExchange, type Running } from "./exchange.ts";
+import { beginExchange, type Exchange, enterHolding, enterPerson, failExchange, type Running } from "./exchange.ts";
 import { type Handler, sendError, sendText } from "./http.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
@@ -69,6 +69,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const route = findRoute(req.method ?? "", path, parts.config.model.kind);
   exchange.route = route.name;
   if (route.kind === "status") {
+    enterPerson(exchange, visitor.name, parts.holdings);
     const data = await parts.status.data();
     exchange.firstByteAt = performance.now();
     if (route.view === "data") sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(data));

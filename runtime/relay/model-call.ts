@@ -60,7 +60,10 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     if (!res.headersSent) res.also("Server-Timing", timing);
   };
   const lane = laneOf(routeName);
-  if (lane === undefined || body === null) return parts.upstream.forward(call, plainSink(res, onFirstByte));
+  if (lane === undefined || body === null) {
+    exchange.holding?.slotless();
+    return parts.upstream.forward({ ...call, slotless: true }, plainSink(res, onFirstByte));
+  }
 
   const hold = new Hold(res, formatAsked(routeName, accepted.facts), {
     holds: parts.holds,

@@ -144,3 +144,37 @@ test("a reader that is slower than the model server, but reads, gets all of a st
   }
   expect(got).toBeGreaterThanOrEqual(20 * MIB);
 });
+
+test("calls that take no slot are bounded, and never keep one that has a slot from its connection", {
+  timeout: 60_000,
+}, async () => {
+  const held: (() => void)[] = [];
+  const model = await startModel(({ url, body }, res) => {
+    if (url === "/api/show") held.push(() => res.end("{}"));
+    else res.end(body);
+  });
+  const relay = await startTestRelay(model.url, { callers, limits });
+  const greedy = { "Cf-Access-Jwt-Assertion": greedyToken };
+  const stop = new AbortController();
+  const statuses: number[] = [];
+  for (let n = 0; n < 300; n += 1) {
+    post(relay, "/api/show", { model: "m" }, { headers: greedy, signal: stop.signal }).then(
+      ({ status }) => statuses.push(status),
+      () => {},
+    );
+  }
+  await vi.waitFor(() => expect(held.length + statuses.length).toBe(300), PATIENT);
+  expect(held.length).toBe(48); // three quarters of what all may have
+  expect(new Set(statuses)).toEqual(new Set([429]));
+  expect((await post(relay, "/v1/chat/completions", { model: "m" })).status).toBe(200);
+  const show = post(relay, "/api/show", { model: "m" });
+  await vi.waitFor(() => expect(held.length).toBe(49), PATIENT);
+  for (const answer of held) answer();
+  expect((await show).status).toBe(200);
+  stop.abort();
+  await vi.waitFor(async () => expect(await gauge(relay, "slm_open_requests")).toBe(0), PATIENT);
+  const again = post(relay, "/api/show", { model: "m" }, { headers: greedy });
+  await vi.waitFor(() => expect(held.length).toBe(50), PATIENT);
+  held.at(-1)!();
+  expect((await again).status).toBe(200);
+});
