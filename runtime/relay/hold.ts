@@ -26,12 +26,12 @@ export interface Holds {
   readonly stallMs: number;
   /**
    * How long, all together, a caller may hold up the model server by reading slowly, once no more of the answer can be kept
-   * in memory for it; then it is cut, and its slot is free.
+   * in memory for it (see `Outflow.pausedMs`); then it is cut, and its slot is free.
    */
   readonly pauseMs: number;
 }
 
-export const HOLDS: Holds = { sseMs: 20_000, jsonMs: 80_000, everyMs: 15_000, stallMs: 60_000, pauseMs: 30_000 };
+export const HOLDS: Holds = { sseMs: 20_000, jsonMs: 80_000, everyMs: 15_000, stallMs: 60_000, pauseMs: 5_000 };
 
 /** Where an answer goes. */
 export interface Sink {

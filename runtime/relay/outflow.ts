@@ -5,8 +5,10 @@
  */
 import type { Reservation } from "./memory/budget.ts";
 
-/** What is kept of one answer at most: more than 2,048 vectors of 1,024 numbers as JSON. */
-export const LONGEST_KEPT = 32 * 1024 * 1024;
+/** What is kept of one answer at most: three times 2,048 vectors of 1,024 numbers as JSON. */
+export const LONGEST_KEPT = 64 * 1024 * 1024;
+/** A reader that takes so much in a millisecond is as good as one that does not hold up the model server. */
+const FAST = (8 * 1024 * 1024) / 1000;
 /** Bytes that a piece takes beside its own. */
 const PIECE_COST = 256;
 
@@ -46,7 +48,7 @@ export class Outflow {
     return this.#blockedSince === undefined ? 0 : now - this.#blockedSince;
   }
 
-  /** How long the model server has been held up by this reader, all together, in ms. */
+  /** How long the model server has been held up by this reader, all together, less the time that a fast one would need, in ms. */
   pausedMs(now: number): number {
     return this.#pausedMs + (this.#pausedSince === undefined ? 0 : now - this.#pausedSince);
   }
@@ -103,6 +105,7 @@ export class Outflow {
       const piece = this.#pieces[this.#next]!;
       this.#next += 1;
       this.#kept -= piece.length + PIECE_COST;
+      if (this.#pausedSince !== undefined) this.#pausedMs -= piece.length / FAST;
       if (!this.#reader.write(piece)) this.#block();
     }
     // Not at each piece: that would move all that are left, each time.

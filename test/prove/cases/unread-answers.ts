@@ -6,7 +6,8 @@ const MIB = 1024 * 1024;
 export const unreadAnswers: Case = {
   name: "unread-answers",
   attack: "16 direct calls at a time for answers of 24 MiB, of which it reads a little now and then",
-  serviceMs: 500,
+  // Once the caller's memory is used up, the model server waits 5 s for the reader.
+  serviceMs: 5500,
   quick: true,
   run: (attacker) =>
     attacker.repeat(16, () =>
