@@ -16,5 +16,6 @@ export const slotlessCalls: Case = {
   name: "slotless-calls",
   attack: "asks for the list of models, 400 times at a time",
   serviceMs: 0,
+  mustRefuse: true,
   run: (attacker) => attacker.repeat(400, () => attacker.send({ method: "GET", path: "/v1/models" })),
 };
