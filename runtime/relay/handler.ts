@@ -9,7 +9,14 @@ import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.t
 import { RelayError } from "./errors.ts";
 import { CallerLeft, type Pace, readBody } from "./http/body.ts";
 import { type CheckedBody, checkBody } from "./http/body-rules.ts";
-import { beginExchange, type Exchange, enterHolding, failExchange, type Running } from "./http/exchange.ts";
+import {
+  beginExchange,
+  type Exchange,
+  enterHolding,
+  enterPerson,
+  failExchange,
+  type Running,
+} from "./http/exchange.ts";
 import { type Handler, sendError, sendText } from "./http/http.ts";
 import { findRoute, type Route, splitTarget } from "./http/router.ts";
 import { serveJob } from "./jobs/api.ts";
@@ -69,6 +76,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const route = findRoute(req.method ?? "", path, parts.config.model.kind);
   exchange.route = route.name;
   if (route.kind === "status") {
+    enterPerson(exchange, visitor.name, parts.holdings);
     const data = await parts.status.data();
     exchange.firstByteAt = performance.now();
     if (route.view === "data") sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(data));

@@ -9,8 +9,11 @@ export interface AttackRequest {
   readonly body?: string | Buffer;
   /** Sends this many bytes of the body at once and then one byte every `everyMs`, without ever reaching the end. */
   readonly trickle?: { readonly afterBytes: number; readonly everyMs: number };
-  /** `nothing`: takes the headers, then leaves the body unread until the attack ends. @default "all" */
-  readonly read?: "all" | "nothing";
+  /**
+   * `nothing`: takes the headers, then leaves the body unread until the attack ends; `trickle`: reads some of it now and
+   * then, so that it never stands still. @default "all"
+   */
+  readonly read?: "all" | "nothing" | "trickle";
   /** Closes the connection after so many milliseconds. */
   readonly leaveAfterMs?: number;
 }

@@ -19,6 +19,8 @@ import {
   slowUploads,
 } from "./cases/memory.ts";
 import { queueFill, queueFillBytes, queueFillStreams } from "./cases/queue-fill.ts";
+import { longForFewTokens, slotlessCalls } from "./cases/slots.ts";
+import { unreadAnswers } from "./cases/unread-answers.ts";
 
 export const CASES: readonly Case[] = [
   keepAlive,
@@ -36,6 +38,9 @@ export const CASES: readonly Case[] = [
   tenNoisyCompanies,
   inventedCompanies,
   jobsTakeSlots,
+  longForFewTokens,
+  slotlessCalls,
+  unreadAnswers,
   leaving,
   slowUploads,
   openUploads,

@@ -79,10 +79,14 @@ export class DeficitRoundRobin<F extends Flow> {
     if (this.#active.length === 0) this.#busyPeriod += 1;
   }
 
-  /** Charges a request that starts. @returns what has to be given to `settle` at its end */
+  /**
+   * Charges a request that starts: a turn's worth at least, since nobody knows yet how long it will hold its slot. So
+   * however little requests are said to cost, a flow starts one of them in a turn.
+   * @returns what has to be given to `settle` at its end
+   */
   charge(flow: F, estimatedTokens: number): number {
     this.#expireDebt(flow);
-    const advance = Math.min(estimatedTokens, LARGEST_ADVANCE);
+    const advance = Math.min(Math.max(estimatedTokens, QUANTUM), LARGEST_ADVANCE);
     flow.outstanding += advance;
     return advance;
   }

@@ -152,8 +152,10 @@ export class LaneQueue {
       waitedMs,
       release: (usedTokens = ticket.estimatedTokens) => {
         if (ended) return;
-        if (usedTokens > 0) this.#times.add(this.#now() - startedAt, usedTokens);
-        end(usedTokens);
+        if (usedTokens === 0) return end(0);
+        const ms = this.#now() - startedAt;
+        this.#times.add(ms, usedTokens);
+        end(Math.max(usedTokens, this.#times.priceOf(ms)));
       },
       abandon: () => {
         if (!ended) end(this.#times.tokensIn(this.#now() - startedAt) ?? ticket.estimatedTokens);

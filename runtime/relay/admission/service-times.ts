@@ -1,4 +1,5 @@
 /** What requests took lately, in time and tokens. */
+import { QUANTUM } from "./deficit-round-robin.ts";
 
 /** Averages are over about this many requests. */
 const MEMORY = 20;
@@ -27,6 +28,14 @@ export class ServiceTimes {
 
   /** Tokens that are used in so much time of a slot; undefined before anything was measured. */
   tokensIn(ms: number): number | undefined {
-    return this.#ms > 0 ? (ms * this.#tokens) / this.#ms : undefined;
+    return this.#ms > 0 ? Math.max((ms * this.#tokens) / this.#ms, this.priceOf(ms)) : undefined;
+  }
+
+  /**
+   * What so much time of a slot costs at least, whatever was done in it: a turn's worth for the mean time of a request. 0
+   * before anything was measured.
+   */
+  priceOf(ms: number): number {
+    return this.#ms > 0 ? (ms * QUANTUM) / this.#ms : 0;
   }
 }

@@ -30,8 +30,9 @@ export interface Ticket {
 export interface Slot {
   readonly waitedMs: number;
   /**
-   * Frees the slot and settles the charge with the tokens really used (without: the estimate stands). With 0 nothing ran:
-   * nothing is charged, and the time is not taken for a service time.
+   * Frees the slot and settles the charge with the tokens really used (without: the estimate stands), or with the time it was
+   * held, if that costs more: a turn's worth for the lane's mean time of a request. With 0 nothing ran: nothing is charged,
+   * and the time is not taken for a service time.
    */
   release(usedTokens?: number): void;
   /**

@@ -164,19 +164,30 @@ export function enterHolding(exchange: Exchange, caller: string, holdings: Holdi
   return holding;
 }
 
+/** The same for a person, who holds nothing but the open request. @throws RelayError `too_many_requests` */
+export function enterPerson(exchange: Exchange, name: string, holdings: Holdings): void {
+  const leave = holdings.enterPerson(name);
+  if (exchange.res.closed) leave();
+  else exchange.res.once("close", () => onceReceived(exchange.req, leave));
+}
+
 /** The connection is taken as long as the rest of a refused body comes, so it counts until then. */
 function releaseHolding({ req, holding }: Exchange): void {
-  if (holding === undefined) return;
+  if (holding !== undefined) onceReceived(req, () => holding.release());
+}
+
+/** Does it when the body has come or the connection has ended. */
+function onceReceived(req: IncomingMessage, go: () => void): void {
   const { socket } = req;
   if (req.complete || req.destroyed || socket.destroyed) {
-    holding.release();
+    go();
     return;
   }
   // Node forgets a request once its answer has been sent: then only the socket tells of the connection's end.
   const release = () => {
     req.off("close", release);
     socket.off("close", release);
-    holding.release();
+    go();
   };
   req.on("close", release);
   socket.on("close", release);
@@ -230,11 +241,11 @@ export function failExchange(exchange: Exchange, cause: unknown, log: Log): void
     cause instanceof RelayError ? cause : new RelayError("internal", "The relay failed on this request.", { cause });
   exchange.failure = error;
   if (error.code === "internal") log.error({ id: exchange.id, err: error.cause ?? error }, "failed on a request");
-  exchange.hold?.stop();
   if (res.headersSent) {
     if (exchange.hold?.fail(error) !== true) res.destroy();
     return;
   }
+  exchange.hold?.stop();
   exchange.firstByteAt = performance.now();
   // Refused before `100 Continue`, a caller may or may not send the body: the connection's framing is lost.
   sendError(res, error, exchange.expectsContinue && !req.complete);

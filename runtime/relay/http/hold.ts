@@ -6,8 +6,10 @@
  */
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { errorObject, type RelayError } from "../errors.ts";
+import type { Reservation } from "../memory/budget.ts";
 import type { Alarm, Alarms } from "./alarms.ts";
 import { headersFromModel } from "./headers.ts";
+import { Outflow } from "./outflow.ts";
 
 /** How an answer is framed. */
 export type Format = "sse" | "ndjson" | "json";
@@ -20,11 +22,16 @@ export interface Holds {
   readonly jsonMs: number;
   /** Silence after which the next byte follows. It may last twice as long. */
   readonly everyMs: number;
-  /** How long a caller may read nothing of what waits for it; then it is cut, and its slot is free. */
+  /** How long a caller may read nothing of what waits for it; then it is cut. */
   readonly stallMs: number;
+  /**
+   * How long, all together, a caller may hold up the model server by reading slowly, once no more of the answer can be kept
+   * in memory for it (see `Outflow.pausedMs`); then it is cut, and its slot is free.
+   */
+  readonly pauseMs: number;
 }
 
-export const HOLDS: Holds = { sseMs: 20_000, jsonMs: 80_000, everyMs: 15_000, stallMs: 60_000 };
+export const HOLDS: Holds = { sseMs: 20_000, jsonMs: 80_000, everyMs: 15_000, stallMs: 60_000, pauseMs: 5_000 };
 
 /** Where an answer goes. */
 export interface Sink {
@@ -52,6 +59,8 @@ export interface HoldOptions {
   readonly alarms: Alarms;
   /** Errors in a stream take the form of OpenAI's Responses API. */
   readonly responsesApi: boolean;
+  /** Grows by what the caller has not read yet. Without one nothing is accounted for. */
+  readonly memory?: Reservation | undefined;
   readonly onFirstByte: () => void;
 }
 
@@ -59,6 +68,7 @@ export interface HoldOptions {
 export class Hold implements Sink, Alarm {
   readonly #res: ServerResponse;
   readonly #writer: Writer;
+  readonly #outflow: Outflow;
   readonly #holds: Holds;
   readonly #alarms: Alarms;
   readonly #responsesApi: boolean;
@@ -69,7 +79,8 @@ export class Hold implements Sink, Alarm {
   dueAt = Number.POSITIVE_INFINITY;
   place = -1;
   #touched = false;
-  #stalledAt: number | undefined;
+  /** The answer has ended, but for what the caller has still to read. */
+  #ended = false;
   /** The model's answer has begun; pads before it do not count. */
   #begun = false;
   /** The last byte that is no carriage return, and the one before it. */
@@ -77,9 +88,12 @@ export class Hold implements Sink, Alarm {
   #beforeLast = LINE_FEED;
   #misfit: { status: number; chunks: Buffer[]; bytes: number } | undefined;
 
-  constructor(res: ServerResponse, format: Format, { holds, alarms, responsesApi, onFirstByte }: HoldOptions) {
+  constructor(res: ServerResponse, format: Format, { holds, alarms, responsesApi, memory, onFirstByte }: HoldOptions) {
     this.#res = res;
     this.#writer = new Writer(res);
+    const writer = this.#writer;
+    const onceDrained = (go: () => void) => void res.once("drain", go);
+    this.#outflow = new Outflow({ write: (chunk) => writer.write(chunk), onceDrained }, memory);
     this.#format = format;
     this.#holds = holds;
     this.#alarms = alarms;
@@ -110,22 +124,24 @@ export class Hold implements Sink, Alarm {
     }
     this.#begun = true;
     this.#remember(chunk);
-    const more = this.#writer.write(chunk);
-    if (!more) this.#stalledAt ??= performance.now();
+    const more = this.#outflow.write(chunk);
+    if (!more) {
+      const now = performance.now();
+      // A millisecond more, since the sum of times may be a little less than it should be.
+      this.dueAt = Math.min(this.dueAt, now + this.#holds.pauseMs - this.#outflow.pausedMs(now) + 1);
+    }
     return more;
   }
 
   end(): void {
-    this.stop();
-    if (this.#misfit === undefined) this.#writer.end();
-    else this.#res.end(this.#wrap(this.#misfit.status, Buffer.concat(this.#misfit.chunks).toString("utf8")));
+    this.#finish(() => {
+      if (this.#misfit === undefined) this.#writer.end();
+      else this.#res.end(this.#wrap(this.#misfit.status, Buffer.concat(this.#misfit.chunks).toString("utf8")));
+    });
   }
 
   onceDrained(go: () => void): void {
-    this.#res.once("drain", () => {
-      this.#stalledAt = undefined;
-      go();
-    });
+    this.#outflow.onceRoom(go);
   }
 
   /**
@@ -133,17 +149,31 @@ export class Hold implements Sink, Alarm {
    * Within a model's answer the connection is cut after the error as well, so that it never looks whole.
    */
   fail(error: RelayError): boolean {
-    this.stop();
-    if (this.#format === undefined || !this.#between()) return false;
+    if (this.#ended) return true; // the answer is whole
+    if (this.#format === undefined || !this.#between()) {
+      this.stop();
+      return false;
+    }
     const text = this.#error(errorObject(error));
-    if (this.#begun) this.#res.write(text, () => this.#res.destroy());
-    else this.#res.end(text);
+    this.#finish(() => {
+      if (this.#begun) this.#res.write(text, () => this.#res.destroy());
+      else this.#res.end(text);
+    });
     return true;
   }
 
   /** Ends the alarm. */
   stop(): void {
     this.#alarms.delete(this);
+  }
+
+  /** Does `last` when the caller has taken what comes before; until then a caller that reads nothing is still cut. */
+  #finish(last: () => void): void {
+    this.#ended = true;
+    this.#outflow.finish(() => {
+      this.stop();
+      last();
+    });
   }
 
   #arm(ms: number): void {
@@ -157,10 +187,10 @@ export class Hold implements Sink, Alarm {
       return;
     }
     this.#arm(this.#holds.everyMs);
-    if (this.#stalledAt !== undefined) {
-      if (performance.now() - this.#stalledAt > this.#holds.stallMs) this.#res.destroy();
-      return;
-    }
+    const now = performance.now();
+    const { stallMs, pauseMs } = this.#holds;
+    if (this.#outflow.blockedMs(now) > stallMs || this.#outflow.pausedMs(now) >= pauseMs) this.#res.destroy();
+    if (this.#outflow.waits || this.#ended || this.#res.destroyed) return;
     const quiet = !this.#touched;
     this.#touched = false;
     if (!quiet || this.#format === undefined || !this.#between()) return;

@@ -7,13 +7,11 @@ import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { guaranteedPart, largestPart, refusalOf } from "../memory/shares.ts";
 import { type Sql, usedBytes } from "./records.ts";
-import { JOB_BYTES } from "./schema.ts";
+import { JOB_BYTES, PART_FOR_NOTES } from "./schema.ts";
 import { type DiskRefusal, StoreFailed } from "./store.ts";
 
 /** Part of the bound up to which new jobs are taken. */
 const PART_FOR_JOBS = 0.8;
-/** Part of the bound that no answer may take: states and attempts must be written whatever happens. */
-const PART_FOR_NOTES = 1 / 32;
 
 export interface DiskOptions {
   readonly file: string;

@@ -76,6 +76,9 @@ const COMPANIES = `
   CREATE INDEX jobs_queued_by_flow ON jobs (lane, owner, flow, seq) WHERE state = 'queued';
 `;
 
+/** Part of the bound that no answer may take: states and attempts must be written whatever happens. */
+export const PART_FOR_NOTES = 1 / 32;
+
 /** What a job takes on the disk beside its texts and bodies: its rows, its attempts, the indexes' part. */
 export const JOB_BYTES = 8192;
 
@@ -149,9 +152,8 @@ export function openDatabase(file: string, maxBytes: number, migrations = MIGRAT
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
     db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;");
     db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}; PRAGMA temp_store = MEMORY;`);
-    const { page_size: pageSize } = db.prepare("PRAGMA page_size").get() as { page_size: number };
-    db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pageSize)}`);
-    migrate(db, migrations);
+    migrate(db, migrations); // before the bound: a file that is full to the last page must come forward too
+    db.exec(`PRAGMA max_page_count = ${mostPages(db, maxBytes)}`);
     syncFolder(dirname(file));
     return db;
   } catch (cause) {
@@ -159,6 +161,17 @@ export function openDatabase(file: string, maxBytes: number, migrations = MIGRAT
     if (cause instanceof StoreFailed) throw cause;
     throw new StoreFailed(`the file of the jobs, ${file}, can not be used: ${reason(cause)}`, { cause });
   }
+}
+
+/**
+ * Pages that the file may have. Of a file that is over its bound, or all but (an older release filled it to the last page, or
+ * the bound was lowered), a little more: states must be written, or nothing in it could ever end and be forgotten.
+ */
+function mostPages(db: DatabaseSync, maxBytes: number): number {
+  const number = (pragma: string) => Object.values(db.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[0]!;
+  const most = Math.ceil(maxBytes / number("page_size"));
+  const used = number("page_count") - number("freelist_count");
+  return Math.max(most, used + Math.ceil(most * PART_FOR_NOTES));
 }
 
 /**

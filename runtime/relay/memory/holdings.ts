@@ -12,16 +12,25 @@ export const PUBLIC_CONNECTIONS = 6144;
 export const ADMIN_CONNECTIONS = 128;
 /** Event streams and waits (`Prefer: wait`) that one caller may have open at once. */
 export const STREAMS_PER_CALLER = 128;
+/** Calls to the model server that take no slot (lists of models, `/api/show`) and may run at once, of all callers. */
+export const SLOTLESS_CALLS = 64;
+/** Requests of people that may be open at once, of one and of all. Each is for the status page. */
+export const OF_ONE_PERSON = 16;
+export const OF_ALL_PEOPLE = 256;
 
 /** The bounds of one relay on what its callers hold. */
 export class Holdings {
   readonly memory: MemoryBudget;
   readonly #requests: Shares;
+  readonly #slotless: Shares;
   readonly #streams = new Map<string, number>();
+  readonly #people = new Map<string, number>();
+  #ofPeople = 0;
 
   constructor(limits: Pick<Limits, "memoryMiB">, callers: readonly string[], openRequests = OPEN_REQUESTS) {
     this.memory = createMemoryBudget(limits, callers);
     this.#requests = new Shares(openRequests, callers);
+    this.#slotless = new Shares(SLOTLESS_CALLS, callers);
   }
 
   /** Requests that are open now. */
@@ -39,6 +48,7 @@ export class Holdings {
   update(limits: Limits, callers: readonly string[]): void {
     this.memory.update(limits, callers);
     this.#requests.update(this.#requests.capacity, callers);
+    this.#slotless.update(SLOTLESS_CALLS, callers);
   }
 
   /** A request of this caller has come. @throws RelayError `too_many_requests` */
@@ -49,6 +59,43 @@ export class Holdings {
       });
     }
     return new Holding(this, this.memory.reserve(caller, 0), caller);
+  }
+
+  /** A request of a person has come. @returns ends it; idempotent @throws RelayError `too_many_requests` */
+  enterPerson(name: string): () => void {
+    const open = this.#people.get(name) ?? 0;
+    if (open >= OF_ONE_PERSON || this.#ofPeople >= OF_ALL_PEOPLE) {
+      const whose = open >= OF_ONE_PERSON ? "of yours" : "of people";
+      throw new RelayError("too_many_requests", `Too many requests ${whose} are open at once. Wait for some to end.`, {
+        headers: { "Retry-After": "5" },
+      });
+    }
+    this.#people.set(name, open + 1);
+    this.#ofPeople += 1;
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      const left = (this.#people.get(name) ?? 0) - 1;
+      if (left > 0) this.#people.set(name, left);
+      else this.#people.delete(name);
+      this.#ofPeople -= 1;
+    };
+  }
+
+  /** For `Holding` alone. @throws RelayError `too_many_requests` */
+  beginSlotless(caller: string): void {
+    if (this.#slotless.take(caller, 1) === undefined) return;
+    throw new RelayError(
+      "too_many_requests",
+      "Too many of your requests for lists of models and the like run at once. Wait for some to end.",
+      { headers: { "Retry-After": "5" } },
+    );
+  }
+
+  /** For `Holding` alone. */
+  endSlotless(caller: string): void {
+    this.#slotless.give(caller, 1);
   }
 
   /** For `Holding` alone. */
@@ -85,6 +132,7 @@ export class Holding {
   readonly #caller: string;
   #users = 1;
   #streams = 0;
+  #slotless = 0;
 
   constructor(all: Holdings, memory: Reservation, caller: string) {
     this.#all = all;
@@ -105,6 +153,12 @@ export class Holding {
     };
   }
 
+  /** Calls the model server without a slot, until it is released. @throws RelayError `too_many_requests` */
+  slotless(): void {
+    this.#all.beginSlotless(this.#caller);
+    this.#slotless += 1;
+  }
+
   /** Keeps all of it until `release` was called once more: for work that goes on when the caller has left. */
   retain(): this {
     this.#users += 1;
@@ -117,6 +171,7 @@ export class Holding {
     if (this.#users !== 0) return;
     this.memory.release();
     for (; this.#streams > 0; this.#streams -= 1) this.#all.closeStream(this.#caller);
+    for (; this.#slotless > 0; this.#slotless -= 1) this.#all.endSlotless(this.#caller);
     this.#all.leave(this.#caller);
   }
 }

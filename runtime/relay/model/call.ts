@@ -65,12 +65,16 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     if (!res.headersSent) res.also("Server-Timing", timing);
   };
   const lane = laneOf(routeName);
-  if (lane === undefined || body === null) return parts.upstream.forward(call, plainSink(res, onFirstByte));
+  if (lane === undefined || body === null) {
+    exchange.holding?.slotless();
+    return parts.upstream.forward({ ...call, slotless: true }, plainSink(res, onFirstByte));
+  }
 
   const hold = new Hold(res, formatAsked(routeName, accepted.facts), {
     holds: parts.holds,
     alarms: parts.alarms,
     responsesApi: routeName === "/v1/responses",
+    memory: exchange.holding?.memory,
     onFirstByte,
   });
   exchange.hold = hold;
@@ -90,7 +94,7 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
       parts.laneMetrics.usedTokens(lane, accepted.caller.name, "fallback", metered.meter.usage());
     }
   } finally {
-    if (res.writableEnded || res.destroyed) hold.stop();
+    if (res.writableEnded || res.destroyed) hold.stop(); // else it watches the reader of what is left
   }
 }
 

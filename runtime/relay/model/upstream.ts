@@ -19,6 +19,11 @@ export interface UpstreamCall {
   readonly body: Buffer | null;
   /** Fires when the caller has left: the connection to the model server is closed at once. */
   readonly signal: LeaveSignal;
+  /**
+   * It takes no slot: it goes over connections of its own, so that calls of this kind that are slow, or read slowly, never
+   * keep one that has a slot waiting for a connection. @default false
+   */
+  readonly slotless?: boolean;
 }
 
 /** What a look at the model server found. */
@@ -64,6 +69,7 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
   const url = new URL(model.url);
   const base = url.pathname.replace(/\/+$/, "");
   const pool = openPool(url, model.timeouts);
+  const slotless = openPool(url, model.timeouts);
   const { listPath, models: readList } = MODEL_SERVERS[model.kind];
 
   const askModels = async (): Promise<ModelState> => {
@@ -96,14 +102,14 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
       } catch (cause) {
         return Promise.reject(cause as RelayError);
       }
-      return send(pool, base, call, to, breaker);
+      return send(call.slotless === true ? slotless : pool, base, call, to, breaker);
     },
     look() {
       return found === undefined || performance.now() - found.at > LOOK_AGAIN_MS ? look() : found.state;
     },
-    close() {
+    async close() {
       breaker.stop();
-      return pool.destroy();
+      await Promise.all([pool.destroy(), slotless.destroy()]);
     },
   };
 }

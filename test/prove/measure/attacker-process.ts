@@ -1,5 +1,5 @@
 /** The attacker, a process of its own: runs the attacks it is told until its parent says stop. */
-import { Agent, request } from "node:http";
+import { Agent, type IncomingMessage, request } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Attacker, AttackReply, AttackRequest } from "../case.ts";
 import { caseNamed } from "../cases.ts";
@@ -10,6 +10,9 @@ import { seeded } from "./random.ts";
 const MOST_REQUESTS = 20_000;
 const KEPT_BYTES = 64 * 1024;
 const AFTER_REFUSAL_MS = 250;
+/** What a reader takes that reads as little as it may, and how often. */
+const SIP_BYTES = 16 * 1024;
+const SIP_MS = 500;
 const NO_ANSWER: AttackReply = { status: 0, headers: {}, text: "" };
 
 const stopped = new AbortController();
@@ -68,8 +71,9 @@ function exchange(edgeUrl: string, asked: AttackRequest): Promise<AttackReply> {
     sent.on("response", (answer) => {
       const { statusCode: status = 0, headers: answered } = answer;
       answer.on("error", reject);
-      if (read === "nothing" && status < 400) {
+      if (read !== "all" && status < 400) {
         answer.pause();
+        if (read === "trickle") sip(answer);
         const unread = () => resolve({ status, headers: answered, text: "" });
         signal.addEventListener("abort", unread, { once: true });
         answer.on("close", unread);
@@ -90,6 +94,15 @@ function exchange(edgeUrl: string, asked: AttackRequest): Promise<AttackReply> {
     if (bytes === undefined || trickle === undefined) sent.end(bytes);
     else drip(sent, bytes, trickle);
   });
+}
+
+/** Reads a little of an answer again and again. */
+function sip(answer: IncomingMessage): void {
+  const timer = setInterval(() => {
+    if (answer.readableEnded || answer.destroyed) clearInterval(timer);
+    else answer.read(Math.min(answer.readableLength, SIP_BYTES));
+  }, SIP_MS);
+  answer.on("close", () => clearInterval(timer));
 }
 
 function drip(

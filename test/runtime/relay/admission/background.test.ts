@@ -65,7 +65,7 @@ describe("slots of background work", () => {
 });
 
 test("direct calls of any caller go before jobs four times in five, and jobs never starve", async () => {
-  const admission = createAdmission({ ...limits, chat: 1 });
+  const admission = createAdmission({ ...limits, chat: 1 }, { now: () => 0 });
   const order: string[] = [];
   const first = await admission.acquire(ticket("a"));
   const run = async (name: string, background: boolean) => {

@@ -234,6 +234,41 @@ test.each([
   },
 );
 
+describe("a request that holds its slot long for few tokens", () => {
+  test.each([1, 2, 4])("delays a quiet caller by what runs and one of them a round (%s slots)", (slots) => {
+    const lane = new LaneSimulation(slots);
+    const attack = () => lane.submit(short("attacker", { estimate: 64, used: 64, ms: 20_000 }));
+    lane.onEnd = ({ caller }) => {
+      if (caller === "attacker" && lane.now < 2_000_000) attack();
+    };
+    const waits: number[] = [];
+    lane.onStart = ({ caller }, waitedMs) => {
+      if (caller === "quiet") waits.push(waitedMs);
+    };
+    for (let n = 0; n < 40; n += 1) lane.at(n * 700, attack);
+    for (let n = 1; n <= 20; n += 1) {
+      lane.at(n * 97_000, () => lane.submit(short("quiet", { estimate: 64, used: 64, ms: 600 })));
+    }
+    lane.run();
+    expect(waits).toHaveLength(20);
+    // With one slot it was 77 s: four of them fit into a turn.
+    expect(Math.max(...waits)).toBeLessThanOrEqual(2 * 20_000);
+  });
+
+  test("pays for the time: of two who always have something waiting neither gets more of the slots than a turn's part", () => {
+    const lane = new LaneSimulation(1);
+    const times = new Map<string, number>();
+    lane.onStart = ({ caller, ms }) => times.set(caller, (times.get(caller) ?? 0) + ms);
+    submitAll(lane, [
+      ...Array.from({ length: 4000 }, () => short("long", { estimate: 64, used: 64, ms: 8000 })),
+      ...Array.from({ length: 4000 }, () => short("usual", { estimate: 300, used: 300, ms: 1000 })),
+    ]);
+    lane.run(() => lane.now > 2_000_000);
+    // It was 37 times as much.
+    expect((times.get("long") ?? 0) / (times.get("usual") ?? 1)).toBeLessThan(6);
+  });
+});
+
 describe("for any load", () => {
   const anyRequest = (random: Random, caller: string, weight: number): Request => {
     const used = random.between(64, 2000);

@@ -15,7 +15,7 @@ const CLIENT = { "CF-Access-Client-Id": "c1.access", "CF-Access-Client-Secret": 
 const READ_TIMEOUT_MS = 1500;
 /** Twice as long as the edge waits for a byte. */
 const SILENCE_MS = 3500;
-const scaled: Holds = { sseMs: 300, jsonMs: 1000, everyMs: 300, stallMs: 10_000 };
+const scaled: Holds = { sseMs: 300, jsonMs: 1000, everyMs: 300, stallMs: 10_000, pauseMs: 30_000 };
 const messages = [{ role: "user" as const, content: "안녕" }];
 
 /** Answers of both dialects, after a long silence; a stream falls silent again in its middle. */

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { formatAsked } from "../../../../runtime/relay/model/call.ts";
 import { asServer, portOf, post, startModel, startTestRelay, testConfig } from "../harness.ts";
 
-const holds = { sseMs: 40, jsonMs: 80, everyMs: 40, stallMs: 10_000 };
+const holds = { sseMs: 40, jsonMs: 80, everyMs: 40, stallMs: 10_000, pauseMs: 30_000 };
 
 /** A model server that says nothing until told to. */
 async function startSilent(modelTimeout?: number) {

@@ -3,7 +3,9 @@ import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
+import { JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
 import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
+import { MIGRATIONS, openDatabase } from "../../../../runtime/relay/jobs/schema.ts";
 import { openSqliteStore } from "../../../../runtime/relay/jobs/sqlite-store.ts";
 import { type JobStore, type NewJob, StoreFailed } from "../../../../runtime/relay/jobs/store.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
@@ -142,4 +144,32 @@ test("an answer for which its owner has no memory left ends that run, and says w
   await vi.waitFor(() => expect(ends).toEqual(["memory_full"]), { timeout: 10_000 });
   expect((await store.find("backend", job.id))?.attempts).toMatchObject([{ outcome: "memory_full", counted: true }]);
   await vi.waitFor(() => expect(memory.held).toBe(0));
+});
+
+test("a file that an older release filled to its last page comes forward, and is usable again once old jobs are forgotten", async () => {
+  const file = join(await temporaryFolder(), "jobs.db");
+  const maxBytes = 16 * MIB;
+  const old = openDatabase(file, maxBytes, MIGRATIONS.slice(0, 1));
+  const job = old.prepare(
+    `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, state, created_at, run_after, expires_at)
+     VALUES (?, 'backend', 'chat', '/v1/chat/completions', '', '{}', 'x', 2, 1, ?, 1, 1, ?)`,
+  );
+  const body = old.prepare("INSERT INTO bodies VALUES (?, ?)");
+  body.run(job.run("waits", "queued", Number.MAX_SAFE_INTEGER).lastInsertRowid, Buffer.from("{}"));
+  const answer = old.prepare("INSERT INTO answers VALUES (?, NULL, 200, '{}', 'x', ?)");
+  for (const bytes of [500_000, 3000, 1]) {
+    expect(() => {
+      for (;;) answer.run(job.run(randomUUID(), "completed", 2).lastInsertRowid, Buffer.alloc(bytes));
+    }).toThrow("full");
+  }
+  expect(Object.values(old.prepare("PRAGMA page_count").get() as object)[0]).toBe(maxBytes / 4096);
+  old.close();
+
+  const options = { file, retentionMs: 1000, maxBytes, minFreeBytes: 0, maxAttempts: 3, callers: ["backend"] };
+  const database = new JobDatabase({ ...options, boot: "b" });
+  onTestFinished(() => database.db.close());
+  expect(database.add(newJob()).kind).toBe("store_full");
+  expect(database.claim("waits", "attempt", 1000)).toBeDefined();
+  for (let more = true; more; ) more = database.sweep();
+  expect(database.add(newJob()).kind).toBe("added");
 });

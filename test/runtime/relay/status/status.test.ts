@@ -1,7 +1,21 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { createAdmission } from "../../../../runtime/relay/admission/admission.ts";
+import { OF_ONE_PERSON } from "../../../../runtime/relay/memory/holdings.ts";
 import { renderStatus } from "../../../../runtime/relay/status/page.ts";
-import { asPerson, asServer, codeOf, post, startModel, startTestRelay, testConfig } from "../harness.ts";
+import {
+  asPerson,
+  asServer,
+  codeOf,
+  PEOPLE,
+  personToken,
+  post,
+  startModel,
+  startTestRelay,
+  testConfig,
+  token,
+} from "../harness.ts";
 
 const tags = { models: [{ name: "llama3:latest" }, { name: "<b>bge</b>" }] };
 
@@ -106,4 +120,30 @@ test("health needs no token and says one word; the admin listener has the same a
   expect(metrics).toContain("slm_requests_in_flight 0");
   expect((await fetch(`${relay.admin}/v1/models`)).status).toBe(403);
   expect((await fetch(`${relay.admin}/metrics`, { method: "POST" })).status).toBe(405);
+});
+
+test("requests of one person that are open at once are bounded; others see the page", async () => {
+  const model = await startModel((_seen, res) => res.end(JSON.stringify(tags)));
+  const relay = await startTestRelay(model.url);
+  const get = (headers: Record<string, string>) => fetch(`${relay.url}/status`, { headers });
+  // Each is open until its body has come, and that does not come.
+  const head = `Host: x\r\nCf-Access-Jwt-Assertion: ${personToken}\r\nContent-Length: 5\r\n`;
+  const sockets = Array.from({ length: OF_ONE_PERSON }, () => {
+    const socket = connect(relay.port, "127.0.0.1");
+    socket.write(`GET /status HTTP/1.1\r\n${head}\r\n`);
+    return socket;
+  });
+  for (const [data] of await Promise.all(sockets.map((socket) => once(socket, "data")))) {
+    expect(String(data)).toMatch(/^HTTP\/1.1 200/);
+  }
+  const refused = await get(asPerson);
+  expect([refused.status, refused.headers.get("retry-after"), await codeOf(refused)]).toEqual([
+    429,
+    "5",
+    "too_many_requests",
+  ]);
+  const other = await token({ aud: [PEOPLE], email: "lee@example.com", common_name: undefined });
+  expect((await get({ "Cf-Access-Jwt-Assertion": other })).status).toBe(200);
+  for (const socket of sockets) socket.destroy();
+  await expect.poll(async () => (await get(asPerson)).status, { timeout: 20_000 }).toBe(200);
 });
