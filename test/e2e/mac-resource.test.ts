@@ -3,12 +3,14 @@
  * all the while and counts what fails.
  */
 import { spawn } from "node:child_process";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { newKey, publicKeyOf } from "../../sandbox/mac/keys.ts";
 import { secondMacSchema } from "../../sandbox/second-mac.ts";
-import { eventually, folder, inFolder, project, sandbox, start, strays } from "./harness.ts";
+import { eventually, folder, inFolder, project, run, sandbox, start, strays } from "./harness.ts";
 import { type Client, exists, fine, installationOn, MacNetwork, said, tell } from "./mac-network.ts";
 
 inFolder(".sandbox-macres");
@@ -64,6 +66,72 @@ describe("what is changed on the Mac by hand", () => {
     await eventually(() => client.answers(), 60_000);
     await network.noDrift();
     await client.during("damage done by hand, with the relay stopped");
+  });
+});
+
+describe("secrets", () => {
+  it("stand in neither the state, nor the outputs, nor what a preview prints", async () => {
+    const read = (path: string) => readFile(network.onMac(path), "utf8");
+    const secrets = Object.values(
+      z.record(z.string(), z.unknown()).parse(JSON.parse(await read("etc/slm-network/secrets.json"))),
+    );
+    const { tunnelSecret } = z
+      .looseObject({ tunnelSecret: z.string() })
+      .parse(JSON.parse(await readFile(join(folder, "identity.json"), "utf8")));
+    const token = (await read("etc/slm-network/tunnel-token")).trim();
+    const key = await readFile(network.ready.ssh.privateKeyPath, "utf8");
+    const hidden = [tunnelSecret, token, ...key.split("\n").slice(1, 3), ...secrets.map((value) => String(value))];
+    const shown = {
+      state: (await network.pulumi("stack", "export")).stdout,
+      outputs: (await network.pulumi("stack", "output", "--json")).stdout,
+      preview: said(await network.pulumi("preview", "--refresh", "--diff", "--show-config")),
+    };
+    expect(hidden.length).toBeGreaterThan(3);
+    for (const [where, text] of Object.entries(shown)) {
+      expect(text.length, where).toBeGreaterThan(100);
+      for (const [index, secret] of hidden.entries()) {
+        expect(secret.length, `secret ${index}`).toBeGreaterThan(10);
+        expect(text.includes(secret), `secret ${index} in the ${where}`).toBe(false);
+      }
+    }
+  });
+});
+
+describe("an agent with seven keys, of which the last is the right one", () => {
+  it("is refused by sshd, and is no obstacle with a named key: the uploads go by the program's own agent", async () => {
+    const work = await mkdtemp(join(tmpdir(), "slm-agent-"));
+    const socket = join(work, "agent");
+    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    try {
+      await eventually(() => exists(socket), 60_000);
+      for (let index = 0; index < 6; index++) {
+        const stranger = join(work, `stranger-${index}`);
+        await writeFile(stranger, newKey(stranger).private, { mode: 0o600 });
+        await fine(run("ssh-add", ["-q", stranger], { SSH_AUTH_SOCK: socket }));
+      }
+      await fine(run("ssh-add", ["-q", network.ready.ssh.privateKeyPath], { SSH_AUTH_SOCK: socket }));
+      const named = join(work, "named.pub"); // the agent signs
+      await writeFile(named, publicKeyOf(await readFile(network.ready.ssh.privateKeyPath, "utf8")));
+
+      const uploads = network.onMac("private/tmp");
+      const sent = async () => (await readdir(uploads)).filter((name) => /^slm-network-[0-9a-f]{64}\.tar$/.test(name));
+      for (const name of await sent()) await rm(join(uploads, name));
+      const upload = (await network.resources()).find(({ urn }) => urn.endsWith("::slm-mac-upload"))!.urn;
+      const up = (key: string) => {
+        const environment = { SSH_AUTH_SOCK: socket, SLM_NETWORK_SSH_KEY: key };
+        return network.pulumiIn(project, environment, "up", "--yes", "--skip-preview", "--replace", upload);
+      };
+      const refused = await up("");
+      expect(refused.code, said(refused)).not.toBe(0);
+      expect(await sent()).toEqual([]);
+      await fine(up(named));
+      expect(await sent()).toHaveLength(1);
+      await fine(up(network.ready.ssh.privateKeyPath));
+      await network.noDrift();
+    } finally {
+      agent.kill();
+      await rm(work, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -105,6 +106,15 @@ describe("what is said when it fails", () => {
       /^unreachable: 127.0.0.1:1 is not reachable \(connect ECONNREFUSED.*Remote Login.*FileVault/,
     );
     expect(await failure(openSession({ ...target(), port: portOf(deaf) }, agent()))).toMatch(/^unreachable: /);
+    // Takes connections and says nothing; the wait is the caller's.
+    const mute = createServer(() => {}).listen(0, "127.0.0.1");
+    await once(mute, "listening");
+    const began = performance.now();
+    expect(await failure(openSession({ ...target(), port: portOf(mute) }, agent(), 50))).toMatch(
+      /^unreachable: .*no SSH server answered in time/,
+    );
+    expect(performance.now() - began).toBeLessThan(10_000);
+    mute.close();
     expect(await failure(fetchHostKey("127.0.0.1", portOf(deaf)))).toMatch(/^unreachable: /);
   });
 
