@@ -69,34 +69,6 @@ describe("what is changed on the Mac by hand", () => {
   });
 });
 
-describe("secrets", () => {
-  it("stand in neither the state, nor the outputs, nor what a preview prints", async () => {
-    const read = (path: string) => readFile(network.onMac(path), "utf8");
-    const secrets = Object.values(
-      z.record(z.string(), z.unknown()).parse(JSON.parse(await read("etc/slm-network/secrets.json"))),
-    );
-    const { tunnelSecret } = z
-      .looseObject({ tunnelSecret: z.string() })
-      .parse(JSON.parse(await readFile(join(folder, "identity.json"), "utf8")));
-    const token = (await read("etc/slm-network/tunnel-token")).trim();
-    const key = await readFile(network.ready.ssh.privateKeyPath, "utf8");
-    const hidden = [tunnelSecret, token, ...key.split("\n").slice(1, 3), ...secrets.map((value) => String(value))];
-    const shown = {
-      state: (await network.pulumi("stack", "export")).stdout,
-      outputs: (await network.pulumi("stack", "output", "--json")).stdout,
-      preview: said(await network.pulumi("preview", "--refresh", "--diff", "--show-config")),
-    };
-    expect(hidden.length).toBeGreaterThan(3);
-    for (const [where, text] of Object.entries(shown)) {
-      expect(text.length, where).toBeGreaterThan(100);
-      for (const [index, secret] of hidden.entries()) {
-        expect(secret.length, `secret ${index}`).toBeGreaterThan(10);
-        expect(text.includes(secret), `secret ${index} in the ${where}`).toBe(false);
-      }
-    }
-  });
-});
-
 describe("an agent with seven keys, of which the last is the right one", () => {
   it("is refused by sshd, and is no obstacle with a named key: the uploads go by the program's own agent", async () => {
     const work = await mkdtemp(join(tmpdir(), "slm-agent-"));
@@ -186,6 +158,34 @@ describe("an up that is killed while it installs", () => {
     await fine(network.pulumi("cancel", "--yes"));
     await network.up();
     expect((await client.during("an up that is killed, and the next")).failures).toEqual([]);
+  });
+});
+
+describe("secrets", () => {
+  it("stand in neither the state, nor the outputs, nor what a preview prints", async () => {
+    const read = (path: string) => readFile(network.onMac(path), "utf8");
+    const secrets = Object.values(
+      z.record(z.string(), z.unknown()).parse(JSON.parse(await read("etc/slm-network/secrets.json"))),
+    );
+    const { tunnelSecret } = z
+      .looseObject({ tunnelSecret: z.string() })
+      .parse(JSON.parse(await readFile(join(folder, "identity.json"), "utf8")));
+    const token = (await read("etc/slm-network/tunnel-token")).trim();
+    const key = await readFile(network.ready.ssh.privateKeyPath, "utf8");
+    const hidden = [tunnelSecret, token, ...key.split("\n").slice(1, 3), ...secrets.map((value) => String(value))];
+    const shown = {
+      state: (await network.pulumi("stack", "export")).stdout,
+      outputs: (await network.pulumi("stack", "output", "--json")).stdout,
+      preview: said(await network.pulumi("preview", "--refresh", "--diff", "--show-config")),
+    };
+    expect(hidden.length).toBeGreaterThan(3);
+    for (const [where, text] of Object.entries(shown)) {
+      expect(text.length, where).toBeGreaterThan(100);
+      for (const [index, secret] of hidden.entries()) {
+        expect(secret.length, `secret ${index}`).toBeGreaterThan(10);
+        expect(text.includes(secret), `secret ${index} in the ${where}`).toBe(false);
+      }
+    }
   });
 });
 
