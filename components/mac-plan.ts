@@ -1,5 +1,6 @@
 /** What an `up` will do to the Mac, in words: pure. */
 import { reloadablePart } from "../runtime/config.ts";
+import type { MacState } from "../runtime/installer/mac-state.ts";
 import { hasUnknown, isOtherProvider } from "./dynamic-state.ts";
 import { describeConnection, isSameWay, type MacConnection } from "./mac-connection.ts";
 import { digestsOf, type FormerRecord, type MacInputs } from "./mac-record.ts";
@@ -32,6 +33,15 @@ export function planOf(before: FormerRecord, news: MacInputs, olds: object = {})
     inState.push(`note that a removal ${news.removeData ? "deletes" : "keeps"} the relay's data`);
   }
   return { steps: [...onMac, ...inState], needsMac: onMac.length > 0 };
+}
+
+/** @returns what a first installation by this resource does to a Mac in this state */
+export function firstText({ connection, release }: MacInputs, { installation, release: installed }: MacState): string {
+  const what = `install release ${short(release.sha256)} on ${describeConnection(connection)}`;
+  if (installation !== null) {
+    return `${what}, and take it over from installation ${installation}: another stack, or this one before it was replaced or its state was lost. A removal by the former one then does nothing`;
+  }
+  return installed === null ? what : `${what}, and take over what is installed there (release ${short(installed)})`;
 }
 
 /**

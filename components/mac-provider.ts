@@ -13,7 +13,7 @@ import type { MacAccess } from "./mac-access.ts";
 import { describeConnection, dialTarget, plainConnection } from "./mac-connection.ts";
 import { firstSentence, hasKey, isOther, look, readMac, type Surroundings, surroundings } from "./mac-look.ts";
 import { describeMove, formerMac, spoken, takeOut, takeOutOne } from "./mac-move.ts";
-import { planOf, repairText } from "./mac-plan.ts";
+import { firstText, planOf, repairText } from "./mac-plan.ts";
 import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./mac-record.ts";
 
 /** `fail`: a Mac that cannot be read is an error (the nightly drift job), not a warning. */
@@ -38,15 +38,28 @@ const inputsSchema = z.object({
   skipRemoval: z.boolean().optional(),
 });
 
-/** @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated */
-export async function check(_olds: object, news: MacInputs) {
+/**
+ * Also says what a first installation will do to the Mac, since the engine asks for no `diff` then.
+ * @param olds the inputs of before; empty when the resource is new
+ * @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated
+ */
+export async function check(olds: object, news: MacInputs, given: Surroundings = {}) {
   const failures = Object.entries(inputsSchema.shape).flatMap(([property, schema]) => {
     const value: unknown = (news as unknown as Record<string, unknown>)[property];
     if (hasUnknown(value)) return [];
     const issues = schema.safeParse(value).error?.issues ?? [];
     return issues.map(({ path, message }) => ({ property: [property, ...path].join("."), reason: message }));
   });
+  const isNew = Object.keys(olds).length === 0;
+  if (isNew && failures.length === 0 && !hasUnknown(news.connection)) await describeFirst(news, given);
   return { inputs: news, failures };
+}
+
+async function describeFirst(news: MacInputs, given: Surroundings): Promise<void> {
+  const { say, environment } = surroundings(given);
+  const seen = await look(news.connection, given);
+  if (typeof seen !== "string") say(`the Mac: ${firstText(news, seen.state)}`);
+  else if (hasKey(environment)) say(`the Mac was not looked at, so what it has installed is not known: ${seen}`);
 }
 
 /**

@@ -157,7 +157,7 @@ beforeEach(() => {
 describe("check", () => {
   it("names every fault at once, and leaves out what is not known yet", async () => {
     const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-    const good = await check({}, at("one"));
+    const good = await check({}, at("one"), given);
     expect(good.failures).toEqual([]);
     const connection = { host: "", port: 70_000, user: "", hostKey: "ssh-ed25519 AAAA" };
     const bad = await check({}, { ...at("one"), connection, node: { url: "", sha256: "short" } });
@@ -168,8 +168,24 @@ describe("check", () => {
       "node.url",
       "node.sha256",
     ]);
-    const early = await check({}, { ...at("one"), input: unknown as never });
+    const early = await check({}, { ...at("one"), input: unknown as never }, given);
     expect(early.failures).toEqual([]);
+  });
+
+  it("says what a first installation does, and whose installation it takes over", async () => {
+    await check({}, at("one"), given);
+    expect(said).toEqual(["the Mac: install release ffffffffffff on deploy@one"]);
+    const { id, outs } = await create(at("one"), given);
+    said = [];
+    await check({}, at("one"), given); // the state was lost, or another stack has the same Mac
+    expect(said.join()).toMatch(new RegExp(`take it over from installation ${id}: another stack, or this one`));
+    said = [];
+    expect((await check(outs, at("one"), given)).failures).toEqual([]);
+    expect((await check({}, at("one"), { ...given, environment: {} })).failures).toEqual([]);
+    expect(said).toEqual([]);
+    macs.one!.isOn = false;
+    expect((await check({}, at("one"), given)).failures).toEqual([]);
+    expect(said.join()).toMatch(/the Mac was not looked at, .* not reachable/);
   });
 
   it("repeats nothing of the secret input", async () => {
