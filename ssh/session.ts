@@ -176,6 +176,8 @@ function forward(client: Client, to: { host: string; port: number }, by: string)
 
 /** @param clients the Mac's, then the jump host's */
 function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacSession {
+  // From here on, since a connection that is closed already does not say so again.
+  const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
   const run: MacSession["run"] = async (command, { stdin = "", timeoutMs = 60_000 } = {}) => {
     const line = typeof command === "string" ? command : command.map(quote).join(" ");
     return exec(client, line, to, (channel) => finish(channel, stdin, timeoutMs, { line, host: to.host }));
@@ -190,10 +192,9 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
     },
     forward: (host, port) => forward(client, { host, port }, to.host),
     close: async () => {
-      const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
-      client.end();
+      // Not end(): it waits for the other side's end, and a Mac that has lost power or gone mute never sends it.
+      for (const each of [client, ...between]) each.destroy();
       await closed;
-      for (const each of between) each.end();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -74,6 +74,31 @@ describe("a session", () => {
     );
     expect((await session.run("echo still here")).stdout).toBe("still here\n");
     await session.close();
+  });
+
+  it("closes also when the Mac has gone away meanwhile, or takes connections and says nothing more", async () => {
+    const sockets: Socket[] = [];
+    const between = createServer((near) => {
+      const far = connect(target().port, target().host);
+      near.pipe(far).pipe(near);
+      for (const socket of [near, far]) sockets.push(socket.on("error", () => {}));
+    }).listen(0, "127.0.0.1");
+    await once(between, "listening");
+    const open = () => openSession({ ...target(), port: portOf(between) }, agent());
+    const cut = await open();
+    const running = failure(cut.run("sleep 60"));
+    for (const socket of sockets.splice(0)) socket.destroy();
+    expect(await running).toMatch(/^broken: /);
+    await cut.close();
+    const { port, hostKey } = jump;
+    const over = { host: "127.0.0.1", port, user: "gate", hostKey };
+    for (const via of [undefined, over]) {
+      const mute = await openSession({ ...target(), port: portOf(between), jump: via }, agent());
+      for (const socket of sockets) socket.unpipe().pause();
+      await mute.close();
+    }
+    for (const socket of sockets) socket.destroy();
+    between.close();
   });
 
   it("signs in with a key file, named by an option or the environment", async () => {
