@@ -17,6 +17,28 @@ inFolder(".sandbox-macres");
 // Each test runs the engine several times; on a machine that is busy with other things that takes minutes.
 vi.setConfig({ testTimeout: 900_000 });
 
+/** Of this machine, by number. */
+async function processes() {
+  const { stdout } = await run("ps", ["-axo", "pid=,ppid=,lstart="]);
+  const rows = stdout.matchAll(/^ *(\d+) +(\d+) +(.+?) *$/gm);
+  return [...rows].map(([, pid, parent, started = ""]) => [Number(pid), { parent: Number(parent), started }] as const);
+}
+
+/** @returns the processes that a process started, and those that they did, with the time of their start */
+async function below(ancestor: number): Promise<Map<number, string>> {
+  const all = await processes();
+  const found = new Map<number, string>();
+  const add = (parent: number) => {
+    for (const [pid, one] of all) {
+      if (one.parent !== parent) continue;
+      found.set(pid, one.started);
+      add(pid);
+    }
+  };
+  add(ancestor);
+  return found;
+}
+
 let network: MacNetwork;
 let client: Client;
 
@@ -153,10 +175,15 @@ describe("an up that is killed while it installs", () => {
     });
     const ended = new Promise((resolve) => child.once("close", resolve));
     await eventually(() => exists(network.onMac("var/run/slm-network-install.lock")), 300_000);
+    // The engine's plugins have process groups of their own; the dynamic provider's goes on without an engine.
+    const plugins = await below(child.pid!);
     process.kill(-child.pid!, "SIGKILL");
     await ended;
     await fine(network.pulumi("cancel", "--yes"));
     await network.up();
+    const left = new Map(await processes());
+    const strayPlugins = [...plugins].filter(([pid, started]) => left.get(pid)?.started === started);
+    if (strayPlugins.length > 0) await run("kill", ["-9", ...strayPlugins.map(([pid]) => String(pid))]);
     expect((await client.during("an up that is killed, and the next")).failures).toEqual([]);
   });
 });
