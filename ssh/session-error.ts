@@ -109,3 +109,11 @@ export function sudoRefused(to: Named, said: string): SessionError {
     `${to.user} on ${to.host} may not use \`sudo -n\` (${said.trim().split("\n")[0] || "it said nothing"}): installing needs it. Once, on the Mac:\n\n${prepareText(to.user)}`,
   );
 }
+
+/** The key is one that can only read the Mac (`--prepare --inspect-key`), and something is to be changed there. */
+export function forcedCommand(to: Named): SessionError {
+  return new SessionError(
+    "sudo",
+    `the key that signs in as ${to.user} on ${to.host} runs a forced command there (authorized_keys), whatever is asked for: it can read the Mac's state, and change nothing. Nothing was changed. Sign in with the deploy key: SLM_NETWORK_SSH_KEY=<file>, or the SSH agent with SLM_NETWORK_SSH_KEY unset`,
+  );
+}

@@ -9,6 +9,7 @@ import ssh2, { type Client, type ClientChannel } from "ssh2";
 import { type Auth, agentOf, offeredKeys, readAuth } from "./auth.ts";
 import { describeHostKey, fetchHostKey, isRsa, noSuchKind, readHostKey } from "./host-key.ts";
 import {
+  forcedCommand,
   maxAuthTries,
   otherHostKey,
   refused,
@@ -55,7 +56,7 @@ export interface MacSession {
    * @throws SessionError `timeout`, `broken`; never for an exit code
    */
   run(command: string | readonly string[], options?: { stdin?: string | Buffer; timeoutMs?: number }): Promise<Ran>;
-  /** @throws SessionError `sudo` when the account may not become root without a password */
+  /** @throws SessionError `sudo` when the account may not become root without a password, or the key runs a forced command only */
   checkSudo(): Promise<void>;
   /** A connection from the Mac to a port that it reaches. @throws SessionError `unreachable` */
   forward(host: string, port: number): Promise<Duplex>;
@@ -67,23 +68,22 @@ export interface MacSession {
 export const quote = (word: string): string =>
   /^[A-Za-z0-9_/.:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
-const connectMs = 15_000;
-
 /**
- * Signs in, over the jump host if there is one. Waits at most 15 s for each of the two.
+ * Signs in, over the jump host if there is one.
  * @param auth default: the key file of SLM_NETWORK_SSH_KEY, else the agent at SSH_AUTH_SOCK
+ * @param connectMs longest wait for each of the two hosts, in ms
  * @throws SessionError saying what is wrong and what to do
  */
-export async function openSession(target: MacTarget, auth?: Auth): Promise<MacSession> {
+export async function openSession(target: MacTarget, auth?: Auth, connectMs = 15_000): Promise<MacSession> {
   const used = auth ?? (await readAuth(undefined));
-  const offered = await offeredKeys(used);
+  const signIn = { auth: used, offered: await offeredKeys(used), connectMs };
   const { jump } = target;
-  if (jump === undefined) return session([await dial(target, used, offered)], target);
-  const between = await dial(jump, used, offered);
+  if (jump === undefined) return session([await dial(target, signIn)], target);
+  const between = await dial(jump, signIn);
   try {
     const by = `${jump.host}:${jump.port}`;
     const over = { by, open: () => forward(between, target, by) };
-    return session([await dial(target, used, offered, over), between], target);
+    return session([await dial(target, signIn, over), between], target);
   } catch (error) {
     between.destroy();
     throw error;
@@ -96,7 +96,13 @@ interface Over {
   open(): Promise<Duplex>;
 }
 
-async function dial(to: SshHost, auth: Auth, offered: readonly string[], over?: Over): Promise<Client> {
+interface SignIn {
+  auth: Auth;
+  offered: readonly string[];
+  connectMs: number;
+}
+
+async function dial(to: SshHost, { auth, offered, connectMs }: SignIn, over?: Over): Promise<Client> {
   if (isRsa(to.hostKey)) throw rsaHostKey(to, await fetchHostKey(to.host, to.port, await over?.open()));
   const expected = readHostKey(to.hostKey);
   const agent = agentOf(auth);
@@ -170,6 +176,8 @@ function forward(client: Client, to: { host: string; port: number }, by: string)
 
 /** @param clients the Mac's, then the jump host's */
 function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacSession {
+  // From here on, since a connection that is closed already does not say so again.
+  const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
   const run: MacSession["run"] = async (command, { stdin = "", timeoutMs = 60_000 } = {}) => {
     const line = typeof command === "string" ? command : command.map(quote).join(" ");
     return exec(client, line, to, (channel) => finish(channel, stdin, timeoutMs, { line, host: to.host }));
@@ -179,13 +187,14 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
     checkSudo: async () => {
       const ran = await run(["sudo", "-n", "true"]);
       if (ran.exitCode !== 0) throw sudoRefused(to, ran.stderr || ran.stdout);
+      // `true` prints nothing: sshd ran something else, and would in place of every other command.
+      if (ran.stdout.trim() !== "") throw forcedCommand(to);
     },
     forward: (host, port) => forward(client, { host, port }, to.host),
     close: async () => {
-      const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
-      client.end();
+      // Not end(): it waits for the other side's end, and a Mac that has lost power or gone mute never sends it.
+      for (const each of [client, ...between]) each.destroy();
       await closed;
-      for (const each of between) each.end();
     },
   };
 }

@@ -237,6 +237,12 @@ export const knownErrors: readonly KnownError[] = [
       "Switch it on and run it again; if it is gone for good: `skipRemoval: true` in macs[0], `pulumi up`, then `pulumi destroy`",
   },
   {
+    id: "mac.read-only-key",
+    pattern: /the key that signs in as (\S+) on (\S+) runs a forced command there/,
+    says: ([, user = "", where = ""]) => `the key for ${user} on ${where} can only read the Mac's state`,
+    todo: () => "Use the deploy key: SLM_NETWORK_SSH_KEY=<file>, or the SSH agent with SLM_NETWORK_SSH_KEY unset",
+  },
+  {
     id: "mac.sudo",
     pattern: /sudo: a password is required|sudo: (?:a )?terminal is required|may not run sudo|may not use `sudo -n`/i,
     says: () => "the account on the Mac may not use `sudo -n`",

@@ -31,17 +31,17 @@ export interface MacAccess {
   install(inputs: MacInputs, installation: string): Promise<{ report: InstallReport; text: string }>;
   /** @returns what the installer said: a removal with another installation's id does nothing and says so */
   remove(installation: string | undefined, removeData: boolean): Promise<string>;
-  /** The relay's data that lies there. */
+  /** The relay's data that lies there. @throws Error when this key may not list it */
   data(): Promise<{ name: string; bytes: number }[]>;
   close(): Promise<void>;
 }
 
-/** Opens one. @throws SessionError */
-export type Reach = (target: MacTarget) => Promise<MacAccess>;
+/** Opens one. @param connectMs longest wait for each host on the way, in ms. @throws SessionError */
+export type Reach = (target: MacTarget, connectMs?: number) => Promise<MacAccess>;
 
 /** @param auth default: the key file of SLM_NETWORK_SSH_KEY, else the SSH agent. @throws SessionError */
-export async function reachMac(target: MacTarget, auth?: Auth): Promise<MacAccess> {
-  const session = await openSession(target, auth);
+export async function reachMac(target: MacTarget, connectMs?: number, auth?: Auth): Promise<MacAccess> {
+  const session = await openSession(target, auth, connectMs);
   const run = async (what: string, command: string, timeoutMs: number, stdin: string | Buffer = "") => {
     const { exitCode, stdout, stderr } = await session.run(command, { timeoutMs, stdin });
     // The command's own text is left out: it is long, and says nothing to a person.
@@ -59,7 +59,8 @@ export async function reachMac(target: MacTarget, auth?: Auth): Promise<MacAcces
       const text = await run("installing", asRoot(installScript, ...words), limits.install, JSON.stringify(input));
       return { report: installReportSchema.parse(JSON.parse(text)), text };
     },
-    remove: (installation, removeData) => {
+    remove: async (installation, removeData) => {
+      await session.checkSudo();
       const words = [
         ...(installation === undefined ? [] : ["--installation", installation]),
         ...(removeData ? ["--data"] : []),
@@ -67,8 +68,10 @@ export async function reachMac(target: MacTarget, auth?: Auth): Promise<MacAcces
       return run("removing", asRoot(removeScript, ...words), limits.remove);
     },
     data: async () => {
-      const listed = await run("listing the relay's data", asRoot(dataScript), limits.look);
-      return listed.split("\n").flatMap((line) => {
+      const lines = (await run("listing the relay's data", asRoot(dataScript), limits.look)).split("\n");
+      // A key with a forced command gets another program's output.
+      if (lines.pop() !== "end") throw new Error(`the relay's data on ${target.host} could not be listed`);
+      return lines.flatMap((line) => {
         const [, name, bytes] = /^(.+) (\d+)$/.exec(line) ?? [];
         return name === undefined ? [] : [{ name, bytes: Number(bytes) }];
       });

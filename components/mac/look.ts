@@ -1,6 +1,7 @@
 /** A short look at a Mac, and what the provider needs of its surroundings. */
 import type { MacState } from "../../runtime/installer/mac-state.ts";
-import { type Reach, reachMac } from "./access.ts";
+import type { MacTarget } from "../../ssh/session.ts";
+import { type MacAccess, type Reach, reachMac } from "./access.ts";
 import { dialTarget, type MacConnection } from "./connection.ts";
 import type { FormerRecord } from "./record.ts";
 
@@ -10,9 +11,12 @@ export interface Surroundings {
   /** Shown by Pulumi among the diagnostics. */
   readonly say?: (text: string) => void;
   readonly environment?: NodeJS.ProcessEnv;
-  /** Longest wait in a preview, in ms. */
+  /** Longest wait where the Mac is only read, in ms. */
   readonly lookMs?: number;
 }
+
+/** A Mac that is switched off, or takes connections and stays mute, must not hold up a preview: longest wait for each host, in ms. */
+export const lookConnectMs = 6_000;
 
 /** @returns what is given, and the real ones for the rest */
 export const surroundings = (given: Surroundings) => ({
@@ -34,20 +38,28 @@ export const isOther = ({ hardwareUuid }: FormerRecord, state: MacState): boolea
 
 /** A short look at a Mac. @returns its state, or why it could not be had */
 export async function look(connection: MacConnection, given: Surroundings): Promise<{ state: MacState } | string> {
-  const { reach, environment, lookMs } = surroundings(given);
+  const { environment } = surroundings(given);
   if (!hasKey(environment)) return "there is no SSH key";
+  return readMac(dialTarget(connection, environment), given, async (access) => ({
+    state: await access.inspect(),
+  })).catch(firstSentence);
+}
+
+/** Reads something of a Mac within `lookMs`. @throws Error, also when it is late */
+export function readMac<T>(target: MacTarget, given: Surroundings, use: (access: MacAccess) => Promise<T>): Promise<T> {
+  const { reach, lookMs } = surroundings(given);
   return withinMs(lookMs, async () => {
-    const access = await reach(dialTarget(connection, environment));
+    const access = await reach(target, lookConnectMs);
     try {
-      return { state: await access.inspect() };
+      return await use(access);
     } finally {
       await access.close();
     }
-  }).catch(firstSentence);
+  });
 }
 
 /** A session that comes about too late is left to its own end. */
-export async function withinMs<T>(ms: number, work: () => Promise<T>): Promise<T> {
+async function withinMs<T>(ms: number, work: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);

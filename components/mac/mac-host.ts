@@ -98,7 +98,8 @@ export class MacHost extends pulumi.ComponentResource {
           source: new pulumi.asset.FileAsset(upload.path),
           remotePath: `/tmp/${uploadName(upload.sha256, ending)}`,
         },
-        { parent: this },
+        // A Mac that is given up may be gone. If it is not, the installation sends what is missing there.
+        { parent: this, ignoreChanges: skipRemoval ? ["connection", "source", "remotePath"] : [] },
       );
     const sent = [
       send("", release, "tar"),
@@ -115,12 +116,13 @@ export class MacHost extends pulumi.ComponentResource {
         input: args.input,
         removeData,
         previousGone,
+        ...(skipRemoval && { skipRemoval }),
       },
       {
         parent: this,
         dependsOn: sent,
         aliases: former.install,
-        // Not an input: it can be changed while the Mac is off.
+        // Can be changed while the Mac is off.
         retainOnDelete: skipRemoval,
       },
     );

@@ -1,24 +1,44 @@
 /** Another machine takes the Mac's place: the former one is found, and taken out of service once the new one serves. */
 import { z } from "zod";
 import type { MacState } from "../../runtime/installer/mac-state.ts";
+import type { MacTarget } from "../../ssh/session.ts";
 import { providerText } from "../dynamic-state.ts";
-import { describeConnection, isSameWay, plainConnection } from "./connection.ts";
-import { firstSentence, type Surroundings, surroundings, withinMs } from "./look.ts";
+import type { Reach } from "./access.ts";
+import { describeConnection, dialTarget, isSameWay, plainConnection } from "./connection.ts";
+import { firstSentence, readMac, type Surroundings, surroundings } from "./look.ts";
 import { moveText } from "./plan.ts";
 import type { FormerMac, FormerRecord, MacInputs, MacRecord } from "./record.ts";
 
-/** @returns what `diff` says about a move, with what lies on the former Mac */
-export async function describeMove(before: FormerRecord, news: MacInputs, given: Surroundings): Promise<string[]> {
-  const { reach, lookMs } = surroundings(given);
-  const data = await withinMs(lookMs, async () => {
-    const access = await reach(plainConnection(before.connection));
-    try {
-      return await access.data();
-    } finally {
-      await access.close();
-    }
-  }).catch(() => undefined);
-  return moveText({ from: before.connection, to: news.connection, data, gone: news.previousGone });
+/**
+ * @param seen state of the machine that answers, which is another one than before
+ * @returns what `diff` says about it, with what lies on both Macs
+ */
+export async function describeMove(
+  before: FormerRecord,
+  seen: MacState,
+  news: MacInputs,
+  given: Surroundings,
+): Promise<string[]> {
+  const find = (target: MacTarget) =>
+    readMac(target, given, async (access) => ({
+      uuid: (await access.inspect()).hardwareUuid,
+      data: await access.data().catch(() => "unknown" as const),
+    })).catch(() => undefined);
+  const { environment } = surroundings(given);
+  const [former, there] = await Promise.all([
+    find(plainConnection(before.connection)),
+    find(dialTarget(news.connection, environment)),
+  ]);
+  if (former?.uuid === seen.hardwareUuid) {
+    const to = describeConnection(news.connection);
+    return [
+      `install on ${to}, where the machine is another one than before (hardware ${seen.hardwareUuid} instead of ${before.hardwareUuid}): a new main board, or another Mac with the same address and host key. There is no former Mac to take out of service`,
+    ];
+  }
+  // A third Mac that has the former one's address by now is none that answers.
+  const data = former?.uuid === before.hardwareUuid ? former?.data : undefined;
+  const newData = there?.data ?? "unknown";
+  return moveText({ from: before.connection, to: news.connection, data, newData, gone: news.previousGone });
 }
 
 /**
@@ -85,11 +105,12 @@ export class PartialUpdate extends Error {
 
 /**
  * Removes the installation from the Macs that were moved away from; their data stays.
+ * @param answered the one of them that answered a moment ago: `previous: gone` is not about it
  * @throws PartialUpdate naming those that are left
  */
 export async function takeOut(
   formers: readonly FormerMac[],
-  { id, outs, news }: { id: string; outs: MacRecord; news: MacInputs },
+  { id, outs, news, answered }: { id: string; outs: MacRecord; news: MacInputs; answered: FormerMac | undefined },
   given: Surroundings,
 ): Promise<void> {
   const { reach, say } = surroundings(given);
@@ -98,19 +119,9 @@ export async function takeOut(
   for (const former of formers) {
     const where = describeConnection(former.connection);
     try {
-      const access = await reach(plainConnection(former.connection));
-      try {
-        const refusal = spoken(await access.remove(former.installation, false));
-        say(
-          refusal === ""
-            ? `the former Mac at ${where} is out of service; its data stays in /var/db/slm-network`
-            : `the former Mac at ${where} was left alone: ${refusal}`,
-        );
-      } finally {
-        await access.close();
-      }
+      say(await takeOutOne(former, reach));
     } catch (error) {
-      if (news.previousGone) {
+      if (news.previousGone && former !== answered) {
         say(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
         continue;
       }
@@ -128,11 +139,37 @@ export async function takeOut(
   );
 }
 
-/** Why an installer removed nothing; empty when it did. An installer of the version before says only that it did. */
-export function spoken(said: string): string {
-  const answer = z.object({ removed: z.literal(false), reason: z.string() }).safeParse(parsed(said));
-  return answer.success ? answer.data.reason : "";
+/** @returns what was done, a sentence. @throws Error when the Mac cannot be reached, or the removal fails there */
+export async function takeOutOne({ connection, installation }: FormerMac, reach: Reach): Promise<string> {
+  const where = describeConnection(connection);
+  const access = await reach(plainConnection(connection));
+  try {
+    const refusal = spoken(await access.remove(installation, false));
+    return refusal === ""
+      ? `the former Mac at ${where} is out of service; its data stays in /var/db/slm-network`
+      : `the former Mac at ${where} was left alone: ${refusal}`;
+  } finally {
+    await access.close();
+  }
 }
+
+/**
+ * @param said standard output of a removal; empty when nothing was installed. An installer of the version before says only that it did
+ * @returns why the installer removed nothing; empty when it did
+ * @throws Error when no installer said that: then nobody knows what was done
+ */
+export function spoken(said: string): string {
+  if (said === "") return "";
+  const answer = removalSchema.safeParse(parsed(said));
+  if (!answer.success)
+    throw new Error("the removal did not say that it was done: look at the Mac with `npm run doctor`");
+  return answer.data.removed ? "" : answer.data.reason;
+}
+
+const removalSchema = z.discriminatedUnion("removed", [
+  z.object({ removed: z.literal(true) }),
+  z.object({ removed: z.literal(false), reason: z.string() }),
+]);
 
 function parsed(text: string): unknown {
   try {

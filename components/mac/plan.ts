@@ -1,5 +1,6 @@
 /** What an `up` will do to the Mac, in words: pure. */
 import { reloadablePart } from "../../runtime/config.ts";
+import type { MacState } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown, isOtherProvider } from "../dynamic-state.ts";
 import { describeConnection, isSameWay, type MacConnection } from "./connection.ts";
 import { digestsOf, type FormerRecord, type MacInputs } from "./record.ts";
@@ -23,7 +24,7 @@ const reloadable = (news: MacInputs): ReadonlySet<string> =>
  */
 export function planOf(before: FormerRecord, news: MacInputs, olds: object = {}): Plan {
   const onMac = [...taking(before), ...programs(before, news), ...settings(before, news), ...way(before, news)];
-  onMac.push(...before.drift.map((difference) => `repair what was changed by hand: ${difference}`));
+  onMac.push(...before.drift.map(repairText));
   for (const { connection } of before.previous)
     onMac.push(`take the former Mac (${describeConnection(connection)}) out of service`);
   const inState = [];
@@ -32,6 +33,26 @@ export function planOf(before: FormerRecord, news: MacInputs, olds: object = {})
     inState.push(`note that a removal ${news.removeData ? "deletes" : "keeps"} the relay's data`);
   }
   return { steps: [...onMac, ...inState], needsMac: onMac.length > 0 };
+}
+
+/** @returns what a first installation by this resource does to a Mac in this state */
+export function firstText({ connection, release }: MacInputs, { installation, release: installed }: MacState): string {
+  const what = `install release ${short(release.sha256)} on ${describeConnection(connection)}`;
+  if (installation !== null) {
+    return `${what}, and take it over from installation ${installation}: another stack, or this one before it was replaced or its state was lost. A removal by the former one then does nothing`;
+  }
+  return installed === null ? what : `${what}, and take over what is installed there (release ${short(installed)})`;
+}
+
+/**
+ * @param difference of `driftOf`
+ * @returns what an `up` does about it
+ */
+export function repairText(difference: string): string {
+  const [, id] = /^installation: (?!none )(\S+) instead of /.exec(difference) ?? [];
+  return id === undefined
+    ? `repair what was changed by hand: ${difference}`
+    : `take the Mac back from installation ${id}, which took it over since: another stack, or this one made again? If that stack is to keep the Mac, do not run this`;
 }
 
 function taking({ isCommand }: FormerRecord): string[] {
@@ -97,10 +118,15 @@ function way(before: FormerRecord, { connection }: MacInputs): string[] {
 export interface Move {
   readonly from: MacConnection;
   readonly to: MacConnection;
-  /** Name and size in bytes; undefined when the former Mac does not answer. */
-  readonly data: readonly { readonly name: string; readonly bytes: number }[] | undefined;
+  /** What lies on the former Mac, `unknown` when it cannot be listed; undefined when that Mac does not answer. */
+  readonly data: Data | "unknown" | undefined;
+  /** What lies on the new one already. */
+  readonly newData: Data | "unknown";
   readonly gone: boolean;
 }
+
+/** Files with name and size in bytes. */
+export type Data = readonly { readonly name: string; readonly bytes: number }[];
 
 const kinds: Readonly<Record<string, string>> = {
   "jobs.db": "jobs and their answers",
@@ -108,11 +134,18 @@ const kinds: Readonly<Record<string, string>> = {
 };
 
 /** @returns lines for a person, with the commands that copy the data */
-export function moveText({ from: formerMac, to: newMac, data, gone }: Move): string[] {
+export function moveText({ from: formerMac, to: newMac, data, newData, gone }: Move): string[] {
   const [from, to] = [describeConnection(formerMac), describeConnection(newMac)];
   const lines = [
     `move to another Mac: ${to} is installed and becomes ready first, then ${from} is taken out of service`,
   ];
+  const there = newData === "unknown" ? [] : newData.filter(isMain);
+  if (there.length > 0) {
+    lines.push(
+      `these lie on ${to} already, of an earlier installation or copied there, and are used: ${listed(there)}. Jobs unfinished in them are run. To start without them, or before others are copied there:`,
+      `  ssh ${sshWords(newMac)} sudo mv /private/var/db/slm-network "/private/var/db/slm-network.$(date +%s)"`,
+    );
+  }
   if (data === undefined) {
     lines.push(
       gone
@@ -121,11 +154,14 @@ export function moveText({ from: formerMac, to: newMac, data, gone }: Move): str
     );
     return lines;
   }
-  // Beside them lie SQLite's own files and notes such as the last sign of life.
-  const main = data.filter(({ name }) => kinds[name] !== undefined);
+  if (data === "unknown") {
+    lines.push(`what lies on ${from} in /var/db/slm-network could not be listed, and is not copied: jobs, documents`);
+    return lines;
+  }
+  const main = data.filter(isMain);
   if (main.length === 0) return [...lines, `no jobs and no documents lie on ${from}`];
   lines.push(
-    `these lie on ${from} in /var/db/slm-network and are not copied: ${main.map(({ name, bytes }) => `${kinds[name]} (${name}, ${size(bytes)})`).join(", ")}`,
+    `these lie on ${from} in /var/db/slm-network and are not copied: ${listed(main)}`,
     "to take them along, before `pulumi up` (callers get errors from the first command until it is done):",
     `  ssh ${sshWords(formerMac)} sudo launchctl bootout system/local.slm-network.relay`,
     `  ssh ${sshWords(formerMac)} sudo tar -cf - -C /private/var/db slm-network | ssh ${sshWords(newMac)} sudo tar -xf - -C /private/var/db`,
@@ -133,6 +169,11 @@ export function moveText({ from: formerMac, to: newMac, data, gone }: Move): str
   );
   return lines;
 }
+
+// Beside them lie SQLite's own files and notes such as the last sign of life.
+const isMain = ({ name }: Data[number]): boolean => kinds[name] !== undefined;
+const listed = (data: Data): string =>
+  data.map(({ name, bytes }) => `${kinds[name]} (${name}, ${size(bytes)})`).join(", ");
 
 const size = (bytes: number): string =>
   bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${Math.round(bytes / 1024 / 1024)} MiB`;

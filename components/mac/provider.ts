@@ -11,9 +11,9 @@ import { driftOf } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown } from "../dynamic-state.ts";
 import type { MacAccess } from "./access.ts";
 import { describeConnection, dialTarget, plainConnection } from "./connection.ts";
-import { firstSentence, hasKey, isOther, look, type Surroundings, surroundings } from "./look.ts";
-import { describeMove, formerMac, spoken, takeOut } from "./move.ts";
-import { planOf } from "./plan.ts";
+import { firstSentence, hasKey, isOther, look, readMac, type Surroundings, surroundings } from "./look.ts";
+import { describeMove, formerMac, spoken, takeOut, takeOutOne } from "./move.ts";
+import { firstText, planOf, repairText } from "./plan.ts";
 import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./record.ts";
 
 /** `fail`: a Mac that cannot be read is an error (the nightly drift job), not a warning. */
@@ -35,17 +35,31 @@ const inputsSchema = z.object({
   input: installInputSchema,
   removeData: z.boolean(),
   previousGone: z.boolean(),
+  skipRemoval: z.boolean().optional(),
 });
 
-/** @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated */
-export async function check(_olds: object, news: MacInputs) {
+/**
+ * Also says what a first installation will do to the Mac, since the engine asks for no `diff` then.
+ * @param olds the inputs of before; empty when the resource is new
+ * @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated
+ */
+export async function check(olds: object, news: MacInputs, given: Surroundings = {}) {
   const failures = Object.entries(inputsSchema.shape).flatMap(([property, schema]) => {
     const value: unknown = (news as unknown as Record<string, unknown>)[property];
     if (hasUnknown(value)) return [];
     const issues = schema.safeParse(value).error?.issues ?? [];
     return issues.map(({ path, message }) => ({ property: [property, ...path].join("."), reason: message }));
   });
+  const isNew = Object.keys(olds).length === 0;
+  if (isNew && failures.length === 0 && !hasUnknown(news.connection)) await describeFirst(news, given);
   return { inputs: news, failures };
+}
+
+async function describeFirst(news: MacInputs, given: Surroundings): Promise<void> {
+  const { say, environment } = surroundings(given);
+  const seen = await look(news.connection, given);
+  if (typeof seen !== "string") say(`the Mac: ${firstText(news, seen.state)}`);
+  else if (hasKey(environment)) say(`the Mac was not looked at, so what it has installed is not known: ${seen}`);
 }
 
 /**
@@ -68,12 +82,12 @@ export async function diff(_id: string, olds: object, news: MacInputs, given: Su
   }
   const { state } = seen;
   // Whatever else changed is part of the new Mac's installation.
-  if (isOther(before, state)) return result(await describeMove(before, news, given));
+  if (isOther(before, state)) return result(await describeMove(before, state, news, given));
   if (news.previousGone && before.previous.length === 0)
     say("macs[0].previous: gone is not needed (any more): remove it from the stack file");
   const known = new Set(before.drift);
   const drift = (before.expected ? driftOf(before.expected, state) : []).filter((difference) => !known.has(difference));
-  return result([...plan.steps, ...drift.map((difference) => `repair what was changed by hand: ${difference}`)]);
+  return result([...plan.steps, ...drift.map(repairText)]);
 }
 
 /** Installs, and leaves a new installation id. What an earlier state or the version before installed is taken over. */
@@ -121,15 +135,22 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
   const { reach, say, environment } = surroundings(given);
   const before = readRecord(olds);
   const access = await reach(dialTarget(news.connection, environment)).catch((error: unknown) => {
-    if (before.isCommand || planOf(before, news, olds).needsMac) throw error;
-    say(`the Mac was not contacted, only the state is brought up to date: ${firstSentence(error)}`);
+    const { needsMac } = planOf(before, news, olds);
+    // Given up: an error here would keep `skipRemoval` itself out of the state, and `destroy` would then ask for the Mac.
+    if (needsMac && !news.skipRemoval) throw error;
+    const what = needsMac
+      ? "nothing was changed on the Mac (macs[].skipRemoval gives it up)"
+      : "the Mac was not contacted, only the state is brought up to date";
+    say(`${what}: ${firstSentence(error)}`);
   });
-  if (access === undefined) return { outs: { ...(olds as MacRecord), removeData: news.removeData } };
+  if (access === undefined) {
+    return { outs: { ...(olds as MacRecord), report: before.report ?? "{}", removeData: news.removeData } };
+  }
   try {
     const { isMove, former } = await formerMac(before, await access.inspect(), news, given);
     const installation = isMove ? randomUUID() : (before.installation ?? randomUUID());
     const outs = await installOn(access, news, installation, say);
-    await takeOut([...before.previous, ...(former ? [former] : [])], { id, outs, news }, given);
+    await takeOut([...before.previous, ...(former ? [former] : [])], { id, outs, news, answered: former }, given);
     return { outs };
   } finally {
     await access.close();
@@ -142,20 +163,16 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
  * @throws Error instead of the warning when SLM_NETWORK_MAC_UNREAD is `fail`
  */
 export async function read(id: string, state: object, given: Surroundings = {}) {
-  const { reach, say, environment } = surroundings(given);
+  const { say, environment } = surroundings(given);
   const record = readRecord(state);
   try {
-    const access = await reach(dialTarget(record.connection, environment));
-    try {
-      const found = await access.inspect();
-      const drift = record.expected ? driftOf(record.expected, found) : [];
-      if (isOther(record, found)) {
-        drift.unshift(`another Mac answers: hardware ${found.hardwareUuid} instead of ${record.hardwareUuid}`);
-      }
-      return { id, props: { ...state, drift } };
-    } finally {
-      await access.close();
+    const target = dialTarget(record.connection, environment);
+    const found = await readMac(target, given, (access) => access.inspect());
+    const drift = record.expected ? driftOf(record.expected, found) : [];
+    if (isOther(record, found)) {
+      drift.unshift(`another Mac answers: hardware ${found.hardwareUuid} instead of ${record.hardwareUuid}`);
     }
+    return { id, props: { ...state, drift } };
   } catch (error) {
     const what = `the Mac at ${describeConnection(record.connection)} could not be read, so what was changed there by hand is not known: ${firstSentence(error)}`;
     if (environment[unreadVariable] === "fail") throw new Error(what, { cause: error });
@@ -185,6 +202,11 @@ export async function remove(state: object, given: Surroundings = {}): Promise<v
     await access.close();
   }
   for (const former of previous) {
-    say(`the former Mac at ${describeConnection(former.connection)} was never taken out of service: see to it by hand`);
+    // No error: the installation itself is gone by now, and the engine would keep it in the state.
+    const text = await takeOutOne(former, reach).catch(
+      (error: unknown) =>
+        `warning: the former Mac at ${describeConnection(former.connection)} was never taken out of service (${firstSentence(error)}): wipe it`,
+    );
+    say(text);
   }
 }

@@ -88,9 +88,11 @@ umask 077
 cat > "$upload.$$"
 mv "$upload.$$" "$upload"`;
 
-/** Prints name and size in bytes of each file with the relay's data, one a line; needs root. */
-export const dataScript = `cd "\${SLM_NETWORK_ROOT:-}/var/db/slm-network" 2>/dev/null || exit 0
-for file in *; do [ -f "$file" ] && echo "$file $(($(wc -c < "$file")))"; done; exit 0`;
+/** Prints name and size in bytes of each file with the relay's data, one a line, and `end`; needs root. */
+export const dataScript = `if cd "\${SLM_NETWORK_ROOT:-}/var/db/slm-network" 2>/dev/null; then
+  for file in *; do [ -f "$file" ] && echo "$file $(($(wc -c < "$file")))"; done
+fi
+echo end`;
 
 /** @returns name of an uploaded archive in the Mac's /tmp */
 export const uploadName = (sha256: string, ending: "tar" | "tgz"): string => `slm-network-${sha256}.${ending}`;

@@ -63,8 +63,10 @@ export const macExpectedSchema = macStateSchema.omit({ schema: true, hardwareUui
 /** What an installation wants to find again. */
 export type MacExpected = z.infer<typeof macExpectedSchema>;
 
-/** The installer's report, as far as the Pulumi program reads it. The version before had only `warnings`. */
+/** The installer's report, as far as the Pulumi program reads it. */
 export const installReportSchema = z.looseObject({
+  /** Tells a report from the state that `inspect` prints. */
+  restarted: z.array(z.string()),
   warnings: z.array(z.string()).default([]),
   /** What happened and needs no action, each a sentence. */
   notes: z.array(z.string()).default([]),

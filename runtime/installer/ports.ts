@@ -46,20 +46,19 @@ async function otherHolder(paths: Layout, port: number): Promise<string | undefi
   for (const pid of pids) {
     // Ours run from our folder: the daemons, and one of an earlier installation that is still finishing its requests.
     const command = (await run("ps", ["-ww", "-o", "command=", "-p", pid], [1])).stdout.trim();
-    if (!runsFrom(paths.base, command)) other ??= command ? `process ${pid} (${command.slice(0, 200)})` : unknown;
+    if (!runsFrom(paths.onMac(paths.base), command))
+      other ??= command ? `process ${pid} (${command.slice(0, 200)})` : unknown;
   }
   return other;
 }
 
 /**
- * Pure. `ps` shows letters outside ASCII as `?` or by numbers, as the locale has it: those of the folder match anything
- * but a slash.
+ * Whatever folder plays the Mac's root, since two Macs in folders of one machine (a sandbox that moves) share its loopback;
+ * and `ps` shows letters outside ASCII in such a folder's name as `?` or by numbers.
+ * @param folder of our programs, as the Mac has it
  * @returns whether a command line, as `ps` shows it, runs something below the folder
  */
-export function runsFrom(folder: string, command: string): boolean {
-  const parts = folder.split(/[^\x20-\x7e]+/).map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
-  return new RegExp(`${parts.join("[^/]+")}/`).test(command);
-}
+export const runsFrom = (folder: string, command: string): boolean => command.includes(`${folder}/`);
 
 /** Ports that no system in use here gives to outgoing connections: macOS takes 49152 to 65535, Linux 32768 to 60999. */
 const fixedRange = { from: 20_000, to: 32_767 };

@@ -3,17 +3,41 @@
  * all the while and counts what fails.
  */
 import { spawn } from "node:child_process";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { newKey, publicKeyOf } from "../../sandbox/mac/keys.ts";
 import { secondMacSchema } from "../../sandbox/second-mac.ts";
-import { eventually, folder, inFolder, project, sandbox, start, strays } from "./harness.ts";
+import { eventually, folder, inFolder, project, run, sandbox, start, strays } from "./harness.ts";
 import { type Client, exists, fine, installationOn, MacNetwork, said, tell } from "./mac-network.ts";
 
 inFolder(".sandbox-macres");
 // Each test runs the engine several times; on a machine that is busy with other things that takes minutes.
 vi.setConfig({ testTimeout: 900_000 });
+
+/** Of this machine, by number. */
+async function processes() {
+  const { stdout } = await run("ps", ["-axo", "pid=,ppid=,lstart="]);
+  const rows = stdout.matchAll(/^ *(\d+) +(\d+) +(.+?) *$/gm);
+  return [...rows].map(([, pid, parent, started = ""]) => [Number(pid), { parent: Number(parent), started }] as const);
+}
+
+/** @returns the processes that a process started, and those that they did, with the time of their start */
+async function below(ancestor: number): Promise<Map<number, string>> {
+  const all = await processes();
+  const found = new Map<number, string>();
+  const add = (parent: number) => {
+    for (const [pid, one] of all) {
+      if (one.parent !== parent) continue;
+      found.set(pid, one.started);
+      add(pid);
+    }
+  };
+  add(ancestor);
+  return found;
+}
 
 let network: MacNetwork;
 let client: Client;
@@ -67,6 +91,44 @@ describe("what is changed on the Mac by hand", () => {
   });
 });
 
+describe("an agent with seven keys, of which the last is the right one", () => {
+  it("is refused by sshd, and is no obstacle with a named key: the uploads go by the program's own agent", async () => {
+    const work = await mkdtemp(join(tmpdir(), "slm-agent-"));
+    const socket = join(work, "agent");
+    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    try {
+      await eventually(() => exists(socket), 60_000);
+      for (let index = 0; index < 6; index++) {
+        const stranger = join(work, `stranger-${index}`);
+        await writeFile(stranger, newKey(stranger).private, { mode: 0o600 });
+        await fine(run("ssh-add", ["-q", stranger], { SSH_AUTH_SOCK: socket }));
+      }
+      await fine(run("ssh-add", ["-q", network.ready.ssh.privateKeyPath], { SSH_AUTH_SOCK: socket }));
+      const named = join(work, "named.pub"); // the agent signs
+      await writeFile(named, publicKeyOf(await readFile(network.ready.ssh.privateKeyPath, "utf8")));
+
+      const uploads = network.onMac("private/tmp");
+      const sent = async () => (await readdir(uploads)).filter((name) => /^slm-network-[0-9a-f]{64}\.tar$/.test(name));
+      for (const name of await sent()) await rm(join(uploads, name));
+      const upload = (await network.resources()).find(({ urn }) => urn.endsWith("::slm-mac-upload"))!.urn;
+      const up = (key: string) => {
+        const environment = { SSH_AUTH_SOCK: socket, SLM_NETWORK_SSH_KEY: key };
+        return network.pulumiIn(project, environment, "up", "--yes", "--skip-preview", "--replace", upload);
+      };
+      const refused = await up("");
+      expect(refused.code, said(refused)).not.toBe(0);
+      expect(await sent()).toEqual([]);
+      await fine(up(named));
+      expect(await sent()).toHaveLength(1);
+      await fine(up(network.ready.ssh.privateKeyPath));
+      await network.noDrift();
+    } finally {
+      agent.kill();
+      await rm(work, { recursive: true, force: true });
+    }
+  });
+});
+
 describe("a Mac that is off", () => {
   it("fails neither a preview nor an up that leaves it alone, keeps its state, and stops a removal with the way out", async () => {
     await tell("power-cut");
@@ -113,11 +175,44 @@ describe("an up that is killed while it installs", () => {
     });
     const ended = new Promise((resolve) => child.once("close", resolve));
     await eventually(() => exists(network.onMac("var/run/slm-network-install.lock")), 300_000);
+    // The engine's plugins have process groups of their own; the dynamic provider's goes on without an engine.
+    const plugins = await below(child.pid!);
     process.kill(-child.pid!, "SIGKILL");
     await ended;
     await fine(network.pulumi("cancel", "--yes"));
     await network.up();
+    const left = new Map(await processes());
+    const strayPlugins = [...plugins].filter(([pid, started]) => left.get(pid)?.started === started);
+    if (strayPlugins.length > 0) await run("kill", ["-9", ...strayPlugins.map(([pid]) => String(pid))]);
     expect((await client.during("an up that is killed, and the next")).failures).toEqual([]);
+  });
+});
+
+describe("secrets", () => {
+  it("stand in neither the state, nor the outputs, nor what a preview prints", async () => {
+    const read = (path: string) => readFile(network.onMac(path), "utf8");
+    const secrets = Object.values(
+      z.record(z.string(), z.unknown()).parse(JSON.parse(await read("etc/slm-network/secrets.json"))),
+    );
+    const { tunnelSecret } = z
+      .looseObject({ tunnelSecret: z.string() })
+      .parse(JSON.parse(await readFile(join(folder, "identity.json"), "utf8")));
+    const token = (await read("etc/slm-network/tunnel-token")).trim();
+    const key = await readFile(network.ready.ssh.privateKeyPath, "utf8");
+    const hidden = [tunnelSecret, token, ...key.split("\n").slice(1, 3), ...secrets.map((value) => String(value))];
+    const shown = {
+      state: (await network.pulumi("stack", "export")).stdout,
+      outputs: (await network.pulumi("stack", "output", "--json")).stdout,
+      preview: said(await network.pulumi("preview", "--refresh", "--diff", "--show-config")),
+    };
+    expect(hidden.length).toBeGreaterThan(3);
+    for (const [where, text] of Object.entries(shown)) {
+      expect(text.length, where).toBeGreaterThan(100);
+      for (const [index, secret] of hidden.entries()) {
+        expect(secret.length, `secret ${index}`).toBeGreaterThan(10);
+        expect(text.includes(secret), `secret ${index} in the ${where}`).toBe(false);
+      }
+    }
   });
 });
 

@@ -40,6 +40,8 @@ beforeAll(async () => {
     ["macs", 0, "sshThroughTunnel"],
     { hostname: "ssh.example.com", port, servers: ["backend"] },
   ]);
+  // With all three uploads of that version.
+  await network.configure([["artifacts", "push"], true]);
   await cp(network.stackFile, join(before, basename(network.stackFile)));
 });
 afterAll(async () => {

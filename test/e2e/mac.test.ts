@@ -287,8 +287,10 @@ describe("the removal", () => {
     expect(refused.code).not.toBe(0);
     expect(said(refused)).toMatch(/the Mac at .* cannot be reached, so nothing can be removed from it/);
     expect(said(refused)).toMatch(/set macs\[\]\.skipRemoval to true/);
-    await configure([["macs", 0, "skipRemoval"], true]);
-    await up("`pulumi up` that only gives the Mac up, with the Mac away");
+    // Another change waits for the Mac, with an upload: it must not keep anybody from giving the Mac up.
+    await configure([["macs", 0, "skipRemoval"], true], [["limits", "chat"], 3], [["artifacts", "push"], false]);
+    const given = await up("`pulumi up` that gives the Mac up, with the Mac away");
+    expect(said(given)).toMatch(/nothing was changed on the Mac \(macs\[\]\.skipRemoval gives it up\)/);
     const ran = await pulumi(here, "destroy", "--yes", "--skip-preview");
     expect(ran.code, said(ran)).toBe(0);
     await tell("boot");

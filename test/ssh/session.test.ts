@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -75,6 +76,31 @@ describe("a session", () => {
     await session.close();
   });
 
+  it("closes also when the Mac has gone away meanwhile, or takes connections and says nothing more", async () => {
+    const sockets: Socket[] = [];
+    const between = createServer((near) => {
+      const far = connect(target().port, target().host);
+      near.pipe(far).pipe(near);
+      for (const socket of [near, far]) sockets.push(socket.on("error", () => {}));
+    }).listen(0, "127.0.0.1");
+    await once(between, "listening");
+    const open = () => openSession({ ...target(), port: portOf(between) }, agent());
+    const cut = await open();
+    const running = failure(cut.run("sleep 60"));
+    for (const socket of sockets.splice(0)) socket.destroy();
+    expect(await running).toMatch(/^broken: /);
+    await cut.close();
+    const { port, hostKey } = jump;
+    const over = { host: "127.0.0.1", port, user: "gate", hostKey };
+    for (const via of [undefined, over]) {
+      const mute = await openSession({ ...target(), port: portOf(between), jump: via }, agent());
+      for (const socket of sockets) socket.unpipe().pause();
+      await mute.close();
+    }
+    for (const socket of sockets) socket.destroy();
+    between.close();
+  });
+
   it("signs in with a key file, named by an option or the environment", async () => {
     const path = test.mac.privateKeyPath;
     for (const auth of [await readAuth(path, {}), await readAuth(undefined, { SLM_NETWORK_SSH_KEY: path })]) {
@@ -105,6 +131,15 @@ describe("what is said when it fails", () => {
       /^unreachable: 127.0.0.1:1 is not reachable \(connect ECONNREFUSED.*Remote Login.*FileVault/,
     );
     expect(await failure(openSession({ ...target(), port: portOf(deaf) }, agent()))).toMatch(/^unreachable: /);
+    // Takes connections and says nothing; the wait is the caller's.
+    const mute = createServer(() => {}).listen(0, "127.0.0.1");
+    await once(mute, "listening");
+    const began = performance.now();
+    expect(await failure(openSession({ ...target(), port: portOf(mute) }, agent(), 50))).toMatch(
+      /^unreachable: .*no SSH server answered in time/,
+    );
+    expect(performance.now() - began).toBeLessThan(10_000);
+    mute.close();
     expect(await failure(fetchHostKey("127.0.0.1", portOf(deaf)))).toMatch(/^unreachable: /);
   });
 

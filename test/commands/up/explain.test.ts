@@ -132,6 +132,11 @@ const said: [id: string, text: string, shows: string][] = [
     "the Mac at deploy@192.168.0.20 cannot be reached, so nothing can be removed from it: 192.168.0.20:22 is not reachable (connect ECONNREFUSED 192.168.0.20:22).",
     "cannot be uninstalled",
   ],
+  [
+    "mac.read-only-key",
+    "the key that signs in as slm-inspect on 192.168.0.20 runs a forced command there (authorized_keys), whatever is asked for",
+    "can only read",
+  ],
   ["mac.sudo", "deploy on 192.168.0.20 may not use `sudo -n` (sudo: a password): installing needs it.", "sudo -n"],
   ["mac.sudo", "Process exited with status 1: running\nsudo: a password is required", "sudo -n"],
   ["pulumi.passphrase", "incorrect passphrase", "passphrase"],

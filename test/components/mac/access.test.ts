@@ -18,7 +18,7 @@ const given = () => ({
   say,
   environment: { SSH_AUTH_SOCK: installation.mac.mac.agentSocket },
   reach: async (target: MacInputs["connection"]): Promise<MacAccess> =>
-    reachMac(target, { agent: installation.mac.mac.agentSocket }),
+    reachMac(target, undefined, { agent: installation.mac.mac.agentSocket }),
 });
 
 beforeAll(async () => {
@@ -59,7 +59,7 @@ describe("a Mac", { timeout: 300_000 }, () => {
   it("is read by a key that may run nothing but the inspect command", async () => {
     const restricted = await restrictedServer(installation);
     try {
-      const reach = () => reachMac(restricted.target, { privateKey: restricted.privateKey });
+      const reach = () => reachMac(restricted.target, undefined, { privateKey: restricted.privateKey });
       const outside = { ...given(), reach };
       expect(await read(id, state, outside)).toEqual({ id, props: state });
       expect(await diff(id, state, inputs, outside)).toMatchObject({ changes: false });
@@ -68,6 +68,15 @@ describe("a Mac", { timeout: 300_000 }, () => {
         drift: expect.arrayContaining([expect.stringMatching(/connector\.plist: missing/)]),
       });
       expect(restricted.asked.length).toBeGreaterThan(2);
+      // What it prints must not be taken for an installation's report, a removal's, or an empty list of data.
+      const changed = { ...inputs, removeData: true, release: { ...inputs.release, sha256: "9".repeat(64) } };
+      await expect(update(id, state, changed, outside)).rejects.toThrow(/runs a forced command there.*deploy key/s);
+      await expect(create(inputs, outside)).rejects.toThrow(/forced command/);
+      await expect(remove(state, outside)).rejects.toThrow(/forced command/);
+      const access = await reach();
+      await expect(access.data()).rejects.toThrow(/could not be listed/);
+      await access.close();
+      expect(await installation.readyz()).toBe(200);
     } finally {
       await restricted.close();
     }

@@ -26,6 +26,8 @@ let macs: Record<string, Fake>;
 /** What was done, in order. */
 let acts: string[];
 let said: string[];
+/** Longest waits that were asked for when a Mac was reached. */
+let waits: (number | undefined)[];
 /** Kills the run (throws something that is no session's error) at this act. */
 let killAt: string | undefined;
 
@@ -59,7 +61,8 @@ const act = (what: string) => {
   acts.push(what);
 };
 
-const reach: Reach = async ({ host, hostKey }: MacTarget): Promise<MacAccess> => {
+const reach: Reach = async ({ host, hostKey }: MacTarget, connectMs): Promise<MacAccess> => {
+  waits.push(connectMs);
   const mac = macs[host];
   if (!mac?.isOn) throw new SessionError("unreachable", `${host}:22 is not reachable (off).`);
   if (hostKey !== keyOf(mac)) throw new SessionError("host-key", `${host}:22 is not the host whose key the config has`);
@@ -68,7 +71,14 @@ const reach: Reach = async ({ host, hostKey }: MacTarget): Promise<MacAccess> =>
     install: async ({ release }, installation) => {
       act(`install on ${mac.uuid}`);
       Object.assign(mac, { installation, release: release.sha256, hasData: true });
-      const report = { warnings: [], notes: [], hardwareUuid: mac.uuid, installation, expected: expectedOf(mac) };
+      const report = {
+        restarted: [],
+        warnings: [],
+        notes: [],
+        hardwareUuid: mac.uuid,
+        installation,
+        expected: expectedOf(mac),
+      };
       return { report, text: JSON.stringify(report) };
     },
     remove: async (installation, removeData) => {
@@ -141,13 +151,13 @@ const command = (host: string): object => ({
 beforeEach(() => {
   const mac = (uuid: string): Fake => ({ uuid, isOn: true, installation: null, release: null, hasData: false });
   macs = { one: mac("UUID-1"), two: mac("UUID-2") };
-  [acts, said, killAt] = [[], [], undefined];
+  [acts, said, waits, killAt] = [[], [], [], undefined];
 });
 
 describe("check", () => {
   it("names every fault at once, and leaves out what is not known yet", async () => {
     const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-    const good = await check({}, at("one"));
+    const good = await check({}, at("one"), given);
     expect(good.failures).toEqual([]);
     const connection = { host: "", port: 70_000, user: "", hostKey: "ssh-ed25519 AAAA" };
     const bad = await check({}, { ...at("one"), connection, node: { url: "", sha256: "short" } });
@@ -158,8 +168,24 @@ describe("check", () => {
       "node.url",
       "node.sha256",
     ]);
-    const early = await check({}, { ...at("one"), input: unknown as never });
+    const early = await check({}, { ...at("one"), input: unknown as never }, given);
     expect(early.failures).toEqual([]);
+  });
+
+  it("says what a first installation does, and whose installation it takes over", async () => {
+    await check({}, at("one"), given);
+    expect(said).toEqual(["the Mac: install release ffffffffffff on deploy@one"]);
+    const { id, outs } = await create(at("one"), given);
+    said = [];
+    await check({}, at("one"), given); // the state was lost, or another stack has the same Mac
+    expect(said.join()).toMatch(new RegExp(`take it over from installation ${id}: another stack, or this one`));
+    said = [];
+    expect((await check(outs, at("one"), given)).failures).toEqual([]);
+    expect((await check({}, at("one"), { ...given, environment: {} })).failures).toEqual([]);
+    expect(said).toEqual([]);
+    macs.one!.isOn = false;
+    expect((await check({}, at("one"), given)).failures).toEqual([]);
+    expect(said.join()).toMatch(/the Mac was not looked at, .* not reachable/);
   });
 
   it("repeats nothing of the secret input", async () => {
@@ -232,6 +258,33 @@ describe("diff", () => {
     expect(said.join()).toMatch(/the Mac was not looked at.*not reachable/);
   });
 
+  it("waits for a Mac that is off or mute no longer than some seconds, and so does read", async () => {
+    const { id, outs } = await create(at("one"), given);
+    waits = [];
+    await diff(id, outs, at("one"), given);
+    await diff(id, outs, at("two"), given);
+    await read(id, outs, given);
+    expect(waits.length).toBeGreaterThanOrEqual(4);
+    for (const wait of waits) expect(wait).toBeLessThanOrEqual(6_000);
+    // Also when it signs in and stays mute after that, or the agent does.
+    const mute: Surroundings = { ...given, lookMs: 20, reach: () => new Promise(() => {}) };
+    expect((await diff(id, outs, at("one"), mute)).changes).toBe(false);
+    expect(await read(id, outs, mute)).toEqual({ id, props: outs });
+    expect(said.join()).toMatch(/no answer within/);
+  });
+
+  it("says that another stack took the Mac over, not that a file was changed", async () => {
+    const { id, outs } = await create(at("one"), given);
+    macs.one!.installation = "of-another-stack";
+    said = [];
+    expect((await diff(id, outs, at("one"), given)).changes).toBe(true);
+    expect(said.join()).toMatch(/take the Mac back from installation of-another-stack/);
+    const { props } = await read(id, outs, given);
+    said = [];
+    await diff(id, props, at("one"), { ...given, environment: {} });
+    expect(said.join()).toMatch(/take the Mac back from installation of-another-stack/);
+  });
+
   it("says nothing about values that are known only during up but that they are", async () => {
     const { outs } = await create(at("one"), given);
     said = [];
@@ -278,6 +331,38 @@ describe("a new address", () => {
   });
 });
 
+describe("the same machine", () => {
+  it("with another host key (macOS was installed again) is an update in place", async () => {
+    const { id, outs } = await create(at("one"), given);
+    Object.assign(macs.one!, { installation: null, release: null });
+    const key = "ssh-ed25519 bmV3";
+    const again: Reach = (target) =>
+      target.hostKey === key ? reach({ ...target, hostKey: keyOf(macs.one!) }) : reach({ ...target, hostKey: "other" });
+    const news = { ...at("one"), connection: { ...at("one").connection, hostKey: key } };
+    said = [];
+    await diff(id, outs, news, { ...given, reach: again });
+    expect(said.join("\n")).toMatch(/reach the Mac with another host key/);
+    expect(said.join("\n")).not.toMatch(/move to another Mac/);
+    const after = await update(id, outs, news, { ...given, reach: again });
+    expect(after.outs).toMatchObject({ installation: id, hardwareUuid: "UUID-1", previous: [] });
+  });
+
+  it("with another main board is no move: the preview says what the update does", async () => {
+    const { id, outs } = await create(at("one"), given);
+    macs.one!.uuid = "UUID-NEW";
+    const sameKey: Reach = (target) => reach({ ...target, hostKey: keyOf(macs.one!) });
+    const news = { ...at("two"), connection: { ...at("two").connection, host: "one" } };
+    said = [];
+    expect((await diff(id, outs, news, { ...given, reach: sameKey })).changes).toBe(true);
+    expect(said.join("\n")).toMatch(/hardware UUID-NEW instead of UUID-1.*no former Mac to take out of service/);
+    expect(said.join("\n")).not.toMatch(/then .* is taken out of service/);
+    acts = [];
+    const after = await update(id, outs, news, { ...given, reach: sameKey });
+    expect(acts).toEqual(["install on UUID-NEW"]);
+    expect(after.outs).toMatchObject({ installation: id, hardwareUuid: "UUID-NEW", previous: [] });
+  });
+});
+
 describe("a move", () => {
   const moved = async () => (await create(at("one"), given)).outs;
 
@@ -312,6 +397,59 @@ describe("a move", () => {
     const outs = await moved();
     await update("id", outs, at("two", { previousGone: true }), given);
     expect(macs.one?.installation).toBeNull();
+  });
+
+  it("does not forget a former Mac that answered, although the config calls it gone", async () => {
+    const outs = await moved();
+    const breaking: Reach = async (target) => {
+      const access = await reach(target);
+      return target.host === "one" ? { ...access, remove: () => Promise.reject(new Error("it broke")) } : access;
+    };
+    const error = await update("id", outs, at("two", { previousGone: true }), { ...given, reach: breaking }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect((error as PartialUpdate).properties).toMatchObject({ previous: [{ hardwareUuid: "UUID-1" }] });
+    // A destroy after that still tries.
+    await remove((error as PartialUpdate).properties, given);
+    expect([macs.one?.installation, macs.two?.installation]).toEqual([null, null]);
+  });
+
+  it("back says what lies on the Mac since before, and ends with the other out of service", async () => {
+    const away = (await update("id", await moved(), at("two"), given)).outs;
+    said = [];
+    await diff("id", away, at("one"), given);
+    expect(said.join("\n")).toMatch(
+      /these lie on deploy@one already, .* jobs and their answers .*unfinished in them are run/,
+    );
+    expect(said.join("\n")).toMatch(/ssh deploy@one sudo mv \/private\/var\/db\/slm-network /);
+    const back = (await update("id", away, at("one"), given)).outs;
+    expect(macs.one?.installation).toBe(back.installation);
+    expect(macs.two?.installation).toBeNull();
+  });
+
+  it("back before the former was taken out of service leaves the installation that serves", async () => {
+    const outs = await moved();
+    const breaking: Reach = async (target) => ({
+      ...(await reach(target)),
+      ...(target.host === "one" && { remove: () => Promise.reject(new Error("it broke")) }),
+    });
+    const error = await update("id", outs, at("two"), { ...given, reach: breaking }).catch((thrown: unknown) => thrown);
+    const back = await update("id", (error as PartialUpdate).properties, at("one"), given);
+    expect(macs.one?.installation).toBe(back.outs.installation);
+    expect(macs.two?.installation).toBeNull();
+    expect(back.outs.previous).toEqual([]);
+  });
+
+  it("does not say that nothing lies on the former Mac when the key may not look", async () => {
+    const outs = await moved();
+    const reading: Reach = async (target) => ({
+      ...(await reach(target)),
+      data: () => Promise.reject(new Error("could not be listed")),
+    });
+    said = [];
+    await diff("id", outs, at("two"), { ...given, reach: reading });
+    expect(said.join("\n")).toMatch(/what lies on deploy@one .* could not be listed/);
+    expect(said.join("\n")).not.toMatch(/no jobs/);
   });
 
   it("does not remove from a third Mac that has the former's address by now", async () => {
@@ -437,6 +575,35 @@ describe("a removal", () => {
     expect(said.join()).toMatch(/nothing was removed/);
     await remove(replacement.outs, given);
     expect(macs.one?.installation).toBeNull();
+  });
+
+  it("is not taken for done when it was no installer that answered", async () => {
+    const { outs } = await create(at("one"), given);
+    const reading: Reach = async (target) => ({
+      ...(await reach(target)),
+      remove: async () => JSON.stringify(stateOf(macs.one!)),
+    });
+    await expect(remove(outs, { ...given, reach: reading })).rejects.toThrow(/did not say that it was done/);
+  });
+
+  it("that is skipped gets into the state although other changes wait for a Mac that is gone", async () => {
+    const { id, outs } = await create(at("one"), given);
+    Object.assign(macs.two!, { isOld: true });
+    const olds = command("two");
+    for (const mac of Object.values(macs)) mac.isOn = false;
+    const more = { ...relay({ limits: { ...input.relay.limits, chat: 2 } }), removeData: true };
+    await expect(update(id, outs, at("one", more), given)).rejects.toThrow(/not reachable/);
+    const givenUp = { ...at("one", more), skipRemoval: true };
+    said = [];
+    const after = await update(id, outs, givenUp, given);
+    expect(said.join()).toMatch(/nothing was changed on the Mac \(macs\[\]\.skipRemoval gives it up\)/);
+    expect(after.outs).toMatchObject({ installation: id, digests: outs.digests, removeData: true });
+    // What waits is still shown.
+    expect((await diff(id, after.outs, givenUp, given)).changes).toBe(true);
+    const taken = await update(id, olds, { ...at("two"), skipRemoval: true }, given);
+    expect(taken.outs).toMatchObject({ report: "{}" });
+    expect((await diff(id, taken.outs, at("two"), given)).changes).toBe(true);
+    expect(said.join("\n")).toMatch(/take the Mac over from command:remote:Command/);
   });
 
   it("of a Mac that is off says how to go on", async () => {

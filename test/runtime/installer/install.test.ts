@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
+import { layout } from "../../../runtime/installer/layout.ts";
 import { runsFrom } from "../../../runtime/installer/ports.ts";
 import { cut } from "../../sandbox/vendors.ts";
 import { type Installation, installation, prepareInstallation } from "./installation.ts";
@@ -250,14 +251,13 @@ describe("the installer", { timeout: 120_000 }, () => {
   });
 });
 
-it("the installation's own programs are told from others, also in a folder whose letters ps does not show", () => {
-  const base = "/Users/김/a (b)/usr/local/slm-network";
-  expect(runsFrom(base, `${base}/current/bin/node main.mjs`)).toBe(true);
-  expect(runsFrom(base, "/Users/???/a (b)/usr/local/slm-network/current/bin/node main.mjs")).toBe(true);
-  expect(runsFrom(base, "/Users/\\352\\271\\200/a (b)/usr/local/slm-network/current/bin/node")).toBe(true);
-  expect(runsFrom(base, "/Users/???/other/usr/local/slm-network/current/bin/node")).toBe(false);
-  expect(runsFrom("/usr/local/slm-network", "/usr/local/slm-network-other/node")).toBe(false);
-  expect(runsFrom("/usr/local/slm-network", "/usr/local/bin/ollama serve")).toBe(false);
+it("the installation's own programs are told from others, whatever folder plays the Mac's root", () => {
+  const base = layout("/Users/김/a (b)").onMac(layout("/Users/김/a (b)").base);
+  for (const root of ["", "/Users/???/a (b)", "/Users/\\352\\271\\200/a (b)", "/another/mac"]) {
+    expect(runsFrom(base, `${root}/usr/local/slm-network/current/bin/node main.mjs`), root).toBe(true);
+  }
+  expect(runsFrom(base, "/usr/local/slm-network-other/node")).toBe(false);
+  expect(runsFrom(base, "/usr/local/bin/ollama serve")).toBe(false);
 });
 
 describe("the account's number", () => {

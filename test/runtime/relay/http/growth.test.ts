@@ -91,7 +91,7 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   ],
   "documents/chunker.ts": [["/\\s/", "one character of a body"]],
   "documents/embedder.ts": [["/\\/+$/", RELAY]],
-  "documents/names.ts": [
+  "access/names.ts": [
     ["/\\p{M}{31}/u", "16,000 characters of a body or a header"],
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],
   ],
