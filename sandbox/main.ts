@@ -7,6 +7,7 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AlreadyRunning, actions, ask, findRunning } from "./control.ts";
+import { FolderRefused, requireOwnFolder } from "./folder.ts";
 import { type Instance, thisInstance } from "./instance.ts";
 import { PortTaken } from "./ports.ts";
 import { readReady } from "./ready.ts";
@@ -103,6 +104,7 @@ async function stop(instance: Instance): Promise<void> {
 async function detach(instance: Instance, noUp: boolean): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (running) throw new AlreadyRunning(running);
+  await requireOwnFolder(instance);
   readSettings(process.env); // here rather than in a log file
   await mkdir(instance.folder, { recursive: true, mode: 0o700 });
   await rm(instance.readyFile, { force: true }); // of one that crashed
@@ -143,7 +145,7 @@ async function follow(path: string) {
 try {
   await main();
 } catch (error) {
-  const expected = [AlreadyRunning, MissingTool, EngineError, SettingsError, PortTaken].some(
+  const expected = [AlreadyRunning, FolderRefused, MissingTool, EngineError, SettingsError, PortTaken].some(
     (kind) => error instanceof kind,
   );
   console.error(expected ? (error as Error).message : error);

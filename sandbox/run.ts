@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { z } from "zod";
 import { goDuration } from "./cloudflare/route.ts";
 import { type Action, BadRequest, takeControl } from "./control.ts";
+import { requireOwnFolder } from "./folder.ts";
 import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
@@ -103,7 +104,7 @@ async function act(
 /**
  * Starts everything, does `work`, stops everything. Resolves when no process is left.
  * @param work gets `stopped`, which resolves when somebody asks the sandbox to stop
- * @throws AlreadyRunning, MissingTool, EngineError, SettingsError
+ * @throws AlreadyRunning, FolderRefused, MissingTool, EngineError, SettingsError
  */
 async function within(
   instance: Instance,
@@ -119,6 +120,7 @@ async function within(
     const [running, known] = [services, made];
     await act(running, action, body, () => makeByHand(running, known, instance.stack));
   };
+  await requireOwnFolder(instance);
   const settings = readSettings(process.env);
   const strays = straysIn(process.env);
   if (strays.length > 0) {

@@ -28,7 +28,7 @@ export interface Tools {
 
 /** @returns the folder for what all checkouts of a user share: `SLM_NETWORK_CACHE`, else the XDG cache folder's */
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
-  return environment.SLM_NETWORK_CACHE ?? join(environment.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "slm-network");
+  return environment.SLM_NETWORK_CACHE || join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "slm-network");
 }
 
 /**
