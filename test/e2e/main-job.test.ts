@@ -148,7 +148,7 @@ describe("a request through edge, Access, cloudflared, relay and model server", 
   });
 
   it("is answered to the curl lines it prints, as printed", async () => {
-    const [streamed, refused] = whatToTry(here, "")
+    const [streamed, refused] = whatToTry(here, { stopHint: "", curlOptions: "" })
       .replaceAll("\\\n", "")
       .split("\n")
       .map((line) => line.trim())
