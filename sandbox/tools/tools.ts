@@ -32,7 +32,7 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
 }
 
 /**
- * Makes the tools available. Takes some seconds when they are there, up to about ten minutes on 2 cores when all must be built.
+ * Makes the tools available. Takes some seconds when they are there, about seven minutes on two idle cores when all must be built.
  * @throws MissingTool when one can be had in none of the ways
  */
 export async function ensureTools(log: Log): Promise<Tools> {
