@@ -1,5 +1,12 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { loopbackWithoutProxy } from "./sandbox/no-proxy.ts";
+import { straysIn } from "./sandbox/provider-environment.ts";
+
+// Before a worker starts: what a developer's shell has for a real stack is none of the tests' business, and a proxy does
+// not reach the loopback they run on.
+for (const name of straysIn(process.env)) delete process.env[name];
+Object.assign(process.env, loopbackWithoutProxy(process.env));
 
 // Modules run natively (Node strips the types): Vitest's own module runner rewrites functions, and Pulumi can then not
 // serialise a dynamic provider (throwSerializationError).

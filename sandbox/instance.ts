@@ -77,10 +77,10 @@ export const clusterName = "main";
 /** The public address that the emulated Atlas believes everybody here to have (RFC 5737). */
 export const publicAddress = "203.0.113.7";
 
-/** @returns the sandbox in `SANDBOX_DIR`, else in `.sandbox` */
+/** @returns the sandbox in `SANDBOX_DIR`, else in `.sandbox`; an empty variable counts as not set */
 export function thisInstance(environment: NodeJS.ProcessEnv = process.env): Instance {
   const project = join(import.meta.dirname, "..");
-  const folder = resolve(project, environment.SANDBOX_DIR ?? ".sandbox");
+  const folder = resolve(project, environment.SANDBOX_DIR || ".sandbox");
   const stack = basename(folder).replace(/^\./, "") || "sandbox";
   return {
     project,

@@ -7,8 +7,11 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AlreadyRunning, actions, ask, findRunning } from "./control.ts";
+import { FolderRefused, requireOwnFolder } from "./folder.ts";
 import { type Instance, thisInstance } from "./instance.ts";
+import { isCurlProxied, loopbackWithoutProxy, reachLoopbackDirectly } from "./no-proxy.ts";
 import { PortTaken } from "./ports.ts";
+import { straysIn } from "./provider-environment.ts";
 import { readReady } from "./ready.ts";
 import { reset, run } from "./run.ts";
 import { readSettings, SettingsError } from "./settings.ts";
@@ -25,12 +28,16 @@ npm run sandbox -- --do ACTION [JSON]   one of ${actions.join(", ")} (docs/sandb
 
 /** Set for the process that `--detach` leaves behind. */
 const detachedMark = "SANDBOX_DETACHED";
+/** Set for it as well, where the shell's curl would ask a proxy for loopback. */
+const curlMark = "SANDBOX_CURL_PROXIED";
 
 const started = performance.now();
 const log = (message: string): void =>
   console.log(`[${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s] ${message}`);
 
 async function main(): Promise<void> {
+  const curlOptions = isCurlProxied(process.env) || process.env[curlMark] ? "--noproxy '*' " : "";
+  reachLoopbackDirectly();
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -53,10 +60,11 @@ async function main(): Promise<void> {
   else if (values.reset) {
     await stop(instance);
     await reset(instance, log);
-  } else if (values.detach) await detach(instance, values["no-up"]);
+  } else if (values.detach) await detach(instance, values["no-up"], curlOptions !== "");
   else
     await run(instance, log, interruption(), {
       stopHint: process.env[detachedMark] ? "`npm run sandbox -- --stop` ends it." : "Ctrl-C stops it.",
+      curlOptions,
       up: !values["no-up"],
     });
 }
@@ -71,8 +79,12 @@ function interruption(): Promise<void> {
 async function printEnvironment(instance: Instance): Promise<void> {
   const ready = (await findRunning(instance.lockFile)) && (await readReady(instance));
   if (!ready) throw new MissingTool("no sandbox is ready here: start it with `npm run sandbox -- --detach`");
-  if (ready.unset.length > 0) console.log(`unset ${ready.unset.join(" ")}`);
-  for (const [name, value] of Object.entries(ready.environment)) {
+  const unset = new Set([...ready.unset, ...straysIn(process.env)]);
+  for (const name of Object.keys(ready.environment)) unset.delete(name);
+  if (unset.size > 0) console.log(`unset ${[...unset].join(" ")}`);
+  // By this shell's proxy, which need not be the one of the start.
+  const environment = { ...ready.environment, ...loopbackWithoutProxy(process.env) };
+  for (const [name, value] of Object.entries(environment)) {
     console.log(`export ${name}='${value.replaceAll("'", "'\\''")}'`);
   }
 }
@@ -100,9 +112,10 @@ async function stop(instance: Instance): Promise<void> {
 }
 
 /** Starts the sandbox as a process of its own and shows its log until it is ready. */
-async function detach(instance: Instance, noUp: boolean): Promise<void> {
+async function detach(instance: Instance, noUp: boolean, isCurlProxied: boolean): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (running) throw new AlreadyRunning(running);
+  await requireOwnFolder(instance);
   readSettings(process.env); // here rather than in a log file
   await mkdir(instance.folder, { recursive: true, mode: 0o700 });
   await rm(instance.readyFile, { force: true }); // of one that crashed
@@ -110,7 +123,7 @@ async function detach(instance: Instance, noUp: boolean): Promise<void> {
   const child = spawn(process.execPath, [import.meta.filename, ...(noUp ? ["--no-up"] : [])], {
     detached: true,
     stdio: ["ignore", output, output],
-    env: { ...process.env, [detachedMark]: "1" },
+    env: { ...process.env, [detachedMark]: "1", [curlMark]: isCurlProxied ? "1" : "" },
   });
   closeSync(output);
   const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
@@ -143,9 +156,11 @@ async function follow(path: string) {
 try {
   await main();
 } catch (error) {
-  const expected = [AlreadyRunning, MissingTool, EngineError, SettingsError, PortTaken].some(
+  const expected = [AlreadyRunning, FolderRefused, MissingTool, EngineError, SettingsError, PortTaken].some(
     (kind) => error instanceof kind,
   );
   console.error(expected ? (error as Error).message : error);
+  // `eval "$(… --env)" && pulumi up` must not go on with what the shell has for a real stack.
+  if (process.argv.includes("--env")) console.log("false");
   process.exitCode = 1;
 }

@@ -29,7 +29,14 @@ export async function chooseProviders(options: Download): Promise<Providers> {
   if (!choice)
     throw new MissingTool(`SANDBOX_PROVIDERS is "${wanted}"; it must be one of ${providerChoices.join(", ")}`);
   if (choice === "installed") {
-    for (const name of providerNames) await linkInstalled(name, home);
+    const found = providerNames.map((name) => [name, executablesOnPath(`pulumi-resource-${name}`)[0]] as const);
+    const missing = found.flatMap(([name, file]) => (file ? [] : [`pulumi-resource-${name} (${pinnedVersion(name)})`]));
+    if (missing.length > 0) {
+      throw new MissingTool(
+        `SANDBOX_PROVIDERS=installed, and there is no ${missing.join(", no ")} on PATH: put it there (from https://github.com/pulumi/pulumi-<name>/releases), or go on with the sandbox's own plugins: SANDBOX_PROVIDERS=ours npm run sandbox`,
+      );
+    }
+    for (const [name, file] of found) if (file) await linkInstalled(name, file, home);
     log("providers: the official plugins found on PATH");
     return "official";
   }
@@ -41,7 +48,9 @@ export async function chooseProviders(options: Download): Promise<Providers> {
       return "official";
     }
     if (choice === "official") {
-      throw new MissingTool(`the official plugins cannot be had (${failed}); SANDBOX_PROVIDERS=ours does without`);
+      throw new MissingTool(
+        `SANDBOX_PROVIDERS=official, and the official plugins are not available (${failed}). To go on with the sandbox's own plugins: SANDBOX_PROVIDERS=ours npm run sandbox`,
+      );
     }
     why = `the official ones cannot be had: ${failed}`;
   }
@@ -52,14 +61,11 @@ export async function chooseProviders(options: Download): Promise<Providers> {
 
 const pluginFolder = (home: string, name: string) => join(home, "plugins", `resource-${name}-v${pinnedVersion(name)}`);
 
-async function linkInstalled(name: string, home: string): Promise<void> {
-  const program = `pulumi-resource-${name}`;
-  const [found] = executablesOnPath(program);
-  if (!found) throw new MissingTool(`SANDBOX_PROVIDERS=installed, and there is no ${program} on PATH`);
+async function linkInstalled(name: string, file: string, home: string): Promise<void> {
   const folder = pluginFolder(home, name);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  await symlink(found, join(folder, program));
+  await symlink(file, join(folder, `pulumi-resource-${name}`));
 }
 
 const site = "https://get.pulumi.com/";

@@ -56,11 +56,17 @@ export const strayVariables: readonly string[] = [
   "CF_ACCESS_CLIENT_SECRET",
 ];
 
+/**
+ * The engine's own variables too, all of them: PULUMI_DEBUG_PROVIDERS and PULUMI_DEBUG_LANGUAGES attach to processes of
+ * another run, and others change what is run. A sandbox sets those that it needs.
+ */
+const isStray = (name: string): boolean => strayVariables.includes(name) || name.startsWith("PULUMI_");
+
 /** @returns the environment without what would lead elsewhere */
 export function withoutStrays(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !strayVariables.includes(name)));
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !isStray(name)));
 }
 
 /** @returns the names of strays that are set, for a word about them */
 export const straysIn = (environment: NodeJS.ProcessEnv): string[] =>
-  strayVariables.filter((name) => environment[name] !== undefined);
+  Object.keys(environment).filter((name) => environment[name] !== undefined && isStray(name));

@@ -140,7 +140,8 @@ export function whatToDo(stopHint: string): string {
 }
 
 /** @returns what a person can try now */
-export function whatToTry(ready: Ready, stopHint: string): string {
+export function whatToTry(ready: Ready, print: { stopHint: string; curlOptions: string }): string {
+  const { stopHint, curlOptions } = print;
   const [token] = Object.values(ready.serviceTokens);
   const headers = [
     `-H 'CF-Access-Client-Id: ${token?.clientId}'`,
@@ -157,12 +158,12 @@ export function whatToTry(ready: Ready, stopHint: string): string {
     `Ready. ${ready.hostname} is served on ${ready.url}. Try:`,
     "",
     "  # a streamed answer, through edge, Access, tunnel and relay",
-    `  curl -N ${ready.url}/v1/chat/completions \\`,
+    `  curl ${curlOptions}-N ${ready.url}/v1/chat/completions \\`,
     ...headers.map((header) => `    ${header} \\`),
     `    -d '${body}'`,
     "",
     "  # without the token: turned away",
-    `  curl -i ${ready.url}/v1/models`,
+    `  curl ${curlOptions}-i ${ready.url}/v1/models`,
     "",
     "  # the engine itself, in this folder",
     '  eval "$(npm run -s sandbox -- --env)" && pulumi preview',

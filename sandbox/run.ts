@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { z } from "zod";
 import { goDuration } from "./cloudflare/route.ts";
 import { type Action, BadRequest, takeControl } from "./control.ts";
+import { requireOwnFolder } from "./folder.ts";
 import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
@@ -103,7 +104,7 @@ async function act(
 /**
  * Starts everything, does `work`, stops everything. Resolves when no process is left.
  * @param work gets `stopped`, which resolves when somebody asks the sandbox to stop
- * @throws AlreadyRunning, MissingTool, EngineError, SettingsError
+ * @throws AlreadyRunning, FolderRefused, MissingTool, EngineError, SettingsError
  */
 async function within(
   instance: Instance,
@@ -119,11 +120,8 @@ async function within(
     const [running, known] = [services, made];
     await act(running, action, body, () => makeByHand(running, known, instance.stack));
   };
+  await requireOwnFolder(instance);
   const settings = readSettings(process.env);
-  const strays = straysIn(process.env);
-  if (strays.length > 0) {
-    log(`not taken from this shell, since they would lead to real accounts or another Mac: ${strays.join(", ")}`);
-  }
   const control = await takeControl(instance.lockFile, handle);
   const reaper = startReaper();
   try {
@@ -136,6 +134,12 @@ async function within(
     made = identity;
     services = started;
     const environment = engineEnvironment(instance, identity, tools, services);
+    const strays = straysIn(process.env).filter((name) => environment[name] === undefined);
+    if (strays.length > 0) {
+      log(
+        `not taken from this shell, since they are for real accounts, another Mac, or other engine runs: ${strays.join(", ")}`,
+      );
+    }
     const { home } = engineFolders(instance);
     const providers = await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
     const engine = new Engine(instance, tools.pulumi, environment);
@@ -163,19 +167,20 @@ async function within(
 
 /**
  * Runs the sandbox until `interrupted` resolves or somebody asks it to stop.
+ * @param options.curlOptions what the printed curl lines need in this shell, with a blank at the end, or ""
  * @param options.up false declares nothing: accounts and a Mac as a new user has them
  */
 export async function run(
   instance: Instance,
   log: Log,
   interrupted: Promise<void>,
-  options: { stopHint: string; up: boolean },
+  options: { stopHint: string; curlOptions: string; up: boolean },
 ): Promise<void> {
   const started = performance.now();
   await within(instance, log, async ({ bringUp, leaveEmpty }, stopped) => {
     const ready = await (options.up ? bringUp() : leaveEmpty());
     log(`took ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    console.log(options.up ? whatToTry(ready, options.stopHint) : whatToDo(options.stopHint));
+    console.log(options.up ? whatToTry(ready, options) : whatToDo(options.stopHint));
     await Promise.race([stopped, interrupted]);
     log("stopping …");
   });

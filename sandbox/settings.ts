@@ -53,6 +53,13 @@ const variables = {
     .enum(mongoChoices)
     .default("auto")
     .describe(`one of ${mongoChoices.join(", ")}`),
+  // Read where they are used; a word that would be taken for no is refused here.
+  SANDBOX_OFFLINE: oneOrNone,
+  SANDBOX_VERBOSE: oneOrNone,
+  SANDBOX_MODEL_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("the http(s) address of a model server, e.g. http://127.0.0.1:11434"),
   SANDBOX_ATLAS_USER_MS: whole(1_000, 0, 600_000),
   SANDBOX_ATLAS_ACCESS_MS: whole(1_000, 0, 600_000),
   SANDBOX_ATLAS_CLUSTER_POLLS: whole(2, 0, 1_000),

@@ -8,6 +8,14 @@ import { providerVariables, withoutStrays } from "./provider-environment.ts";
 import type { Services } from "./services.ts";
 import type { Tools } from "./tools/tools.ts";
 
+/**
+ * Every string in quotes: the engine's YAML takes a time without them for a time, and hands it to the program in another
+ * form, which the program refuses.
+ */
+const quoted = { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN" } as const;
+/** What a sandbox wrote before it used quotes. */
+const bareTimestamp = /^\s*[\w-]+: \d{4}-\d\d-\d\d[T ][^"']*$/m;
+
 /** The engine failed; what it said is on the terminal already. */
 export class EngineError extends Error {
   override name = "EngineError";
@@ -127,8 +135,10 @@ export class Engine {
       ),
     );
     const after = { encryptionsalt: before.encryptionsalt, config: { ...stackConfig(identity, services), ...kept } };
-    if (JSON.stringify(after) !== JSON.stringify({ encryptionsalt: before.encryptionsalt, config: before.config })) {
-      await writeFile(file, `# Written by \`npm run sandbox\`.\n${stringify(after)}`);
+    const isSame =
+      JSON.stringify(after) === JSON.stringify({ encryptionsalt: before.encryptionsalt, config: before.config });
+    if (!isSame || bareTimestamp.test(text)) {
+      await writeFile(file, `# Written by \`npm run sandbox\`.\n${stringify(after, quoted)}`);
     }
     for (const [key, value] of Object.entries(secrets)) {
       if (kept[key] === undefined) await this.run(["config", "set", "--secret", key], { input: value, quiet: true });

@@ -1,6 +1,7 @@
 /** Chooses the model server behind the sandbox: one that was named, a local Ollama, or our own. */
 import { z } from "zod";
 import type { Log } from "../log.ts";
+import { MissingTool } from "../tools/missing-tool.ts";
 import { CHAT_MODEL, EMBEDDING_MODEL } from "./models.ts";
 import { startModelServer } from "./server.ts";
 
@@ -72,7 +73,7 @@ export async function chooseModel(options: ChooseModelOptions): Promise<ChosenMo
   if (named !== undefined && named !== "") {
     const found = await look(named, 5000);
     if (found === undefined) {
-      throw new Error(
+      throw new MissingTool(
         `SANDBOX_MODEL_URL is ${named}, but neither /api/version nor /v1/models answers there. Start the model server, or unset the variable`,
       );
     }

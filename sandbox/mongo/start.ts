@@ -1,7 +1,10 @@
 /** Chooses and starts the MongoDB behind the sandbox's Atlas. */
+import { isIPv4 } from "node:net";
 import { join } from "node:path";
+import { ConnectionString } from "mongodb-connection-string-url";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
+import { MissingTool } from "../tools/missing-tool.ts";
 import { executablesOnPath } from "../tools/on-path.ts";
 import { downloadMongod } from "./download.ts";
 import { connectAdmin } from "./driver-admin.ts";
@@ -42,8 +45,8 @@ export interface StartedMongo {
 export const mongoChoices = ["auto", "real", "emulated"] as const;
 
 /**
- * By `SANDBOX_MONGO`: `auto`, the default, takes the server of MONGODB_URI (an administrator's connection string), else a
- * `mongod` on PATH, else our own server. `real` downloads the official binary in place of our own server; `emulated` takes
+ * By `SANDBOX_MONGO`: `auto`, the default, takes the server of MONGODB_URI (an administrator's connection string; of this machine,
+ * since a shell may have it for a real database), else a `mongod` on PATH, else our own server. `real` downloads the official binary in place of our own server; `emulated` takes
  * our own whatever else is there. Says which in one sentence. Rejects when the server that was asked for cannot be used:
  * falling back quietly would hide a fault.
  */
@@ -54,8 +57,14 @@ export async function startMongo(options: StartMongoOptions): Promise<StartedMon
   if (!choice) throw new Error(`SANDBOX_MONGO is "${wanted}"; it must be one of ${mongoChoices.join(", ")}`);
   if (choice === "emulated") return emulate(options, "SANDBOX_MONGO is emulated");
   if (env.MONGODB_URI !== undefined && env.MONGODB_URI !== "") {
+    const elsewhere = hostsElsewhere(env.MONGODB_URI);
+    if (choice === "auto" && elsewhere.length > 0) {
+      throw new MissingTool(
+        `MONGODB_URI leads to ${elsewhere.join(", ")}, not to this machine, and the sandbox would make users and collections there: unset it, or SANDBOX_MONGO=emulated for the sandbox's own server; SANDBOX_MONGO=real takes that server nevertheless`,
+      );
+    }
     const admin = await connectAdmin(env.MONGODB_URI).catch((error: unknown) => {
-      throw new Error(
+      throw new MissingTool(
         `MONGODB_URI is set, but its server cannot be used: ${String(error)}. Start it, correct it, or unset it`,
       );
     });
@@ -74,16 +83,32 @@ export async function startMongo(options: StartMongoOptions): Promise<StartedMon
   const otherwise = "install a mongod on PATH, set MONGODB_URI, or unset SANDBOX_MONGO";
   const downloaded = await downloadMongod(join(options.downloads ?? join(dir, "download"), "mongod"), env, log).catch(
     (error: unknown) => {
-      throw new Error(`SANDBOX_MONGO is real, but ${(error as Error).message}: ${otherwise}`);
+      throw new MissingTool(`SANDBOX_MONGO is real, but ${(error as Error).message}: ${otherwise}`);
     },
   );
   const mongod = await startMongod(downloaded, options).catch((error: unknown) => {
-    throw new Error(
+    throw new MissingTool(
       `SANDBOX_MONGO is real, but the downloaded mongod does not run here (${String(error)}): ${otherwise}`,
     );
   });
   log("MongoDB: the official binary, downloaded; it has no access list.");
   return { ...mongod, kind: "downloaded" };
+}
+
+/** @returns the hosts of a connection string that are not this machine; none for one that cannot be read, which fails later */
+export function hostsElsewhere(uri: string): string[] {
+  try {
+    const { hosts, isSRV } = new ConnectionString(uri);
+    return hosts.filter((host) => isSRV || !isLoopback(decodeURIComponent(host)));
+  } catch {
+    return [];
+  }
+}
+
+function isLoopback(host: string): boolean {
+  if (host.startsWith("/")) return true; // a Unix socket
+  const name = host.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."));
 }
 
 async function emulate(options: StartMongoOptions, why: string): Promise<StartedMongo> {

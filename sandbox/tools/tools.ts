@@ -28,11 +28,11 @@ export interface Tools {
 
 /** @returns the folder for what all checkouts of a user share: `SLM_NETWORK_CACHE`, else the XDG cache folder's */
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
-  return environment.SLM_NETWORK_CACHE ?? join(environment.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "slm-network");
+  return environment.SLM_NETWORK_CACHE || join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "slm-network");
 }
 
 /**
- * Makes the tools available. Takes some seconds when they are there, up to about ten minutes on 2 cores when all must be built.
+ * Makes the tools available. Takes some seconds when they are there, about seven minutes on two idle cores when all must be built.
  * @throws MissingTool when one can be had in none of the ways
  */
 export async function ensureTools(log: Log): Promise<Tools> {

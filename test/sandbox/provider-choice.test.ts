@@ -59,10 +59,15 @@ it("takes the official plugins on PATH, at the version the program asks for, and
   }
 });
 
-it("says which one is not on PATH, and which words there are", async () => {
+it("says all that are not on PATH and how to go on, and which words there are", async () => {
   vi.stubEnv("PATH", `${join(folder, "bin")}:/usr/bin:/bin`);
   install("cloudflare");
-  await expect(choose("installed")).rejects.toThrow(/there is no pulumi-resource-mongodbatlas on PATH/);
+  await choose("ours");
+  const before = readFileSync(plugin("cloudflare"), "utf8");
+  await expect(choose("installed")).rejects.toThrow(
+    /no pulumi-resource-mongodbatlas \(\d\S+\), no pulumi-resource-command \(\d\S+\) on PATH: .*SANDBOX_PROVIDERS=ours npm run sandbox$/,
+  );
+  expect(readFileSync(plugin("cloudflare"), "utf8")).toBe(before); // all or none
   await expect(choose("real")).rejects.toThrow('SANDBOX_PROVIDERS is "real"; it must be one of auto, ours, official');
 });
 

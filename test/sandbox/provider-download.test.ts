@@ -108,7 +108,7 @@ describe.runIf(process.platform === "linux")("the official plugins", { timeout: 
       /^providers: the sandbox's own plugins \(the official ones cannot be had: cloudflare 6\.\S+: \S+\.tar\.gz has sha256 [0-9a-f]{64}, its release lists 2{64}: not used\)$/,
     );
     expect((await choose("official")).chosen).toMatch(
-      /^the official plugins cannot be had \(cloudflare 6\..*: not used\); SANDBOX_PROVIDERS=ours does without$/,
+      /^SANDBOX_PROVIDERS=official, and the official plugins are not available \(cloudflare 6\..*: not used\)\. .*SANDBOX_PROVIDERS=ours npm run sandbox$/,
     );
   });
 

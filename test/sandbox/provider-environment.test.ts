@@ -15,14 +15,23 @@ const accounts = {
   atlasPrivateKey: "priv",
 };
 
+const engines = [
+  "PULUMI_DEBUG_PROVIDERS",
+  "PULUMI_DEBUG_LANGUAGES",
+  "PULUMI_ACCESS_TOKEN",
+  "PULUMI_CONFIG",
+  "PULUMI_STACK",
+];
+const names = [...strayVariables, ...engines];
+
 let folder: string;
 const before = { ...process.env };
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "slm-environment-"));
-  for (const name of strayVariables) process.env[name] = "of-the-shell";
+  for (const name of names) process.env[name] = "of-the-shell";
 });
 afterEach(async () => {
-  for (const name of strayVariables) delete process.env[name];
+  for (const name of names) delete process.env[name];
   Object.assign(process.env, before);
   await rm(folder, { recursive: true });
 });
@@ -41,18 +50,18 @@ it("runs the engine without what leads from the shell to real accounts", async (
   const engine = join(folder, "pulumi");
   await writeFile(engine, "#!/bin/sh\nexec env\n");
   await chmod(engine, 0o700);
-  const environment = { ...providerVariables(accounts), PATH: process.env.PATH ?? "" };
+  const environment = { ...providerVariables(accounts), PATH: process.env.PATH ?? "", PULUMI_STACK: "sandbox" };
   const printed = await new Engine(thisInstance(), engine, environment).run(["up"], { quiet: true });
   expect(printed).not.toContain("of-the-shell");
   expect(printed).toContain(`MONGODB_ATLAS_BASE_URL=${accounts.atlasApi}\n`);
+  expect(printed).toContain("PULUMI_STACK=sandbox\n");
   expect(printed).toContain(`HOME=${process.env.HOME}\n`);
 });
 
 it("names what it keeps out, and nothing else", () => {
-  expect(straysIn({ PATH: "/bin", ASSUME_ROLE_ARN: "arn", CLOUDFLARE_EMAIL: "" })).toEqual([
-    "CLOUDFLARE_EMAIL",
-    "ASSUME_ROLE_ARN",
-  ]);
+  expect(
+    straysIn({ PATH: "/bin", ASSUME_ROLE_ARN: "arn", CLOUDFLARE_EMAIL: "", PULUMI_DEBUG_LANGUAGES: "x:1" }),
+  ).toEqual(["ASSUME_ROLE_ARN", "CLOUDFLARE_EMAIL", "PULUMI_DEBUG_LANGUAGES"]);
   expect(withoutStrays({ PATH: "/bin", ASSUME_ROLE_ARN: "arn", AWS_REGION: "x" })).toEqual({
     PATH: "/bin",
     AWS_REGION: "x",

@@ -25,3 +25,12 @@ it("names every fault at once, with the value and what would be right", () => {
     /SANDBOX_ATLAS_USER_MS is "1s": .*0 to 600000\n.*SANDBOX_TTL_MONITOR_MS is "1".*\n.*SANDBOX_MACOS is "Tahoe": .*26\.5\.1\n.*SANDBOX_SSH is "me@host": .*user@host:port\n.*SANDBOX_SSH_KEY is missing/s,
   );
 });
+
+it("takes no word for no: what is refused is not read as left out", () => {
+  expect(() =>
+    readSettings({ SANDBOX_OFFLINE: "yes", SANDBOX_VERBOSE: "true", SANDBOX_MODEL_URL: "localhost:11434" }),
+  ).toThrow(
+    /^SANDBOX_OFFLINE is "yes": it must be 0 or 1\nSANDBOX_VERBOSE is "true": it must be 0 or 1\nSANDBOX_MODEL_URL is "localhost:11434": it must be the http\(s\) address/,
+  );
+  readSettings({ SANDBOX_OFFLINE: "0", SANDBOX_VERBOSE: "1", SANDBOX_MODEL_URL: "http://gpu-1:11434" });
+});

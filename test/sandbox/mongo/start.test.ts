@@ -7,7 +7,7 @@ import type { Db } from "mongodb";
 import { create } from "tar";
 import { describe, expect, it } from "vitest";
 import { withoutCredentials } from "../../../sandbox/mongo/driver-admin.ts";
-import { type StartedMongo, startMongo } from "../../../sandbox/mongo/start.ts";
+import { hostsElsewhere, type StartedMongo, startMongo } from "../../../sandbox/mongo/start.ts";
 import type { Reaper } from "../../../sandbox/reaper.ts";
 import { startVendors } from "../vendors.ts";
 import { atEnd, client, startServer, temporaryFolder } from "./harness.ts";
@@ -160,9 +160,28 @@ describe("choosing a MongoDB", () => {
     await contract(started);
   });
 
-  it.runIf(process.env.MONGODB_URI)("keeps the same contract with the MongoDB of this environment", async () => {
-    await contract(await start({ ...OFFLINE, MONGODB_URI: process.env.MONGODB_URI }));
+  // Of this machine: a shell may have it for a real database.
+  const { MONGODB_URI = "" } = process.env;
+  const isForTests = MONGODB_URI !== "" && hostsElsewhere(MONGODB_URI).length === 0;
+  it.runIf(isForTests)("keeps the same contract with the MongoDB of this environment", async () => {
+    await contract(await start({ ...OFFLINE, MONGODB_URI }));
   });
+
+  it.each([
+    ["mongodb+srv://owner:pw@prod.ab1cd.mongodb.net/slm", "prod.ab1cd.mongodb.net"],
+    ["mongodb://127.0.0.1:27017,db.example.com:27017/?replicaSet=rs", "db.example.com:27017"],
+    ["mongodb://127.0.0.1.example.com", "127.0.0.1.example.com"],
+  ])("refuses a real database that a shell has in MONGODB_URI: %s", async (uri, host) => {
+    await expect(start({ ...OFFLINE, MONGODB_URI: uri })).rejects.toThrow(
+      new RegExp(`^MONGODB_URI leads to ${host.replaceAll(".", "\\.")}, not to this machine.*SANDBOX_MONGO=emulated`),
+    );
+    expect((await start({ ...OFFLINE, MONGODB_URI: uri, SANDBOX_MONGO: "emulated" })).kind).toBe("emulated");
+  });
+
+  it.each(["mongodb://localhost", "mongodb://127.0.0.2:1", "mongodb://[::1]:27017", "mongodb://%2Ftmp%2Fmongodb.sock"])(
+    "takes %s for this machine's",
+    (uri) => expect(hostsElsewhere(uri)).toEqual([]),
+  );
 
   it("does not fall back quietly when MONGODB_URI does not work", async () => {
     const server = await startServer();

@@ -14,6 +14,7 @@ import type {
   Sharing,
 } from "../../../../runtime/relay/documents/store.ts";
 import { type EmulatedMongo, startEmulatedMongo } from "../../../../sandbox/mongo/server.ts";
+import { hostsElsewhere } from "../../../../sandbox/mongo/start.ts";
 import { temporaryFolder } from "../harness.ts";
 
 export interface TestMongo {
@@ -83,7 +84,10 @@ const atlas = async (mongo: TestMongo): Promise<DocumentStore> => {
 /** A way to open an empty store; closed when the test has ended. */
 export type OpenStore = () => Promise<DocumentStore>;
 
-const { MONGODB_URI } = process.env;
+// Of this machine only, unless asked for by name: a shell may have it for a real database, and the suite writes into it.
+const named = process.env.MONGODB_URI || undefined;
+const isForTests = named !== undefined && (process.env.SANDBOX_MONGO === "real" || hostsElsewhere(named).length === 0);
+const MONGODB_URI = isForTests ? named : undefined;
 
 export const stores: [name: string, open: OpenStore][] = [
   [
