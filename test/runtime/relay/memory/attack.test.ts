@@ -67,7 +67,8 @@ test("slow uploads of one caller are refused beyond its part, by their length an
   const texts = refused.filter((one): one is string => typeof one === "string");
   for (const text of texts) expect(text).toMatch(/^HTTP\/1\.1 429 .*Retry-After: 5.*"memory_share_full"/s);
   await settled(relay, "slm_memory_held_bytes", (held) => held === fit * 7 * MIB);
-  expect((await post(relay, "/v1/chat/completions", chat)).status).toBe(200);
+  const small = await post(relay, "/v1/chat/completions", chat);
+  expect([small.status, (await small.arrayBuffer()).byteLength]).toEqual([200, JSON.stringify(chat).length]);
   const large = { ...chat, text: "x".repeat(6 * MIB) };
   const served = await post(relay, "/v1/chat/completions", large);
   expect([served.status, (await served.arrayBuffer()).byteLength]).toEqual([200, JSON.stringify(large).length]);
@@ -230,7 +231,8 @@ test("many large results at once take a piece of memory each", { timeout: 60_000
     return socket;
   });
   await settled(relay, "slm_memory_held_bytes", (held) => held === 64 * 512 * 1024);
-  expect((await post(relay, "/v1/chat/completions", chat)).status).toBe(200);
+  const quiet = await post(relay, "/v1/chat/completions", chat);
+  expect([quiet.status, (await quiet.arrayBuffer()).byteLength]).toEqual([200, 12 * MIB]);
   for (const socket of sockets) socket.destroy();
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
   const head = await fetch(`${relay.url}${job}/result`, { method: "HEAD", headers: asGreedy });
