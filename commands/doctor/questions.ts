@@ -1,4 +1,5 @@
 /** The commands that are run on the Mac. None of them changes anything, and none prints a secret. */
+import { modelListUrl } from "../../runtime/model-list.ts";
 import type { MacEntry, MacSettings } from "../mac/stack.ts";
 
 /** A prefix of the product's own paths; empty on a Mac. */
@@ -35,8 +36,7 @@ export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings,
   const { relay, admin, connector } = mac.ports;
   const modelPort = ownModelPort(model.url);
   const listener = `sudo -n lsof -nP -iTCP:${modelPort} -sTCP:LISTEN -t`;
-  const list = model.kind === "ollama" ? "/api/tags" : "/v1/models";
-  const models = new URL(list, model.url).href;
+  const models = modelListUrl(model);
   const base = `${root}/usr/local/slm-network/current/bin/node`;
   return {
     sudo: "sudo -n true",

@@ -1,6 +1,7 @@
 /** Is the Mac ready: reachable, `sudo -n`, its clock and disk, the model server and its models. Over SSH; changes nothing. */
 import { z } from "zod";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
+import { modelListUrl } from "../../runtime/model-list.ts";
 import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 
 /** What the stack's config says. */
@@ -89,7 +90,7 @@ export function diskFinding(df: string, minFreeMiB: number): Finding {
 }
 
 async function model(session: MacSession, { model: { kind, url, embeddingModel } }: MacWanted): Promise<Finding> {
-  const list = `${url.replace(/\/+$/, "")}${kind === "ollama" ? "/api/tags" : "/v1/models"}`;
+  const list = modelListUrl({ kind, url });
   // From the Mac itself: the model server listens on loopback there.
   const asked = await session.run(["curl", "-sS", "-f", "--max-time", "10", list]);
   if (asked.exitCode !== 0) {

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import type { ModelConfig } from "../../config.ts";
+import { LIST_PATHS } from "../../model-list.ts";
 
 /** A model the server has. */
 export interface ListedModel {
@@ -26,11 +27,11 @@ const openaiList = z.object({ data: z.array(z.object({ id: z.string() })) });
 /** The two kinds. `openai` is LM Studio, llama-server, mlx-lm and whatever else speaks it. */
 export const MODEL_SERVERS: Readonly<Record<ModelConfig["kind"], ModelServer>> = {
   ollama: {
-    listPath: "/api/tags",
+    listPath: LIST_PATHS.ollama,
     models: (list) => ollamaList.parse(list).models.map(({ name, digest }) => ({ name, digest })),
   },
   openai: {
-    listPath: "/v1/models",
+    listPath: LIST_PATHS.openai,
     models: (list) => openaiList.parse(list).data.map(({ id }) => ({ name: id, digest: undefined })),
   },
 };
