@@ -230,7 +230,8 @@ test("many large results at once take a piece of memory each", { timeout: 60_000
     return socket;
   });
   await settled(relay, "slm_memory_held_bytes", (held) => held === 64 * 512 * 1024);
-  expect((await post(relay, "/v1/chat/completions", chat)).status).toBe(200);
+  const served = await post(relay, "/v1/chat/completions", chat);
+  expect([served.status, (await served.arrayBuffer()).byteLength]).toEqual([200, 12 * MIB]);
   for (const socket of sockets) socket.destroy();
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
   const head = await fetch(`${relay.url}${job}/result`, { method: "HEAD", headers: asGreedy });
@@ -250,7 +251,11 @@ test("stored documents on their way to one caller are bounded by its part", { ti
     socket.on("error", () => {});
     const head = `Host: x\r\nCf-Access-Jwt-Assertion: ${greedyToken}\r\n\r\n`;
     socket.write(`GET ${address}&include=chunks HTTP/1.1\r\n${head}`);
-    return { socket, first: once(socket, "data").then(([data]) => (socket.pause(), (data as Buffer).toString())) };
+    const first = said(socket).then((text) => {
+      socket.pause();
+      return text;
+    });
+    return { socket, first };
   });
   const answers = await Promise.all(sockets.map(({ first }) => first));
   const refused = answers.filter((answer) => answer.startsWith("HTTP/1.1 429"));
