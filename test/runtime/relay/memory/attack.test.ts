@@ -252,13 +252,11 @@ test("stored documents on their way to one caller are bounded by its part", { ti
     socket.on("error", () => {});
     const head = `Host: x\r\nCf-Access-Jwt-Assertion: ${greedyToken}\r\n\r\n`;
     socket.write(`GET ${address}&include=chunks HTTP/1.1\r\n${head}`);
-    return {
-      socket,
-      first: once(socket, "data").then(([data]) => {
-        socket.pause();
-        return (data as Buffer).toString();
-      }),
-    };
+    const first = said(socket).then((text) => {
+      socket.pause();
+      return text;
+    });
+    return { socket, first };
   });
   const answers = await Promise.all(sockets.map(({ first }) => first));
   const refused = answers.filter((answer) => answer.startsWith("HTTP/1.1 429"));
