@@ -6,12 +6,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { buildRelay } from "../built-relay.ts";
 import { createAccess } from "./access.ts";
 import { firstToken, requests, streams, type Values, waitingMemory } from "./measures.ts";
 import { neighbours } from "./neighbours.ts";
 import { median } from "./process.ts";
 import { goalsOf, table } from "./report.ts";
-import { buildRelay, startNginx, startNode, startRelay, type Target } from "./targets.ts";
+import { startNginx, startNode, startRelay, type Target } from "./targets.ts";
 
 const { values: options } = parseArgs({
   options: { quick: { type: "boolean", default: false }, json: { type: "boolean", default: false } },

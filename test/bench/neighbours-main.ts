@@ -3,9 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { buildRelay } from "../built-relay.ts";
 import { createAccess } from "./access.ts";
 import { neighbours } from "./neighbours.ts";
-import { buildRelay, startNode, startRelay, type Target } from "./targets.ts";
+import { startNode, startRelay, type Target } from "./targets.ts";
 
 const { values: options } = parseArgs({ options: { seconds: { type: "string", default: "8" } } });
 const folder = await mkdtemp(join(tmpdir(), "slm-bench-"));

@@ -6,8 +6,6 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import * as tar from "tar";
-import { buildRelease } from "../../runtime/build.ts";
 import { RELAY_NODE_FLAGS } from "../../runtime/installer/plists.ts";
 import { claimPort } from "../../sandbox/ports.ts";
 import type { Access } from "./access.ts";
@@ -27,13 +25,6 @@ export async function startNode(name: string, script: string, ...args: string[])
   const child = fork(join(here, script), args, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
   return target(name, child, port);
-}
-
-/** Builds what the Mac gets. @returns the relay's program */
-export async function buildRelay(folder: string): Promise<string> {
-  const { path } = await buildRelease(folder);
-  await tar.extract({ file: path, cwd: folder });
-  return join(folder, "relay.mjs");
 }
 
 /**

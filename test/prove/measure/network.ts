@@ -6,9 +6,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectorEnvironment } from "../../../sandbox/edge/connector-environment.ts";
+import { buildRelay } from "../../built-relay.ts";
 import { cloudflaredBinary } from "../../sandbox/edge/harness.ts";
 import type { EdgeReady, ToEdge } from "./messages.ts";
-import { buildRelay, type RelayProcess, startRelay } from "./relay.ts";
+import { type RelayProcess, startRelay } from "./relay.ts";
 
 /** A running path without a relay. */
 export interface Network {

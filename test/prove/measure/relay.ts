@@ -3,13 +3,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { mkdtemp, readFile, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import * as tar from "tar";
-import { buildRelease } from "../../../runtime/build.ts";
 import { documentsSchema, jobsSchema, limitsSchema } from "../../../runtime/config.ts";
 import { RELAY_NODE_FLAGS } from "../../../runtime/installer/plists.ts";
+import { claimPort } from "../../../sandbox/ports.ts";
 import { BOUNDS } from "../limits.ts";
 import { type EdgeReady, HOST, TOKENS } from "./messages.ts";
 
@@ -25,13 +24,6 @@ export interface RelayProcess {
   stop(): Promise<void>;
 }
 
-/** Builds what the Mac gets. @returns the relay's program */
-export async function buildRelay(folder: string): Promise<string> {
-  const { path } = await buildRelease(folder);
-  await tar.extract({ file: path, cwd: folder });
-  return join(folder, "relay.mjs");
-}
-
 /** Starts it with an empty data folder below `folder`. @throws when it does not listen within 20 s */
 export async function startRelay(
   folder: string,
@@ -40,7 +32,7 @@ export async function startRelay(
   edge: EdgeReady,
 ): Promise<RelayProcess> {
   const dataDir = await mkdtemp(join(folder, "relay-"));
-  const [port, adminPort] = [await freePort(), await freePort()];
+  const [port, adminPort] = [await claimPort(), await claimPort()];
   const files = [join(dataDir, "relay.json"), join(dataDir, "secrets.json"), join(dataDir, "relay.log")] as const;
   await writeFile(files[0], JSON.stringify(configOf(port, adminPort, modelUrl, edge, dataDir)));
   await writeFile(files[1], "{}");
@@ -102,23 +94,6 @@ function configOf(port: number, adminPort: number, modelUrl: string, edge: EdgeR
     dataDir,
     graceSeconds: 0,
   };
-}
-
-/** A port that is free now, outside of the range the system gives away by itself, so that it stays free until it is bound. */
-async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const server = createServer().listen(port, "127.0.0.1");
-    try {
-      await once(server, "listening");
-      server.close();
-      await once(server, "close");
-      return port;
-    } catch {
-      // taken
-    }
-  }
-  throw new Error("no free port between 20000 and 30000");
 }
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
