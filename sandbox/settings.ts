@@ -1,5 +1,6 @@
 /** What the environment may ask of a sandbox: how slow, how small, and which SSH server. */
 import { z } from "zod";
+import { modelChoices } from "./model/choose.ts";
 import { mongoChoices } from "./mongo/start.ts";
 import { providerChoices } from "./provider-choice.ts";
 
@@ -56,6 +57,10 @@ const variables = {
   // Read where they are used; a word that would be taken for no is refused here.
   SANDBOX_OFFLINE: oneOrNone,
   SANDBOX_VERBOSE: oneOrNone,
+  SANDBOX_MODEL: z
+    .enum(modelChoices)
+    .default("auto")
+    .describe(`one of ${modelChoices.join(", ")}`),
   SANDBOX_MODEL_URL: z
     .url({ protocol: /^https?$/ })
     .optional()

@@ -4,6 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { z } from "zod";
 import { answerTo, tokenize } from "./answers.ts";
 import type { Model, Models } from "./models.ts";
+import type { PromptCache } from "./prompt-cache.ts";
 import type { Slots } from "./slots.ts";
 
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
@@ -35,6 +36,8 @@ export interface RequestRecord {
 export interface Speed {
   tokensPerSecond: number;
   firstTokenMs: number;
+  /** Prompt tokens that are computed per second, besides `firstTokenMs`; absent: a prompt takes no time. */
+  promptTokensPerSecond?: number | undefined;
 }
 
 /** A finished generation. */
@@ -82,6 +85,7 @@ export interface Exchange {
 export interface ExchangeContext {
   models: Models;
   slots: Slots;
+  prompts: PromptCache;
   speed: Speed;
   embeddingDimensions: number;
   countEmbedded(inputs: number): void;
@@ -142,6 +146,13 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     }
   };
 
+  /** Time that the part of a prompt takes which no cache holds. */
+  const promptMs = (prompt: string): number => {
+    const missing = prompt.length - context.prompts.reuse(prompt);
+    const rate = speed.promptTokensPerSecond;
+    return rate === undefined ? 0 : (tokenize(prompt.slice(prompt.length - missing)).length * 1000) / rate;
+  };
+
   const exchange: Exchange = {
     path,
     method: request.method ?? "GET",
@@ -174,7 +185,7 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         const begun = process.hrtime.bigint();
         const all = tokenize(answerTo(prompt));
         const tokens = maxTokens === undefined || maxTokens < 0 ? all : all.slice(0, maxTokens);
-        await wait(speed.firstTokenMs, undefined, { signal });
+        await wait(speed.firstTokenMs + promptMs(prompt), undefined, { signal });
         const promptNs = sinceNs(begun);
         const first = performance.now();
         for (const [i, token] of tokens.entries()) {

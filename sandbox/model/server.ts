@@ -6,6 +6,7 @@ import { type Exchange, ModelError, openExchange, type RequestRecord } from "./e
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";
 import { openaiError, serveOpenai } from "./openai.ts";
+import { PromptCache } from "./prompt-cache.ts";
 import { Slots } from "./slots.ts";
 
 /** How the model server is started. */
@@ -19,6 +20,10 @@ export interface ModelServerOptions {
   tokensPerSecond?: number;
   /** Time to the first token, in ms. @default 40 */
   firstTokenMs?: number;
+  /** Prompt tokens that each slot computes per second. @default a prompt takes no time */
+  promptTokensPerSecond?: number;
+  /** Prompts that no slot holds any more are kept, as llama-server does. @default false */
+  promptPool?: boolean;
   /** @default 1024 */
   embeddingDimensions?: number;
 }
@@ -63,7 +68,8 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   const context = {
     models,
     slots,
-    speed: { tokensPerSecond, firstTokenMs },
+    prompts: new PromptCache(options.slots ?? 4, options.promptPool ?? false),
+    speed: { tokensPerSecond, firstTokenMs, promptTokensPerSecond: options.promptTokensPerSecond },
     embeddingDimensions,
     countEmbedded: (inputs: number): void => {
       embeddedInputs += inputs;
