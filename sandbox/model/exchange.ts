@@ -12,12 +12,31 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024;
 /** A refusal, told in the form of the API that was called. */
 export class ModelError extends Error {
   readonly status: number;
+  /** Found behind the reading of the request: Ollama's OpenAI paths then tell it in another way (`openaiError`). */
+  readonly isLate: boolean;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, { isLate = false } = {}) {
     super(message);
     this.status = status;
+    this.isLate = isLate;
   }
 }
+
+/** No such path, or not with this method: told as plain text, whatever the API. */
+export class NoRoute extends Error {
+  readonly status: 404 | 405;
+  /** The methods that the path takes. */
+  readonly allow: string | undefined;
+
+  constructor(allow?: string) {
+    super(allow === undefined ? "404 page not found" : "405 method not allowed");
+    this.status = allow === undefined ? 404 : 405;
+    this.allow = allow;
+  }
+}
+
+/** Go sends a body up to this size with its length, a longer one in chunks. */
+const GO_BUFFER = 2048;
 
 /** What `/sandbox/requests` tells of one request. */
 export interface RequestRecord {
@@ -75,9 +94,11 @@ export interface Exchange {
   ): Promise<Generated>;
   /** Takes a slot for as long as embedding that many texts takes, and counts them. */
   embedding(inputs: number): Promise<void>;
-  json(status: number, value: unknown): void;
+  json(status: number, value: unknown, contentType?: string): void;
+  /** Plain text, with further headers. */
+  text(status: number, text: string, headers?: Record<string, string>): void;
   /** Sends a piece of a streamed answer, waiting when the client reads slowly. */
-  write(contentType: string, piece: string): Promise<void>;
+  write(contentType: string, piece: string, headers?: Record<string, string>): Promise<void>;
   end(): void;
 }
 
@@ -170,13 +191,16 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     },
     model: (name, use) => {
       const model = exchange.known(name);
-      if (use === "talk" && model.kind === "embedding") throw new ModelError(400, `"${name}" does not support chat`);
+      if (use === "talk" && model.kind === "embedding") {
+        throw new ModelError(400, `"${name}" does not support chat`, { isLate: true });
+      }
       models.load(model);
       return model;
     },
     known: (name) => {
+      if (name === "") throw new ModelError(400, "model is required", { isLate: true });
       const model = models.find(name);
-      if (model === undefined) throw new ModelError(404, `model "${name}" not found`);
+      if (model === undefined) throw new ModelError(404, `model "${name}" not found`, { isLate: true });
       return model;
     },
     generate: (prompt, maxTokens, onToken) => {
@@ -212,14 +236,23 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         await wait(speed.firstTokenMs / 4 + 2 * inputs, undefined, { signal });
         context.countEmbedded(inputs);
       }),
-    json: (status, value) => {
-      const text = JSON.stringify(value);
-      record.bytes += Buffer.byteLength(text);
-      response.writeHead(status, { "content-type": "application/json; charset=utf-8" }).end(text);
+    json: (status, value, contentType = "application/json; charset=utf-8") => {
+      const bytes = Buffer.from(JSON.stringify(value));
+      record.bytes += bytes.length;
+      response.writeHead(status, { "content-type": contentType });
+      if (bytes.length > GO_BUFFER) response.write(bytes.subarray(0, 1));
+      response.end(bytes.length > GO_BUFFER ? bytes.subarray(1) : bytes);
     },
-    write: async (contentType, piece) => {
+    text: (status, text, headers = {}) => {
+      const bytes = Buffer.from(text);
+      record.bytes += bytes.length;
+      response
+        .writeHead(status, { "content-type": "text/plain", "content-length": bytes.length, ...headers })
+        .end(bytes);
+    },
+    write: async (contentType, piece, headers = {}) => {
       signal.throwIfAborted();
-      if (!response.headersSent) response.writeHead(200, { "content-type": contentType });
+      if (!response.headersSent) response.writeHead(200, { "content-type": contentType, ...headers });
       record.bytes += Buffer.byteLength(piece);
       if (response.write(piece)) return;
       await new Promise<void>((resolve) => {

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
 import { listenOn } from "../ports.ts";
-import { type Exchange, ModelError, openExchange, type RequestRecord } from "./exchange.ts";
+import { type Exchange, ModelError, NoRoute, openExchange, type RequestRecord } from "./exchange.ts";
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";
 import { openaiError, serveOpenai } from "./openai.ts";
@@ -53,9 +53,18 @@ const KEPT = 100;
 async function route(exchange: Exchange): Promise<void> {
   if (exchange.path.startsWith("/v1/")) return serveOpenai(exchange);
   if (exchange.path.startsWith("/api/")) return serveOllama(exchange);
-  if (exchange.path !== "/") throw new ModelError(404, `no such endpoint: ${exchange.method} ${exchange.path}`);
-  await exchange.write("text/plain; charset=utf-8", "Ollama is running");
-  exchange.end();
+  if (exchange.path !== "/") throw new NoRoute();
+  if (!["GET", "HEAD"].includes(exchange.method)) throw new NoRoute("GET, HEAD");
+  exchange.text(200, "Ollama is running", { "content-type": "text/plain; charset=utf-8" });
+}
+
+/** Tells a refusal as Ollama does: what its OpenAI middleware did not find itself comes as JSON without a charset. */
+function tell(exchange: Exchange, error: ModelError | NoRoute): void {
+  if (error instanceof NoRoute) {
+    exchange.text(error.status, error.message, error.allow === undefined ? {} : { allow: error.allow });
+  } else if (exchange.path.startsWith("/v1/")) {
+    exchange.json(error.status, openaiError(error), error.isLate ? "application/json" : undefined);
+  } else exchange.json(error.status, { error: error.message });
 }
 
 /** Starts the server on 127.0.0.1. Rejects when the port is taken. */
@@ -108,10 +117,11 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     } catch (error) {
       if (signal.aborted) return;
       record.state = "failed";
-      const known = error instanceof ModelError ? error : new ModelError(500, String(error));
+      const known =
+        error instanceof ModelError || error instanceof NoRoute ? error : new ModelError(500, String(error));
       if (known.status === 500) log(`The sandbox's model server failed on ${path}: ${String(error)}`);
       if (response.headersSent) response.destroy();
-      else exchange.json(known.status, path.startsWith("/v1/") ? openaiError(known) : { error: known.message });
+      else tell(exchange, known);
     }
   };
 
