@@ -174,7 +174,7 @@ export function createEmbedder(
     const { caller, company, client, signal } = task;
     breaker.check(); // nobody waits for a slot in vain
     const slot = await admission.acquire({
-      lane: "embeddings",
+      queue: "embeddings",
       caller,
       company,
       estimatedTokens,

@@ -2,13 +2,13 @@
 import { Counter, type CounterConfiguration } from "prom-client";
 
 /** One combination of labels. */
-export interface Cell {
+export interface BatchedCount {
   n: number;
 }
 
 /** A counter whose cells are looked up once and then counted in directly. */
-export class CellCounter<T extends string> {
-  readonly #cells: { readonly labels: Partial<Record<T, string>>; readonly cell: Cell }[] = [];
+export class BatchedCounter<T extends string> {
+  readonly #cells: { readonly labels: Partial<Record<T, string>>; readonly withLabels: BatchedCount }[] = [];
 
   constructor(configuration: CounterConfiguration<T>) {
     const cells = this.#cells;
@@ -16,7 +16,7 @@ export class CellCounter<T extends string> {
     new Counter<T>({
       ...configuration,
       collect() {
-        for (const { labels, cell } of cells) {
+        for (const { labels, withLabels: cell } of cells) {
           if (cell.n > 0) this.inc(labels, cell.n);
           cell.n = 0;
         }
@@ -25,15 +25,15 @@ export class CellCounter<T extends string> {
   }
 
   /** A cell for these labels (one that is left out is not written); ask once for each combination. */
-  cell(labels: Partial<Record<T, string>>): Cell {
+  cell(labels: Partial<Record<T, string>>): BatchedCount {
     const cell = { n: 0 };
-    this.#cells.push({ labels, cell });
+    this.#cells.push({ labels, withLabels: cell });
     return cell;
   }
 }
 
 /** What was made for a key, made when it is first asked for. */
-export function remembered<V>(make: (...key: string[]) => V): (...key: string[]) => V {
+export function memoize<V>(make: (...key: string[]) => V): (...key: string[]) => V {
   const all = new Map<string, V>();
   return (...key) => {
     const name = key.join("\n");

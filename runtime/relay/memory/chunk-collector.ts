@@ -3,9 +3,9 @@
  * 60 MB in pieces of one byte would take gigabytes.
  */
 
-const BLOCK = 64 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 
-export class Gatherer {
+export class ChunkCollector {
   /** Bytes so far. */
   size = 0;
   readonly #declared: number | undefined;
@@ -23,7 +23,7 @@ export class Gatherer {
   /** Bytes of memory this holds, and needs for `take`. */
   static bytesFor(size: number, declared: number | undefined): number {
     // Without a length, the blocks and the one piece that is made of them stand side by side for a moment.
-    return declared ?? 2 * Math.ceil(size / BLOCK) * BLOCK;
+    return declared ?? 2 * Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
   }
 
   push(piece: Buffer): void {
@@ -35,7 +35,8 @@ export class Gatherer {
     }
     for (let at = 0; at < piece.length; ) {
       if (this.#free === 0) {
-        const bytes = before === 0 && this.#declared !== undefined && this.#last === undefined ? this.#declared : BLOCK;
+        const bytes =
+          before === 0 && this.#declared !== undefined && this.#last === undefined ? this.#declared : BLOCK_BYTES;
         this.#last = Buffer.allocUnsafeSlow(bytes);
         this.#blocks.push(this.#last);
         this.#free = bytes;

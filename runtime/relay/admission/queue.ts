@@ -5,11 +5,11 @@
  * never interrupted.
  */
 import type { Caller } from "../../config.ts";
-import { makeRoom, type Room, type WaitingBounds } from "./bounds.ts";
+import { makeRoom, type RoomDecision, type WaitingBounds } from "./bounds.ts";
 import { NO_COMPANY } from "./flow-names.ts";
 import { type Charge, FlowTree } from "./flow-tree.ts";
 import { ServiceTimes } from "./service-times.ts";
-import type { LaneSnapshot, Slot, Ticket } from "./ticket.ts";
+import type { QueueSnapshot, Slot, SlotRequest } from "./slot-request.ts";
 import type { Waiter } from "./waiting-list.ts";
 
 /** While both wait, background work gets a slot after so many direct requests that got one: at most one in five. */
@@ -21,17 +21,17 @@ export function backgroundSlots(slots: number, wanted: number | undefined): numb
   return Math.min(wanted ?? most, most);
 }
 
-export class LaneQueue {
+export class RequestQueue {
   readonly #direct = new FlowTree();
   readonly #background = new FlowTree();
   readonly #times = new ServiceTimes();
   readonly #now: () => number;
-  readonly #wanted: number | undefined;
+  readonly #backgroundLimit: number | undefined;
   #slots: number;
   #running = 0;
   #runningBackground = 0;
   /** Direct requests that got a slot since background work last did, or began to wait. */
-  #directFirst = 0;
+  #directSinceBackground = 0;
 
   /**
    * @param wanted slots for background work, see `backgroundSlots`
@@ -39,7 +39,7 @@ export class LaneQueue {
    */
   constructor(slots: number, wanted: number | undefined, now: () => number) {
     this.#slots = slots;
-    this.#wanted = wanted;
+    this.#backgroundLimit = wanted;
     this.#now = now;
   }
 
@@ -49,41 +49,41 @@ export class LaneQueue {
   }
 
   /** Whether a newcomer of this class may run at once. */
-  freeFor(background: boolean): boolean {
+  isFreeFor(background: boolean): boolean {
     if (this.#running >= this.#slots) return false;
     if (!background) return this.#direct.waiting === 0;
-    return this.#direct.waiting === 0 && this.#background.waiting === 0 && this.#backgroundMayStart();
+    return this.#direct.waiting === 0 && this.#background.waiting === 0 && this.#canStartBackground();
   }
 
-  /** Takes a free slot for a ticket that did not wait. */
-  take(ticket: Ticket): Slot {
-    return this.#start(ticket, this.#tree(ticket).start(ticket), 0);
+  /** Takes a free slot for a request that did not wait. */
+  start(request: SlotRequest): Slot {
+    return this.#start(request, this.#flowsOf(request).start(request), 0);
   }
 
   /** Who goes so that one more direct request can wait. */
-  roomFor(ticket: Ticket, bounds: WaitingBounds): Room {
-    return makeRoom(this.#direct, ticket, bounds);
+  makeRoom(request: SlotRequest, bounds: WaitingBounds): RoomDecision {
+    return makeRoom(this.#direct, request, bounds);
   }
 
   add(waiter: Waiter): void {
-    this.#tree(waiter.ticket).add(waiter);
-    this.#grant();
+    this.#flowsOf(waiter.request).add(waiter);
+    this.#grantFreeSlots();
   }
 
   /** @returns false if it does not wait (any more) */
   remove(waiter: Waiter): boolean {
-    return this.#tree(waiter.ticket).remove(waiter);
+    return this.#flowsOf(waiter.request).remove(waiter);
   }
 
   resize(slots: number): void {
     this.#slots = slots;
-    this.#grant();
+    this.#grantFreeSlots();
   }
 
   /** From now on these weights. */
-  reweigh(callers: readonly Pick<Caller, "name" | "weight">[]): void {
-    this.#direct.reweigh(callers);
-    this.#background.reweigh(callers);
+  setWeights(callers: readonly Pick<Caller, "name" | "weight">[]): void {
+    this.#direct.setWeights(callers);
+    this.#background.setWeights(callers);
   }
 
   waiters(): Waiter[] {
@@ -92,17 +92,17 @@ export class LaneQueue {
 
   /** How long one more request would wait behind all who wait, in ms; 0 when a slot is free. */
   expectedWaitMs(): number {
-    return this.freeFor(false) ? 0 : this.#inSlots(this.#direct.waiting + this.#background.waiting + 1);
+    return this.isFreeFor(false) ? 0 : this.#serviceTimeOf(this.#direct.waiting + this.#background.waiting + 1);
   }
 
   /** For one more direct request of this caller and company, in ms: others go first only as often as their share lets them. */
-  expectedWaitOf({ caller, company = NO_COMPANY }: Pick<Ticket, "caller" | "company">): number {
-    if (this.freeFor(false)) return 0;
-    const direct = this.#direct.turnsUntil(caller, company);
-    return this.#inSlots(direct + Math.min(this.#background.waiting, Math.floor(direct / DIRECT_PER_BACKGROUND)));
+  expectedWaitOf({ caller, company = NO_COMPANY }: Pick<SlotRequest, "caller" | "company">): number {
+    if (this.isFreeFor(false)) return 0;
+    const direct = this.#direct.servedUntilNew(caller, company);
+    return this.#serviceTimeOf(direct + Math.min(this.#background.waiting, Math.floor(direct / DIRECT_PER_BACKGROUND)));
   }
 
-  snapshot(): LaneSnapshot {
+  snapshot(): QueueSnapshot {
     const callers: Record<string, { running: number; waiting: number }> = {};
     for (const tree of [this.#direct, this.#background]) {
       for (const { name, running, waiting } of tree.callers) {
@@ -122,60 +122,60 @@ export class LaneQueue {
     };
   }
 
-  #tree({ background }: Ticket): FlowTree {
+  #flowsOf({ background }: SlotRequest): FlowTree {
     return background === true ? this.#background : this.#direct;
   }
 
-  #inSlots(requests: number): number {
+  #serviceTimeOf(requests: number): number {
     return (requests * this.#times.meanMs) / this.#slots;
   }
 
-  #backgroundMayStart(): boolean {
-    return this.#runningBackground < backgroundSlots(this.#slots, this.#wanted);
+  #canStartBackground(): boolean {
+    return this.#runningBackground < backgroundSlots(this.#slots, this.#backgroundLimit);
   }
 
-  #start(ticket: Ticket, charge: Charge, waitedMs: number): Slot {
-    const background = ticket.background === true;
+  #start(request: SlotRequest, charge: Charge, waitedMs: number): Slot {
+    const background = request.background === true;
     this.#running += 1;
     if (background) this.#runningBackground += 1;
-    this.#directFirst = background || this.#background.waiting === 0 ? 0 : this.#directFirst + 1;
+    this.#directSinceBackground = background || this.#background.waiting === 0 ? 0 : this.#directSinceBackground + 1;
     const startedAt = this.#now();
     let ended = false;
     const end = (usedTokens: number) => {
       ended = true;
       this.#running -= 1;
       if (background) this.#runningBackground -= 1;
-      this.#tree(ticket).settle(charge, usedTokens);
-      this.#grant();
+      this.#flowsOf(request).settle(charge, usedTokens);
+      this.#grantFreeSlots();
     };
     return {
       waitedMs,
-      release: (usedTokens = ticket.estimatedTokens) => {
+      release: (usedTokens = request.estimatedTokens) => {
         if (ended) return;
         if (usedTokens === 0) return end(0);
         const ms = this.#now() - startedAt;
         this.#times.add(ms, usedTokens);
-        end(Math.max(usedTokens, this.#times.priceOf(ms)));
+        end(Math.max(usedTokens, this.#times.minTokensFor(ms)));
       },
       abandon: () => {
-        if (!ended) end(this.#times.tokensIn(this.#now() - startedAt) ?? ticket.estimatedTokens);
+        if (!ended) end(this.#times.tokensFor(this.#now() - startedAt) ?? request.estimatedTokens);
       },
     };
   }
 
-  #grant(): void {
+  #grantFreeSlots(): void {
     for (let tree = this.#nextClass(); tree !== undefined; tree = this.#nextClass()) {
       const { waiter, charge } = tree.next();
-      waiter.grant(this.#start(waiter.ticket, charge, this.#now() - waiter.since));
+      waiter.grant(this.#start(waiter.request, charge, this.#now() - waiter.since));
     }
   }
 
   /** The class that gets the next slot; undefined if none is free, or nobody who waits may have it. */
   #nextClass(): FlowTree | undefined {
     if (this.#running >= this.#slots) return undefined;
-    const background = this.#background.waiting > 0 && this.#backgroundMayStart();
+    const background = this.#background.waiting > 0 && this.#canStartBackground();
     const direct = this.#direct.waiting > 0;
-    if (background && (!direct || this.#directFirst >= DIRECT_PER_BACKGROUND)) return this.#background;
+    if (background && (!direct || this.#directSinceBackground >= DIRECT_PER_BACKGROUND)) return this.#background;
     return direct ? this.#direct : undefined;
   }
 }

@@ -2,7 +2,7 @@ import { open, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import pino from "pino";
 import { expect, it } from "vitest";
-import { cutLogs } from "../../../../runtime/relay/telemetry/log-files.ts";
+import { rotateLogs } from "../../../../runtime/relay/telemetry/log-rotation.ts";
 import { temporaryFolder } from "../harness.ts";
 
 const bounds = { bytes: 10, copies: 2 };
@@ -14,10 +14,10 @@ it("a log that grew is copied and cut, and its writer goes on at the new end", a
   const log = pino({ enabled: false });
   for (const text of ["first line\n", "second line\n", "third line\n"]) {
     await writer.write(text);
-    await cutLogs(folder, log, bounds);
+    await rotateLogs(folder, log, bounds);
   }
   await writer.write("short\n");
-  await cutLogs(folder, log, bounds);
+  await rotateLogs(folder, log, bounds);
   await writer.close();
   expect((await readdir(folder)).sort()).toEqual(["relay.log", "relay.log.1", "relay.log.2"]);
   expect(await readFile(file, "utf8")).toBe("short\n");
@@ -31,7 +31,7 @@ it("a log that can not be copied is cut all the same, and says so; other files a
   const log = pino({}, { write: (line: string) => void said.push(line) });
   const name = `${"x".repeat(250)}.log`; // no room for another ending
   for (const file of [name, "other.txt"]) await writeFile(join(folder, file), "longer than ten bytes");
-  await cutLogs(folder, log, bounds);
+  await rotateLogs(folder, log, bounds);
   expect(await readFile(join(folder, name), "utf8")).toBe("");
   expect(await readFile(join(folder, "other.txt"), "utf8")).toBe("longer than ten bytes");
   expect(said).toHaveLength(1);
@@ -39,5 +39,5 @@ it("a log that can not be copied is cut all the same, and says so; other files a
 });
 
 it("a folder that is not there is nothing to do", async () => {
-  await cutLogs(join(await temporaryFolder(), "none"), pino({ enabled: false }), bounds);
+  await rotateLogs(join(await temporaryFolder(), "none"), pino({ enabled: false }), bounds);
 });

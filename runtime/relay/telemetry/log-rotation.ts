@@ -8,21 +8,21 @@ import { join } from "node:path";
 import type { Log } from "./log.ts";
 
 /** How much is kept. */
-export interface LogBounds {
+export interface RotationLimits {
   /** A file that is larger is cut. */
   readonly bytes: number;
   /** Copies of each, `<name>.log.1` being the newest. */
   readonly copies: number;
 }
 
-const BOUNDS: LogBounds = { bytes: 32 * 2 ** 20, copies: 3 };
+const BOUNDS: RotationLimits = { bytes: 32 * 2 ** 20, copies: 3 };
 const EVERY_MS = 600_000;
 
 /**
  * Looks at every `*.log` of the folder once. Lines written between the copy and the cut are lost: some milliseconds of them.
  * A copy that fails (a full disk) does not save the file from being cut. Never rejects: what could not be done is logged.
  */
-export async function cutLogs(folder: string, log: Log, { bytes, copies }: LogBounds = BOUNDS): Promise<void> {
+export async function rotateLogs(folder: string, log: Log, { bytes, copies }: RotationLimits = BOUNDS): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   for (const name of names.filter((one) => one.endsWith(".log"))) {
     const file = join(folder, name);
@@ -43,8 +43,8 @@ async function keepCopy(file: string, copies: number): Promise<void> {
 }
 
 /** Looks every ten minutes from now on; keeps no process alive. @returns ends it */
-export function keepLogsSmall(folder: string, log: Log): () => void {
-  const timer = setInterval(() => void cutLogs(folder, log), EVERY_MS);
+export function startLogRotation(folder: string, log: Log): () => void {
+  const timer = setInterval(() => void rotateLogs(folder, log), EVERY_MS);
   timer.unref();
   return () => clearInterval(timer);
 }

@@ -1,6 +1,6 @@
 /** A lane with a clock of its own: requests take the time and the tokens the test says, and nothing sleeps. */
-import { LaneQueue } from "../../../../runtime/relay/admission/lane.ts";
-import type { Slot, Ticket } from "../../../../runtime/relay/admission/ticket.ts";
+import { RequestQueue } from "../../../../runtime/relay/admission/queue.ts";
+import type { Slot, SlotRequest } from "../../../../runtime/relay/admission/slot-request.ts";
 import { Waiter } from "../../../../runtime/relay/admission/waiting-list.ts";
 
 export interface Request {
@@ -17,22 +17,29 @@ export interface Request {
 
 const never = new AbortController().signal;
 
-export function ticketOf({ caller: name, company, weight = 1, background = false, estimate, bytes = 1000 }: Request) {
+export function slotRequestOf({
+  caller: name,
+  company,
+  weight = 1,
+  background = false,
+  estimate,
+  bytes = 1000,
+}: Request) {
   const caller = { name, clientId: name, companies: ["*"], weight, enabled: true };
   return {
-    lane: "chat",
+    queue: "chat",
     caller,
     company,
     estimatedTokens: estimate,
     bytes,
     signal: never,
     background,
-  } satisfies Ticket;
+  } satisfies SlotRequest;
 }
 
-export class LaneSimulation {
+export class QueueSimulation {
   now = 0;
-  readonly lane: LaneQueue;
+  readonly queue: RequestQueue;
   /** In the order in which they got a slot. */
   readonly started: Request[] = [];
   /** Called whenever something has happened. */
@@ -44,11 +51,11 @@ export class LaneSimulation {
   readonly #events: { at: number; act: () => void }[] = [];
 
   constructor(slots: number, backgroundSlots?: number) {
-    this.lane = new LaneQueue(slots, backgroundSlots, () => this.now);
+    this.queue = new RequestQueue(slots, backgroundSlots, () => this.now);
   }
 
   submit(request: Request): void {
-    const ticket = ticketOf(request);
+    const slotRequest = slotRequestOf(request);
     const start = (slot: Slot) => {
       this.started.push(request);
       this.onStart(request, slot.waitedMs);
@@ -57,8 +64,8 @@ export class LaneSimulation {
         this.onEnd(request);
       });
     };
-    if (this.lane.freeFor(ticket.background)) start(this.lane.take(ticket));
-    else this.lane.add(new Waiter(ticket, this.now, start, () => {}));
+    if (this.queue.isFreeFor(slotRequest.background)) start(this.queue.start(slotRequest));
+    else this.queue.add(new Waiter(slotRequest, this.now, start, () => {}));
     this.onEvent();
   }
 

@@ -3,11 +3,11 @@ import type { Caller } from "../../config.ts";
 import type { LeaveSignal } from "../http/leaving.ts";
 
 /** Requests that share slots. Both lanes run side by side: an embedding never waits behind a chat. */
-export type Lane = "chat" | "embeddings";
+export type QueueName = "chat" | "embeddings";
 
 /** A request for a slot. */
-export interface Ticket {
-  readonly lane: Lane;
+export interface SlotRequest {
+  readonly queue: QueueName;
   readonly caller: Caller;
   /** The company the request is for, normalised; absent: the caller named none, and all such requests are one flow. */
   readonly company?: string | undefined;
@@ -45,7 +45,7 @@ export interface Slot {
 }
 
 /** Where a lane stands. */
-export interface LaneSnapshot {
+export interface QueueSnapshot {
   readonly slots: number;
   readonly running: number;
   /** Of those, background work. */
@@ -60,7 +60,7 @@ export interface LaneSnapshot {
   readonly callers: Readonly<Record<string, { readonly running: number; readonly waiting: number }>>;
 }
 
-const LANES: Readonly<Record<string, Lane>> = {
+const QUEUES: Readonly<Record<string, QueueName>> = {
   "/v1/chat/completions": "chat",
   "/v1/completions": "chat",
   "/v1/responses": "chat",
@@ -72,6 +72,6 @@ const LANES: Readonly<Record<string, Lane>> = {
 };
 
 /** The lane of a route's name; undefined for what never waits. */
-export function laneOf(routeName: string): Lane | undefined {
-  return LANES[routeName];
+export function queueOf(routeName: string): QueueName | undefined {
+  return QUEUES[routeName];
 }
