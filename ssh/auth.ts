@@ -4,8 +4,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import ssh2, { type BaseAgent } from "ssh2";
 import { describeHostKey } from "./host-key.ts";
-import { OneKeyAgent, publicHalf } from "./one-key.ts";
 import { noKey } from "./session-error.ts";
+import { publicKeyIn, SingleKeyAgent } from "./single-key-agent.ts";
 
 /** A private key, or an agent, or one key of an agent. */
 export interface Auth {
@@ -42,7 +42,7 @@ async function namedKey(file: string, agent: string | undefined): Promise<Auth> 
   const parsed = ssh2.utils.parseKey(content);
   if (!(parsed instanceof Error) && parsed.isPrivateKey()) return { privateKey: content };
   const beside = await read(`${file}.pub`);
-  const only = publicHalf(content) ?? (beside instanceof Error ? undefined : publicHalf(beside));
+  const only = publicKeyIn(content) ?? (beside instanceof Error ? undefined : publicKeyIn(beside));
   if (only === undefined) {
     const why = parsed instanceof Error ? parsed.message : "it is not an SSH key";
     throw noKey(`the key file ${file} can not be used (${why})`);
@@ -56,7 +56,7 @@ async function namedKey(file: string, agent: string | undefined): Promise<Auth> 
 
 /** @returns what ssh2 signs in with: the agent, or an agent that offers the one key only */
 export function agentOf({ agent, only }: Auth): string | BaseAgent | undefined {
-  return agent !== undefined && only !== undefined ? new OneKeyAgent(agent, only) : agent;
+  return agent !== undefined && only !== undefined ? new SingleKeyAgent(agent, only) : agent;
 }
 
 /**

@@ -12,7 +12,7 @@ export function knownHosts({ hostKey, jump }: MacTarget): string {
 }
 
 /** Options that pin a key: no other counts, and nobody is asked whether one should be taken. */
-function pinned(folder: string, name: string, key: string | undefined): string[] {
+function pinnedOptions(folder: string, name: string, key: string | undefined): string[] {
   const options = {
     UserKnownHostsFile: join(folder, "known_hosts"),
     GlobalKnownHostsFile: "/dev/null",
@@ -27,7 +27,7 @@ function pinned(folder: string, name: string, key: string | undefined): string[]
 }
 
 /** How the connection is made, when not straight to the Mac. */
-export interface Way {
+export interface SshTransport {
   /** A private key's file. */
   readonly key?: string | undefined;
   /** Program and arguments whose standard streams lead to the Mac's sshd, in place of a connection. */
@@ -39,11 +39,16 @@ export interface Way {
  * @param command its words are put together by the account's shell on the Mac, as `ssh` does it
  * @returns arguments for `ssh`
  */
-export function sshArguments(target: MacTarget, folder: string, command: readonly string[], way: Way = {}): string[] {
+export function sshArguments(
+  target: MacTarget,
+  folder: string,
+  command: readonly string[],
+  way: SshTransport = {},
+): string[] {
   const { host, port, user, jump } = target;
   const throughJump = jump && [
     "ssh",
-    ...pinned(folder, alias.jump, way.key),
+    ...pinnedOptions(folder, alias.jump, way.key),
     "-p",
     String(jump.port),
     "-W",
@@ -53,5 +58,5 @@ export function sshArguments(target: MacTarget, folder: string, command: readonl
   const through = way.through ?? throughJump;
   // ssh replaces %-words in it, and an address of IPv6 may have one.
   const proxy = through ? ["-o", `ProxyCommand=${through.map(quote).join(" ").replaceAll("%", "%%")}`] : [];
-  return [...pinned(folder, alias.mac, way.key), ...proxy, "-p", String(port), `${user}@${host}`, ...command];
+  return [...pinnedOptions(folder, alias.mac, way.key), ...proxy, "-p", String(port), `${user}@${host}`, ...command];
 }

@@ -5,7 +5,7 @@ const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 export const keyPlaceholder = "ssh-ed25519 AAAA… you@office";
 
 /** Steps that make an account which may sign in by SSH, with a password that nobody knows: without one it would be empty. */
-const makeAccount = (user: string): string[] => [
+const createAccountSteps = (user: string): string[] => [
   `id ${user} >/dev/null 2>&1 || sysadminctl -addUser ${user} -shell /bin/zsh -home /Users/${user} -password "$(openssl rand -base64 24)"`,
   `[ -d /Users/${user} ] || createhomedir -c -u ${user}`,
   // The group is there only once Remote Login has been limited to some accounts; without it everybody may.
@@ -13,7 +13,7 @@ const makeAccount = (user: string): string[] => [
 ];
 
 /** Steps that write a sudoers rule, checked before it counts: one with a fault would lock everybody out of `sudo`. */
-const allow = (name: string, rule: string): string[] => [
+const sudoersSteps = (name: string, rule: string): string[] => [
   `echo ${quote(rule).replaceAll("'", '"')} > /etc/${name}.sudoers`,
   `visudo -cf /etc/${name}.sudoers`,
   `install -o root -g wheel -m 0440 /etc/${name}.sudoers /etc/sudoers.d/${name}`,
@@ -21,7 +21,7 @@ const allow = (name: string, rule: string): string[] => [
 ];
 
 /** Steps that let the key in the script's first argument in, as the account. */
-const letIn = (user: string): string[] => [
+const authorizeKeySteps = (user: string): string[] => [
   `install -d -o ${user} -g staff -m 0700 /Users/${user}/.ssh`,
   `touch /Users/${user}/.ssh/authorized_keys`,
   `grep -qxF "$1" /Users/${user}/.ssh/authorized_keys || printf "%s\\n" "$1" >> /Users/${user}/.ssh/authorized_keys`,
@@ -39,11 +39,11 @@ const letIn = (user: string): string[] => [
 export function prepareInspectText(user: string, publicKey: string, command: string, program: string): string {
   const script = [
     "set -e",
-    ...makeAccount(user),
+    ...createAccountSteps(user),
     // sshd takes the first line with the key: one without the limit would let it do everything.
     `if grep -F "$2" /Users/${user}/.ssh/authorized_keys 2>/dev/null | grep -qvxF "$1"; then echo "NOT DONE: /Users/${user}/.ssh/authorized_keys has this key already with other rights: remove that line, or use another key"; exit 1; fi`,
-    ...allow("slm-network-inspect", `${user} ALL=(root) NOPASSWD: ${program} \\"\\"`),
-    ...letIn(user),
+    ...sudoersSteps("slm-network-inspect", `${user} ALL=(root) NOPASSWD: ${program} \\"\\"`),
+    ...authorizeKeySteps(user),
   ].join("\n");
   // `restrict`: no forwarding, no terminal, no rc file (sshd(8)).
   const line = `restrict,command="${command.replaceAll('"', '\\"')}" ${publicKey}`;
@@ -60,9 +60,9 @@ export function prepareText(user: string, publicKey = keyPlaceholder): string {
   // In one pair of quotes for sh -c, so that sudo asks for the password once, and nothing is done by halves.
   const script = [
     "set -e",
-    ...makeAccount(user),
-    ...allow("slm-network", rule),
-    ...letIn(user),
+    ...createAccountSteps(user),
+    ...sudoersSteps("slm-network", rule),
+    ...authorizeKeySteps(user),
     // systemsetup needs Full Disk Access for the Terminal and does not fail without: what counts is whether sshd is there.
     "is_on() { launchctl print system/com.openssh.sshd >/dev/null 2>&1; }",
     "is_on || systemsetup -f -setremotelogin on >/dev/null 2>&1 || true",

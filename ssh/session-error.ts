@@ -2,26 +2,26 @@
 import { prepareText } from "./prepare.ts";
 
 /** Where it failed: for a program that wants to react to one of them. */
-export type SessionFault = "unreachable" | "host-key" | "no-key" | "refused" | "sudo" | "timeout" | "broken";
+export type SessionErrorCode = "unreachable" | "host-key" | "no-key" | "refused" | "sudo" | "timeout" | "broken";
 
 /** A session that did not come about or broke; the message is for a person and says what to do. */
 export class SessionError extends Error {
   override name = "SessionError";
-  readonly fault: SessionFault;
-  constructor(fault: SessionFault, message: string, options?: ErrorOptions) {
+  readonly code: SessionErrorCode;
+  constructor(code: SessionErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.fault = fault;
+    this.code = code;
   }
 }
 
 /** A host as an error names it. */
-export interface Named {
+export interface HostAddress {
   readonly host: string;
   readonly port: number;
   readonly user: string;
 }
 
-const at = ({ host, port }: Pick<Named, "host" | "port">): string => `${host}:${port}`;
+const at = ({ host, port }: Pick<HostAddress, "host" | "port">): string => `${host}:${port}`;
 function reason(cause: unknown): string {
   const said = cause instanceof Error ? cause.message : String(cause);
   // ssh2's words for a host that takes the connection and stays mute.
@@ -29,7 +29,7 @@ function reason(cause: unknown): string {
 }
 
 /** Nothing answers there, or no SSH server does. */
-export function unreachable(to: Pick<Named, "host" | "port">, cause: unknown, by?: string): SessionError {
+export function unreachable(to: Pick<HostAddress, "host" | "port">, cause: unknown, by?: string): SessionError {
   const way = by === undefined ? "" : ` from the jump host ${by}`;
   return new SessionError(
     "unreachable",
@@ -39,8 +39,8 @@ export function unreachable(to: Pick<Named, "host" | "port">, cause: unknown, by
 }
 
 /** Another key than the config says. `shown` is undefined when the host has no key of the expected kind. */
-export function otherHostKey(
-  to: Pick<Named, "host" | "port">,
+export function hostKeyMismatch(
+  to: Pick<HostAddress, "host" | "port">,
   keys: { expected: string; shown: string; line: string },
 ): SessionError {
   return new SessionError(
@@ -57,7 +57,7 @@ export function otherHostKey(
 
 /** The pinned key is RSA, which `pulumi up` cannot check. `line` is the host's key to use instead. */
 export function rsaHostKey(
-  to: Pick<Named, "host" | "port">,
+  to: Pick<HostAddress, "host" | "port">,
   shown: { line: string; fingerprint: string },
 ): SessionError {
   return new SessionError(
@@ -71,7 +71,7 @@ export function rsaHostKey(
 }
 
 /** The host has no key that can be pinned. */
-export function noHostKey(to: Pick<Named, "host" | "port">): SessionError {
+export function noHostKey(to: Pick<HostAddress, "host" | "port">): SessionError {
   return new SessionError(
     "host-key",
     `${at(to)} has neither an ed25519 nor an ECDSA host key, and RSA cannot be used by \`pulumi up\`. On that host: sudo ssh-keygen -A`,
@@ -90,7 +90,7 @@ export function noKey(why: string): SessionError {
 export const maxAuthTries = 6;
 
 /** The host is the right one and lets nobody with these keys in. */
-export function refused(to: Named, offered: readonly string[]): SessionError {
+export function keyRefused(to: HostAddress, offered: readonly string[]): SessionError {
   const keys = offered.length === 0 ? "" : `\n  keys that were offered: ${offered.join(", ")}`;
   const tooMany =
     offered.length > maxAuthTries
@@ -103,7 +103,7 @@ export function refused(to: Named, offered: readonly string[]): SessionError {
 }
 
 /** Signed in, but not allowed to become root without a password. */
-export function sudoRefused(to: Named, said: string): SessionError {
+export function sudoRefused(to: HostAddress, said: string): SessionError {
   return new SessionError(
     "sudo",
     `${to.user} on ${to.host} may not use \`sudo -n\` (${said.trim().split("\n")[0] || "it said nothing"}): installing needs it. Once, on the Mac:\n\n${prepareText(to.user)}`,
@@ -111,7 +111,7 @@ export function sudoRefused(to: Named, said: string): SessionError {
 }
 
 /** The key is one that can only read the Mac (`--prepare --inspect-key`), and something is to be changed there. */
-export function forcedCommand(to: Named): SessionError {
+export function forcedCommand(to: HostAddress): SessionError {
   return new SessionError(
     "sudo",
     `the key that signs in as ${to.user} on ${to.host} runs a forced command there (authorized_keys), whatever is asked for: it can read the Mac's state, and change nothing. Nothing was changed. Sign in with the deploy key: SLM_NETWORK_SSH_KEY=<file>, or the SSH agent with SLM_NETWORK_SSH_KEY unset`,

@@ -10,9 +10,9 @@ import { type Auth, agentOf, offeredKeys, readAuth } from "./auth.ts";
 import { describeHostKey, fetchHostKey, isRsa, noSuchKind, readHostKey } from "./host-key.ts";
 import {
   forcedCommand,
+  hostKeyMismatch,
+  keyRefused,
   maxAuthTries,
-  otherHostKey,
-  refused,
   rsaHostKey,
   SessionError,
   sudoRefused,
@@ -21,7 +21,7 @@ import {
 
 export type { Auth } from "./auth.ts";
 export { fetchHostKey, type HostKey } from "./host-key.ts";
-export { SessionError, type SessionFault } from "./session-error.ts";
+export { SessionError, type SessionErrorCode } from "./session-error.ts";
 
 /** A host to sign in on. */
 export interface SshHost {
@@ -39,7 +39,7 @@ export interface MacTarget extends SshHost {
 }
 
 /** What a command said. */
-export interface Ran {
+export interface CommandResult {
   /** 128 and the signal's number when a signal ended it, as a shell says it. */
   readonly exitCode: number;
   readonly stdout: string;
@@ -55,7 +55,10 @@ export interface MacSession {
    * @param options.timeoutMs default 60,000; the command itself may go on after that
    * @throws SessionError `timeout`, `broken`; never for an exit code
    */
-  run(command: string | readonly string[], options?: { stdin?: string | Buffer; timeoutMs?: number }): Promise<Ran>;
+  run(
+    command: string | readonly string[],
+    options?: { stdin?: string | Buffer; timeoutMs?: number },
+  ): Promise<CommandResult>;
   /** @throws SessionError `sudo` when the account may not become root without a password, or the key runs a forced command only */
   checkSudo(): Promise<void>;
   /** A connection from the Mac to a port that it reaches. @throws SessionError `unreachable` */
@@ -78,12 +81,12 @@ export async function openSession(target: MacTarget, auth?: Auth, connectMs = 15
   const used = auth ?? (await readAuth(undefined));
   const signIn = { auth: used, offered: await offeredKeys(used), connectMs };
   const { jump } = target;
-  if (jump === undefined) return session([await dial(target, signIn)], target);
-  const between = await dial(jump, signIn);
+  if (jump === undefined) return session([await connectClient(target, signIn)], target);
+  const between = await connectClient(jump, signIn);
   try {
     const by = `${jump.host}:${jump.port}`;
     const over = { by, open: () => forward(between, target, by) };
-    return session([await dial(target, signIn, over), between], target);
+    return session([await connectClient(target, signIn, over), between], target);
   } catch (error) {
     between.destroy();
     throw error;
@@ -91,7 +94,7 @@ export async function openSession(target: MacTarget, auth?: Auth, connectMs = 15
 }
 
 /** Another host that makes streams to the one that is meant. */
-interface Over {
+interface JumpStream {
   by: string;
   open(): Promise<Duplex>;
 }
@@ -102,7 +105,7 @@ interface SignIn {
   connectMs: number;
 }
 
-async function dial(to: SshHost, { auth, offered, connectMs }: SignIn, over?: Over): Promise<Client> {
+async function connectClient(to: SshHost, { auth, offered, connectMs }: SignIn, over?: JumpStream): Promise<Client> {
   if (isRsa(to.hostKey)) throw rsaHostKey(to, await fetchHostKey(to.host, to.port, await over?.open()));
   const expected = readHostKey(to.hostKey);
   const agent = agentOf(auth);
@@ -135,26 +138,26 @@ async function dial(to: SshHost, { auth, offered, connectMs }: SignIn, over?: Ov
     return client;
   } catch (error) {
     client.destroy();
-    throw await explain(error, { to, shown, expected: expected.key, offered, over });
+    throw await toSessionError(error, { to, shown, expected: expected.key, offered, over });
   }
 }
 
-interface Attempt {
+interface FailedAttempt {
   to: SshHost;
   /** The key the host showed, if it came so far. */
   shown: Buffer | undefined;
   expected: Buffer;
   offered: readonly string[];
-  over: Over | undefined;
+  over: JumpStream | undefined;
 }
 
-async function explain(error: unknown, attempt: Attempt): Promise<SessionError> {
+async function toSessionError(error: unknown, attempt: FailedAttempt): Promise<SessionError> {
   const { to, expected, offered, over } = attempt;
   const level = error instanceof Error && "level" in error ? error.level : undefined;
   const matches = attempt.shown?.equals(expected) === true;
   // sshd ends the connection after its last attempt, which says "Too many authentication failures" or nothing at all.
   const isGivenUp = offered.length > maxAuthTries && !(error instanceof Error && /timed out/i.test(error.message));
-  if (matches && (level === "client-authentication" || isGivenUp)) return refused(to, offered);
+  if (matches && (level === "client-authentication" || isGivenUp)) return keyRefused(to, offered);
   if (matches) return unreachable(to, error, over?.by);
   // A host without a key of the expected kind breaks off before it shows one.
   if (attempt.shown === undefined && !noSuchKind(error)) return unreachable(to, error, over?.by);
@@ -162,7 +165,7 @@ async function explain(error: unknown, attempt: Attempt): Promise<SessionError> 
     ? describeHostKey(attempt.shown)
     : await fetchHostKey(to.host, to.port, await over?.open());
   const shown = `${found.fingerprint} (${found.line.split(" ")[0]})`;
-  return otherHostKey(to, { expected: describeHostKey(expected).fingerprint, shown, line: found.line });
+  return hostKeyMismatch(to, { expected: describeHostKey(expected).fingerprint, shown, line: found.line });
 }
 
 function forward(client: Client, to: { host: string; port: number }, by: string): Promise<Duplex> {
@@ -207,8 +210,8 @@ function exec(
   client: Client,
   line: string,
   { host }: SshHost,
-  use: (channel: ClientChannel) => Promise<Ran>,
-): Promise<Ran> {
+  use: (channel: ClientChannel) => Promise<CommandResult>,
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     try {
       client.exec(line, (error, channel) => (error ? reject(broken(host, error.message)) : resolve(use(channel))));
@@ -223,7 +226,7 @@ async function finish(
   stdin: string | Buffer,
   timeoutMs: number,
   about: { line: string; host: string },
-): Promise<Ran> {
+): Promise<CommandResult> {
   let exit: number | undefined;
   channel.once("exit", (code: number | null, signal?: string) => {
     const numbers: Record<string, number> = constants.signals;

@@ -1,6 +1,7 @@
 /** The account the daemons run as: hidden, without shell, home or password. */
+
+import { run, waitUntil } from "./commands.ts";
 import { serviceUser } from "./layout.ts";
-import { run, until } from "./system.ts";
 
 /** dscl's exit code for eDSRecordNotFound (-14136 & 0xff). */
 const notFound = 56;
@@ -54,7 +55,7 @@ export async function ensureAccount(): Promise<boolean> {
     await set(user, "IsHidden", "1");
   }
   // chown asks a cache that may learn of it a moment later.
-  const known = await until(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
+  const known = await waitUntil(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
   if (!known) throw new Error(`macOS does not know the account ${serviceUser} that was just made; run pulumi up again`);
   return true;
 }

@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
-import { isThere, publicFile, readIfThere, writeWhole } from "./files.ts";
+import { run } from "./commands.ts";
+import { pathExists, publicFile, readIfExists, writeFileAtomic } from "./files.ts";
 import { fileHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
 /**
  * Has `cloudflared/<sha256>/cloudflared` ready. The archive's sha256 says nothing about the program once it is unpacked, so
@@ -22,10 +22,10 @@ export async function ensureConnector(
   const program = join(folder, "cloudflared");
   const note = join(folder, "cloudflared.sha256");
   let replaced = false;
-  if (await isThere(program)) {
-    const [wanted, found] = [(await readIfThere(note))?.trim(), await fileHash(program)];
+  if (await pathExists(program)) {
+    const [wanted, found] = [(await readIfExists(note))?.trim(), await fileHash(program)];
     // Unpacked by a version that kept no hash: taken as it is.
-    if (wanted === undefined) await writeWhole(note, `${found}\n`, publicFile);
+    if (wanted === undefined) await writeFileAtomic(note, `${found}\n`, publicFile);
     if (wanted === undefined || wanted === found) return { program, replaced };
     replaced = true;
   }
@@ -41,11 +41,15 @@ export async function ensureConnector(
     // -o: the file becomes root's, not that of whatever number the archive names.
     await run("tar", ["-xzof", join(work, "archive.tgz"), "-C", work]);
     await rm(join(work, "archive.tgz"));
-    if (!(await isThere(join(work, "cloudflared")))) {
+    if (!(await pathExists(join(work, "cloudflared")))) {
       throw new Error(`the archive ${source.url} holds no file named cloudflared`);
     }
     await chmod(join(work, "cloudflared"), 0o755);
-    await writeWhole(join(work, "cloudflared.sha256"), `${await fileHash(join(work, "cloudflared"))}\n`, publicFile);
+    await writeFileAtomic(
+      join(work, "cloudflared.sha256"),
+      `${await fileHash(join(work, "cloudflared"))}\n`,
+      publicFile,
+    );
     await chmod(work, 0o755);
     await rm(folder, { recursive: true, force: true });
     await rename(work, folder);

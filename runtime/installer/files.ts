@@ -1,8 +1,8 @@
 /** Files with an owner and a mode, written so that a power cut leaves the old one or the new one. */
 import { chmod, lstat, mkdir, open, readFile, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { run } from "./commands.ts";
 import { serviceUser } from "./layout.ts";
-import { run } from "./system.ts";
 
 /** Owner as `user:group`, mode as in chmod(2). */
 export interface Ownership {
@@ -18,7 +18,7 @@ export const secretFile: Ownership = { owner: `root:${serviceUser}`, mode: 0o640
 /**
  * Replaces a file in one step: written beside it, synced, then renamed. Its owner and mode are right before it gets its name.
  */
-export async function writeWhole(path: string, content: string, { owner, mode }: Ownership): Promise<void> {
+export async function writeFileAtomic(path: string, content: string, { owner, mode }: Ownership): Promise<void> {
   const beside = join(dirname(path), `.${process.pid}.incoming`);
   const file = await open(beside, "w", 0o600);
   try {
@@ -55,7 +55,7 @@ export async function switchLink(path: string, target: string): Promise<void> {
 }
 
 /** @returns the file's text, or undefined when there is none */
-export async function readIfThere(path: string): Promise<string | undefined> {
+export async function readIfExists(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
@@ -65,7 +65,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 /** @returns whether something (a dangling symlink too) has this name */
-export async function isThere(path: string): Promise<boolean> {
+export async function pathExists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
     () => false,

@@ -1,6 +1,6 @@
 /** `bin/inspect`: prints the Mac's state by the installer of the release in use, and what it can when that is gone. */
 import { dirname, join } from "node:path";
-import { ensureFolder, writeWhole } from "./files.ts";
+import { ensureFolder, writeFileAtomic } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import { emptyState } from "./mac-state.ts";
 
@@ -17,5 +17,5 @@ fi
 ${emptyState("the installation has no Node or no installer any more: run pulumi up")}
 `;
   await ensureFolder(dirname(inspectCommand), { owner: "root:wheel", mode: 0o755 });
-  await writeWhole(inspectCommand, text, { owner: "root:wheel", mode: 0o755 });
+  await writeFileAtomic(inspectCommand, text, { owner: "root:wheel", mode: 0o755 });
 }

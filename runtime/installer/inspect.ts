@@ -5,12 +5,12 @@ import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { accountExists } from "./account.ts";
-import { isThere } from "./files.ts";
+import { run } from "./commands.ts";
+import { pathExists } from "./files.ts";
 import { hardwareUuid, readInstallation, readStateKey } from "./installation.ts";
 import type { Layout } from "./layout.ts";
 import type { MacExpected, MacState } from "./mac-state.ts";
 import { readFileVault, readPowerSettings } from "./power.ts";
-import { run } from "./system.ts";
 
 /** Labels of the daemons that belong to an installation. */
 const daemonLabels = ["relay", "connector", "model"].map((name) => `local.slm-network.${name}`);
@@ -39,7 +39,7 @@ export async function inspect(paths: Layout): Promise<MacState> {
     readPowerSettings(),
     readFileVault(),
   ]);
-  if (release !== null && !(await isThere(paths.record))) {
+  if (release !== null && !(await pathExists(paths.record))) {
     findings.push("the last installation did not finish, or its record was removed: run pulumi up");
   }
   return {
@@ -113,7 +113,7 @@ async function readFiles(paths: Layout, watched: ReadonlyMap<string, Hashing>): 
 /** @returns owner and mode of each path that exists; links are not followed */
 export async function readOwners(paths: readonly string[]): Promise<Map<string, Pick<FileState, "owner" | "mode">>> {
   const there: string[] = [];
-  for (const path of paths) if (await isThere(path)) there.push(path);
+  for (const path of paths) if (await pathExists(path)) there.push(path);
   if (there.length === 0) return new Map();
   const rows = (await run("stat", ["-f", "%Su:%Sg %Mp%Lp %N", ...there])).stdout.matchAll(/^(\S+) 0*(\d+) (.+)$/gm);
   return new Map([...rows].map(([, owner, mode, path]) => [path!, { owner: owner!, mode: mode! }]));
@@ -149,7 +149,7 @@ async function readDaemons(paths: Layout, findings: string[]): Promise<MacState[
   const daemons: MacState["daemons"] = {};
   for (const label of daemonLabels) {
     const plist = plistOf(paths, label);
-    const plistSha256 = (await isThere(plist)) ? await fileHash(plist) : null;
+    const plistSha256 = (await pathExists(plist)) ? await fileHash(plist) : null;
     daemons[label] = { loaded: loaded.has(label), running: loaded.get(label) === true, plistSha256 };
     // `=> disabled` since macOS 10.10, `=> true` before.
     if (new RegExp(`"${label}" => (disabled|true)\\b`).test(disabled) && plistSha256 !== null) {

@@ -1,9 +1,9 @@
 /** Whose installation this is, and on which machine: told apart by an id and the hardware UUID. */
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
-import { publicFile, readIfThere, writeWhole } from "./files.ts";
+import { run } from "./commands.ts";
+import { publicFile, readIfExists, writeFileAtomic } from "./files.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
 const installationSchema = z.object({
   /** Made by the Pulumi resource that installed it. */
@@ -19,7 +19,7 @@ export type InstallationRecord = z.infer<typeof installationSchema>;
 /** @returns undefined when there is none, or none that can be read */
 export async function readInstallation(paths: Layout): Promise<InstallationRecord | undefined> {
   try {
-    return installationSchema.parse(JSON.parse((await readIfThere(paths.installation)) ?? ""));
+    return installationSchema.parse(JSON.parse((await readIfExists(paths.installation)) ?? ""));
   } catch {
     return undefined;
   }
@@ -37,7 +37,7 @@ export async function claim(paths: Layout, installation: string, uuid: string): 
     ? before
     : { installation, hardwareUuid: uuid, at: new Date().toISOString() };
   // Also when it is the same: owner and mode may have been changed.
-  await writeWhole(paths.installation, `${JSON.stringify(record)}\n`, publicFile);
+  await writeFileAtomic(paths.installation, `${JSON.stringify(record)}\n`, publicFile);
   if (before === undefined || before.installation === installation) return undefined;
   return `the Mac belonged to installation ${before.installation} (of ${before.at}) and was taken over by ${installation}: a removal by the former one does nothing from now on`;
 }
@@ -63,13 +63,13 @@ export async function hardwareUuid(): Promise<string> {
 
 /** @returns the key for hashes of secrets; undefined when there is none yet */
 export async function readStateKey(paths: Layout): Promise<string | undefined> {
-  const key = (await readIfThere(paths.stateKey))?.trim();
+  const key = (await readIfExists(paths.stateKey))?.trim();
   return key !== undefined && /^[0-9a-f]{64}$/.test(key) ? key : undefined;
 }
 
 /** Makes the key for hashes of secrets when there is none. @returns it */
 export async function ensureStateKey(paths: Layout): Promise<string> {
   const key = (await readStateKey(paths)) ?? randomBytes(32).toString("hex");
-  await writeWhole(paths.stateKey, `${key}\n`, { owner: "root:wheel", mode: 0o600 });
+  await writeFileAtomic(paths.stateKey, `${key}\n`, { owner: "root:wheel", mode: 0o600 });
   return key;
 }

@@ -1,10 +1,10 @@
 /** Loading and unloading daemons. `launchctl print` is no API: only its exit code is used. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { writeWhole } from "./files.ts";
+import { CommandError, run, waitUntil } from "./commands.ts";
+import { writeFileAtomic } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
-import { CommandError, run, until } from "./system.ts";
 
 /** launchctl: no such process (3), could not find service (113). */
 const notLoaded = [3, 113];
@@ -27,7 +27,7 @@ export const signal = async ({ label }: Daemon, name: "HUP" | "TERM" | "USR2"): 
 /** Writes the daemon's plist and has it checked. @throws CommandError when macOS does not take it for a plist */
 export async function writePlist(paths: Layout, daemon: Daemon): Promise<void> {
   const path = plistPath(paths, daemon);
-  await writeWhole(path, daemon.plist, { owner: "root:wheel", mode: 0o644 });
+  await writeFileAtomic(path, daemon.plist, { owner: "root:wheel", mode: 0o644 });
   await run("plutil", ["-lint", path]);
 }
 
@@ -35,7 +35,7 @@ export async function writePlist(paths: Layout, daemon: Daemon): Promise<void> {
 export async function unload(daemon: Daemon): Promise<void> {
   await run("launchctl", ["bootout", target(daemon.label)], [...notLoaded, 36]); // 36: in progress
   // bootout returns before the job is gone.
-  const gone = await until(async () => !(await isLoaded(daemon)), (daemon.exitTimeOut + 10) * 1000);
+  const gone = await waitUntil(async () => !(await isLoaded(daemon)), (daemon.exitTimeOut + 10) * 1000);
   if (!gone) throw new Error(`${daemon.label} does not end; restart the Mac and run pulumi up again`);
 }
 
@@ -49,7 +49,7 @@ export async function reload(paths: Layout, daemon: Daemon): Promise<void> {
 export async function load(paths: Layout, daemon: Daemon): Promise<void> {
   await run("launchctl", ["enable", target(daemon.label)]);
   let last: unknown;
-  const isThere = await until(
+  const isThere = await waitUntil(
     async () => {
       try {
         await run("launchctl", ["bootstrap", "system", plistPath(paths, daemon)]);

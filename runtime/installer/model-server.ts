@@ -1,8 +1,8 @@
 /** Who starts the model server, and whether it takes as much at once as the relay sends. Only looks. */
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
+import { run } from "./commands.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
 /** What was found at the model server's port. */
 export type ModelServerReport =
@@ -20,7 +20,7 @@ const howTo =
 const ollamaAtOnce = 1;
 
 /** @param warnings gets a sentence for each thing that is not as it should be */
-export async function lookAtModelServer(
+export async function inspectModelServer(
   paths: Layout,
   { relay, modelService }: InstallInput,
   warnings: string[],
@@ -29,7 +29,7 @@ export async function lookAtModelServer(
   const { hostname, port, protocol } = new URL(url);
   if (!/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)) return { startedBy: "unknown" };
   const number = port || (protocol === "https:" ? "443" : "80");
-  const found = await startedBy(number).catch((error: Error): ModelServerReport => {
+  const found = await listenerOf(number).catch((error: Error): ModelServerReport => {
     warnings.push(`who starts the model server could not be found out (${error.message})`);
     return { startedBy: "unknown" };
   });
@@ -71,7 +71,7 @@ async function parallelOf(paths: Layout, found: ModelServerReport): Promise<stri
 }
 
 /** Who listens, and whether it or one of those that started it is a daemon that launchd knows. */
-async function startedBy(port: string): Promise<ModelServerReport> {
+async function listenerOf(port: string): Promise<ModelServerReport> {
   // lsof ends with 1 when it finds none.
   const listeners = (await run("lsof", ["-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-t"], [1])).stdout.match(/^\d+$/gm);
   const [first] = listeners ?? [];

@@ -3,11 +3,11 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelService } from "../config.ts";
-import { ensureFile, isThere, readIfThere } from "./files.ts";
+import { run } from "./commands.ts";
+import { ensureFile, pathExists, readIfExists } from "./files.ts";
 import { isLoaded, plistPath, reload, removeDaemon, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { type Account, type Daemon, modelDaemon, removedModelDaemon } from "./plists.ts";
-import { run } from "./system.ts";
 
 /**
  * Checks what only the Mac can tell; changes nothing.
@@ -26,7 +26,7 @@ export async function planModelService(paths: Layout, service: ModelService): Pr
     );
   }
   const { workingDirectory } = service;
-  if (workingDirectory !== undefined && !(await isThere(workingDirectory))) {
+  if (workingDirectory !== undefined && !(await pathExists(workingDirectory))) {
     faults.push(
       `model.service.workingDirectory: there is no folder ${workingDirectory} on this Mac: make it, or leave it out`,
     );
@@ -54,12 +54,12 @@ async function accountOf(paths: Layout, user: string): Promise<Account | undefin
 export async function ensureModelService(paths: Layout, daemon: Daemon | undefined): Promise<boolean> {
   if (!daemon) {
     const old = removedModelDaemon(paths);
-    if ((await isThere(plistPath(paths, old))) || (await isLoaded(old))) await removeDaemon(paths, old);
+    if ((await pathExists(plistPath(paths, old))) || (await isLoaded(old))) await removeDaemon(paths, old);
     return false;
   }
   // The relay, which keeps it small, is of this group.
   await ensureFile(daemon.logFile, { owner: `${daemon.user}:${serviceUser}`, mode: 0o660 });
-  const isSame = (await readIfThere(plistPath(paths, daemon))) === daemon.plist;
+  const isSame = (await readIfExists(plistPath(paths, daemon))) === daemon.plist;
   await writePlist(paths, daemon); // for its owner and mode too
   await run("launchctl", ["enable", `system/${daemon.label}`]);
   if (isSame && (await isLoaded(daemon))) return false;

@@ -2,11 +2,11 @@
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 import type { InstallInput } from "../config.ts";
+import { isListening, run } from "./commands.ts";
 import type { Layout } from "./layout.ts";
-import { accepts, run } from "./system.ts";
 
 /** One port that the installation needs, and the setting of the stack config that names it. */
-interface Wanted {
+interface RequiredPort {
   port: number;
   who: string;
   setting: "relay" | "admin" | "connector";
@@ -18,14 +18,14 @@ interface Wanted {
  * @throws Error that names every taken port, the process that holds it, and the setting to change
  */
 export async function refuseTakenPorts(paths: Layout, input: InstallInput): Promise<void> {
-  const wanted: Wanted[] = [
+  const wanted: RequiredPort[] = [
     { port: input.relay.port, who: "the relay", setting: "relay" },
     { port: input.relay.adminPort, who: "the relay's admin listener", setting: "admin" },
     { port: input.connectorPort, who: "cloudflared's metrics", setting: "connector" },
   ];
   const problems: string[] = [];
   for (const { port, who, setting } of wanted) {
-    const holder = await otherHolder(paths, port);
+    const holder = await foreignHolder(paths, port);
     if (holder === undefined) continue;
     problems.push(
       `${who} cannot have port ${port} on the Mac: ${holder} listens on it (sudo lsof -nP -iTCP:${port} shows which); end that program, or set another port in macs[].ports.${setting}`,
@@ -35,8 +35,8 @@ export async function refuseTakenPorts(paths: Layout, input: InstallInput): Prom
 }
 
 /** @returns who listens on the port, when that is not a program of this installation; undefined when the port is free or ours */
-async function otherHolder(paths: Layout, port: number): Promise<string | undefined> {
-  if (!(await accepts("127.0.0.1", port))) return undefined;
+async function foreignHolder(paths: Layout, port: number): Promise<string | undefined> {
+  if (!(await isListening("127.0.0.1", port))) return undefined;
   // 1: none is found. 127: no lsof, then nothing tells our own daemon from another program.
   const found = await run("lsof", ["-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-t"], [1, 127]);
   if (found.exitCode === 127) return undefined;
@@ -73,7 +73,7 @@ export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const port = randomInt(fixedRange.from, fixedRange.to + 1);
     // macOS lets a process bind 127.0.0.1 beside one that listens on all addresses: only a connection tells.
-    if (!(await accepts("127.0.0.1", port)) && (await binds(port))) return port;
+    if (!(await isListening("127.0.0.1", port)) && (await binds(port))) return port;
   }
   throw new Error(`no free port from ${fixedRange.from} to ${fixedRange.to} on 127.0.0.1 (${attempts} were tried)`);
 }

@@ -3,7 +3,7 @@
  * with what it means. pmset(1); `pmset -g custom` has one section a power source.
  */
 import type { PowerConfig } from "../config.ts";
-import { CommandError, run } from "./system.ts";
+import { CommandError, run } from "./commands.ts";
 
 /** What is so now, and what was changed to get there. */
 export interface PowerReport {
@@ -20,7 +20,7 @@ interface Wanted {
   otherwise: string;
 }
 
-const always: readonly Wanted[] = [
+const wantedSettings: readonly Wanted[] = [
   {
     key: "sleep",
     value: 0,
@@ -52,12 +52,12 @@ export function readSettings(custom: string): Map<string, Map<string, number>> {
 }
 
 /** @returns the value a key has in every section that lists it; undefined when none does, NaN when they differ */
-function inAll(sections: ReadonlyMap<string, ReadonlyMap<string, number>>, key: string): number | undefined {
+function commonValue(sections: ReadonlyMap<string, ReadonlyMap<string, number>>, key: string): number | undefined {
   const values = new Set([...sections.values()].flatMap((section) => section.get(key) ?? []));
   return values.size > 1 ? Number.NaN : [...values][0];
 }
 
-const known = (capabilities: string, key: string): boolean =>
+const isSupported = (capabilities: string, key: string): boolean =>
   capabilities.split("\n").some((line) => line.trim().toLowerCase() === key);
 
 /**
@@ -68,7 +68,7 @@ export async function ensurePower({ set, ups }: PowerConfig, warnings: string[])
   const report: PowerReport = { settings: {}, changed: [], fileVault: await fileVault(warnings) };
   try {
     const capabilities = (await run("pmset", ["-g", "cap"])).stdout;
-    await ensureAlways(set, capabilities, report, warnings);
+    await ensurePowerSettings(set, capabilities, report, warnings);
     if (ups) await ensureUps(set, ups, report, warnings);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
@@ -77,7 +77,7 @@ export async function ensurePower({ set, ups }: PowerConfig, warnings: string[])
   return report;
 }
 
-async function ensureAlways(
+async function ensurePowerSettings(
   set: boolean,
   capabilities: string,
   report: PowerReport,
@@ -85,26 +85,26 @@ async function ensureAlways(
 ): Promise<void> {
   const read = async () => readSettings((await run("pmset", ["-g", "custom"])).stdout);
   let now = await read();
-  const isThere = (key: string) => known(capabilities, key) || inAll(now, key) !== undefined;
-  const wanted = always.filter(({ key }) => key === "sleep" || isThere(key)); // what a Mac has not got needs no setting
-  const different = wanted.filter(({ key, value }) => inAll(now, key) !== value);
-  const restartsBy = () => restarts.some((key) => inAll(now, key) === 1);
+  const isThere = (key: string) => isSupported(capabilities, key) || commonValue(now, key) !== undefined;
+  const wanted = wantedSettings.filter(({ key }) => key === "sleep" || isThere(key)); // what a Mac has not got needs no setting
+  const different = wanted.filter(({ key, value }) => commonValue(now, key) !== value);
+  const restartsBy = () => restarts.some((key) => commonValue(now, key) === 1);
   const orders = different.map(({ key, value }) => [key, value] as const);
   if (!restartsBy()) orders.push(...restarts.filter(isThere).map((key) => [key, 1] as const));
-  const refused = set ? await order("-a", orders) : new Map<string, string>();
+  const refused = set ? await applySettings("-a", orders) : new Map<string, string>();
   if (set && orders.length > 0) now = await read();
   for (const key of [...wanted.map((one) => one.key), ...restarts]) {
-    const value = inAll(now, key);
+    const value = commonValue(now, key);
     if (value !== undefined && !Number.isNaN(value)) report.settings[key] = value;
   }
-  report.changed.push(...orders.flatMap(([key, value]) => (set && inAll(now, key) === value ? [key] : [])));
+  report.changed.push(...orders.flatMap(([key, value]) => (set && commonValue(now, key) === value ? [key] : [])));
   for (const { key, value, otherwise } of different) {
-    if (inAll(now, key) === value) continue;
-    warnings.push(`\`pmset -a ${key} ${value}\` ${notSo(set, refused.get(key))}: ${otherwise}`);
+    if (commonValue(now, key) === value) continue;
+    warnings.push(`\`pmset -a ${key} ${value}\` ${notAppliedText(set, refused.get(key))}: ${otherwise}`);
   }
   if (!restartsBy()) {
     const why = restarts.some(isThere)
-      ? `\`pmset -a autorestart 1\` ${notSo(set, refused.get("autorestart"))}`
+      ? `\`pmset -a autorestart 1\` ${notAppliedText(set, refused.get("autorestart"))}`
       : "this Mac has no setting to start after a power cut";
     warnings.push(`${why}: ${staysOff}`);
   }
@@ -122,7 +122,7 @@ async function ensureUps(
     value === undefined ? [] : [[key.toLowerCase(), value] as const],
   );
   const different = wanted.filter(([key, value]) => now.get(key) !== value);
-  const refused = set ? await order("-u", different) : new Map<string, string>();
+  const refused = set ? await applySettings("-u", different) : new Map<string, string>();
   if (set && different.length > 0) now = await read();
   for (const [key] of wanted) {
     const value = now.get(key);
@@ -131,7 +131,7 @@ async function ensureUps(
   for (const [key, value] of different) {
     if (now.get(key) === value) report.changed.push(key);
     else {
-      const found = notSo(set, refused.get(key));
+      const found = notAppliedText(set, refused.get(key));
       warnings.push(
         `\`pmset -u ${key} ${value}\` ${found}: the Mac runs until the UPS is empty (is it connected by USB?)`,
       );
@@ -146,7 +146,7 @@ export function valuesOfUps(text: string): Map<string, number> {
 }
 
 /** One by one: `pmset` takes none of a line in which it does not know one. @returns why, for each that was refused */
-async function order(
+async function applySettings(
   source: "-a" | "-u",
   orders: readonly (readonly [string, number])[],
 ): Promise<Map<string, string>> {
@@ -162,7 +162,7 @@ async function order(
   return refused;
 }
 
-function notSo(set: boolean, refused: string | undefined): string {
+function notAppliedText(set: boolean, refused: string | undefined): string {
   if (!set) return "is not so, and the config says to leave it (macs[].power.set)";
   return refused === undefined ? "did not take" : `was refused (${refused})`;
 }
@@ -175,8 +175,8 @@ export async function readPowerSettings(): Promise<Record<string, number>> {
   const settings: Record<string, number> = {};
   try {
     const sections = readSettings((await run("pmset", ["-g", "custom"])).stdout);
-    for (const key of [...always.map((one) => one.key), ...restarts]) {
-      const value = inAll(sections, key);
+    for (const key of [...wantedSettings.map((one) => one.key), ...restarts]) {
+      const value = commonValue(sections, key);
       if (value !== undefined && !Number.isNaN(value)) settings[key] = value;
     }
     Object.assign(settings, Object.fromEntries(valuesOfUps((await run("pmset", ["-g", "ups"])).stdout)));

@@ -1,13 +1,13 @@
 /** Removes what the installer put on the Mac: daemons, code, config, logs, account. The data stays unless told otherwise. */
 import { rm } from "node:fs/promises";
 import { removeAccount } from "./account.ts";
-import { standIn } from "./handover.ts";
+import { temporaryConnector } from "./connector-handover.ts";
 import { refusesRemoval } from "./installation.ts";
 import { removeDaemon } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
-import { locked } from "./lock.ts";
+import { withLock } from "./lock.ts";
 import { connectorDaemon, relayDaemon, removedModelDaemon } from "./plists.ts";
-import { relayStandIn } from "./takeover.ts";
+import { temporaryRelay } from "./relay-handover.ts";
 
 /**
  * Running requests may finish first, as long as launchd lets them. Nothing there is no error. The Mac's power settings stay
@@ -21,15 +21,15 @@ export async function remove(
   paths: Layout,
   { data = false, installation }: { data?: boolean; installation?: string | undefined } = {},
 ): Promise<string | undefined> {
-  return locked(paths.lock, async () => {
+  return withLock(paths.lock, async () => {
     const refusal = await refusesRemoval(paths, installation);
     if (refusal !== undefined) return refusal;
     // Only the labels count here; the longest times are waited for.
-    const connectors = [connectorDaemon(paths, 0), standIn(paths, 0)];
+    const connectors = [connectorDaemon(paths, 0), temporaryConnector(paths, 0)];
     for (const daemon of [
       ...connectors,
       relayDaemon(paths, 170),
-      relayStandIn(paths, 170, 0),
+      temporaryRelay(paths, 170, 0),
       removedModelDaemon(paths),
     ]) {
       await removeDaemon(paths, daemon);

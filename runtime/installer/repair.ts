@@ -1,15 +1,15 @@
 /** What somebody changed by hand on an installation, and what has to be started anew for it. */
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { run } from "./commands.ts";
 import { readOwners, secretHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
 /** Hashes of what an installation wrote, by path; keyed, since some of it is secret and the record is not. */
-export type Written = Record<string, string>;
+export type ContentHashes = Record<string, string>;
 
 /** @param key of `ensureStateKey` @returns the hashes of these contents */
-export function hashesOf(key: string, contents: ReadonlyMap<string, string>): Written {
+export function contentHashes(key: string, contents: ReadonlyMap<string, string>): ContentHashes {
   return Object.fromEntries([...contents].map(([path, text]) => [path, secretHash(key, Buffer.from(text))]));
 }
 
@@ -21,7 +21,7 @@ export function hashesOf(key: string, contents: ReadonlyMap<string, string>): Wr
  * @param paths those that the daemon reads
  */
 export function isAltered(
-  written: Written | undefined,
+  written: ContentHashes | undefined,
   key: string,
   found: ReadonlyMap<string, string>,
   paths: readonly string[],

@@ -46,7 +46,7 @@ async function failure(attempt: Promise<unknown>): Promise<string> {
     (caught: unknown) => caught,
   );
   if (!(error instanceof SessionError)) throw error;
-  return `${error.fault}: ${error.message}`;
+  return `${error.code}: ${error.message}`;
 }
 
 describe("a session", () => {

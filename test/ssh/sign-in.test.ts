@@ -68,7 +68,7 @@ async function failure(attempt: Promise<unknown>): Promise<string> {
     (caught: unknown) => caught,
   );
   if (!(error instanceof SessionError)) throw error;
-  return `${error.fault}: ${error.message}`;
+  return `${error.code}: ${error.message}`;
 }
 const named = (name: string) => readAuth(undefined, { SLM_NETWORK_SSH_KEY: name, SSH_AUTH_SOCK: agent });
 

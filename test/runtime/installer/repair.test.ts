@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { hashesOf, isAltered } from "../../../runtime/installer/repair.ts";
+import { contentHashes, isAltered } from "../../../runtime/installer/repair.ts";
 
 const key = "k";
-const written = hashesOf(key, new Map([["a", "one"]]));
+const written = contentHashes(key, new Map([["a", "one"]]));
 
 it("takes a file with other contents than were written for altered, and no other", () => {
   expect(isAltered(written, key, new Map([["a", "two"]]), ["a"])).toBe(true);
@@ -16,5 +16,5 @@ it("takes nothing for altered after an installation by a version that kept no ha
 });
 
 it("keeps no hash that guesses can be tested against without the Mac's key", () => {
-  expect(hashesOf("other", new Map([["a", "one"]]))).not.toEqual(written);
+  expect(contentHashes("other", new Map([["a", "one"]]))).not.toEqual(written);
 });

@@ -2,7 +2,7 @@
 import ssh2, { type IdentityCallback, type ParsedKey, type SignCallback, type SigningRequestOptions } from "ssh2";
 
 /** An agent for ssh2 that offers one of another agent's keys and no other. */
-export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
+export class SingleKeyAgent extends ssh2.BaseAgent<ParsedKey> {
   readonly #agent: InstanceType<typeof ssh2.OpenSSHAgent>;
   readonly #only: Buffer;
 
@@ -35,7 +35,7 @@ export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
  * in clear whatever its passphrase (PROTOCOL.key of OpenSSH's sources)
  * @returns the public key's SSH wire form; undefined when there is none in it
  */
-export function publicHalf(content: Buffer): Buffer | undefined {
+export function publicKeyIn(content: Buffer): Buffer | undefined {
   const text = content.toString("latin1");
   const line = /^(?:ssh-|ecdsa-|sk-)\S+ +([A-Za-z0-9+/]+=*)/m.exec(text)?.[1];
   if (line !== undefined) return Buffer.from(line, "base64");

@@ -6,18 +6,18 @@
  * A power cut in between leaves nothing to mend: the stand-in's plist lies where macOS does not look at boot.
  */
 import type { InstallInput } from "../config.ts";
+import { respondsOk, waitUntil } from "./commands.ts";
 import { load, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { type Daemon, relayDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
 import { lastLines } from "./readiness.ts";
-import { answers, until } from "./system.ts";
 
 /** How long a new relay may take until it is alive, and, once it may have the port, until it serves; milliseconds. */
 const patience = { alive: 30_000, ready: 30_000 };
 
 /** The relay's stand-in: the same program and files, a name and an admin port of its own. */
-export function relayStandIn(paths: Layout, graceSeconds: number, adminPort: number): Daemon {
+export function temporaryRelay(paths: Layout, graceSeconds: number, adminPort: number): Daemon {
   return relayDaemon(paths, graceSeconds, { adminPort, plistFolder: paths.base });
 }
 
@@ -34,15 +34,15 @@ export async function takeOver(
   changing: (bringBack: () => Promise<void>) => void,
 ): Promise<void> {
   const adminPort = await freePort();
-  const second = relayStandIn(paths, config.graceSeconds, adminPort);
-  const says = (port: number, path: string) => () => answers(`http://127.0.0.1:${port}${path}`);
+  const second = temporaryRelay(paths, config.graceSeconds, adminPort);
+  const says = (port: number, path: string) => () => respondsOk(`http://127.0.0.1:${port}${path}`);
   const fail = async (what: string) =>
     new Error(`${what} within ${patience.ready / 1000} s. Its last log lines:\n${await lastLines(relay.logFile)}`);
 
   await removeDaemon(paths, second); // one left by an installer that was killed
   await writePlist(paths, second);
   await load(paths, second);
-  if (!(await until(says(adminPort, "/healthz"), patience.alive))) {
+  if (!(await waitUntil(says(adminPort, "/healthz"), patience.alive))) {
     const error = await fail("the new relay did not start");
     await removeDaemon(paths, second);
     throw error;
@@ -52,14 +52,15 @@ export async function takeOver(
     await reload(paths, relay);
   });
   await signal(relay, "USR2"); // one that does not run has nothing to let go of
-  if (!(await until(says(adminPort, "/readyz"), patience.ready))) throw await fail("the relay did not become ready");
+  if (!(await waitUntil(says(adminPort, "/readyz"), patience.ready)))
+    throw await fail("the relay did not become ready");
   await writePlist(paths, relay);
   await reload(paths, relay); // waits until the old one has finished
-  if (!(await until(says(config.adminPort, "/healthz"), patience.alive))) {
+  if (!(await waitUntil(says(config.adminPort, "/healthz"), patience.alive))) {
     throw await fail("the new relay did not start a second time");
   }
   await signal(second, "USR2");
-  if (!(await until(says(config.adminPort, "/readyz"), patience.ready))) {
+  if (!(await waitUntil(says(config.adminPort, "/readyz"), patience.ready))) {
     throw await fail("the relay did not become ready a second time");
   }
   await removeDaemon(paths, second);

@@ -13,7 +13,7 @@ export class CommandError extends Error {
 }
 
 /** What a command said. */
-export interface Ran {
+export interface CommandResult {
   exitCode: number;
   stdout: string;
   stderr: string;
@@ -24,7 +24,11 @@ export interface Ran {
  * @param tolerate exit codes besides 0 that are no error
  * @throws CommandError for any other exit code, also when the command is not there (127)
  */
-export function run(command: string, args: readonly string[], tolerate: readonly number[] = []): Promise<Ran> {
+export function run(
+  command: string,
+  args: readonly string[],
+  tolerate: readonly number[] = [],
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     execFile(command, [...args], { timeout: 120_000, maxBuffer: 8 << 20 }, (error, stdout, stderr) => {
       const exitCode = !error ? 0 : typeof error.code === "number" ? error.code : 127;
@@ -36,7 +40,7 @@ export function run(command: string, args: readonly string[], tolerate: readonly
 }
 
 /** Asks `question` every `everyMs` until it says yes. @returns whether it did within `withinMs` */
-export async function until(question: () => Promise<boolean>, withinMs: number, everyMs = 100): Promise<boolean> {
+export async function waitUntil(question: () => Promise<boolean>, withinMs: number, everyMs = 100): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     if (await question()) return true;
@@ -46,7 +50,7 @@ export async function until(question: () => Promise<boolean>, withinMs: number, 
 }
 
 /** @returns whether a GET to this address answers 200 within two seconds */
-export async function answers(url: string): Promise<boolean> {
+export async function respondsOk(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
     await response.body?.cancel();
@@ -57,7 +61,7 @@ export async function answers(url: string): Promise<boolean> {
 }
 
 /** @returns whether somebody listens there */
-export function accepts(host: string, port: number): Promise<boolean> {
+export function isListening(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: host.replace(/^\[|\]$/g, ""), port, timeout: 2_000 });
     const end = (is: boolean) => {

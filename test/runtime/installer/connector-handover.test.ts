@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { canTakeOver, reachOf, requestsIn } from "../../../runtime/installer/handover.ts";
+import { canTakeOver, connectorStatus, requestsIn } from "../../../runtime/installer/connector-handover.ts";
 
 describe("a connector can take over", () => {
   const before = { connections: 4, version: 3 };
@@ -44,8 +44,8 @@ describe("what cloudflared says on its metrics port", () => {
     onTestFinished(() => void server.close());
     await new Promise((listening) => server.once("listening", listening));
     const { port } = server.address() as AddressInfo;
-    expect(await reachOf(port)).toEqual({ id: "one", connections: 0, version: -1 });
+    expect(await connectorStatus(port)).toEqual({ id: "one", connections: 0, version: -1 });
     answers["/config"] = [404, ""];
-    expect(await reachOf(port)).toBeUndefined();
+    expect(await connectorStatus(port)).toBeUndefined();
   });
 });

@@ -6,12 +6,12 @@
  * connector's own files are the new ones by then.
  */
 import { z } from "zod";
-import { readIfThere } from "./files.ts";
+import { waitUntil } from "./commands.ts";
+import { readIfExists } from "./files.ts";
 import { isLoaded, load, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { type Connector, connectorDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
-import { until } from "./system.ts";
 
 /** How long a connector may take to connect, and to finish the requests it has, in milliseconds. */
 const patience = { connect: 30_000, drain: 185_000 };
@@ -25,7 +25,7 @@ const readySchema = z.object({ readyConnections: z.int().min(0), connectorId: z.
 const configSchema = z.object({ version: z.int() });
 
 /** How far a connector is. */
-interface Reach {
+interface ConnectorStatus {
   /** Another one for each process. */
   id: string;
   /** Open connections to Cloudflare. */
@@ -40,7 +40,7 @@ async function text(port: number, path: string): Promise<string> {
 }
 
 /** @returns how far the connector with this metrics port is; undefined when it does not answer */
-export async function reachOf(port: number): Promise<Reach | undefined> {
+export async function connectorStatus(port: number): Promise<ConnectorStatus | undefined> {
   try {
     const { readyConnections, connectorId } = readySchema.parse(JSON.parse(await text(port, "/ready")));
     const { version } = configSchema.parse(JSON.parse(await text(port, "/config")));
@@ -51,7 +51,10 @@ export async function reachOf(port: number): Promise<Reach | undefined> {
 }
 
 /** @returns whether `now` can take over from `before`: as many connections, and the same configuration or a newer one */
-export function canTakeOver(now: Omit<Reach, "id"> | undefined, before: Omit<Reach, "id"> | undefined): boolean {
+export function canTakeOver(
+  now: Omit<ConnectorStatus, "id"> | undefined,
+  before: Omit<ConnectorStatus, "id"> | undefined,
+): boolean {
   if (!now || now.connections === 0 || now.version < 0) return false;
   return now.connections >= (before?.connections ?? 1) && now.version >= (before?.version ?? 0);
 }
@@ -63,7 +66,7 @@ export function requestsIn(metrics: string): number | undefined {
 }
 
 /** The connector's stand-in: the same program and token, a name and a port of its own. */
-export function standIn(paths: Layout, port: number): Connector {
+export function temporaryConnector(paths: Layout, port: number): Connector {
   return connectorDaemon(paths, port, {
     name: "connector-stand-in",
     plistFolder: paths.base,
@@ -82,13 +85,13 @@ export async function handOver(
   changing: () => void,
   ready: () => Promise<void>,
 ): Promise<void> {
-  const second = standIn(paths, await freePort());
+  const second = temporaryConnector(paths, await freePort());
   await removeDaemon(paths, second); // one left by an installer that was killed
-  const before = await reachOf(connector.port);
+  const before = await connectorStatus(connector.port);
   await writePlist(paths, second);
   await load(paths, second);
-  if (!(await until(async () => canTakeOver(await reachOf(second.port), before), patience.connect))) {
-    const reached = (await reachOf(second.port))?.connections ?? 0;
+  if (!(await waitUntil(async () => canTakeOver(await connectorStatus(second.port), before), patience.connect))) {
+    const reached = (await connectorStatus(second.port))?.connections ?? 0;
     if (reached === 0) {
       await removeDaemon(paths, second);
       throw new Error(
@@ -99,21 +102,21 @@ export async function handOver(
   await settled();
   changing();
   await drain(connector);
-  const isWanted = (await readIfThere(plistPath(paths, connector))) === connector.plist;
-  const hasRestarted = isWanted && before !== undefined && (await reachOf(connector.port))?.id !== before.id;
+  const isWanted = (await readIfExists(plistPath(paths, connector))) === connector.plist;
+  const hasRestarted = isWanted && before !== undefined && (await connectorStatus(connector.port))?.id !== before.id;
   // What ends by itself is started by launchd again, with the new token: that one serves already, and is left alone.
   if (!hasRestarted || !(await isLoaded(connector))) {
     await writePlist(paths, connector);
     await reload(paths, connector);
   }
   await ready();
-  await until(async () => canTakeOver(await reachOf(connector.port), before), patience.connect);
+  await waitUntil(async () => canTakeOver(await connectorStatus(connector.port), before), patience.connect);
   await settled();
-  await endStandIn(paths, second);
+  await removeTemporaryConnector(paths, second);
 }
 
 /** Drains and removes a stand-in. Nothing there is no error. */
-export async function endStandIn(paths: Layout, second: Connector): Promise<void> {
+export async function removeTemporaryConnector(paths: Layout, second: Connector): Promise<void> {
   if (await isLoaded(second)) await drain(second);
   await removeDaemon(paths, second);
 }
@@ -123,12 +126,12 @@ export async function endStandIn(paths: Layout, second: Connector): Promise<void
  * QUIC cloudflared always takes its whole grace, and launchd ends it sooner than a long answer does.
  */
 async function drain(connector: Connector): Promise<void> {
-  const before = await reachOf(connector.port);
+  const before = await connectorStatus(connector.port);
   if (!before || !(await signal(connector, "TERM"))) return;
   let quietSince = Number.POSITIVE_INFINITY;
-  await until(async () => {
+  await waitUntil(async () => {
     // Gone, or already another process: this one has finished.
-    if ((await reachOf(connector.port))?.id !== before.id) return true;
+    if ((await connectorStatus(connector.port))?.id !== before.id) return true;
     const running = await text(connector.port, "/metrics").then(requestsIn, () => 0);
     quietSince = running ? Number.POSITIVE_INFINITY : Math.min(quietSince, performance.now());
     return performance.now() - quietSince >= quietMs;

@@ -1,7 +1,7 @@
 /** Which release is in use, which ones are kept, and the way back to the one before. */
 import { readdir, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { publicFile, readIfThere, secretFile, switchLink, writeWhole } from "./files.ts";
+import { publicFile, readIfExists, secretFile, switchLink, writeFileAtomic } from "./files.ts";
 import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
@@ -19,7 +19,7 @@ export interface Snapshot {
 async function contents(files: readonly string[]): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   for (const file of files) {
-    const text = await readIfThere(file);
+    const text = await readIfExists(file);
     if (text !== undefined) found.set(file, text);
   }
   return found;
@@ -44,7 +44,7 @@ export async function snapshot(
  * @param restart brings each daemon that has been changed back to the files; what was not changed runs on untouched
  * @returns the error to throw: `cause`, and what became of the way back
  */
-export async function putBack(
+export async function rollBack(
   paths: Layout,
   before: Snapshot,
   daemons: number,
@@ -53,8 +53,8 @@ export async function putBack(
 ): Promise<Error> {
   if (!before.release || before.plists.size < daemons) return cause; // a first installation: nothing to go back to
   try {
-    for (const [file, content] of before.secrets) await writeWhole(file, content, secretFile);
-    for (const [file, content] of before.plists) await writeWhole(file, content, publicFile);
+    for (const [file, content] of before.secrets) await writeFileAtomic(file, content, secretFile);
+    for (const [file, content] of before.plists) await writeFileAtomic(file, content, publicFile);
     await switchLink(paths.current, before.release);
     for (const bringBack of restart) await bringBack();
     return new Error(`${cause.message}\nThe previous installation was put back and serves on.`);
