@@ -1,11 +1,12 @@
 /**
- * An SSH session to a Mac of the stack. Its host key is checked before anything is sent; what fails is said in plain words
+ * An SSH session to a Mac of the stack. Its host key is checked before anything is sent; errors contain the fix
  * (`session-error.ts`).
  */
 import { constants } from "node:os";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import ssh2, { type Client, type ClientChannel } from "ssh2";
+import { quote } from "../runtime/shell.ts";
 import { type Auth, agentOf, offeredKeys, readAuth } from "./auth.ts";
 import { describeHostKey, fetchHostKey, isRsa, noSuchKind, readHostKey } from "./host-key.ts";
 import {
@@ -28,19 +29,19 @@ export interface SshHost {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  /** `ssh-ed25519 AAAA…`: the only key that is taken for the host's. */
+  /** `ssh-ed25519 AAAA…`: the only accepted host key. */
   readonly hostKey: string;
 }
 
-/** A Mac, as an entry of `macs` in the stack's config says how it is reached. */
+/** A Mac: connection settings of an entry of `macs` in the stack config. */
 export interface MacTarget extends SshHost {
-  /** A host in between, with a key of its own. */
+  /** Jump host, with its own host key. */
   readonly jump?: SshHost | undefined;
 }
 
-/** What a command said. */
+/** Output and exit code of a command. */
 export interface CommandResult {
-  /** 128 and the signal's number when a signal ended it, as a shell says it. */
+  /** 128 + signal number if a signal ended it, as in a shell. */
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -49,33 +50,32 @@ export interface CommandResult {
 /** An open session. */
 export interface MacSession {
   /**
-   * Runs one command and waits for its end. Several may run at once.
-   * @param command a line for the account's shell, or a program and its arguments, which are quoted. Nothing secret: it
-   * shows in `ps` on the Mac; that goes through `stdin`.
-   * @param options.timeoutMs default 60,000; the command itself may go on after that
+   * Runs one command and waits for it. Several may run at once.
+   * @param command a line for the account's shell, or a program and its arguments, which are quoted. Never a secret,
+   * since `ps` on the Mac shows it: pass secrets through `stdin`.
+   * @param options.timeoutMs default 60,000; the command itself may keep running
    * @throws SessionError `timeout`, `broken`; never for an exit code
    */
   run(
     command: string | readonly string[],
     options?: { stdin?: string | Buffer; timeoutMs?: number },
   ): Promise<CommandResult>;
-  /** @throws SessionError `sudo` when the account may not become root without a password, or the key runs a forced command only */
+  /** @throws SessionError `sudo` if the account has no passwordless sudo, or the key runs a forced command only */
   checkSudo(): Promise<void>;
-  /** A connection from the Mac to a port that it reaches. @throws SessionError `unreachable` */
+  /** Opens a connection from the Mac to a port it can reach. @throws SessionError `unreachable` */
   forward(host: string, port: number): Promise<Duplex>;
-  /** Ends it; commands that still run are left to the Mac. */
+  /** Closes the session; running commands are left to the Mac. */
   close(): Promise<void>;
 }
 
-/** A word for a POSIX shell. */
-export const quote = (word: string): string =>
-  /^[A-Za-z0-9_/.:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+/** Quotes a word for a POSIX shell if it needs it. */
+export const quoteWord = (word: string): string => (/^[A-Za-z0-9_/.:=@%+,-]+$/.test(word) ? word : quote(word));
 
 /**
- * Signs in, over the jump host if there is one.
+ * Signs in, through the jump host if there is one.
  * @param auth default: the key file of SLM_NETWORK_SSH_KEY, else the agent at SSH_AUTH_SOCK
- * @param connectMs longest wait for each of the two hosts, in ms
- * @throws SessionError saying what is wrong and what to do
+ * @param connectMs time limit for each of the two hosts, in ms
+ * @throws SessionError with the fix
  */
 export async function openSession(target: MacTarget, auth?: Auth, connectMs = 15_000): Promise<MacSession> {
   const used = auth ?? (await readAuth(undefined));
@@ -93,7 +93,7 @@ export async function openSession(target: MacTarget, auth?: Auth, connectMs = 15
   }
 }
 
-/** Another host that makes streams to the one that is meant. */
+/** Streams to the target through the jump host. */
 interface JumpStream {
   by: string;
   open(): Promise<Duplex>;
@@ -114,7 +114,7 @@ async function connectClient(to: SshHost, { auth, offered, connectMs }: SignIn, 
   let shown: Buffer | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      // On, not once: ssh2 may report a second error for the same end, and one without a listener ends the process.
+      // On, not once: ssh2 may emit a second error, and one without a listener ends the process.
       client.once("ready", resolve).on("error", reject);
       client.once("close", () => reject(new Error("the connection was closed")));
       // Many small packets: without this each waits for the other side's delayed acknowledgement.
@@ -144,7 +144,7 @@ async function connectClient(to: SshHost, { auth, offered, connectMs }: SignIn, 
 
 interface FailedAttempt {
   to: SshHost;
-  /** The key the host showed, if it came so far. */
+  /** The presented host key, if any. */
   shown: Buffer | undefined;
   expected: Buffer;
   offered: readonly string[];
@@ -155,11 +155,11 @@ async function toSessionError(error: unknown, attempt: FailedAttempt): Promise<S
   const { to, expected, offered, over } = attempt;
   const level = error instanceof Error && "level" in error ? error.level : undefined;
   const matches = attempt.shown?.equals(expected) === true;
-  // sshd ends the connection after its last attempt, which says "Too many authentication failures" or nothing at all.
+  // sshd closes the connection after the last attempt, with "Too many authentication failures" or no message.
   const isGivenUp = offered.length > maxAuthTries && !(error instanceof Error && /timed out/i.test(error.message));
   if (matches && (level === "client-authentication" || isGivenUp)) return keyRefused(to, offered);
   if (matches) return unreachable(to, error, over?.by);
-  // A host without a key of the expected kind breaks off before it shows one.
+  // A host without a key of the expected type disconnects before it presents one.
   if (attempt.shown === undefined && !noSuchKind(error)) return unreachable(to, error, over?.by);
   const found = attempt.shown
     ? describeHostKey(attempt.shown)
@@ -179,10 +179,10 @@ function forward(client: Client, to: { host: string; port: number }, by: string)
 
 /** @param clients the Mac's, then the jump host's */
 function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacSession {
-  // From here on, since a connection that is closed already does not say so again.
+  // Registered now, since a closed connection does not emit again.
   const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
   const run: MacSession["run"] = async (command, { stdin = "", timeoutMs = 60_000 } = {}) => {
-    const line = typeof command === "string" ? command : command.map(quote).join(" ");
+    const line = typeof command === "string" ? command : command.map(quoteWord).join(" ");
     return exec(client, line, to, (channel) => finish(channel, stdin, timeoutMs, { line, host: to.host }));
   };
   return {
@@ -190,12 +190,12 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
     checkSudo: async () => {
       const ran = await run(["sudo", "-n", "true"]);
       if (ran.exitCode !== 0) throw sudoRefused(to, ran.stderr || ran.stdout);
-      // `true` prints nothing: sshd ran something else, and would in place of every other command.
+      // `true` prints nothing: sshd ran a forced command instead.
       if (ran.stdout.trim() !== "") throw forcedCommand(to);
     },
     forward: (host, port) => forward(client, { host, port }, to.host),
     close: async () => {
-      // Not end(): it waits for the other side's end, and a Mac that has lost power or gone mute never sends it.
+      // Not end(): it waits for the peer, and a Mac that lost power never answers.
       for (const each of [client, ...between]) each.destroy();
       await closed;
     },
@@ -205,7 +205,7 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
 const broken = (host: string, why: string) =>
   new SessionError("broken", `the connection to ${host} broke (${why}): run it again`);
 
-/** @param use is called in the same turn in which the channel opens: its exit code may come in the packet after that */
+/** @param use is called synchronously when the channel opens: the exit code may be in the next packet */
 function exec(
   client: Client,
   line: string,
@@ -248,7 +248,7 @@ async function finish(
   } finally {
     clearTimeout(timer);
   }
-  if (!isLate) throw broken(about.host, "it ended without an exit code");
+  if (!isLate) throw broken(about.host, "no exit code arrived");
   const shown = about.line.length > 100 ? `${about.line.slice(0, 100)}…` : about.line;
   throw new SessionError("timeout", `\`${shown}\` on ${about.host} did not end within ${timeoutMs / 1000} s`);
 }

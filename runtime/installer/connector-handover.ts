@@ -1,8 +1,8 @@
 /**
- * A connector that changes hands without a gap: a stand-in with the new token connects first, then the connector itself is
- * drained and started anew, then the stand-in is drained and goes. At every moment one of them has a connection.
+ * Replaces the connector without a gap: a temporary connector with the new token connects first, then the connector is
+ * drained and restarted, then the temporary one is drained and removed. At every moment one of them is connected.
  *
- * A power cut in between leaves nothing to mend: the stand-in's plist lies where macOS does not look at boot, and the
+ * A power cut in between needs no repair: the temporary connector's plist is not where macOS loads plists at boot, and the
  * connector's own files are the new ones by then.
  */
 import { z } from "zod";
@@ -13,24 +13,24 @@ import type { Layout } from "./layout.ts";
 import { type Connector, connectorDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
 
-/** How long a connector may take to connect, and to finish the requests it has, in milliseconds. */
+/** Time limits for a connector to connect, and to finish its requests, in milliseconds. */
 const patience = { connect: 30_000, drain: 185_000 };
-/** Cloudflare's network needs a moment to lead requests to a connector that has just registered. */
+/** Cloudflare's network needs a moment to route requests to a newly registered connector. */
 const settleMs = 2_000;
-/** No request for this long counts as drained: one may be on its way when the counter is read. */
+/** Idle time that counts as drained: a request may be in transit when the counter is read. */
 const quietMs = 1_000;
 
-/** cloudflared's answers on its metrics port. https://github.com/cloudflare/cloudflared/blob/master/metrics/metrics.go */
+/** cloudflared's responses on its metrics port. https://github.com/cloudflare/cloudflared/blob/master/metrics/metrics.go */
 const readySchema = z.object({ readyConnections: z.int().min(0), connectorId: z.string() });
 const configSchema = z.object({ version: z.int() });
 
-/** How far a connector is. */
+/** Progress of a connector. */
 interface ConnectorStatus {
-  /** Another one for each process. */
+  /** Differs for each process. */
   id: string;
   /** Open connections to Cloudflare. */
   connections: number;
-  /** Version of the configuration it has from Cloudflare; -1 is none yet. */
+  /** Version of the configuration received from Cloudflare; -1: none yet. */
   version: number;
 }
 
@@ -39,7 +39,7 @@ async function text(port: number, path: string): Promise<string> {
   return response.text();
 }
 
-/** @returns how far the connector with this metrics port is; undefined when it does not answer */
+/** @returns status of the connector with this metrics port; undefined if it does not answer */
 export async function connectorStatus(port: number): Promise<ConnectorStatus | undefined> {
   try {
     const { readyConnections, connectorId } = readySchema.parse(JSON.parse(await text(port, "/ready")));
@@ -59,25 +59,25 @@ export function canTakeOver(
   return now.connections >= (before?.connections ?? 1) && now.version >= (before?.version ?? 0);
 }
 
-/** @returns the requests that run in a connector, by its metrics text; undefined when the text does not say */
+/** @returns number of running requests in the metrics text of a connector; undefined if it is not in the text */
 export function requestsIn(metrics: string): number | undefined {
   const found = /^cloudflared_tunnel_concurrent_requests_per_tunnel(?:\{[^}]*\})? (\S+)$/m.exec(metrics)?.[1];
   return found === undefined ? undefined : Number(found);
 }
 
-/** The connector's stand-in: the same program and token, a name and a port of its own. */
+/** The temporary connector: same program and token, with its own label and port. */
 export function temporaryConnector(paths: Layout, port: number): Connector {
   return connectorDaemon(paths, port, {
     name: "connector-stand-in",
     plistFolder: paths.base,
-    keepAlive: false, // started again after it was drained, it would take requests that its removal then cuts
+    keepAlive: false, // restarted after its drain, it would accept requests that its removal then cuts
   });
 }
 
 /**
- * Replaces the running connector. When it resolves, the connector is anew and connected, and the stand-in is gone.
- * @param changing is called right before the connector itself is touched; until then a failure leaves it as it was
- * @throws Error when the new token or program does not connect: then the old connector serves on. Later the stand-in does.
+ * Replaces the running connector. When it resolves, the connector has restarted and is connected, and the temporary one is gone.
+ * @param changing is called right before the connector itself is changed; until then a failure leaves it as it was
+ * @throws Error when the new token or program does not connect: the old connector keeps running. After `changing`, the temporary one does.
  */
 export async function handOver(
   paths: Layout,
@@ -86,7 +86,7 @@ export async function handOver(
   ready: () => Promise<void>,
 ): Promise<void> {
   const second = temporaryConnector(paths, await freePort());
-  await removeDaemon(paths, second); // one left by an installer that was killed
+  await removeDaemon(paths, second); // left by an installer that was killed
   const before = await connectorStatus(connector.port);
   await writePlist(paths, second);
   await load(paths, second);
@@ -95,7 +95,7 @@ export async function handOver(
     if (reached === 0) {
       await removeDaemon(paths, second);
       throw new Error(
-        `the second cloudflared, with the new token, did not connect within ${patience.connect / 1000} s; the first one serves on as it was. Its log is ${connector.logFile}`,
+        `the second cloudflared, with the new token, did not connect within ${patience.connect / 1000} s; the first one keeps running unchanged. Its log is ${connector.logFile}`,
       );
     }
   }
@@ -104,7 +104,7 @@ export async function handOver(
   await drain(connector);
   const isWanted = (await readIfExists(plistPath(paths, connector))) === connector.plist;
   const hasRestarted = isWanted && before !== undefined && (await connectorStatus(connector.port))?.id !== before.id;
-  // What ends by itself is started by launchd again, with the new token: that one serves already, and is left alone.
+  // After it exits, launchd restarts it with the new token: that process is already the new connector.
   if (!hasRestarted || !(await isLoaded(connector))) {
     await writePlist(paths, connector);
     await reload(paths, connector);
@@ -115,22 +115,22 @@ export async function handOver(
   await removeTemporaryConnector(paths, second);
 }
 
-/** Drains and removes a stand-in. Nothing there is no error. */
+/** Drains and removes a temporary connector. A missing one is not an error. */
 export async function removeTemporaryConnector(paths: Layout, second: Connector): Promise<void> {
   if (await isLoaded(second)) await drain(second);
   await removeDaemon(paths, second);
 }
 
 /**
- * Asks a connector to take no more requests, and waits until those it has are answered. Unloading it would not do: over
- * QUIC cloudflared always takes its whole grace, and launchd ends it sooner than a long answer does.
+ * Tells a connector to accept no more requests and waits for the running ones. Unloading it is not enough: over QUIC
+ * cloudflared always uses its whole grace period, and launchd kills it before a long response ends.
  */
 async function drain(connector: Connector): Promise<void> {
   const before = await connectorStatus(connector.port);
   if (!before || !(await signal(connector, "TERM"))) return;
   let quietSince = Number.POSITIVE_INFINITY;
   await waitUntil(async () => {
-    // Gone, or already another process: this one has finished.
+    // Gone, or another process already: this one has finished.
     if ((await connectorStatus(connector.port))?.id !== before.id) return true;
     const running = await text(connector.port, "/metrics").then(requestsIn, () => 0);
     quietSince = running ? Number.POSITIVE_INFINITY : Math.min(quietSince, performance.now());

@@ -1,4 +1,4 @@
-/** cloudflared's official archive, downloaded once (or uploaded), used only when its hash is right. */
+/** cloudflared's official archive: downloaded once or uploaded, and used only if its hash matches. */
 import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,10 +9,10 @@ import { fileHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
 
 /**
- * Has `cloudflared/<sha256>/cloudflared` ready. The archive's sha256 says nothing about the program once it is unpacked, so
- * the program's own is kept beside it.
+ * Ensures `cloudflared/<sha256>/cloudflared` exists and is unaltered. The archive's sha256 cannot verify the unpacked
+ * program, so the program's own hash is kept beside it.
  * @returns its path, and whether it replaces one that was altered since it was unpacked
- * @throws Error saying what to do when it can not be downloaded or is not what it should be
+ * @throws Error with the fix when the download fails or its hash differs
  */
 export async function ensureConnector(
   paths: Layout,
@@ -24,7 +24,7 @@ export async function ensureConnector(
   let replaced = false;
   if (await pathExists(program)) {
     const [wanted, found] = [(await readIfExists(note))?.trim(), await fileHash(program)];
-    // Unpacked by a version that kept no hash: taken as it is.
+    // Unpacked by a version that kept no hash: accepted as it is.
     if (wanted === undefined) await writeFileAtomic(note, `${found}\n`, publicFile);
     if (wanted === undefined || wanted === found) return { program, replaced };
     replaced = true;
@@ -35,14 +35,14 @@ export async function ensureConnector(
     const archive = source.uploaded ? await uploaded(paths, source.sha256) : await download(source.url);
     const actual = createHash("sha256").update(archive).digest("hex");
     if (actual !== source.sha256) {
-      throw new Error(`what came from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
+      throw new Error(`the download from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
     }
     await writeFile(join(work, "archive.tgz"), archive);
-    // -o: the file becomes root's, not that of whatever number the archive names.
+    // -o: root owns the file, not the uid in the archive.
     await run("tar", ["-xzof", join(work, "archive.tgz"), "-C", work]);
     await rm(join(work, "archive.tgz"));
     if (!(await pathExists(join(work, "cloudflared")))) {
-      throw new Error(`the archive ${source.url} holds no file named cloudflared`);
+      throw new Error(`the archive ${source.url} contains no file named cloudflared`);
     }
     await chmod(join(work, "cloudflared"), 0o755);
     await writeFileAtomic(
@@ -59,7 +59,7 @@ export async function ensureConnector(
   return { program, replaced };
 }
 
-/** Tries before a download counts as failed; time for one of them, in milliseconds. */
+/** Attempts before a download fails; time limit of each, in milliseconds. */
 const attempts = { count: 3, withinMs: 300_000 };
 
 async function download(url: string): Promise<Buffer> {
@@ -84,7 +84,7 @@ async function uploaded(paths: Layout, sha256: string): Promise<Buffer> {
     return await readFile(file);
   } catch (error) {
     throw new Error(
-      `the upload of cloudflared is not at ${file} any more (${(error as Error).message}): send it again with \`pulumi up --replace '<urn of …-upload-cloudflared>'\``,
+      `the upload of cloudflared is missing at ${file} (${(error as Error).message}): send it again with \`pulumi up --replace '<urn of …-upload-cloudflared>'\``,
     );
   }
 }

@@ -1,11 +1,11 @@
-/** One installer at a time: a connection that broke may have left one running. */
+/** One installer at a time: a broken connection may have left one running. */
 import { mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { waitUntil } from "./commands.ts";
 
 /**
  * Runs `work` while holding the lock; waits for another installer up to `waitMs`.
- * @throws Error naming the process that holds it
+ * @throws Error with the process that holds it
  */
 export async function withLock<T>(path: string, work: () => Promise<T>, waitMs = 120_000): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
@@ -32,7 +32,7 @@ async function tryLock(path: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
   const pid = Number(await readFile(path, "utf8").catch(() => ""));
-  if (pid > 0 && !isAlive(pid)) await rm(path, { force: true }); // it was killed; the next try takes the lock
+  if (pid > 0 && !isAlive(pid)) await rm(path, { force: true }); // it was killed; the next attempt takes the lock
   return false;
 }
 

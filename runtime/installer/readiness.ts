@@ -1,4 +1,4 @@
-/** The gate an installation has to pass, and what the logs say when it does not. */
+/** Readiness checks of an installation, with the last log lines when they fail. */
 import { open } from "node:fs/promises";
 import type { InstallInput } from "../config.ts";
 import { isListening, respondsOk, waitUntil } from "./commands.ts";
@@ -7,7 +7,7 @@ import type { Daemon } from "./plists.ts";
 const readyWithinMs = { relay: 30_000, connector: 60_000 };
 const modelWithinMs = 20_000;
 
-/** The gate: the relay can serve (whatever the model server does), the connector has a connection. */
+/** Waits until the relay can serve (independent of the model server), or the connector is connected. @throws Error with the last log lines */
 export async function requireReady(daemon: Daemon, key: "relay" | "connector", input: InstallInput): Promise<void> {
   const url = {
     relay: `http://127.0.0.1:${input.relay.port}/readyz`,
@@ -23,7 +23,7 @@ export async function requireReady(daemon: Daemon, key: "relay" | "connector", i
   );
 }
 
-/** A model server that was started and does not listen is no failure: the relay waits for it. @param warnings gets why */
+/** A started model server that does not listen is a warning, not an error: the relay waits for it. @param warnings receives the problem */
 export async function waitForModelServer({ relay }: InstallInput, daemon: Daemon, warnings: string[]): Promise<void> {
   const { hostname, port } = new URL(relay.model.url);
   if (await waitUntil(() => isListening(hostname, Number(port || 80)), modelWithinMs, 200)) return;
@@ -32,7 +32,7 @@ export async function waitForModelServer({ relay }: InstallInput, daemon: Daemon
   );
 }
 
-/** @returns the last lines of a log, indented */
+/** @returns the last ten lines of a log, indented */
 export async function lastLines(file: string): Promise<string> {
   const handle = await open(file).catch(() => undefined);
   if (!handle) return "(no log)";

@@ -1,9 +1,9 @@
 /**
- * A relay that changes without a gap to speak of: the new one starts beside the old one and waits; the old one lets go of
- * the port and finishes what it has; the new one has it some milliseconds later. Since launchd runs one process a label,
- * that is done twice: to a stand-in, and, once the old one has finished, from that to the relay itself.
+ * Replaces the relay with a gap of milliseconds: the new one starts beside the old one and waits; the old one relinquishes
+ * the port and finishes its requests; the new one binds the port. Since launchd runs one process per label, this happens
+ * twice: to a temporary instance, and, once the old relay has finished, from that to the relay itself.
  *
- * A power cut in between leaves nothing to mend: the stand-in's plist lies where macOS does not look at boot.
+ * A power cut in between needs no repair: the temporary relay's plist is not where macOS loads plists at boot.
  */
 import type { InstallInput } from "../config.ts";
 import { respondsOk, waitUntil } from "./commands.ts";
@@ -13,19 +13,19 @@ import { type Daemon, relayDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
 import { lastLines } from "./readiness.ts";
 
-/** How long a new relay may take until it is alive, and, once it may have the port, until it serves; milliseconds. */
+/** Time limits for a new relay to start, and to serve once the port is free; milliseconds. */
 const patience = { alive: 30_000, ready: 30_000 };
 
-/** The relay's stand-in: the same program and files, a name and an admin port of its own. */
+/** The temporary relay: same program and files, with its own label and admin port. */
 export function temporaryRelay(paths: Layout, graceSeconds: number, adminPort: number): Daemon {
   return relayDaemon(paths, graceSeconds, { adminPort, plistFolder: paths.base });
 }
 
 /**
- * Replaces the running relay by what is in the files now. When it resolves, the relay is anew and ready, the old one has
- * ended, and the stand-in is gone.
- * @param changing is called right before the running relay is touched, with what brings it back
- * @throws Error with the new relay's last log lines. When it does not even start, the old one has not been touched.
+ * Replaces the running relay by one with the current files. When it resolves, the new relay is ready, the old one has
+ * exited, and the temporary one is removed.
+ * @param changing is called right before the running relay is changed, with a function that restores it
+ * @throws Error with the new relay's last log lines. If it does not start at all, the old one is unchanged.
  */
 export async function takeOver(
   paths: Layout,
@@ -39,7 +39,7 @@ export async function takeOver(
   const fail = async (what: string) =>
     new Error(`${what} within ${patience.ready / 1000} s. Its last log lines:\n${await lastLines(relay.logFile)}`);
 
-  await removeDaemon(paths, second); // one left by an installer that was killed
+  await removeDaemon(paths, second); // left by an installer that was killed
   await writePlist(paths, second);
   await load(paths, second);
   if (!(await waitUntil(says(adminPort, "/healthz"), patience.alive))) {
@@ -51,11 +51,11 @@ export async function takeOver(
     await removeDaemon(paths, second);
     await reload(paths, relay);
   });
-  await signal(relay, "USR2"); // one that does not run has nothing to let go of
+  await signal(relay, "USR2"); // no effect if the relay is not running
   if (!(await waitUntil(says(adminPort, "/readyz"), patience.ready)))
     throw await fail("the relay did not become ready");
   await writePlist(paths, relay);
-  await reload(paths, relay); // waits until the old one has finished
+  await reload(paths, relay); // waits until the old one has exited
   if (!(await waitUntil(says(config.adminPort, "/healthz"), patience.alive))) {
     throw await fail("the new relay did not start a second time");
   }

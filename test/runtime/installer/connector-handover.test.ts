@@ -24,15 +24,15 @@ describe("a connector can take over", () => {
   });
 });
 
-describe("what cloudflared says on its metrics port", () => {
-  it("tells how many requests run in it", () => {
+describe("cloudflared's metrics port", () => {
+  it("shows the number of running requests", () => {
     const name = "cloudflared_tunnel_concurrent_requests_per_tunnel";
     expect(requestsIn(`# HELP ${name} x\n# TYPE ${name} gauge\n${name} 3\nother 1\n`)).toBe(3);
     expect(requestsIn(`${name}{a="b"} 0\n`)).toBe(0);
     expect(requestsIn(`cloudflared_x 5\n`)).toBeUndefined();
   });
 
-  it("tells how far it is, also while it is not ready", async () => {
+  it("shows the connector's progress, even before it is ready", async () => {
     const answers: Record<string, [number, string]> = {
       "/ready": [503, '{"status":503,"readyConnections":0,"connectorId":"one"}'],
       "/config": [200, '{"version":-1,"config":{}}'],

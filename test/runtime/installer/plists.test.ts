@@ -60,11 +60,11 @@ it.each(Object.entries(daemons))("the plist of the %s is read by another reader 
   }
 });
 
-it("gives arguments through as they are", () => {
+it("keeps arguments unchanged", () => {
   expect(readJob(daemons["model server"].plist).job.args).toEqual(service.args);
 });
 
-it("refuses what is no property list, so that it can fail", async () => {
+it("refuses an invalid property list, as a negative control", async () => {
   const folder = await mkdtemp(join(tmpdir(), "slm-plist-"));
   try {
     await writeFile(join(folder, "no.plist"), daemons.relay.plist.replace("</dict>", ""));
