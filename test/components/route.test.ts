@@ -54,8 +54,8 @@ describe("what the account is asked before anything is declared", () => {
       },
     };
   };
-  const regional: RouteConfig = { mode: "regional", expectColo: ["ICN"], regionKey: "kr" };
-  const saas: RouteConfig = { mode: "saas", expectColo: ["ICN"], saasHostname: "slm.other.net" };
+  const regional: RouteConfig = { mode: "regional", direct: [], expectColo: ["ICN"], regionKey: "kr" };
+  const saas: RouteConfig = { mode: "saas", direct: [], expectColo: ["ICN"], saasHostname: "slm.other.net" };
 
   it.each<[string, RouteConfig, Parameters<typeof facts>[0], RegExp[]]>([
     ["a region in the list", regional, { regions }, []],
@@ -100,7 +100,7 @@ describe("what the account is asked before anything is declared", () => {
 
   it("is nothing in mode proxied, so that a preview needs no more rights", async () => {
     const asking = facts({});
-    const route: RouteConfig = { mode: "proxied", expectColo: ["ICN"] };
+    const route: RouteConfig = { mode: "proxied", direct: [], expectColo: ["ICN"] };
     expect(await routeFaults({ hostname, route }, "example.com", asking)).toEqual([]);
     expect(asking.asked).toEqual([]);
   });

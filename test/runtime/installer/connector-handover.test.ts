@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { canTakeOver, reachOf, requestsIn } from "../../../runtime/installer/handover.ts";
+import { canTakeOver, connectorStatus, requestsIn } from "../../../runtime/installer/connector-handover.ts";
 
 describe("a connector can take over", () => {
   const before = { connections: 4, version: 3 };
@@ -24,15 +24,15 @@ describe("a connector can take over", () => {
   });
 });
 
-describe("what cloudflared says on its metrics port", () => {
-  it("tells how many requests run in it", () => {
+describe("cloudflared's metrics port", () => {
+  it("shows the number of running requests", () => {
     const name = "cloudflared_tunnel_concurrent_requests_per_tunnel";
     expect(requestsIn(`# HELP ${name} x\n# TYPE ${name} gauge\n${name} 3\nother 1\n`)).toBe(3);
     expect(requestsIn(`${name}{a="b"} 0\n`)).toBe(0);
     expect(requestsIn(`cloudflared_x 5\n`)).toBeUndefined();
   });
 
-  it("tells how far it is, also while it is not ready", async () => {
+  it("shows the connector's progress, even before it is ready", async () => {
     const answers: Record<string, [number, string]> = {
       "/ready": [503, '{"status":503,"readyConnections":0,"connectorId":"one"}'],
       "/config": [200, '{"version":-1,"config":{}}'],
@@ -44,8 +44,8 @@ describe("what cloudflared says on its metrics port", () => {
     onTestFinished(() => void server.close());
     await new Promise((listening) => server.once("listening", listening));
     const { port } = server.address() as AddressInfo;
-    expect(await reachOf(port)).toEqual({ id: "one", connections: 0, version: -1 });
+    expect(await connectorStatus(port)).toEqual({ id: "one", connections: 0, version: -1 });
     answers["/config"] = [404, ""];
-    expect(await reachOf(port)).toBeUndefined();
+    expect(await connectorStatus(port)).toBeUndefined();
   });
 });

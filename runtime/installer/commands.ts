@@ -1,30 +1,34 @@
-/** The system's own commands, called without a shell. */
+/** Runs system commands without a shell, and probes local ports. */
 import { execFile } from "node:child_process";
 import { connect } from "node:net";
 
-/** A command that ended with a code nobody expected. Its arguments hold no secrets: those go through files. */
+/** A command with an unexpected exit code. Arguments never contain secrets: those are passed in files. */
 export class CommandError extends Error {
   override name = "CommandError";
   readonly exitCode: number;
   constructor(command: string, args: readonly string[], exitCode: number, said: string) {
-    super(`\`${[command, ...args].join(" ")}\` ended with ${exitCode}${said ? `: ${said}` : ""}`);
+    super(`\`${[command, ...args].join(" ")}\` exited with ${exitCode}${said ? `: ${said}` : ""}`);
     this.exitCode = exitCode;
   }
 }
 
-/** What a command said. */
-export interface Ran {
+/** Output and exit code of a command. */
+export interface CommandResult {
   exitCode: number;
   stdout: string;
   stderr: string;
 }
 
 /**
- * Runs a command and waits, at most two minutes.
- * @param tolerate exit codes besides 0 that are no error
- * @throws CommandError for any other exit code, also when the command is not there (127)
+ * Runs a command for at most two minutes.
+ * @param tolerate exit codes besides 0 that are not errors
+ * @throws CommandError for any other exit code, and if the command does not exist (127)
  */
-export function run(command: string, args: readonly string[], tolerate: readonly number[] = []): Promise<Ran> {
+export function run(
+  command: string,
+  args: readonly string[],
+  tolerate: readonly number[] = [],
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     execFile(command, [...args], { timeout: 120_000, maxBuffer: 8 << 20 }, (error, stdout, stderr) => {
       const exitCode = !error ? 0 : typeof error.code === "number" ? error.code : 127;
@@ -35,18 +39,18 @@ export function run(command: string, args: readonly string[], tolerate: readonly
   });
 }
 
-/** Asks `question` every `everyMs` until it says yes. @returns whether it did within `withinMs` */
-export async function until(question: () => Promise<boolean>, withinMs: number, everyMs = 100): Promise<boolean> {
+/** Polls `condition` every `everyMs`. @returns whether it became true within `withinMs` */
+export async function waitUntil(condition: () => Promise<boolean>, withinMs: number, everyMs = 100): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   for (;;) {
-    if (await question()) return true;
+    if (await condition()) return true;
     if (performance.now() >= deadline) return false;
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
-/** @returns whether a GET to this address answers 200 within two seconds */
-export async function answers(url: string): Promise<boolean> {
+/** @returns whether a GET of this URL returns 200 within two seconds */
+export async function respondsOk(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
     await response.body?.cancel();
@@ -56,8 +60,8 @@ export async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** @returns whether somebody listens there */
-export function accepts(host: string, port: number): Promise<boolean> {
+/** @returns whether something listens there */
+export function isListening(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: host.replace(/^\[|\]$/g, ""), port, timeout: 2_000 });
     const end = (is: boolean) => {

@@ -1,14 +1,14 @@
-/** Which release is in use, which ones are kept, and the way back to the one before. */
+/** Snapshot of the previous installation, rollback to it, and removal of old releases. */
 import { readdir, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { publicFile, readIfThere, secretFile, switchLink, writeWhole } from "./files.ts";
+import { publicFile, readIfExists, secretFile, switchLink, writeFileAtomic } from "./files.ts";
 import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
 
 const keepReleases = 3;
 
-/** What was installed before. */
+/** The previous installation. */
 export interface Snapshot {
   /** Target of `current`. */
   release: string | undefined;
@@ -19,13 +19,13 @@ export interface Snapshot {
 async function contents(files: readonly string[]): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   for (const file of files) {
-    const text = await readIfThere(file);
+    const text = await readIfExists(file);
     if (text !== undefined) found.set(file, text);
   }
   return found;
 }
 
-/** Remembers what is installed now. */
+/** Reads what is installed now. */
 export async function snapshot(
   paths: Layout,
   secrets: readonly string[],
@@ -40,32 +40,30 @@ export async function snapshot(
 }
 
 /**
- * Puts back what was installed before, so that the old release serves on.
- * @param restart brings each daemon that has been changed back to the files; what was not changed runs on untouched
- * @returns the error to throw: `cause`, and what became of the way back
+ * Restores the previous installation.
+ * @param restart restarts each changed daemon from the restored files; unchanged daemons keep running
+ * @returns the error to throw: `cause`, and the outcome of the rollback
  */
-export async function putBack(
+export async function rollBack(
   paths: Layout,
   before: Snapshot,
   daemons: number,
   restart: readonly (() => Promise<void>)[],
   cause: Error,
 ): Promise<Error> {
-  if (!before.release || before.plists.size < daemons) return cause; // a first installation: nothing to go back to
+  if (!before.release || before.plists.size < daemons) return cause; // a first installation: nothing to restore
   try {
-    for (const [file, content] of before.secrets) await writeWhole(file, content, secretFile);
-    for (const [file, content] of before.plists) await writeWhole(file, content, publicFile);
+    for (const [file, content] of before.secrets) await writeFileAtomic(file, content, secretFile);
+    for (const [file, content] of before.plists) await writeFileAtomic(file, content, publicFile);
     await switchLink(paths.current, before.release);
     for (const bringBack of restart) await bringBack();
-    return new Error(`${cause.message}\nThe previous installation was put back and serves on.`);
+    return new Error(`${cause.message}\nThe previous installation was restored and is serving.`);
   } catch (error) {
-    return new Error(
-      `${cause.message}\nPutting the previous installation back failed too: ${(error as Error).message}`,
-    );
+    return new Error(`${cause.message}\nRestoring the previous installation failed too: ${(error as Error).message}`);
   }
 }
 
-/** Keeps the newest few, among them the one in use and the one before it. */
+/** Keeps the newest releases, including the current and the previous one. */
 export async function pruneReleases(paths: Layout, current: string, previous: string | undefined): Promise<void> {
   const keep = new Set([current, previous?.replace(/^releases\//, "")]);
   const others = await Promise.all(

@@ -1,12 +1,12 @@
-/** One key of an agent that holds several. */
+/** A single key of an SSH agent. */
 import ssh2, { type IdentityCallback, type ParsedKey, type SignCallback, type SigningRequestOptions } from "ssh2";
 
-/** An agent for ssh2 that offers one of another agent's keys and no other. */
-export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
+/** An agent for ssh2 that offers only one of another agent's keys. */
+export class SingleKeyAgent extends ssh2.BaseAgent<ParsedKey> {
   readonly #agent: InstanceType<typeof ssh2.OpenSSHAgent>;
   readonly #only: Buffer;
 
-  /** @param only public key, SSH wire form */
+  /** @param only public key, SSH wire format */
   constructor(socketPath: string, only: Buffer) {
     super();
     this.#agent = new ssh2.OpenSSHAgent(socketPath);
@@ -31,11 +31,11 @@ export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
 }
 
 /**
- * @param content a file: a public key (`ssh-ed25519 AAAA…`), or a private key in OpenSSH's format, which holds the public half
- * in clear whatever its passphrase (PROTOCOL.key of OpenSSH's sources)
- * @returns the public key's SSH wire form; undefined when there is none in it
+ * @param content of a public key file (`ssh-ed25519 AAAA…`), or of a private key in OpenSSH's format, which contains the public
+ * key unencrypted even with a passphrase (PROTOCOL.key of OpenSSH's sources)
+ * @returns the public key in SSH wire format; undefined if there is none
  */
-export function publicHalf(content: Buffer): Buffer | undefined {
+export function publicKeyIn(content: Buffer): Buffer | undefined {
   const text = content.toString("latin1");
   const line = /^(?:ssh-|ecdsa-|sk-)\S+ +([A-Za-z0-9+/]+=*)/m.exec(text)?.[1];
   if (line !== undefined) return Buffer.from(line, "base64");
@@ -56,6 +56,6 @@ export function publicHalf(content: Buffer): Buffer | undefined {
     const key = next();
     return key.length > 0 ? key : undefined;
   } catch {
-    return undefined; // cut off
+    return undefined; // truncated
   }
 }
