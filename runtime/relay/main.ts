@@ -54,7 +54,7 @@ async function main(): Promise<void> {
   };
   const stop = () => end(relay.close());
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
-  process.on("SIGUSR2", () => end(relay.letGo()));
+  process.on("SIGUSR2", () => end(relay.relinquish()));
 }
 
 main().catch((cause: unknown) => {

@@ -14,7 +14,7 @@ import { PACE, type Pace } from "./http/body.ts";
 import { Running } from "./http/exchange.ts";
 import { HOLDS, type Holds } from "./http/hold.ts";
 import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/http.ts";
-import { bootId } from "./jobs/boot.ts";
+import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import { cacheBytes } from "./memory/budget.ts";
@@ -40,7 +40,7 @@ export interface Relay {
    * Stops for another relay that waits to take over: lets go of the ports and the stores at once (jobs that run are given
    * back), finishes the requests that run as `close` does, and resolves when nothing is left.
    */
-  letGo(): Promise<void>;
+  relinquish(): Promise<void>;
   /**
    * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
    * `config` is left as it was at the start.
@@ -220,7 +220,7 @@ export async function startRelay(
       stopping ??= stop();
       return stopping;
     },
-    letGo() {
+    relinquish() {
       stopping ??= handOver();
       return stopping;
     },
