@@ -6,7 +6,7 @@ import { directLog } from "../direct-config.ts";
 import { type LineState, readLineState } from "../direct-log.ts";
 import type { CheckAccess } from "./access/access.ts";
 import { createDirectAccess, type DirectOptions } from "./access/direct.ts";
-import type { Handler, Listener, ListenerBounds } from "./http/http.ts";
+import type { Handler, Listener, ListenerBounds } from "./http/listener.ts";
 
 /** Connections of one line: the requests of one caller. */
 const CONNECTIONS = 1024;

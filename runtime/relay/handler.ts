@@ -5,7 +5,7 @@ import { audienceOf, type CheckAccess } from "./access/access.ts";
 import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
+import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { type CheckedBody, checkBody } from "./http/body-rules.ts";

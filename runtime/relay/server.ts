@@ -14,7 +14,7 @@ import { CoarseTimers } from "./http/coarse-timers.ts";
 import { Running } from "./http/exchange.ts";
 import { KEEP_ALIVE_TIMES, type KeepAliveTimes } from "./http/keep-alive-writer.ts";
 import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/listener.ts";
-import { bootId } from "./jobs/boot.ts";
+import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import { cacheBytes } from "./memory/budget.ts";

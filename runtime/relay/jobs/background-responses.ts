@@ -16,7 +16,7 @@ const LONGEST_ECHO = 64 * 1024;
 /** A request for a background response: what the model server gets, and what the Response object repeats of it. */
 export interface Background {
   readonly body: Buffer;
-  readonly echo: string;
+  readonly requestParameters: string;
 }
 
 /**
@@ -33,11 +33,14 @@ export function readBackground(body: Buffer, { stream, scan }: BodyFacts): Backg
       "A background response cannot be streamed here. Leave out `stream`, and poll GET /v1/responses/{id}, or follow GET /v1/jobs/{id}/events with the same id after job_.",
     );
   }
-  const echo = Object.entries(ECHOED).map(([key, absent]) => {
+  const requestParameters = Object.entries(ECHOED).map(([key, absent]) => {
     const member = last.get(key);
     return [key, (member && memberValue(body, member, LONGEST_ECHO)) ?? absent];
   });
-  return { body: withoutMember(body, scan, "background"), echo: JSON.stringify(Object.fromEntries(echo)) };
+  return {
+    body: withoutMember(body, scan, "background"),
+    requestParameters: JSON.stringify(Object.fromEntries(requestParameters)),
+  };
 }
 
 const modelError = z.object({
@@ -71,10 +74,10 @@ export async function responseObject(job: JobRecord, answer: StoredAnswer | unde
   const status =
     job.state === "queued" || job.state === "in_progress" || job.state === "cancelled" ? job.state : "failed";
   const error = status === "failed" ? failureOf(job, said) : null;
-  // The echo is JSON of the relay's own making: it goes in between as it is.
-  const echo = (job.echo ?? "{}").slice(1, -1);
+  // The requestParameters is JSON of the relay's own making: it goes in between as it is.
+  const requestParameters = (job.requestParameters ?? "{}").slice(1, -1);
   const [head, tail] = [JSON.stringify(base).slice(0, -1), JSON.stringify({ error, status }).slice(1)];
-  return [Buffer.from(`${head},${echo === "" ? "" : `${echo},`}${tail}`)];
+  return [Buffer.from(`${head},${requestParameters === "" ? "" : `${requestParameters},`}${tail}`)];
 }
 
 interface Said {

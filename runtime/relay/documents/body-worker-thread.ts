@@ -1,9 +1,9 @@
 /** The thread for work on long bodies; see `heavy.ts`. */
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { RelayError } from "../errors.ts";
-import type { FromHeavy, Packed, ToHeavy } from "./heavy.ts";
+import { WORK } from "./body-tasks.ts";
+import type { FromBodyWorker, Packed, ToBodyWorker } from "./body-worker.ts";
 import type { Chunk } from "./store.ts";
-import { WORK } from "./work.ts";
 
 /** Many small objects take long to copy between threads; three buffers are handed over. */
 function pack(chunks: readonly Chunk[]): Packed {
@@ -18,7 +18,7 @@ function pack(chunks: readonly Chunk[]): Packed {
   return { text: new Uint8Array(Buffer.concat(bytes, end)), hashes: new Uint8Array(Buffer.from(hashes)), ends };
 }
 
-function done({ work, args }: ToHeavy): { value: unknown; buffers: ArrayBufferLike[] } {
+function done({ work, args }: ToBodyWorker): { value: unknown; buffers: ArrayBufferLike[] } {
   // The types hold where the work is asked for; here any of it may come.
   const value = (WORK[work] as (...args: readonly unknown[]) => unknown)(...args);
   if (work === "put") {
@@ -37,12 +37,12 @@ function done({ work, args }: ToHeavy): { value: unknown; buffers: ArrayBufferLi
 }
 
 function serve(port: MessagePort): void {
-  port.on("message", (message: ToHeavy) => {
+  port.on("message", (message: ToBodyWorker) => {
     try {
       const { value, buffers } = done(message);
-      port.postMessage({ kind: "done", value } satisfies FromHeavy, buffers as ArrayBuffer[]);
+      port.postMessage({ kind: "done", value } satisfies FromBodyWorker, buffers as ArrayBuffer[]);
     } catch (cause) {
-      const failed: FromHeavy =
+      const failed: FromBodyWorker =
         cause instanceof RelayError
           ? { kind: "refused", code: cause.code, message: cause.message }
           : { kind: "failed", reason: cause instanceof Error ? cause.message : String(cause) };

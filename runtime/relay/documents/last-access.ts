@@ -9,7 +9,7 @@ const EVERY_MS = 30_000;
 const MOST = 1000;
 
 /** Collects uses and writes them every 30 s, at once when a document has under an hour to live, and at the stop. */
-export class Touches {
+export class LastAccessWriter {
   readonly #guard: StoreGuard;
   readonly #ttlMs: number;
   readonly #uses = new Map<string, Use>();

@@ -17,7 +17,7 @@ const busy = () =>
   });
 
 /** A queue for each document. */
-export class Single {
+export class DocumentLock {
   readonly #guard: StoreGuard;
   readonly #now: () => number;
   readonly #owner = randomUUID();
@@ -78,7 +78,7 @@ export class Single {
       return await work(AbortSignal.any([signal, lost.signal]));
     } finally {
       clearInterval(extend);
-      if (leased) await this.#guard.use((store) => store.unlease(key, this.#owner)).catch(() => {});
+      if (leased) await this.#guard.use((store) => store.releaseLease(key, this.#owner)).catch(() => {});
     }
   }
 }

@@ -6,7 +6,7 @@ const DAY_MS = 86_400_000;
 /** Companies whose sums are kept here as well; a caller that may use any company may also invent them. */
 const MOST_COMPANIES = 10_000;
 
-export interface Budget {
+export interface TokenBudget {
   /**
    * Embeds, and notes what that has cost. What is under way counts with its estimate, so that many at once do not pass the
    * bound together; only another relay's is not seen until it is done.
@@ -20,7 +20,7 @@ export interface Budget {
 }
 
 /** Days are UTC's. The store keeps the sums, so that two relays share them; while it is away this process counts alone. */
-export function createBudget(limit: number | undefined, guard: StoreGuard, now: () => number): Budget {
+export function createTokenBudget(limit: number | undefined, guard: StoreGuard, now: () => number): TokenBudget {
   const own = new Map<string, number>();
   const dayOf = () => new Date(now()).toISOString().slice(0, 10);
   const underWay = new Map<string, number>();

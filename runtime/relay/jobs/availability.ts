@@ -1,17 +1,17 @@
-/** Whether the model server takes work: shut when it was not there, opened again when a look finds it. */
+/** Whether the model server takes work: markUnavailable when it was not there, opened again when a look finds it. */
 import type { Upstream } from "../model/upstream.ts";
 
-export interface Gate {
-  readonly open: boolean;
+export interface ModelAvailability {
+  readonly available: boolean;
   /** Shuts it, and looks every second until the model server answers; then `onOpen` is called. */
-  shut(): void;
+  markUnavailable(): void;
   close(): void;
 }
 
 const LOOK_MS = 1000;
 
 /** Shut, too, while the breaker is not closed. */
-export function createGate(upstream: Pick<Upstream, "look" | "breaker">, onOpen: () => void): Gate {
+export function watchAvailability(upstream: Pick<Upstream, "look" | "breaker">, onOpen: () => void): ModelAvailability {
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   const look = async () => {
@@ -20,15 +20,15 @@ export function createGate(upstream: Pick<Upstream, "look" | "breaker">, onOpen:
     timer = there ? undefined : setTimeout(() => void look(), LOOK_MS);
     if (there) onOpen();
   };
-  const shut = () => {
+  const markUnavailable = () => {
     if (timer === undefined && !closed) timer = setTimeout(() => void look(), LOOK_MS);
   };
   return {
-    get open() {
-      if (timer === undefined && upstream.breaker.state !== "closed") shut();
+    get available() {
+      if (timer === undefined && upstream.breaker.state !== "closed") markUnavailable();
       return timer === undefined && !closed;
     },
-    shut,
+    markUnavailable,
     close() {
       closed = true;
       clearTimeout(timer);

@@ -2,18 +2,18 @@
 import type { DocumentKey } from "../access/names.ts";
 
 /** A request that is here. */
-export interface Present {
+export interface FencedRequest {
   /** Whether its document was removed since it came: then it must store nothing. */
   readonly removed: boolean;
   leave(): void;
 }
 
 /** The requests of this process; the store's `begin` does the same among relays, from there on. */
-export class Removals {
+export class DeletionFence {
   readonly #present = new Set<{ readonly key: DocumentKey; removed: boolean }>();
 
   /** A request has come. It must leave. */
-  enter(key: DocumentKey): Present {
+  enter(key: DocumentKey): FencedRequest {
     const one = { key, removed: false };
     this.#present.add(one);
     return {

@@ -2,11 +2,11 @@
 
 import { randomUUID } from "node:crypto";
 import type { DocumentKey } from "../access/names.ts";
+import { DeletionFence, type FencedRequest } from "./deletion-fence.ts";
+import type { LastAccessWriter } from "./last-access.ts";
 import { LruContents } from "./lru.ts";
-import { type Present, Removals } from "./removals.ts";
 import type { DocumentContent, DocumentMeta, Listing, Sharing } from "./store.ts";
 import { CONTENT_MS, type StoreGuard, StoreUnavailable } from "./store-guard.ts";
-import type { Touches } from "./touches.ts";
 
 /** Why a document was not found. */
 export type Miss = "absent" | "version" | "model" | "store_away";
@@ -18,18 +18,24 @@ export type Put = (meta: DocumentMeta, content: DocumentContent) => Promise<bool
 const CACHE_BYTES = 128 << 20;
 
 /** The documents as the store has them, with what is known of their use. */
-export class Library {
+export class DocumentRepository {
   readonly #guard: StoreGuard;
-  readonly #touches: Touches;
+  readonly #lastAccess: LastAccessWriter;
   readonly #ttlMs: number;
   readonly #now: () => number;
   readonly #contents: LruContents;
-  readonly #removals = new Removals();
+  readonly #fence = new DeletionFence();
 
-  constructor(guard: StoreGuard, touches: Touches, ttlMs: number, now: () => number, cacheBytes = CACHE_BYTES) {
+  constructor(
+    guard: StoreGuard,
+    lastAccess: LastAccessWriter,
+    ttlMs: number,
+    now: () => number,
+    cacheBytes = CACHE_BYTES,
+  ) {
     this.#contents = new LruContents(cacheBytes);
     this.#guard = guard;
-    this.#touches = touches;
+    this.#lastAccess = lastAccess;
     this.#ttlMs = ttlMs;
     this.#now = now;
   }
@@ -42,7 +48,7 @@ export class Library {
   /** The document of that name, used or not, of whatever model; or why there is none. */
   async find(key: DocumentKey): Promise<DocumentMeta | "absent" | "store_away"> {
     const livingSince = this.#now() - this.#ttlMs;
-    const used = this.#touches.pending(key) ?? 0; // the store does not know yet
+    const used = this.#lastAccess.pending(key) ?? 0; // the store does not know yet
     try {
       const found = await this.#guard.use((store) => store.meta(key, used > livingSince ? 0 : livingSince));
       return found === undefined ? "absent" : { ...found, lastAccessedAt: Math.max(found.lastAccessedAt, used) };
@@ -56,7 +62,7 @@ export class Library {
   async use(meta: DocumentMeta): Promise<DocumentMeta> {
     const at = this.#now();
     // A use that can not be written shortens a life; it must not fail a look-up.
-    await this.#touches.note(meta, at).catch(() => {});
+    await this.#lastAccess.note(meta, at).catch(() => {});
     return { ...meta, lastAccessedAt: Math.max(meta.lastAccessedAt, at) };
   }
 
@@ -76,22 +82,27 @@ export class Library {
   }
 
   /** A request that may store the document has come; a removal that is answered before it leaves wins over it. */
-  enter(key: DocumentKey): Present {
-    return this.#removals.enter(key);
+  enter(key: DocumentKey): FencedRequest {
+    return this.#fence.enter(key);
   }
 
   /**
    * Does the work that makes a document. What it gives to `put` is stored, unless the document was removed since `present`
    * came or this began, another relay has begun it too, or the store was or is away: then `put` gives false.
    */
-  async making<T>(key: DocumentKey, present: Present, sharing: Sharing, work: (put: Put) => Promise<T>): Promise<T> {
+  async making<T>(
+    key: DocumentKey,
+    present: FencedRequest,
+    sharing: Sharing,
+    work: (put: Put) => Promise<T>,
+  ): Promise<T> {
     const token = randomUUID();
     const orFalse = (cause: unknown): false => {
       if (cause instanceof StoreUnavailable) return false;
       throw cause;
     };
     const now = this.#now();
-    const begin = this.#guard.use((store) => store.begin(key, token, now, now - this.#ttlMs));
+    const begin = this.#guard.use((store) => store.declareWrite(key, token, now, now - this.#ttlMs));
     let begun = await begin.then(() => true, orFalse);
     try {
       return await work(async (meta, content) => {
@@ -103,7 +114,7 @@ export class Library {
         return stored;
       });
     } finally {
-      if (begun) await this.#guard.use((store) => store.abandon(key, token)).catch(() => {});
+      if (begun) await this.#guard.use((store) => store.withdrawWrite(key, token)).catch(() => {});
     }
   }
 
@@ -131,7 +142,7 @@ export class Library {
 
   /** Removes one document, or without a title all of a company, also what is being made; how many. @throws StoreUnavailable */
   async remove(company: string, title?: string): Promise<number> {
-    this.#removals.note(company, title);
+    this.#fence.note(company, title);
     if (title === undefined) return this.#guard.use((store) => store.removeCompany(company));
     return Number(await this.#guard.use((store) => store.remove({ company, title })));
   }

@@ -7,8 +7,8 @@ import { StringDecoder } from "node:string_decoder";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, RelayError } from "../errors.ts";
 import { nextTimeSlice } from "../http/time-slices.ts";
+import { WORK, type Work } from "./body-tasks.ts";
 import type { Chunk } from "./store.ts";
-import { WORK, type Work } from "./work.ts";
 
 /** Bytes up to which work is done on the main thread, at once: some milliseconds of it. */
 export const HERE_BYTES = 128 * 1024;
@@ -27,27 +27,27 @@ export interface Packed {
   readonly hashes: Uint8Array<ArrayBuffer>;
 }
 
-export interface ToHeavy {
+export interface ToBodyWorker {
   readonly work: keyof Work;
   readonly args: readonly unknown[];
 }
 
-export type FromHeavy =
+export type FromBodyWorker =
   | { readonly kind: "done"; readonly value: unknown }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: "failed"; readonly reason: string };
 
-interface Task extends ToHeavy {
+interface Task extends ToBodyWorker {
   readonly resolve: (value: unknown) => void;
   readonly reject: (cause: Error) => void;
 }
 
 // Bundled, the worker stands beside the relay as one file.
 const WORKER = import.meta.url.endsWith(".ts")
-  ? new URL("./heavy-worker.ts", import.meta.url)
+  ? new URL("./body-worker-thread.ts", import.meta.url)
   : new URL("./heavy-worker.mjs", import.meta.url);
 
-export class Heavy {
+export class BodyWorker {
   /** Those who wait, by caller; whoever was served goes to the end. */
   readonly #waiting = new Map<string, Task[]>();
   #worker: Worker | undefined;
@@ -105,13 +105,13 @@ export class Heavy {
     this.#running = task;
     this.#worker ??= this.#start();
     const { args, buffers } = handedOver(task.args);
-    this.#worker.postMessage({ work: task.work, args } satisfies ToHeavy, buffers);
+    this.#worker.postMessage({ work: task.work, args } satisfies ToBodyWorker, buffers);
   }
 
   #start(): Worker {
     const worker = new Worker(this.#program, { name: "bodies", resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
     worker.unref();
-    worker.on("message", (message: FromHeavy) => {
+    worker.on("message", (message: FromBodyWorker) => {
       const task = this.#running;
       this.#running = undefined;
       if (message.kind === "done") task?.resolve(message.value);

@@ -4,14 +4,14 @@ import type { DocumentKey } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
 import type { Reserve } from "../memory/budget.ts";
 import { assemble, checkSize, mergeContents, newMeta, sizeOf, type Whole } from "./assemble.ts";
-import type { Budget } from "./budget.ts";
+import type { DocumentLock } from "./document-lock.ts";
 import type { Client, Embedder } from "./embedder.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
-import type { Library, Put } from "./library.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import { type Pieces, piecesOf, type Source } from "./pieces.ts";
-import type { Single } from "./single.ts";
+import type { DocumentRepository, Put } from "./repository.ts";
 import { type Chunk, type DocumentContent, type DocumentMeta, documentBytes, type Sharing } from "./store.ts";
+import type { TokenBudget } from "./token-budget.ts";
 
 /** A document to be stored. */
 export interface PutRequest {
@@ -62,7 +62,7 @@ export interface InputsResult extends Pick<PutResult, "embedded" | "reused" | "s
 }
 
 /** See `Documents`, which offers both. */
-export interface Maker {
+export interface Ingestion {
   put(request: PutRequest): Promise<PutResult>;
   embedInputs(request: InputsRequest): Promise<InputsResult>;
 }
@@ -70,11 +70,11 @@ export interface Maker {
 /** Runs the work that makes the document, giving it the means to store it. */
 type Making = <T>(make: (put: Put) => Promise<T>) => Promise<T>;
 
-export interface MakerParts {
-  readonly library: Library;
-  readonly single: Single;
+export interface IngestionParts {
+  readonly repository: DocumentRepository;
+  readonly single: DocumentLock;
   readonly embedder: Embedder;
-  readonly budget: Budget;
+  readonly budget: TokenBudget;
   readonly metrics: DocumentMetrics;
   readonly settings: EmbeddingSettings;
   readonly embeddingModel: string;
@@ -86,18 +86,18 @@ export interface MakerParts {
   readonly stop: AbortSignal;
 }
 
-export function createMaker(parts: MakerParts): Maker {
-  const { library, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now, stop } =
+export function createIngestion(parts: IngestionParts): Ingestion {
+  const { repository, single, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now, stop } =
     parts;
   const whole = async (
     key: DocumentKey,
     fitting: readonly string[],
     reserve: Reserve | undefined,
   ): Promise<Whole | undefined> => {
-    const meta = await library.find(key);
+    const meta = await repository.find(key);
     if (typeof meta === "string" || !fitting.includes(meta.fingerprint)) return undefined;
     reserve?.(2 * meta.bytes); // as it is, and as it becomes
-    const content = await library.content(meta);
+    const content = await repository.content(meta);
     return content === undefined ? undefined : { meta, content };
   };
   const sharingOf = ({ name }: Caller): Sharing => ({ caller: name, callers: callers() });
@@ -107,8 +107,8 @@ export function createMaker(parts: MakerParts): Maker {
     caller: Caller,
     work: (held: AbortSignal, making: Making) => Promise<T>,
   ): Promise<T> => {
-    const present = library.enter(key);
-    const making: Making = (make) => library.making(key, present, sharingOf(caller), make);
+    const present = repository.enter(key);
+    const making: Making = (make) => repository.making(key, present, sharingOf(caller), make);
     try {
       for (let again = 0; ; again++) {
         let held: AbortSignal | undefined;
@@ -140,18 +140,18 @@ export function createMaker(parts: MakerParts): Maker {
     const { pieces, textHash } = "pieces" in source ? source : piecesOf(source, settings.chunk);
     // Reads no contents: most PUTs bring what is there.
     const unchanged = async (): Promise<PutResult | undefined> => {
-      const found = await library.find(key);
+      const found = await repository.find(key);
       if (typeof found === "string" || found.textHash !== textHash) return undefined;
       if (found.fingerprint !== fingerprints(await embedder.identity(embeddingModel)).relay) return undefined;
       metrics.lookedUp("hit");
-      const named = version === undefined ? found : await library.setVersion(found, version);
-      return { meta: await library.use(named), created: false, embedded: 0, reused: found.chunkCount, stored: true };
+      const named = version === undefined ? found : await repository.setVersion(found, version);
+      return { meta: await repository.use(named), created: false, embedded: 0, reused: found.chunkCount, stored: true };
     };
     const make = async (held: AbortSignal, store: Put): Promise<PutResult> => {
-      const before = await library.find(key);
+      const before = await repository.find(key);
       metrics.lookedUp(typeof before === "string" ? before : "model");
       // Of the texts alone, since the vectors' size is not known yet: spares most embeddings that would be for nothing.
-      if (!(await library.hasRoom(documentBytes(pieces, 0), sharingOf(caller)))) throw full();
+      if (!(await repository.hasRoom(documentBytes(pieces, 0), sharingOf(caller)))) throw full();
       const identity = await embedder.identity(embeddingModel, true);
       const { vectors, dimensions, ...made } = await assemble(
         {
@@ -226,7 +226,7 @@ export function createMaker(parts: MakerParts): Maker {
       );
       metrics.lookedUp(complete ? "hit" : "absent");
       metrics.embedded(made.embedded, made.reused, made.tokens);
-      if (complete) await library.use(have.meta);
+      if (complete) await repository.use(have.meta);
       if (complete || store === undefined) return { ...made, stored: true };
       held?.throwIfAborted();
       const stored = await store(...inputsRecord(key, pieces, made, have, dimensions));

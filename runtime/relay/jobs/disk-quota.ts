@@ -13,19 +13,19 @@ import { type DiskRefusal, StoreFailed } from "./store.ts";
 /** Part of the bound up to which new jobs are taken. */
 const PART_FOR_JOBS = 0.8;
 
-export interface DiskOptions {
+export interface DiskQuotaOptions {
   readonly file: string;
   readonly maxBytes: number;
   readonly minFreeBytes: number;
 }
 
-export class Disk {
+export class DiskQuota {
   readonly #sql: Sql;
-  readonly #options: DiskOptions;
+  readonly #options: DiskQuotaOptions;
   #callers: readonly string[] | undefined;
 
   /** @param callers who share the disk; undefined: whoever has jobs there, each as much as there is room for */
-  constructor(sql: Sql, options: DiskOptions, callers: readonly string[] | undefined) {
+  constructor(sql: Sql, options: DiskQuotaOptions, callers: readonly string[] | undefined) {
     this.#sql = sql;
     this.#options = options;
     this.#callers = callers;

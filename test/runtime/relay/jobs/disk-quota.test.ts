@@ -28,7 +28,7 @@ function newJob(owner: string, bytes: number, key?: string): NewJob {
     requestSha256: "s",
     estimatedTokens: 1,
     idempotencyKey: key,
-    echo: undefined,
+    requestParameters: undefined,
   };
 }
 
@@ -81,7 +81,7 @@ describe("the disk", () => {
 
   test("takes kept answers of direct calls within the same line", async () => {
     const database = await open();
-    for (let n = 0; n < 30; n += 1) database.keep(newJob("greedy", 0, `k${n}`), answer(4 * MIB), HOUR);
+    for (let n = 0; n < 30; n += 1) database.keepAnswer(newJob("greedy", 0, `k${n}`), answer(4 * MIB), HOUR);
     expect(usage(database).greedy).toBeLessThanOrEqual(64 * MIB * 0.8 * 0.75);
     expect(usage(database).greedy).toBeGreaterThan(64 * MIB * 0.5);
     expect(database.add(newJob("quiet", 10 * MIB)).kind).toBe("added");
@@ -111,7 +111,7 @@ describe("the disk", () => {
       database.add(job);
       return job.id;
     });
-    database.keep(newJob("greedy", 0, "k"), answer(700_000), HOUR);
+    database.keepAnswer(newJob("greedy", 0, "k"), answer(700_000), HOUR);
     const texts = 4 * "{}".length;
     expect(usage(database)).toEqual({ greedy: 4 * JOB_BYTES + texts + 6000 + 700_000 });
     database.claim(ids[0]!, "a", HOUR);

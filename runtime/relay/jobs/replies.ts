@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendText } from "../http/listener.ts";
+import { responseObject } from "./background-responses.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
-import { responseObject } from "./responses.ts";
 import type { JobRecord } from "./store.ts";
 import { isFinal, jobView, responseName, retryAfter } from "./views.ts";
 
@@ -25,7 +25,7 @@ export async function waitForEnd(exchange: Exchange, jobs: Jobs, job: JobRecord,
 }
 
 /** `accepted`: 202 and the job; `state`: 200 and the job; `result`: the stored answer, or an error if there is none. */
-export async function answerJob(
+export async function replyWithJob(
   exchange: Exchange,
   jobs: Jobs,
   job: JobRecord,
@@ -38,14 +38,14 @@ export async function answerJob(
         headers: { "Retry-After": retryAfter(live) },
       });
     }
-    return sendResult(exchange, jobs, job);
+    return streamResult(exchange, jobs, job);
   }
   if (!isFinal(job)) exchange.res.setHeader("Retry-After", retryAfter(live));
   sendJson(exchange, form === "accepted" ? 202 : 200, jobView(job, live));
 }
 
 /** The job in the form of OpenAI's background responses: always 200, its clients take a 202 for broken. */
-export async function sendResponseObject(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
+export async function replyWithResponseObject(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
   // As bytes, as text, as what it says, and as the text that is sent.
   if (job.answer !== undefined) exchange.holding?.memory.grow(4 * job.answer.bytes);
   const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
@@ -68,7 +68,7 @@ export async function sendResponseObject(exchange: Exchange, jobs: Jobs, job: Jo
  * before the announced length. `more`: headers beside those. Throws `job_cancelled` and `job_failed` when there is none,
  * `memory_*`, `jobs_unavailable`.
  */
-export async function sendResult(
+export async function streamResult(
   exchange: Exchange,
   jobs: Jobs,
   job: JobRecord,

@@ -1,12 +1,12 @@
 import { expect, it, onTestFinished } from "vitest";
-import { HERE_BYTES, Heavy } from "../../../../runtime/relay/documents/heavy.ts";
-import { WORK } from "../../../../runtime/relay/documents/work.ts";
+import { WORK } from "../../../../runtime/relay/documents/body-tasks.ts";
+import { BodyWorker, HERE_BYTES } from "../../../../runtime/relay/documents/body-worker.ts";
 
 const SIZE = { characters: 1000, overlap: 120 };
 const LONG = HERE_BYTES + 1;
 
-function start(): Heavy {
-  const heavy = new Heavy();
+function start(): BodyWorker {
+  const heavy = new BodyWorker();
   onTestFinished(() => heavy.close());
   return heavy;
 }
@@ -82,7 +82,7 @@ it("lets callers take turns", async () => {
 });
 
 it("fails what the thread was doing when that ends, and does not leave the rest waiting", async () => {
-  const heavy = new Heavy(new URL("data:text/javascript,process.exit(1)"));
+  const heavy = new BodyWorker(new URL("data:text/javascript,process.exit(1)"));
   onTestFinished(() => heavy.close());
   const asked = [1, 2].map(() => heavy.run("a", LONG, "put", Buffer.from('{"text":"a"}'), SIZE));
   for (const { reason } of (await Promise.allSettled(asked)) as PromiseRejectedResult[]) {
@@ -91,7 +91,7 @@ it("fails what the thread was doing when that ends, and does not leave the rest 
 });
 
 it("does nothing more once it is closed", async () => {
-  const heavy = new Heavy();
+  const heavy = new BodyWorker();
   const body = () => Buffer.from('{"text":"가"}');
   const two = [heavy.run("a", LONG, "put", body(), SIZE), heavy.run("a", LONG, "put", body(), SIZE)];
   const ends = Promise.allSettled(two);
