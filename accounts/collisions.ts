@@ -15,7 +15,7 @@ export const resourceTypes = {
 export type Owned = (kind: keyof typeof resourceTypes, id: string) => boolean;
 
 /** What to do about anything that somebody made by hand. */
-const adopt =
+const adoptAdvice =
   "`npm run init -- --adopt` says what can be taken over as it is, and how; after an `up` that was killed it may be its own (`npm run recover`)";
 
 /** A record of another type (TXT, MX) may stand beside a proxied CNAME. */
@@ -44,7 +44,7 @@ export function recordFindings(
     return fail(
       id,
       `slm-network:hostname: ${JSON.stringify(hostname)} is taken: a ${record.type} record (${proxied}${comment}) leads it to ${leads}, and this stack did not make it`,
-      `Take another name (one label under the zone), or see who uses this one and delete the record (dash.cloudflare.com → the zone → DNS); ${adopt}`,
+      `Take another name (one label under the zone), or see who uses this one and delete the record (dash.cloudflare.com → the zone → DNS); ${adoptAdvice}`,
     );
   });
 }
@@ -64,7 +64,7 @@ export function applicationFindings(
       return fail(
         id,
         `${same} belongs to ${shown}, which this stack did not make`,
-        `Delete it (one.dash.cloudflare.com → Access → Applications) when nobody needs it; ${adopt}`,
+        `Delete it (one.dash.cloudflare.com → Access → Applications) when nobody needs it; ${adoptAdvice}`,
       );
     }
     // A more specific path of somebody's takes its callers away from ours.
@@ -88,7 +88,7 @@ export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: 
   const todo =
     other.configuredBy === "local"
       ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, and such a one can not be taken over`
-      : `Rename or delete it (${where}); ${adopt}`;
+      : `Rename or delete it (${where}); ${adoptAdvice}`;
   return [
     fail(
       id,

@@ -52,15 +52,15 @@ function matching(wanted: string, existing: readonly IdentityProvider[]): readon
  *
  * @param wanted `onetimepin`, or the name, kind or id of a provider that is there
  * @param pinIsOurs the last deployment declared the one-time PIN
- * @returns what to take, or every fault
+ * @returns what to take, or every problem
  */
 export function chooseLogin(
   wanted: readonly string[],
   existing: readonly IdentityProvider[],
   pinIsOurs: boolean,
-): Login | { readonly faults: readonly string[] } {
+): Login | { readonly problems: readonly string[] } {
   const ids: string[] = [];
-  const faults: string[] = [];
+  const problems: string[] = [];
   let declareOneTimePin = false;
   for (const [index, one] of wanted.entries()) {
     const place = `slm-network:access.people.identityProviders[${index}]: ${JSON.stringify(one)}`;
@@ -70,12 +70,12 @@ export function chooseLogin(
     else if (one === oneTimePin && first) ids.push(first.id);
     else if (!first) {
       const known = existing.length > 0 ? `, which has ${existing.map(named).join(", ")}` : ", which has none";
-      faults.push(
+      problems.push(
         `${place} is no identity provider of the account${known}. Take the name or id of one of these, or ${oneTimePin} (a code by e-mail, made when it is not there); others are added in Zero Trust → Settings → Authentication`,
       );
     } else if (found.length > 1) {
-      faults.push(`${place} may mean ${found.map(named).join(" or ")}: give the id of the one that is meant`);
+      problems.push(`${place} may mean ${found.map(named).join(" or ")}: give the id of the one that is meant`);
     } else ids.push(first.id);
   }
-  return faults.length > 0 ? { faults } : { existing: [...new Set(ids)], declareOneTimePin };
+  return problems.length > 0 ? { problems } : { existing: [...new Set(ids)], declareOneTimePin };
 }

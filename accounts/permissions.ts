@@ -1,8 +1,8 @@
 /** What the Cloudflare API token must be allowed, and whether it is. Changes nothing. */
 import Cloudflare from "cloudflare";
-import { type Answer, answered, type Failure, failed } from "./answer.ts";
 import type { CloudflareAccess, TokenPolicy } from "./cloudflare.ts";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
+import { failure, type LookupFailure, type LookupResult, success } from "./lookup-result.ts";
 
 /** What of the stack's config decides which permissions are needed. */
 export interface Uses {
@@ -27,7 +27,7 @@ export interface PermissionState {
   readonly permission: Permission;
   /** `unknown`: the account gave no answer to go by, in `failure`. */
   readonly state: "held" | "missing" | "unknown";
-  readonly failure?: Failure | undefined;
+  readonly failure?: LookupFailure | undefined;
 }
 
 interface Group {
@@ -135,7 +135,7 @@ export async function permissionStates(
 ): Promise<PermissionState[]> {
   const { apiToken, baseUrl, timeoutMs = 20_000 } = access;
   if (!apiToken) {
-    const failure: Failure = { kind: "no-credentials", asked: "the permissions", said: "no API token" };
+    const failure: LookupFailure = { kind: "no-credentials", subject: "the permissions", reason: "no API token" };
     return needed.map((permission) => ({ permission, state: "unknown", failure }));
   }
   const client = new Cloudflare({ apiToken, ...(baseUrl && { baseURL: baseUrl }), timeout: timeoutMs });
@@ -158,17 +158,17 @@ async function probe(
   client: Cloudflare,
   permission: Permission,
   { accountId, zoneId }: { readonly accountId: string; readonly zoneId: string },
-): Promise<Answer<unknown>> {
+): Promise<LookupResult<unknown>> {
   const group = groups[permission.group];
   if (!group) throw new Error(`no such permission group: ${permission.group}`);
   const below = group.scope === "Zone" ? `/zones/${zoneId}` : `/accounts/${accountId}`;
   const write = permission.level === "Write" ? group.write : undefined;
   try {
-    if (write) return answered(await client[write.method](`${below}${write.path}`, { body: {} }));
-    return answered(await client.get(`${below}${group.read}`));
+    if (write) return success(await client[write.method](`${below}${write.path}`, { body: {} }));
+    return success(await client.get(`${below}${group.read}`));
   } catch (error) {
     const name = permissionName(permission);
-    return failed(cloudflareFailure(error, `the permission ${name}`, name));
+    return failure(cloudflareFailure(error, `the permission ${name}`, name));
   }
 }
 

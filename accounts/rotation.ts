@@ -30,16 +30,16 @@ export interface DeployedSecret {
  * @param now milliseconds since 1970
  * @returns why this rotation must not be done now and what to do, or undefined when it may, or when it is none
  */
-export function rotationFault(
+export function rotationProblem(
   wanted: WantedSecret,
   deployed: DeployedSecret | undefined,
   now: number = Date.now(),
 ): string | undefined {
   if (deployed === undefined || wanted.secretVersion === deployed.version) return undefined;
-  const fault = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
-  if (fault === undefined) return undefined;
+  const problem = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
+  if (problem === undefined) return undefined;
   return (
-    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${fault}. To rotate all the same, with servers ` +
+    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${problem}. To rotate all the same, with servers ` +
     "turned away until they have the new secret: SLM_NETWORK_FORCE_ROTATION=1 pulumi up"
   );
 }

@@ -1,5 +1,5 @@
 /** What of the Cloudflare account will disappoint though `up` succeeds; beside the cheap part (`cloudflare-ready.ts`). */
-import { describeFailure } from "../../accounts/answer.ts";
+
 import {
   type BotManagement,
   type CloudflareAccess,
@@ -8,6 +8,7 @@ import {
 } from "../../accounts/cloudflare.ts";
 import type { Owned } from "../../accounts/collisions.ts";
 import { type Finding, ok, warn } from "../../accounts/finding.ts";
+import { describeFailure } from "../../accounts/lookup-result.ts";
 
 /** What the stack's config says. */
 export interface CloudflareWanted {
