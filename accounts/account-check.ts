@@ -1,8 +1,9 @@
 /** What `up` and `preview` look at by themselves before anything is declared: the cheap part of `npm run preflight`. */
 import * as pulumi from "@pulumi/pulumi";
+import { typeToken } from "../config/resource-types.ts";
 import type { CloudflareAccess } from "./cloudflare.ts";
 import type { WantedStack } from "./cloudflare-readiness.ts";
-import { type Owned, resourceTypes } from "./collisions.ts";
+import type { Owned } from "./collisions.ts";
 import { signsInByGlobalKey } from "./credentials.ts";
 import type { DeployedResource } from "./deployed.ts";
 import { problemText } from "./finding.ts";
@@ -21,7 +22,7 @@ export async function accountProblems(
   if (signsInByGlobalKey(access)) return { problems: [] };
   const { cloudflareReadiness: cloudflareReady } = await import("./cloudflare-readiness.ts"); // the client takes a moment to load
   // The outputs that the engine shows of a state have no ids: what is there of a kind counts as the stack's own.
-  const owned: Owned = (kind) => deployed.some(({ type }) => type === resourceTypes[kind]);
+  const owned: Owned = (kind) => deployed.some(({ type }) => type === typeToken(kind));
   const { findings, zone } = await cloudflareReady(wanted, { access, owned, readOnly: pulumi.runtime.isDryRun() });
   for (const finding of findings) if (finding.level === "warn") await pulumi.log.warn(problemText(finding));
   return { problems: findings.filter(({ level }) => level === "fail").map(problemText), zoneName: zone?.name };

@@ -1,18 +1,10 @@
 /** What is in the account already under the names that the program wants: pure decisions. */
+import type { ResourceKind } from "../config/resource-types.ts";
 import type { AccessApplication, DnsRecord, Tunnel } from "./cloudflare.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
-/** What may be in the way, and its type in the stack's state. */
-export const resourceTypes = {
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  tunnel: "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  "service-token": "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  "database-user": "mongodbatlas:index/databaseUser:DatabaseUser",
-} as const;
-
 /** What the stack's state knows to be its own (or the config takes over by `import`). */
-export type Owned = (kind: keyof typeof resourceTypes, id: string) => boolean;
+export type Owned = (kind: ResourceKind, id: string) => boolean;
 
 /** What to do about anything that somebody made by hand. */
 const adoptAdvice =

@@ -1,4 +1,5 @@
 /** By what people sign in: which of the account's identity providers are meant, and whether the one-time PIN is ours to declare. */
+import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
 /** One of the account's login methods. */
@@ -26,14 +27,13 @@ export interface Login {
 
 /** The word for Cloudflare's own login method, a code by e-mail; also its type in the API. */
 export const oneTimePin = "onetimepin";
-const providerType = "cloudflare:index/zeroTrustAccessIdentityProvider:ZeroTrustAccessIdentityProvider";
 
 /** @returns the name of the one-time PIN's resource */
 export const oneTimePinName = (name: string): string => `${name}-one-time-pin`;
 
 /** @returns whether the last deployment declared the one-time PIN: then it goes on doing so, or it would delete it */
 export const ownsOneTimePin = (name: string, deployed: readonly DeployedResource[]): boolean =>
-  deployed.some((resource) => resource.type === providerType && resource.name === oneTimePinName(name));
+  deployed.some((resource) => kindOf(resource.type) === "identityProvider" && resource.name === oneTimePinName(name));
 
 const named = ({ id, name, type }: IdentityProvider): string => `${JSON.stringify(name || id)} (${type}, ${id})`;
 

@@ -1,5 +1,6 @@
 /** What the Cloudflare API token must be allowed, and whether it is. Changes nothing. */
 import Cloudflare from "cloudflare";
+import type { PermissionGroup } from "../config/resource-types.ts";
 import type { CloudflareAccess, TokenPolicy } from "./cloudflare.ts";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import { failure, type LookupFailure, type LookupResult, success } from "./lookup-result.ts";
@@ -15,7 +16,7 @@ export interface Uses {
 /** One permission. */
 export interface Permission {
   /** As the API names the group, without the level: `Cloudflare Tunnel`. */
-  readonly group: string;
+  readonly group: PermissionGroup;
   readonly level: "Read" | "Write";
   readonly scope: "Account" | "Zone";
   /** What it is needed for. */
@@ -55,7 +56,7 @@ const noHex = "0".repeat(32);
  * none is changed), and an update makes no new one. A creation would not do: an API that has a default for every field would
  * carry it out. Nor would a deletion.
  */
-const groups: Readonly<Record<string, Group>> = {
+const groups: Readonly<Record<PermissionGroup, Group>> = {
   Zone: { scope: "Zone", why: "the zone's name and state", read: "", writes: () => false },
   DNS: {
     scope: "Zone",
@@ -106,7 +107,7 @@ const groups: Readonly<Record<string, Group>> = {
 
 /** @returns what the stack needs; with `readOnly` what is enough for a preview */
 export function neededPermissions(uses: Uses, readOnly: boolean): Permission[] {
-  return Object.entries(groups)
+  return (Object.entries(groups) as [PermissionGroup, Group][])
     .filter(([, { when }]) => when?.(uses) ?? true)
     .map(([group, { scope, why, writes }]) => ({
       group,
@@ -160,7 +161,6 @@ async function probe(
   { accountId, zoneId }: { readonly accountId: string; readonly zoneId: string },
 ): Promise<LookupResult<unknown>> {
   const group = groups[permission.group];
-  if (!group) throw new Error(`no such permission group: ${permission.group}`);
   const below = group.scope === "Zone" ? `/zones/${zoneId}` : `/accounts/${accountId}`;
   const write = permission.level === "Write" ? group.write : undefined;
   try {

@@ -1,4 +1,5 @@
 /** When a server's secret must not be rotated, and when its token's own life is spoken of: decisions only. */
+import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
 /** Less than this is left of the overlap when the new secret is issued, and nobody can put it into a server in time. */
@@ -84,8 +85,6 @@ export function endOfLifeWarning(name: string, expiresAt: string, now: number = 
 /** @param name prefix of the program's resources. @returns the name of a server's token resource */
 export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
 
-const tokenType = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
-
 /**
  * @param tokenName the name of a server's token resource
  * @returns the secrets that the last deployment left, by the server's name
@@ -97,7 +96,7 @@ export function deployedSecrets(
 ): Map<string, DeployedSecret> {
   return new Map(
     servers.flatMap((server) => {
-      const found = deployed.find(({ type, name }) => type === tokenType && name === tokenName(server));
+      const found = deployed.find(({ type, name }) => kindOf(type) === "serviceToken" && name === tokenName(server));
       if (!found) return [];
       const { clientSecretVersion: version, previousClientSecretExpiresAt: until } = found.outputs;
       return [

@@ -1,7 +1,7 @@
 /** The part of the stack's config that says who may call: `access`. */
 import { z } from "zod";
-import { openMailDomains } from "../policy/open-mail.ts";
 import { isDnsLabel } from "./host-name.ts";
+import { openMailDomains } from "./open-mail-domains.ts";
 import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;

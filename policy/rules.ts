@@ -1,24 +1,16 @@
 /** What must not be declared: decisions only, each about one resource or about all of them. */
 
+import { openMailDomains } from "../config/open-mail-domains.ts";
+import { kindOf, resourceTypes } from "../config/resource-types.ts";
 import { type InspectedResource, listAt, type Report, unknownValue, valueAt } from "./inspected-resource.ts";
-import { openMailDomains } from "./open-mail.ts";
-
-const type = {
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
-  custom: "cloudflare:index/customHostname:CustomHostname",
-  ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
-  collection: "pulumi-nodejs:dynamic/document-store:TtlCollection",
-} as const;
 
 const show = (value: unknown): string =>
   value === unknownValue ? "not known yet" : (JSON.stringify(value) ?? "not set");
 const text = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "");
 
 /** Where a record leads, if it is to a tunnel. In a preview a new tunnel's address is not known: then it may be one. */
-function leadsToTunnel({ type: kind, props }: InspectedResource): boolean {
-  if (kind !== type.record) return false;
+function leadsToTunnel({ type, props }: InspectedResource): boolean {
+  if (kindOf(type) !== "record") return false;
   const content = valueAt(props, "content");
   if (content === unknownValue) return ["CNAME", unknownValue].includes(valueAt(props, "type") as string);
   return text(content).endsWith(".cfargotunnel.com");
@@ -38,8 +30,9 @@ export function tunnelRecordIsProxied(resource: InspectedResource, report: Repor
 function tunnelHostnames(resource: InspectedResource): { name: unknown; urn: string }[] {
   if (leadsToTunnel(resource)) return [{ name: valueAt(resource.props, "name"), urn: resource.urn }];
   // It leads to the zone's fallback origin, which is the tunnel's name here.
-  if (resource.type === type.custom) return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn }];
-  if (resource.type !== type.ingress) return [];
+  if (kindOf(resource.type) === "customHostname")
+    return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn }];
+  if (kindOf(resource.type) !== "ingress") return [];
   const rules = listAt(resource.props, "config", "ingresses");
   if (rules === unknownValue) return []; // its names are seen by the record and the custom hostname
   return rules
@@ -58,7 +51,7 @@ function destinations({ props }: InspectedResource): unknown[] {
 
 /** Without an application in front, a name that leads to the tunnel answers anybody. */
 export function hostnameHasApplication(resources: readonly InspectedResource[], report: Report): void {
-  const applications = resources.filter((resource) => resource.type === type.application);
+  const applications = resources.filter((resource) => kindOf(resource.type) === "application");
   const covered = new Set(applications.flatMap(destinations).map(text));
   const told = new Set<string>();
   for (const { name, urn } of resources.flatMap(tunnelHostnames)) {
@@ -99,11 +92,12 @@ function policyProblems(policy: unknown): string[] {
 
 /** A policy that lets everyone in is none. */
 export function accessPolicyIsNotOpen(resource: InspectedResource, report: Report): void {
-  const inside = resource.type === type.application ? listAt(resource.props, "policies") : [];
-  const policies = resource.type === type.policy ? [resource.props] : inside === unknownValue ? [unknownValue] : inside;
+  const inside = kindOf(resource.type) === "application" ? listAt(resource.props, "policies") : [];
+  const policies =
+    kindOf(resource.type) === "accessPolicy" ? [resource.props] : inside === unknownValue ? [unknownValue] : inside;
   for (const policy of policies) {
     // An entry of an application that only names a policy by id: that one is looked at by itself.
-    if (resource.type === type.application && valueAt(policy, "decision") === undefined) continue;
+    if (kindOf(resource.type) === "application" && valueAt(policy, "decision") === undefined) continue;
     for (const problem of policyProblems(policy)) {
       report(
         `the Access policy ${show(valueAt(policy, "name") ?? resource.name)} ${problem}. Include servers by their token, people by address or by the company's own domain`,
@@ -112,26 +106,20 @@ export function accessPolicyIsNotOpen(resource: InspectedResource, report: Repor
   }
 }
 
-/** What is lost, or changes its address, when it is deleted. */
-const stateful: ReadonlySet<string> = new Set([
-  type.record,
-  type.application,
-  type.collection,
-  "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  type.custom,
-  "mongodbatlas:index/advancedCluster:AdvancedCluster",
-  "mongodbatlas:index/flexCluster:FlexCluster",
-]);
-
 /** In production nothing that holds state goes by mistake. */
 export function statefulIsProtected(resource: InspectedResource, report: Report): void {
   const stack = stackOf(resource);
-  if (!isProduction(stack) || !stateful.has(resource.type) || resource.protect) return;
+  if (!isProduction(stack) || !holdsState(resource) || resource.protect) return;
   report(
     `${resource.name} holds state and is not protected in the stack ${stack}: set slm-network:protect: true (or protect: true in its options)`,
   );
 }
+
+/** A dedicated cluster is never declared here; the rule holds for one that somebody adds. */
+const holdsState = ({ type }: InspectedResource): boolean => {
+  const kind = kindOf(type);
+  return kind ? resourceTypes[kind].holdsState : type === "mongodbatlas:index/advancedCluster:AdvancedCluster";
+};
 
 /** `urn:pulumi:<stack>::<project>::…`; the SDK knows the stack only under some language hosts. */
 const stackOf = ({ urn }: InspectedResource): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
@@ -141,7 +129,7 @@ const daySeconds = 86_400;
 
 /** Under a day the cache forgets what was just put into it; over a year nobody expects it to know. */
 export function ttlIsInRange(resource: InspectedResource, report: Report): void {
-  if (resource.type !== type.collection) return;
+  if (kindOf(resource.type) !== "collection") return;
   const seconds = valueAt(resource.props, "ttlSeconds");
   if (typeof seconds === "number" && seconds >= daySeconds && seconds <= 365 * daySeconds) return;
   const days = typeof seconds === "number" ? `${seconds / daySeconds} days` : show(seconds);

@@ -139,7 +139,7 @@ export function clusterFindings(wanted: AtlasWanted["cluster"], clusters: readon
 export function userFindings(database: string, users: readonly DatabaseUser[], owned: Owned): Finding[] {
   const id = "atlas.users";
   const names = [`${database}-schema`, `${database}-relay`];
-  const others = users.filter(({ username }) => names.includes(username) && !owned("database-user", username));
+  const others = users.filter(({ username }) => names.includes(username) && !owned("databaseUser", username));
   if (others.length === 0) return [ok(id, `the database users ${names.join(" and ")} are free, or this stack's`)];
   return others.map(({ username, roles }) =>
     fail(

@@ -105,7 +105,7 @@ function tokenNameFindings(
 ): Finding[] {
   const id = "cloudflare.service-tokens";
   const names = access.servers.map(({ name }) => `${hostname} ${name}`);
-  const others = tokens.filter((token) => names.includes(token.name) && !owned("service-token", token.id));
+  const others = tokens.filter((token) => names.includes(token.name) && !owned("serviceToken", token.id));
   if (others.length === 0) return [ok(id, "no service token of the same name that somebody else made")];
   return others.map(({ name, id: token }) =>
     warn(
