@@ -177,7 +177,7 @@ test("every known error has an example above", () => {
 });
 
 test("errors that are not known are left as they are", () => {
-  expect(explain(["TypeError: x is not a function", "the stack's config has one fault"])).toEqual([]);
+  expect(explain(["TypeError: x is not a function", "the stack's config has one problem"])).toEqual([]);
   expect(renderExplanations([])).toBe("");
 });
 

@@ -2,11 +2,12 @@
  * Is the Cloudflare account ready for this stack? The cheap part of `npm run preflight`, which `up` and `preview` do by
  * themselves: a dozen readings at once, and one harmless question for each permission to write.
  */
-import type { Answer, Failure } from "./answer.ts";
-import { describeFailure } from "./answer.ts";
+
 import { type CloudflareAccess, type CloudflareLookups, cloudflareLookups, type Zone } from "./cloudflare.ts";
 import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
+import type { LookupFailure, LookupResult } from "./lookup-result.ts";
+import { describeFailure } from "./lookup-result.ts";
 import {
   dashboardName,
   neededPermissions,
@@ -17,7 +18,7 @@ import {
 } from "./permissions.ts";
 
 /** What the stack's config says of the account. */
-export interface Wanted extends Uses {
+export interface WantedStack extends Uses {
   readonly accountId: string;
   readonly zoneId: string;
   readonly hostname: string;
@@ -34,7 +35,7 @@ export interface People {
 }
 
 /** How to look. */
-export interface Look {
+export interface ReadinessOptions {
   readonly access: CloudflareAccess;
   readonly owned: Owned;
   /** Only what a preview needs. */
@@ -45,7 +46,10 @@ const tokensPage =
   "dash.cloudflare.com → My Profile → API Tokens (a token of the account's: Manage Account → API Tokens) → Edit";
 
 /** @returns what was found, in the order of the steps of `up`; the zone too, for who needs its name */
-export async function cloudflareReady(wanted: Wanted, look: Look): Promise<{ findings: Finding[]; zone?: Zone }> {
+export async function cloudflareReadiness(
+  wanted: WantedStack,
+  look: ReadinessOptions,
+): Promise<{ findings: Finding[]; zone?: Zone }> {
   const { accountId, zoneId, hostname, tunnelName } = wanted;
   const lookups = cloudflareLookups(look.access);
   const token = await tokenFinding(lookups, accountId, look.access);
@@ -77,7 +81,7 @@ export async function cloudflareReady(wanted: Wanted, look: Look): Promise<{ fin
 }
 
 /** @returns whether `up` would have to make the one-time PIN; false when that can not be told, which has its own finding */
-async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }: Wanted): Promise<boolean> {
+async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }: WantedStack): Promise<boolean> {
   const { emails, emailDomains, identityProviders } = access?.people ?? none;
   if (emails.length + emailDomains.length === 0 || !identityProviders.includes("onetimepin")) return false;
   const found = await lookups.identityProviders(accountId);
@@ -86,7 +90,7 @@ async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }
 const none: People = { emails: [], emailDomains: [], identityProviders: [] };
 
 /** Config keys have a colon. */
-function takeOut(names: readonly string[]): string {
+function removalAdvice(names: readonly string[]): string {
   const keys = names.filter((name) => name.includes(":"));
   const variables = names.filter((name) => !name.includes(":"));
   const todo = [
@@ -119,29 +123,29 @@ async function tokenFinding(
   if (beside.length > 0 && ["credentials", "permission", "refused"].includes(failure.kind)) {
     return fail(
       id,
-      `Cloudflare refuses the credentials (${failure.said}). ${beside.join(" and ")} go out beside the API token, from the provider, too`,
-      takeOut(beside),
+      `Cloudflare refuses the credentials (${failure.reason}). ${beside.join(" and ")} go out beside the API token, from the provider, too`,
+      removalAdvice(beside),
     );
   }
   if (failure.kind === "credentials") {
     return fail(
       id,
-      `Cloudflare does not know the API token (${failure.said})`,
+      `Cloudflare does not know the API token (${failure.reason})`,
       "Copy it again, without spaces and line ends: CLOUDFLARE_API_TOKEN holds the token's value, not its name or id, and no Global API Key",
     );
   }
   if (failure.kind === "address") {
     return fail(
       id,
-      `the API token may not be used from here (${failure.said})`,
+      `the API token may not be used from here (${failure.reason})`,
       `Add this address under Client IP Address Filtering: ${tokensPage}`,
     );
   }
-  return unanswered(id, failure);
+  return notChecked(id, failure);
 }
 
-/** What could not be looked at, and is no fault of the stack's. */
-export function unanswered(id: string, failure: Failure): Finding {
+/** What could not be looked at, and is no problem of the stack's. */
+export function notChecked(id: string, failure: LookupFailure): Finding {
   const later = "Try again; https://www.cloudflarestatus.com says whether it is them";
   const todo =
     failure.kind === "limited"
@@ -170,15 +174,15 @@ function permissionFinding({ permission, state, failure }: PermissionState): Fin
   if (failure?.kind === "not-enabled") {
     return warn(id, `${name}: not known before Zero Trust is set up`, "Run this again after that");
   }
-  return unanswered(id, failure ?? { kind: "refused", asked: name, said: "no answer" });
+  return notChecked(id, failure ?? { kind: "refused", subject: name, reason: "no answer" });
 }
 
-function zoneFindings(zone: Answer<Zone>, { accountId, zoneId }: Wanted): Finding[] {
+function zoneFindings(zone: LookupResult<Zone>, { accountId, zoneId }: WantedStack): Finding[] {
   const id = "cloudflare.zone";
   if (!zone.ok) {
     const { kind } = zone.failure;
     if (kind === "permission") return [];
-    if (kind !== "no-access" && kind !== "not-found") return [unanswered(id, zone.failure)];
+    if (kind !== "no-access" && kind !== "not-found") return [notChecked(id, zone.failure)];
     return [
       fail(
         id,
@@ -207,7 +211,7 @@ function zoneFindings(zone: Answer<Zone>, { accountId, zoneId }: Wanted): Findin
   return findings.length > 0 ? findings : [ok(id, `the zone ${name} is active (${plan || "plan not known"})`)];
 }
 
-function organizationFindings(organization: Answer<{ authDomain: string }>): Finding[] {
+function organizationFindings(organization: LookupResult<{ authDomain: string }>): Finding[] {
   const id = "cloudflare.zero-trust";
   if (organization.ok) return [ok(id, `Zero Trust is set up: ${organization.value.authDomain}`)];
   if (organization.failure.kind === "not-enabled") {
@@ -223,9 +227,9 @@ function organizationFindings(organization: Answer<{ authDomain: string }>): Fin
 }
 
 /** The permission, the zone or Zero Trust has a finding of its own, which says what to do. */
-const hasOwnFinding = ({ kind }: Failure): boolean => ["permission", "no-access", "not-enabled"].includes(kind);
+const hasOwnFinding = ({ kind }: LookupFailure): boolean => ["permission", "no-access", "not-enabled"].includes(kind);
 
-function found<T>(id: string, answer: Answer<T>, judge: (value: T) => Finding[]): Finding[] {
+function found<T>(id: string, answer: LookupResult<T>, judge: (value: T) => Finding[]): Finding[] {
   if (answer.ok) return judge(answer.value);
-  return hasOwnFinding(answer.failure) ? [] : [unanswered(id, answer.failure)];
+  return hasOwnFinding(answer.failure) ? [] : [notChecked(id, answer.failure)];
 }

@@ -1,30 +1,30 @@
 /** A short look at a Mac, and what the provider needs of its surroundings. */
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import type { MacTarget } from "../../ssh/session.ts";
-import { type MacAccess, type Reach, reachMac } from "./access.ts";
 import { dialTarget, type MacConnection } from "./connection.ts";
-import type { FormerRecord } from "./record.ts";
+import { type MacSession, type OpenMac, openMacSession } from "./mac-session.ts";
+import type { PreviousState } from "./record.ts";
 
 /** What a test may change about the surroundings. */
-export interface Surroundings {
-  readonly reach?: Reach;
+export interface ProviderContext {
+  readonly openMac?: OpenMac;
   /** Shown by Pulumi among the diagnostics. */
-  readonly say?: (text: string) => void;
+  readonly log?: (text: string) => void;
   readonly environment?: NodeJS.ProcessEnv;
   /** Longest wait where the Mac is only read, in ms. */
-  readonly lookMs?: number;
+  readonly inspectTimeoutMs?: number;
 }
 
 /** A Mac that is switched off, or takes connections and stays mute, must not hold up a preview: longest wait for each host, in ms. */
-export const lookConnectMs = 6_000;
+export const inspectConnectMs = 6_000;
 
 /** @returns what is given, and the real ones for the rest */
-export const surroundings = (given: Surroundings) => ({
-  reach: reachMac,
+export const contextWithDefaults = (given: ProviderContext) => ({
+  openMac: openMacSession,
   // Pulumi shows it among the diagnostics.
-  say: (text: string) => console.log(text),
+  log: (text: string) => console.log(text),
   environment: process.env,
-  lookMs: 30_000,
+  inspectTimeoutMs: 30_000,
   ...given,
 });
 
@@ -33,23 +33,30 @@ export const hasKey = (environment: NodeJS.ProcessEnv): boolean =>
   Boolean(environment.SSH_AUTH_SOCK) || Boolean(environment.SLM_NETWORK_SSH_KEY);
 
 /** @returns whether another machine answers than the state is about */
-export const isOther = ({ hardwareUuid }: FormerRecord, state: MacState): boolean =>
+export const isOtherMachine = ({ hardwareUuid }: PreviousState, state: MacState): boolean =>
   hardwareUuid !== undefined && hardwareUuid !== state.hardwareUuid;
 
 /** A short look at a Mac. @returns its state, or why it could not be had */
-export async function look(connection: MacConnection, given: Surroundings): Promise<{ state: MacState } | string> {
-  const { environment } = surroundings(given);
+export async function inspectMac(
+  connection: MacConnection,
+  given: ProviderContext,
+): Promise<{ state: MacState } | string> {
+  const { environment } = contextWithDefaults(given);
   if (!hasKey(environment)) return "there is no SSH key";
-  return readMac(dialTarget(connection, environment), given, async (access) => ({
+  return withMac(dialTarget(connection, environment), given, async (access) => ({
     state: await access.inspect(),
   })).catch(firstSentence);
 }
 
-/** Reads something of a Mac within `lookMs`. @throws Error, also when it is late */
-export function readMac<T>(target: MacTarget, given: Surroundings, use: (access: MacAccess) => Promise<T>): Promise<T> {
-  const { reach, lookMs } = surroundings(given);
-  return withinMs(lookMs, async () => {
-    const access = await reach(target, lookConnectMs);
+/** Reads something of a Mac within `inspectTimeoutMs`. @throws Error, also when it is late */
+export function withMac<T>(
+  target: MacTarget,
+  given: ProviderContext,
+  use: (access: MacSession) => Promise<T>,
+): Promise<T> {
+  const { openMac, inspectTimeoutMs } = contextWithDefaults(given);
+  return withinMs(inspectTimeoutMs, async () => {
+    const access = await openMac(target, inspectConnectMs);
     try {
       return await use(access);
     } finally {

@@ -21,10 +21,10 @@ import {
 } from "./scripts.ts";
 
 /** Milliseconds after which a command counts as stuck; it may go on, and the installer's lock makes the next run wait. */
-const limits = { look: 60_000, send: 600_000, install: 900_000, remove: 300_000 };
+const timeouts = { inspect: 60_000, send: 600_000, install: 900_000, remove: 300_000 };
 
 /** An open way to a Mac. */
-export interface MacAccess {
+export interface MacSession {
   /** What is on it; changes nothing. */
   inspect(): Promise<MacState>;
   /** Sends what is missing there, installs, and waits until the relay can serve and the connector is connected. */
@@ -37,10 +37,10 @@ export interface MacAccess {
 }
 
 /** Opens one. @param connectMs longest wait for each host on the way, in ms. @throws SessionError */
-export type Reach = (target: MacTarget, connectMs?: number) => Promise<MacAccess>;
+export type OpenMac = (target: MacTarget, connectMs?: number) => Promise<MacSession>;
 
 /** @param auth default: the key file of SLM_NETWORK_SSH_KEY, else the SSH agent. @throws SessionError */
-export async function reachMac(target: MacTarget, connectMs?: number, auth?: Auth): Promise<MacAccess> {
+export async function openMacSession(target: MacTarget, connectMs?: number, auth?: Auth): Promise<MacSession> {
   const session = await openSession(target, auth, connectMs);
   const run = async (what: string, command: string, timeoutMs: number, stdin: string | Buffer = "") => {
     const { exitCode, stdout, stderr } = await session.run(command, { timeoutMs, stdin });
@@ -50,13 +50,13 @@ export async function reachMac(target: MacTarget, connectMs?: number, auth?: Aut
     return stdout.trim();
   };
   return {
-    inspect: async () => parseMacState(await run("reading the Mac's state", inspectCommand, limits.look)),
+    inspect: async () => parseMacState(await run("reading the Mac's state", inspectCommand, timeouts.inspect)),
     install: async (inputs, installation) => {
       await session.checkSudo();
       await sendMissing(inputs, run);
       const { release, node, uploads, input } = inputs;
       const words = [release.sha256, uploads ? "uploaded" : node.url, node.sha256, installation];
-      const text = await run("installing", asRoot(installScript, ...words), limits.install, JSON.stringify(input));
+      const text = await run("installing", asRoot(installScript, ...words), timeouts.install, JSON.stringify(input));
       return { report: installReportSchema.parse(JSON.parse(text)), text };
     },
     remove: async (installation, removeData) => {
@@ -65,10 +65,10 @@ export async function reachMac(target: MacTarget, connectMs?: number, auth?: Aut
         ...(installation === undefined ? [] : ["--installation", installation]),
         ...(removeData ? ["--data"] : []),
       ];
-      return run("removing", asRoot(removeScript, ...words), limits.remove);
+      return run("removing", asRoot(removeScript, ...words), timeouts.remove);
     },
     data: async () => {
-      const lines = (await run("listing the relay's data", asRoot(dataScript), limits.look)).split("\n");
+      const lines = (await run("listing the relay's data", asRoot(dataScript), timeouts.inspect)).split("\n");
       // A key with a forced command gets another program's output.
       if (lines.pop() !== "end") throw new Error(`the relay's data on ${target.host} could not be listed`);
       return lines.flatMap((line) => {
@@ -92,9 +92,11 @@ async function sendMissing(
     archives.push({ kind, path, sha256, name: uploadName(sha256, "tgz") });
   }
   const words = archives.flatMap(({ kind, sha256, name }) => [kind, sha256, name]);
-  const missing = (await run("looking for the archives", asUser(missingScript, ...words), limits.look)).split("\n");
+  const missing = (await run("looking for the archives", asUser(missingScript, ...words), timeouts.inspect)).split(
+    "\n",
+  );
   for (const { path, sha256, name } of archives) {
     if (!missing.includes(sha256)) continue;
-    await run(`sending ${path}`, asUser(sendScript, name), limits.send, await readFile(path));
+    await run(`sending ${path}`, asUser(sendScript, name), timeouts.send, await readFile(path));
   }
 }

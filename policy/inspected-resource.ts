@@ -5,10 +5,10 @@
  */
 
 /** Stands for a value that is known only once the resource is there. */
-export const unknown: unique symbol = Symbol("not known in this preview");
+export const unknownValue: unique symbol = Symbol("not known in this preview");
 
 /** A resource, as far as the rules look at it. */
-export interface Seen {
+export interface InspectedResource {
   readonly type: string;
   readonly name: string;
   readonly urn: string;
@@ -20,15 +20,15 @@ export interface Seen {
 export type Report = (message: string, urn?: string) => void;
 
 /** @returns the value at a path, `undefined` when there is none, `unknown` when it is not known yet */
-export function at(props: unknown, ...path: (string | number)[]): unknown {
+export function valueAt(props: unknown, ...path: (string | number)[]): unknown {
   let value = props;
   for (const key of path) {
-    if (value === unknown) return unknown;
+    if (value === unknownValue) return unknownValue;
     if (typeof value !== "object" || value === null) return undefined;
     try {
       value = (value as Record<string | number, unknown>)[key];
     } catch (error) {
-      if (isUnknownValue(error)) return unknown;
+      if (isUnknownValue(error)) return unknownValue;
       throw error;
     }
   }
@@ -36,11 +36,11 @@ export function at(props: unknown, ...path: (string | number)[]): unknown {
 }
 
 /** @returns the entries of a list, each by itself known or not; `unknown` when not even their number is known */
-export function entries(props: unknown, ...path: (string | number)[]): unknown[] | typeof unknown {
-  const list = at(props, ...path);
-  if (list === unknown) return unknown;
+export function listAt(props: unknown, ...path: (string | number)[]): unknown[] | typeof unknownValue {
+  const list = valueAt(props, ...path);
+  if (list === unknownValue) return unknownValue;
   if (!Array.isArray(list)) return [];
-  return Array.from({ length: list.length }, (_, index) => at(list, index));
+  return Array.from({ length: list.length }, (_, index) => valueAt(list, index));
 }
 
 // The class is not exported; its message is what a person would see.

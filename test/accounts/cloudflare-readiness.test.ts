@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { cloudflareReady, type Wanted } from "../../accounts/cloudflare-ready.ts";
+import { cloudflareReadiness, type WantedStack } from "../../accounts/cloudflare-readiness.ts";
 import type { Owned } from "../../accounts/collisions.ts";
 import { cloudflareAccess } from "../../accounts/credentials.ts";
 import { neededPermissions, permissionName, permissionStates } from "../../accounts/permissions.ts";
 import { account_id, type Harness, secret, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 
 const hostname = "slm.example.com";
-const wanted: Wanted = {
+const wanted: WantedStack = {
   accountId: account_id,
   zoneId: zone_id,
   hostname,
@@ -27,11 +27,11 @@ afterEach(() => h.close());
 /** What is found with a token that has these permissions. */
 async function findings(
   permissions: "all" | string[],
-  more: { readOnly?: boolean; owned?: Owned; wanted?: Wanted } = {},
+  more: { readOnly?: boolean; owned?: Owned; wanted?: WantedStack } = {},
 ) {
   h.account.apiTokens.push({ value: `token-${h.account.apiTokens.length}`, permissions });
   const apiToken = h.account.apiTokens.at(-1)?.value;
-  const { findings: all } = await cloudflareReady(more.wanted ?? wanted, {
+  const { findings: all } = await cloudflareReadiness(more.wanted ?? wanted, {
     access: { apiToken, baseUrl: h.url },
     owned: more.owned ?? mine,
     readOnly: more.readOnly ?? false,
@@ -128,9 +128,9 @@ test("what the token says of itself spares the question, unless something is den
 
 test("no token, a wrong token: one finding, and nothing else is asked", async () => {
   const look = { owned: mine, readOnly: false };
-  const none = await cloudflareReady(wanted, { ...look, access: { apiToken: undefined, baseUrl: h.url } });
+  const none = await cloudflareReadiness(wanted, { ...look, access: { apiToken: undefined, baseUrl: h.url } });
   expect(none.findings).toMatchObject([{ id: "cloudflare.token", level: "fail" }]);
-  const wrong = await cloudflareReady(wanted, { ...look, access: { apiToken: "wrong", baseUrl: h.url } });
+  const wrong = await cloudflareReadiness(wanted, { ...look, access: { apiToken: "wrong", baseUrl: h.url } });
   expect(wrong.findings).toMatchObject([{ id: "cloudflare.token", level: "fail" }]);
 });
 
@@ -144,7 +144,7 @@ test("an old global key in the environment: its names, and to unset them, though
       ["cloudflare:baseUrl", h.url],
     ]);
     const access = cloudflareAccess((key) => config.get(key));
-    const { findings: found } = await cloudflareReady(wanted, { access, owned: mine, readOnly: false });
+    const { findings: found } = await cloudflareReadiness(wanted, { access, owned: mine, readOnly: false });
     expect(found).toMatchObject([
       {
         id: "cloudflare.token",

@@ -3,7 +3,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type MacAccess, reachMac } from "../../../components/mac/access.ts";
+import { type MacSession, openMacSession } from "../../../components/mac/mac-session.ts";
 import { create, diff, read, remove, update } from "../../../components/mac/provider.ts";
 import type { MacInputs } from "../../../components/mac/record.ts";
 import { cachedArtifact } from "../../../runtime/artifacts/cache.ts";
@@ -17,8 +17,8 @@ const say = (text: string) => void said.push(text);
 const given = () => ({
   say,
   environment: { SSH_AUTH_SOCK: installation.mac.mac.agentSocket },
-  reach: async (target: MacInputs["connection"]): Promise<MacAccess> =>
-    reachMac(target, undefined, { agent: installation.mac.mac.agentSocket }),
+  reach: async (target: MacInputs["connection"]): Promise<MacSession> =>
+    openMacSession(target, undefined, { agent: installation.mac.mac.agentSocket }),
 });
 
 beforeAll(async () => {
@@ -59,7 +59,7 @@ describe("a Mac", { timeout: 300_000 }, () => {
   it("is read by a key that may run nothing but the inspect command", async () => {
     const restricted = await restrictedServer(installation);
     try {
-      const reach = () => reachMac(restricted.target, undefined, { privateKey: restricted.privateKey });
+      const reach = () => openMacSession(restricted.target, undefined, { privateKey: restricted.privateKey });
       const outside = { ...given(), reach };
       expect(await read(id, state, outside)).toEqual({ id, props: state });
       expect(await diff(id, state, inputs, outside)).toMatchObject({ changes: false });
