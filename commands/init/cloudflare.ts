@@ -1,10 +1,10 @@
 /** What the Cloudflare account holds: which account, zone and team, who can sign in, and which name is free. */
 import { type Answer, describeFailure } from "../../accounts/answer.ts";
 import type { CloudflareLookups, Zone } from "../../accounts/cloudflare.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
 import type { Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** What was found and chosen. */
 export interface AccountChoice {

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
-import { type Owned, resourceTypes } from "../../accounts/collisions.ts";
+import { type Owned, resourceTypes } from "../accounts/collisions.ts";
 
 /** What a command said. */
 export interface Ran {
