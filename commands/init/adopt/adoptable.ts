@@ -1,6 +1,6 @@
 /** What can be taken over, and what has to be known to say so. */
 
-import type { DatabaseUser } from "../../accounts/atlas.ts";
+import type { DatabaseUser } from "../../../accounts/atlas.ts";
 import type {
   AccessApplication,
   AccessPolicy,
@@ -8,9 +8,9 @@ import type {
   NotificationPolicy,
   ServiceToken,
   Tunnel,
-} from "../../accounts/cloudflare.ts";
-import type { StackConfig } from "../../config/config.ts";
-import { type ResourceKind, typeToken } from "../../config/resource-types.ts";
+} from "../../../accounts/cloudflare.ts";
+import type { StackConfig } from "../../../config/config.ts";
+import { type ResourceKind, typeToken } from "../../../config/resource-types.ts";
 
 /** Something that can be brought into the stack. */
 export interface Adoptable {

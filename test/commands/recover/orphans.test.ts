@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { exportSchema, orphans, searches } from "../../../commands/recover/recovery.ts";
+import { exportSchema, orphans, searches } from "../../../commands/recover/orphans.ts";
 
 const token = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
 const creating = (type: string, name: string, inputs: Record<string, unknown>) => ({

@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
-import type { Owned } from "../../accounts/collisions.ts";
-import { typeToken } from "../../config/resource-types.ts";
+import type { Owned } from "../accounts/collisions.ts";
+import { typeToken } from "../config/resource-types.ts";
 
 /** What a command said. */
 export interface Ran {

@@ -1,5 +1,5 @@
 /** The command line of `npm run ssh`. */
-import { StackError } from "./stack.ts";
+import { StackError } from "../mac-settings.ts";
 
 export const usage = `npm run ssh -- [options] [mac] [command…]     a session on a Mac of the stack, its host key checked
 

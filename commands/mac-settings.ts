@@ -3,10 +3,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
-import { stackConfigSchema } from "../../config/schema.ts";
-import { parseLocalEndpoint } from "../../config/ssh-override.ts";
-import type { MacTarget } from "../../ssh/session.ts";
-import { selectedStack } from "../rotate/engine.ts";
+import { stackConfigSchema } from "../config/schema.ts";
+import { parseLocalEndpoint } from "../config/ssh-override.ts";
+import type { MacTarget } from "../ssh/session.ts";
+import { selectedStack } from "./pulumi.ts";
 
 /** A stack file or a name that can not be used; the message says why and what to do. */
 export class StackError extends Error {

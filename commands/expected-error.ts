@@ -1,8 +1,8 @@
 /** Errors that a user can do something about: shown as they are, without a stack trace. */
 
-import { SessionError } from "../../ssh/session.ts";
-import { Refusal } from "../rotate/plan.ts";
-import { StackError } from "./stack.ts";
+import { SessionError } from "../ssh/session.ts";
+import { StackError } from "./mac-settings.ts";
+import { Refusal } from "./rotate/plan.ts";
 
 /** @returns whether the message is meant for the user */
 export function isExpected(error: unknown): error is Error {

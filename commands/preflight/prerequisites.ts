@@ -2,7 +2,7 @@
 import { delimiter } from "node:path";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
 import { ConfigError, configKeys, readStackConfig, type StackConfig } from "../../config/config.ts";
-import { type ConfigText, type Known, pulumi, readConfig, readState, run } from "./stack.ts";
+import { type ConfigText, type Known, pulumi, readConfig, readState, run } from "../stack.ts";
 
 /** What was found, and what the later checks need of it. */
 export interface Ground {

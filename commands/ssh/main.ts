@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { inspectCommand, inspectProgram } from "../../runtime/installer/mac-state.ts";
 import { knownHosts, sshArguments } from "../../ssh/open-ssh.ts";
 import { keyPlaceholder, prepareInspectText, prepareText } from "../../ssh/prepare.ts";
-import { isExpected } from "./expected-error.ts";
+import { isExpected } from "../expected-error.ts";
+import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "../mac-settings.ts";
 import { readSshOptions, usage } from "./options.ts";
-import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "./stack.ts";
 import { runHere, runProgram, tunnelCommand } from "./tunnel.ts";
 
 /** The first word may name the Mac; with one Mac it need not. */

@@ -1,7 +1,7 @@
 /** The way to a Mac's SSH by way of Cloudflare, for who is not in the office: `cloudflared access tcp`. */
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
-import { type MacEntry, StackError } from "./stack.ts";
+import { type MacEntry, StackError } from "../mac-settings.ts";
 
 /** Variable with which the tools and the Pulumi program find the Mac at the local end of the tunnel. */
 export const atVariable = "SLM_NETWORK_SSH_AT";

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
-import { type Engine, run } from "../rotate/engine.ts";
-import { InitRefusal } from "./refusal.ts";
+import { type Engine, run } from "../pulumi.ts";
+import { InitRefusal } from "../refusal.ts";
 import { type Encrypted, encryptionOf } from "./stack-file.ts";
 
 const whoSchema = z.object({ user: z.string().optional(), url: z.string().optional() });

@@ -1,6 +1,6 @@
 /** How a question gets its answer: from a flag, from what is the only choice, from the person at the terminal. */
 import { confirm, input, select } from "@inquirer/prompts";
-import { InitRefusal } from "./refusal.ts";
+import { InitRefusal } from "../refusal.ts";
 
 /** One of several. */
 export interface Choice<T> {

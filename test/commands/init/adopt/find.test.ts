@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { type Facts, programName } from "../../../commands/adopt/adoptable.ts";
-import { findAdoptable } from "../../../commands/adopt/find.ts";
-import { type Deployed, importFile, notYetOurs } from "../../../commands/adopt/import-file.ts";
-import { readConfig } from "../../../commands/init/stack-file.ts";
+import { type Facts, programName } from "../../../../commands/init/adopt/adoptable.ts";
+import { findAdoptable } from "../../../../commands/init/adopt/find.ts";
+import { type Deployed, importFile, notYetOurs } from "../../../../commands/init/adopt/import-file.ts";
+import { readConfig } from "../../../../commands/init/stack-file.ts";
 
 const accountId = "a".repeat(32);
 const zoneId = "b".repeat(32);

@@ -2,10 +2,10 @@
 
 import type { CloudflareLookups, Zone } from "../../accounts/cloudflare.ts";
 import { describeFailure, type LookupResult } from "../../accounts/lookup-result.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
 import type { Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** What was found and chosen. */
 export interface AccountChoice {

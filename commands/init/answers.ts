@@ -3,14 +3,14 @@ import { atlasLookups } from "../../accounts/atlas.ts";
 import { cloudflareLookups } from "../../accounts/cloudflare.ts";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
-import { chooseAccount } from "./account.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { chooseAccount } from "./cloudflare.ts";
 import { chooseDocuments } from "./documents.ts";
 import { chooseMac } from "./mac.ts";
 import { chooseModel } from "./model.ts";
 import { listOf, type Options } from "./options.ts";
+import type { Asker } from "./prompts.ts";
 import { type Answers, type Before, setting } from "./stack-file.ts";
+import { faultAt } from "./validate.ts";
 
 /** A finding, for the person at the terminal. */
 export const say = (line: string): void => console.log(`  ${line}`);

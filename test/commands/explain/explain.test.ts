@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { errorsIn, explain, renderExplanations } from "../../../commands/explain/explain.ts";
+import { knownErrors, permissionFor } from "../../../commands/explain/known-errors.ts";
 import { errorsOf, madeAnything, Patience, readEvents } from "../../../commands/up/events.ts";
-import { errorsIn, explain, renderExplanations } from "../../../commands/up/explain.ts";
-import { knownErrors, permissionFor } from "../../../commands/up/known-errors.ts";
 import { splitArgs } from "../../../commands/up/options.ts";
 
 const api = "https://api.cloudflare.com/client/v4";

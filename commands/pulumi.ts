@@ -1,9 +1,9 @@
 /** The Pulumi command, as far as a rotation needs it. */
 import { spawn } from "node:child_process";
 import { z } from "zod";
-import { type DeployedSecret, deployedSecrets, tokenName } from "../../accounts/rotation.ts";
-import { programName } from "../adopt/adoptable.ts";
-import { Refusal } from "./plan.ts";
+import { type DeployedSecret, deployedSecrets, tokenName } from "../accounts/rotation.ts";
+import { programName } from "./init/adopt/adoptable.ts";
+import { Refusal } from "./rotate/plan.ts";
 
 /** The checkout, where `Pulumi.yaml` is. */
 export interface Engine {
