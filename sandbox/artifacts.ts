@@ -10,7 +10,7 @@ import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as tar from "tar";
 import type { Log } from "./log.ts";
-import { listenOn } from "./ports.ts";
+import { listenOn } from "./machine/ports.ts";
 import { cacheFolder } from "./tools/tools.ts";
 
 /** An archive the stand-in Mac downloads. */

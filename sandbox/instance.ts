@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { claimPort } from "./ports.ts";
+import { claimPort } from "./machine/ports.ts";
 
 const ports = [
   "cloudflareApi",

@@ -3,7 +3,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Control } from "./control.ts";
 import { hostname, type Identity, type Instance } from "./instance.ts";
-import { providerVariables, strayVariables } from "./provider-environment.ts";
+import { providerVariables, strayVariables } from "./providers/environment.ts";
 import type { Services } from "./services.ts";
 import type { Engine } from "./stack.ts";
 import { engineFolders } from "./stack.ts";

@@ -11,9 +11,9 @@ import { clusterName, type Identity, type Instance, publicAddress, teamDomain, z
 import type { Log } from "./log.ts";
 import { type Mac, startMac } from "./mac/mac.ts";
 import { type UsedMac, useThisMac } from "./mac/this-mac.ts";
+import type { Reaper } from "./machine/reaper.ts";
 import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
-import type { Reaper } from "./reaper.ts";
 import { startSecondMac } from "./second-mac.ts";
 import type { Settings } from "./settings.ts";
 import { cacheFolder, type Tools } from "./tools/tools.ts";
@@ -44,8 +44,6 @@ const previewPermissions = [
   "Access: Service Tokens Read",
   "Cloudflare Tunnel Read",
   "DNS Read",
-  "Load Balancers Read",
-  "Load Balancing: Monitors and Pools Read",
   "Notifications Read",
   "SSL and Certificates Read",
   "Zone Read",

@@ -1,7 +1,7 @@
 /** What the environment may ask of a sandbox: how slow, how small, and which SSH server. */
 import { z } from "zod";
 import { mongoChoices } from "./mongo/start.ts";
-import { providerChoices } from "./provider-choice.ts";
+import { providerChoices } from "./providers/choice.ts";
 
 /** Settings of one sandbox. */
 export interface Settings {

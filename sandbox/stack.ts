@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parse, stringify } from "yaml";
 import { clusterName, hostname, type Identity, type Instance, publicAddress } from "./instance.ts";
-import { providerVariables, withoutStrays } from "./provider-environment.ts";
+import { providerVariables, withoutStrays } from "./providers/environment.ts";
 import type { Services } from "./services.ts";
 import type { Tools } from "./tools/tools.ts";
 

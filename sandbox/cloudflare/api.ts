@@ -11,7 +11,6 @@ import { applicationRoutes } from "./applications.ts";
 import { dnsRoutes } from "./dns.ts";
 import { ApiError, notFound } from "./errors.ts";
 import { hostnameRoutes } from "./hostnames.ts";
-import { loadBalancerRoutes } from "./load-balancers.ts";
 import { notificationRoutes } from "./notifications.ts";
 import { policyRoutes } from "./policies.ts";
 import type { Answer, Route } from "./route.ts";
@@ -27,7 +26,6 @@ const routes: Route[] = [
   ...policyRoutes,
   ...applicationRoutes,
   ...hostnameRoutes,
-  ...loadBalancerRoutes,
   ...notificationRoutes,
   ...zoneRoutes,
   ...tokenRoutes,

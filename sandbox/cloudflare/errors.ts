@@ -32,7 +32,6 @@ export const refusals = {
   dns: { code: 9000, prefix: "DNS Validation Error: " },
   tunnel: { code: 1001, prefix: "Invalid request: " },
   zone: { code: 1400, prefix: "Invalid request: " },
-  balancer: { code: 1002, prefix: "Invalid request: " },
   alerting: { code: 17103, prefix: "Invalid request: " },
 } satisfies Record<string, RefusalStyle>;
 

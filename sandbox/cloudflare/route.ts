@@ -45,7 +45,7 @@ export function canWrite(...groups: string[]): string[] {
   return groups.map((group) => `${group} Write`);
 }
 
-/** An id as DNS, load balancing and alerting use it: 32 hex digits. */
+/** An id as DNS and alerting use it: 32 hex digits. */
 export function hexId(): string {
   return randomBytes(16).toString("hex");
 }

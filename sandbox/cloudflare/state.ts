@@ -108,9 +108,6 @@ export const stateSchema = z.object({
   regionalHostnames: plain,
   customHostnames: plain,
   fallbackOrigin: object.nullable().default(null),
-  monitors: plain,
-  pools: plain,
-  loadBalancers: plain,
   notificationPolicies: plain,
   hostnameRoutes: plain,
 });
@@ -126,9 +123,6 @@ export type PlainKind =
   | "identityProviders"
   | "regionalHostnames"
   | "customHostnames"
-  | "monitors"
-  | "pools"
-  | "loadBalancers"
   | "notificationPolicies"
   | "hostnameRoutes";
 
@@ -146,9 +140,6 @@ export function emptyState(): AccountState {
     regionalHostnames: {},
     customHostnames: {},
     fallbackOrigin: null,
-    monitors: {},
-    pools: {},
-    loadBalancers: {},
     notificationPolicies: {},
     hostnameRoutes: {},
   };

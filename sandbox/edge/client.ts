@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
 import * as answers from "./answers.ts";
 import { applicationFor, sessionSeconds } from "./applications.ts";

@@ -6,7 +6,7 @@ import { createServer, type TLSSocket } from "node:tls";
 import { z } from "zod";
 import type { ConnectorConnection, EdgeView, TunnelConfiguration } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import type { KeyPair } from "./certificates.ts";
 import { type Registration, type RegistrationAnswer, serveRegistration } from "./registration.ts";
 

@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createCallersServer, createSecureContext, type SecureContext } from "node:tls";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import type { Authority } from "./certificates.ts";
 import type { AccessKeys } from "./keys.ts";
 import type { SignIn } from "./sign-in.ts";

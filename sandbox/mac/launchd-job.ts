@@ -12,7 +12,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, openSync } from "node:fs";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { type JobDefinition, restarts } from "./launchd-plist.ts";
 
 /** sysexits.h: launchd reports this when it could not start the program. */

@@ -3,7 +3,7 @@ import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import type { Directory } from "./directory.ts";
 import { Job } from "./launchd-job.ts";
 import { type JobDefinition, readJob } from "./launchd-plist.ts";

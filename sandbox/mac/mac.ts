@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { startAgent } from "./agent.ts";
 import { writeBsdTools } from "./bsd-tools.ts";
 import type { Machine } from "./commands/command.ts";

@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import ssh2, { type AuthContext, type Connection, type ParsedKey, type Session } from "ssh2";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { type AuthorizedKey, authorizedKeys } from "./authorized-keys.ts";
 import type { SessionProcesses } from "./exec.ts";
 import { serveSftp } from "./sftp.ts";

@@ -1,7 +1,7 @@
 /** The sandbox's model server: it plays Ollama, answers deterministically, and takes real time in real slots. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { type Exchange, ModelError, openExchange, type RequestRecord } from "./exchange.ts";
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";

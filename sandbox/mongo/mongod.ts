@@ -6,8 +6,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MongoClient, MongoServerError } from "mongodb";
-import { claimPort } from "../ports.ts";
-import type { Reaper } from "../reaper.ts";
+import { claimPort } from "../machine/ports.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { connectAdmin } from "./driver-admin.ts";
 import type { MongoAdmin } from "./mongo-admin.ts";
 

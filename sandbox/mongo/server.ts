@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { BlockList, createServer, isIPv4, isIPv6, type Server, type Socket } from "node:net";
 import type { Document } from "bson";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { commandName } from "./args.ts";
 import { aggregateCommands } from "./commands/aggregate.ts";
 import { collectionCommands } from "./commands/collections.ts";

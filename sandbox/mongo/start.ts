@@ -3,7 +3,7 @@ import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { ConnectionString } from "mongodb-connection-string-url";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { MissingTool } from "../tools/missing-tool.ts";
 import { executablesOnPath } from "../tools/on-path.ts";
 import { downloadMongod } from "./download.ts";

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "n
 import { isAbsolute, join } from "node:path";
 import { pinnedVersion } from "./pinned.ts";
 
-/** The providers there are; each is a program beside this file. */
+/** The providers there are; the program of each is `<name>/main.ts`. */
 export const providerNames = ["cloudflare", "mongodbatlas", "command"] as const;
 
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -27,7 +27,7 @@ export function installProviders(pulumiHome: string, nodePath: string): void {
   for (const name of providerNames) {
     const directory = join(pulumiHome, "plugins", `resource-${name}-v${pinnedVersion(name)}`);
     const file = join(directory, `pulumi-resource-${name}`);
-    const text = launcher(nodePath, join(import.meta.dirname, `${name}.ts`));
+    const text = launcher(nodePath, join(import.meta.dirname, name, "main.ts"));
     if (read(file) === text) {
       chmodSync(file, 0o755);
       continue;

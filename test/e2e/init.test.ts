@@ -6,7 +6,7 @@ import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
-import { withoutStrays } from "../../sandbox/provider-environment.ts";
+import { withoutStrays } from "../../sandbox/providers/environment.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import { fetchHostKey } from "../../ssh/session.ts";
 import { folder, inFolder, project, pulumi, type Ran, run, sandbox, start } from "./harness.ts";

@@ -5,8 +5,8 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseDocument } from "yaml";
 import { z } from "zod";
+import { claimPort } from "../../sandbox/machine/ports.ts";
 import { CHAT_MODEL } from "../../sandbox/model/models.ts";
-import { claimPort } from "../../sandbox/ports.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import { folder, inFolder, project, pulumi, type Ran, sandbox, start, strays, tokenHeaders } from "./harness.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { withoutStrays } from "../../sandbox/provider-environment.ts";
+import { withoutStrays } from "../../sandbox/providers/environment.ts";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 import { eventually, project, pulumi, type Ran, run, tokenHeaders } from "./harness.ts";
 

@@ -1,5 +1,5 @@
 /** `lsof` for a listening port: which process of this machine has it, since the Mac's processes are this machine's. */
-import { listeners } from "../../port-holder.ts";
+import { listeners } from "../../machine/port-holder.ts";
 import { type Command, fail, ok } from "./command.ts";
 
 /** lsof -nP -iTCP:port -sTCP:LISTEN -t */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startAtlasApi } from "../../../sandbox/atlas/api.ts";
 import { startEmulatedMongo } from "../../../sandbox/mongo/server.ts";
-import { Secret } from "../../../sandbox/providers/values.ts";
+import { Secret } from "../../../sandbox/providers/plugin/values.ts";
 import { atEnd, client, temporaryFolder } from "../mongo/harness.ts";
 import { startPlugin } from "../providers/plugin.ts";
 import { projectId } from "./harness.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectorEnvironment } from "../../../sandbox/edge/connector-environment.ts";
 import type { Edge } from "../../../sandbox/edge/edge.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { type MacTarget, openSession } from "../../../ssh/session.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
 import { application } from "./account.ts";

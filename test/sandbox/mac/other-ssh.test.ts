@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keyPair } from "../../../sandbox/mac/keys.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
 import { connect, finish, open, openSshOptions, program, type TestMac, testMac } from "./fixture.ts";
 

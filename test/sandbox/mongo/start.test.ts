@@ -6,9 +6,9 @@ import { join, resolve } from "node:path";
 import type { Db } from "mongodb";
 import { create } from "tar";
 import { describe, expect, it } from "vitest";
+import type { Reaper } from "../../../sandbox/machine/reaper.ts";
 import { withoutCredentials } from "../../../sandbox/mongo/driver-admin.ts";
 import { hostsElsewhere, type StartedMongo, startMongo } from "../../../sandbox/mongo/start.ts";
-import type { Reaper } from "../../../sandbox/reaper.ts";
 import { startVendors } from "../vendors.ts";
 import { atEnd, client, startServer, temporaryFolder } from "./harness.ts";
 

@@ -1,7 +1,7 @@
 import structPb from "google-protobuf/google/protobuf/struct_pb.js";
 import { expect, it } from "vitest";
-import { diff } from "../../../sandbox/providers/diff.ts";
-import { list, string } from "../../../sandbox/providers/fields.ts";
+import { diff } from "../../../sandbox/providers/plugin/diff.ts";
+import { list, string } from "../../../sandbox/providers/plugin/fields.ts";
 import {
   Asset,
   decode,
@@ -12,7 +12,7 @@ import {
   reveal,
   Secret,
   unknown,
-} from "../../../sandbox/providers/values.ts";
+} from "../../../sandbox/providers/plugin/values.ts";
 
 const signature = "4dabf18193072939515e22adb298388d";
 

@@ -1,0 +1,19 @@
+/**
+ * Stand-in for the official `command` plugin 1.2.1 where that cannot be had: real processes, real SSH sessions. Run by the
+ * engine as `node command.ts <engine address>`.
+ */
+
+import { pinnedVersion } from "../pinned.ts";
+import { runProvider } from "../plugin/server.ts";
+import { copyToRemote } from "./copy-to-remote.ts";
+import { localCommand, localRun } from "./local.ts";
+import { remoteCommand } from "./remote.ts";
+
+await runProvider<unknown>({
+  name: "command",
+  version: pinnedVersion("command"),
+  config: {},
+  configure: () => undefined,
+  resources: [localCommand, remoteCommand, copyToRemote],
+  functions: [localRun],
+});
