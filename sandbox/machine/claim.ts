@@ -1,23 +1,23 @@
-/** Something that only one process of this machine may have at a time: a port, the building of a tool. */
+/** Claims: resources that one process of this machine may hold at a time, such as a port or the build of a tool. */
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** What was claimed. */
+/** A held claim. */
 export interface Claim {
-  /** Gives it up. */
+  /** Releases the claim. */
   release(): Promise<void>;
 }
 
 /**
- * Claims `file`'s subject for this process, by a file that names the process. A claim of a process that is gone does not
- * count; one of this very process does.
- * @returns undefined when another process (or this one) has it
+ * Claims `file`'s subject for this process with a file that names the process. Claims of ended processes are ignored; a
+ * claim of this process counts.
+ * @returns undefined when another process, or this one, already holds it
  */
 export async function claim(file: string): Promise<Claim | undefined> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const mark = randomBytes(6).toString("hex");
-  // Linked in whole: a reader never sees the file empty.
+  // Created by link(2), so a reader never sees an empty file.
   const own = `${file}.${mark}`;
   await writeFile(own, `${process.pid} ${mark}\n`, { mode: 0o600 });
   try {
@@ -37,7 +37,7 @@ export async function claim(file: string): Promise<Claim | undefined> {
   }
 }
 
-/** @returns the process that has the claim, when it is alive */
+/** @returns the process that holds the claim, if it is alive */
 export async function claimant(file: string): Promise<number | undefined> {
   const pid = pidIn((await contentOf(file)) ?? "");
   return isAlive(pid) ? pid : undefined;
@@ -56,7 +56,7 @@ const linked = (from: string, to: string): Promise<boolean> =>
 
 const contentOf = (file: string): Promise<string | undefined> => readFile(file, "utf8").catch(() => undefined);
 
-/** 0 when it names none. */
+/** 0 when the file names no process. */
 const pidIn = (content: string): number => Number(/^(\d+) /.exec(content)?.[1] ?? 0);
 
 function isAlive(pid: number): boolean {

@@ -1,6 +1,6 @@
 /**
- * Whether a folder may be a sandbox's. A sandbox writes into its folder and its stack file, and `--reset` removes both, so
- * a folder or a stack file that holds something else is refused before anything is touched.
+ * Whether a folder can be a sandbox's. A sandbox writes into its folder and stack file, and `--reset` removes both, so a
+ * folder or stack file with other contents is refused before anything is changed.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -8,16 +8,16 @@ import { basename, relative } from "node:path";
 import { parse } from "yaml";
 import type { Instance } from "../instance.ts";
 
-/** The folder of `SANDBOX_DIR` cannot be a sandbox's; the message says why, and what to do. */
+/** The folder of `SANDBOX_DIR` cannot be a sandbox's; the message says why and how to fix it. */
 export class FolderRefused extends Error {
   override name = "FolderRefused";
 }
 
-/** What a start leaves that was interrupted before the sandbox had an identity. */
+/** The remains of a start that was interrupted before the sandbox had an identity. */
 const leftOfInterrupted = /^(sandbox\.log|lock\.json.*|identity\.json\.new)$/;
 
 /**
- * @returns nothing when the folder is a sandbox's, empty, or not there
+ * Accepts a folder that is a sandbox's, empty, or missing.
  * @throws FolderRefused
  */
 export async function requireOwnFolder(instance: Instance): Promise<void> {
@@ -32,7 +32,7 @@ export async function requireOwnFolder(instance: Instance): Promise<void> {
   ] as const) {
     if (holds(folder, place)) throw refuse(`it is or contains ${what}, and --reset would remove it`);
   }
-  // The engine's own rule for the name of a stack.
+  // The engine's rule for stack names.
   if (!/^[A-Za-z0-9_.-]{1,100}$/.test(stack))
     throw refuse(
       `its last part, "${basename(folder)}", is the stack's name, which takes ASCII letters, digits, "-", "_" and "." only (the folders above it may have any name)`,
@@ -57,14 +57,14 @@ const holds = (outer: string, inner: string): boolean => {
   return path === "" || !(path === ".." || path.startsWith("../"));
 };
 
-/** @returns whether a stack file has a config that no sandbox wrote: a sandbox's leads to loopback */
+/** @returns whether a stack file was not written by a sandbox: a sandbox's addresses are on loopback */
 async function isOfAnother(stackFile: string): Promise<boolean> {
   const text = await readFile(stackFile, "utf8").catch(() => "");
   let config: unknown;
   try {
     config = (parse(text) as { config?: unknown } | null)?.config;
   } catch {
-    return true; // not YAML: not for the sandbox to remove
+    return true; // not YAML: the sandbox must not remove it
   }
   if (typeof config !== "object" || config === null) return false;
   const { "cloudflare:baseUrl": address } = config as Record<string, unknown>;

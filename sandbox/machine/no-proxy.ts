@@ -1,6 +1,6 @@
 /**
- * Everything a sandbox talks to is on loopback, which no proxy reaches. Go leaves loopback out by itself; Node (with
- * NODE_USE_ENV_PROXY) and curl send it to the proxy unless NO_PROXY names it.
+ * A sandbox communicates over loopback only, which no proxy reaches. Go excludes loopback itself; Node (with
+ * NODE_USE_ENV_PROXY) and curl use the proxy unless NO_PROXY lists it.
  */
 import { setGlobalProxyFromEnv } from "node:http";
 
@@ -9,7 +9,7 @@ const proxyNames = /^(https?|all)_proxy$/i;
 
 /**
  * Pure.
- * @returns NO_PROXY in both cases, as set and with loopback; nothing where no proxy is set
+ * @returns NO_PROXY and no_proxy with loopback added; empty without a proxy
  */
 export function loopbackWithoutProxy(environment: NodeJS.ProcessEnv): { NO_PROXY?: string; no_proxy?: string } {
   if (!Object.entries(environment).some(([name, value]) => proxyNames.test(name) && value)) return {};
@@ -18,7 +18,7 @@ export function loopbackWithoutProxy(environment: NodeJS.ProcessEnv): { NO_PROXY
   return { NO_PROXY: hosts.join(","), no_proxy: hosts.join(",") };
 }
 
-/** @returns whether curl would send a request to http://127.0.0.1 to a proxy: it reads `http_proxy` in small letters only */
+/** @returns whether curl would send a request to http://127.0.0.1 to a proxy: it reads only the lower-case `http_proxy` */
 export function isCurlProxied(environment: NodeJS.ProcessEnv): boolean {
   const { http_proxy, all_proxy, ALL_PROXY, no_proxy, NO_PROXY } = environment;
   if (!(http_proxy || all_proxy || ALL_PROXY)) return false;
@@ -26,11 +26,11 @@ export function isCurlProxied(environment: NodeJS.ProcessEnv): boolean {
   return !named.includes("*") && !named.includes("127.0.0.1");
 }
 
-/** Before anything is asked: this process, and those it starts, reach loopback without a proxy. */
+/** Makes this process and its children reach loopback without a proxy. Call it before any request. */
 export function reachLoopbackDirectly(): void {
   const wanted = loopbackWithoutProxy(process.env);
   if (wanted.NO_PROXY === undefined) return;
   Object.assign(process.env, wanted);
-  // Node read its proxy at its start; download.ts reads the environment itself.
+  // Node has read its proxy at its start; download.ts reads the environment itself.
   if (process.env.NODE_USE_ENV_PROXY === "1" || process.execArgv.includes("--use-env-proxy")) setGlobalProxyFromEnv();
 }

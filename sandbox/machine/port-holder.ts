@@ -29,7 +29,10 @@ export function holder(port: number): string {
   return `process ${pid} (${commandOf(pid)})`;
 }
 
-/** Inodes of sockets that listen on the port, by /proc/net/tcp: local address in the second column, state in the fourth (0A), inode in the tenth. */
+/**
+ * Inodes of sockets that listen on the port, from /proc/net/tcp: local address in column 2, state (0A) in column 4, inode
+ * in column 10.
+ */
 function listening(port: number): Set<string> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   const rows = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap((file) => {
@@ -61,7 +64,7 @@ function holds(pid: string, sockets: ReadonlySet<string>): boolean {
 
 function commandOf(pid: number): string {
   try {
-    // ps shows letters outside ASCII by the locale.
+    // The output of ps depends on the locale outside ASCII.
     const words = process.platform === "linux" ? readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0") : [];
     if (words.length > 0) return words.join(" ").trim().slice(0, 200);
     const shown = execFileSync("ps", ["-ww", "-o", "command=", "-p", String(pid)], { encoding: "utf8" });

@@ -1,8 +1,8 @@
 /**
- * The ports of this machine that the sandbox and the tests take. Where a port can be bound at once, it is bound as 0 and
- * the socket is kept. Where a number has to be known before (config files, command lines, what a sandbox remembers), it
- * is claimed here: from outside the range that the system gives to outgoing connections and to `listen(0)`, and under a
- * claim that the sandboxes and test workers of a user respect.
+ * Ports of this machine for the sandbox and the tests. A port that can be bound at once is bound as 0 and its socket kept.
+ * A number that must be known earlier (config files, command lines, a sandbox's identity) is claimed here: outside the
+ * system's range for outgoing connections and `listen(0)`, and under a claim that a user's sandboxes and test workers
+ * respect.
  */
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
@@ -19,7 +19,7 @@ export interface PortRange {
   last: number;
 }
 
-/** A port that another program has where the sandbox needs it; the message says who, and what to do. */
+/** A needed port is held by another program; the message names it and the fix. */
 export class PortTaken extends Error {
   override name = "PortTaken";
   readonly port: number;
@@ -31,12 +31,12 @@ export class PortTaken extends Error {
   }
 }
 
-/** Where the sandbox looks, unless the system's own range reaches into it. */
+/** The sandbox's range, unless the system's own range overlaps it. */
 const preferred: PortRange = { first: 20_000, last: 32_767 };
 const leastPorts = 500;
 const attempts = 200;
 
-/** @returns the range for outgoing connections; on a system that does not say, the widest one in use */
+/** @returns the range for outgoing connections; the widest common one when the system does not report it */
 export function ephemeralRange(): PortRange {
   try {
     const text =
@@ -49,7 +49,7 @@ export function ephemeralRange(): PortRange {
     const [first = 0, last = 0] = text.trim().split(/\s+/).map(Number);
     if (first > 0 && last >= first) return { first, last };
   } catch {
-    // Not to be read here.
+    // Not readable here.
   }
   return { first: 32_768, last: 65_535 };
 }
@@ -68,16 +68,16 @@ export function fixedRange(ephemeral: PortRange): PortRange {
 
 const claimsFolder = () => join(tmpdir(), `slm-network-ports-${process.getuid?.() ?? "user"}`);
 const claimOf = (port: number) => join(claimsFolder(), String(port));
-/** Claims of this process: kept until it ends. */
+/** Claims of this process, kept until it ends. */
 const own = new Map<number, Claim>();
 process.once("exit", () => {
   for (const port of own.keys()) rmSync(claimOf(port), { force: true });
 });
 
 /**
- * A port of 127.0.0.1 that nobody listens on, for this process until it ends (or `releasePort`).
- * @param remembered is taken again when it is free and still outside the range of outgoing connections
- * @throws Error when no port can be had
+ * Claims a free port of 127.0.0.1 for this process until it ends (or `releasePort`).
+ * @param remembered is reused if it is free and outside the range of outgoing connections
+ * @throws Error when no port is available
  */
 export async function claimPort(remembered?: number): Promise<number> {
   const ephemeral = ephemeralRange();
@@ -99,7 +99,7 @@ export async function claimPorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Lets others of this user have the port again. */
+/** Releases the claim of a port. */
 export async function releasePort(port: number): Promise<void> {
   const claimed = own.get(port);
   own.delete(port);
@@ -107,7 +107,7 @@ export async function releasePort(port: number): Promise<void> {
 }
 
 async function take(port: number): Promise<boolean> {
-  // What this process claimed before counts as its own when nobody listens on it: a sandbox that starts again.
+  // This process's earlier claim counts as its own if nobody listens there: a restarted sandbox.
   const claimed = own.get(port) ?? (await claim(claimOf(port)));
   if (!claimed) return false;
   if (await isFree(port)) {
@@ -121,7 +121,7 @@ async function take(port: number): Promise<boolean> {
 
 /** @returns whether nobody listens on the port of 127.0.0.1 */
 export async function isFree(port: number): Promise<boolean> {
-  // macOS lets a process bind 127.0.0.1 beside one that listens on all addresses: only a connection tells.
+  // macOS lets a process bind 127.0.0.1 beside one that listens on all addresses: only connecting reveals it.
   if (process.platform === "darwin" && (await isAnswered(port))) return false;
   return new Promise((resolve) => {
     const server = createServer();
@@ -138,13 +138,13 @@ function isAnswered(port: number): Promise<boolean> {
   });
 }
 
-/** How often a start is tried again because a port was taken between its claim and its use. */
+/** Attempts to start when a port is taken between its claim and its use. */
 const starts = 3;
 
 /**
- * Claims ports and starts what binds them. A program that knows of no claims may take one in between: then both are
- * done again, with another port in its place.
- * @param claimAll claims what `start` binds; called again, it replaces what is taken
+ * Claims ports and starts what binds them. A program that ignores claims may take one in between: then both are repeated
+ * with another port.
+ * @param claimAll claims the ports that `start` binds; on a repeated call it replaces taken ones
  * @throws PortTaken when that happens three times
  */
 export async function startOnPorts<P, S>(claimAll: () => Promise<P>, start: (ports: P) => Promise<S>): Promise<[P, S]> {
@@ -159,8 +159,8 @@ export async function startOnPorts<P, S>(claimAll: () => Promise<P>, start: (por
 }
 
 /**
- * Has a server listen on 127.0.0.1.
- * @param port 0 takes a free one
+ * Makes a server listen on 127.0.0.1.
+ * @param port 0 picks a free one
  * @param what names the server in an error
  * @returns the port
  * @throws PortTaken

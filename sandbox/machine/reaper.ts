@@ -1,35 +1,35 @@
 /**
- * Ends what the sandbox started when the sandbox itself dies without a chance to (SIGKILL, a crash): a small process that
- * holds the reading end of a pipe. When the pipe closes, it kills every process group it was told of and exits.
+ * Kills the sandbox's processes when the sandbox dies without cleaning up (SIGKILL, a crash): a small process that holds
+ * the reading end of a pipe. When the pipe closes, it kills every registered process group and exits.
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** Told of each process group the sandbox starts. */
+/** Registers each process group that the sandbox starts. */
 export interface Reaper {
   /** `pid` leads a process group (started with `detached: true`) that must not outlive the sandbox. */
   watch(pid: number): void;
-  /** The group has ended: its id may be used by others now. */
+  /** The group has ended: its id may be reused. */
   forget(pid: number): void;
-  /** Ends the reaper, killing what it still watches. Resolves when it is gone. */
+  /** Stops the reaper, killing the groups it still watches. Resolves when it is gone. */
   close(): Promise<void>;
 }
 
-/** Starts the reaper as a process of its own. */
+/** Starts the reaper as a separate process. */
 export function startReaper(): Reaper {
   const child = spawn(process.execPath, [import.meta.filename], {
     stdio: ["pipe", "ignore", "inherit"],
-    detached: true, // a Ctrl-C at the terminal must not end it before the sandbox
+    detached: true, // Ctrl-C at the terminal must not end it before the sandbox
   });
   child.unref();
-  child.stdin.on("error", () => {}); // it was killed by somebody else: nothing left to tell it
+  child.stdin.on("error", () => {}); // killed by another process: nothing to send
   return {
     watch: (pid) => void child.stdin.write(`+${pid}\n`),
     forget: (pid) => void child.stdin.write(`-${pid}\n`),
     close: () =>
       new Promise((resolve) => {
         if (child.exitCode !== null || child.signalCode !== null) return resolve();
-        child.ref(); // somebody waits for it now
+        child.ref(); // its end is awaited now
         child.once("exit", () => resolve());
         child.stdin.end();
       }),

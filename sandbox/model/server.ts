@@ -10,7 +10,7 @@ import { Slots } from "./slots.ts";
 
 /** How the model server is started. */
 export interface ModelServerOptions {
-  /** On 127.0.0.1; 0 is any free one. */
+  /** On 127.0.0.1; 0 picks a free one. */
   port: number;
   log: Log;
   /** Requests that compute at once; others wait in order, without bound. @default 4 */

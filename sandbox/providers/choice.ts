@@ -1,4 +1,4 @@
-/** Which provider plugins the engine runs: the official ones, or ours that stand in for them. */
+/** Chooses the provider plugins of the engine: the official ones or the emulated ones. */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, open, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,17 +10,17 @@ import { executablesOnPath } from "../tools/on-path.ts";
 import { installProviders, providerNames } from "./install.ts";
 import { pinnedVersion } from "./pinned.ts";
 
-/** Words of `SANDBOX_PROVIDERS`. */
+/** Values of `SANDBOX_PROVIDERS`. */
 export const providerChoices = ["auto", "ours", "official", "installed"] as const;
 
-/** Whose plugins the engine runs. */
+/** The plugins of the engine: official, or ours (emulated). */
 export type Providers = "official" | "ours";
 
 /**
- * Puts the plugins into the engine's own folder, by `SANDBOX_PROVIDERS`:
+ * Installs the plugins into the engine's folder, by `SANDBOX_PROVIDERS`:
  * `installed` takes those found on PATH; `official` downloads them; `ours` takes the ones of this sandbox; `auto`, the
  * default, downloads the official ones where that works and takes ours otherwise.
- * @throws MissingTool when the wanted ones cannot be had
+ * @throws MissingTool when the requested ones are not available
  */
 export async function chooseProviders(options: Download): Promise<Providers> {
   const { home, log } = options;
@@ -52,7 +52,7 @@ export async function chooseProviders(options: Download): Promise<Providers> {
         `SANDBOX_PROVIDERS=official, and the official plugins are not available (${failed}). To go on with the sandbox's own plugins: SANDBOX_PROVIDERS=ours npm run sandbox`,
       );
     }
-    why = `the official ones cannot be had: ${failed}`;
+    why = `the official ones are not available: ${failed}`;
   }
   installProviders(home, process.execPath);
   log(`providers: the sandbox's own plugins (${why})`);
@@ -70,10 +70,10 @@ async function linkInstalled(name: string, file: string, home: string): Promise<
 
 const site = "https://get.pulumi.com/";
 
-/** @returns why nothing can be downloaded; a closed network should cost seconds, not minutes */
+/** @returns why nothing can be downloaded. A closed network must cost seconds, not minutes */
 async function siteObstacle(choice: "auto" | "official"): Promise<string | undefined> {
   if (process.env.SANDBOX_OFFLINE === "1") return "SANDBOX_OFFLINE is 1";
-  if (choice === "official") return undefined; // the attempt itself says more
+  if (choice === "official") return undefined; // the attempt itself gives a better error
   const why = await unreachable(site);
   return why && `${new URL(site).host} cannot be reached (${why})`;
 }
@@ -85,13 +85,13 @@ interface Download {
   log: Log;
 }
 
-/** @returns which one failed, and why */
+/** @returns the plugin that failed, and why */
 async function firstThatFails(options: Download): Promise<string | undefined> {
   for (const name of providerNames) {
     const folder = pluginFolder(options.home, name);
     const program = join(folder, `pulumi-resource-${name}`);
     if (await isOfficial(program)) continue;
-    await rm(folder, { recursive: true, force: true }); // the engine takes ours for the real one otherwise
+    await rm(folder, { recursive: true, force: true }); // otherwise the engine would use ours as the official one
     const why = await download(name, options);
     if (why) return `${name} ${pinnedVersion(name)}: ${why}`;
     if (!(await isOfficial(program)))
@@ -100,7 +100,7 @@ async function firstThatFails(options: Download): Promise<string | undefined> {
   return undefined;
 }
 
-/** @returns whether a plugin is there which is not the launcher of ours (`launcher` in providers/install.ts) */
+/** @returns whether there is a plugin other than our launcher (`launcher` in install.ts) */
 async function isOfficial(program: string): Promise<boolean> {
   const file = await open(program).catch(() => undefined);
   if (!file) return false;
@@ -114,8 +114,8 @@ async function isOfficial(program: string): Promise<boolean> {
 }
 
 /**
- * Downloads a plugin's archive and has the engine unpack it, which it does in one step. Not by the engine's own download:
- * its `--checksum` leaves out what arrives together with the end of the file (3.259.0), so that a good archive is refused.
+ * Downloads a plugin's archive; the engine unpacks it atomically. Not the engine's own download: its `--checksum` skips
+ * bytes that arrive with the end of the file (3.259.0) and refuses good archives.
  * @returns why it failed, or undefined
  */
 async function download(name: string, { pulumi, environment, log }: Download): Promise<string | undefined> {
@@ -128,7 +128,7 @@ async function download(name: string, { pulumi, environment, log }: Download): P
   try {
     const file = join(folder, archive);
     const actual = await downloadFile(`${site}releases/plugins/${archive}`, file).catch((error: unknown) =>
-      // GitHub has them as well.
+      // GitHub is the fallback.
       downloadFile(`${release}/${archive}`, file).catch(() => {
         throw error;
       }),
@@ -144,7 +144,7 @@ async function download(name: string, { pulumi, environment, log }: Download): P
   }
 }
 
-/** The project cannot pin a hash for every platform: the one that the release's own list has, when it has a list. */
+/** The hash in the release's own list, if there is one. The project cannot pin a hash for every platform. */
 async function publishedHash(list: string, archive: string, folder: string): Promise<string | undefined> {
   const file = join(folder, "checksums");
   try {

@@ -1,10 +1,10 @@
 /**
- * The variables by which the provider plugins find their accounts: what a sandbox sets, and what it must keep out. The
- * official plugins take more from the environment than a stack's config can override, so a variable left over in a shell
- * would lead a sandbox's run to a real account.
+ * Environment variables of the provider plugins: those a sandbox sets, and those it must remove. The official plugins read
+ * more from the environment than a stack's config can override, so a left-over variable would direct a sandbox's run to a
+ * real account.
  */
 
-/** Where the emulated accounts are, and as whom to ask. */
+/** Addresses and credentials of the emulated accounts. */
 export interface Accounts {
   cloudflareApi: string;
   cloudflareApiToken: string;
@@ -14,8 +14,8 @@ export interface Accounts {
 }
 
 /**
- * The credentials and the base URLs. The base URLs too: with the keys in the environment the official mongodbatlas plugin
- * ignores `mongodbatlas:baseUrl` and asks cloud.mongodb.com.
+ * The credentials and the base URLs. With the keys in the environment the official mongodbatlas plugin ignores
+ * `mongodbatlas:baseUrl` and calls cloud.mongodb.com.
  * @see https://github.com/mongodb/terraform-provider-mongodbatlas/blob/master/internal/config/credentials.go
  */
 export const providerVariables = (accounts: Accounts): Record<string, string> => ({
@@ -27,8 +27,8 @@ export const providerVariables = (accounts: Accounts): Record<string, string> =>
 });
 
 /**
- * What must not come along from the user's shell: it would be sent beside a sandbox's credentials, come before them, or
- * lead elsewhere. Those of AWS itself stay: only ASSUME_ROLE_ARN makes the plugin look at them.
+ * Variables to remove from the user's shell: they would be sent beside a sandbox's credentials, take precedence, or change
+ * the address. AWS' own stay: the plugin reads them only with ASSUME_ROLE_ARN.
  */
 export const strayVariables: readonly string[] = [
   // Cloudflare: sent beside the API token. https://github.com/cloudflare/terraform-provider-cloudflare/blob/main/internal/provider.go
@@ -36,7 +36,7 @@ export const strayVariables: readonly string[] = [
   "CLOUDFLARE_EMAIL",
   "CLOUDFLARE_API_USER_SERVICE_KEY",
   "CLOUDFLARE_CUSTOM_HEADERS",
-  // Atlas: come before MONGODB_ATLAS_PUBLIC_KEY, or are part of the same set.
+  // Atlas: take precedence over MONGODB_ATLAS_PUBLIC_KEY, or belong to the same set.
   "ASSUME_ROLE_ARN",
   "TF_VAR_ASSUME_ROLE_ARN",
   "MONGODB_ATLAS_ACCESS_TOKEN",
@@ -49,7 +49,7 @@ export const strayVariables: readonly string[] = [
   "MCLI_PUBLIC_API_KEY",
   "MCLI_PRIVATE_API_KEY",
   "MCLI_OPS_MANAGER_URL",
-  // The Mac and the callers' token of a real stack.
+  // The Mac and the service token of a real stack.
   "SLM_NETWORK_SSH_AT",
   "SLM_NETWORK_SSH_KEY",
   "CF_ACCESS_CLIENT_ID",
@@ -57,16 +57,16 @@ export const strayVariables: readonly string[] = [
 ];
 
 /**
- * The engine's own variables too, all of them: PULUMI_DEBUG_PROVIDERS and PULUMI_DEBUG_LANGUAGES attach to processes of
- * another run, and others change what is run. A sandbox sets those that it needs.
+ * All of the engine's own variables too: PULUMI_DEBUG_PROVIDERS and PULUMI_DEBUG_LANGUAGES attach to processes of another
+ * run, and others change what is run. A sandbox sets those it needs.
  */
 const isStray = (name: string): boolean => strayVariables.includes(name) || name.startsWith("PULUMI_");
 
-/** @returns the environment without what would lead elsewhere */
+/** @returns the environment without stray variables */
 export function withoutStrays(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !isStray(name)));
 }
 
-/** @returns the names of strays that are set, for a word about them */
+/** @returns the names of the stray variables that are set, for the log */
 export const straysIn = (environment: NodeJS.ProcessEnv): string[] =>
   Object.keys(environment).filter((name) => environment[name] !== undefined && isStray(name));

@@ -1,8 +1,8 @@
-/** What failed in `up` because of the official provider plugins rather than because of the program. */
+/** Recognises failures of `up` that the official provider plugins cause, not the program. */
 import { EngineError } from "../stack.ts";
 
 /**
- * Signs in the engine's output, most specific first. Sources: the engine's own messages (`pkg/resource/plugin`,
+ * Patterns in the engine's output, most specific first. Sources: the engine's own messages (`pkg/resource/plugin`,
  * `sdk/go/common/workspace/plugins.go`), gRPC's status texts, Go's `net` package.
  */
 const signs: readonly (readonly [RegExp, string])[] = [
@@ -23,7 +23,7 @@ const signs: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** @returns the reason and the line that shows it, or undefined when the output shows none: then it is the program's */
+/** @returns the reason with the line that shows it, or undefined when the program is the cause */
 export function providerTrouble(output: string): string | undefined {
   for (const [sign, what] of signs) {
     const found = sign.exec(output)?.[0];
@@ -32,7 +32,7 @@ export function providerTrouble(output: string): string | undefined {
   return undefined;
 }
 
-/** Adds to a failed `up` with the official plugins how to go on without them, when they are the reason. */
+/** If the official plugins caused a failed `up`, adds how to continue without them. */
 export function withProviderAdvice(error: unknown): unknown {
   if (!(error instanceof EngineError)) return error;
   const trouble = providerTrouble(error.output);

@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-it("is another machine, which the same key lets in", async () => {
+it("is another machine that accepts the same key", async () => {
   const { host, port, user, hostKey, hardwareUuid, root } = await told();
   expect(hardwareUuid).not.toBe(first.mac.hardwareUuid);
   expect(root).not.toBe(first.mac.root);

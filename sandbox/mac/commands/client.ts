@@ -1,6 +1,6 @@
 /**
- * What the stand-ins' wrappers start: `node client.ts <socket> <command> <arguments>`. Asks the Mac at its socket and prints
- * the answer; `sudo` then runs its command here, in the caller's process group.
+ * The program behind the wrappers of emulated commands: `node client.ts <socket> <command> <arguments>`. Calls the Mac at
+ * its socket and prints the result; `sudo` then runs its command here, in the caller's process group.
  */
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
@@ -12,7 +12,7 @@ interface Answer {
   stderr: string;
 }
 
-/** By hand, not by zod: loading zod takes longer than all else a stand-in does. */
+/** Not by zod: loading zod takes longer than the rest of an emulated command. */
 function isAnswer(value: unknown): value is Answer {
   if (typeof value !== "object" || value === null) return false;
   const { code, stdout, stderr } = value as Record<string, unknown>;
@@ -24,7 +24,7 @@ async function ask(socketPath: string, command: string, argv: string[], stdin: B
   const user = process.env.SLM_SANDBOX_USER ?? process.env.USER ?? "";
   socket.end(`${JSON.stringify({ command, argv, cwd: process.cwd(), user, stdin: stdin.toString("base64") })}\n`);
   const answer: unknown = JSON.parse(await text(socket));
-  if (!isAnswer(answer)) throw new Error("its answer is no answer");
+  if (!isAnswer(answer)) throw new Error("its response is malformed");
   return answer;
 }
 
@@ -35,7 +35,7 @@ async function readStdin(): Promise<Buffer> {
 }
 
 const [socketPath = "", command = "", ...argv] = process.argv.slice(2);
-// Standard input is read only when it is asked for: it may never end.
+// Standard input is read only on request, because it may never end.
 const wantsStdin = argv.includes("-") || (command === "shasum" && !argv.some((arg) => !/^(-.*|\d+)$/.test(arg)));
 try {
   const sudo = command === "sudo" ? parseSudo(argv) : undefined;

@@ -7,7 +7,7 @@ import { type CloudflareResource, cloudflareResource } from "./resource.ts";
 const required = () => string({ required: true });
 const texts = (...names: string[]): Field => object(Object.fromEntries(names.map((name) => [name, required()])));
 
-/** A rule of a policy: one key says what is matched. */
+/** A rule of a policy: its one key is the kind of match. */
 const rule = object({
   anyValidServiceToken: object({}),
   authContext: texts("acId", "id", "identityProviderId"),
@@ -207,7 +207,7 @@ const identityProvider: CloudflareResource = {
   path: "access/identity_providers",
   updateMethod: "put",
   inputs: {
-    // The API repeats it without its secrets.
+    // The API returns it without its secrets.
     config: any({ required: true, writeOnly: true }),
     name: required(),
     readOnly: boolean({ computed: true }),

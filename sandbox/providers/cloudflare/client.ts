@@ -8,7 +8,7 @@ import type { CloudflareCredentials } from "./credentials.ts";
 
 const envelope = z.object({ result: z.json().optional() });
 
-/** What the resources need of the API. */
+/** The resources' interface to the API. */
 export interface CloudflareApi {
   /**
    * One call. Connection failures, 408, 409, 429 and 5xx are tried again twice by the official client. `signal` ends a
@@ -22,10 +22,10 @@ export interface CloudflareApi {
 }
 type Method = "get" | "post" | "put" | "patch" | "delete";
 
-/** Makes a client that sends all credentials it is given, as the official provider does. */
+/** Creates a client that sends all given credentials, as the official provider does. */
 export function cloudflareApi({ baseUrl, ...credentials }: CloudflareCredentials): CloudflareApi {
   const client = new Cloudflare({
-    // null: otherwise the client looks into the environment once more.
+    // null: otherwise the client reads the environment itself.
     apiToken: credentials.apiToken ?? null,
     apiKey: credentials.apiKey ?? null,
     apiEmail: credentials.apiEmail ?? null,
@@ -61,7 +61,7 @@ function explain(error: APIError): string {
   return `${error.status} ${faults.length > 0 ? faults.join("; ") : error.message}`;
 }
 
-/** The result as an object. @throws when the API answered something else */
+/** The result as an object. @throws when it is not one */
 export function asObject(result: Json | undefined, what: string): JsonObject {
   if (!isJsonObject(result))
     throw new Error(`${what}: the API answered ${JSON.stringify(result)} instead of an object`);

@@ -1,16 +1,16 @@
 /**
- * Where the official cloudflare plugin takes its credentials and its base URL: each by itself, from its configuration or
- * else from the environment; all that are found are sent.
+ * Credentials and base URL as the official cloudflare plugin finds them: each separately, from its configuration or else
+ * from the environment. All of them are sent.
  * @see https://github.com/cloudflare/terraform-provider-cloudflare/blob/main/internal/provider.go (v5.19)
  * @see https://github.com/cloudflare/cloudflare-go/blob/main/client.go DefaultClientOptions
  */
 import type { Failure } from "../plugin/fields.ts";
 import type { Props, Value } from "../plugin/values.ts";
 
-/** What requests carry, and where they go. */
+/** Credentials and address of requests. */
 export interface CloudflareCredentials {
   apiToken: string | undefined;
-  /** The old global key, with its e-mail address: sent beside the token. */
+  /** The legacy global key with its email address, sent beside the token. */
   apiKey: string | undefined;
   apiEmail: string | undefined;
   userServiceKey: string | undefined;
@@ -20,7 +20,7 @@ export interface CloudflareCredentials {
 
 const given = (value: Value | undefined): string | undefined => (typeof value === "string" ? value : undefined);
 
-/** @throws when there is nothing to sign in with, or the base URL is empty */
+/** @throws without credentials, or when the base URL is empty */
 export function cloudflareCredentials(config: Props, environment: NodeJS.ProcessEnv): CloudflareCredentials {
   // A variable that is set but empty is sent, as in the official plugin: Go's os.LookupEnv.
   const credentials: CloudflareCredentials = {
@@ -44,7 +44,7 @@ export function cloudflareCredentials(config: Props, environment: NodeJS.Process
   return credentials;
 }
 
-/** What the official plugin's schema says of credentials in its configuration; those of the environment it does not check. */
+/** The official plugin's schema checks of credentials in its configuration. It does not check those of the environment. */
 export function credentialFailures(config: Props): Failure[] {
   const { apiToken, apiKey, email } = config;
   const failures: Failure[] = [];

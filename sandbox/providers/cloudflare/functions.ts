@@ -13,7 +13,7 @@ function props(result: Json): Props {
   return isProps(value) ? value : {};
 }
 
-/** GET that must find something. @throws with the path when there is nothing */
+/** A GET whose object must exist. @throws with the path when it does not */
 async function get(call: Call<CloudflareApi>, path: string): Promise<Json> {
   const result = await call.client.call("get", path, call.signal);
   if (result === undefined) throw new Error(`GET ${path}: 404, there is no such object: check the ids`);
@@ -46,7 +46,7 @@ const tunnelToken: Function_ = {
   async invoke(call, { accountId, tunnelId }) {
     const path = `/accounts/${segment(accountId, "accountId")}/cfd_tunnel/${segment(tunnelId, "tunnelId")}/token`;
     const result = await get(call, path);
-    if (typeof result !== "string") throw new Error(`GET ${path}: the answer is no token`);
+    if (typeof result !== "string") throw new Error(`GET ${path}: the response is not a token`);
     return { accountId, tunnelId, token: result, id: tunnelId };
   },
 };

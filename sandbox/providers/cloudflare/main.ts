@@ -1,6 +1,6 @@
 /**
- * Stand-in for the official `cloudflare` plugin where that cannot be had: the same tokens, properties and API calls for what
- * a program of this project declares. Run by the engine as `node cloudflare.ts <engine address>`.
+ * The emulated `cloudflare` plugin: the same tokens, properties and API calls for the resources of this project's program.
+ * The engine runs it as `node main.ts <engine address>`.
  */
 
 import { pinnedVersion } from "../pinned.ts";

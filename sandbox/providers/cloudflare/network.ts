@@ -35,7 +35,7 @@ const tunnel: CloudflareResource = {
   result: (result) => ({ ...result, metadata: stringify(result.metadata) }),
 };
 
-/** cloudflared's own names, camelCase on the wire too. */
+/** cloudflared's names, camelCase on the wire too. */
 const originRequest = object(
   {
     access: object({
@@ -107,7 +107,7 @@ const dnsRecord: CloudflareResource = {
   },
   outputs: ["commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn"],
   stables: ["createdOn"],
-  // The provider refuses it when it comes to making the record.
+  // The provider refuses it when creating the record.
   check: ({ proxied, ttl }) =>
     proxied === true && typeof ttl === "number" && ttl !== 1
       ? [{ property: "ttl", reason: `must be 1 (automatic) when proxied is true, not ${ttl}` }]

@@ -77,7 +77,7 @@ const notificationPolicy: CloudflareResource = {
   outputs: ["created", "modified"],
   stables: ["created"],
   defaults: { enabled: true },
-  // POST and PUT answer the id alone.
+  // POST and PUT return only the id.
   readBack: true,
 };
 

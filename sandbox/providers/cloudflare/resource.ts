@@ -1,4 +1,4 @@
-/** One way from a table to a resource of Cloudflare's API: nearly all of them are a collection with POST, GET, PUT, DELETE. */
+/** Builds a resource of Cloudflare's API from a table: nearly all are a collection with POST, GET, PUT, DELETE. */
 
 import type { Call, ResourceDefinition } from "../plugin/definition.ts";
 import { diff } from "../plugin/diff.ts";
@@ -7,20 +7,20 @@ import { type Props, reveal, type Value } from "../plugin/values.ts";
 import { fromWire, importedInputs, type JsonObject, project, refreshedInputs, toWire } from "../plugin/wire.ts";
 import { asObject, type CloudflareApi } from "./client.ts";
 
-/** What is special about one resource. */
+/** The specification of one resource. */
 export interface CloudflareResource {
   /** `dnsRecord` for `cloudflare:index/dnsRecord:DnsRecord`. */
   name: string;
-  /** Whose the resource is; `either`: an account's or a zone's. These inputs go into the path, never into a body. */
+  /** The owner of the resource; `either`: an account or a zone. These inputs go into the path, never into a body. */
   scope: "account" | "zone" | "either";
   /** The collection's path under the scope, without slashes at its ends. */
   path: string | ((inputs: Props) => string);
-  /** How one object is addressed under the collection. @default its id; `""` for the only one there is */
+  /** The path of one object under the collection; `""` for a singleton. @default its id */
   item?: (id: string) => string;
-  /** The id when the API's object has none. @default `result.id` */
+  /** The id, when the API's object has none. @default `result.id` */
   id?: (result: JsonObject, inputs: Props) => string;
   inputs: Fields;
-  /** Outputs that are no inputs. */
+  /** Outputs that are not inputs. */
   outputs: readonly string[];
   secretOutputs?: readonly string[];
   stables?: readonly string[];
@@ -29,19 +29,19 @@ export interface CloudflareResource {
   updateMethod: "put" | "patch";
   /** Absent in the API, as for a tunnel's configuration: nothing is called. */
   noDelete?: true;
-  /** Sent when the program gives nothing else, as the official provider does. */
+  /** Defaults sent to the API, as by the official provider. */
   defaults?: JsonObject | ((inputs: Props) => JsonObject);
-  /** Last changes to a body. */
+  /** Final changes to a body. */
   body?: (body: JsonObject, inputs: Props) => JsonObject;
-  /** Faults no field table can say. */
+  /** Checks beyond the field table. */
   check?: (inputs: Props) => Failure[];
-  /** Turns the API's object into one that has the names of the tables. */
+  /** Converts the API's object to the names of the tables. */
   result?: (result: JsonObject) => JsonObject;
-  /** The answer to POST and PUT is not the whole object: it is read after them. */
+  /** The response to POST and PUT is incomplete: the object is read after them. */
   readBack?: true;
-  /** Outputs an update makes unknown, besides the times of change. */
+  /** Outputs that an update makes unknown, besides the times of change. */
   changing?: (olds: Props, news: Props) => readonly string[];
-  /** Told after a creation. */
+  /** A warning logged after a creation. */
   warning?: string;
 }
 
@@ -70,7 +70,7 @@ export function importedScope(scope: CloudflareResource["scope"], id: string): {
   return { id: parts.join("/") || owner, scope: isZone ? { zoneId: owner } : { accountId: owner } };
 }
 
-/** Makes the resource of its table. */
+/** Builds the resource of its table. */
 export function cloudflareResource(spec: CloudflareResource): ResourceDefinition<CloudflareApi> {
   const scopes: Fields = scopeFields[spec.scope];
   const inputs: Fields = { ...scopes, ...spec.inputs };
@@ -94,7 +94,9 @@ export function cloudflareResource(spec: CloudflareResource): ResourceDefinition
   };
   const actualOf = (result: JsonObject) => fromWire(readable, spec.result ? spec.result(result) : result);
 
-  /** The state: what was asked for as the API has it, what it adds, and of secrets it never repeats the old ones. */
+  /**
+   * The state: requested inputs as the API has them, the API's additions, and the old values of secrets it never returns.
+   */
   const stateOf = (actual: Props, asked: Props, olds: Props, refreshing: boolean): Props => {
     const state: Props = {};
     for (const name of Object.keys(scopes)) state[name] = asked[name];
@@ -154,7 +156,7 @@ export function cloudflareResource(spec: CloudflareResource): ResourceDefinition
       const known = asked?.accountId || asked?.zoneId || state.accountId || state.zoneId;
       const origin = known ? { id: givenId, scope: {} } : importedScope(spec.scope, givenId);
       const props = { ...state, ...asked, ...origin.scope };
-      // A resource of a tunnel is found by the tunnel's id, which is its own.
+      // The id of a tunnel's resource is the tunnel's id.
       if ("tunnelId" in spec.inputs && !props.tunnelId) props.tunnelId = origin.id;
       const result = await call.client.call("get", item(props, origin.id), call.signal);
       if (result === undefined) return undefined;

@@ -8,7 +8,7 @@ import { any, asset, list, string } from "../plugin/fields.ts";
 import { Asset, type Props, Unknown } from "../plugin/values.ts";
 import { connectionField, withSession } from "./ssh.ts";
 
-const chunkBytes = 32 * 1024; // what every SFTP server takes in one write
+const chunkBytes = 32 * 1024; // accepted by every SFTP server in one write
 const chunksAtOnce = 16;
 const noSuchFile = 2; // SSH_FX_NO_SUCH_FILE, draft-ietf-secsh-filexfer-02 section 7
 
@@ -87,8 +87,8 @@ async function copyDirectory(sftp: SFTPWrapper, source: string, target: string):
 }
 
 /**
- * Copies to `target`; an existing directory there takes the source into itself, as does the last, not yet existing element
- * of the path for a directory. A source directory with a trailing slash gives only its contents to an existing one.
+ * Copies to `target`; the source goes into an existing directory there, and a source directory also into a missing one,
+ * which is created. Of a source directory with a trailing slash only the contents are copied to an existing one.
  */
 async function copyTo(sftp: SFTPWrapper, source: Asset, target: string): Promise<void> {
   const there = await remoteStat(sftp, target);
@@ -110,7 +110,7 @@ const copy = (call: Parameters<typeof withSession>[0], inputs: Props) =>
     await copyTo(await openSftp(client), source, String(remotePath));
   });
 
-/** `command:remote:CopyToRemote`: copied again only when the source's hash or the path changes; never removed. */
+/** `command:remote:CopyToRemote`: copied again only when the source's hash or the path changes; never deleted. */
 export const copyToRemote: ResourceDefinition<unknown> = {
   token: "command:remote:CopyToRemote",
   inputs: {

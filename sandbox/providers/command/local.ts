@@ -23,7 +23,7 @@ const outputs = ["stdout", "stderr", "assets", "archive"];
 const strings = (value: unknown) => (Array.isArray(value) ? value.map(String) : []);
 const optionalText = (value: unknown) => (typeof value === "string" ? value : undefined);
 
-/** Files under `dir` that the patterns choose; a pattern with `!` takes away what earlier ones chose. */
+/** Files under `dir` selected by the patterns; a pattern with `!` excludes earlier matches. */
 async function collect(dir: string, patterns: string[]): Promise<Props> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
@@ -45,7 +45,7 @@ async function collect(dir: string, patterns: string[]): Promise<Props> {
 }
 
 /**
- * Runs one command to its end; the engine's cancellation kills it.
+ * Runs one command; the engine's cancellation kills it.
  * @param before the outputs of an earlier run, for PULUMI_COMMAND_STDOUT and _STDERR
  * @throws when it cannot be started or does not exit with 0
  */
@@ -66,7 +66,7 @@ async function run(call: Call<unknown>, command: string, inputs: Props, before: 
   });
   child.stdout.on("data", captured.stdout);
   child.stderr.on("data", captured.stderr);
-  child.stdin.on("error", () => {}); // a command may end without reading its input
+  child.stdin.on("error", () => {}); // a command may exit without reading its input
   child.stdin.end(optionalText(inputs.stdin) ?? "");
   const kill = () => {
     child.kill("SIGKILL");

@@ -1,6 +1,6 @@
 /**
- * Stand-in for the official `command` plugin 1.2.1 where that cannot be had: real processes, real SSH sessions. Run by the
- * engine as `node command.ts <engine address>`.
+ * The emulated `command` plugin 1.2.1, with real processes and real SSH sessions. The engine runs it as `node main.ts
+ * <engine address>`.
  */
 
 import { pinnedVersion } from "../pinned.ts";

@@ -1,7 +1,7 @@
-/** What a command writes: kept for the state and for errors, and shown line by line while it runs. */
+/** Output of a command: captured for the state and errors, and logged line by line while it runs. */
 import type { Call } from "../plugin/definition.ts";
 
-/** Which streams go to the engine's log; both without a choice, as upstream. */
+/** The streams that go to the engine's log. @default both, as upstream */
 export const loggingChoices = ["stdout", "stderr", "stdoutAndStderr", "none"] as const;
 
 /** Collects both streams of one run. */
@@ -9,24 +9,24 @@ export interface Capture {
   stdout(chunk: Buffer): void;
   stderr(chunk: Buffer): void;
   /**
-   * Logs what has no line end yet.
-   * @throws Error for a line that the official provider would hang at
-   * @returns both outputs without their last newline, and all of it in order of arrival
+   * Logs the last, unterminated line.
+   * @throws Error for a line on which the official provider would hang
+   * @returns both outputs without their last newline, and all output in order of arrival
    */
   finish(): { stdout: string; stderr: string; all: string };
 }
 
-/** Go's bufio.Scanner, which reads the lines upstream, takes no longer one, and then nothing empties the command's pipe. */
+/** The line limit of Go's bufio.Scanner, which upstream uses. Beyond it nothing empties the command's pipe. */
 const longestLineBytes = 64 * 1024;
 
 function checkLength(line: string): void {
   if (Buffer.byteLength(line) < longestLineBytes) return;
   throw new Error(
-    `the command wrote a line of over ${longestLineBytes} bytes while its output is logged: the official provider hangs here for ever. Set logging: "none", or have it write shorter lines`,
+    `the command wrote a line of over ${longestLineBytes} bytes while its output is logged: the official provider hangs here forever. Set logging: "none", or have it write shorter lines`,
   );
 }
 
-/** Lines go to the log as they are complete; bytes of a split character wait for their rest. */
+/** Logs complete lines; bytes of a split character wait for the rest. */
 function lineLogger(log: ((line: string) => void) | undefined): { feed(chunk: Buffer): void; end(): void } {
   if (!log) return { feed: () => {}, end: () => {} };
   const decoder = new TextDecoder();
@@ -78,7 +78,7 @@ export function capture<Client>(call: Call<Client>, logging: unknown): Capture {
   };
 }
 
-/** The error of a failed run: why, the whole command and all it wrote, as upstream words it (`logging` hides nothing here). */
+/** The error of a failed run: reason, whole command and all its output, in upstream's format (regardless of `logging`). */
 export function runError(why: string, command: string, output: string): Error {
   return new Error(`${why}: running ${JSON.stringify(command)}:\n${output}`);
 }

@@ -15,8 +15,8 @@ interface SftpWithEnvironment {
 }
 
 /**
- * Whether the server takes this variable (`AcceptEnv`). `exec` sends variables without asking; opening an SFTP session is
- * the one call of ssh2 that asks, and whether SFTP itself is there does not matter.
+ * Whether the server accepts this variable (`AcceptEnv`). `exec` sends variables without waiting for a reply; opening an
+ * SFTP session is the only call of ssh2 that waits, and SFTP itself need not be available.
  */
 function accepts(client: Client, name: string, value: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -50,7 +50,7 @@ async function variables(
   return wanted;
 }
 
-/** Runs the command on an open session. @returns why it failed; undefined when it exited with 0 */
+/** Runs the command on an open connection. @returns why it failed; undefined on exit code 0 */
 function execute(
   client: Client,
   command: string,
@@ -76,7 +76,7 @@ function execute(
         client.removeListener("close", lost);
         resolve(why);
       });
-      stream.end(stdin); // without stdin the command sees its end at once
+      stream.end(stdin); // without stdin the command gets an empty input
     });
   });
 }

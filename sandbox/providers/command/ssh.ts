@@ -20,7 +20,7 @@ const hostFields: Fields = {
   privateKeyPassword: string({ secret: true }),
   user: string(),
 };
-/** The `connection` input: secret as a whole, like upstream's. */
+/** The `connection` input, secret as a whole as upstream. */
 export const connectionField = object({ ...hostFields, proxy: object(hostFields) }, { required: true, secret: true });
 
 const optionalText = (value: Value | undefined) => (typeof value === "string" && value !== "" ? value : undefined);
@@ -28,20 +28,20 @@ const numberOr = (value: Value | undefined, standard: number) => (typeof value =
 
 /**
  * The key of a line as in `authorized_keys` or `known_hosts` (`[host] ssh-ed25519 AAAA… [comment]`).
- * @throws when there is none in it
+ * @throws when there is none
  */
 export function parseHostKey(line: string): { type: string; key: Buffer } {
   const match = /(?:^|\s)((?:ssh|ecdsa|sk)-\S+)\s+([A-Za-z0-9+/]+=*)(?:\s|$)/.exec(line);
   const parsed = match ? ssh2.utils.parseKey(`${match[1]} ${match[2]}`) : undefined;
   if (!match?.[1] || !parsed || parsed instanceof Error) {
     throw new Error(
-      `connection.hostKey ${JSON.stringify(line)} is no public key: write it like "ssh-ed25519 AAAA…", as ssh-keyscan prints it`,
+      `connection.hostKey ${JSON.stringify(line)} is not a public key: write it like "ssh-ed25519 AAAA…", as ssh-keyscan prints it`,
     );
   }
   return { type: match[1], key: parsed.getPublicSSH() };
 }
 
-/** An agent that does not answer is fatal, even with another way to sign in. */
+/** An agent that does not answer is fatal, even with another authentication method. */
 async function checkAgent(path: string): Promise<void> {
   const socket = connectSocket(path);
   try {
@@ -56,7 +56,7 @@ async function checkAgent(path: string): Promise<void> {
   }
 }
 
-/** What ssh2 needs for one host. @throws on an unreadable key or a dead agent: no retry helps there */
+/** ssh2's settings for one host. @throws on an unreadable key or a dead agent, which no retry fixes */
 async function configOf(host: Props): Promise<ConnectConfig> {
   const password = optionalText(host.password);
   const config: ConnectConfig = {
@@ -74,7 +74,7 @@ async function configOf(host: Props): Promise<ConnectConfig> {
       throw new Error(`connection.privateKey cannot be read: ${parsed.message}`, { cause: parsed });
     Object.assign(config, { privateKey, ...(passphrase && { passphrase }) });
   }
-  // Go's client tries one method of a kind: with a private key the agent is dialled and never asked.
+  // Go's client tries one publickey method: with a private key the agent is dialled but never used.
   const agent = optionalText(host.agentSocketPath) ?? optionalText(process.env.SSH_AUTH_SOCK);
   if (agent) {
     await checkAgent(agent);
@@ -98,11 +98,11 @@ function dial(config: ConnectConfig, hostKey: string | undefined, signal: AbortS
       client.destroy();
       reject(failure);
     };
-    // The handshake is many small packets: without this each waits for the other side's delayed acknowledgement.
+    // The handshake is many small packets: without this each waits for a delayed acknowledgement.
     client.once("connect", () => client.setNoDelay(true));
     client.once("ready", () => {
       client.removeListener("error", failed);
-      // An error without a listener would end the process; who uses the session is told by `close`.
+      // An error without a listener would end the process; users of the session see `close`.
       client.on("error", () => {});
       settle();
     });
@@ -115,7 +115,7 @@ function dial(config: ConnectConfig, hostKey: string | undefined, signal: AbortS
     signal.addEventListener("abort", abort, { once: true });
     const pinned: ConnectConfig = expected
       ? {
-          // Go's client asks for exactly the pinned kind of key; `ssh-rsa` is RSA with SHA-1.
+          // Go's client requests exactly the pinned key type; `ssh-rsa` is RSA with SHA-1.
           algorithms: { serverHostKey: [expected.type as ServerHostKeyAlgorithm] },
           hostVerifier: (key: Buffer) => {
             if (key.equals(expected.key)) return true;

@@ -1,4 +1,4 @@
-/** The Atlas Admin API v2, and waiting for what it does in the background. */
+/** Client of the Atlas Admin API v2, and polling of its background work. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { networkError } from "../plugin/go-errors.ts";
@@ -6,7 +6,7 @@ import { isJsonObject, type Json, type JsonObject } from "../plugin/wire.ts";
 import type { AtlasCredentials } from "./credentials.ts";
 import { signedFetch } from "./sign-in.ts";
 
-/** The API's dated versions, one a resource as the official provider asks for. */
+/** The API's dated versions that the official provider requests, one per resource. */
 export type AtlasVersion = "2023-01-01" | "2024-08-05" | "2024-11-13";
 
 export interface AtlasApi {
@@ -24,9 +24,9 @@ export interface AtlasApi {
   ): Promise<Json | undefined>;
 }
 
-/** Atlas said no. */
+/** An error response of Atlas. */
 export class AtlasRefusal extends Error {
-  /** Atlas' own, e.g. `CLUSTER_NOT_FOUND`. */
+  /** Atlas' error code, e.g. `CLUSTER_NOT_FOUND`. */
   readonly errorCode: string | undefined;
 
   constructor(message: string, errorCode: string | undefined) {
@@ -41,7 +41,7 @@ const fault = z.object({
   reason: z.string().optional(),
 });
 
-/** @throws when the credentials are a service account's and it gets no token */
+/** @throws when a service account gets no token */
 export async function atlasApi({ baseUrl, signIn }: Pick<AtlasCredentials, "baseUrl" | "signIn">): Promise<AtlasApi> {
   const base = baseUrl.replace(/\/+$/, "");
   const send = await signedFetch(signIn, base);
@@ -77,7 +77,7 @@ function explain(text: string): { words: string; errorCode: string | undefined }
   }
 }
 
-/** @throws when the API answered something else than an object */
+/** @throws when the response is not an object */
 export function asObject(answer: Json | undefined, what: string): JsonObject {
   if (!isJsonObject(answer))
     throw new Error(`${what}: the API answered ${JSON.stringify(answer)} instead of an object`);
@@ -86,11 +86,11 @@ export function asObject(answer: Json | undefined, what: string): JsonObject {
 
 const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** A Go duration such as `1h30m` in milliseconds. @throws when it is none */
+/** A Go duration such as `1h30m` in milliseconds. @throws when it is not one */
 export function durationMs(text: string): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
   if (parts.length === 0 || parts.map(([part]) => part).join("") !== text) {
-    throw new Error(`${JSON.stringify(text)} is no duration: write it like 30m or 1h30m`);
+    throw new Error(`${JSON.stringify(text)} is not a duration: write it like 30m or 1h30m`);
   }
   return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit ?? ""] ?? 0), 0);
 }

@@ -1,4 +1,4 @@
-/** What Atlas' resources share: paths, ids, states, time limits. */
+/** Shared by Atlas' resources: paths, ids, states, time limits. */
 
 import type { Found } from "../plugin/definition.ts";
 import type { Fields } from "../plugin/fields.ts";
@@ -9,9 +9,9 @@ import { durationMs } from "./client.ts";
 /** Escaped path segments, each with its slash. */
 export const path = (...segments: (Value | undefined)[]) =>
   segments.map((part) => `/${encodeURIComponent(String(part ?? ""))}`).join("");
-/** A path of the project the properties name. */
+/** A path below the project of the properties. */
 export const group = (props: Props, ...rest: (Value | undefined)[]) => `/groups${path(props.projectId, ...rest)}`;
-/** Inputs as asked and the API's own values for the rest; what it never repeats stays as it was. */
+/** The requested inputs, the API's values for the rest, and the old values of what it never returns. */
 export function stateOf(
   fields: Fields,
   asked: Props,
@@ -30,7 +30,7 @@ export function stateOf(
   return state;
 }
 
-/** What `read` gives back; `asked` is undefined when importing. */
+/** The result of `read`; `asked` is undefined when importing. */
 export function found(
   fields: Fields,
   id: string,
@@ -46,7 +46,7 @@ export function found(
 export function parts(id: string, form: string): string[] {
   const split = id.split("/").map(decodeURIComponent);
   if (split.length !== form.split("/").length || split.includes("")) {
-    throw new Error(`${JSON.stringify(id)} is no id of this resource: import it as ${form}`);
+    throw new Error(`${JSON.stringify(id)} is not an id of this resource: import it as ${form}`);
   }
   return split;
 }

@@ -1,6 +1,6 @@
 /**
- * Where the official mongodbatlas plugin takes its credentials and its base URL: all of them from its configuration, or all
- * from the environment, never some from each.
+ * Credentials and base URL as the official mongodbatlas plugin finds them: all from its configuration or all from the
+ * environment, never mixed.
  * @see https://github.com/mongodb/terraform-provider-mongodbatlas/blob/master/internal/config/credentials.go (v2.16)
  */
 import { isProps, type Props, type Value } from "../plugin/values.ts";
@@ -12,7 +12,7 @@ export type AtlasSignIn =
   | { kind: "API key"; publicKey: string; privateKey: string }
   | { kind: "none" };
 
-/** What a source says. */
+/** The values of one source. */
 interface Source {
   accessToken: string;
   clientId: string;
@@ -23,18 +23,18 @@ interface Source {
   government: boolean;
 }
 
-/** Where requests go, and as whom. */
+/** Address and credentials of requests. */
 export interface AtlasCredentials {
   baseUrl: string;
   signIn: AtlasSignIn;
-  /** What the official plugin warns of. */
+  /** The official plugin's warning. */
   warning: string | undefined;
 }
 
 const defaultBaseUrl = "https://cloud.mongodb.com/";
 const governmentBaseUrl = "https://cloud.mongodbgov.com/";
 const otherGovernmentBaseUrls = /^https:\/\/cloud-(dev|qa)\.mongodbgov\.com\/*$/;
-/** What the client ids of service accounts begin with. */
+/** Prefix of the client ids of service accounts. */
 const serviceAccountPrefix = "mdb_sa";
 
 const text = (value: Value | undefined): string => (typeof value === "string" ? value : "");
@@ -50,7 +50,7 @@ const ofConfiguration = (config: Props): Source => ({
 });
 
 function ofEnvironment(environment: NodeJS.ProcessEnv): Source {
-  // An empty variable counts as none, as in the official plugin.
+  // An empty variable counts as unset, as in the official plugin.
   const first = (...names: string[]): string => names.map((name) => environment[name]).find(Boolean) ?? "";
   return {
     accessToken: first("MONGODB_ATLAS_ACCESS_TOKEN"),
@@ -69,14 +69,14 @@ const isPresent = (source: Source) => source.accessToken !== "" || hasServiceAcc
 
 /**
  * @param config the provider's own configuration
- * @throws in the official plugin's words when half of a pair is missing; and where this plugin cannot do what the official one
- * would, which is to read the credentials from AWS Secrets Manager
+ * @throws with the official plugin's text when half of a pair is missing; and for credentials in AWS Secrets Manager,
+ * which this plugin cannot read
  */
 export function atlasCredentials(config: Props, environment: NodeJS.ProcessEnv): AtlasCredentials {
   refuseAws(config, environment);
   const candidates = [ofConfiguration(config), ofEnvironment(environment)];
   const source = candidates.find(isPresent);
-  // Without credentials the base URL counts for nothing either.
+  // Without credentials the base URL is ignored too.
   if (!source) return { baseUrl: defaultBaseUrl, signIn: { kind: "none" }, warning: "No credentials set" };
   return { baseUrl: baseUrlOf(source), signIn: signInOf(source), warning: warningOf(source) };
 }

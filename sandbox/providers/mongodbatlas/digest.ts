@@ -1,7 +1,7 @@
 /** HTTP digest access authentication, the client's side (RFC 7616), for `qop=auth`. */
 import { createHash, randomBytes } from "node:crypto";
 
-/** Who asks. */
+/** The credentials. */
 export interface DigestCredentials {
   username: string;
   password: string;
@@ -21,7 +21,7 @@ export function parseChallenge(header: string | null): Map<string, string> | und
 /**
  * The `Authorization` header that answers a challenge (RFC 7616 section 3.4).
  * @param uri path and query, exactly as requested
- * @throws when the challenge wants something else than `qop=auth` with MD5 or SHA-256
+ * @throws when the challenge requires anything but `qop=auth` with MD5 or SHA-256
  */
 export function authorization(
   challenge: Map<string, string>,
@@ -44,7 +44,7 @@ export function authorization(
   }
   const digest = (text: string) => createHash(hash).update(text).digest("hex");
   const [realm, nonce] = [challenge.get("realm") ?? "", challenge.get("nonce") ?? ""];
-  const count = "00000001"; // a nonce is used once here
+  const count = "00000001"; // each nonce is used once
   const secret = digest(`${credentials.username}:${realm}:${credentials.password}`);
   const response = digest([secret, nonce, count, cnonce, "auth", digest(`${method}:${uri}`)].join(":"));
   const quote = (text: string) => `"${text.replace(/["\\]/g, "\\$&")}"`;
@@ -64,7 +64,7 @@ export function authorization(
   return `Digest ${parts.join(", ")}`;
 }
 
-/** `fetch` that first asks without credentials and answers a digest challenge once. The body must be a string. */
+/** `fetch` that first sends a request without credentials and answers one digest challenge. The body must be a string. */
 export async function digestFetch(
   url: URL,
   init: { method: string; headers: Record<string, string>; body?: string; signal: AbortSignal },

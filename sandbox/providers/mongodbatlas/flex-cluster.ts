@@ -1,4 +1,4 @@
-/** Flex clusters: made in the background, so that creating and removing one means waiting. */
+/** Flex clusters. Atlas creates and deletes them in the background, so both poll. */
 
 import { type Call, PartialFailure, type ResourceDefinition } from "../plugin/definition.ts";
 import { boolean, type Fields, map, number, object, string } from "../plugin/fields.ts";
@@ -37,7 +37,7 @@ const flexOutputs = [
   "versionReleaseSystem",
 ];
 
-/** A Flex cluster's properties, with tags as a map and the names of the package. */
+/** A Flex cluster's properties with the package's names, and tags as a map. */
 export function flexProps(answer: JsonObject): Props {
   const strings = isJsonObject(answer.connectionStrings) ? answer.connectionStrings : {};
   const backup = isJsonObject(answer.backupSettings) ? answer.backupSettings : {};

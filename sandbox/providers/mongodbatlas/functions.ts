@@ -16,7 +16,7 @@ const asProps = (value: Json | undefined): Props => {
   return isProps(props) ? props : {};
 };
 
-/** The containers of a replication spec, by `provider:region`, as the official provider gives them. */
+/** The containers of a replication spec by `provider:region`, as in the official provider. */
 function containerIds(spec: JsonObject, containers: JsonObject[]): Props {
   const ids: Props = {};
   for (const { providerName, regionName } of objects(spec.regionConfigs)) {
@@ -89,7 +89,7 @@ const advancedCluster: Function_ = {
     try {
       answer = await call.client.call("GET", url, "2024-08-05", call.signal);
     } catch (error) {
-      // As the official provider does: Atlas' API for clusters does not serve Flex ones.
+      // As in the official provider: Atlas' cluster API does not serve Flex clusters.
       if (!(error instanceof AtlasRefusal) || error.errorCode !== "CANNOT_USE_FLEX_CLUSTER_IN_CLUSTER_API") throw error;
       return { ...clusterProps(asCluster(await readFlex(call, projectId, name)), [], {}), projectId, name };
     }
@@ -127,7 +127,7 @@ async function readFlex(call: Call<AtlasApi>, projectId: unknown, name: unknown)
   return asObject(answer, url);
 }
 
-/** A Flex cluster as the official provider gives it where any cluster may be. Pure. */
+/** A Flex cluster in the form of any cluster, as in the official provider. Pure. */
 function asCluster({ providerSettings, backupSettings, ...flex }: JsonObject): JsonObject {
   const { backingProviderName = "", regionName = "" } = isJsonObject(providerSettings) ? providerSettings : {};
   const { enabled = false } = isJsonObject(backupSettings) ? backupSettings : {};

@@ -151,7 +151,7 @@ const accessList: Resource = {
     const [projectId, entry] = parts(id, "<project id>/<entry, %2F for its slash>");
     const actual = await readEntry(call, projectId, entry);
     if (!actual) return undefined;
-    // A single address is given back both as a block and as an address; a program gives one of them.
+    // The API returns a single address as a block and as an address; a program sets one of them.
     if (inputs) return found(entryFields, id, inputs, actual, []);
     const { ipAddress, cidrBlock, comment } = actual;
     const imported = { projectId, comment, ...(entry === ipAddress ? { ipAddress } : { cidrBlock }) };

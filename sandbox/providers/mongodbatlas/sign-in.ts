@@ -11,14 +11,14 @@ export interface SignedRequest {
   body?: string;
   signal: AbortSignal;
 }
-/** Sends a request with the credentials. Rejects when there is no answer, as `fetch` does. */
+/** Sends a request with the credentials. Rejects without a response, as `fetch` does. */
 export type SignedFetch = (url: URL, request: SignedRequest) => Promise<Response>;
 
 const tokenSchema = z.object({ access_token: z.string() });
 
 /**
- * @param base without a slash at its end
- * @throws when the service account gets no token: asked for at once, as the official plugin does
+ * @param base without a trailing slash
+ * @throws when the service account gets no token, which is requested at once as in the official plugin
  */
 export async function signedFetch(signIn: AtlasSignIn, base: string): Promise<SignedFetch> {
   switch (signIn.kind) {

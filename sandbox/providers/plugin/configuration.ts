@@ -1,8 +1,8 @@
-/** The provider's own configuration. Stack configuration has only strings, so other types come as JSON in a string. */
+/** The provider's own configuration. Stack configuration holds only strings, so other types are JSON in a string. */
 import { check, type Failure, type Field, type Fields } from "./fields.ts";
 import { type Props, reveal, type Value } from "./values.ts";
 
-/** What the engine adds to every provider's inputs. */
+/** Keys that the engine adds to every provider's inputs. */
 const engineKeys = new Set(["version", "pluginDownloadURL"]);
 
 function parse(field: Field | undefined, value: Value): Value {
@@ -10,11 +10,14 @@ function parse(field: Field | undefined, value: Value): Value {
   try {
     return JSON.parse(value);
   } catch {
-    return value; // the check says that the type is wrong
+    return value; // the check reports the wrong type
   }
 }
 
-/** @param more faults that no field table can say @returns the configuration without secret marks, and every fault in it: unknown keys, wrong types, missing values. */
+/**
+ * Parses the configuration. @param more checks beyond the field table @returns the configuration without secret marks, and
+ * all problems: unknown keys, wrong types, missing values.
+ */
 export function parseConfig(
   fields: Fields,
   given: Props,

@@ -15,7 +15,7 @@ export interface Change {
 
 const isPresent = (value: Value | undefined): value is Value => value !== undefined && value !== null;
 
-/** A canonical order, so that lists whose order means nothing can be compared. */
+/** A canonical order for comparing lists whose order has no meaning. */
 export function sorted(value: Value[]): Value[] {
   const keyed = value.map((item) => ({ item, key: JSON.stringify(canonical(item)) }));
   return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)).map(({ item }) => item);
@@ -60,8 +60,8 @@ function compare(
 }
 
 /**
- * The changed properties by path (`config.ingresses[0].service`). Secret marks are not compared, only values; a new value
- * not known yet counts as an update. A computed input the program stopped giving is no change: the API's value stands.
+ * The changed properties by path (`config.ingresses[0].service`). Secret marks are not compared, only values; a value not
+ * known yet counts as an update. A computed input removed from the program is not a change: the API's value stays.
  */
 export function diff(fields: Fields, before: Props, after: Props): Map<string, Change> {
   const changes = new Map<string, Change>();

@@ -6,11 +6,11 @@ import type { Severity } from "./definition.ts";
 
 /** Sends lines to the engine's log. */
 export interface EngineLog {
-  /** Where the engine listens (`host:port`); replaces what was known. */
+  /** Sets the engine's address (`host:port`). */
   attach(address: string): void;
-  /** Never throws and never waits: a lost line must not fail an update. Without an engine it goes to standard error. */
+  /** Never throws or waits: a lost line must not fail an update. Without an engine, lines go to standard error. */
   log(severity: Severity, message: string, urn: string, ephemeral: boolean): void;
-  /** Resolves when every line sent so far has been taken (or lost). */
+  /** Resolves when every line sent so far was delivered or lost. */
   flush(): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ const severities: Record<Severity, enginePb.LogSeverity> = {
   error: enginePb.LogSeverity.ERROR,
 };
 
-/** Makes a log without an engine; `attach` gives it one. */
+/** Creates a log without an engine; `attach` connects one. */
 export function engineLog(): EngineLog {
   let client: engineGrpc.EngineClient | undefined;
   const pending = new Set<Promise<void>>();

@@ -1,34 +1,34 @@
-/** Small tables that say which inputs a resource takes, and the check of a program's inputs against them. */
+/** Tables of a resource's inputs, and the check of a program's inputs against them. */
 import { Asset, isProps, type Props, Secret, Unknown, type Value } from "./values.ts";
 
-/** What may be said of an input besides its type. */
+/** Properties of an input besides its type. */
 export interface FieldOptions {
   required?: true;
   /** A change of this (top-level) input replaces the resource. */
   replace?: true;
   /** The value is a secret even when the program did not mark it. */
   secret?: true;
-  /** The API sets it when the program does not: unknown in a preview, no drift when only the API has it. */
+  /** Set by the API when the program does not: unknown in a preview, and not drift when only the API has it. */
   computed?: true;
-  /** The API never gives it back: the old value stands. */
+  /** The API never returns it: the old value stays. */
   writeOnly?: true;
-  /** The order of the list means nothing. */
+  /** The order of the list has no meaning. */
   set?: true;
-  /** Drift even when the program never gave it: something of weight somebody may add by hand. */
+  /** Drift even when the program never set it: an important value that somebody may add by hand. */
   watched?: true;
   /** The only values allowed. */
   values?: readonly (string | number)[];
-  /** Set once, when the resource is made: a change is an error, not a replacement. */
+  /** Set at creation only: a change is an error, not a replacement. */
   createOnly?: true;
-  /** Inputs beside it that must be given when it is. */
+  /** Sibling inputs that are required with it. */
   needs?: readonly string[];
-  /** Inputs beside it that must not be given when it is. */
+  /** Sibling inputs that are forbidden with it. */
   excludes?: readonly string[];
-  /** The name on the API's wire when it is not the snake_case of the property's. */
+  /** The name on the wire, if not the snake_case of the property's. */
   wire?: string;
 }
 
-/** One input: its type and what is said of it. */
+/** One input: its type and options. */
 export interface Field extends FieldOptions {
   kind: "string" | "number" | "boolean" | "asset" | "any" | "list" | "map" | "object";
   item?: Field;
@@ -45,7 +45,7 @@ export const boolean = (options: FieldOptions = {}): Field => ({ kind: "boolean"
 export const asset = (options: FieldOptions = {}): Field => ({ kind: "asset", ...options });
 export const any = (options: FieldOptions = {}): Field => ({ kind: "any", ...options });
 export const list = (item: Field, options: FieldOptions = {}): Field => ({ kind: "list", item, ...options });
-/** Keys are the program's own and go out as they are. */
+/** Keys are the program's and sent unchanged. */
 export const map = (item: Field, options: FieldOptions = {}): Field => ({ kind: "map", item, ...options });
 export const object = (fields: Fields, options: FieldOptions & { camel?: true } = {}): Field => ({
   kind: "object",
@@ -53,7 +53,7 @@ export const object = (fields: Fields, options: FieldOptions & { camel?: true } 
   ...options,
 });
 
-/** An input that is refused, as `CheckFailure` wants it. */
+/** A refused input, as a `CheckFailure`. */
 export interface Failure {
   /** Property path, e.g. `config.ingresses[0].service`. */
   property: string;
@@ -116,7 +116,7 @@ function checkValue(field: Field, given: Value, path: string, secret: boolean): 
   }
 }
 
-/** What an input that is given says about the others beside it. */
+/** The checks of a given input against its siblings. */
 function checkOthers(field: Field, props: Props, path: string, at: (key: string) => string): Failure[] {
   const isGiven = (key: string) => (props[key] ?? null) !== null;
   const absent = field.needs?.filter((key) => !isGiven(key)) ?? [];
@@ -127,13 +127,13 @@ function checkOthers(field: Field, props: Props, path: string, at: (key: string)
   ];
 }
 
-/** One step of a property path; keys that are no identifiers are quoted, as Pulumi's paths want. */
+/** One step of a property path; keys that are not identifiers are quoted as in Pulumi's paths. */
 export function join(path: string, key: string): string {
   if (!/^[A-Za-z_$][\w$]*$/.test(key)) return `${path}[${JSON.stringify(key)}]`;
   return path === "" ? key : `${path}.${key}`;
 }
 
-/** Every unknown, missing or mistyped input, at any depth; values not known yet pass. */
+/** Every unknown, missing or mistyped input, at any depth; unknown values pass. */
 export function check(fields: Fields, props: Props, path = "", secret = false): Failure[] {
   const failures: Failure[] = [];
   for (const [key, value] of Object.entries(props)) {

@@ -1,4 +1,4 @@
-/** A request that got no answer, in the words of Go's HTTP client: what the official plugins print. */
+/** Network errors in the format of Go's HTTP client, which the official plugins print. */
 
 /** @returns e.g. `Post "https://cloud.mongodb.com/api/…": dial tcp: lookup cloud.mongodb.com: no such host` */
 export function networkError(method: string, url: URL, error: unknown): string {

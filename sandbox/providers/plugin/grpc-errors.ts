@@ -1,4 +1,4 @@
-/** Errors as the engine takes them: a gRPC status, with the partial state when the object exists all the same. */
+/** Errors for the engine: a gRPC status, with the partial state when the object exists nevertheless. */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import statusPb from "@pulumi/pulumi/proto/status_pb.js";
@@ -6,7 +6,7 @@ import anyPb from "google-protobuf/google/protobuf/any_pb.js";
 import { PartialFailure } from "./definition.ts";
 import { encode, type Props, protect } from "./values.ts";
 
-/** An error with a status of its own; anything else that is thrown becomes UNKNOWN with its message. */
+/** An error with its own status; other thrown values become UNKNOWN with their message. */
 class StatusError extends Error implements ServiceError {
   readonly code: status;
   readonly details: string;
@@ -19,22 +19,23 @@ class StatusError extends Error implements ServiceError {
   }
 }
 
-/** Makes the error of a request that is refused. */
+/** Creates the error of a refused request. */
 export function refused(code: status, message: string): ServiceError {
   return new StatusError(code, message);
 }
 
-/** What is needed to mark secrets in a partial state. */
+/** The data for marking secrets in a partial state. */
 export interface Marks {
   secrets: readonly string[];
   inputs: Props;
-  /** Where secret marks are looked up; the inputs when absent. */
+  /** Source of the secret marks. @default the inputs */
   origin?: Props;
 }
 
 /**
- * Any thrown value as a gRPC error. A {@link PartialFailure} carries `ErrorResourceInitFailed` in `grpc-status-details-bin`,
- * so that the engine keeps what exists; after a cancellation the code is CANCELLED.
+ * Any thrown value as a gRPC error. A {@link PartialFailure} carries `ErrorResourceInitFailed` in
+ * `grpc-status-details-bin`,
+ * so that the engine keeps the existing object; after a cancellation the code is CANCELLED.
  */
 export function toServiceError(error: unknown, signal: AbortSignal, marks?: Marks): ServiceError {
   if (error instanceof StatusError) return error;

@@ -1,4 +1,4 @@
-/** What the calls on a resource mean: previews, differences, reading. */
+/** The semantics of a resource's calls: previews, differences, reading. */
 import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import type { Call, ResourceDefinition } from "./definition.ts";
 import { type Change, diff } from "./diff.ts";
@@ -15,7 +15,7 @@ const kinds: Record<Change["kind"], [providerPb.PropertyDiff.Kind, providerPb.Pr
   update: [Kind.UPDATE, Kind.UPDATE_REPLACE],
 };
 
-/** The outputs a creation would have: the inputs, and unknown for what only the API can tell. */
+/** The outputs of a previewed creation: the inputs, and unknown for values set by the API. */
 export function createdPreview<Client>(definition: ResourceDefinition<Client>, inputs: Props): Props {
   const outputs: Props = { ...inputs };
   const computed = Object.keys(definition.inputs).filter((key) => definition.inputs[key]?.computed);
@@ -24,8 +24,8 @@ export function createdPreview<Client>(definition: ResourceDefinition<Client>, i
 }
 
 /**
- * The inputs with what the provider plans for those that are not given, of what the API has told of. For one whose changes
- * are ignored nothing is planned: the bridge puts the state's value in its place.
+ * The inputs with the provider's planned values for missing ones that the state has. Ignored inputs are not planned: the
+ * bridge uses the state's value.
  */
 function plannedInputs<Client>(
   definition: ResourceDefinition<Client>,
@@ -39,7 +39,7 @@ function plannedInputs<Client>(
   return { ...news, ...Object.fromEntries(planned) };
 }
 
-/** The outputs an update would have: new inputs, old outputs, and unknown for what this update changes. */
+/** The outputs of a previewed update: new inputs, old outputs, and unknown for what it changes. */
 export function updatedPreview<Client>(
   definition: ResourceDefinition<Client>,
   olds: Props,
@@ -64,8 +64,8 @@ function pick(fields: Fields, state: Props): Props {
 }
 
 /**
- * The old inputs, and for computed ones that were not given what the API made of them: giving that very value is no change,
- * as in Terraform's providers.
+ * The old inputs, completed with the API's values of missing computed ones: setting that same value is not a change, as in
+ * Terraform's providers.
  */
 function effectiveInputs(fields: Fields, oldInputs: Props, state: Props, news: Props): Props {
   const effective: Props = { ...oldInputs };
@@ -78,11 +78,11 @@ function effectiveInputs(fields: Fields, oldInputs: Props, state: Props, news: P
 }
 
 /**
- * The answer to `Diff`. Inputs are compared with inputs; a state without inputs (an old one) stands in for them.
+ * The answer to `Diff`. Inputs are compared with inputs; an old state without inputs is used in their place.
  *
- * `deleteBeforeReplace` is never set, since none of the official providers sets it for these resources (the bridge's
- * pf/tfbridge/provider_diff.go takes it from the package's resources.go; pulumi-command leaves it out): the new one is made
- * while the old one is there, so a name that must be unique collides unless the program says `deleteBeforeReplace`.
+ * `deleteBeforeReplace` is never set, because no official provider sets it for these resources (the bridge's
+ * pf/tfbridge/provider_diff.go takes it from the package's resources.go; pulumi-command omits it): the new resource is
+ * created while the old one exists, so a unique name collides unless the program sets `deleteBeforeReplace`.
  * @param ignored inputs whose changes the program ignores
  * @throws Error naming each input that cannot be changed
  */
@@ -118,8 +118,8 @@ export function diffResponse<Client>(
 }
 
 /**
- * The answer to `Read`: an empty id when the resource is gone; state and inputs as found, with the secret marks of what was
- * there before. Without a `read` of its own a resource is taken to be as the state says.
+ * The answer to `Read`: an empty id when the resource is gone; else state and inputs as read, with the previous secret
+ * marks. Without a `read` method the state is assumed to be true.
  */
 export async function readResource<Client>(
   definition: ResourceDefinition<Client>,

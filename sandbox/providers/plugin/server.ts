@@ -1,6 +1,6 @@
 /**
- * A Pulumi resource plugin: the protocol of `pulumi/provider.proto` over gRPC on 127.0.0.1, for a provider that is written
- * down as a {@link ProviderDefinition}. `lifecycle.ts` holds what a resource's calls mean; this file is the wire.
+ * A Pulumi resource plugin: the protocol of `pulumi/provider.proto` over gRPC on 127.0.0.1, for a {@link
+ * ProviderDefinition}. `lifecycle.ts` has the semantics of a resource's calls; this file the wire protocol.
  */
 import { type handleUnaryCall, Server, ServerCredentials, type sendUnaryData, status } from "@grpc/grpc-js";
 import pluginPb from "@pulumi/pulumi/proto/plugin_pb.js";
@@ -18,7 +18,7 @@ import { decode, encode, protect, reveal } from "./values.ts";
 
 const { DiffChanges } = providerPb.DiffResponse;
 
-/** In the order of the properties: the engine sends them in any order. */
+/** Sorted by property: the engine sends them in any order. */
 function failureList(failures: Failure[]): providerPb.CheckFailure[] {
   const ordered = failures.toSorted((a, b) => (a.property < b.property ? -1 : a.property > b.property ? 1 : 0));
   return ordered.map(({ property, reason }) => {
@@ -27,7 +27,7 @@ function failureList(failures: Failure[]): providerPb.CheckFailure[] {
   });
 }
 
-/** The least a schema may be: names and tokens, no types. */
+/** A minimal schema: names and tokens, no types. */
 function schemaOf<Client>(provider: ProviderDefinition<Client>): string {
   const tokens = (entries: readonly { token: string }[]) => Object.fromEntries(entries.map(({ token }) => [token, {}]));
   return JSON.stringify({
@@ -44,7 +44,7 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
   const running = new Set<AbortController>();
   let configured: { client: Client } | undefined;
 
-  /** Runs `work` for each request; it can be cancelled by the caller and by `Cancel`, and its errors reach the engine. */
+  /** Runs `work` for each request. The caller and `Cancel` can cancel it, and its errors reach the engine. */
   function unary<Request, Response>(
     work: (request: Request, call: Omit<Call<Client>, "client">) => Promise<Response> | Response,
   ): handleUnaryCall<Request, Response> {
@@ -60,7 +60,7 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
         log: (severity: Parameters<EngineLog["log"]>[0], message: string, ephemeral = false) =>
           log.log(severity, message, urn, ephemeral),
       };
-      // The engine may drop lines that come after the answer, so they go first.
+      // The engine may drop lines after the response, so they are sent first.
       const settle = async () => {
         await log.flush();
         running.delete(controller);
@@ -88,7 +88,7 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
     const known = provider.resources.map((candidate) => candidate.token).join(", ");
     throw refused(
       status.INVALID_ARGUMENT,
-      `${token} is no resource of this ${provider.name} plugin, which has: ${known}`,
+      `${token} is not a resource of this ${provider.name} plugin, which has: ${known}`,
     );
   }
 
@@ -147,7 +147,7 @@ function service<Client>(provider: ProviderDefinition<Client>, log: EngineLog): 
     invoke: unary(async (request: providerPb.InvokeRequest, call) => {
       const definition = provider.functions.find(({ token }) => token === request.getTok());
       if (!definition) {
-        throw refused(status.INVALID_ARGUMENT, `${request.getTok()} is no function of the ${provider.name} plugin`);
+        throw refused(status.INVALID_ARGUMENT, `${request.getTok()} is not a function of the ${provider.name} plugin`);
       }
       const args = decode(request.getArgs());
       const response = new providerPb.InvokeResponse();
@@ -221,8 +221,8 @@ function hasUrn(request: unknown): request is { getUrn(): string } {
 
 /**
  * Runs the plugin: listens on a free port of 127.0.0.1 and writes that port as the first line of standard output, as the
- * engine expects. The engine's address is the first argument, if there is one. Resolves when it listens; ends the process
- * when the engine that started it is gone.
+ * engine expects. The engine's address is the first argument, if there is one. Resolves when it listens; exits when the
+ * engine that started it is gone.
  */
 export async function runProvider<Client>(provider: ProviderDefinition<Client>): Promise<void> {
   const log = engineLog();
@@ -237,7 +237,7 @@ export async function runProvider<Client>(provider: ProviderDefinition<Client>):
     );
   });
   process.stdout.write(`${port}\n`);
-  // An engine that was killed cannot end its plugins.
+  // A killed engine cannot stop its plugins.
   const parent = process.ppid;
   setInterval(() => process.ppid === parent || process.exit(0), 1000).unref();
 }

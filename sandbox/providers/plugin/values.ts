@@ -1,6 +1,6 @@
 /**
  * Property values on Pulumi's wire: `google.protobuf.Struct` with signed objects for secrets, assets, archives, resource
- * references and output values, and well-known strings for what is not known yet.
+ * references and output values, and well-known strings for unknown values.
  * Source: sdk/go/common/resource/plugin/rpc.go and the developer docs on property values (pulumi/pulumi).
  */
 import structPb from "google-protobuf/google/protobuf/struct_pb.js";
@@ -12,7 +12,7 @@ const archiveSignature = "0def7320c3a5731c473e5ecbe6d01bc7";
 const referenceSignature = "5cf8f73096256a8f31e491e813e4eb8e";
 const outputSignature = "d0e6a833031e9bbcd3f4e8bde6ca49a4";
 const unknownString = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-/** One sentinel a type; all mean "not known yet". */
+/** One sentinel per type; all mean "not known yet". */
 const unknownSentinels = new Set([
   unknownString,
   "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7", // boolean
@@ -23,7 +23,7 @@ const unknownSentinels = new Set([
   "dd056dcd-154b-4c76-9bd3-c8f88648b5ff", // object
 ]);
 
-/** A value that must be encrypted in the state and hidden on the screen. */
+/** A value that is encrypted in the state and hidden in output. */
 export class Secret {
   readonly value: Value;
   constructor(value: Value) {
@@ -31,13 +31,13 @@ export class Secret {
   }
 }
 
-/** A value that is known only after the update ran. There is one instance: {@link unknown}. */
+/** A value that is known only after the update. The only instance is {@link unknown}. */
 export class Unknown {
   readonly unknown = true;
 }
 export const unknown: Unknown = new Unknown();
 
-/** A file, text or archive. The engine leaves only the hash when it asks for a diff or shows old state. */
+/** A file, text or archive. For diffs and old state the engine sends only the hash. */
 export class Asset {
   readonly kind: "asset" | "archive";
   readonly hash: string | undefined;
@@ -97,7 +97,7 @@ function fromPlain(value: unknown): Value {
       });
     }
     case referenceSignature:
-      // A custom resource stands for its id, a component for its URN.
+      // A custom resource is represented by its id, a component by its URN.
       return fromPlain(object.id ?? object.urn);
     case outputSignature: {
       const inner = "value" in object ? fromPlain(object.value) : unknown;
@@ -110,7 +110,7 @@ function fromPlain(value: unknown): Value {
   }
 }
 
-/** Null members are dropped: Pulumi makes no difference between null and absent. */
+/** Null members are dropped: Pulumi treats null as absent. */
 function propsFromPlain(object: Record<string, unknown>): Props {
   const props: Props = {};
   for (const [key, value] of Object.entries(object)) {
@@ -143,7 +143,7 @@ function propsToPlain(props: Props): { [key: string]: Plain } {
   return plain;
 }
 
-/** Reads a message's properties; an absent message gives no properties. */
+/** Reads a message's properties; an absent message has no properties. */
 export function decode(struct: structPb.Struct | undefined): Props {
   return struct ? propsFromPlain(struct.toJavaScript()) : {};
 }
@@ -153,7 +153,7 @@ export function encode(props: Props): structPb.Struct {
   return structPb.Struct.fromJavaScript(propsToPlain(props));
 }
 
-/** The same value without secret marks at any depth. */
+/** The value without secret marks at any depth. */
 export function reveal(value: Props): Props;
 export function reveal(value: Value): Value;
 export function reveal(value: Value): Value {
@@ -172,9 +172,9 @@ function contains(value: Value | undefined, wanted: typeof Secret | typeof Unkno
   return isProps(value) && Object.values(value).some((item) => contains(item, wanted));
 }
 
-/** True when a secret is anywhere in the value. */
+/** True if the value contains a secret. */
 export const hasSecret = (value: Value | undefined): boolean => contains(value, Secret);
-/** True when something not known yet is anywhere in the value. */
+/** True if the value contains an unknown. */
 export const hasUnknown = (value: Value | undefined): boolean => contains(value, Unknown);
 
 /** Compares revealed values; assets by their hash when both have one. Unknown equals nothing. */
@@ -195,8 +195,8 @@ export function equal(a: Value | undefined, b: Value | undefined): boolean {
 }
 
 /**
- * Marks secrets on plain values that come back from a provider: a property named in `secrets`, or one whose counterpart in
- * `origin` held a secret (kept as it was when the value did not change).
+ * Marks secrets in a provider's plain values: a property named in `secrets`, or one whose counterpart in
+ * `origin` held a secret (kept if the value did not change).
  */
 export function protect(props: Props, secrets: readonly string[], origin: Props = {}): Props {
   const marked: Props = {};

@@ -1,4 +1,4 @@
-/** Between a program's properties (camelCase, plurals) and an API's JSON, both ways, by the field tables. */
+/** Converts between a program's properties (camelCase, plurals) and an API's JSON by the field tables. */
 import { sorted } from "./diff.ts";
 import type { Field, Fields } from "./fields.ts";
 import { equal, isProps, type Props, type Value } from "./values.ts";
@@ -32,7 +32,7 @@ function valueToWire(field: Field, value: Value, camel: boolean): Json {
   return field.kind === "any" ? snakeKeys(plain(value)) : plain(value);
 }
 
-/** What has no table goes out with its keys in snake_case. */
+/** Values without a table are sent with keys in snake_case. */
 function snakeKeys(value: Json): Json {
   if (Array.isArray(value)) return value.map(snakeKeys);
   if (!isJsonObject(value)) return value;
@@ -52,7 +52,7 @@ function plain(value: Value): Json {
   return value;
 }
 
-/** The request body of these properties; fields not in the table and absent ones are left out. */
+/** The request body of these properties; fields outside the table and absent ones are omitted. */
 export function toWire(fields: Fields, props: Props, camel = false): JsonObject {
   const body: JsonObject = {};
   for (const [name, field] of Object.entries(fields)) {
@@ -79,7 +79,7 @@ function valueFromWire(field: Field, value: Json, camel: boolean): Value {
   return field.kind === "any" ? camelKeys(value) : plainValue(value);
 }
 
-/** JSON without a table: keys in camelCase, nulls left out. */
+/** JSON without a table: keys in camelCase, without nulls. */
 export function camelKeys(value: Json): Value {
   if (Array.isArray(value)) return value.map(camelKeys);
   if (!isJsonObject(value)) return value;
@@ -98,7 +98,7 @@ function plainValue(value: Json): Value {
   return Object.fromEntries(entries);
 }
 
-/** The properties of an API's object that are in the table; absent ones and nulls are left out. */
+/** The properties of an API's object that are in the table; absent ones and nulls are omitted. */
 export function fromWire(fields: Fields, body: JsonObject, camel = false): Props {
   const props: Props = {};
   for (const [name, field] of Object.entries(fields)) {
@@ -116,8 +116,8 @@ const weightless = (value: Value | undefined) =>
   (typeof value === "object" && Object.keys(value).length === 0);
 
 /**
- * What the API has, seen through what the program asked for: of an object only the keys it asked for, so that what an API
- * adds by itself is no drift. A list is taken whole; one whose order means nothing keeps the program's order.
+ * The API's value reduced to what the program set: of an object only the program's keys, so that the API's additions are
+ * not drift. A list is compared as a whole; an unordered one keeps the program's order.
  */
 export function project(field: Field | undefined, asked: Value, actual: Value | undefined): Value | undefined {
   if (actual === undefined) return weightless(asked) ? asked : undefined;
@@ -139,7 +139,7 @@ export function project(field: Field | undefined, asked: Value, actual: Value | 
   return actual;
 }
 
-/** Elements that are as asked for are given as asked for; with nothing else there, in the order asked for. */
+/** Elements equal to the program's are returned in the program's form; if there are no others, in its order. */
 function projectSet(field: Field, asked: Value[], actual: Value[]): Value[] {
   const left = [...asked];
   const seen = actual.map((item) => {
@@ -150,8 +150,8 @@ function projectSet(field: Field, asked: Value[], actual: Value[]): Value[] {
 }
 
 /**
- * The inputs that stand for what the API has: drift shows as a difference from `asked`. An input the API never gives back
- * stays; one the program did not give counts only when it is marked `watched` and has weight.
+ * The inputs that correspond to the API's object: drift shows as a difference from `asked`. An input that the API never
+ * returns stays; one the program did not set counts only when it is `watched` and not empty.
  */
 export function refreshedInputs(fields: Fields, asked: Props, actual: Props): Props {
   const inputs: Props = {};
@@ -165,7 +165,7 @@ export function refreshedInputs(fields: Fields, asked: Props, actual: Props): Pr
   return inputs;
 }
 
-/** The inputs of something that is being imported: all the API has of them, but what it sets by itself. */
+/** The inputs of an imported resource: all that the API returns except computed ones. */
 export function importedInputs(fields: Fields, actual: Props): Props {
   const given = Object.entries(fields).filter(([name, field]) => !field.computed && !weightless(actual[name]));
   return Object.fromEntries(given.map(([name]) => [name, actual[name]]));

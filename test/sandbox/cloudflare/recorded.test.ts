@@ -54,7 +54,7 @@ async function lives(recorded: Recorded): Promise<{ made: Json; end(): Promise<v
   for (const field of recorded.adds) expect(made, field).toHaveProperty(field);
   const read = await call("GET", at);
   expect(stable(read)).toEqual(stable(made));
-  // What was sent comes back as it was sent, or the provider shows a difference for ever.
+  // Sent values are returned unchanged; otherwise the provider shows a permanent difference.
   const { tunnel_secret: _secret, policies: _policies, include: _include, ...told } = recorded.body;
   expect(read).toMatchObject(told);
   const updated = await call(recorded.update.method, at, recorded.update.body);

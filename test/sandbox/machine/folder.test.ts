@@ -47,7 +47,7 @@ it("refuses a folder that holds something else, a file, and a name that no stack
   await expect(requireOwnFolder(sandboxIn(join(place, "새 폴더")))).rejects.toThrow(/"새 폴더", is the stack's name/);
 });
 
-it("takes a folder that is not there, an empty one, what an interrupted start left, and a sandbox's", async () => {
+it("accepts a missing folder, an empty one, the remains of an interrupted start, and a sandbox's", async () => {
   const folder = join(place, "새 폴더", ".box");
   await requireOwnFolder(sandboxIn(folder));
   mkdirSync(folder, { recursive: true });

@@ -262,7 +262,7 @@ describe("downloading the official binary", { timeout: 120_000 }, () => {
     }
   });
 
-  it("says why it cannot be had, and what to do", async () => {
+  it("says why it is not available, and how to fix it", async () => {
     const env = await startMirror((_request, response) => void response.writeHead(404).end());
     await expect(start(env)).rejects.toThrow(/SANDBOX_MONGO is real, but .*\(.*404.*\): install a mongod on PATH/);
     await expect(start({ ...env, SANDBOX_OFFLINE: "1" })).rejects.toThrow(/SANDBOX_OFFLINE forbids its download/);

@@ -563,7 +563,7 @@ describe("functions", () => {
     expect((await plugin.invoke(tunnelToken, { accountId: account })).failures).toEqual([
       expect.stringMatching(/^tunnelId: /),
     ]);
-    await expect(plugin.invoke("cloudflare:index/getNothing:getNothing", {})).rejects.toThrow(/is no function/);
+    await expect(plugin.invoke("cloudflare:index/getNothing:getNothing", {})).rejects.toThrow(/is not a function/);
   });
 });
 
@@ -572,7 +572,7 @@ describe("failures", () => {
     await expect(plugin.create(tunnel, { ...tunnelInputs, name: "taken" })).rejects.toThrow(
       `POST /accounts/${account}/cfd_tunnel: 409 You already have a tunnel with this name (1013)`,
     );
-    await expect(plugin.create("cloudflare:index/nothing:Nothing", {})).rejects.toThrow(/is no resource/);
+    await expect(plugin.create("cloudflare:index/nothing:Nothing", {})).rejects.toThrow(/is not a resource/);
   });
 
   it("brings a change to its end when the engine cancels: given up, it would be made and forgotten", async () => {

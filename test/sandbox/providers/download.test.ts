@@ -105,7 +105,7 @@ describe.runIf(process.platform === "linux")("the official plugins", { timeout: 
     const ran = await choose("auto");
     expect(ran.chosen).toBe("ours");
     expect(ran.lines.at(-1)).toMatch(
-      /^providers: the sandbox's own plugins \(the official ones cannot be had: cloudflare 6\.\S+: \S+\.tar\.gz has sha256 [0-9a-f]{64}, its release lists 2{64}: not used\)$/,
+      /^providers: the sandbox's own plugins \(the official ones are not available: cloudflare 6\.\S+: \S+\.tar\.gz has sha256 [0-9a-f]{64}, its release lists 2{64}: not used\)$/,
     );
     expect((await choose("official")).chosen).toMatch(
       /^SANDBOX_PROVIDERS=official, and the official plugins are not available \(cloudflare 6\..*: not used\)\. .*SANDBOX_PROVIDERS=ours npm run sandbox$/,
@@ -117,7 +117,7 @@ describe.runIf(process.platform === "linux")("the official plugins", { timeout: 
     const ran = await choose("auto");
     expect(ran.chosen).toBe("ours");
     expect(ran.lines.at(-1)).toMatch(
-      /own plugins \(the official ones cannot be had: get\.pulumi\.com cannot be reached \(.*403/,
+      /own plugins \(the official ones are not available: get\.pulumi\.com cannot be reached \(.*403/,
     );
   });
 });

@@ -75,7 +75,7 @@ it("compares assets by their hash, since the engine elides the rest", () => {
   expect(equal(unknown, unknown)).toBe(false);
 });
 
-it("quotes keys in paths that are no identifiers, and sees no change in a secret's mark alone", () => {
+it("quotes keys that are not identifiers in paths, and ignores a change of the secret mark alone", () => {
   const fields = { tags: string(), names: list(string(), { set: true }) };
   expect([...diff(fields, { tags: { "a.b": "1" } }, { tags: { "a.b": "2" } }).keys()]).toEqual(['tags["a.b"]']);
   expect(diff(fields, { tags: "x" }, { tags: new Secret("x") }).size).toBe(0);
