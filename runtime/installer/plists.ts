@@ -99,7 +99,7 @@ export const RELAY_NODE_FLAGS: readonly string[] = [
   // So small a generation is collected faster by one thread than shared out among several.
   "--no-parallel-scavenge",
   "--v8-pool-size=1",
-  // For `tidyUp`.
+  // For `compactHeap`.
   "--expose-gc",
 ];
 

@@ -13,7 +13,7 @@
  */
 import type { Caller, Limits } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import { LaneQueue } from "./lane.ts";
 import { refusal } from "./refusal.ts";
 import type { Lane, LaneSnapshot, Slot, Ticket } from "./ticket.ts";
@@ -29,7 +29,7 @@ export interface Admission {
   /**
    * Resolves with a slot, at once if one is free and nobody waits. Rejects with RelayError `queue_full` (at once, or later
    * when it is evicted for somebody who is within their share) or `queue_timeout` (after `waitSeconds`), both 429 with the
-   * time after which to come back; with `shutting_down` after `close`; with CallerLeft when the ticket's signal fires.
+   * time after which to come back; with `shutting_down` after `close`; with ClientDisconnected when the ticket's signal fires.
    * Whoever got a slot must release it.
    */
   acquire(ticket: Ticket): Promise<Slot>;
@@ -96,7 +96,7 @@ export function createAdmission(
         clearTimeout(timer);
         signal.removeEventListener("abort", onAbort);
       };
-      const onAbort = () => endWait(waiter, new CallerLeft("the caller left while waiting"));
+      const onAbort = () => endWait(waiter, new ClientDisconnected("the caller left while waiting"));
       const waiter = new Waiter(
         ticket,
         now(),
@@ -120,7 +120,7 @@ export function createAdmission(
   return {
     async acquire(ticket) {
       if (closed) throw stopped();
-      if (ticket.signal.aborted) throw new CallerLeft("the caller left before it waited");
+      if (ticket.signal.aborted) throw new ClientDisconnected("the caller left before it waited");
       if (isFree(ticket)) return lanes[ticket.lane].take(ticket);
       if (ticket.background !== true) makeRoom(ticket);
       return wait(ticket);

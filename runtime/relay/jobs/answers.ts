@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { sendText } from "../http/http.ts";
+import { sendText } from "../http/listener.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { responseObject } from "./responses.ts";
 import type { JobRecord } from "./store.ts";

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type Lane, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -163,7 +163,7 @@ export function startRunner(options: RunnerOptions): Runner {
       }
       await commit();
     } catch (cause) {
-      if (cause instanceof CallerLeft || stopped) return;
+      if (cause instanceof ClientDisconnected || stopped) return;
       log.warn({ job: job.id, reason: reason(cause) }, "a job could not be started; it waits");
       await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
     } finally {

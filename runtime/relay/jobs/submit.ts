@@ -5,7 +5,7 @@ import { RelayError } from "../errors.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import { turn } from "../http/turns.ts";
+import { nextTimeSlice } from "../http/time-slices.ts";
 import { answerJob, sendResponseObject, sendResult, waitForEnd } from "./answers.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
@@ -188,7 +188,7 @@ export function createSubmit(jobs: Jobs): Submit {
 async function hashOfRequest(query: string, body: Buffer): Promise<string> {
   const hash = createHash("sha256").update(query).update("\0");
   for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
-    if (at > 0) await turn();
+    if (at > 0) await nextTimeSlice();
     hash.update(body.subarray(at, at + HASHED_AT_ONCE));
   }
   return hash.digest("hex");

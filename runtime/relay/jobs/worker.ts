@@ -3,7 +3,7 @@
  * streams. While it commits, further steps arrive; they are the next group.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { tidyUp } from "../tidy.ts";
+import { compactHeap } from "../heap.ts";
 import { type Ask, type Batch, runBatch } from "./batch.ts";
 import { type DatabaseOptions, JobDatabase } from "./database.ts";
 import type { Recovered } from "./store.ts";
@@ -71,7 +71,7 @@ if (parentPort) {
     const database = new JobDatabase(workerData as DatabaseOptions);
     serve(parentPort, database);
     parentPort.postMessage({ kind: "open", recovered: database.recovered } satisfies FromWorker);
-    tidyUp();
+    compactHeap();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     parentPort.postMessage({ kind: "refused", reason } satisfies FromWorker);

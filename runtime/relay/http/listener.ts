@@ -5,14 +5,14 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { errorAnswer, RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
-import { Answer } from "./answer.ts";
-import { HOLDS } from "./hold.ts";
+import { KEEP_ALIVE_TIMES } from "./keep-alive-writer.ts";
+import { RelayResponse } from "./relay-response.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
-export type Handler = (req: IncomingMessage, res: Answer, expectsContinue: boolean) => void;
+export type Handler = (req: IncomingMessage, res: RelayResponse, expectsContinue: boolean) => void;
 
 export interface Listener {
-  readonly server: Server<typeof IncomingMessage, typeof Answer>;
+  readonly server: Server<typeof IncomingMessage, typeof RelayResponse>;
   /** The port that was bound, also when 0 was asked for. */
   readonly port: number;
   /** Lets go of the port, so that another process can have it. Requests that run go on; `close` is still to come. */
@@ -39,11 +39,11 @@ export async function listen(
   name: string,
   port: number,
   handler: Handler,
-  { headersMs = HEADERS_MS, stallMs = HOLDS.stallMs, connections }: ListenerBounds = {},
+  { headersMs = HEADERS_MS, stallMs = KEEP_ALIVE_TIMES.stallMs, connections }: ListenerBounds = {},
 ): Promise<Listener> {
-  const server = createServer<typeof IncomingMessage, typeof Answer>({
+  const server = createServer<typeof IncomingMessage, typeof RelayResponse>({
     IncomingMessage,
-    ServerResponse: Answer,
+    ServerResponse: RelayResponse,
     // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
     keepAliveTimeout: 130_000,
     headersTimeout: headersMs,
@@ -52,7 +52,7 @@ export async function listen(
     maxHeaderSize: 16 * 1024,
     noDelay: true,
   });
-  // Of a connection on which nothing moves either way: `Answer` tells a reader that takes nothing from a wait for the model.
+  // Of a connection on which nothing moves either way: `RelayResponse` tells a reader that takes nothing from a wait for the model.
   server.timeout = stallMs;
   if (connections !== undefined) server.maxConnections = connections;
   server.on("request", (req, res) => handler(req, res, false));

@@ -14,7 +14,7 @@ function next(): void {
 }
 
 /** Resolves when the next slice may run: first come, first served, after pending I/O has been handled. */
-export function turn(): Promise<void> {
+export function nextTimeSlice(): Promise<void> {
   return new Promise((resolve) => {
     if (waiting.push(resolve) === 1) setImmediate(next);
   });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { LONGEST_KEPT, Outflow } from "../../../../runtime/relay/http/outflow.ts";
+import { LONGEST_KEPT, OutgoingBuffer } from "../../../../runtime/relay/http/outgoing-buffer.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
 
 const MIB = 1024 * 1024;
@@ -36,7 +36,7 @@ test.each([1, 3, 1000])(
   (room) => {
     const memory = createMemoryBudget({ memoryMiB: 64 }, ["a"]);
     const reader = startReader(room);
-    const outflow = new Outflow(reader, memory.reserve("a", 0));
+    const outflow = new OutgoingBuffer(reader, memory.reserve("a", 0));
     for (let n = 0; n < 200; n += 1) {
       expect(outflow.write(pieceOf(n))).toBe(true);
       if (n % 7 === 0) reader.read();
@@ -59,7 +59,7 @@ test.each([
 ])("beyond %s the model server is told to wait, and to go on when half has been read", (_name, memoryMiB, most) => {
   const memory = createMemoryBudget({ memoryMiB }, ["a"]);
   const reader = startReader(1);
-  const outflow = new Outflow(reader, memory.reserve("a", 0));
+  const outflow = new OutgoingBuffer(reader, memory.reserve("a", 0));
   let kept = 0;
   while (outflow.write(pieceOf(1, MIB))) kept += 1;
   expect(kept).toBeLessThanOrEqual(most / MIB + 1);
@@ -80,7 +80,7 @@ test.each([
 
 test("a reader that takes eight MiB a second does not count as one that holds up the model server", () => {
   const reader = startReader(1);
-  const outflow = new Outflow(reader, undefined);
+  const outflow = new OutgoingBuffer(reader, undefined);
   while (outflow.write(pieceOf(1, MIB)));
   const from = performance.now();
   for (let n = 0; n < 24; n += 1) reader.read();

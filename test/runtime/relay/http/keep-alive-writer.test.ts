@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { formatAsked } from "../../../../runtime/relay/model/call.ts";
 import { asServer, portOf, post, startModel, startTestRelay, testConfig } from "../harness.ts";
 
-const holds = { sseMs: 40, jsonMs: 80, everyMs: 40, stallMs: 10_000, pauseMs: 30_000 };
+const keepAlive = { sseMs: 40, jsonMs: 80, everyMs: 40, stallMs: 10_000, pauseMs: 30_000 };
 
 /** A model server that says nothing until told to. */
 async function startSilent(modelTimeout?: number) {
@@ -16,7 +16,7 @@ async function startSilent(modelTimeout?: number) {
   const relay = await startTestRelay(
     model.url,
     { model: { kind: "ollama", url: model.url, embeddingModel: "e", timeouts } },
-    { holds },
+    { keepAlive },
   );
   return { relay, asked: asked.promise };
 }
@@ -78,7 +78,7 @@ test("within a stream comments come only between events", async () => {
   const { value } = await reader.read();
   let after = Buffer.from(value!).toString();
   while (!after.endsWith("data: {")) after += Buffer.from((await reader.read()).value!).toString();
-  await new Promise((resolve) => setTimeout(resolve, 3 * holds.everyMs)); // nothing may come: there is no event to wait for
+  await new Promise((resolve) => setTimeout(resolve, 3 * keepAlive.everyMs)); // nothing may come: there is no event to wait for
   res.end("}\n\n");
   expect(await rest(reader)).toBe("}\n\n");
 });
@@ -125,7 +125,7 @@ test("an answer cut between two events ends with an error event and a cut connec
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => void server.close());
-  const relay = await startTestRelay(`http://127.0.0.1:${portOf(server)}`, {}, { holds });
+  const relay = await startTestRelay(`http://127.0.0.1:${portOf(server)}`, {}, { keepAlive });
   const response = await post(relay, "/v1/chat/completions", { stream: true });
   const { reader, text } = await readUntil(response, (sofar) => sofar.includes("model_broke_off"));
   expect(text).toContain('data: 1\n\ndata: {"error":');
@@ -135,7 +135,7 @@ test("an answer cut between two events ends with an error event and a cut connec
 test("OpenAI's client raises the error that comes within a stream", async () => {
   const model = await startModel(() => {});
   const limits = { ...testConfig("", "").limits, chat: 1, waitSeconds: 1 };
-  const relay = await startTestRelay(model.url, { limits }, { holds });
+  const relay = await startTestRelay(model.url, { limits }, { keepAlive });
   const client = new OpenAI({ baseURL: `${relay.url}/v1`, apiKey: "x", defaultHeaders: asServer, maxRetries: 0 });
   const abort = new AbortController();
   const messages = [{ role: "user" as const, content: "hi" }];

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders, ServerResponse } from "node:http";
 
 /** Makes them part of the answer itself, so that none can go without. */
-export class Answer extends ServerResponse<IncomingMessage> {
+export class RelayResponse extends ServerResponse<IncomingMessage> {
   /** Sent as `X-Slm-Request-Id`. */
   readonly requestId: string = randomUUID();
   // Cloudflare caches by the path's extension unless told not to.

@@ -7,15 +7,15 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { errorObject, type RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
-import type { Alarm, Alarms } from "./alarms.ts";
+import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 import { headersFromModel } from "./headers.ts";
-import { Outflow } from "./outflow.ts";
+import { OutgoingBuffer } from "./outgoing-buffer.ts";
 
 /** How an answer is framed. */
 export type Format = "sse" | "ndjson" | "json";
 
 /** Times in milliseconds. */
-export interface Holds {
+export interface KeepAliveTimes {
   /** First comment of a stream of events. */
   readonly sseMs: number;
   /** First white space of JSON and NDJSON: as late as is safe, since an honest status is worth more there. */
@@ -26,12 +26,18 @@ export interface Holds {
   readonly stallMs: number;
   /**
    * How long, all together, a caller may hold up the model server by reading slowly, once no more of the answer can be kept
-   * in memory for it (see `Outflow.pausedMs`); then it is cut, and its slot is free.
+   * in memory for it (see `OutgoingBuffer.pausedMs`); then it is cut, and its slot is free.
    */
   readonly pauseMs: number;
 }
 
-export const HOLDS: Holds = { sseMs: 20_000, jsonMs: 80_000, everyMs: 15_000, stallMs: 60_000, pauseMs: 5_000 };
+export const KEEP_ALIVE_TIMES: KeepAliveTimes = {
+  sseMs: 20_000,
+  jsonMs: 80_000,
+  everyMs: 15_000,
+  stallMs: 60_000,
+  pauseMs: 5_000,
+};
 
 /** Where an answer goes. */
 export interface Sink {
@@ -54,9 +60,9 @@ const CARRIAGE_RETURN = 13;
 /** Of an answer that does not fit the committed framing; an error is far shorter. */
 const LONGEST_MISFIT = 256 * 1024;
 
-export interface HoldOptions {
-  readonly holds: Holds;
-  readonly alarms: Alarms;
+export interface KeepAliveOptions {
+  readonly keepAlive: KeepAliveTimes;
+  readonly timers: CoarseTimers;
   /** Errors in a stream take the form of OpenAI's Responses API. */
   readonly responsesApi: boolean;
   /** Grows by what the caller has not read yet. Without one nothing is accounted for. */
@@ -65,17 +71,17 @@ export interface HoldOptions {
 }
 
 /** The answer of one request. Whoever makes one must call `stop` in the end. */
-export class Hold implements Sink, Alarm {
+export class KeepAliveWriter implements Sink, CoarseTimer {
   readonly #res: ServerResponse;
   readonly #writer: Writer;
-  readonly #outflow: Outflow;
-  readonly #holds: Holds;
-  readonly #alarms: Alarms;
+  readonly #outflow: OutgoingBuffer;
+  readonly #keepAlive: KeepAliveTimes;
+  readonly #timers: CoarseTimers;
   readonly #responsesApi: boolean;
   readonly #onFirstByte: () => void;
   /** Undefined once it is known that nothing may be put in between. */
   #format: Format | undefined;
-  /** See Alarm. */
+  /** See CoarseTimer. */
   dueAt = Number.POSITIVE_INFINITY;
   place = -1;
   #touched = false;
@@ -88,19 +94,23 @@ export class Hold implements Sink, Alarm {
   #beforeLast = LINE_FEED;
   #misfit: { status: number; chunks: Buffer[]; bytes: number } | undefined;
 
-  constructor(res: ServerResponse, format: Format, { holds, alarms, responsesApi, memory, onFirstByte }: HoldOptions) {
+  constructor(
+    res: ServerResponse,
+    format: Format,
+    { keepAlive, timers, responsesApi, memory, onFirstByte }: KeepAliveOptions,
+  ) {
     this.#res = res;
     this.#writer = new Writer(res);
     const writer = this.#writer;
     const onceDrained = (go: () => void) => void res.once("drain", go);
-    this.#outflow = new Outflow({ write: (chunk) => writer.write(chunk), onceDrained }, memory);
+    this.#outflow = new OutgoingBuffer({ write: (chunk) => writer.write(chunk), onceDrained }, memory);
     this.#format = format;
-    this.#holds = holds;
-    this.#alarms = alarms;
+    this.#keepAlive = keepAlive;
+    this.#timers = timers;
     this.#responsesApi = responsesApi;
     this.#onFirstByte = onFirstByte;
-    this.#arm(format === "sse" ? holds.sseMs : holds.jsonMs);
-    alarms.add(this);
+    this.#arm(format === "sse" ? keepAlive.sseMs : keepAlive.jsonMs);
+    timers.add(this);
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
@@ -112,7 +122,7 @@ export class Hold implements Sink, Alarm {
     this.#onFirstByte();
     this.#format = status < 300 && headers["content-encoding"] === undefined ? formatOf(headers) : undefined;
     this.#writer.head(status, headers);
-    this.#arm(this.#holds.everyMs);
+    this.#arm(this.#keepAlive.everyMs);
   }
 
   write(chunk: Buffer): boolean {
@@ -128,7 +138,7 @@ export class Hold implements Sink, Alarm {
     if (!more) {
       const now = performance.now();
       // A millisecond more, since the sum of times may be a little less than it should be.
-      this.dueAt = Math.min(this.dueAt, now + this.#holds.pauseMs - this.#outflow.pausedMs(now) + 1);
+      this.dueAt = Math.min(this.dueAt, now + this.#keepAlive.pauseMs - this.#outflow.pausedMs(now) + 1);
     }
     return more;
   }
@@ -162,9 +172,9 @@ export class Hold implements Sink, Alarm {
     return true;
   }
 
-  /** Ends the alarm. */
+  /** Ends the timer. */
   stop(): void {
-    this.#alarms.delete(this);
+    this.#timers.delete(this);
   }
 
   /** Does `last` when the caller has taken what comes before; until then a caller that reads nothing is still cut. */
@@ -180,15 +190,15 @@ export class Hold implements Sink, Alarm {
     this.dueAt = performance.now() + ms;
   }
 
-  /** See Alarm. */
-  ring(): void {
+  /** See CoarseTimer. */
+  onExpire(): void {
     if (this.#res.closed) {
       this.stop();
       return;
     }
-    this.#arm(this.#holds.everyMs);
+    this.#arm(this.#keepAlive.everyMs);
     const now = performance.now();
-    const { stallMs, pauseMs } = this.#holds;
+    const { stallMs, pauseMs } = this.#keepAlive;
     if (this.#outflow.blockedMs(now) > stallMs || this.#outflow.pausedMs(now) >= pauseMs) this.#res.destroy();
     if (this.#outflow.waits || this.#ended || this.#res.destroyed) return;
     const quiet = !this.#touched;

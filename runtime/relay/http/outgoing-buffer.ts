@@ -20,7 +20,7 @@ export interface Reader {
 }
 
 /** Keeps account of nothing but one answer. Whoever ends it before its time destroys the reader; then nothing calls back. */
-export class Outflow {
+export class OutgoingBuffer {
   readonly #reader: Reader;
   readonly #memory: Reservation | undefined;
   #pieces: Buffer[] = [];
