@@ -50,7 +50,7 @@ it("the doctor tells what would keep the Mac from coming back, and is content on
   expect(shown.stdout).toMatch(/^studio: \d+ ok, \d to look at, 0 that must be mended\. Nothing was changed\.$/m);
 });
 
-it("the doctor says plainly that it can not get in", async () => {
+it("the doctor reports that it cannot sign in", async () => {
   const { SSH_AUTH_SOCK: _, ...withoutAgent } = here.environment;
   const ran = await run(process.execPath, ["commands/doctor/main.ts"], { ...withoutAgent, SSH_AUTH_SOCK: "" });
   expect([ran.code, ran.stdout]).toEqual([2, ""]);
