@@ -1,7 +1,7 @@
 /** Chooses the model server behind the sandbox: one that was named, a local Ollama, or our own. */
 import { z } from "zod";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { MissingTool } from "../tools/missing-tool.ts";
 import { CHAT_MODEL, EMBEDDING_MODEL } from "./models.ts";
 import { startRealModel } from "./real.ts";

@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
-import { claimPort } from "../ports.ts";
-import type { Reaper } from "../reaper.ts";
+import { claimPort } from "../machine/ports.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { ensureServer, ensureWeights, type RealServer } from "../tools/real/ensure.ts";
 
 /** Name of the real model, for both servers. */

@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { claim, claimant } from "../claim.ts";
 import type { Log } from "../log.ts";
+import { claim, claimant } from "../machine/claim.ts";
 
 /** What is cached. */
 export interface CachedFolder {
