@@ -5,7 +5,9 @@ import type { RelayConfig, RelaySecrets } from "../config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
-import { createAdmission } from "./admission/admission.ts";
+import type { AdaptiveTimes } from "./admission/adaptive.ts";
+import { openAdaptiveSlots } from "./admission/adaptive-slots.ts";
+import { type Admission, createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
 import { createDocuments } from "./documents/documents.ts";
 import { type Parts, publicHandler } from "./handler.ts";
@@ -61,6 +63,8 @@ export interface RelayOptions {
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the lives of documents. For tests. */
   readonly now?: () => number;
+  /** Shorter times of `limits.chat: auto`, for tests. */
+  readonly adaptiveTimes?: AdaptiveTimes;
 }
 
 /** Handlers that are there before the relay is: its clients wait, who asks the admin listener is told. */
@@ -93,7 +97,16 @@ class WhenOpen {
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, now, openRequests, takeOver = false, keepAlive = KEEP_ALIVE_TIMES, pace = PACE }: RelayOptions,
+  {
+    log,
+    keys,
+    now,
+    openRequests,
+    adaptiveTimes: times,
+    takeOver = false,
+    keepAlive = KEEP_ALIVE_TIMES,
+    pace = PACE,
+  }: RelayOptions,
 ): Promise<Relay> {
   // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
   const config: RelayConfig = { ...startConfig };
@@ -123,14 +136,15 @@ export async function startRelay(
   const upstream = createUpstream(config.model);
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
-  const admission = createAdmission(config.limits, { backgroundSlots: config.jobs.slots });
+  const { registry } = metrics;
+  const adaptive = await openAdaptiveSlots({ dataDir, limits: config.limits, log, registry, times }, () => admission);
+  const admission: Admission = createAdmission(adaptive.applied(config.limits), { backgroundSlots: config.jobs.slots });
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = createQueueMetrics(metrics.registry, admission, upstream.breaker);
+  const queueMetrics = adaptive.observed(createQueueMetrics(metrics.registry, admission, upstream.breaker));
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
-  const { registry } = metrics;
   const { memory } = holdings;
   const jobs = await openJobs({
     config,
@@ -158,6 +172,7 @@ export async function startRelay(
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
     outages: () => outages.list,
+    adaptive: () => adaptive.view(),
   });
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
@@ -188,7 +203,7 @@ export async function startRelay(
     await outages.close();
     await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
     admission.close();
-    await Promise.all([upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
+    await Promise.all([adaptive.close(), upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -228,7 +243,8 @@ export async function startRelay(
     },
     reload({ callers, limits }) {
       Object.assign(config, { callers, limits });
-      admission.update(limits, callers);
+      adaptive.update(limits);
+      admission.update(adaptive.applied(limits), callers);
       holdings.update(limits, names());
       jobs.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));

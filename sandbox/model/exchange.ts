@@ -239,9 +239,8 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     json: (status, value, contentType = "application/json; charset=utf-8") => {
       const bytes = Buffer.from(JSON.stringify(value));
       record.bytes += bytes.length;
-      response.writeHead(status, { "content-type": contentType });
-      if (bytes.length > GO_BUFFER) response.write(bytes.subarray(0, 1));
-      response.end(bytes.length > GO_BUFFER ? bytes.subarray(1) : bytes);
+      if (bytes.length <= GO_BUFFER) response.setHeader("content-length", bytes.length);
+      response.writeHead(status, { "content-type": contentType }).end(bytes);
     },
     text: (status, text, headers = {}) => {
       const bytes = Buffer.from(text);

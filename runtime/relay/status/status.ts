@@ -1,5 +1,6 @@
 /** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../../config.ts";
+import type { AdaptiveView } from "../admission/adaptive-slots.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { BreakerState } from "../model/breaker.ts";
@@ -20,6 +21,8 @@ export interface StatusData {
   readonly lanes: AdmissionSnapshot;
   /** Where documents are kept, and whether that answers. */
   readonly documents?: ReturnType<Documents["state"]> | undefined;
+  /** Of `limits.chat: auto`: the number of chat slots now, its bounds, and why it changed. */
+  readonly adaptiveChat?: AdaptiveView | undefined;
   /** When the relay was away without having been stopped, the newest first. */
   readonly outages?: readonly Outage[] | undefined;
   /** Since the start. */
@@ -41,6 +44,7 @@ export interface StatusSources {
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
   readonly outages?: () => readonly Outage[];
+  readonly adaptive?: () => AdaptiveView | undefined;
 }
 
 function withTimes(byCaller: Tally["byCaller"]) {
@@ -54,7 +58,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages }: StatusSources = {},
+  { jobsAvailable = () => true, documents, outages, adaptive }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -77,6 +81,7 @@ export function createStatus(
         lanes: admission.snapshot(),
         documents: documents?.(),
         outages: outages?.(),
+        adaptiveChat: adaptive?.(),
         tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };
     },

@@ -79,7 +79,8 @@ export function obstacleTo(kind: RealServer): string | undefined {
 export function versionOf(file: string, { versionArgs }: Pick<ServerRecipe, "versionArgs">): string | undefined {
   const ran = spawnSync(file, versionArgs, { encoding: "utf8", timeout: 20_000 });
   const said = `${ran.stdout ?? ""}\n${ran.stderr ?? ""}`;
-  return /version(?: is)?:? (\d+(?:\.\d+)*)/i.exec(said)?.[1];
+  // "version: 0.6.0-dev (build 11434, commit …)", older "version: 8123 (…)", Ollama "ollama version is 0.17.4".
+  return (/\(build (\d+)/.exec(said) ?? /version(?: is)?:? (\d+(?:\.\d+)*)/i.exec(said))?.[1];
 }
 
 /** @returns whether its own archive was downloaded and unpacked */

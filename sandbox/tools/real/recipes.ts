@@ -111,6 +111,7 @@ export const ollamaModule = { path: "github.com/ollama/ollama", version: "v0.17.
  * downloads (curl, OpenSSL) and without its web page.
  */
 export const cmakeOptions: readonly string[] = [
+  `-DLLAMA_BUILD_NUMBER=${llamaBuild}`, // otherwise asked of git, which is not there
   "-DCMAKE_BUILD_TYPE=Release",
   "-DBUILD_SHARED_LIBS=OFF",
   "-DGGML_NATIVE=OFF",

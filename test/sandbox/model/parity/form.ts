@@ -22,7 +22,7 @@ const WORDS = new Set([
   "truncation",
   "tool_choice",
 ]);
-/** Objects that depend on the model, not on the server. */
+/** What depends on the model, not on the server. */
 const OF_THE_MODEL = new Set([
   "model_info",
   "details",
@@ -37,13 +37,13 @@ const ENDS = new Set(["stop", "length"]);
 /** @returns the form of a parsed JSON value */
 export function formOf(value: unknown, field = ""): Form {
   if (value === null) return "null";
+  if (OF_THE_MODEL.has(field)) return "of the model";
   if (Array.isArray(value)) {
     const forms = value.map((one) => formOf(one));
     const unique = forms.filter((one, i) => forms.findIndex((other) => same(other, one)) === i);
     return unique;
   }
   if (typeof value === "object") {
-    if (OF_THE_MODEL.has(field)) return "object of the model";
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     return Object.fromEntries(entries.map(([name, one]) => [name, formOf(one, name)]));
   }
