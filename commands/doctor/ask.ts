@@ -15,10 +15,10 @@ const timeoutMs = 30_000;
 export async function ask(
   session: Pick<MacSession, "run">,
   mac: MacEntry,
-  settings: Pick<MacSettings, "model" | "documents">,
+  settings: Pick<MacSettings, "model" | "documents" | "limits">,
 ): Promise<{ answers: Answers; asked: Expected["asked"] }> {
   const answers: Answers = {};
-  const { clock, ...others } = questions(mac, settings);
+  const { clock, modelProbe, ...others } = questions(mac, settings);
   // By itself: what runs beside it would make the time in between longer.
   const from = Date.now();
   answers.clock = await answerOf(session, clock);
@@ -30,6 +30,8 @@ export async function ask(
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
+  // By itself as well: it measures times.
+  answers.modelProbe = await answerOf(session, modelProbe);
   return { answers, asked };
 }
 

@@ -9,6 +9,7 @@ import {
   remoteLoginFinding,
   sudoFinding,
 } from "./machine.ts";
+import { modelProbeFindings } from "./model-probe.ts";
 import {
   autoLoginFinding,
   bootsFinding,
@@ -44,6 +45,7 @@ export function findings(answers: Answers, expected: Expected): Finding[] {
     modelFinding(answers.model, expected),
     modelStartFinding(answers, expected),
     slotsFinding(answers, expected),
+    ...modelProbeFindings(answers.modelProbe),
     relayFinding(answers.relayReady, answers.relayState),
     tunnelFinding(answers.tunnel, answers.tunnelPlaces, expected),
     ...(expected.documents.store === "atlas" ? [atlasFinding(answers.atlas)] : []),

@@ -2,6 +2,7 @@
 import { modelListUrl } from "../../runtime/model-list.ts";
 import { quote } from "../../runtime/shell.ts";
 import type { MacEntry, MacSettings } from "../mac-settings.ts";
+import { modelProbe } from "./model-probe.ts";
 
 /** A prefix of the product's own paths; empty on a Mac. */
 const root = '"$SLM_NETWORK_ROOT"';
@@ -31,7 +32,10 @@ export function ownModelPort(url: string): string | undefined {
 }
 
 /** Commands by the name of what they answer. A POSIX shell runs each; `sudo -n` where the Mac asks for it. */
-export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings, "model" | "documents">) {
+export function questions(
+  mac: MacEntry,
+  { model, documents, limits }: Pick<MacSettings, "model" | "documents" | "limits">,
+) {
   const { relay, admin, connector } = mac.ports;
   const modelPort = ownModelPort(model.url);
   const listener = `sudo -n lsof -nP -iTCP:${modelPort} -sTCP:LISTEN -t`;
@@ -59,6 +63,8 @@ export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings,
     tunnelPlaces: `${curl} http://127.0.0.1:${connector}/metrics | grep '^cloudflared_tunnel_server_locations'`,
     relayReady: `${curl} -w '\\n%{http_code}' http://127.0.0.1:${relay}/readyz`,
     relayState: `${curl} http://127.0.0.1:${admin}/details`,
+    modelProbe: modelProbe(base, { model, limits }),
+    ...(model.kind === "openai" && { modelProps: `${curl} ${quote(`${model.url.replace(/\/+$/u, "")}/props`)}` }),
     ...(modelPort !== undefined && {
       modelProcess: listener,
       processes: "ps -axo pid=,ppid=,user=,command=",

@@ -63,6 +63,8 @@ export interface Speed {
 export interface Generated {
   text: string;
   promptTokens: number;
+  /** Of them, what a cache held. */
+  cachedTokens: number;
   tokens: number;
   reason: "stop" | "length";
   /** Nanoseconds, as Ollama counts. */
@@ -77,6 +79,7 @@ export interface Exchange {
   readonly method: string;
   readonly models: Models;
   readonly embeddingDimensions: number;
+  readonly slots: Slots;
   readonly record: RequestRecord;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
@@ -109,6 +112,7 @@ export interface ExchangeContext {
   prompts: PromptCache;
   speed: Speed;
   embeddingDimensions: number;
+  plays: "ollama" | "llama-server";
   countEmbedded(inputs: number): void;
 }
 
@@ -167,11 +171,13 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     }
   };
 
-  /** Time that the part of a prompt takes which no cache holds. */
-  const promptMs = (prompt: string): number => {
-    const missing = prompt.length - context.prompts.reuse(prompt);
+  /** What a cache holds of a prompt, in tokens, and the time that the rest takes. */
+  const readPrompt = (prompt: string): { promptTokens: number; cachedTokens: number; ms: number } => {
+    const held = context.prompts.reuse(prompt);
+    const promptTokens = tokenize(prompt).length;
+    const missing = tokenize(prompt.slice(held)).length;
     const rate = speed.promptTokensPerSecond;
-    return rate === undefined ? 0 : (tokenize(prompt.slice(prompt.length - missing)).length * 1000) / rate;
+    return { promptTokens, cachedTokens: promptTokens - missing, ms: rate === undefined ? 0 : (missing * 1000) / rate };
   };
 
   const exchange: Exchange = {
@@ -179,6 +185,7 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     method: request.method ?? "GET",
     models,
     embeddingDimensions: context.embeddingDimensions,
+    slots,
     record,
     signal,
     body: async (schema) => {
@@ -209,7 +216,8 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         const begun = process.hrtime.bigint();
         const all = tokenize(answerTo(prompt));
         const tokens = maxTokens === undefined || maxTokens < 0 ? all : all.slice(0, maxTokens);
-        await wait(speed.firstTokenMs + promptMs(prompt), undefined, { signal });
+        const { promptTokens, cachedTokens, ms } = readPrompt(prompt);
+        await wait(speed.firstTokenMs + ms, undefined, { signal });
         const promptNs = sinceNs(begun);
         const first = performance.now();
         for (const [i, token] of tokens.entries()) {
@@ -222,7 +230,8 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         }
         return {
           text: tokens.join(""),
-          promptTokens: tokenize(prompt).length,
+          promptTokens,
+          cachedTokens,
           tokens: tokens.length,
           reason: tokens.length < all.length ? "length" : "stop",
           promptNs,
@@ -239,7 +248,8 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     json: (status, value, contentType = "application/json; charset=utf-8") => {
       const bytes = Buffer.from(JSON.stringify(value));
       record.bytes += bytes.length;
-      if (bytes.length <= GO_BUFFER) response.setHeader("content-length", bytes.length);
+      if (bytes.length <= GO_BUFFER || context.plays === "llama-server")
+        response.setHeader("content-length", bytes.length);
       response.writeHead(status, { "content-type": contentType }).end(bytes);
     },
     text: (status, text, headers = {}) => {

@@ -181,7 +181,11 @@ async function show(exchange: Exchange): Promise<void> {
       [`${architecture}.context_length`]: 8192,
       [`${architecture}.embedding_length`]: exchange.embeddingDimensions,
     },
-    tensors: [{ name: "token_embd.weight", type: "Q4_K", shape: [1024, 32_000] }],
+    tensors: Array.from({ length: 48 }, (_, i) => ({
+      name: `blk.${i}.attn_q.weight`,
+      type: "Q4_K",
+      shape: [1024, 1024],
+    })),
     capabilities: [model.kind === "chat" ? "completion" : "embedding"],
     modified_at: model.modifiedAt,
   });

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
 import { type Exchange, ModelError, NoRoute, openExchange, type RequestRecord } from "./exchange.ts";
+import { llamaError, serveLlama } from "./llama.ts";
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";
 import { openaiError, serveOpenai } from "./openai.ts";
@@ -11,6 +12,8 @@ import { Slots } from "./slots.ts";
 
 /** How the model server is started. */
 export interface ModelServerOptions {
+  /** The server that it emulates. @default "ollama" */
+  plays?: "ollama" | "llama-server";
   /** On 127.0.0.1; 0 picks a free one. */
   port: number;
   log: Log;
@@ -32,6 +35,8 @@ export interface ModelServerOptions {
 export interface ModelServer {
   url: string;
   port: number;
+  /** Has another number of slots from now on. */
+  resize(slots: number): void;
   /** Cuts what still runs and frees the port. */
   close(): Promise<void>;
 }
@@ -69,7 +74,7 @@ function tell(exchange: Exchange, error: ModelError | NoRoute): void {
 
 /** Starts the server on 127.0.0.1. Rejects when the port is taken. */
 export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
-  const { port, log, tokensPerSecond = 60, firstTokenMs = 40, embeddingDimensions = 1024 } = options;
+  const { port, log, tokensPerSecond = 60, firstTokenMs = 40, embeddingDimensions = 1024, plays = "ollama" } = options;
   const slots = new Slots(options.slots ?? 4);
   const models = new Models();
   const last: RequestRecord[] = [];
@@ -80,6 +85,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     prompts: new PromptCache(options.slots ?? 4, options.promptPool ?? false),
     speed: { tokensPerSecond, firstTokenMs, promptTokensPerSecond: options.promptTokensPerSecond },
     embeddingDimensions,
+    plays,
     countEmbedded: (inputs: number): void => {
       embeddedInputs += inputs;
     },
@@ -88,6 +94,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const exchange = openExchange(context, request, response);
     const { record, signal, path } = exchange;
+    if (plays === "llama-server") response.setHeader("server", "llama.cpp");
     if (path === "/sandbox/requests") {
       const state: ModelServerRequests = {
         active: slots.active,
@@ -110,7 +117,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       cancelled += 1;
     });
     try {
-      await route(exchange);
+      await (plays === "ollama" ? route(exchange) : serveLlama(exchange));
       if (signal.aborted) return;
       record.state = "finished";
       finished += 1;
@@ -121,6 +128,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
         error instanceof ModelError || error instanceof NoRoute ? error : new ModelError(500, String(error));
       if (known.status === 500) log(`The sandbox's model server failed on ${path}: ${String(error)}`);
       if (response.headersSent) response.destroy();
+      else if (plays === "llama-server" && known instanceof ModelError) exchange.json(known.status, llamaError(known));
       else tell(exchange, known);
     }
   };
@@ -130,6 +138,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   return {
     url: `http://127.0.0.1:${boundPort}`,
     port: boundPort,
+    resize: (size) => slots.resize(size),
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
