@@ -19,19 +19,25 @@ type Point = Pick<Level, "atOnce" | "tokensPerSecond" | "ttft">;
 
 const byAtOnce = (levels: readonly Point[]): Point[] => [...levels].sort((a, b) => a.atOnce - b.atOnce);
 
-/** A bound on the time to the first token (p90, ms) that the owner set, or undefined. */
-export type TtftBound = number | undefined;
+/** What the knee must keep to. */
+export interface KneeBounds {
+  /** The time to the first token (p90, ms) that the owner wants at most. */
+  readonly ttftMs?: number | undefined;
+  /** Requests that the server itself says it takes at once: what is over that waits, whatever a noisy measure says. */
+  readonly slots?: number | undefined;
+}
 
-const within = (level: Point, bound: TtftBound): boolean => bound === undefined || level.ttft.p90 <= bound;
+const within = ({ ttft, atOnce }: Point, { ttftMs, slots }: KneeBounds): boolean =>
+  (ttftMs === undefined || ttft.p90 <= ttftMs) && (slots === undefined || atOnce <= slots);
 
 /** Whether one more step up from `low` to `high` is worth it. */
 const worth = (low: Point, high: Point): boolean =>
   high.tokensPerSecond >= low.tokensPerSecond * (1 + WORTH * (high.atOnce / low.atOnce - 1));
 
 /** @returns the level at the knee; the first one when even that is over the bound; undefined of no levels */
-export function knee<T extends Point>(levels: readonly T[], bound?: TtftBound): T | undefined {
+export function knee<T extends Point>(levels: readonly T[], bounds: KneeBounds = {}): T | undefined {
   const sorted = byAtOnce(levels) as T[];
-  const allowed = sorted.filter((level) => within(level, bound));
+  const allowed = sorted.filter((level) => within(level, bounds));
   if (allowed.length === 0) return sorted[0];
   const best = Math.max(...allowed.map(({ tokensPerSecond }) => tokensPerSecond));
   let at = allowed.findIndex(({ tokensPerSecond }) => tokensPerSecond >= ENOUGH * best);
@@ -40,18 +46,18 @@ export function knee<T extends Point>(levels: readonly T[], bound?: TtftBound): 
 }
 
 /** While doubling: whether the last step is still worth another one. */
-export function stillGrows(levels: readonly Point[], bound?: TtftBound): boolean {
+export function stillGrows(levels: readonly Point[], bounds: KneeBounds = {}): boolean {
   const sorted = byAtOnce(levels);
   const last = sorted.at(-1);
   if (last === undefined) return true;
-  if (!within(last, bound)) return false;
+  if (!within(last, bounds)) return false;
   const before = sorted.slice(0, -1).map(({ tokensPerSecond }) => tokensPerSecond);
   return before.length === 0 || last.tokensPerSecond >= GROWS * Math.max(...before);
 }
 
 /** @returns the next number at once to measure around the knee, or undefined when its neighbours are known */
-export function refine(levels: readonly Point[], bound?: TtftBound): number | undefined {
-  const at = knee(levels, bound);
+export function refine(levels: readonly Point[], bounds: KneeBounds = {}): number | undefined {
+  const at = knee(levels, bounds);
   if (at === undefined) return undefined;
   const sorted = byAtOnce(levels).map(({ atOnce }) => atOnce);
   const index = sorted.indexOf(at.atOnce);

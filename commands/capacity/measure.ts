@@ -119,6 +119,7 @@ export async function measure(
         perToken,
         signal: AbortSignal.any([signal, share]),
         options,
+        slots: target.slots,
         onProgress,
         used,
       };
@@ -171,6 +172,7 @@ interface PartContext {
   readonly perToken: number;
   readonly signal: AbortSignal;
   readonly options: Wanted;
+  readonly slots: number | undefined;
   onProgress(progress: Progress): void;
   used(): number;
 }
@@ -193,7 +195,11 @@ async function part(context: PartContext, assumptions: Assumptions): Promise<Par
     last = measured?.level ?? last;
     return measured?.level;
   };
-  const found = await sweep((atOnce) => at(atOnce, asked.cold), { most: options.most, ttftBound: options.ttftMs });
+  const found = await sweep((atOnce) => at(atOnce, asked.cold), {
+    most: options.most,
+    ttftMs: options.ttftMs,
+    slots: context.slots,
+  });
   const { knee } = found;
   const warm = knee && !signal.aborted ? await at(knee.atOnce, warmOnes(asked, knee.atOnce)) : undefined;
   const advice = knee && advise(knee, answerTokens, assumptions);

@@ -1,5 +1,5 @@
 /** The order of the levels: 1, 2, 4, 8, … at once until it no longer pays, then around the knee. Measures nothing itself. */
-import { knee, refine, stillGrows, type TtftBound } from "./knee.ts";
+import { type KneeBounds, knee, refine, stillGrows } from "./knee.ts";
 import type { Level } from "./stats.ts";
 
 /** What a sweep found. */
@@ -13,10 +13,9 @@ export interface Sweep {
 }
 
 /** Bounds of a sweep. */
-export interface SweepBounds {
+export interface SweepBounds extends KneeBounds {
   /** Most at once that is tried. */
   readonly most: number;
-  readonly ttftBound?: TtftBound;
 }
 
 /**
@@ -25,13 +24,13 @@ export interface SweepBounds {
  */
 export async function sweep(
   measure: (atOnce: number) => Promise<Level | undefined>,
-  { most, ttftBound }: SweepBounds,
+  { most, ...bounds }: SweepBounds,
   onLevel: (level: Level) => void = () => {},
 ): Promise<Sweep> {
   const levels: Level[] = [];
   const result = (isComplete: boolean): Sweep => {
     const sorted = [...levels].sort((a, b) => a.atOnce - b.atOnce);
-    return { levels: sorted, knee: knee(sorted, ttftBound), isComplete };
+    return { levels: sorted, knee: knee(sorted, bounds), isComplete };
   };
   const add = async (atOnce: number): Promise<boolean> => {
     const level = await measure(atOnce);
@@ -44,9 +43,9 @@ export async function sweep(
     if (!(await add(atOnce))) return result(false);
     const last = levels.at(-1)!;
     if (last.finished === 0 && last.refused + last.failed > 0) break; // it takes no more
-    if (!stillGrows(levels, ttftBound) || atOnce >= most) break;
+    if (!stillGrows(levels, bounds) || atOnce >= most) break;
   }
-  for (let next = refine(levels, ttftBound); next !== undefined; next = refine(levels, ttftBound)) {
+  for (let next = refine(levels, bounds); next !== undefined; next = refine(levels, bounds)) {
     if (!(await add(next))) return result(false);
   }
   return result(true);

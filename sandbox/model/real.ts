@@ -16,6 +16,9 @@ import { ensureServer, ensureWeights, type RealServer } from "../tools/real/ensu
 /** Name of the real model, for both servers. */
 export const REAL_MODEL = "smollm2:135m";
 
+/** Tokens of an answer to a request that sets no bound: so small a model may not find its end. */
+const DEFAULT_ANSWER = 256;
+
 /** How long a server may take until it answers, with its model loaded. */
 const startsWithinMs = 180_000;
 
@@ -107,6 +110,7 @@ function llamaCommand(
   args.push("--parallel", String(slots), "--ctx-size", String(slots * context));
   // One server for chat and for vectors, as Ollama is.
   args.push("--embeddings", "--pooling", "mean", "--metrics", "--slots");
+  args.push("--predict", String(DEFAULT_ANSWER));
   if (promptPoolMiB !== undefined) args.push("--cache-ram", String(promptPoolMiB));
   return { args, env: process.env };
 }
@@ -133,7 +137,7 @@ async function createModel(
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   const file = join(folder, "Modelfile");
-  writeFileSync(file, `FROM ${weights}\nPARAMETER num_ctx ${context}\n`);
+  writeFileSync(file, `FROM ${weights}\nPARAMETER num_ctx ${context}\nPARAMETER num_predict ${DEFAULT_ANSWER}\n`);
   const made = spawnSync(program, ["create", REAL_MODEL, "-f", file], {
     env,
     encoding: "utf8",

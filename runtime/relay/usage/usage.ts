@@ -14,7 +14,8 @@ const LINE_FEED = 10;
 // A quote within a JSON string is escaped, so these match keys only, never what a model wrote.
 const keys = (...names: string[]) => names.map((name) => Buffer.from(`"${name}"`));
 const PROMPT = keys("prompt_tokens", "input_tokens", "prompt_eval_count");
-const OUTPUT = keys("completion_tokens", "output_tokens", "eval_count");
+// predicted_n: llama-server's, in the last event also when the caller did not ask for usage.
+const OUTPUT = keys("completion_tokens", "output_tokens", "eval_count", "predicted_n");
 
 export class Meter {
   #tail: Buffer[] = [];

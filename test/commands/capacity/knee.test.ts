@@ -53,8 +53,14 @@ describe("the knee of a sweep", () => {
 
   it("keeps to a bound on the time to the first token", () => {
     const levels = [level(1, 60, 200), level(2, 120, 400), level(4, 240, 900)];
-    expect(knee(levels, 500)?.atOnce).toBe(2);
-    expect(knee(levels, 100)?.atOnce).toBe(1); // even one is over it: nothing less can be told
+    expect(knee(levels, { ttftMs: 500 })?.atOnce).toBe(2);
+    expect(knee(levels, { ttftMs: 100 })?.atOnce).toBe(1); // even one is over it: nothing less can be told
+  });
+
+  it("is never above the slots that the server says it has, however noisy the numbers", () => {
+    const levels = [level(1, 30), level(2, 44), level(3, 60), level(4, 61)];
+    expect(knee(levels)?.atOnce).toBe(3);
+    expect(knee(levels, { slots: 2 })?.atOnce).toBe(2);
   });
 
   it("measures around it, and stops when its neighbours are known", () => {
