@@ -5,7 +5,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
@@ -17,7 +17,7 @@ import { ensureServer, ensureWeights, type RealServer } from "../tools/real/ensu
 export const REAL_MODEL = "smollm2:135m";
 
 /** Tokens of an answer to a request that sets no bound: so small a model may not find its end. */
-const DEFAULT_ANSWER = 256;
+const DEFAULT_ANSWER = 48;
 
 /** How long a server may take until it answers, with its model loaded. */
 const startsWithinMs = 180_000;
@@ -111,6 +111,8 @@ function llamaCommand(
   // One server for chat and for vectors, as Ollama is.
   args.push("--embeddings", "--pooling", "mean", "--metrics", "--slots");
   args.push("--predict", String(DEFAULT_ANSWER));
+  // Its threads wait for each other by spinning: with one for each core, whatever else runs slows it down many times over.
+  args.push("--threads", String(Math.max(1, Math.floor(availableParallelism() / 2))));
   if (promptPoolMiB !== undefined) args.push("--cache-ram", String(promptPoolMiB));
   return { args, env: process.env };
 }
