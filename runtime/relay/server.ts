@@ -21,6 +21,7 @@ import { cacheBytes } from "./memory/budget.ts";
 import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
 import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
+import { createModelMetrics } from "./model/metrics.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
@@ -127,7 +128,8 @@ export async function startRelay(
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = createQueueMetrics(metrics.registry, admission, upstream.breaker);
+  const queueMetrics = createQueueMetrics(metrics.registry, admission);
+  const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { registry } = metrics;
@@ -163,7 +165,7 @@ export async function startRelay(
   const access = createAccess(config, keys ?? fetched!.get);
   // Late by a second at most: nothing here is shorter than 15 s, but in tests.
   const alarms = new Alarms(Math.min(1000, holds.sseMs / 8, holds.jsonMs / 8, holds.everyMs / 8, pace.ms / 8));
-  const calls = { upstream, fallback, admission, queueMetrics, holds, alarms };
+  const calls = { upstream, fallback, admission, queueMetrics, modelMetrics, holds, alarms };
   const parts: Parts = {
     ...calls,
     config,

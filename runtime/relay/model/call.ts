@@ -17,6 +17,7 @@ import { headersToModel } from "../http/headers.ts";
 import { type Format, Hold, type Holds, plainSink, type Sink } from "../http/hold.ts";
 import { Meter } from "../usage/usage.ts";
 import type { Fallback } from "./fallback.ts";
+import type { ModelMetrics } from "./metrics.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** What a call works with. */
@@ -25,6 +26,7 @@ export interface CallParts {
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
   readonly queueMetrics: QueueMetrics;
+  readonly modelMetrics: ModelMetrics;
   readonly holds: Holds;
   readonly alarms: Alarms;
 }
@@ -91,7 +93,7 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
   } catch (cause) {
     if (!parts.fallback?.takes(routeName, cause, accepted.caller, accepted.company) || exchange.leaving.aborted)
       throw cause;
-    parts.queueMetrics.fellBack(accepted.caller.name, cause.code);
+    parts.modelMetrics.fellBack(accepted.caller.name, cause.code);
     exchange.fellBack = cause.code;
     if (!res.headersSent) res.also(SERVED_BY, "fallback");
     const metered = new MeteredSink(sink);
