@@ -13,7 +13,7 @@
  */
 import type { Caller, Limits } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import { queueRefusal } from "../too-many-requests.ts";
 import { RequestQueue } from "./queue.ts";
 import type { QueueName, QueueSnapshot, Slot, SlotRequest } from "./slot-request.ts";
@@ -29,7 +29,7 @@ export interface Admission {
   /**
    * Resolves with a slot, immediately if one is free and nothing waits. The slot must be released. Rejects with RelayError
    * `queue_full` (immediately, or later when the request is evicted for one within its share) or `queue_timeout` (after
-   * `waitSeconds`), both 429 with `Retry-After`; with `shutting_down` after `close`; with CallerLeft when the signal fires.
+   * `waitSeconds`), both 429 with `Retry-After`; with `shutting_down` after `close`; with ClientDisconnected when the signal fires.
    */
   acquire(request: SlotRequest): Promise<Slot>;
   /** A slot if one is free and nothing waits; undefined otherwise. As `acquire`, without a promise. */
@@ -95,7 +95,7 @@ export function createAdmission(
         clearTimeout(timer);
         signal.removeEventListener("abort", onAbort);
       };
-      const onAbort = () => endWait(waiter, new CallerLeft("the caller disconnected while waiting"));
+      const onAbort = () => endWait(waiter, new ClientDisconnected("the caller disconnected while waiting"));
       const waiter = new Waiter(
         request,
         now(),
@@ -119,7 +119,7 @@ export function createAdmission(
   return {
     async acquire(request) {
       if (closed) throw stopped();
-      if (request.signal.aborted) throw new CallerLeft("the caller disconnected before waiting");
+      if (request.signal.aborted) throw new ClientDisconnected("the caller disconnected before waiting");
       if (isFree(request)) return queues[request.queue].start(request);
       if (request.background !== true) makeRoom(request);
       return wait(request);

@@ -69,8 +69,8 @@ export function createQueueMetrics(registry: Registry, admission: Admission): Qu
   });
   return {
     usedTokens(lane, caller, source, { prompt, output }) {
-      add(tokens, { lane, caller, kind: "prompt", source }, prompt);
-      add(tokens, { lane, caller, kind: "output", source }, output);
+      add(tokens, { lane, caller, source, kind: "prompt" }, prompt);
+      add(tokens, { lane, caller, source, kind: "output" }, output);
     },
     served({ queue: lane, caller, waitedMs, firstMs, streamedMs, usage, requestBytes, answerBytes }) {
       const labels = { lane, caller };

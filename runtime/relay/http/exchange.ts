@@ -4,13 +4,13 @@ import { RelayError } from "../errors.ts";
 import type { Holding, Holdings } from "../memory/holdings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { Answer } from "./answer.ts";
 import { Bag, type InBag } from "./bag.ts";
 import { BRIEF_DRAIN_MS, drainBody } from "./body.ts";
 import { entryColo } from "./headers.ts";
-import type { Hold } from "./hold.ts";
-import { sendError } from "./http.ts";
+import type { KeepAliveWriter } from "./keep-alive-writer.ts";
 import { Leaving } from "./leaving.ts";
+import { sendError } from "./listener.ts";
+import type { RelayResponse } from "./relay-response.ts";
 import { splitTarget } from "./router.ts";
 
 export interface Exchange extends InBag {
@@ -18,7 +18,7 @@ export interface Exchange extends InBag {
   /** By the clock of `performance`. */
   readonly startedAt: number;
   readonly req: IncomingMessage;
-  readonly res: Answer;
+  readonly res: RelayResponse;
   /** Path as received, and the query with its `?`. */
   readonly path: string;
   readonly query: string;
@@ -39,7 +39,7 @@ export interface Exchange extends InBag {
   /** Why it went to the fallback server, if it did. */
   fellBack: string | undefined;
   /** Holds the answer's first byte, from the moment it may have to. */
-  hold: Hold | undefined;
+  hold: KeepAliveWriter | undefined;
   /** What went wrong, if anything did. */
   failure: RelayError | undefined;
   /** What it holds for its caller, once Access has been checked; given back when the answer has ended and the body has come. */
@@ -109,7 +109,7 @@ const ignore = () => {};
 /** Starts an exchange; when its answer has ended or its connection is gone, it is counted and logged, whatever happened. */
 export function beginExchange(
   req: IncomingMessage,
-  res: Answer,
+  res: RelayResponse,
   expectsContinue: boolean,
   { log, metrics, running }: { log: Log; metrics: Metrics; running: Running },
 ): Exchange {

@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import { headersFromModel } from "../http/headers.ts";
-import type { Sink } from "../http/hold.ts";
+import type { Sink } from "../http/keep-alive-writer.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { ChunkCollector } from "../memory/chunk-collector.ts";
 import type { Upstream, UpstreamCall } from "../model/upstream.ts";
@@ -144,7 +144,7 @@ export async function collectAnswer(
       },
     );
   } catch (cause) {
-    throw cause instanceof CallerLeft && copy.failure !== undefined ? failed() : cause;
+    throw cause instanceof ClientDisconnected && copy.failure !== undefined ? failed() : cause;
   }
   const { answer } = copy;
   if (answer === undefined) throw failed();

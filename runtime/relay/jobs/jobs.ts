@@ -19,7 +19,7 @@ import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
-import { bootId } from "./boot.ts";
+import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
 import { type Runner, startRunner } from "./runner.ts";
@@ -165,7 +165,7 @@ function expectedWait(
   slots: number,
   admission: Pick<Admission, "expectedWaitMs">,
 ): number | undefined {
-  if (!runner.modelThere) return undefined;
+  if (!runner.modelAvailable) return undefined;
   const behind = Math.max(0, ahead - runner.taken(lane));
   const mean = runner.meanRunMs(lane);
   if (behind > 0 && mean === undefined) return undefined;

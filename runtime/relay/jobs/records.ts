@@ -86,7 +86,7 @@ export function recordOf(sql: Sql, row: JobRow): JobRecord {
     error: row.error_code === null ? undefined : { code: row.error_code, message: row.error_message ?? "" },
     answer: answer && { status: answer.status, bytes: answer.bytes, sha256: answer.sha256 },
     requestSha256: row.request_sha256,
-    echo: row.echo ?? undefined,
+    requestParameters: row.echo ?? undefined,
   };
 }
 

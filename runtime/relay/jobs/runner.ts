@@ -6,15 +6,15 @@ import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
+import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";
-import { createGate } from "./gate.ts";
+import { dispositionOf, type Ending, type StopReason } from "./disposition.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
-import { type Ending, type StopReason, verdict } from "./verdict.ts";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -50,7 +50,7 @@ export interface Runner {
   /** Mean time of a run, in ms; undefined before the first. */
   meanRunMs(lane: QueueName): number | undefined;
   /** False while the model server is not there. */
-  readonly modelThere: boolean;
+  readonly modelAvailable: boolean;
   /** Starts nothing any more; what runs goes on. */
   stop(): void;
   /** Resolves when nothing runs, or after `ms`. */
@@ -90,10 +90,10 @@ export function startRunner(options: RunnerOptions): Runner {
   const looking: Record<QueueName, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
   let stopped = false;
   let onIdle: (() => void) | undefined;
-  const gate = createGate(upstream, () => LANES.forEach(wake));
+  const availability = watchAvailability(upstream, () => LANES.forEach(wake));
 
   function wake(lane: QueueName): void {
-    if (stopped || !gate.open) return;
+    if (stopped || !availability.available) return;
     if (looking[lane] !== "no") {
       looking[lane] = "again";
       return;
@@ -146,7 +146,7 @@ export function startRunner(options: RunnerOptions): Runner {
       let commit: (() => Promise<void>) | undefined;
       let giveBack = () => slot.release(0); // until something runs, nothing is owed
       try {
-        if (stopped || !gate.open || stop.signal.aborted) return;
+        if (stopped || !availability.available || stop.signal.aborted) return;
         memory = options.memory.reserve(job.owner, job.bytes);
         const attemptId = randomUUID();
         const claimed = await store.claim(job.id, attemptId, LEASE_MS);
@@ -163,7 +163,7 @@ export function startRunner(options: RunnerOptions): Runner {
       }
       await commit();
     } catch (cause) {
-      if (cause instanceof CallerLeft || stopped) return;
+      if (cause instanceof ClientDisconnected || stopped) return;
       log.warn({ job: job.id, reason: reason(cause) }, "a job could not be started; it waits");
       await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
     } finally {
@@ -204,9 +204,9 @@ export function startRunner(options: RunnerOptions): Runner {
    */
   async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<void> {
     const { id, lane, attemptId } = job;
-    const decided = verdict(ending);
+    const decided = dispositionOf(ending);
     if (decided.kind === "nothing") return;
-    if (decided.kind === "give_up" && decided.down) gate.shut();
+    if (decided.kind === "fail_attempt" && decided.down) availability.markUnavailable();
     let answer = ending.kind === "answer" ? ending.answer : undefined;
     const write = async (): Promise<string> => {
       if (decided.kind === "finish") {
@@ -218,7 +218,7 @@ export function startRunner(options: RunnerOptions): Runner {
         if (kept === "no_room") log.error({ job: id }, "a job has failed: there is no room for its answer on the disk");
         return kept === true ? "answered" : kept === false ? "fenced" : kept;
       }
-      const state = await store.giveUp(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
+      const state = await store.failAttempt(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
       log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
       return state === undefined ? "fenced" : decided.outcome;
     };
@@ -281,12 +281,12 @@ export function startRunner(options: RunnerOptions): Runner {
     received: (jobId) => runs.get(jobId)?.received,
     taken: (lane) => [...runs.values()].filter((run) => run.lane === lane).length,
     meanRunMs: (lane) => mean[lane],
-    get modelThere() {
-      return gate.open;
+    get modelAvailable() {
+      return availability.available;
     },
     stop() {
       stopped = true;
-      gate.close();
+      availability.close();
       for (const timer of timers) clearInterval(timer);
       // Those that only queue for a slot leave it; nothing of them is in the store.
       for (const { attemptId, stop } of runs.values()) {

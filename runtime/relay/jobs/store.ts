@@ -65,7 +65,7 @@ export interface NewJob {
   readonly estimatedTokens: number;
   readonly idempotencyKey: string | undefined;
   /** JSON of what an OpenAI Response object repeats of its request; undefined for other jobs. */
-  readonly echo: string | undefined;
+  readonly requestParameters: string | undefined;
 }
 
 /** An answer of the model server, whole. */
@@ -102,7 +102,7 @@ export interface JobRecord {
   readonly error: { readonly code: string; readonly message: string } | undefined;
   readonly answer: { readonly status: number; readonly bytes: number; readonly sha256: string } | undefined;
   readonly requestSha256: string;
-  readonly echo: string | undefined;
+  readonly requestParameters: string | undefined;
 }
 
 /** A job that could run now. */
@@ -116,7 +116,7 @@ export interface WaitingJob {
 }
 
 /** A job that is ours to run until its lease ends. */
-export interface ClaimedJob extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "echo"> {
+export interface ClaimedJob extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "requestParameters"> {
   readonly attemptId: string;
 }
 
@@ -156,7 +156,7 @@ export interface JobStore {
    * Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken, or where
    * a new job would be refused for lack of room.
    */
-  keep(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
+  keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
   /** The job that has this key. */
   byKey(owner: string, path: string, key: string): Promise<JobRecord | undefined>;
   find(owner: string, id: string): Promise<JobRecord | undefined>;
@@ -186,7 +186,7 @@ export interface JobStore {
    * Ends the attempt without an answer that counts; the job waits again, for `delayMs` at least, or has failed when its
    * attempts are used up (`answer`, if any, is then its answer). @returns the state it is in now; undefined if not held
    */
-  giveUp(
+  failAttempt(
     attemptId: string,
     outcome: AttemptOutcome,
     detail: string,

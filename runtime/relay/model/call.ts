@@ -10,11 +10,11 @@ import {
 } from "../admission/admission.ts";
 import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
-import type { Alarms } from "../http/alarms.ts";
 import type { BodyFacts } from "../http/body-rules.ts";
+import type { CoarseTimers } from "../http/coarse-timers.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import { type Format, Hold, type Holds, plainSink, type Sink } from "../http/hold.ts";
+import { type Format, type KeepAliveTimes, KeepAliveWriter, plainSink, type Sink } from "../http/keep-alive-writer.ts";
 import { Meter } from "../usage/usage.ts";
 import type { Fallback } from "./fallback.ts";
 import type { ModelMetrics } from "./metrics.ts";
@@ -27,8 +27,8 @@ export interface CallParts {
   readonly admission: Admission;
   readonly queueMetrics: QueueMetrics;
   readonly modelMetrics: ModelMetrics;
-  readonly holds: Holds;
-  readonly alarms: Alarms;
+  readonly keepAlive: KeepAliveTimes;
+  readonly timers: CoarseTimers;
 }
 
 /** Sees an answer on its way. */
@@ -54,7 +54,7 @@ export interface Accepted {
 const SERVED_BY = "X-Slm-Served-By";
 
 /**
- * Answers into `exchange.res`. Rejects with a RelayError or CallerLeft; then `exchange.hold`, if there is one, knows whether
+ * Answers into `exchange.res`. Rejects with a RelayError or ClientDisconnected; then `exchange.hold`, if there is one, knows whether
  * the error can still be told.
  */
 export async function answerFromModel(exchange: Exchange, accepted: Accepted, parts: CallParts): Promise<void> {
@@ -79,9 +79,9 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     return parts.upstream.forward({ ...call, slotless: true }, plainSink(res, onFirstByte));
   }
 
-  const hold = new Hold(res, formatAsked(routeName, accepted.facts), {
-    holds: parts.holds,
-    alarms: parts.alarms,
+  const hold = new KeepAliveWriter(res, formatAsked(routeName, accepted.facts), {
+    keepAlive: parts.keepAlive,
+    timers: parts.timers,
     responsesApi: routeName === "/v1/responses",
     memory: exchange.holding?.memory,
     onFirstByte,

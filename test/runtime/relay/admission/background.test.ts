@@ -5,8 +5,8 @@ import {
   type Slot,
   type SlotRequest,
 } from "../../../../runtime/relay/admission/admission.ts";
+import { BodyWorker } from "../../../../runtime/relay/documents/body-worker.ts";
 import { createEmbedder } from "../../../../runtime/relay/documents/embedder.ts";
-import { Heavy } from "../../../../runtime/relay/documents/heavy.ts";
 import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
 import type { JobStore, WaitingJob } from "../../../../runtime/relay/jobs/store.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
@@ -121,7 +121,7 @@ describe("embedding for documents", () => {
         return admission.acquire(one);
       },
     };
-    const heavy = new Heavy();
+    const heavy = new BodyWorker();
     const embedder = createEmbedder({ kind: "ollama", url: model.url }, undefined, seen, upstream.breaker, heavy);
     const caller = slotRequest("a").caller;
     const common = { model: "embed", inputs: batch, dimensions: undefined, normalize: true, onProgress: () => {} };

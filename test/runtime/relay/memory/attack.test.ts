@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
-import { HOLDS } from "../../../../runtime/relay/http/hold.ts";
+import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
 import { MAX_STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
 import { startEmbeddingModel } from "../documents/model.ts";
 import { CLIENT_ID, codeOf, post, raw, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
@@ -195,7 +195,7 @@ test("a client that reads nothing is cut, for every kind of response", { timeout
   const relay = await startTestRelay(
     model.url,
     { callers: twoCallers, limits: limitsSchema.parse({ bodyMiB: 8, memoryMiB: 64 }) },
-    { holds: { ...HOLDS, stallMs: 1000 } },
+    { keepAlive: { ...KEEP_ALIVE_TIMES, stallMs: 1000 } },
   );
   const headers = { ...asGreedy, Prefer: "respond-async, wait=30" };
   const done = await post(relay, "/v1/chat/completions", chat, { headers });
@@ -210,7 +210,7 @@ test("a client that reads nothing is cut, for every kind of response", { timeout
   socket.destroy();
   // One that only waits for a slow model is not.
   const late = await startModel((_seen, res) => void setTimeout(() => res.end("late"), 2500));
-  const other = await startTestRelay(late.url, {}, { holds: { ...HOLDS, stallMs: 500 } });
+  const other = await startTestRelay(late.url, {}, { keepAlive: { ...KEEP_ALIVE_TIMES, stallMs: 500 } });
   expect(await (await post(other, "/v1/chat/completions", chat)).text()).toBe("late");
 });
 
