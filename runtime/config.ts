@@ -3,6 +3,7 @@
  * of `runtime/` only `installer/mac-state.ts`), so that what Pulumi writes and what the Mac reads can not drift apart.
  */
 import { z } from "zod";
+import { MODEL_SERVER_KINDS } from "./model-servers.ts";
 
 const port = z.int().min(1).max(65535);
 
@@ -95,7 +96,7 @@ export function jobSlotsProblem(
 
 /** The local model server. */
 export const modelSchema = z.strictObject({
-  kind: z.enum(["ollama", "openai"]),
+  kind: z.enum(MODEL_SERVER_KINDS),
   url: z.url({ protocol: /^https?$/ }),
   embeddingModel: z.string().min(1),
   /** Names of the models that may be called; absent means all that the server has. */

@@ -20,7 +20,7 @@ import type { Lane, LaneSnapshot, Slot, Ticket } from "./ticket.ts";
 import { Waiter } from "./waiting-list.ts";
 
 export { estimateTokens, usedTokens } from "./estimate.ts";
-export { type Lane, type LaneSnapshot, laneOf, type Slot, type Ticket } from "./ticket.ts";
+export type { Lane, LaneSnapshot, Slot, Ticket } from "./ticket.ts";
 
 /** Where each lane stands. */
 export type AdmissionSnapshot = Readonly<Record<Lane, LaneSnapshot>>;

@@ -1,9 +1,9 @@
-/** What asks for a slot, and what it gets. Types only, and which routes need a slot. */
+/** What asks for a slot, and what it gets. Types only. */
 import type { Caller } from "../../config.ts";
-import type { LeaveSignal } from "../http/leaving.ts";
+import type { QueueName } from "../dialects/dialect.ts";
 
 /** Requests that share slots. Both lanes run side by side: an embedding never waits behind a chat. */
-export type Lane = "chat" | "embeddings";
+export type Lane = QueueName;
 
 /** A request for a slot. */
 export interface Ticket {
@@ -16,7 +16,7 @@ export interface Ticket {
   /** What the request holds in memory while it waits. */
   readonly bytes: number;
   /** Leaves the queue at once when this fires. */
-  readonly signal: LeaveSignal;
+  readonly signal: AbortSignal;
   /** Jobs and other work nobody waits for: no limit on the wait, not counted against the waiting bounds, never evicted. */
   readonly background?: boolean;
   /**
@@ -58,20 +58,4 @@ export interface LaneSnapshot {
   readonly serviceMs: number;
   /** Of those who wait (background too) or run. */
   readonly callers: Readonly<Record<string, { readonly running: number; readonly waiting: number }>>;
-}
-
-const LANES: Readonly<Record<string, Lane>> = {
-  "/v1/chat/completions": "chat",
-  "/v1/completions": "chat",
-  "/v1/responses": "chat",
-  "/api/chat": "chat",
-  "/api/generate": "chat",
-  "/v1/embeddings": "embeddings",
-  "/api/embed": "embeddings",
-  "/api/embeddings": "embeddings",
-};
-
-/** The lane of a route's name; undefined for what never waits. */
-export function laneOf(routeName: string): Lane | undefined {
-  return LANES[routeName];
 }
