@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { loopbackWithoutProxy } from "./sandbox/no-proxy.ts";
 import { straysIn } from "./sandbox/provider-environment.ts";
@@ -7,6 +8,9 @@ import { straysIn } from "./sandbox/provider-environment.ts";
 // not reach the loopback they run on.
 for (const name of straysIn(process.env)) delete process.env[name];
 Object.assign(process.env, loopbackWithoutProxy(process.env));
+
+// Every test file, provider plugin and Pulumi program loads the same modules: compiled once, loading takes two thirds of the time.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules/.cache/compile");
 
 // Modules run natively (Node strips the types): Vitest's own module runner rewrites functions, and Pulumi can then not
 // serialise a dynamic provider (throwSerializationError).

@@ -10,6 +10,7 @@ import type {
   Tunnel,
 } from "../../accounts/cloudflare.ts";
 import type { StackConfig } from "../../config/config.ts";
+import { type ResourceKind, typeToken } from "../../config/resource-types.ts";
 
 /** Something that can be brought into the stack. */
 export interface Adoptable {
@@ -45,17 +46,37 @@ export const parents = {
 /** The name that the program gives its components, and its children's first part. */
 export const programName = "slm";
 
-/** The engine's type tokens. */
-export const types = {
-  tunnel: "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
-  notification: "cloudflare:index/notificationPolicy:NotificationPolicy",
-  token: "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  user: "mongodbatlas:index/databaseUser:DatabaseUser",
-} as const;
+const madeAgain = "an `up` makes it again without loss";
+
+/** Whether something of a type that was made by hand can be brought into the stack; a text says why not. */
+const adoption = {
+  tunnel: true,
+  ingress: true,
+  record: true,
+  application: true,
+  accessPolicy: true,
+  notification: true,
+  serviceToken: true,
+  databaseUser: true,
+  region: madeAgain,
+  customHostname: "its validation belongs to whoever made it: it is removed by hand and made again",
+  fallbackOrigin: "a zone has one, and the check of the route refuses another one's",
+  identityProvider: "used as it is, never owned",
+  accessListEntry: "used as it is, never owned",
+  cluster: "named in documents.atlas.cluster instead",
+  collection: "the program takes one over by itself",
+  upload: madeAgain,
+  mac: "the installer takes over what is on the Mac",
+  retiredCommand: madeAgain,
+} as const satisfies Readonly<Record<ResourceKind, true | string>>;
+
+/** The types of which something can be adopted. */
+export type AdoptableKind = {
+  [Kind in ResourceKind]: (typeof adoption)[Kind] extends true ? Kind : never;
+}[ResourceKind];
+
+/** @returns the engine's type token */
+export const adoptableType = (kind: AdoptableKind): string => typeToken(kind);
 
 /** What is in the accounts. */
 export interface Facts {

@@ -1,5 +1,5 @@
 /** What somebody made by hand under the names that the stack wants, and what taking it over means: pure decisions. */
-import { type Adoptable, type Facts, type Found, programName, types } from "./adoptable.ts";
+import { type Adoptable, adoptableType, type Facts, type Found, programName } from "./adoptable.ts";
 
 /** @param ingress the public names of a tunnel that is configured in the dashboard, as `name → service`; asked only when needed */
 export async function findAdoptable(facts: Facts, ingress: (tunnelId: string) => Promise<string[]>): Promise<Found> {
@@ -35,7 +35,7 @@ async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<
     adoptable: [
       {
         shown,
-        type: types.tunnel,
+        type: adoptableType("tunnel"),
         name: `${programName}-tunnel`,
         parent: "tunnel",
         id: `${config.accountId}/${tunnel.id}`,
@@ -49,7 +49,7 @@ async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<
         : [
             {
               shown: `its public hostnames (${rules.join("; ")})`,
-              type: types.ingress,
+              type: adoptableType("ingress"),
               name: `${programName}-ingress`,
               parent: "tunnel" as const,
               id: `${config.accountId}/${tunnel.id}`,
@@ -79,7 +79,14 @@ function recordParts({ config, records }: Facts): Found {
   ];
   return {
     adoptable: [
-      { shown, type: types.record, name: `${programName}-dns`, parent: "route", id: `${zoneId}/${record.id}`, means },
+      {
+        shown,
+        type: adoptableType("record"),
+        name: `${programName}-dns`,
+        parent: "route",
+        id: `${zoneId}/${record.id}`,
+        means,
+      },
     ],
     left: [],
   };
@@ -104,7 +111,7 @@ function appParts({ config, applications }: Facts): Found {
     }
     adoptable.push({
       shown,
-      type: types.application,
+      type: adoptableType("application"),
       name: `${programName}-app-${kind}`,
       parent: "access",
       id: `accounts/${accountId}/${app.id}`,
@@ -137,7 +144,7 @@ function tokenParts({ config, tokens, tokensOf }: Facts): Found {
     }
     adoptable.push({
       shown: `the service token ${JSON.stringify(token.name)} (${token.clientId})`,
-      type: types.token,
+      type: adoptableType("serviceToken"),
       name: `${programName}-token-${server.name}`,
       parent: "access",
       id: `accounts/${accountId}/${token.id}`,
@@ -166,7 +173,7 @@ function ownParts({ config, policies, notifications }: Facts): Found {
       list: policies,
       name: `${hostname} servers`,
       resource: "policy-servers",
-      type: types.policy,
+      type: adoptableType("accessPolicy"),
       parent: "access" as const,
     },
     ...(emails.length + emailDomains.length > 0
@@ -175,7 +182,7 @@ function ownParts({ config, policies, notifications }: Facts): Found {
             list: policies,
             name: `${hostname} people`,
             resource: "policy-people",
-            type: types.policy,
+            type: adoptableType("accessPolicy"),
             parent: "access" as const,
           },
         ]
@@ -184,7 +191,12 @@ function ownParts({ config, policies, notifications }: Facts): Found {
       ? [
           { name: `${hostname}: tunnel down or back`, resource: "alert-tunnel" },
           { name: `${hostname}: service token about to end`, resource: "alert-token" },
-        ].map((one) => ({ ...one, list: notifications, type: types.notification, parent: "alerts" as const }))
+        ].map((one) => ({
+          ...one,
+          list: notifications,
+          type: adoptableType("notification"),
+          parent: "alerts" as const,
+        }))
       : []),
   ];
   const adoptable = wanted.flatMap(({ list, name, resource, type, parent }): Adoptable[] => {
@@ -208,7 +220,7 @@ function userParts({ config, users }: Facts): Found {
     return [
       {
         shown: `the database user ${username} (${user.roles.join(", ") || "without roles"})`,
-        type: types.user,
+        type: adoptableType("databaseUser"),
         name: `${programName}-user-${kind}`,
         parent: "documents",
         id: `${atlas.projectId}/${username}/admin`,

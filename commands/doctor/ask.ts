@@ -37,7 +37,7 @@ async function answerOf(session: Pick<MacSession, "run">, command: string): Prom
   try {
     return await session.run(command, { timeoutMs });
   } catch (error) {
-    if (error instanceof SessionError && error.fault === "timeout") return { unanswered: "no answer in time" };
+    if (error instanceof SessionError && error.code === "timeout") return { unanswered: "no answer in time" };
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** What the Cloudflare account holds: which account, zone and team, who can sign in, and which name is free. */
-import { type Answer, describeFailure } from "../../accounts/answer.ts";
+
 import type { CloudflareLookups, Zone } from "../../accounts/cloudflare.ts";
+import { describeFailure, type LookupResult } from "../../accounts/lookup-result.ts";
 import type { Asker } from "./asker.ts";
 import { faultAt } from "./check.ts";
 import type { Options } from "./options.ts";
@@ -14,7 +15,7 @@ export interface AccountChoice {
 }
 
 /** The value of an answer. @throws InitRefusal with what was said, and what to do */
-export function answerOf<T>(answer: Answer<T>, todo: string): T {
+export function answerOf<T>(answer: LookupResult<T>, todo: string): T {
   if (answer.ok) return answer.value;
   const lacks = answer.failure.permission ? ` It lacks the permission "${answer.failure.permission}".` : "";
   throw new InitRefusal(`${describeFailure(answer.failure)}.${lacks} ${todo}`);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { stackConfigSchema } from "../../config/schema.ts";
-import { localEnd } from "../../config/ssh-at.ts";
+import { parseLocalEndpoint } from "../../config/ssh-override.ts";
 import type { MacTarget } from "../../ssh/session.ts";
 import { selectedStack } from "../rotate/engine.ts";
 
@@ -70,5 +70,5 @@ export function chooseMac(macs: readonly MacEntry[], name: string | undefined): 
 export function targetOf({ host, port, user, hostKey, jump }: MacEntry, environment = process.env): MacTarget {
   const at = environment.SLM_NETWORK_SSH_AT;
   if (at === undefined || at === "") return { host, port, user, hostKey, ...(jump && { jump }) };
-  return { ...localEnd(at), user, hostKey };
+  return { ...parseLocalEndpoint(at), user, hostKey };
 }

@@ -132,7 +132,7 @@ export function configFindings(
     return { findings: [...before, ok("config", `${file} has no faults`), ...odd], config };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { findings: [...before, ...error.faults.map((fault) => fail("config", fault, `Mend it in ${file}`))] };
+    return { findings: [...before, ...error.problems.map((fault) => fail("config", fault, `Mend it in ${file}`))] };
   }
 }
 

@@ -2,7 +2,8 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
-import { type Owned, resourceTypes } from "../../accounts/collisions.ts";
+import type { Owned } from "../../accounts/collisions.ts";
+import { typeToken } from "../../config/resource-types.ts";
 
 /** What a command said. */
 export interface Ran {
@@ -69,8 +70,7 @@ export function readState(json: string): Known {
   const resources = deployment?.resources ?? [];
   const owned: Owned = (kind, id) =>
     resources.some(
-      (one) =>
-        one.type === resourceTypes[kind] && (kind === "database-user" ? one.inputs.username === id : one.id === id),
+      (one) => one.type === typeToken(kind) && (kind === "databaseUser" ? one.inputs.username === id : one.id === id),
     );
   const unfinished = (deployment?.pending_operations ?? []).filter(({ type }) => type === "creating").length;
   return { owned, resources: resources.length, unfinished };

@@ -192,7 +192,7 @@ export const knownErrors: readonly KnownError[] = [
   {
     id: "ssh.host-key",
     pattern:
-      /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED|is not the host whose key the config has/i,
+      /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED|is not the host whose key the config has|presented a host key that differs from the config/i,
     says: () =>
       "the Mac showed another host key than the config's (another machine at that address, or macOS was installed anew)",
     todo: () =>
@@ -201,7 +201,7 @@ export const knownErrors: readonly KnownError[] = [
   {
     id: "ssh.refused",
     pattern:
-      /unable to authenticate|All configured authentication methods failed|Permission denied \(publickey|does not let \S+ in with this key/i,
+      /unable to authenticate|All configured authentication methods failed|Permission denied \(publickey|does not let \S+ in with this key|refused \S+ with this key/i,
     says: () => "the Mac does not take the SSH key",
     todo: () =>
       "`ssh-add -l` shows the agent's keys; put the public one into ~/.ssh/authorized_keys of macs[0].user on the Mac (`ssh-copy-id`)",

@@ -17,11 +17,11 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Caller, RelayConfig } from "../config.ts";
-import { audienceOf, type CheckAccess, type Visitor } from "./access/access.ts";
+import { audienceOf, type CheckAccess, type Principal } from "./access/access.ts";
 import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
+import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { checkBody } from "./http/body-rules.ts";
@@ -65,7 +65,7 @@ export interface Parts extends CallParts {
 
 interface Identified {
   readonly exchange: Exchange;
-  readonly visitor: Visitor;
+  readonly principal: Principal;
 }
 
 interface Routed extends Identified {
@@ -94,7 +94,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const identified = await identify(exchange, parts);
   const routed = findRoute(identified, parts);
   if (routed.route.kind === "status") {
-    holdPersonShare(exchange, routed.visitor.name, parts.holdings);
+    holdPersonShare(exchange, routed.principal.name, parts.holdings);
     return serveStatus(exchange.res, routed.route.view, parts.status);
   }
   const held = hold(routed, parts);
@@ -112,12 +112,12 @@ function refuseWhileDraining(status: Status): void {
 }
 
 async function identify(exchange: Exchange, { access }: Parts): Promise<Identified> {
-  const visitor = await access(audienceOf(exchange.path), exchange.req.headers);
-  const { name } = visitor;
-  const isServer = visitor.kind === "server";
-  const clientId = isServer ? visitor.caller.clientId : undefined;
+  const principal = await access(audienceOf(exchange.path), exchange.req.headers);
+  const { name } = principal;
+  const isServer = principal.kind === "server";
+  const clientId = isServer ? principal.caller.clientId : undefined;
   exchange.record.identified({ name, caller: isServer ? name : "people", clientId });
-  return { exchange, visitor };
+  return { exchange, principal };
 }
 
 function findRoute(identified: Identified, { router }: Parts): Routed {
@@ -128,9 +128,9 @@ function findRoute(identified: Identified, { router }: Parts): Routed {
 }
 
 /** Everything but the status page is for servers: its audience is another one. */
-function hold({ exchange, visitor, route }: Routed, { holdings }: Parts): Held {
-  if (visitor.kind !== "server") throw new RelayError("internal", "A person cannot call a model.");
-  const { caller } = visitor;
+function hold({ exchange, principal, route }: Routed, { holdings }: Parts): Held {
+  if (principal.kind !== "server") throw new RelayError("internal", "A person cannot call a model.");
+  const { caller } = principal;
   const company = companyOf(exchange.req, caller);
   return { exchange: holdShare(exchange, caller.name, holdings), caller, company, route };
 }

@@ -1,4 +1,8 @@
-/** The unix socket at which the stand-in commands reach the Mac. One call a connection: a line of JSON each way. */
+/**
+ * The Unix socket at which the emulated commands reach the Mac. One call per connection. The call is a line of JSON, its
+ * standard input in hexadecimal; the answer is `<exit code> <bytes of standard output>`, a line feed, standard output, and
+ * standard error until the end.
+ */
 import { createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
@@ -10,7 +14,7 @@ const callSchema = z.object({
   argv: z.array(z.string()),
   cwd: z.string(),
   user: z.string(),
-  stdin: z.base64(),
+  stdin: z.hex(),
 });
 
 /** The listening socket. */
@@ -28,7 +32,7 @@ export async function startControl(socketPath: string, mac: Machine): Promise<Co
     void text(socket)
       .then((line) => run(line, mac))
       .then(
-        (answer) => socket.end(JSON.stringify(answer)),
+        ({ code, stdout, stderr }) => socket.end(`${code} ${Buffer.byteLength(stdout)}\n${stdout}${stderr}`),
         () => socket.destroy(),
       );
   });
@@ -51,7 +55,7 @@ async function run(line: string, mac: Machine): Promise<Answer> {
   // A process whose environment was emptied is taken for the administrator: the one with fewer rights.
   const user = mac.directory.get("Users", call.user) === undefined ? mac.admin : call.user;
   try {
-    return await command.run({ ...call, user, stdin: Buffer.from(call.stdin, "base64") }, mac);
+    return await command.run({ ...call, user, stdin: Buffer.from(call.stdin, "hex") }, mac);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { code: 1, stdout: "", stderr: `${call.command}: ${message}\n` };

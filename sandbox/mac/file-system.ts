@@ -75,13 +75,15 @@ export function emptyTmp(root: string): void {
  * socket, so they need no variable. Written anew at each start.
  */
 export function writeStandIns(root: string, bin: string, nodePath: string, socketPath: string): void {
-  const client = join(import.meta.dirname, "commands", "client.ts");
-  const words = [nodePath, "--disable-warning=ExperimentalWarning", client, socketPath];
+  const program = (name: string) => join(import.meta.dirname, "commands", name);
+  const sudo = [nodePath, "--disable-warning=ExperimentalWarning", program("sudo-client.ts")];
+  const others = ["/usr/bin/perl", program("client.pl")];
   rmSync(bin, { recursive: true, force: true });
   mkdirSync(bin, { recursive: true });
   for (const [name, { folder }] of Object.entries(commands)) {
     const wrapper = join(bin, name);
-    writeFileSync(wrapper, `#!/bin/sh\nexec ${words.map(quote).join(" ")} ${name} "$@"\n`);
+    const client = [...(name === "sudo" ? sudo : others), socketPath];
+    writeFileSync(wrapper, `#!/bin/sh\nexec ${client.map(quote).join(" ")} ${name} "$@"\n`);
     chmodSync(wrapper, 0o755);
     const place = join(root, folder, name);
     link(relative(join(root, folder), wrapper), place);

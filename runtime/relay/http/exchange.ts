@@ -71,7 +71,7 @@ export function beginExchange(
     record: new RequestRecord(),
   };
   running.add(exchange);
-  metrics.began();
+  metrics.requestStarted();
   // A broken connection also emits "close" on both; without a listener for "error" the process would end.
   req.on("error", ignore);
   res.on("error", ignore);

@@ -74,7 +74,7 @@ export class RequestRecord {
     const ms = endedAt - res.receivedAt;
     const firstMs = res.headAt === undefined ? undefined : res.headAt - res.receivedAt;
     const colo = entryColo(req.headers);
-    metrics.ended({
+    metrics.requestEnded({
       route: this.#route,
       status,
       caller: this.#sender?.caller ?? "-",

@@ -1,7 +1,7 @@
 /** From a request that has passed all checks to the end of its answer: a slot, the model server or the fallback, the bill. */
 import type { Caller } from "../../config.ts";
-import { type Admission, estimateTokens, type Lane, type Slot, usedTokens } from "../admission/admission.ts";
-import type { LaneMetrics } from "../admission/metrics.ts";
+import { type Admission, estimateTokens, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
+import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
 import { AnswerWriter, type Sink } from "../http/answer-writer.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
@@ -19,7 +19,7 @@ export interface CallParts {
   readonly upstream: Upstream;
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
-  readonly laneMetrics: LaneMetrics;
+  readonly queueMetrics: QueueMetrics;
   readonly keepAlive: KeepAliveTimes;
   readonly timers: CoarseTimers;
 }
@@ -43,7 +43,7 @@ export interface AcceptedCall {
 
 /** One that takes a slot, and so has a body. */
 interface QueuedCall extends AcceptedCall {
-  readonly queue: Lane;
+  readonly queue: QueueName;
   readonly checked: CheckedBody;
   readonly call: UpstreamCall;
 }
@@ -89,7 +89,7 @@ export async function answerFromModel(
     await answerInSlot(queued, sink, parts);
   } catch (cause) {
     if (exchange.signal.aborted || !parts.fallback?.takes(route, cause, accepted.caller, accepted.company)) throw cause;
-    await answerFromFallback(queued, cause, sink, parts.fallback, parts.laneMetrics);
+    await answerFromFallback(queued, cause, sink, parts.fallback, parts.queueMetrics);
   }
 }
 
@@ -108,11 +108,11 @@ function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): 
 /** Waits for a slot, sends the call to the model server and settles what the slot costs. */
 async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Promise<void> {
   const { exchange, route, caller, company, queue, checked, call } = queued;
-  const { upstream, admission, laneMetrics } = parts;
+  const { upstream, admission, queueMetrics } = parts;
   upstream.breaker.check(); // no wait for a slot in vain
   const bytes = checked.body.length;
   const slot = await admission.acquire({
-    lane: queue,
+    queue,
     caller,
     company,
     estimatedTokens: estimateTokens(route, checked.body),
@@ -131,8 +131,8 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   } finally {
     const usage = sink.meter.usage();
     settle(slot, sink, failure, usedTokens(queue, bytes, usage));
-    laneMetrics.served({
-      lane: queue,
+    queueMetrics.served({
+      queue,
       caller: caller.name,
       waitedMs: slot.waitedMs,
       firstMs: sink.firstAt === undefined ? undefined : sink.firstAt - exchange.res.receivedAt,
@@ -149,16 +149,16 @@ async function answerFromFallback(
   cause: RelayError,
   to: Sink,
   fallback: Fallback,
-  laneMetrics: LaneMetrics,
+  queueMetrics: QueueMetrics,
 ): Promise<void> {
-  laneMetrics.fellBack(caller.name, cause.code);
+  queueMetrics.fellBack(caller.name, cause.code);
   exchange.record.fellBack(cause.code);
   if (!exchange.res.headersSent) exchange.res.addHeader(SERVED_BY, "fallback");
   const sink = new MeteredSink(to, route.dialect);
   try {
     await fallback.forward(call, sink);
   } finally {
-    laneMetrics.usedTokens(queue, caller.name, "fallback", sink.meter.usage());
+    queueMetrics.usedTokens(queue, caller.name, "fallback", sink.meter.usage());
   }
 }
 

@@ -11,7 +11,7 @@ export interface Usage {
 }
 
 /** Bytes of an answer's end, and of its start where the dialect states usage there, that are searched. */
-const EDGE = 4096;
+const EDGE_BYTES = 4096;
 const DATA = Buffer.from("data:");
 const LINE_FEED = 10;
 
@@ -40,22 +40,22 @@ export class Meter {
     this.bytes += chunk.length;
     if (this.#lines === "sse") this.events += count(chunk, DATA);
     else if (this.#lines === "ndjson") this.events += count(chunk, LINE_FEED);
-    if (this.#keys.at === "start_and_end" && this.#startBytes < EDGE) {
-      this.#start.push(chunk.subarray(0, EDGE - this.#startBytes));
+    if (this.#keys.at === "start_and_end" && this.#startBytes < EDGE_BYTES) {
+      this.#start.push(chunk.subarray(0, EDGE_BYTES - this.#startBytes));
       this.#startBytes += chunk.length;
     }
     this.#tail.push(chunk);
     this.#tailBytes += chunk.length;
-    while (this.#tailBytes - this.#tail[0]!.length >= EDGE) this.#tailBytes -= this.#tail.shift()!.length;
+    while (this.#tailBytes - this.#tail[0]!.length >= EDGE_BYTES) this.#tailBytes -= this.#tail.shift()!.length;
   }
 
   /** What the answer said, or what its events let guess. */
   usage(): Usage {
     const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
-    const tail = bytes.subarray(Math.max(0, bytes.length - EDGE));
+    const tail = bytes.subarray(Math.max(0, bytes.length - EDGE_BYTES));
     const start = Buffer.concat(this.#start);
     const { prompt, output, cached } = compiled(this.#keys);
-    const stated = (names: readonly Buffer[]) => last(tail, names) ?? last(start, names);
+    const stated = (names: readonly Buffer[]) => lastNumber(tail, names) ?? lastNumber(start, names);
     return {
       prompt: stated(prompt),
       output: stated(output) ?? (this.events > 0 ? this.events : undefined),
@@ -84,7 +84,7 @@ function count(chunk: Buffer, what: Buffer | number): number {
 }
 
 /** The number of the key that stands last. */
-function last(text: Buffer, names: readonly Buffer[]): number | undefined {
+function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined {
   let found: number | undefined;
   let foundAt = -1;
   for (const name of names) {
