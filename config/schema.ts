@@ -78,7 +78,7 @@ export const stackConfigSchema = z
   .refine((config) => directProblems(config).length === 0, {
     path: ["route", "direct"],
     error: ({ input }) => directProblems(input).join("; "),
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((config) => slotsProblem(config) === undefined, {
     path: ["jobs", "slots"],

@@ -2,12 +2,12 @@
 
 import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
 import type { MacChoice } from "./mac.ts";
 import { dimensionsOf, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** `model` of the stack's config, as far as init decides it. */
 export interface ModelChoice {

@@ -7,7 +7,7 @@ import { buildRelease, type Release } from "../../../runtime/build.ts";
 import type { InstallInput } from "../../../runtime/config.ts";
 import { inspectCommand, type MacState, parseMacState } from "../../../runtime/installer/mac-state.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
-import { claimPorts } from "../../../sandbox/ports.ts";
+import { claimPorts } from "../../../sandbox/machine/ports.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
 
 // A fake connector that reports to be connected, unless its token says otherwise: only the installation is tested. It has

@@ -7,7 +7,7 @@ import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
 import type { InstallInput, ModelService } from "../../../runtime/config.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { readSettings, valuesOfUps } from "../../../runtime/installer/power.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 /** Waits on a port, as Ollama does. */
