@@ -20,6 +20,7 @@ const relay = [
   "dialects",
   "memory",
   "telemetry",
+  "too-many-requests.ts",
   "errors.ts",
 ];
 

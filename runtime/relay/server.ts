@@ -24,6 +24,7 @@ import { cacheBytes } from "./memory/budget.ts";
 import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
 import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
+import { createModelMetrics } from "./model/metrics.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
@@ -142,7 +143,8 @@ export async function startRelay(
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = createQueueMetrics(metrics.registry, admission, upstream.breaker);
+  const queueMetrics = createQueueMetrics(metrics.registry, admission);
+  const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { registry } = metrics;
@@ -181,7 +183,7 @@ export async function startRelay(
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
-  const calls = { upstream, fallback, admission, queueMetrics, keepAlive, timers };
+  const calls = { upstream, fallback, admission, queueMetrics, modelMetrics, keepAlive, timers };
   const parts: Parts = {
     ...calls,
     config,

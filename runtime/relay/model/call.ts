@@ -12,6 +12,7 @@ import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.
 import type { ModelCall } from "../http/router.ts";
 import type { Fallback } from "./fallback.ts";
 import { MeteredSink } from "./metered-sink.ts";
+import type { ModelMetrics } from "./metrics.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** What a call works with. */
@@ -20,6 +21,7 @@ export interface CallParts {
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
   readonly queueMetrics: QueueMetrics;
+  readonly modelMetrics: ModelMetrics;
   readonly keepAlive: KeepAliveTimes;
   readonly timers: CoarseTimers;
 }
@@ -89,7 +91,7 @@ export async function answerFromModel(
     await answerInSlot(queued, sink, parts);
   } catch (cause) {
     if (exchange.signal.aborted || !parts.fallback?.takes(route, cause, accepted.caller, accepted.company)) throw cause;
-    await answerFromFallback(queued, cause, sink, parts.fallback, parts.queueMetrics);
+    await answerFromFallback(queued, cause, sink, parts.fallback, parts);
   }
 }
 
@@ -149,9 +151,9 @@ async function answerFromFallback(
   cause: RelayError,
   to: Sink,
   fallback: Fallback,
-  queueMetrics: QueueMetrics,
+  { queueMetrics, modelMetrics }: Pick<CallParts, "queueMetrics" | "modelMetrics">,
 ): Promise<void> {
-  queueMetrics.fellBack(caller.name, cause.code);
+  modelMetrics.fellBack(caller.name, cause.code);
   exchange.record.fellBack(cause.code);
   if (!exchange.res.headersSent) exchange.res.addHeader(SERVED_BY, "fallback");
   const sink = new MeteredSink(to, route.dialect);

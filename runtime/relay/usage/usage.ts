@@ -1,8 +1,8 @@
-/** Reads from an answer's bytes, as they pass, how many tokens it used. Keeps a few KiB at most and copies nothing. */
+/** Reads token usage from an answer's bytes as they pass. Keeps a few KiB at most, without copies. */
 
 import type { UsageKeys } from "../dialects/dialect.ts";
 
-/** What an answer says about itself. */
+/** Token counts of an answer; undefined if not reported. */
 export interface Usage {
   readonly prompt: number | undefined;
   readonly output: number | undefined;
@@ -22,7 +22,7 @@ export class Meter {
   #tail: Buffer[] = [];
   #tailBytes = 0;
   #lines: "sse" | "ndjson" | undefined;
-  /** Events (SSE) or lines (NDJSON) so far: about one a token. 0 for an answer in one piece. */
+  /** Events (SSE) or lines (NDJSON) so far: about one per token. 0 for an answer that is not streamed. */
   events = 0;
   bytes = 0;
 
@@ -31,7 +31,7 @@ export class Meter {
     this.#keys = keys;
   }
 
-  /** Tells what the answer is, by its Content-Type. */
+  /** Sets the framing of the answer by its Content-Type. */
   begin(contentType: string): void {
     this.#lines = /event-stream/i.test(contentType) ? "sse" : /ndjson/i.test(contentType) ? "ndjson" : undefined;
   }
@@ -49,7 +49,7 @@ export class Meter {
     while (this.#tailBytes - this.#tail[0]!.length >= EDGE_BYTES) this.#tailBytes -= this.#tail.shift()!.length;
   }
 
-  /** What the answer said, or what its events let guess. */
+  /** The usage reported by the answer; otherwise the number of events as output tokens. */
   usage(): Usage {
     const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
     const tail = bytes.subarray(Math.max(0, bytes.length - EDGE_BYTES));
@@ -83,7 +83,7 @@ function count(chunk: Buffer, what: Buffer | number): number {
   return found;
 }
 
-/** The number of the key that stands last. */
+/** The number after the last occurrence of any of the keys. */
 function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined {
   let found: number | undefined;
   let foundAt = -1;
@@ -100,7 +100,7 @@ function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined 
 
 const COLON = 58;
 const ZERO = 48;
-/** Digits that are read of a number. */
+/** Maximum digits of a number; the rest is ignored. */
 const DIGITS = 9;
 
 /** The number after a key that ends before `at`, its first 9 digits; undefined if none follows. */
