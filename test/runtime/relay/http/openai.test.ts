@@ -70,9 +70,8 @@ const statuses = (relay: TestRelay) => relay.lines.filter(({ msg }) => msg === "
 
 test("the official client retries a refusal that can succeed later, and no other of a status that it retries", async () => {
   const held = Promise.withResolvers<void>();
-  const model = await startModel(async (_seen, res) => {
-    await held.promise;
-    res.writeHead(200, { "Content-Type": "application/json" }).end("{}");
+  const model = await startModel((_seen, res) => {
+    void held.promise.then(() => res.writeHead(200, { "Content-Type": "application/json" }).end("{}"));
   });
   const relay = await startTestRelay(model.url, {
     limits: { ...testConfig("", "").limits, chat: 1, whenBusy: "reject" },
