@@ -19,6 +19,7 @@ const relay = [
   "http",
   "memory",
   "telemetry",
+  "threads",
   "errors.ts",
 ];
 
