@@ -1,8 +1,8 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
-import { loopbackWithoutProxy } from "./sandbox/no-proxy.ts";
-import { straysIn } from "./sandbox/provider-environment.ts";
+import { loopbackWithoutProxy } from "./sandbox/machine/no-proxy.ts";
+import { straysIn } from "./sandbox/providers/environment.ts";
 
 // Before a worker starts: what a developer's shell has for a real stack is none of the tests' business, and a proxy does
 // not reach the loopback they run on.

@@ -5,7 +5,7 @@ import { compileExpression, isTrue } from "./expression.ts";
 import { valuesAt } from "./paths.ts";
 import { compareValues, isDocument, keyOf, toNumber, typeBracket, typeName } from "./values.ts";
 
-/** Tells whether a document matches. */
+/** Whether a document matches. */
 export type Predicate = (document: Document) => boolean;
 type Test = (leaves: readonly unknown[]) => boolean;
 

@@ -148,7 +148,7 @@ export function checkUpdate(update: unknown): asserts update is Update {
 }
 
 /**
- * The document after a checked update; the given one is left as it is. `inserting` is an upsert's new document.
+ * The document after a validated update; the given one is not changed. `inserting` is an upsert's new document.
  * @throws CommandError 66 when `_id` would change, 14, 28 or 2 as the operators do.
  */
 export function applyUpdate(document: Document, update: Update, inserting: boolean, now: Date): Document {

@@ -5,7 +5,7 @@
  */
 import { StringDecoder } from "node:string_decoder";
 import { ERRORS, type ErrorCode, RelayError } from "../errors.ts";
-import { turn } from "../http/turns.ts";
+import { nextTimeSlice } from "../http/time-slices.ts";
 import type { ThreadError } from "../threads/protocol.ts";
 import { WorkerThread } from "../threads/worker-thread.ts";
 import { TASKS, type Tasks } from "./body-tasks.ts";
@@ -164,7 +164,7 @@ async function unpacked({ packed, ...rest }: { packed: Packed }): Promise<object
     start = end;
     if (pieces.length % UNPACKED_AT_ONCE === 0 || bytes > UNPACKED_BYTES) {
       bytes = 0;
-      await turn();
+      await nextTimeSlice();
     }
   }
   return { ...rest, pieces };
@@ -179,7 +179,7 @@ async function decodedInSlices(bytes: Buffer): Promise<string> {
   const decoder = new StringDecoder("utf8");
   let text = "";
   for (let at = 0; at < bytes.length; at += UNPACKED_BYTES) {
-    await turn();
+    await nextTimeSlice();
     text += decoder.write(bytes.subarray(at, at + UNPACKED_BYTES));
   }
   return text + decoder.end();

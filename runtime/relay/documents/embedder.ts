@@ -100,7 +100,7 @@ export function createEmbedder(
     const { caller, company, client, signal } = task;
     breaker.check(); // before the wait for a slot
     const slot = await admission.acquire({
-      lane: "embeddings",
+      queue: "embeddings",
       caller,
       company,
       estimatedTokens,

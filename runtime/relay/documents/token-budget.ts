@@ -1,5 +1,5 @@
 /** Daily limit of embedding tokens per company; off unless configured. */
-import { RelayError } from "../errors.ts";
+import { companyBudgetSpent } from "../too-many-requests.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 const DAY_MS = 86_400_000;
@@ -28,12 +28,8 @@ export function createTokenBudget(limit: number | undefined, guard: StoreGuard, 
   const check = (company: string, stored: number, estimatedTokens: number, most: number): void => {
     const spent = Math.max(stored, own.get(keyOf(company)) ?? 0) + (underWay.get(company) ?? 0);
     if (spent + estimatedTokens <= most) return;
-    const seconds = Math.ceil((DAY_MS - (now() % DAY_MS)) / 1000);
-    throw new RelayError(
-      "company_budget_spent",
-      `The company's limit of ${most} embedding tokens per day would be exceeded: ${spent} are spent or being spent, about ${estimatedTokens} more are needed. It resets at midnight UTC.`,
-      { headers: { "Retry-After": String(seconds) } },
-    );
+    const renewedInMs = DAY_MS - (now() % DAY_MS);
+    throw companyBudgetSpent({ limit: most, spent, needed: estimatedTokens, renewedInMs });
   };
   const charge = async (company: string, tokens: number): Promise<void> => {
     const key = keyOf(company);

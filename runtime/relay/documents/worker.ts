@@ -1,7 +1,7 @@
 /** The thread that owns the file of the documents: writing 12 MB takes tens of milliseconds, which must not delay streams. */
 import { workerData } from "node:worker_threads";
+import { compactHeap } from "../heap.ts";
 import { runEach, serveThread } from "../threads/serve.ts";
-import { tidyUp } from "../tidy.ts";
 import { openSqliteFile } from "./sqlite-file.ts";
 import type { StoreBounds } from "./store.ts";
 
@@ -14,6 +14,6 @@ export interface WorkerOptions {
 void serveThread(async () => {
   const { file, bounds } = workerData as WorkerOptions;
   const store = await openSqliteFile(file, bounds);
-  setImmediate(tidyUp);
+  setImmediate(compactHeap);
   return { run: runEach(store), close: () => store.close() };
 });

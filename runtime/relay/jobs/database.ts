@@ -1,6 +1,6 @@
 /** The job store's steps on its SQLite file. Everything here blocks; what is durable when is up to the caller's COMMIT. */
 import type { DatabaseSync } from "node:sqlite";
-import type { Lane } from "../admission/admission.ts";
+import type { QueueName } from "../admission/admission.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
 import { DiskQuota } from "./disk-quota.ts";
 import {
@@ -159,7 +159,7 @@ export class JobDatabase implements Steps {
     return head && answerPieceOf(this.#sql, row.seq, from, head);
   }
 
-  waiting(lane: Lane, owners: readonly string[], perFlow: number): readonly WaitingJob[] {
+  waiting(lane: QueueName, owners: readonly string[], perFlow: number): readonly WaitingJob[] {
     return owners.flatMap((owner) => waitingOf(this.#sql, lane, owner, perFlow, this.#now()));
   }
 

@@ -12,8 +12,8 @@
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig } from "../../config.ts";
-import type { Admission, Lane } from "../admission/admission.ts";
-import { backgroundSlots } from "../admission/lane.ts";
+import type { Admission, QueueName } from "../admission/admission.ts";
+import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
@@ -34,7 +34,7 @@ export interface JobsOptions {
   readonly upstream: Upstream;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Told of the tokens that a job's answer says it used. */
-  readonly onUsage: (lane: Lane, owner: string, usage: Usage) => void;
+  readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
   readonly memory: Pick<MemoryBudget, "reserve">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
@@ -52,7 +52,7 @@ export interface Jobs {
   readonly recovered: Recovered;
   readonly changes: Changes;
   readonly metrics: JobMetrics;
-  wake(lane: Lane): void;
+  wake(lane: QueueName): void;
   cancelled(jobId: string): void;
   /** The callers of the config have changed, and with them the parts of the disk. */
   callersChanged(): void;

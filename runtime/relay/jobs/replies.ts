@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { sendText } from "../http/http.ts";
+import { sendText } from "../http/listener.ts";
 import { responseObject } from "./background-responses.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";

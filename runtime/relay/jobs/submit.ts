@@ -1,11 +1,11 @@
 /** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
 import { createHash, randomUUID } from "node:crypto";
-import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
+import { estimateTokens, type QueueName, queueOf } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import { turn } from "../http/turns.ts";
+import { nextTimeSlice } from "../http/time-slices.ts";
 import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
@@ -49,7 +49,7 @@ export const LONGEST_WAIT_S = 60;
 /** What a request for inference asks for. */
 interface Asked {
   readonly route: string;
-  readonly lane: Lane;
+  readonly lane: QueueName;
   readonly owner: string;
   readonly company: string | undefined;
   readonly body: Buffer;
@@ -65,7 +65,7 @@ export function createSubmit(jobs: Jobs): Submit {
   const calls = new Map<string, string>();
 
   return (exchange, route, owner, { body, facts }, company) => {
-    const lane = laneOf(route);
+    const lane = queueOf(route);
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
     const prefer = parsePrefer(headers.prefer);
@@ -100,7 +100,7 @@ export function createSubmit(jobs: Jobs): Submit {
     return { kind: "answered" };
   }
 
-  async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: Lane): Promise<void> {
+  async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: QueueName): Promise<void> {
     const added = await fromStore(jobs.store.add(job));
     if (added.kind === "mismatch") throw mismatch();
     if (added.kind === "store_full") {
@@ -188,7 +188,7 @@ export function createSubmit(jobs: Jobs): Submit {
 async function hashOfRequest(query: string, body: Buffer): Promise<string> {
   const hash = createHash("sha256").update(query).update("\0");
   for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
-    if (at > 0) await turn();
+    if (at > 0) await nextTimeSlice();
     hash.update(body.subarray(at, at + HASHED_AT_ONCE));
   }
   return hash.digest("hex");

@@ -3,8 +3,8 @@
  * streams. Commands that arrive during a commit are the next group.
  */
 import { workerData } from "node:worker_threads";
+import { compactHeap } from "../heap.ts";
 import { serveThread } from "../threads/serve.ts";
-import { tidyUp } from "../tidy.ts";
 import { runBatch } from "./batch.ts";
 import { type DatabaseOptions, JobDatabase } from "./database.ts";
 import { bytesIn } from "./transfer.ts";
@@ -14,7 +14,7 @@ const GROUP = { commands: 256, bytes: 32 * 1024 * 1024, bytesIn };
 
 void serveThread(() => {
   const database = new JobDatabase(workerData as DatabaseOptions);
-  setImmediate(tidyUp);
+  setImmediate(compactHeap);
   return {
     info: database.recovered,
     group: GROUP,

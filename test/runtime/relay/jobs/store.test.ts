@@ -3,7 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
-import { COMPANY_FLOWS, SHARED_FLOW } from "../../../../runtime/relay/admission/flow-names.ts";
+import { MAX_COMPANY_FLOWS, SHARED_FLOW } from "../../../../runtime/relay/admission/flow-names.ts";
 import { runBatch } from "../../../../runtime/relay/jobs/batch.ts";
 import { type DatabaseOptions, JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
 import { MIGRATIONS, migrate, openDatabase } from "../../../../runtime/relay/jobs/schema.ts";
@@ -120,11 +120,11 @@ describe("jobs of a caller's companies", () => {
     for (let n = 0; n < 300; n += 1) database.add(newJob({ company: `c${n}` }));
     database.db.exec("COMMIT");
     const offered = database.waiting("chat", ["backend"], 2);
-    expect(new Set(offered.map(({ flow }) => flow)).size).toBe(COMPANY_FLOWS + 1);
+    expect(new Set(offered.map(({ flow }) => flow)).size).toBe(MAX_COMPANY_FLOWS + 1);
     expect(offered.filter(({ flow }) => flow === SHARED_FLOW)).toHaveLength(2);
     // The job still knows its own.
     const [shared] = offered.filter(({ flow }) => flow === SHARED_FLOW);
-    expect(database.claim(shared!.id, "s", HOUR)?.company).toBe(`c${COMPANY_FLOWS}`);
+    expect(database.claim(shared!.id, "s", HOUR)?.company).toBe(`c${MAX_COMPANY_FLOWS}`);
     database.close();
   });
 
