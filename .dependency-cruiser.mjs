@@ -17,6 +17,7 @@ const relay = [
   "usage",
   "access",
   "http",
+  "dialects",
   "memory",
   "telemetry",
   "threads",

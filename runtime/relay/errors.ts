@@ -104,20 +104,32 @@ export class RelayError extends Error {
   }
 }
 
-/** The OpenAI error object. */
-export function errorObject({ code, message }: RelayError): {
-  message: string;
-  type: string;
-  code: string;
-  param: null;
-} {
+/** An error as a caller gets it: OpenAI's error object. */
+export interface ErrorObject {
+  readonly message: string;
+  readonly type: ErrorKind["type"];
+  /** Of the registry; the model server's own code, or `status_<n>`, for an error of its own. */
+  readonly code: string;
+  readonly param: null;
+}
+
+export function errorObject({ code, message }: RelayError): ErrorObject {
   return { message, type: ERRORS[code].type, code, param: null };
 }
 
-/** What goes over the wire for an error: status, headers and the OpenAI error object, on every path alike. */
-export function errorAnswer(error: RelayError): { status: number; headers: Record<string, string>; body: string } {
+/** The error object in OpenAI's envelope, as JSON. */
+export const errorBody = (error: ErrorObject): string => JSON.stringify({ error });
+
+/**
+ * What goes over the wire for an error: status, headers and body.
+ * @param write the envelope of the path's dialect; OpenAI's on paths of none
+ */
+export function errorAnswer(
+  error: RelayError,
+  write: (error: ErrorObject) => string = errorBody,
+): { status: number; headers: Record<string, string>; body: string } {
   const { status, retry } = ERRORS[error.code];
-  const body = JSON.stringify({ error: errorObject(error) });
+  const body = write(errorObject(error));
   return {
     status,
     headers: {

@@ -7,13 +7,16 @@ import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
+import type { Dialect } from "./dialects/dialect.ts";
+import { DIALECTS } from "./dialects/dialects.ts";
 import { createDocuments } from "./documents/documents.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
 import { CoarseTimers } from "./http/coarse-timers.ts";
-import { Running } from "./http/exchange.ts";
 import { KEEP_ALIVE_TIMES, type KeepAliveTimes } from "./http/keep-alive-writer.ts";
 import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/listener.ts";
+import { createRouter } from "./http/router.ts";
+import { RunningExchanges } from "./http/running-exchanges.ts";
 import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
@@ -58,6 +61,8 @@ export interface RelayOptions {
   readonly pace?: Pace;
   /** Waits for another relay to let go of the public port, instead of failing while it is taken. @default false */
   readonly takeOver?: boolean;
+  /** The APIs that callers may speak. For tests. @default DIALECTS */
+  readonly dialects?: readonly Dialect[];
   /** Requests of all callers that may be open at once. @default OPEN_REQUESTS */
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the lives of documents. For tests. */
@@ -94,7 +99,16 @@ class WhenOpen {
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, now, openRequests, takeOver = false, keepAlive = KEEP_ALIVE_TIMES, pace = PACE }: RelayOptions,
+  {
+    log,
+    keys,
+    now,
+    openRequests,
+    takeOver = false,
+    dialects = DIALECTS,
+    keepAlive = KEEP_ALIVE_TIMES,
+    pace = PACE,
+  }: RelayOptions,
 ): Promise<Relay> {
   // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
   const config: RelayConfig = { ...startConfig };
@@ -121,6 +135,7 @@ export async function startRelay(
   const { dataDir } = config;
   const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
   createOutageMetrics(metrics.registry, outages);
+  const router = createRouter(dialects, config.model.kind);
   const upstream = createUpstream(config.model);
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
@@ -139,6 +154,7 @@ export async function startRelay(
     log,
     registry,
     upstream,
+    router,
     admission,
     memory,
     onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
@@ -161,7 +177,7 @@ export async function startRelay(
     documents: () => documents.state(),
     outages: () => outages.list,
   });
-  const running = new Running();
+  const running = new RunningExchanges();
   const access = createAccess(config, keys ?? fetched!.get);
   // Late by a second at most: nothing here is shorter than 15 s, but in tests.
   const timers = new CoarseTimers(
@@ -174,6 +190,7 @@ export async function startRelay(
     log,
     metrics,
     running,
+    router,
     access,
     pace,
     documents,

@@ -1,6 +1,7 @@
 /** Embeds texts through the queue for embeddings, in batches. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Caller, ModelConfig } from "../../config.ts";
+import { modelServer } from "../../model-servers.ts";
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
@@ -113,12 +114,10 @@ export function createEmbedder(
     let notSent = false;
     try {
       const { model, dimensions } = task;
-      const ollama = config.kind === "ollama";
-      // Ollama silently truncates a text that is too long, unless told not to.
-      const form = ollama ? { truncate: false as const } : { encoding_format: "float" as const };
-      const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...form };
+      const { path, options } = modelServer(config.kind).embeddings;
+      const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...options };
       const body = await bodyWorker.run(caller.name, bytes, "request", asked);
-      const answer = await server.embed(ollama ? "/api/embed" : "/v1/embeddings", body, signal);
+      const answer = await server.embed(path, body, signal);
       const found = await bodyWorker.run(caller.name, answer.length, "vectors", answer, config.kind);
       if (found === undefined || found.rows !== inputs.length) throw noVectors();
       used = found.tokens ?? estimatedTokens;

@@ -1,6 +1,7 @@
 /** The model server's API as embedding needs it: list of models, embedding calls, and what its refusals mean. */
 import { z } from "zod";
 import type { ModelConfig } from "../../config.ts";
+import { basePath, type ListedModel, type ModelServer, modelServer } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import { failure, openPool } from "../model/upstream.ts";
@@ -17,7 +18,6 @@ const TRUST_MS = 1_000;
 /** Names come from callers. */
 const MAX_KNOWN = 100;
 
-const tagsSchema = z.object({ models: z.array(z.object({ name: z.string(), digest: z.string() })) });
 const refusalSchema = z.object({ error: z.union([z.string(), z.object({ message: z.string() })]) });
 
 export interface EmbeddingServer {
@@ -46,9 +46,9 @@ export function createEmbeddingServer(
   breaker: Breaker,
   identities: ModelIdentities,
 ): EmbeddingServer {
-  const url = new URL(config.url);
-  const base = url.pathname.replace(/\/+$/, "");
-  const pool = openPool(url, config.timeouts);
+  const server = modelServer(config.kind);
+  const base = basePath(config.url);
+  const pool = openPool(new URL(config.url), config.timeouts);
   const known = new Map<string, Known>();
 
   /** @returns the body of an answer with status 200 */
@@ -73,17 +73,18 @@ export function createEmbeddingServer(
   };
 
   const lookUp = async (model: string): Promise<ModelIdentity> => {
-    if (config.kind === "openai") return { name: model, digest: revision ?? "" };
+    if (!server.hasDigests) return { name: model, digest: revision ?? "" };
     const timeout = AbortSignal.timeout(LIST_TIMEOUT_MS);
-    const bytes = await request("GET", "/api/tags", null, timeout).catch((cause: unknown) => {
+    const bytes = await request("GET", server.listPath, null, timeout).catch((cause: unknown) => {
       throw cause instanceof RelayError ? cause : unreachable(cause);
     });
-    const answer = tagsSchema.safeParse(bytes.length > MAX_LIST ? undefined : parsed(bytes.toString("utf8")));
-    if (!answer.success) throw unreachable(new Error("/api/tags is not a list of models"));
-    const full = model.slice(model.lastIndexOf("/") + 1).includes(":") ? model : `${model}:latest`;
-    const found = answer.data.models.find(({ name }) => name === model || name === full);
+    const full = server.fullName(model);
+    const found = modelsIn(server, bytes).find(({ name }) => name === model || name === full);
     if (found === undefined) {
       throw new RelayError("embedding_refused", `The model server has no model ${JSON.stringify(model)}.`);
+    }
+    if (found.digest === undefined) {
+      throw unreachable(new Error(`${server.listPath} does not state the model's digest`));
     }
     const identity = { name: full, digest: found.digest };
     identities.note(model, identity);
@@ -112,6 +113,15 @@ export function createEmbeddingServer(
       await identities.close();
     },
   };
+}
+
+/** @throws RelayError `model_unreachable` for an answer that is not a list of models */
+function modelsIn(server: ModelServer, bytes: Buffer): ListedModel[] {
+  try {
+    return server.readModels(bytes.length > MAX_LIST ? undefined : parsed(bytes.toString("utf8")));
+  } catch {
+    throw unreachable(new Error(`${server.listPath} is not a list of models`));
+  }
 }
 
 const UNAVAILABLE: ReadonlySet<string> = new Set([

@@ -3,10 +3,11 @@ import { randomUUID } from "node:crypto";
 import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import { KEEP_ALIVE_TIMES } from "./keep-alive-writer.ts";
-import { RelayResponse } from "./relay-response.ts";
+import { commonHeaders, RelayResponse } from "./relay-response.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
 export type Handler = (req: IncomingMessage, res: RelayResponse, expectsContinue: boolean) => void;
@@ -120,9 +121,18 @@ export function sendText(res: ServerResponse, status: number, type: string, body
   res.end(body);
 }
 
-/** Writes an error. `close`: the connection can not be used for another request. */
-export function sendError(res: ServerResponse, error: RelayError, close: boolean): void {
-  const { status, headers, body } = errorAnswer(error);
+/**
+ * Writes an error.
+ * @param close the connection cannot be used for another request
+ * @param dialect whose form the error has; OpenAI's unless said otherwise
+ */
+export function sendError(
+  res: ServerResponse,
+  error: RelayError,
+  close: boolean,
+  dialect?: Pick<Dialect, "errorBody">,
+): void {
+  const { status, headers, body } = errorAnswer(error, dialect?.errorBody);
   res.writeHead(status, close ? { ...headers, Connection: "close" } : headers);
   res.end(body);
 }
@@ -140,8 +150,7 @@ function answerMalformed(
   }
   const { status, headers, body } = errorAnswer(malformed(cause.code, headersMs));
   const lines = Object.entries({
-    "Cache-Control": "no-store",
-    "X-Slm-Request-Id": randomUUID(),
+    ...commonHeaders(randomUUID()),
     Connection: "close",
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -1,19 +1,24 @@
 /** A server elsewhere that takes what this Mac would turn away, for companies that agreed to it. Off unless configured. */
 import type { Caller, FallbackConfig, ModelConfig } from "../../config.ts";
+import { basePath } from "../../model-servers.ts";
 import { normalizeName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
+import type { Sink } from "../http/answer-writer.ts";
 import { scanObject } from "../http/body-rules.ts";
 import { withMember } from "../http/json-edit.ts";
-import type { Sink } from "../http/keep-alive-writer.ts";
+import type { ModelCall } from "../http/router.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
 
-/** OpenAI's paths; never embeddings: another model's vectors do not compare. */
-const PATHS = new Set(["/v1/chat/completions", "/v1/completions", "/v1/responses"]);
 const REASONS: ReadonlySet<string> = new Set(["queue_full", "queue_timeout", "model_down", "model_unreachable"]);
 
 export interface Fallback {
   /** Whether a call that failed with `cause`, before anything of the model's answer, may be sent there. */
-  takes(routeName: string, cause: unknown, caller: Caller, company: string | undefined): cause is RelayError;
+  takes(
+    route: Pick<ModelCall, "mayFallBack">,
+    cause: unknown,
+    caller: Caller,
+    company: string | undefined,
+  ): cause is RelayError;
   /** Sends it there, as `Upstream.forward` does; never rejects with `model_down`. */
   forward(call: UpstreamCall, to: Sink): Promise<void>;
   close(): Promise<void>;
@@ -26,13 +31,13 @@ export function createFallback(
   timeouts: ModelConfig["timeouts"],
 ): Fallback {
   const url = new URL(config.url);
-  const base = url.pathname.replace(/\/+$/, "");
+  const base = basePath(url);
   const pool = openPool(url, timeouts);
   return {
-    takes: (routeName, cause, caller, company): cause is RelayError =>
+    takes: ({ mayFallBack }, cause, caller, company): cause is RelayError =>
       cause instanceof RelayError &&
       REASONS.has(cause.code) &&
-      PATHS.has(routeName) &&
+      mayFallBack === true &&
       agreed(caller.companies, company, config.companies),
     async forward(call, to) {
       const { traceparent, tracestate, ...headers } = call.headers; // of this house's tracing

@@ -2,12 +2,12 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import type { ModelConfig } from "../../config.ts";
+import { basePath, modelServer } from "../../model-servers.ts";
+import type { Dialect } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
+import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
-import type { Sink } from "../http/keep-alive-writer.ts";
-import type { LeaveSignal } from "../http/leaving.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
-import { MODEL_SERVERS } from "./server.ts";
 
 /** A request as the model server gets it. */
 export interface UpstreamCall {
@@ -17,8 +17,10 @@ export interface UpstreamCall {
   readonly headers: Record<string, string>;
   /** The bytes the caller sent; null without a body. */
   readonly body: Buffer | null;
-  /** Fires when the caller has left: the connection to the model server is closed at once. */
-  readonly signal: LeaveSignal;
+  /** Whose API the target belongs to. */
+  readonly dialect: Dialect;
+  /** Aborts when the client has disconnected: the connection to the model server is closed at once. */
+  readonly signal: AbortSignal;
   /**
    * It takes no slot: it goes over connections of its own, so that calls of this kind that are slow, or read slowly, never
    * keep one that has a slot waiting for a connection. @default false
@@ -67,21 +69,21 @@ export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
 /** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
 export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">): Upstream {
   const url = new URL(model.url);
-  const base = url.pathname.replace(/\/+$/, "");
+  const base = basePath(url);
   const pool = openPool(url, model.timeouts);
   const slotless = openPool(url, model.timeouts);
-  const { listPath, models: readList } = MODEL_SERVERS[model.kind];
+  const server = modelServer(model.kind);
 
   const askModels = async (): Promise<ModelState> => {
     const checkedAt = new Date().toISOString();
     try {
-      const path = base + listPath;
+      const path = base + server.listPath;
       const answer = await pool.request({ method: "GET", path, signal: AbortSignal.timeout(LOOK_MS) });
       if (answer.statusCode !== 200) {
         await answer.body.dump();
         return { reachable: false, reason: `${path} answers ${answer.statusCode}`, checkedAt };
       }
-      const models = readList(await answer.body.json()).map(({ name }) => name);
+      const models = server.readModels(await answer.body.json()).map(({ name }) => name);
       return { reachable: true, models, checkedAt };
     } catch (cause) {
       return { reachable: false, reason: cause instanceof Error ? cause.message : String(cause), checkedAt };
@@ -132,7 +134,7 @@ const left = () => new ClientDisconnected("the caller left before the answer's e
  * looks like a caller's leaving.
  */
 class Sending implements Dispatcher.DispatchHandler {
-  readonly #signal: LeaveSignal;
+  readonly #signal: AbortSignal;
   readonly #to: Sink;
   readonly #outcome: Outcome | undefined;
   readonly #resolve: () => void;

@@ -11,6 +11,7 @@ import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
 import type { JobStore, WaitingJob } from "../../../../runtime/relay/jobs/store.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
 import { createUpstream } from "../../../../runtime/relay/model/upstream.ts";
+import { router } from "../dialects/model-call.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "../harness.ts";
 
 /** Conditions are waited for this long on a busy machine. */
@@ -177,6 +178,7 @@ describe("a job that does not run", () => {
       abandon: () => done.reject(new Error("charged by time")),
     };
     const runner = startRunner({
+      dialectOf: router.dialectOf,
       store,
       upstream,
       admission: {
