@@ -3,7 +3,13 @@
  * themselves: a dozen readings at once, and one harmless question for each permission to write.
  */
 
-import { type CloudflareAccess, type CloudflareLookups, cloudflareLookups, type Zone } from "./cloudflare.ts";
+import {
+  type CloudflareAccess,
+  type CloudflareLookups,
+  cloudflareLookups,
+  type Organization,
+  type Zone,
+} from "./cloudflare.ts";
 import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
@@ -37,6 +43,8 @@ export interface People {
 /** How to look. */
 export interface ReadinessOptions {
   readonly access: CloudflareAccess;
+  /** Of the same access. @default a new one */
+  readonly lookups?: CloudflareLookups | undefined;
   readonly owned: Owned;
   /** Only what a preview needs. */
   readonly readOnly: boolean;
@@ -49,9 +57,9 @@ const tokensPage =
 export async function cloudflareReadiness(
   wanted: WantedStack,
   look: ReadinessOptions,
-): Promise<{ findings: Finding[]; zone?: Zone }> {
+): Promise<{ findings: Finding[]; zone?: Zone; organization?: Organization }> {
   const { accountId, zoneId, hostname, tunnelName } = wanted;
-  const lookups = cloudflareLookups(look.access);
+  const { lookups = cloudflareLookups(look.access) } = look;
   const token = await tokenFinding(lookups, accountId, look.access);
   if (token.level === "fail") return { findings: [token] };
 
@@ -77,7 +85,11 @@ export async function cloudflareReadiness(
     ...found("cloudflare.applications", applications, (value) => applicationFindings(destinations, value, look.owned)),
     ...found("cloudflare.tunnel", tunnels, (value) => tunnelFindings(tunnelName, value, look.owned)),
   ];
-  return { findings, ...(zone.ok && { zone: zone.value }) };
+  return {
+    findings,
+    ...(zone.ok && { zone: zone.value }),
+    ...(organization.ok && { organization: organization.value }),
+  };
 }
 
 /** @returns whether `up` would have to make the one-time PIN; false when that can not be told, which has its own finding */

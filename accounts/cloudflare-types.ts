@@ -93,3 +93,8 @@ export interface BotManagement {
   /** Super Bot Fight Mode blocks or challenges what is surely automated (Pro and up). */
   readonly definitelyAutomated?: string | undefined;
 }
+/** A region of Regional Services. */
+export interface Region {
+  readonly key: string;
+  readonly label: string;
+}

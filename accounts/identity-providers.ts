@@ -11,8 +11,8 @@ export interface IdentityProvider {
   readonly type: string;
 }
 
-/** What is asked of the account when somebody may sign in. */
-export interface LoginFacts {
+/** Looked up in the account when people may sign in. */
+export interface LoginLookups {
   /** All identity providers of the account. */
   identityProviders(): Promise<readonly IdentityProvider[]>;
 }

@@ -1,15 +1,10 @@
 /** What a route may be refused for once the account is asked. Everything here is decided before anything is declared. */
 import { zonesAbove } from "../config/host-name.ts";
 import type { RouteConfig } from "../config/route.ts";
+import type { Region } from "./cloudflare-types.ts";
 
-/** A region of Regional Services, as in the account's list. */
-export interface Region {
-  readonly key: string;
-  readonly label: string;
-}
-
-/** What is asked of the account; each question only in the mode that needs it. */
-export interface AccountFacts {
+/** Lookups in the account, each made only in the mode that needs it. */
+export interface RouteLookups {
   /** The account's list; `refused` says why it could not be read. */
   regions(): Promise<readonly Region[] | { readonly refused: string }>;
   /** Which of these names are zones of the account, as far as the API token can see. */
@@ -82,7 +77,7 @@ export function saasProblems(args: {
 export async function routeProblems(
   config: { hostname: string; route: RouteConfig },
   zoneName: string,
-  account: AccountFacts,
+  account: RouteLookups,
 ): Promise<string[]> {
   const { hostname, route } = config;
   const problems = [hostnameProblem(hostname, zoneName)];
