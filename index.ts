@@ -53,7 +53,7 @@ const access = new Access(
   { dependsOn: saas ? [saas] : [] },
 );
 
-// Without the Mac's name, so that another name is no other resource.
+// Does not contain the Mac's name, so that renaming the Mac keeps the resource.
 const macName = `${name}-mac`;
 const former = formerMacNames(macName, deployed);
 const { sshThroughTunnel: ssh } = mac;
@@ -85,7 +85,7 @@ const tunnel = new Tunnel(name, {
   protect,
 });
 
-// The name leads somewhere only when Access stands in front of it.
+// The record is created only after Access protects the name.
 new Route(
   name,
   {
@@ -148,7 +148,7 @@ const host = new MacHost(macName, {
   }),
 });
 
-/** An archive for a Mac without a way out; the path is relative, so that it is the same from every checkout. */
+/** An archive for a Mac without internet access; the path is relative, so that it is the same from every checkout. */
 async function pushed({ url, sha256 }: { url: string; sha256: string }): Promise<{ path: string; sha256: string }> {
   return { path: relative(process.cwd(), await cachedArtifact("dist/artifacts", { url, sha256 })), sha256 };
 }

@@ -86,7 +86,7 @@ export interface NotificationPolicy {
   readonly id: string;
   readonly name: string;
 }
-/** Settings that stop callers who are no browsers. */
+/** Settings that block callers other than browsers. */
 export interface BotManagement {
   /** Bot Fight Mode (Free plan). */
   readonly fightMode: boolean;

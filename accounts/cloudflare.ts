@@ -21,7 +21,7 @@ import { failure, type LookupResult, mapResult, success } from "./lookup-result.
 
 export type * from "./cloudflare-types.ts";
 
-/** Where and as whom to ask; the same that the provider uses. */
+/** Endpoint and credentials; the same that the provider uses. */
 export interface CloudflareAccess {
   /** `CLOUDFLARE_API_TOKEN`, or the stack's `cloudflare:apiToken`. Without it every question fails with `no-credentials`. */
   readonly apiToken: string | undefined;
@@ -33,7 +33,7 @@ export interface CloudflareAccess {
   readonly timeoutMs?: number;
 }
 
-/** The questions. Nothing is subject before one is called; lists are read to their last page. */
+/** The lookups. Nothing is requested before one is called; lists are read to their last page. */
 export interface CloudflareLookups {
   /** The token itself. @param accountId also asks there, since tokens that an account owns are known there only */
   token(accountId?: string): Promise<LookupResult<TokenState>>;
@@ -44,7 +44,7 @@ export interface CloudflareLookups {
   zone(zoneId: string): Promise<LookupResult<Zone>>;
   /** undefined: the token sees no zone of this name. */
   zoneByName(name: string, accountId?: string): Promise<LookupResult<Zone | undefined>>;
-  /** A failure `not-enabled`: nobody has set up Zero Trust in this account. */
+  /** A failure `not-enabled`: Zero Trust is not set up in this account. */
   zeroTrustOrganization(accountId: string): Promise<LookupResult<Organization>>;
   identityProviders(accountId: string): Promise<LookupResult<IdentityProvider[]>>;
   /** All records of exactly this name, of whatever type. */
@@ -64,7 +64,7 @@ export interface CloudflareLookups {
   fallbackOrigin(zoneId: string): Promise<LookupResult<string | undefined>>;
 }
 
-/** @returns the questions */
+/** @returns the lookups */
 export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: CloudflareAccess): CloudflareLookups {
   const client = apiToken
     ? new Cloudflare({ apiToken, ...(baseUrl && { baseURL: baseUrl }), timeout: timeoutMs })
@@ -102,7 +102,7 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
         ? asUser
         : await ask("the API token", undefined, (client) => client.accounts.tokens.verify({ account_id: accountId }));
       const owner = found === asUser ? "user" : "account";
-      // Neither knows it: what was reason of it as a user's is what most people can do something about.
+      // Neither knows it: the user endpoint's error is the more useful one, since most tokens are a user's.
       if (!found.ok) return asUser.ok ? found : asUser;
       const { id, status, expires_on } = found.value;
       return success({ id, status, expiresOn: expires_on, owner });

@@ -53,7 +53,7 @@ describe("a provider of the account", () => {
       "one that is not there, with those that are",
       ["gogle"],
       existing,
-      /\[0\]: "gogle" is no identity provider of the account, which has "pin-id" \(onetimepin, pin-id\), "Google Workspace" \(google-apps, google-id\), "Entra"/,
+      /\[0\]: "gogle" is not an identity provider of the account, which has "pin-id" \(onetimepin, pin-id\), "Google Workspace" \(google-apps, google-id\), "Entra"/,
     ],
     ["one where there are none", ["Google"], [], /which has none\. .*onetimepin/],
     [
