@@ -19,6 +19,7 @@ const relay = [
   "http",
   "memory",
   "telemetry",
+  "too-many-requests.ts",
   "errors.ts",
 ];
 

@@ -112,6 +112,8 @@ const macSchema = z
         relay: z.int().min(1024).max(65535).default(8790),
         admin: z.int().min(1024).max(65535).default(8791),
         connector: z.int().min(1024).max(65535).default(8792),
+        /** First of the relay's ports for direct lines, one per entry of route.direct. */
+        direct: z.int().min(1024).max(65535).default(8793),
       })
       .strict()
       .prefault({}),

@@ -1,5 +1,6 @@
 /** The route's part of the stack's config: which modes there are, and what each refuses. */
 import { z } from "zod";
+import { directRoutesSchema } from "./direct-route.ts";
 import { isHostname } from "./host-name.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
@@ -9,7 +10,10 @@ import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
  * https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/routing-to-tunnel/dns/
  */
 function modeProblem(mode: unknown): string {
-  if (typeof mode === "string" && /^(dns[-_ ]?only|grey|gray|unproxied|direct)$/i.test(mode)) {
+  if (mode === "direct") {
+    return "is not a mode: direct lines stand beside any mode. List them in route.direct (docs/direct.md), and use `proxied`";
+  }
+  if (typeof mode === "string" && /^(dns[-_ ]?only|grey|gray|unproxied)$/i.test(mode)) {
     return (
       "a DNS-only record to a tunnel cannot work: <tunnel id>.cfargotunnel.com resolves to an unroutable address " +
       "(fd10:aec2:5dae::), and a tunnel answers only proxied records of its own account. Use `proxied` and measure where " +
@@ -50,6 +54,8 @@ export const routeSchema = z
         ),
       )
       .optional(),
+    /** Servers that the Mac connects to by SSH; beside any mode. */
+    direct: directRoutesSchema,
   })
   .strict()
   .refine((route) => route.mode !== "regional" || route.regionKey !== undefined, {

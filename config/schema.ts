@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { jobSlotsProblem, jobsSchema, limitsProblems, limitsSchema } from "../runtime/config.ts";
 import { accessSchema } from "./access.ts";
+import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
 import { isHostname } from "./host-name.ts";
 import { artifactsSchema, macsSchema } from "./mac.ts";
@@ -72,6 +73,11 @@ export const stackConfigSchema = z
   .refine((config) => !onAtlas(config) || config.atlasRelayPassword !== undefined, {
     path: ["atlasRelayPassword"],
     error: `is missing while documents.store is atlas: ${howToMake("atlasRelayPassword")}`,
+    when: evenIfInvalid,
+  })
+  .refine((config) => directProblems(config).length === 0, {
+    path: ["route", "direct"],
+    error: ({ input }) => directProblems(input).join("; "),
     when: evenIfInvalid,
   })
   .refine((config) => slotsProblem(config) === undefined, {

@@ -5,7 +5,7 @@ import { type Finding, warn } from "../../accounts/finding.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
 import { checkMac } from "./mac.ts";
-import { checkGround, type Ground } from "./pulumi.ts";
+import { checkGround, type Ground } from "./prerequisites.ts";
 
 /** What to look at. */
 export interface Scope {

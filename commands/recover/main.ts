@@ -10,8 +10,8 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
-import { readConfig } from "../preflight/stack.ts";
-import { exportSchema, itemSchema, orphans, type Search, searches } from "./recovery.ts";
+import { readConfig } from "../stack.ts";
+import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
 
 const { values } = parseArgs({ options: { yes: { type: "boolean" } } });
 const listSchema = z.object({ result: z.array(itemSchema).optional(), results: z.array(itemSchema).optional() });

@@ -55,8 +55,8 @@ describe("the route check", () => {
       },
     };
   };
-  const regional: RouteConfig = { mode: "regional", expectColo: ["ICN"], regionKey: "kr" };
-  const saas: RouteConfig = { mode: "saas", expectColo: ["ICN"], saasHostname: "slm.other.net" };
+  const regional: RouteConfig = { mode: "regional", direct: [], expectColo: ["ICN"], regionKey: "kr" };
+  const saas: RouteConfig = { mode: "saas", direct: [], expectColo: ["ICN"], saasHostname: "slm.other.net" };
 
   it.each<[string, RouteConfig, Parameters<typeof lookups>[0], RegExp[]]>([
     ["a region in the list", regional, { regions }, []],
@@ -101,7 +101,7 @@ describe("the route check", () => {
 
   it("is nothing in mode proxied, so that a preview needs no more rights", async () => {
     const asking = lookups({});
-    const route: RouteConfig = { mode: "proxied", expectColo: ["ICN"] };
+    const route: RouteConfig = { mode: "proxied", direct: [], expectColo: ["ICN"] };
     expect(await routeProblems({ hostname, route }, "example.com", asking)).toEqual([]);
     expect(asking.asked).toEqual([]);
   });

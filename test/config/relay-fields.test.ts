@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ConfigError, parseStackConfig } from "../../config/config.ts";
 import { installInput } from "../../config/install-input.ts";
 import { type InstallInput, installInputSchema, jobsSchema, limitsSchema } from "../../runtime/config.ts";
-import { configFaults } from "../../runtime/relay/settings.ts";
+import { configProblems } from "../../runtime/relay/settings.ts";
 import { testConfig } from "../runtime/relay/harness.ts";
 
 const good = {
@@ -96,7 +96,7 @@ describe("jobs.slots", () => {
     expect(problems({ jobs: { slots: 0 } }).join("\n")).toMatch(/jobs\.slots/);
     expect(problems({ jobs: { slots: 1 }, limits: { chat: 1, embeddings: 1 } })).toEqual([]);
     const config = testConfig("http://127.0.0.1:1", "/tmp", { jobs: jobsSchema.parse({ slots: 4 }) });
-    expect(configFaults(config).join("\n")).toMatch(why);
+    expect(configProblems(config).join("\n")).toMatch(why);
   });
 
   it("is said together with everything else that is wrong", () => {

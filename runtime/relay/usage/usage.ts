@@ -1,17 +1,17 @@
-/** Reads from an answer's bytes, as they pass, how many tokens it used. Keeps a few KiB at most and copies nothing. */
+/** Reads token usage from an answer's bytes as they pass. Keeps a few KiB at most, without copies. */
 
-/** What an answer says about itself. */
+/** Token counts of an answer; undefined if not reported. */
 export interface Usage {
   readonly prompt: number | undefined;
   readonly output: number | undefined;
 }
 
-/** The counts stand at the end of an answer, in all dialects. */
-const TAIL = 4096;
+/** In all dialects, the counts are at the end of an answer. */
+const TAIL_BYTES = 4096;
 const DATA = Buffer.from("data:");
 const LINE_FEED = 10;
 
-// A quote within a JSON string is escaped, so these match keys only, never what a model wrote.
+// Quotes within JSON strings are escaped, so these match keys only, never the model's text.
 const keys = (...names: string[]) => names.map((name) => Buffer.from(`"${name}"`));
 const PROMPT = keys("prompt_tokens", "input_tokens", "prompt_eval_count");
 const OUTPUT = keys("completion_tokens", "output_tokens", "eval_count");
@@ -20,11 +20,11 @@ export class Meter {
   #tail: Buffer[] = [];
   #tailBytes = 0;
   #lines: "sse" | "ndjson" | undefined;
-  /** Events (SSE) or lines (NDJSON) so far: about one a token. 0 for an answer in one piece. */
+  /** Events (SSE) or lines (NDJSON) so far: about one per token. 0 for an answer that is not streamed. */
   events = 0;
   bytes = 0;
 
-  /** Tells what the answer is, by its Content-Type. */
+  /** Sets the framing of the answer by its Content-Type. */
   begin(contentType: string): void {
     this.#lines = /event-stream/i.test(contentType) ? "sse" : /ndjson/i.test(contentType) ? "ndjson" : undefined;
   }
@@ -35,16 +35,16 @@ export class Meter {
     else if (this.#lines === "ndjson") this.events += count(chunk, LINE_FEED);
     this.#tail.push(chunk);
     this.#tailBytes += chunk.length;
-    while (this.#tailBytes - this.#tail[0]!.length >= TAIL) this.#tailBytes -= this.#tail.shift()!.length;
+    while (this.#tailBytes - this.#tail[0]!.length >= TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length;
   }
 
-  /** What the answer said, or what its events let guess. */
+  /** The usage reported by the answer; otherwise the number of events as output tokens. */
   usage(): Usage {
     const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
-    const tail = bytes.subarray(Math.max(0, bytes.length - TAIL));
+    const tail = bytes.subarray(Math.max(0, bytes.length - TAIL_BYTES));
     return {
-      prompt: last(tail, PROMPT),
-      output: last(tail, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
+      prompt: lastNumber(tail, PROMPT),
+      output: lastNumber(tail, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
     };
   }
 }
@@ -55,8 +55,8 @@ function count(chunk: Buffer, what: Buffer | number): number {
   return found;
 }
 
-/** The number of the key that stands last. */
-function last(text: Buffer, names: readonly Buffer[]): number | undefined {
+/** The number after the last occurrence of any of the keys. */
+function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined {
   let found: number | undefined;
   let foundAt = -1;
   for (const name of names) {
@@ -72,7 +72,7 @@ function last(text: Buffer, names: readonly Buffer[]): number | undefined {
 
 const COLON = 58;
 const ZERO = 48;
-/** Digits that are read of a number. */
+/** Maximum digits of a number; the rest is ignored. */
 const DIGITS = 9;
 
 /** The number after a key that ends before `at`, its first 9 digits; undefined if none follows. */

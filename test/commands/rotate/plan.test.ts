@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { rotationProblem } from "../../../accounts/rotation.ts";
-import { checkWritten } from "../../../commands/rotate/check.ts";
 import { durationMs, inWords, rfc3339 } from "../../../commands/rotate/durations.ts";
 import { deployBefore, plan, type Wish } from "../../../commands/rotate/plan.ts";
+import { checkWritten } from "../../../commands/rotate/validate.ts";
 
 const now = Date.parse("2026-11-22T10:00:00Z");
 const day = 86_400_000;

@@ -65,7 +65,8 @@ const reach: OpenMac = async ({ host, hostKey }: MacTarget, connectMs): Promise<
   waits.push(connectMs);
   const mac = macs[host];
   if (!mac?.isOn) throw new SessionError("unreachable", `${host}:22 is not reachable (off).`);
-  if (hostKey !== keyOf(mac)) throw new SessionError("host-key", `${host}:22 is not the host whose key the config has`);
+  if (hostKey !== keyOf(mac))
+    throw new SessionError("host-key", `${host}:22 presented a host key that differs from the config`);
   return {
     inspect: async () => stateOf(mac),
     install: async ({ release }, installation) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createAdmission, type Slot, type Ticket } from "../../../../runtime/relay/admission/admission.ts";
+import { createAdmission, type Slot, type SlotRequest } from "../../../../runtime/relay/admission/admission.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "../harness.ts";
 
 /** Conditions are waited for this long on a busy machine. */
@@ -12,9 +12,9 @@ const callers = [
   { name: "other", clientId: OTHER_ID, companies: ["*"], weight: 1, enabled: true },
 ];
 
-function ticket(name: string, estimatedTokens = 300): Ticket {
+function slotRequest(name: string, estimatedTokens = 300): SlotRequest {
   const caller = { name, clientId: name, companies: ["*"], weight: 1, enabled: true };
-  return { lane: "chat", caller, estimatedTokens, bytes: 1000, signal: never };
+  return { queue: "chat", caller, estimatedTokens, bytes: 1000, signal: never };
 }
 
 const metricsOf = async (relay: TestRelay) => (await fetch(`${relay.admin}/metrics`)).text();
@@ -42,19 +42,19 @@ test.each([
   ["by the time it took, at the measured rate", (slot: Slot) => slot.abandon(), 3000, 20, 40],
   ["little, if it was short", (slot: Slot) => slot.abandon(), 10, 0, 3],
   ["nothing, if nothing ran", (slot: Slot) => slot.release(0), 3000, 0, 3],
-])("a call without an answer pays %s, and is no service time", async (_name, end, ms, least, most) => {
+])("a call without an answer pays %s and is not measured", async (_name, end, ms, least, most) => {
   let now = 0;
   const admission = createAdmission(limits, { now: () => now });
   for (let n = 0; n < 10; n += 1) {
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     now += 100; // so 3,000 tokens in a second
     slot.release(300);
   }
-  const slot = await admission.acquire(ticket("a", 64));
+  const slot = await admission.acquire(slotRequest("a", 64));
   now += ms;
   const waiting = Array.from({ length: 200 }, (_, n): [string, Promise<Slot>] => {
     const name = n % 2 === 0 ? "a" : "b";
-    return [name, admission.acquire(ticket(name))];
+    return [name, admission.acquire(slotRequest(name))];
   });
   const order = await serve(end, slot, waiting);
   const before = order.indexOf("a");
@@ -64,27 +64,27 @@ test.each([
   expect(admission.snapshot().chat.callers).toEqual({});
 });
 
-test("sixteen of them leave the measured time and Retry-After as they are", async () => {
+test("sixteen calls without an answer do not change the measured time and Retry-After", async () => {
   let now = 0;
   const admission = createAdmission({ ...limits, waiting: 0 }, { now: () => now });
   for (let n = 0; n < 20; n += 1) {
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     now += 254_000 / 100;
     slot.release(300);
   }
   const measured = admission.snapshot().chat.serviceMs;
   for (let n = 0; n < 16; n += 1) {
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     now += 1;
     if (n % 2 === 0) slot.release(0);
     else slot.abandon();
   }
   expect(admission.snapshot().chat.serviceMs).toBe(measured);
-  await admission.acquire(ticket("a"));
-  await expect(admission.acquire(ticket("b"))).rejects.toMatchObject({ headers: { "Retry-After": "3" } });
+  await admission.acquire(slotRequest("a"));
+  await expect(admission.acquire(slotRequest("b"))).rejects.toMatchObject({ headers: { "Retry-After": "3" } });
 });
 
-test("a caller that leaves while its prompt is processed pays for it", async () => {
+test("a client that disconnects while its prompt is processed pays for it", async () => {
   const order: string[] = [];
   const model = await startModel(({ body, method }, res) => {
     if (method === "GET") return void res.end('{"models":[]}');
@@ -114,7 +114,7 @@ test("a caller that leaves while its prompt is processed pays for it", async () 
   expect(order.slice(0, 10)).toEqual(Array.from({ length: 10 }, () => "other"));
 }, 30_000);
 
-test("an error of the model server is no service time: a caller cannot make the others' expected wait collapse", async () => {
+test("errors of the model server are not measured: a caller cannot shorten the others' expected wait by them", async () => {
   const model = await startModel(({ method }, res) => {
     if (method === "GET") return void res.end('{"models":[]}');
     res.writeHead(404, { "Content-Type": "application/json" }).end('{"error":"model not found"}');
@@ -124,7 +124,7 @@ test("an error of the model server is no service time: a caller cannot make the 
   expect((await chatLane(relay)).serviceMs).toBe(0);
 });
 
-test("a model server that is not there, and a closed circuit, are no service time", async () => {
+test("calls to an unreachable model server or through an open circuit are not measured", async () => {
   const model = await startModel();
   await model.close();
   const relay = await startTestRelay(model.url, { limits });

@@ -50,19 +50,19 @@ test.each([
     undefined,
   ],
   [
-    "what a model wrote does not count",
+    "keys in the model's text do not count",
     "application/json",
     '{"content":"{\\"completion_tokens\\": 9999}"}',
     undefined,
     undefined,
   ],
-])("%s: tokens are found wherever the pieces are cut", (_name, type, text, prompt, output) => {
+])("%s: tokens are found wherever the chunks are split", (_name, type, text, prompt, output) => {
   for (const size of [7, 1000, 4096, 1_000_000]) {
     expect(metered(type, text, size).usage()).toEqual({ prompt, output });
   }
 });
 
-test("without a count the events of a stream stand for its tokens", () => {
+test("without usage, the events of a stream count as its tokens", () => {
   expect(metered("text/event-stream", events, 1_000_000).usage()).toEqual({ prompt: undefined, output: 50 });
   expect(metered("application/x-ndjson", "{}\n{}\n", 3).usage()).toEqual({ prompt: undefined, output: 2 });
 });
