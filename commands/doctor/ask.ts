@@ -1,7 +1,7 @@
 /** Asks a Mac everything that the checks want to know. */
 import type { MacSession } from "../../ssh/session.ts";
 import { SessionError } from "../../ssh/session.ts";
-import type { MacEntry, MacSettings } from "../mac/stack.ts";
+import type { MacEntry, MacSettings } from "../mac-settings.ts";
 import type { Answers } from "./checks.ts";
 import type { Answer, Expected } from "./finding.ts";
 import { type Question, questions } from "./questions.ts";
@@ -37,7 +37,7 @@ async function answerOf(session: Pick<MacSession, "run">, command: string): Prom
   try {
     return await session.run(command, { timeoutMs });
   } catch (error) {
-    if (error instanceof SessionError && error.fault === "timeout") return { unanswered: "no answer in time" };
+    if (error instanceof SessionError && error.code === "timeout") return { unanswered: "no answer in time" };
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** What one check found, and what it is judged by. */
-import type { Ran } from "../../ssh/session.ts";
-import type { MacEntry, MacSettings } from "../mac/stack.ts";
+import type { CommandResult } from "../../ssh/session.ts";
+import type { MacEntry, MacSettings } from "../mac-settings.ts";
 
 /** `fail`: the service does not work, or will not come back by itself. `warn`: it may hurt one day. */
 export type Level = "ok" | "warn" | "fail";
@@ -19,7 +19,7 @@ export interface Finding {
 }
 
 /** What a command on the Mac said, or why it did not. */
-export type Answer = Ran | { readonly unanswered: string };
+export type Answer = CommandResult | { readonly unanswered: string };
 
 /** What the findings are compared with. */
 export interface Expected extends Pick<MacSettings, "model" | "limits" | "jobs" | "documents"> {

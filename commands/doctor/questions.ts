@@ -1,6 +1,7 @@
 /** The commands that are run on the Mac. None of them changes anything, and none prints a secret. */
 import { modelListUrl } from "../../runtime/model-list.ts";
-import type { MacEntry, MacSettings } from "../mac/stack.ts";
+import { quote } from "../../runtime/shell.ts";
+import type { MacEntry, MacSettings } from "../mac-settings.ts";
 
 /** A prefix of the product's own paths; empty on a Mac. */
 const root = '"$SLM_NETWORK_ROOT"';
@@ -21,8 +22,6 @@ hosts.then(async (all) => {
     socket.on("error", (error) => end(error.code || error.message)).on("timeout", () => end("ETIMEDOUT"));
   });
 }).catch((error) => console.log(list, error.code || error.message));`;
-
-const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** @returns the port if the model server is on the Mac itself */
 export function ownModelPort(url: string): string | undefined {
@@ -55,7 +54,7 @@ export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings,
     updates: "defaults read /Library/Preferences/com.apple.SoftwareUpdate",
     autoLogin: "defaults read /Library/Preferences/com.apple.loginwindow autoLoginUser",
     services: "sudo -n launchctl list",
-    model: `${curl} -w '\\n%{http_code}' ${quoted(models)}`,
+    model: `${curl} -w '\\n%{http_code}' ${quote(models)}`,
     tunnel: `${curl} http://127.0.0.1:${connector}/ready`,
     tunnelPlaces: `${curl} http://127.0.0.1:${connector}/metrics | grep '^cloudflared_tunnel_server_locations'`,
     relayReady: `${curl} -w '\\n%{http_code}' http://127.0.0.1:${relay}/readyz`,
@@ -67,7 +66,7 @@ export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings,
       modelSlots: `pid=$(${listener} | head -n 1) && [ -n "$pid" ] && sudo -n ps -E -ww -o command= -p "$pid" | tr ' ' '\\n' | grep -E '^OLLAMA_NUM_PARALLEL='`,
     }),
     ...(documents.store === "atlas" && {
-      atlas: `sudo -n ${base} -e ${quoted(atlasScript)} ${root}/etc/slm-network/secrets.json`,
+      atlas: `sudo -n ${base} -e ${quote(atlasScript)} ${root}/etc/slm-network/secrets.json`,
     }),
   };
 }

@@ -1,11 +1,11 @@
 /** The model server on the Mac, and which of its models embeds. */
 import { openSession, SessionError } from "../../ssh/session.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
 import type { MacChoice } from "./mac.ts";
 import { dimensionsOf, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** `model` of the stack's config, as far as init decides it. */
 export interface ModelChoice {

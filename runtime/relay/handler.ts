@@ -5,7 +5,7 @@ import { audienceOf, type CheckAccess } from "./access/access.ts";
 import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
+import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { type CheckedBody, checkBody } from "./http/body-rules.ts";
@@ -69,14 +69,14 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     });
   }
   const checked = parts.access(audienceOf(path), req.headers);
-  const visitor = checked instanceof Promise ? await checked : checked;
-  exchange.caller = visitor.kind === "server" ? visitor.name : "people";
-  exchange.visitor = visitor.name;
-  if (visitor.kind === "server") exchange.clientId = visitor.caller.clientId;
+  const principal = checked instanceof Promise ? await checked : checked;
+  exchange.caller = principal.kind === "server" ? principal.name : "people";
+  exchange.principal = principal.name;
+  if (principal.kind === "server") exchange.clientId = principal.caller.clientId;
   const route = findRoute(req.method ?? "", path, parts.config.model.kind);
   exchange.route = route.name;
   if (route.kind === "status") {
-    enterPerson(exchange, visitor.name, parts.holdings);
+    enterPerson(exchange, principal.name, parts.holdings);
     const data = await parts.status.data();
     exchange.firstByteAt = performance.now();
     if (route.view === "data") sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(data));
@@ -87,8 +87,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     }
     return;
   }
-  if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
-  const { caller } = visitor;
+  if (principal.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
+  const { caller } = principal;
   const company = companyOf(exchange.req, caller);
   const holding = enterHolding(exchange, caller.name, parts.holdings);
   if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);

@@ -8,7 +8,7 @@ import { compactHeap } from "./heap.ts";
 import { startRelay } from "./server.ts";
 import { InvalidSettings, readSettings } from "./settings.ts";
 import { createLog } from "./telemetry/log.ts";
-import { keepLogsSmall } from "./telemetry/log-files.ts";
+import { startLogRotation } from "./telemetry/log-rotation.ts";
 
 // EX_CONFIG of sysexits(3): tells "the files are wrong" from "it broke".
 const BAD_SETTINGS = 78;
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
   process.off("SIGTERM", waiting).off("SIGINT", waiting);
-  if (config.logDir !== undefined) keepLogsSmall(config.logDir, log);
+  if (config.logDir !== undefined) startLogRotation(config.logDir, log);
   compactHeap();
   const end = (ended: Promise<void>) => {
     ended.then(

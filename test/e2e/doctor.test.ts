@@ -12,7 +12,7 @@ const reportSchema = z.object({
   findings: z.array(z.object({ check: z.string(), level: z.enum(["ok", "warn", "fail"]), found: z.string() })),
 });
 const node = (...args: string[]) => run(process.execPath, args, here.environment);
-const ssh = (...args: string[]) => node("commands/mac/main.ts", "studio", ...args);
+const ssh = (...args: string[]) => node("commands/ssh/main.ts", "studio", ...args);
 
 beforeAll(async () => {
   await sandbox("--stop");

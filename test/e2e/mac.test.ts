@@ -84,7 +84,7 @@ afterAll(async () => {
 });
 
 describe("an installation", () => {
-  it("reports the power settings it has read back, and warns that nobody starts the model server", {
+  it("reports the power settings it has read back, and warns that the model server is not started by launchd", {
     timeout: long,
   }, async () => {
     const { macReport, macWarnings } = await outputs();
@@ -92,7 +92,7 @@ describe("an installation", () => {
       power: { settings: { sleep: 0, disksleep: 0, womp: 1, powernap: 0, autorestart: 1 }, fileVault: "off" },
       modelServer: { startedBy: "another" },
     });
-    expect(macWarnings.join("\n")).toMatch(/not started by launchd as a daemon: after a power cut it is not back/);
+    expect(macWarnings.join("\n")).toMatch(/not started by launchd as a daemon: after a power cut it does not restart/);
     const again = await up("`pulumi up` with nothing to do", "--expect-no-changes");
     expect(said(again)).toMatch(/warning: the model server at .* was not started by launchd/);
   });

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
-import { Gatherer } from "../memory/gather.ts";
+import { ChunkCollector } from "../memory/chunk-collector.ts";
 import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 
 /** The caller went away while its request was being read: there is nobody left to answer. */
@@ -71,7 +71,7 @@ class Body implements CoarseTimer {
   readonly #reading: Reading;
   readonly #resolve: (body: Buffer) => void;
   readonly #reject: (cause: Error) => void;
-  readonly #pieces: Gatherer;
+  readonly #pieces: ChunkCollector;
   readonly #startedAt = performance.now();
   #reserved = 0;
   #sizeBefore = 0;
@@ -89,7 +89,7 @@ class Body implements CoarseTimer {
     this.limit = limitMiB * 1024 * 1024;
     this.#limitMiB = limitMiB;
     this.#declared = declared;
-    this.#pieces = new Gatherer(declared);
+    this.#pieces = new ChunkCollector(declared);
     this.#reading = reading;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -98,7 +98,7 @@ class Body implements CoarseTimer {
 
   /** Reserves memory for what has come and, if its length is known, for the rest. @throws RelayError `memory_*` */
   reserve(size = 0): void {
-    const needed = Gatherer.bytesFor(size, this.#declared);
+    const needed = ChunkCollector.bytesFor(size, this.#declared);
     if (needed <= this.#reserved) return;
     this.#reading.memory.grow(needed - this.#reserved);
     this.#reserved = needed;

@@ -31,7 +31,7 @@ export interface Exchange extends InBag {
   caller: string;
   /** Client id of the server that calls, once Access has been checked. */
   clientId: string | undefined;
-  visitor: string | undefined;
+  principal: string | undefined;
   bodyBytes: number;
   firstByteAt: number | undefined;
   /** Time in the queue, in ms; undefined for what never waits, or never got a slot. */
@@ -126,7 +126,7 @@ export function beginExchange(
     route: "other",
     caller: "-",
     clientId: undefined,
-    visitor: undefined,
+    principal: undefined,
     bodyBytes: 0,
     firstByteAt: undefined,
     waitedMs: undefined,
@@ -136,7 +136,7 @@ export function beginExchange(
     holding: undefined,
   };
   running.add(exchange);
-  metrics.began();
+  metrics.requestStarted();
   // Both are told of a broken connection by "close" as well; without a listener the process would end.
   req.on("error", ignore);
   res.on("error", ignore);
@@ -201,7 +201,7 @@ function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics)
   const ms = endedAt - startedAt;
   const firstMs = exchange.firstByteAt === undefined ? undefined : exchange.firstByteAt - startedAt;
   const colo = entryColo(req.headers);
-  metrics.ended({
+  metrics.requestEnded({
     route,
     status,
     caller,
@@ -217,7 +217,7 @@ function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics)
       method: req.method,
       path: exchange.path.slice(0, 200),
       status,
-      caller: exchange.visitor,
+      caller: exchange.principal,
       colo,
       ray: req.headers["cf-ray"],
       ms: Math.round(ms),

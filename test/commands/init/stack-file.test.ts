@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { faultAt } from "../../../commands/init/check.ts";
 import { networksFault } from "../../../commands/init/documents.ts";
 import { looksLikeEmbedding } from "../../../commands/init/model-server.ts";
 import { readOptions } from "../../../commands/init/options.ts";
@@ -14,6 +13,7 @@ import {
   writeAnswers,
   writeEncrypted,
 } from "../../../commands/init/stack-file.ts";
+import { faultAt } from "../../../commands/init/validate.ts";
 
 const model = await readFile(join(import.meta.dirname, "../../../Pulumi.prod.yaml"), "utf8");
 const answers: Answers = {

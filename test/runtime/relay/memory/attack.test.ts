@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
 import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
-import { STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
+import { MAX_STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
 import { startEmbeddingModel } from "../documents/model.ts";
 import { CLIENT_ID, codeOf, post, raw, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
 
@@ -166,14 +166,14 @@ test("event streams and waits of one caller are bounded, and the other's are its
   const id = await submit(asGreedy);
   const follow = (headers: Record<string, string>, job = id) =>
     fetch(`${relay.url}/v1/jobs/${job}/events`, { headers, signal: stop.signal });
-  const open = await Promise.all(Array.from({ length: STREAMS_PER_CALLER - 1 }, () => follow(asGreedy)));
+  const open = await Promise.all(Array.from({ length: MAX_STREAMS_PER_CALLER - 1 }, () => follow(asGreedy)));
   expect(new Set(open.map(({ status }) => status))).toEqual(new Set([200]));
   const wait = fetch(`${relay.url}/v1/jobs/${id}`, {
     headers: { ...asGreedy, Prefer: "wait=50" },
     signal: stop.signal,
   });
   wait.catch(() => {});
-  await settled(relay, "slm_open_streams", (streams) => streams === STREAMS_PER_CALLER);
+  await settled(relay, "slm_open_streams", (streams) => streams === MAX_STREAMS_PER_CALLER);
   for (const refused of [
     await follow(asGreedy),
     await fetch(`${relay.url}/v1/jobs/${id}`, { headers: { ...asGreedy, Prefer: "wait=50" } }),
