@@ -17,8 +17,10 @@ const relay = [
   "usage",
   "access",
   "http",
+  "dialects",
   "memory",
   "telemetry",
+  "too-many-requests.ts",
   "errors.ts",
 ];
 

@@ -1,6 +1,7 @@
 /** Asks the model server for vectors, through the lane for embeddings. */
 import { z } from "zod";
 import type { Caller, ModelConfig } from "../../config.ts";
+import { basePath, type ListedModel, type ModelServer, modelServer } from "../../model-servers.ts";
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
@@ -71,7 +72,6 @@ export interface Embedder {
   close(): Promise<void>;
 }
 
-const tagsSchema = z.object({ models: z.array(z.object({ name: z.string(), digest: z.string() })) });
 /** Tokens of a text, roughly and not too few: Korean has about one in three bytes. */
 export function estimateTextTokens(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
@@ -90,9 +90,9 @@ export function createEmbedder(
   heavy: BodyWorker,
   onUsage: (caller: string, tokens: number) => void = () => {},
 ): Embedder {
-  const url = new URL(config.url);
-  const base = url.pathname.replace(/\/+$/, "");
-  const pool = openPool(url, config.timeouts);
+  const server = modelServer(config.kind);
+  const base = basePath(config.url);
+  const pool = openPool(new URL(config.url), config.timeouts);
   const known = new Map<string, { identity: Promise<ModelIdentity>; at: number; last: ModelIdentity | undefined }>();
 
   /** @returns the bytes of an answer with status 200 */
@@ -130,19 +130,19 @@ export function createEmbedder(
   };
 
   const look = async (model: string): Promise<ModelIdentity> => {
-    if (config.kind === "openai") return { name: model, digest: revision ?? "" };
-    const bytes = await request("GET", "/api/tags", null, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
+    if (!server.hasDigests) return { name: model, digest: revision ?? "" };
+    const { listPath } = server;
+    const bytes = await request("GET", listPath, null, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
       if (cause instanceof RelayError) throw cause;
       breaker.failed(); // nothing in time
       throw unreachable(cause);
     });
-    const answer = tagsSchema.safeParse(bytes.length > LONGEST_LIST ? undefined : parsed(bytes.toString("utf8")));
-    if (!answer.success) throw unreachable(new Error("/api/tags is not a list of models"));
-    const full = model.slice(model.lastIndexOf("/") + 1).includes(":") ? model : `${model}:latest`;
-    const found = answer.data.models.find(({ name }) => name === model || name === full);
+    const full = server.fullName(model);
+    const found = listed(server, bytes).find(({ name }) => name === model || name === full);
     if (found === undefined) {
       throw new RelayError("embedding_refused", `The model server has no model ${JSON.stringify(model)}.`);
     }
+    if (found.digest === undefined) throw unreachable(new Error(`${listPath} does not state the model's digest`));
     return { name: full, digest: found.digest };
   };
 
@@ -187,12 +187,10 @@ export function createEmbedder(
     let notSent = false;
     try {
       const { model, dimensions } = task;
-      const ollama = config.kind === "ollama";
-      // Ollama would cut a text that is too long without a word.
-      const form = ollama ? { truncate: false as const } : { encoding_format: "float" as const };
-      const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...form };
+      const { path, options } = server.embeddings;
+      const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...options };
       const body = await heavy.run(caller.name, bytes, "request", asked);
-      const answer = await request("POST", ollama ? "/api/embed" : "/v1/embeddings", body, signal);
+      const answer = await request("POST", path, body, signal);
       const found = await heavy.run(caller.name, answer.length, "vectors", answer, config.kind);
       if (found === undefined || found.rows !== inputs.length) throw noVectors();
       used = found.tokens ?? estimatedTokens;
@@ -301,6 +299,15 @@ function parsed(text: string): unknown {
     return JSON.parse(text);
   } catch {
     return undefined;
+  }
+}
+
+/** @throws RelayError `model_unreachable` for an answer that is not a list of models */
+function listed(server: ModelServer, bytes: Buffer): ListedModel[] {
+  try {
+    return server.readModels(bytes.length > LONGEST_LIST ? undefined : parsed(bytes.toString("utf8")));
+  } catch {
+    throw unreachable(new Error(`${server.listPath} is not a list of models`));
   }
 }
 

@@ -1,5 +1,5 @@
 /** The daily bound of embedding tokens a company; there is none unless the config has one. */
-import { RelayError } from "../errors.ts";
+import { companyBudgetSpent } from "../too-many-requests.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 const DAY_MS = 86_400_000;
@@ -28,12 +28,8 @@ export function createTokenBudget(limit: number | undefined, guard: StoreGuard, 
   const check = (company: string, stored: number, estimatedTokens: number, most: number): void => {
     const spent = Math.max(stored, own.get(keyOf(company)) ?? 0) + (underWay.get(company) ?? 0);
     if (spent + estimatedTokens <= most) return;
-    const seconds = Math.ceil((DAY_MS - (now() % DAY_MS)) / 1000);
-    throw new RelayError(
-      "company_budget_spent",
-      `The company's bound of ${most} embedding tokens a day would be passed: ${spent} are spent or being spent, about ${estimatedTokens} more are needed. It starts anew at midnight UTC.`,
-      { headers: { "Retry-After": String(seconds) } },
-    );
+    const renewedInMs = DAY_MS - (now() % DAY_MS);
+    throw companyBudgetSpent({ limit: most, spent, needed: estimatedTokens, renewedInMs });
   };
   const charge = async (company: string, tokens: number): Promise<void> => {
     const key = keyOf(company);

@@ -152,11 +152,9 @@ describe("the installer", { timeout: 120_000 }, () => {
 
   it("keeps the running connector when the new token is refused", async () => {
     const before = here.pids();
-    const ran = await here.install({ connectorToken: "refused" });
+    const ran = await here.installInVain({ connectorToken: "refused" });
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toMatch(
-      /with the new token, did not connect within 30 s; the first one keeps running unchanged/,
-    );
+    expect(ran.stderr).toMatch(/with the new token, did not connect within 6 s; the first one keeps running unchanged/);
     expect(here.pids()).toEqual(before);
     expect(await readFile(here.at("etc/slm-network/tunnel-token"), "utf8")).toBe("very-secret-second");
   });

@@ -199,5 +199,5 @@ test("a port that is taken ends with 1 and a message", async () => {
     adminPort,
   });
   expect(await relay.exit).toBe(1);
-  expect(relay.stderr()).toMatch(/public listener can not bind .* another process holds it/);
+  expect(relay.stderr()).toMatch(/public listener cannot bind .* another process holds it/);
 });

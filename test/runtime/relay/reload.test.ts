@@ -74,13 +74,13 @@ test("SIGHUP reads the files again; files that can not be used change nothing", 
 
   await writeFile(join(folder, "relay.json"), "{");
   relay.child.kill("SIGHUP");
-  await relay.line(({ msg }) => msg === "the new settings can not be used; the old ones stay");
+  await relay.line(({ msg }) => msg === "the new settings are invalid; the old ones stay");
   expect(await inUse()).toBe(reloadablePart(config));
 
   const changed = { ...config, callers: [{ ...caller, enabled: false }], limits: { ...config.limits, chat: 9 } };
   await writeFile(join(folder, "relay.json"), JSON.stringify(changed));
   relay.child.kill("SIGHUP");
-  await relay.line(({ msg }) => msg === "callers and limits taken over");
+  await relay.line(({ msg }) => msg === "callers and limits reloaded");
   expect(await inUse()).toBe(reloadablePart(changed));
   relay.child.kill("SIGTERM");
   expect(await relay.exit).toBe(0);

@@ -67,7 +67,7 @@ describe("a token", async () => {
     expect(model.seen).toEqual([]);
   });
 
-  test("of a server is good for the model and not for /status", async () => {
+  test("of a server is valid for the model and not for /status", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     expect(await ask(relay.url, serverToken)).toBe("ok");
@@ -78,7 +78,7 @@ describe("a token", async () => {
     }
   });
 
-  test("of a person is good for /status and not for the model", async () => {
+  test("of a person is valid for /status and not for the model", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     expect(await ask(relay.url, personToken, "/status")).toBe("ok");
@@ -86,14 +86,14 @@ describe("a token", async () => {
     expect(await ask(relay.url, personToken, "/statusx")).toBe("403 access_wrong_audience");
   });
 
-  test("just over its time still passes: clocks differ by some seconds", async () => {
+  test("that has just expired is accepted: clocks differ by some seconds", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     expect(await ask(relay.url, await token({ exp: now() - 10, nbf: now() + 10 }))).toBe("ok");
   });
 });
 
-describe("whose a path is, is decided on the path as received", () => {
+describe("the audience is decided by the path as received", () => {
   /** With the other side's token: refused for the audience. With its own: let through this check, and refused as no path. */
   async function answers(path: string) {
     const model = await startModel();
@@ -134,14 +134,14 @@ describe("whose a path is, is decided on the path as received", () => {
   });
 });
 
-test("a caller that is switched off is refused", async () => {
+test("a disabled caller is refused", async () => {
   const model = await startModel();
   const caller = { name: "old", clientId: CLIENT_ID, companies: ["*"], weight: 1, enabled: false };
   const relay = await startTestRelay(model.url, { callers: [caller] });
   expect(await ask(relay.url, serverToken)).toBe("403 caller_disabled");
 });
 
-test("without keys the answer is 503, and a retry is invited", async () => {
+test("without keys the response is 503 with Retry-After", async () => {
   const model = await startModel();
   const keys = () => Promise.reject(new KeysUnavailable("down"));
   const relay = await startTestRelay(model.url, {}, { keys });
@@ -151,7 +151,7 @@ test("without keys the answer is 503, and a retry is invited", async () => {
   expect(response.headers.get("x-should-retry")).toBe("true");
 });
 
-test("a stranger can not tell which paths there are", async () => {
+test("an unauthenticated client cannot find out which paths exist", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url);
   const answers = new Set<string>();
@@ -162,7 +162,7 @@ test("a stranger can not tell which paths there are", async () => {
   expect(answers.size).toBe(1);
 });
 
-test("the log says who called and why a token was refused, and holds no token", async () => {
+test("the log has the caller and the reason of a refusal, and no token", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url);
   await ask(relay.url, serverToken);

@@ -77,7 +77,7 @@ test.each([
   60_000,
 );
 
-test("so it is for jobs, which remember their company", async () => {
+test("one company's flood of jobs does not delay another company's job", async () => {
   const model = await startTurns();
   const relay = await startTestRelay(model.url, { limits });
   const submit = (who: string) =>
@@ -115,7 +115,7 @@ describe("the header", () => {
     expect(model.seen).toHaveLength(status === 200 ? 1 : 0);
   });
 
-  test("counts on every call for servers, also those that never wait, and for jobs", async () => {
+  test("applies to every path for servers, including those without a queue, and to jobs", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url, { callers: bound(["acme"]) });
     const headers = { ...asServer, "Slm-Company": "other" };
@@ -128,7 +128,7 @@ describe("the header", () => {
     expect((await ask(relay, { ...anybody, "Slm-Company": "whoever" })).status).toBe(200);
   });
 
-  test("sent twice with two names is refused, not joined to one", async () => {
+  test("sent twice with different names is refused, not joined", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     const twice = (one: string, other: string) =>
@@ -142,7 +142,7 @@ describe("the header", () => {
   });
 });
 
-test("a request whose answer has begun is not evicted, one that can still be told gets an honest 429", async () => {
+test("a request whose response has begun is not evicted; another one gets status 429", async () => {
   const model = await startTurns();
   const relay = await startTestRelay(
     model.url,

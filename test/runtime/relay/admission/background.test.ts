@@ -11,6 +11,7 @@ import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
 import type { JobStore, WaitingJob } from "../../../../runtime/relay/jobs/store.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
 import { createUpstream } from "../../../../runtime/relay/model/upstream.ts";
+import { router } from "../dialects/model-call.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "../harness.ts";
 
 /** Conditions are waited for this long on a busy machine. */
@@ -51,7 +52,7 @@ describe("slots of background work", () => {
     expect(direct === "waits").toBe(chat === 1);
   });
 
-  test("fewer slots by a reload take effect as what runs ends; more are used at once", async () => {
+  test("fewer slots after a reload take effect as requests end; more are used immediately", async () => {
     const admission = createAdmission(limits);
     const slots: Slot[] = [];
     for (let n = 0; n < 10; n += 1) void admission.acquire(slotRequest("a", true)).then((slot) => slots.push(slot));
@@ -64,7 +65,7 @@ describe("slots of background work", () => {
   });
 });
 
-test("direct calls of any caller go before jobs four times in five, and jobs never starve", async () => {
+test("four of five slots go to direct requests of any caller, and jobs never starve", async () => {
   const admission = createAdmission({ ...limits, chat: 1 }, { now: () => 0 });
   const order: string[] = [];
   const first = await admission.acquire(slotRequest("a"));
@@ -84,7 +85,7 @@ test("direct calls of any caller go before jobs four times in five, and jobs nev
   expect(order.slice(0, 50).filter((one) => one === "b")).toHaveLength(20);
 });
 
-test("long jobs on an idle Mac leave a slot: a direct call of another caller is answered while they run", async () => {
+test("long jobs on an idle Mac leave a slot: a direct request of another caller is answered while they run", async () => {
   const model = await startModel(({ body, method }, res) => {
     if (method === "GET") return void res.end('{"models":[]}');
     if (body.includes("direct")) res.writeHead(200, { "Content-Type": "application/json" }).end("{}");
@@ -139,14 +140,14 @@ describe("embedding for documents", () => {
     expect(requests[0]!.evictable?.()).toBe(true);
   });
 
-  test("is background work from the start when its caller has left; an answer that has begun is not evicted", async () => {
+  test("is background work from the start when its client has disconnected; a response that has begun is not evicted", async () => {
     const requests = await requestsOf({ hasLeft: true, isAnswered: true });
     expect(requests.map(({ background }) => background)).toEqual([true, true]);
     expect(requests[0]!.evictable?.()).toBe(false);
   });
 });
 
-describe("a job that does not come to run", () => {
+describe("a job that does not run", () => {
   /** A runner over one waiting job, whose claim answers `claimed`. @returns what its slot was released with */
   async function released(claim: JobStore["claim"]): Promise<(number | undefined)[]> {
     const with_: (number | undefined)[] = [];
@@ -174,6 +175,7 @@ describe("a job that does not come to run", () => {
       abandon: () => done.reject(new Error("charged by time")),
     };
     const runner = startRunner({
+      dialectOf: router.dialectOf,
       store,
       upstream,
       admission: {
@@ -198,11 +200,11 @@ describe("a job that does not come to run", () => {
     return with_;
   }
 
-  test("since somebody else has claimed it, pays nothing", async () => {
+  test("because another relay has claimed it, pays nothing", async () => {
     expect(await released(() => Promise.resolve(undefined))).toEqual([0]);
   });
 
-  test("since the store fails, pays nothing", async () => {
+  test("because the store fails, pays nothing", async () => {
     expect(await released(() => Promise.reject(new Error("disk full")))).toEqual([0]);
   });
 });

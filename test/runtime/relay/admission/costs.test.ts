@@ -42,7 +42,7 @@ test.each([
   ["by the time it took, at the measured rate", (slot: Slot) => slot.abandon(), 3000, 20, 40],
   ["little, if it was short", (slot: Slot) => slot.abandon(), 10, 0, 3],
   ["nothing, if nothing ran", (slot: Slot) => slot.release(0), 3000, 0, 3],
-])("a call without an answer pays %s, and is no service time", async (_name, end, ms, least, most) => {
+])("a call without an answer pays %s and is not measured", async (_name, end, ms, least, most) => {
   let now = 0;
   const admission = createAdmission(limits, { now: () => now });
   for (let n = 0; n < 10; n += 1) {
@@ -64,7 +64,7 @@ test.each([
   expect(admission.snapshot().chat.callers).toEqual({});
 });
 
-test("sixteen of them leave the measured time and Retry-After as they are", async () => {
+test("sixteen calls without an answer do not change the measured time and Retry-After", async () => {
   let now = 0;
   const admission = createAdmission({ ...limits, waiting: 0 }, { now: () => now });
   for (let n = 0; n < 20; n += 1) {
@@ -84,7 +84,7 @@ test("sixteen of them leave the measured time and Retry-After as they are", asyn
   await expect(admission.acquire(slotRequest("b"))).rejects.toMatchObject({ headers: { "Retry-After": "3" } });
 });
 
-test("a caller that leaves while its prompt is processed pays for it", async () => {
+test("a client that disconnects while its prompt is processed pays for it", async () => {
   const order: string[] = [];
   const model = await startModel(({ body, method }, res) => {
     if (method === "GET") return void res.end('{"models":[]}');
@@ -114,7 +114,7 @@ test("a caller that leaves while its prompt is processed pays for it", async () 
   expect(order.slice(0, 10)).toEqual(Array.from({ length: 10 }, () => "other"));
 }, 30_000);
 
-test("an error of the model server is no service time: a caller cannot make the others' expected wait collapse", async () => {
+test("errors of the model server are not measured: a caller cannot shorten the others' expected wait by them", async () => {
   const model = await startModel(({ method }, res) => {
     if (method === "GET") return void res.end('{"models":[]}');
     res.writeHead(404, { "Content-Type": "application/json" }).end('{"error":"model not found"}');
@@ -124,7 +124,7 @@ test("an error of the model server is no service time: a caller cannot make the 
   expect((await chatLane(relay)).serviceMs).toBe(0);
 });
 
-test("a model server that is not there, and a closed circuit, are no service time", async () => {
+test("calls to an unreachable model server or through an open circuit are not measured", async () => {
   const model = await startModel();
   await model.close();
   const relay = await startTestRelay(model.url, { limits });

@@ -20,7 +20,7 @@ test.each([
   ["a chunk longer than its size", "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n"],
   ["a transfer coding after chunked", "Transfer-Encoding: chunked, identity\r\n\r\n2\r\n{}\r\n0\r\n\r\n"],
   ["a Content-Length with a sign", "Content-Length: +2\r\n\r\n{}"],
-])("smuggling by %s gets 400, and nothing reaches the model server", async (_name, text) => {
+])("request smuggling by %s gets 400, and nothing reaches the model server", async (_name, text) => {
   const model = await startModel();
   const relay = await startTestRelay(model.url);
   const answer = await raw(relay.port, head(text));
@@ -29,7 +29,7 @@ test.each([
   expect(model.seen).toEqual([]);
 });
 
-test("headers over 16 KiB get 431; under it they pass", async () => {
+test("headers over 16 KiB get 431; smaller ones pass", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url);
   const ask = (bytes: number) =>
@@ -38,7 +38,7 @@ test("headers over 16 KiB get 431; under it they pass", async () => {
   expect(await ask(15 * 1024)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
-test("a body that comes too slowly gets 408, and the connection after it works", async () => {
+test("a body that arrives too slowly gets 408, and a new connection works", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 200, bytesPerSecond: 0 } });
   const slow = await raw(relay.port, head('Content-Length: 100\r\n\r\n{"a":'), /request_timeout/);
@@ -47,7 +47,7 @@ test("a body that comes too slowly gets 408, and the connection after it works",
   expect((await rawGet(relay.port, "/api/version")).status).toBe(200);
 });
 
-test("headers that do not come to an end get 408 and the connection is closed", async () => {
+test("incomplete headers get 408, and the connection is closed", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 600, bytesPerSecond: 0 } });
   const slow = await raw(relay.port, "POST /v1/chat/completions HTTP/1.1\r\nHost: slm\r\nX-Slow: ", /request_timeout/);
@@ -57,7 +57,7 @@ test("headers that do not come to an end get 408 and the connection is closed", 
   expect(await (await fetch(`http://127.0.0.1:${relay.port}/healthz`)).text()).toBe("ok\n");
 });
 
-test("a body that takes several times the pace's time passes while it keeps the pace", async () => {
+test("a long upload passes while it keeps the minimum rate", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url, {}, { pace: { bytes: 1, ms: 1000, bytesPerSecond: 0 } });
   const socket = connect(relay.port, "127.0.0.1").setEncoding("latin1");

@@ -45,7 +45,7 @@ async function lane(relay: TestRelay, name = "chat") {
   return ((await (await fetch(`${relay.admin}/details`)).json()) as Details).lanes[name]!;
 }
 
-test("n at a time: the rest waits in the relay, not in the model server, and metadata never waits", async () => {
+test("n requests run at once; the rest waits in the relay, not in the model server, and metadata never waits", async () => {
   const model = await startPatientModel();
   const relay = await startTestRelay(model.url, { limits: { ...limits, chat: 2 } });
   const answers = [1, 2, 3].map(async (n) => (await post(relay, "/v1/chat/completions", { n })).text());
@@ -58,7 +58,7 @@ test("n at a time: the rest waits in the relay, not in the model server, and met
   expect(await Promise.all(answers)).toEqual(["{}", "{}", "{}"]);
 });
 
-test("what does not fit is answered within milliseconds, as OpenAI's clients understand it", async () => {
+test("a request that does not fit is refused within milliseconds, with the headers of OpenAI's clients", async () => {
   const model = await startPatientModel();
   const relay = await startTestRelay(model.url, { limits: { ...limits, waiting: 0 } });
   const first = post(relay, "/v1/chat/completions", {});
@@ -82,7 +82,7 @@ test("what does not fit is answered within milliseconds, as OpenAI's clients und
   await first;
 });
 
-test("whoever has waited for waitSeconds gets 429, its status not spent before", async () => {
+test("a request that has waited for waitSeconds gets status 429", async () => {
   const model = await startPatientModel();
   const relay = await startTestRelay(model.url, { limits: { ...limits, waitSeconds: 1 } });
   const first = post(relay, "/api/chat", {});
@@ -93,7 +93,7 @@ test("whoever has waited for waitSeconds gets 429, its status not spent before",
   await first;
 });
 
-test("one caller's 1,000 waiting requests delay another caller's one by a round", async () => {
+test("1,000 waiting requests of one caller delay a request of another by one round", async () => {
   const model = await startPatientModel();
   const relay = await startTestRelay(model.url, { callers, limits: { ...limits, waiting: 2000 } });
   const other = { "Cf-Access-Jwt-Assertion": await token({ common_name: OTHER_ID }) };
@@ -113,7 +113,7 @@ test("one caller's 1,000 waiting requests delay another caller's one by a round"
   await Promise.all(flood);
 }, 60_000);
 
-test("a client that goes while waiting leaves the queue; while running, its slot is free within 1 s", async () => {
+test("a client that disconnects while waiting leaves the queue; while running, its slot is free within 1 s", async () => {
   const model = await startPatientModel();
   const relay = await startTestRelay(model.url, { limits });
   const [running, waiting, third] = [new AbortController(), new AbortController(), new AbortController()];
@@ -135,7 +135,7 @@ test("a client that goes while waiting leaves the queue; while running, its slot
   await expect.poll(() => lane(relay)).toMatchObject({ running: 0, waiting: 0 });
 });
 
-test("a caller that reads nothing is cut, and its slot is free", async () => {
+test("a client that reads nothing is cut, and its slot is free", async () => {
   const model = await startModel((_seen, res) => {
     res.writeHead(200, { "Content-Type": "text/event-stream" });
     const more = () => {
@@ -157,7 +157,7 @@ test("a caller that reads nothing is cut, and its slot is free", async () => {
   req.destroy();
 });
 
-test("tokens, waits and bytes are counted by lane and caller", async () => {
+test("tokens, waits and bytes are counted by queue and caller", async () => {
   const answers: Record<string, [string, string]> = {
     "/v1/chat/completions": [
       "text/event-stream",

@@ -89,12 +89,12 @@ async function start(keepAlive: KeepAliveTimes, limits = {}) {
   };
 }
 
-test("without the relay's bytes the edge gives up: 524", async () => {
+test("without the relay's heartbeats the edge times out: 524", async () => {
   const { openai } = await start(KEEP_ALIVE_TIMES);
   await expect(openai.chat.completions.create({ model: "m", messages })).rejects.toMatchObject({ status: 524 });
 });
 
-test("OpenAI's client gets late answers whole, in one piece and streamed, over silences longer than the edge's patience", async () => {
+test("OpenAI's client gets complete late answers, streamed or not, over silences longer than the edge's time-out", async () => {
   const { openai } = await start(scaled);
   const streamed = async () => {
     let text = "";
@@ -109,14 +109,14 @@ test("OpenAI's client gets late answers whole, in one piece and streamed, over s
   ]);
 });
 
-test("so does Ollama's", async () => {
+test("Ollama's client gets complete late answers", async () => {
   const { ollama } = await start(scaled);
   let text = "";
   for await (const part of await ollama.chat({ model: "m", messages, stream: true })) text += part.message.content;
   expect(text).toBe("안녕");
 });
 
-test("what waits in the queue is kept alive too, and told in the stream when its time is up", async () => {
+test("a waiting request gets heartbeats, and its time-out as an event of the stream", async () => {
   const { model, openai, ollama } = await start(scaled, { chat: 1, waitSeconds: 3 });
   const leaving = new AbortController();
   const first = openai.chat.completions.create({ model: "m", messages, stream: true }, { signal: leaving.signal });

@@ -238,6 +238,8 @@ it("bounds what a company's documents may cost a day", async () => {
   expect([refused.status, refused.body.error?.code]).toEqual([429, "company_budget_spent"]);
   expect(refused.headers.get("x-should-retry")).toBe("false");
   expect(Number(refused.headers.get("retry-after"))).toBeLessThanOrEqual(86_400);
+  expect(refused.headers.get("ratelimit-policy")).toBe('"company-tokens";q=40;qu="tokens";w=86400');
+  expect(refused.headers.get("ratelimit")).toMatch(/^"company-tokens";r=39;t=\d+$/);
   expect((await call(second, "PUT", at("B", "2"), { chunks: ["나".repeat(40)] })).status).toBe(201);
   expect((await call(relay, "PUT", at("A", "1"), { chunks: ["가".repeat(30)] })).status).toBe(200); // a hit costs nothing
   time.pass(DAY);

@@ -265,7 +265,7 @@ test("idle connections are kept longer than cloudflared keeps them, and a reques
 test("a port that is taken is said so", async () => {
   const { port, close } = await listen("first", 0, (_req, res) => res.end());
   await expect(listen("public", port, () => {})).rejects.toThrow(
-    new RegExp(`public listener can not bind 127\\.0\\.0\\.1:${port}: another process holds it .*lsof`),
+    new RegExp(`public listener cannot bind 127\\.0\\.0\\.1:${port}: another process holds it .*lsof`),
   );
   await close();
 });

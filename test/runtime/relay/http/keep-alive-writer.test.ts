@@ -3,7 +3,8 @@ import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import OpenAI from "openai";
 import { expect, onTestFinished, test } from "vitest";
-import { formatAsked } from "../../../../runtime/relay/model/call.ts";
+import { framingAsked } from "../../../../runtime/relay/http/keep-alive-writer.ts";
+import { modelCall } from "../dialects/model-call.ts";
 import { asServer, portOf, post, startModel, startTestRelay, testConfig } from "../harness.ts";
 
 const keepAlive = { sseMs: 40, jsonMs: 80, everyMs: 40, stallMs: 10_000, pauseMs: 30_000 };
@@ -151,12 +152,12 @@ test("OpenAI's client raises the error that comes within a stream", async () => 
 });
 
 test.each([
-  ["/api/chat", undefined, "ndjson"],
-  ["/api/generate", true, "ndjson"],
-  ["/api/chat", false, "json"],
-  ["/v1/chat/completions", undefined, "json"],
-  ["/v1/responses", true, "sse"],
-  ["/api/embed", undefined, "json"],
-])("%s with stream %s answers %s", (route, stream, format) => {
-  expect(formatAsked(route, { stream })).toBe(format);
+  ["/api/chat", undefined, "application/x-ndjson"],
+  ["/api/generate", true, "application/x-ndjson"],
+  ["/api/chat", false, "application/json"],
+  ["/v1/chat/completions", undefined, "application/json"],
+  ["/v1/responses", true, "text/event-stream"],
+  ["/api/embed", undefined, "application/json"],
+])("%s with stream %s answers %s", (route, stream, type) => {
+  expect(framingAsked(modelCall(route), stream).mediaType).toBe(type);
 });

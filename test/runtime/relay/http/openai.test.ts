@@ -1,6 +1,7 @@
 import OpenAI from "openai";
 import { expect, test } from "vitest";
-import { asServer, startModel, startTestRelay, type TestRelay } from "../harness.ts";
+import { jobsSchema } from "../../../../runtime/config.ts";
+import { asServer, post, startModel, startTestRelay, type TestRelay, testConfig } from "../harness.ts";
 
 const client = (relay: TestRelay) =>
   new OpenAI({ apiKey: "dummy", baseURL: `${relay.url}/v1`, defaultHeaders: asServer, maxRetries: 0 });
@@ -64,11 +65,30 @@ test("the official client reads the relay's errors: code, type and message", asy
   });
 });
 
-test("the official client does not retry what can not succeed", async () => {
-  const model = await startModel();
-  await model.close();
-  const relay = await startTestRelay(model.url);
-  const openai = new OpenAI({ apiKey: "x", baseURL: `${relay.url}/v1`, defaultHeaders: asServer, maxRetries: 3 });
-  await expect(openai.get("/files")).rejects.toMatchObject({ status: 403, code: "path_not_allowed" });
-  expect(relay.lines.filter(({ msg }) => msg === "request")).toHaveLength(1);
+/** The statuses of the requests for inference that the relay has answered. */
+const statuses = (relay: TestRelay) => relay.lines.filter(({ msg }) => msg === "request").map(({ status }) => status);
+
+test("the official client retries a refusal that can succeed later, and no other of a status that it retries", async () => {
+  const held = Promise.withResolvers<void>();
+  const model = await startModel((_seen, res) => {
+    void held.promise.then(() => res.writeHead(200, { "Content-Type": "application/json" }).end("{}"));
+  });
+  const relay = await startTestRelay(model.url, {
+    limits: { ...testConfig("", "").limits, chat: 1, whenBusy: "reject" },
+    jobs: jobsSchema.parse({ minFreeMiB: 1_048_576 }), // more than the disk has
+  });
+  const openai = new OpenAI({ apiKey: "x", baseURL: `${relay.url}/v1`, defaultHeaders: asServer, maxRetries: 2 });
+  const call = { model: "m", messages: [] };
+
+  // 507: the client retries every 5xx, unless `x-should-retry` says otherwise.
+  const asJob = openai.chat.completions.create(call, { headers: { Prefer: "respond-async" } });
+  await expect(asJob).rejects.toMatchObject({ status: 507, code: "disk_low" });
+  await expect.poll(() => statuses(relay)).toEqual([507]);
+
+  const running = post(relay, "/v1/chat/completions", call);
+  await expect.poll(() => model.seen.length).toBe(1);
+  await expect(openai.chat.completions.create(call)).rejects.toMatchObject({ status: 429, code: "queue_full" });
+  await expect.poll(() => statuses(relay)).toEqual([507, 429, 429, 429]);
+  held.resolve();
+  expect((await running).status).toBe(200);
 });

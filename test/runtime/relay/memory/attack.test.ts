@@ -53,7 +53,7 @@ async function gauge(relay: TestRelay, name: string): Promise<number> {
 const settled = (relay: TestRelay, name: string, is: (value: number) => boolean) =>
   vi.waitFor(async () => expect(await gauge(relay, name)).toSatisfy(is), { timeout: 20_000, interval: 50 });
 
-test("slow uploads of one caller are refused beyond its part, by their length and before they come; the other is served", async () => {
+test("slow uploads of one caller are refused beyond its share, by their length and before they arrive; the other is served", async () => {
   const relay = await start();
   const capacity = await gauge(relay, "slm_memory_budget_bytes");
   expect(capacity).toBe(56 * MIB);
@@ -77,7 +77,7 @@ test("slow uploads of one caller are refused beyond its part, by their length an
   await settled(relay, "slm_open_requests", (open) => open === 0);
 });
 
-test("a body without a length is charged as it comes, and refused when its caller's part is used up", async () => {
+test("a body without a length is charged as it arrives, and refused when its caller's share is used up", async () => {
   const relay = await start();
   const sockets = Array.from({ length: 6 }, () => upload(relay, undefined));
   const piece = Buffer.alloc(64 * 1024, "x");
@@ -91,7 +91,7 @@ test("a body without a length is charged as it comes, and refused when its calle
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
 });
 
-test("a caller above its guaranteed part, when all together hold everything, gets 503", async () => {
+test("a caller above its guaranteed part gets 503 when all callers together hold everything", async () => {
   const relay = await start();
   const quietToken = await token();
   const sockets = [...Array.from({ length: 6 }, () => upload(relay, 7 * MIB)), upload(relay, 7 * MIB, quietToken)];
@@ -102,7 +102,7 @@ test("a caller above its guaranteed part, when all together hold everything, get
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
 });
 
-test("an upload that trickles ends, also when each period brings enough", async () => {
+test("a slow upload is ended, even if each period brings enough bytes", async () => {
   const relay = await start({}, { pace: { bytes: 1, ms: 200, bytesPerSecond: 10_000_000 } });
   const socket = upload(relay, 7 * MIB);
   const trickle = setInterval(() => socket.write("x".repeat(100)), 20);
@@ -114,7 +114,7 @@ test("an upload that trickles ends, also when each period brings enough", async 
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
 });
 
-test("whatever way requests end, everything they held is given back", { timeout: 60_000 }, async () => {
+test("however requests end, everything they held is freed", { timeout: 60_000 }, async () => {
   const relay = await start();
   let state = 42;
   const random = (below: number) => {
@@ -150,7 +150,7 @@ test("whatever way requests end, everything they held is given back", { timeout:
   await settled(relay, "slm_open_streams", (open) => open === 0);
 });
 
-test("event streams and waits of one caller are bounded, and the other's are its own", {
+test("event streams and waits are limited per caller", {
   timeout: 60_000,
 }, async () => {
   const model = await startModel((_seen, _res) => {}); // never answers
@@ -190,7 +190,7 @@ test("event streams and waits of one caller are bounded, and the other's are its
   await settled(relay, "slm_open_streams", (streams) => streams === 0);
 });
 
-test("a reader that takes nothing of an answer is cut, whatever the answer is", { timeout: 60_000 }, async () => {
+test("a client that reads nothing is cut, for every kind of response", { timeout: 60_000 }, async () => {
   const model = await startModel((_seen, res) => res.writeHead(200).end(Buffer.alloc(20 * MIB, "y")));
   const relay = await startTestRelay(
     model.url,
@@ -214,7 +214,7 @@ test("a reader that takes nothing of an answer is cut, whatever the answer is", 
   expect(await (await post(other, "/v1/chat/completions", chat)).text()).toBe("late");
 });
 
-test("many large results at once take a piece of memory each", { timeout: 60_000 }, async () => {
+test("many large results at once take one chunk of memory each", { timeout: 60_000 }, async () => {
   const model = await startModel((_seen, res) => res.writeHead(200).end(Buffer.alloc(12 * MIB, "y")));
   const relay = await startTestRelay(model.url, {
     callers: twoCallers,
@@ -239,7 +239,7 @@ test("many large results at once take a piece of memory each", { timeout: 60_000
   expect([head.status, head.headers.get("content-length")]).toEqual([200, String(12 * MIB)]);
 });
 
-test("stored documents on their way to one caller are bounded by its part", { timeout: 60_000 }, async () => {
+test("stored documents being sent to one caller are limited by its share", { timeout: 60_000 }, async () => {
   const embedding = await startEmbeddingModel();
   const limits = limitsSchema.parse({ bodyMiB: 12, memoryMiB: 128 });
   const relay = await startTestRelay(embedding.url, { callers: twoCallers, limits });
@@ -270,7 +270,7 @@ test("stored documents on their way to one caller are bounded by its part", { ti
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
 });
 
-test("requests of one caller that are open at once are bounded, however little they hold", async () => {
+test("open requests are limited per caller, however little they hold", async () => {
   const relay = await start({}, { openRequests: 16 });
   const sockets = Array.from({ length: 13 }, () => upload(relay, 5));
   expect(await Promise.race(sockets.map(said))).toMatch(/429 .*"too_many_requests"/s);

@@ -55,7 +55,7 @@ describe("circuit breaker", () => {
     const left = breaker.whenClosed(leaving.signal);
     const waiting = breaker.whenClosed(new AbortController().signal);
     leaving.abort();
-    await expect(left).rejects.toThrow("left");
+    await expect(left).rejects.toThrow("disconnected");
     await expect.poll(() => looks).toBe(2);
     expect(breaker.state).toBe("half-open");
     expect(() => breaker.check()).toThrow("down");

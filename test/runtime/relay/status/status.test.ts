@@ -19,7 +19,7 @@ import {
 
 const tags = { models: [{ name: "llama3:latest" }, { name: "<b>bge</b>" }] };
 
-test("the page says whether the model server answers, which models it has and who calls, with values escaped", async () => {
+test("the page shows whether the model server answers, its models and the callers, with values escaped", async () => {
   const model = await startModel((_seen, res) => res.end(JSON.stringify(tags)));
   const relay = await startTestRelay(model.url);
   await fetch(`${relay.url}/v1/models`, { headers: { ...asServer, "CF-Ray": "8f0a-ICN" } });
@@ -35,7 +35,7 @@ test("the page says whether the model server answers, which models it has and wh
   expect(html).not.toContain("<b>");
 });
 
-test("the same as JSON; health checks are not counted", async () => {
+test("the JSON has the same values; health checks are not counted", async () => {
   const model = await startModel((_seen, res) => res.end(JSON.stringify(tags)));
   const relay = await startTestRelay(model.url);
   await fetch(`${relay.url}/readyz`);
@@ -48,7 +48,7 @@ test("the same as JSON; health checks are not counted", async () => {
   });
 });
 
-test("a model server that is down is said to be down", async () => {
+test("a model server that is down is reported", async () => {
   const model = await startModel();
   await model.close();
   const relay = await startTestRelay(model.url, { model: { kind: "openai", url: model.url, embeddingModel: "e" } });
@@ -57,7 +57,7 @@ test("a model server that is down is said to be down", async () => {
   expect((await fetch(`${relay.url}/readyz`)).status).toBe(200); // the relay itself can serve
 });
 
-test("a model server that answers nonsense is not taken for working", async () => {
+test("a model server with invalid answers is reported as not working", async () => {
   const model = await startModel((_seen, res) => res.end("[]"));
   const relay = await startTestRelay(model.url);
   expect(await (await fetch(`${relay.admin}/details`)).json()).toMatchObject({ model: { reachable: false } });
@@ -100,7 +100,7 @@ test("every text on the page is escaped", () => {
   expect(html).toContain("<td>1 h 5 min</td><td>the Mac lost power or was reset</td><td>2</td><td>1 run again</td>");
 });
 
-test("health needs no token and says one word; the admin listener has the same and the metrics", async () => {
+test("health needs no token and answers one word; the admin listener has health and metrics", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url);
   for (const base of [relay.url, relay.admin]) {
@@ -122,7 +122,7 @@ test("health needs no token and says one word; the admin listener has the same a
   expect((await fetch(`${relay.admin}/metrics`, { method: "POST" })).status).toBe(405);
 });
 
-test("requests of one person that are open at once are bounded; others see the page", async () => {
+test("open requests are limited per person; others see the page", async () => {
   const model = await startModel((_seen, res) => res.end(JSON.stringify(tags)));
   const relay = await startTestRelay(model.url);
   const get = (headers: Record<string, string>) => fetch(`${relay.url}/status`, { headers });

@@ -8,7 +8,7 @@ import { temporaryFolder, testConfig } from "../harness.ts";
 
 const MAIN = join(import.meta.dirname, "../../../../runtime/relay/main.ts");
 
-test("a log that can not be written (a full disk) does not end the relay", async () => {
+test("a log that cannot be written (full disk) does not stop the relay", async () => {
   const folder = await temporaryFolder();
   const ports = await freePorts();
   const files = [join(folder, "relay.json"), join(folder, "secrets.json")] as const;

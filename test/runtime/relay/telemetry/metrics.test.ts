@@ -5,7 +5,7 @@ import { post, startModel, startTestRelay } from "../harness.ts";
 
 const docs = join(import.meta.dirname, "../../../../docs");
 
-test("the docs name every metric of requests, lanes and jobs, and none that there is not", async () => {
+test("the docs list exactly the metrics of requests, queues and jobs", async () => {
   const model = await startModel((_seen, res) => {
     res.writeHead(200, { "Content-Type": "text/event-stream" });
     res.write('data: {"a":1}\n\n');
@@ -23,7 +23,7 @@ test("the docs name every metric of requests, lanes and jobs, and none that ther
   expect([...there].sort()).toEqual([...named].sort());
 });
 
-test("requests, tokens, bytes and places are counted once, however often the metrics are read", async () => {
+test("requests, tokens, bytes and locations are counted once, however often the metrics are read", async () => {
   const model = await startModel((_seen, res) => {
     res.writeHead(200, { "Content-Type": "application/json" });
     res.end('{"usage":{"prompt_tokens":3,"completion_tokens":5}}');

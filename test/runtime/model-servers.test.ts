@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { questions } from "../../commands/doctor/questions.ts";
-import { modelListUrl } from "../../runtime/model-list.ts";
+import { modelListUrl } from "../../runtime/model-servers.ts";
 
 it.each([
   ["ollama", "http://127.0.0.1:11434", "http://127.0.0.1:11434/api/tags"],
