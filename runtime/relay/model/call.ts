@@ -98,7 +98,9 @@ export async function answerFromModel(
 function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): UpstreamCall {
   const { req, id, path, query, signal } = exchange;
   return {
-    method: req.method ?? "GET",
+    // Model servers differ in which lists they answer to HEAD (Ollama: 405 for /v1/models): they are asked by GET, and the
+    // body is left out of the answer.
+    method: req.method === "HEAD" ? "GET" : (req.method ?? "GET"),
     target: path + query,
     headers: headersToModel(req.headers, id, dialect),
     body: checked?.body ?? null,
