@@ -50,6 +50,9 @@ export function bodyOf({ api, model }: Pick<Target, "api" | "model">, { prompt, 
   };
 }
 
+/** A kept connection that the server closed just when the request was sent: it never saw the request. */
+const CLOSED = /other side closed|ECONNRESET|EPIPE|socket hang up/i;
+
 /** Sends one question and reads its answer to the end, or until `signal`. Never rejects. */
 export async function call(
   target: Target,
@@ -57,6 +60,12 @@ export async function call(
   signal: AbortSignal,
   dispatcher: Dispatcher,
 ): Promise<Call> {
+  const first = await tryCall(target, question, signal, dispatcher);
+  const isClosed = first.outcome === "failed" && first.pieces.length === 0 && CLOSED.test(first.why ?? "");
+  return isClosed ? tryCall(target, question, signal, dispatcher) : first;
+}
+
+async function tryCall(target: Target, question: Question, signal: AbortSignal, dispatcher: Dispatcher): Promise<Call> {
   const startedAt = performance.now();
   const pieces: number[] = [];
   const counts: Counts = {};

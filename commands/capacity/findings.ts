@@ -8,6 +8,9 @@ const DRIFTED = 0.15;
 
 const grouped = (value: number): string => Math.round(value).toLocaleString("en-US");
 
+/** Money: cents only where they matter. */
+const money = (value: number): string => (value >= 100 ? grouped(value) : value.toFixed(2));
+
 /** What to put where, how many users, the wait at twice that, and a day's tokens. */
 export function adviceLines(
   { advice }: Part,
@@ -25,7 +28,7 @@ export function adviceLines(
       waitAtTwiceMs === undefined
         ? `그 두 배(${grouped(2 * users)}명)면 대기가 끝없이 늘어납니다.`
         : `그 두 배(${grouped(2 * users)}명)면 평균 대기 ${wait(waitAtTwiceMs)}초.`,
-      `하루 종일 돌리면 출력 ${grouped(tokensPerDay)}토큰${costPerDay === undefined ? "" : `, 클라우드라면 하루 ${grouped(costPerDay)} ${currency}`}.`,
+      `하루 종일 돌리면 출력 ${grouped(tokensPerDay)}토큰${costPerDay === undefined ? "" : `, 클라우드라면 하루 ${money(costPerDay)} ${currency}`}.`,
     ];
   }
   return [
@@ -34,7 +37,7 @@ export function adviceLines(
     waitAtTwiceMs === undefined
       ? `At twice that (${grouped(2 * users)} users) the queue grows without end.`
       : `At twice that (${grouped(2 * users)} users) they wait ${wait(waitAtTwiceMs)} s on average.`,
-    `A day at full load: ${grouped(tokensPerDay)} output tokens${costPerDay === undefined ? "" : `, for which a cloud would charge ${grouped(costPerDay)} ${currency}`}.`,
+    `A day at full load: ${grouped(tokensPerDay)} output tokens${costPerDay === undefined ? "" : `, for which a cloud would charge ${money(costPerDay)} ${currency}`}.`,
   ];
 }
 
@@ -128,7 +131,9 @@ export function notes(capacity: Capacity, language: Language): Note[] {
       ),
     );
   }
-  const failing = parts.flatMap(({ sweep: { levels } }) => levels).find(({ failed, refused }) => failed + refused > 0);
+  const failing = parts
+    .flatMap(({ sweep: { levels }, warm: again }) => [...levels, ...(again ? [again] : [])])
+    .find(({ failed, refused }) => failed + refused > 0);
   if (failing) {
     found.push(
       say(

@@ -30,22 +30,24 @@ export interface Watch {
 
 /** @param open how many requests of ours are open now */
 export function watchOthers(target: Target, admin: URL | undefined, open: () => number): Watch {
-  let [most, told] = [0, false];
+  let [most, told, before] = [0, false, 0];
   let slots: number | undefined;
   const source = admin ? "the relay" : "the model server";
   const look = async (): Promise<number | undefined> => {
     // Before and after: ours change while it is asked.
-    const before = open();
+    const ours = open();
     const seen = await (admin ? runningInRelay(admin) : runningInServer(target));
     if (seen === undefined) return undefined;
     slots = seen.slots ?? slots;
-    return seen.running - Math.max(before, open());
+    return seen.running - Math.max(ours, open());
   };
   const timer = setInterval(() => {
     look().then(
       (found) => {
         told ||= found !== undefined;
-        most = Math.max(most, found ?? 0);
+        // Twice in a row: a request of ours that was cut at the end of a level may still be computed for a moment.
+        most = Math.max(most, Math.min(before, found ?? 0));
+        before = found ?? 0;
       },
       () => {},
     );
