@@ -1,7 +1,9 @@
 /** What a run means for the owner, in sentences of either language: what is, and what to set. Pure. */
+
+import type { Language } from "./language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import { SAME_VECTOR } from "./probes.ts";
-import { type Language, rounded } from "./sentence.ts";
+import { rounded } from "./sentence.ts";
 
 /** Throughput at the end differs so much from the start: something else was going on. */
 const DRIFTED = 0.15;

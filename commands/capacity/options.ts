@@ -1,6 +1,6 @@
 /** The command line of `npm run capacity`. */
 import { parseArgs } from "node:util";
-import type { Language } from "./sentence.ts";
+import type { Language } from "./language.ts";
 
 export const usage = `npm run capacity [-- options]     how many requests at once does this Mac take, and how fast?
 

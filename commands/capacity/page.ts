@@ -1,10 +1,11 @@
 /** The report as one self-contained HTML page: no script, nothing loaded from elsewhere. Pure. */
 import { chartSvg } from "./chart.ts";
 import { adviceLines, notes } from "./findings.ts";
+import type { Language } from "./language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { heads, rows, titleOf } from "./report.ts";
-import { type Language, sentence } from "./sentence.ts";
+import { sentence } from "./sentence.ts";
 
 const style = `
 :root{color-scheme:light dark;--throughput:#0a7d5a;--first:#1f6feb;--second:#b35900;--knee:#c2255c}

@@ -1,8 +1,9 @@
 /** The report as text: the sentence, the table, the advice. Pure. */
 import { adviceLines, notes } from "./findings.ts";
+import type { Language } from "./language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import type { Options } from "./options.ts";
-import { type Language, rounded, sentence } from "./sentence.ts";
+import { rounded, sentence } from "./sentence.ts";
 import type { Level } from "./stats.ts";
 
 type Words = Pick<Options, "language" | "currency" | "questionsPerHour">;

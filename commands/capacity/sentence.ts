@@ -1,9 +1,7 @@
 /** The answer in one sentence for the owner, in Korean or English, and the words of the report. */
+import type { Language } from "./language.ts";
 import type { Level } from "./stats.ts";
 import type { Sweep } from "./sweep.ts";
-
-/** A language of the report. */
-export type Language = "ko" | "en";
 
 /** Part of the requests that the sentence holds for: the times are their p90, the rates their p10. */
 const PERCENT = 90;
