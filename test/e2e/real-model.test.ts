@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Ready } from "../../sandbox/ready.ts";
-import { obstacleTo, readyServer } from "../../sandbox/tools/real/ensure.ts";
+import { ensureServer, ensureWeights, obstacleTo, readyServer } from "../../sandbox/tools/real/ensure.ts";
 import { printedFiles, runCaller, writeCallers } from "./callers.ts";
 import { eventually, inFolder, openai, project, run, sandbox, start, tokenHeaders } from "./harness.ts";
 
@@ -24,11 +24,14 @@ describe.skipIf(obstacle !== undefined)("a real model through the whole path", (
 
   beforeAll(async () => {
     inFolder(".sandbox-real");
-    process.env.SANDBOX_MODEL = "real"; // built here if the unit tests' run has not
+    process.env.SANDBOX_MODEL = "real";
+    // Built beside the other tests (test/setup.ts): waited for here, or built here.
+    await ensureWeights(console.log);
+    await ensureServer("llama-server", console.log);
     await sandbox("--stop");
     folder = await mkdtemp(join(tmpdir(), "slm-real-"));
     [here] = await Promise.all([start(), writeCallers(files, folder)]);
-  });
+  }, 3_000_000);
   afterAll(async () => {
     delete process.env.SANDBOX_MODEL;
     await rm(folder, { recursive: true, force: true });
