@@ -8,9 +8,8 @@ import { join } from "node:path";
 import { buildRelay } from "../../built-relay.ts";
 import { createAccess } from "../access.ts";
 import type { Values } from "../measures.ts";
-import { median } from "../process.ts";
 import { startNode, startRelay, type Target } from "../targets.ts";
-import { firstToken, latency, type Origin, overload, streams } from "./measures.ts";
+import { firstToken, latency, type Origin, overload, PATIENCE, streams } from "./measures.ts";
 import { type Peers, pictureOf, tableOf } from "./report.ts";
 import { type Peer, startPeers } from "./targets.ts";
 
@@ -56,8 +55,12 @@ export async function benchPeers({ quick, json, svg }: PeersOptions): Promise<vo
     const others = started.flatMap((one) => ("unavailable" in one ? [] : [keep(one)]));
     const proxy = bare(await startNode("bare node proxy", "bare-proxy.ts", direct.url));
     const relay = bare(await startRelay(folder, program, direct.url, access));
-    // With as many slots as the origin has: what an owner would set.
-    const queueing = { ...bare(await startRelay(folder, program, direct.url, access, origin.slots)), name: "relay" };
+    // With as many slots as the origin has, and a wait that is no longer than the callers' patience: what an owner would set.
+    const patience = Math.ceil((PATIENCE * origin.serviceMs) / 1000);
+    const queueing = {
+      ...bare(await startRelay(folder, program, direct.url, access, origin.slots, patience)),
+      name: "relay",
+    };
     const all = [direct, proxy, relay, ...others];
     const add = (name: string, values: Values) => results.set(name, [...(results.get(name) ?? []), values]);
     note("warming up");
@@ -94,9 +97,16 @@ function mediansOf(results: ReadonlyMap<string, readonly Values[]>): Peers["medi
       const names = [...new Set(measured.flatMap((values) => Object.keys(values)))];
       const values = names.map((value) => {
         const known = measured.flatMap((one) => (Number.isFinite(one[value]) ? [one[value]!] : []));
-        return [value, median(known)] as const;
+        return [value, middle(known)] as const;
       });
       return [name, Object.fromEntries(values)];
     }),
   );
+}
+
+/** The median; of an even number the mean of the two in the middle. */
+function middle(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]];
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
 }

@@ -89,7 +89,7 @@ export interface Origin {
 }
 
 /** A caller gives up after so many times the model's own time. */
-const PATIENCE = 20;
+export const PATIENCE = 20;
 
 /**
  * Ten times the capacity for some seconds: one noisy caller sends nine tenths of it, three quiet ones the rest. Open loop:
