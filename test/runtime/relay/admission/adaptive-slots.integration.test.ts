@@ -100,6 +100,19 @@ describe("limits.chat: auto", () => {
     expect((await view(next)).history.map(({ reason }) => reason)).toContain("more_pays");
   });
 
+  it("follows when the server takes more, and when it takes fewer again", { timeout: 300_000 }, async () => {
+    const server = await model(1);
+    const relay = await startTestRelay(server.url, { limits }, { adaptiveTimes: times });
+    load(relay);
+    const reasons = async () => (await view(relay)).history.map(({ reason }) => reason);
+    await expect.poll(reasons, { timeout: 60_000 }).toContain("try_more");
+    await expect.poll(async () => (await view(relay)).slots, { timeout: 60_000 }).toBe(1);
+    server.resize(4);
+    await expect.poll(() => kept(relay), { timeout: 120_000, interval: 500 }).toBeGreaterThanOrEqual(3);
+    server.resize(1);
+    await expect.poll(() => kept(relay), { timeout: 120_000, interval: 500 }).toBeLessThanOrEqual(2);
+  });
+
   it("keeps to new bounds on a reload, and is off when the limit is a number again", async () => {
     const relay = await startTestRelay((await model(4)).url, { limits });
     const callers = [
