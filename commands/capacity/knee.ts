@@ -66,5 +66,7 @@ export function refine(levels: readonly Point[], bounds: KneeBounds = {}): numbe
   const best = Math.max(...levels.map(({ tokensPerSecond }) => tokensPerSecond));
   const couldPay = best >= at.tokensPerSecond * (1 + WORTH / at.atOnce);
   if (couldPay && above !== undefined && above - at.atOnce > 1) return Math.floor((at.atOnce + above) / 2);
-  return undefined;
+  // From where on requests only wait is told as well: half as many again is near enough.
+  const beyond = at.atOnce + Math.ceil(at.atOnce / 2);
+  return above !== undefined && beyond < above ? beyond : undefined;
 }

@@ -71,6 +71,12 @@ describe("the knee of a sweep", () => {
     expect(refine([])).toBeUndefined();
   });
 
+  it("measures half as many again, to say from where on requests only wait", () => {
+    const levels = [level(1, 60), level(2, 120), level(3, 180), level(4, 240), level(8, 240)];
+    expect(refine(levels)).toBe(6);
+    expect(refine([...levels, level(6, 240)])).toBeUndefined();
+  });
+
   it("gives what there is when it is ended early", async () => {
     const ended = await sweep((atOnce) => (atOnce < 4 ? slotted(9)(atOnce) : Promise.resolve(undefined)), { most: 64 });
     expect(ended).toMatchObject({ isComplete: false, knee: { atOnce: 2 } });
