@@ -12,6 +12,7 @@ import {
 } from "./cloudflare.ts";
 import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
+import { type PeopleConfig, signsIn } from "./identity-providers.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
 import { describeFailure } from "./lookup-result.ts";
 import {
@@ -31,6 +32,7 @@ export interface WantedStack extends Uses {
   /** As the program names it. */
   readonly tunnelName: string;
   readonly access?: { readonly people: People };
+  readonly macs?: PeopleConfig["macs"];
 }
 
 /** Who signs in, and by what. */
@@ -93,9 +95,9 @@ export async function cloudflareReadiness(
 }
 
 /** @returns whether `up` would have to make the one-time PIN; false when it is unknown, which has its own finding */
-async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }: WantedStack): Promise<boolean> {
-  const { emails, emailDomains, identityProviders } = access?.people ?? none;
-  if (emails.length + emailDomains.length === 0 || !identityProviders.includes("onetimepin")) return false;
+async function lacksOneTimePin(lookups: CloudflareLookups, { access, macs, accountId }: WantedStack): Promise<boolean> {
+  const people = access?.people ?? none;
+  if (!signsIn({ people, ...(macs && { macs }) }) || !people.identityProviders.includes("onetimepin")) return false;
   const found = await lookups.identityProviders(accountId);
   return found.ok && !found.value.some(({ type }) => type === "onetimepin");
 }

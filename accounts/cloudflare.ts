@@ -60,6 +60,10 @@ export interface CloudflareLookups {
   botManagement(zoneId: string): Promise<LookupResult<BotManagement>>;
   /** The regions of Regional Services; empty without that add-on. */
   regions(accountId: string): Promise<LookupResult<Region[]>>;
+  /** How many connections of a tunnel Cloudflare counts. Needs `Cloudflare Tunnel Read`. */
+  tunnelConnections(accountId: string, tunnelId: string): Promise<LookupResult<number>>;
+  /** A custom hostname of the zone; undefined: there is none of this name. */
+  customHostname(zoneId: string, hostname: string): Promise<LookupResult<{ status: string } | undefined>>;
   /** The zone's fallback origin for custom hostnames; a failure `not-found`: none is set. */
   fallbackOrigin(zoneId: string): Promise<LookupResult<string | undefined>>;
 }
@@ -224,6 +228,21 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
       ask("the account's region list", undefined, async (client) => {
         const { result } = await client.addressing.regionalHostnames.regions.list({ account_id: accountId });
         return result.flatMap(({ key, label }) => (key ? [{ key, label: label ?? "" }] : []));
+      }),
+    tunnelConnections: (accountId, tunnelId) =>
+      ask("the tunnel's connections", "Cloudflare Tunnel Read", async (client) => {
+        const connectors = await all(
+          client.zeroTrust.tunnels.cloudflared.connections.get(tunnelId, { account_id: accountId }),
+          ({ conns }) => conns?.length ?? 0,
+        );
+        return connectors.reduce((sum, count) => sum + count, 0);
+      }),
+    customHostname: (zoneId, hostname) =>
+      ask(`the custom hostname ${hostname}`, "SSL and Certificates Read", async (client) => {
+        const query = { zone_id: zoneId, hostname: { exact: hostname } };
+        const found = await all(client.customHostnames.list(query), (one) => one);
+        const one = found.find((custom) => custom.hostname === hostname);
+        return one && { status: one.status ?? "pending" };
       }),
     fallbackOrigin: (zoneId) =>
       ask("the zone's fallback origin", "SSL and Certificates Read", async (client) => {

@@ -69,6 +69,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       secrets: { ...(mongodbUri !== undefined && { mongodbUri }), ...(fallbackKey !== undefined && { fallbackKey }) },
       connectorToken,
       connectorPort: mac!.ports.connector,
+      ...(mac!.edgeIpVersion !== "auto" && {
+        edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
+      }),
       cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
       power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
       ...(service && { modelService: service }),

@@ -130,6 +130,14 @@ export const knownErrors: readonly KnownError[] = [
     says: () => "too many calls in a short time",
     todo: () => "Wait five minutes and run it again: it goes on where it stopped",
   },
+  {
+    id: "cloudflare.browser-check",
+    pattern: /error code: ?1010|Error 1010\b|"error_code": ?1010/i,
+    says: () =>
+      "Cloudflare refuses the caller by its User-Agent (error 1010, Browser Integrity Check), before Access sees the token",
+    todo: () =>
+      "Switch Browser Integrity Check off for the hostname (dash.cloudflare.com → the zone → Rules → Configuration Rules), or have the caller send another User-Agent",
+  },
   // Atlas
   {
     id: "atlas.address",

@@ -70,7 +70,7 @@ const call = { cloudflare, atlas };
 /** The path to one of what `search` lists. */
 function pathOf(search: Search, id: string): string {
   const collection = search.path.split("?")[0];
-  return `${collection}${search.api === "atlas" ? "/admin" : ""}/${encodeURIComponent(id)}`;
+  return `${collection}/${search.idPrefix}${encodeURIComponent(id)}`;
 }
 
 const state = exportSchema.parse(JSON.parse(await pulumi("stack", "export")));

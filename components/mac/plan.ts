@@ -91,6 +91,7 @@ function settingsSteps(before: PreviousState, news: MacInputs): string[] {
   ];
   const others: Readonly<Record<string, string>> = {
     connectorToken: "restart the connector with another tunnel token (a second one connects first)",
+    edgeIpVersion: "restart the connector with another IP version (a second one connects first)",
     connectorPort: "restart the connector with another port for its metrics",
     cloudflared: "restart the connector with another cloudflared (a second one connects first)",
     power: "set the power settings",

@@ -111,7 +111,7 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     await ensureProgramModes(paths, release, [join(paths.node, node, "bin/node"), connectorProgram]);
 
     const relay = relayDaemon(paths, input.relay.graceSeconds);
-    const connector = connectorDaemon(paths, input.connectorPort);
+    const connector = connectorDaemon(paths, input.connectorPort, { edgeIpVersion: input.edgeIpVersion });
     const files = new Map([
       [paths.relayConfig, `${JSON.stringify({ ...input.relay, dataDir: paths.data, logDir: paths.logs }, null, 2)}\n`],
       [paths.relaySecrets, `${JSON.stringify(input.secrets)}\n`],

@@ -1,7 +1,7 @@
 /** The LaunchDaemons, as text. https://www.manpagez.com/man/5/launchd.plist/ */
 import { join } from "node:path";
 import { build } from "plist";
-import type { ModelService } from "../config.ts";
+import type { InstallInput, ModelService } from "../config.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 
 /** Account of a daemon. */
@@ -30,6 +30,7 @@ export interface Daemon {
 export interface Connector extends Daemon {
   /** Port of its metrics, `/ready` and `/config` on 127.0.0.1. */
   port: number;
+  edgeIpVersion?: InstallInput["edgeIpVersion"];
 }
 
 /** Seconds that launchd waits beyond the program's own grace period. */
@@ -132,12 +133,24 @@ export function relayDaemon(
 export function connectorDaemon(
   paths: Layout,
   metricsPort: number,
-  { name = "connector", plistFolder, keepAlive }: { name?: string; plistFolder?: string; keepAlive?: boolean } = {},
+  {
+    name = "connector",
+    plistFolder,
+    keepAlive,
+    edgeIpVersion,
+  }: {
+    name?: string;
+    plistFolder?: string;
+    keepAlive?: boolean;
+    /** IP version of its connections to Cloudflare. @default 4, cloudflared's own */
+    edgeIpVersion?: InstallInput["edgeIpVersion"];
+  } = {},
 ): Connector {
   const program = [
     join(paths.current, "bin/cloudflared"),
     "tunnel",
     "--no-autoupdate",
+    ...(edgeIpVersion ? ["--edge-ip-version", edgeIpVersion] : []),
     "--metrics",
     `127.0.0.1:${metricsPort}`,
     "--grace-period",
@@ -149,6 +162,7 @@ export function connectorDaemon(
   return {
     ...daemon(paths, name, program, connectorGrace, { logName: "connector", keepAlive }),
     port: metricsPort,
+    ...(edgeIpVersion && { edgeIpVersion }),
     ...(plistFolder && { plistFolder }),
   };
 }

@@ -139,7 +139,7 @@ it("waits for network access that was just declared, saying so once", async () =
 
 it("says what to do when it cannot be, never with the password", async () => {
   const { server, makeUser, allow, inputs, waiting, documents } = await start();
-  const brief = { ...waiting, patienceMs: 100 };
+  const brief = { ...waiting, retryForMs: 100 };
   const fails = async (change: Partial<typeof inputs> = {}): Promise<string> => {
     const error = await create({ ...inputs, ...change }, brief).then(
       () => new Error("it went well"),

@@ -157,7 +157,7 @@ describe("a custom hostname", () => {
       await setRoute({ mode: "saas", saasHostname: custom });
       const ran = await up();
       succeeded(ran);
-      expect(ran.stdout).toMatch(/until it is active callers go on with slm\.example\.com/);
+      expect(ran.stdout).toMatch(/until it is served callers use slm\.example\.com/);
       const pending = await routeOutput();
       expect(pending).toMatchObject({ mode: "saas", callers: here.hostname, saas: { status: "pending" } });
       expect(await get(custom, "/v1/models", tokenHeaders(here))).toBe(530);

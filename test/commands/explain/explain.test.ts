@@ -11,6 +11,7 @@ const body = (code: number, message: string) =>
 
 /** As the official providers, the sandbox's, the engine and SSH write them. */
 const said: [id: string, text: string, shows: string][] = [
+  ["cloudflare.browser-check", "HTTP 403: error code: 1010", "Browser Integrity Check"],
   [
     "cloudflare.permission",
     `1 error occurred:\n\t* failed to make http request: POST "${api}/accounts/${a}/access/apps": 403 Forbidden ${body(10000, "Authentication error")}`,
