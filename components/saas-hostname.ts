@@ -61,7 +61,8 @@ export function validationText(
   { status, errors }: Validation,
 ): string {
   if (isServed) {
-    const warning = status === "active" ? "" : `, though its state is ${status}${reasons(errors)}`;
+    // The state may be older than the check that found the name active.
+    const warning = ["active", "pending"].includes(status) ? "" : `, though its state is ${status}${reasons(errors)}`;
     return `${saasHostname} is served${warning}; ${hostname} keeps answering beside it`;
   }
   if (status === "active") {
