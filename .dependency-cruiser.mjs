@@ -17,8 +17,10 @@ const relay = [
   "usage",
   "access",
   "http",
+  "dialects",
   "memory",
   "telemetry",
+  "threads",
   "too-many-requests.ts",
   "errors.ts",
 ];

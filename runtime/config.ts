@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { directCredentialsSchema, directLineSchema, directListenersSchema } from "./direct-config.ts";
+import { MODEL_SERVER_KINDS } from "./model-servers.ts";
 
 const port = z.int().min(1).max(65535);
 
@@ -97,7 +98,7 @@ export function jobSlotsProblem(
 
 /** The local model server. */
 export const modelSchema = z.strictObject({
-  kind: z.enum(["ollama", "openai"]),
+  kind: z.enum(MODEL_SERVER_KINDS),
   url: z.url({ protocol: /^https?$/ }),
   embeddingModel: z.string().min(1),
   /** Names of the models that may be called; absent means all that the server has. */

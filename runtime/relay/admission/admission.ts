@@ -20,7 +20,7 @@ import type { QueueName, QueueSnapshot, Slot, SlotRequest } from "./slot-request
 import { Waiter } from "./waiting-list.ts";
 
 export { estimateTokens, usedTokens } from "./estimate.ts";
-export { type QueueName, type QueueSnapshot, queueOf, type Slot, type SlotRequest } from "./slot-request.ts";
+export type { QueueName, QueueSnapshot, Slot, SlotRequest } from "./slot-request.ts";
 
 /** The state of each queue. */
 export type AdmissionSnapshot = Readonly<Record<QueueName, QueueSnapshot>>;

@@ -14,10 +14,6 @@ const LEAST = 64;
 /** A long body is searched for the bound on the answer in this many bytes at both ends: before and after the messages. */
 const EDGE = 4096;
 
-const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"].map((name) =>
-  Buffer.from(`"${name}"`),
-);
-
 /**
  * Tokens used, as the answer reports them; undefined (keep the estimate) for a chat answer without usage.
  * @param bytes length of the request's body
@@ -27,15 +23,22 @@ export function usedTokens(queue: QueueName, bytes: number, { prompt, output }: 
   return Math.max((prompt ?? Math.min(Math.ceil(bytes / BYTES_PER_TOKEN), LONGEST_PROMPT)) + (output ?? 0), LEAST);
 }
 
+/** What an estimate needs to know of a call: its queue, and the keys with which it may bound its answer. */
+export interface EstimatedCall {
+  readonly queue?: QueueName;
+  readonly dialect: { readonly answerLimits: readonly string[] };
+}
+
 /**
  * Estimated tokens of prompt and answer together, from the body's length and the bound on the answer, if there is one.
  * Constant time, even for large bodies.
  */
-export function estimateTokens(routeName: string, body: Buffer): number {
+export function estimateTokens({ queue, dialect }: EstimatedCall, body: Buffer): number {
   const prompt = Math.min(Math.ceil(body.length / BYTES_PER_TOKEN), LONGEST_PROMPT);
-  if (/embed/.test(routeName)) return Math.max(prompt, LEAST);
+  if (queue === "embeddings") return Math.max(prompt, LEAST);
   const edges = body.length <= 2 * EDGE ? [body] : [body.subarray(0, EDGE), body.subarray(body.length - EDGE)];
-  const bound = firstNumber(edges, BOUNDS) ?? ANSWER;
+  const bounds = dialect.answerLimits.map((key) => Buffer.from(`"${key}"`));
+  const bound = firstNumber(edges, bounds) ?? ANSWER;
   return Math.max(prompt + Math.min(bound, ANSWER), LEAST);
 }
 

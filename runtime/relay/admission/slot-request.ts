@@ -1,9 +1,8 @@
-/** Types: a request for a slot, the slot, the state of a queue. And which routes need a slot. */
+/** Types: a request for a slot, the slot, the state of a queue. */
 import type { Caller } from "../../config.ts";
-import type { LeaveSignal } from "../http/leaving.ts";
+import type { QueueName } from "../dialects/dialect.ts";
 
-/** The two queues, each with its own slots: an embedding never waits behind a chat. */
-export type QueueName = "chat" | "embeddings";
+export type { QueueName };
 
 /** A request for a slot. */
 export interface SlotRequest {
@@ -16,7 +15,7 @@ export interface SlotRequest {
   /** Memory the request holds while it waits. */
   readonly bytes: number;
   /** Removes the request from the queue. */
-  readonly signal: LeaveSignal;
+  readonly signal: AbortSignal;
   /** Jobs and other work without a waiting client: no time-out, not counted in the waiting bounds, never evicted. */
   readonly background?: boolean;
   /** Whether the request can still be refused with a 429: false once a byte of the response has been sent. @default always */
@@ -53,20 +52,4 @@ export interface QueueSnapshot {
   readonly serviceMs: number;
   /** Callers with waiting or running requests, background work included. */
   readonly callers: Readonly<Record<string, { readonly running: number; readonly waiting: number }>>;
-}
-
-const QUEUES: Readonly<Record<string, QueueName>> = {
-  "/v1/chat/completions": "chat",
-  "/v1/completions": "chat",
-  "/v1/responses": "chat",
-  "/api/chat": "chat",
-  "/api/generate": "chat",
-  "/v1/embeddings": "embeddings",
-  "/api/embed": "embeddings",
-  "/api/embeddings": "embeddings",
-};
-
-/** The queue of a route; undefined for routes that need no slot. */
-export function queueOf(routeName: string): QueueName | undefined {
-  return QUEUES[routeName];
 }

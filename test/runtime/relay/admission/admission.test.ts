@@ -4,10 +4,10 @@ import {
   type Admission,
   createAdmission,
   estimateTokens,
-  queueOf,
   type Slot,
   type SlotRequest,
 } from "../../../../runtime/relay/admission/admission.ts";
+import { modelCall } from "../dialects/model-call.ts";
 
 const LIMITS: Limits = { chat: 1, embeddings: 1, waiting: 10_000, waitSeconds: 60, bodyMiB: 8, whenBusy: "queue" };
 const never = new AbortController().signal;
@@ -251,7 +251,7 @@ test.each([
   ["/api/tags", undefined],
   ["/api/show", undefined],
 ])("the queue of %s is %s", (route, lane) => {
-  expect(queueOf(route)).toBe(lane);
+  expect(modelCall(route, lane === undefined && route !== "/api/show" ? "GET" : "POST").queue).toBe(lane);
 });
 
 test.each([
@@ -261,5 +261,5 @@ test.each([
   ["embeddings have no answer", "/v1/embeddings", { input: "x".repeat(987) }, 250],
   ["nothing is free", "/api/embed", {}, 64],
 ])("estimate: %s", (_name, route, body, tokens) => {
-  expect(Math.abs(estimateTokens(route, Buffer.from(JSON.stringify(body))) - tokens)).toBeLessThan(3);
+  expect(Math.abs(estimateTokens(modelCall(route), Buffer.from(JSON.stringify(body))) - tokens)).toBeLessThan(3);
 });
