@@ -4,7 +4,13 @@
  */
 
 import { type CloudflareAccess, type CloudflareLookups, cloudflareLookups, type Zone } from "./cloudflare.ts";
-import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
+import {
+  applicationFindings,
+  deletedTunnelFindings,
+  type Owned,
+  recordFindings,
+  tunnelFindings,
+} from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
 import { describeFailure } from "./lookup-result.ts";
@@ -38,6 +44,8 @@ export interface People {
 export interface ReadinessOptions {
   readonly access: CloudflareAccess;
   readonly owned: Owned;
+  /** Ids of the state's tunnels, where they are known. */
+  readonly tunnelIds?: readonly string[] | undefined;
   /** Only what a preview needs. */
   readonly readOnly: boolean;
 }
@@ -75,7 +83,10 @@ export async function cloudflareReadiness(
       recordFindings(hostname, value, tunnels.ok ? tunnels.value : [], look.owned),
     ),
     ...found("cloudflare.applications", applications, (value) => applicationFindings(destinations, value, look.owned)),
-    ...found("cloudflare.tunnel", tunnels, (value) => tunnelFindings(tunnelName, value, look.owned)),
+    ...found("cloudflare.tunnel", tunnels, (value) => [
+      ...tunnelFindings(tunnelName, value, look.owned),
+      ...deletedTunnelFindings(value, look.tunnelIds),
+    ]),
   ];
   return { findings, ...(zone.ok && { zone: zone.value }) };
 }
