@@ -1,5 +1,6 @@
 /** What is in a Cloudflare account, by Cloudflare's own client. Reads only. */
 import Cloudflare from "cloudflare";
+import { z } from "zod";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import type {
   AccessApplication,
@@ -58,6 +59,8 @@ export interface CloudflareLookups {
   notificationPolicies(accountId: string): Promise<LookupResult<NotificationPolicy[]>>;
   botManagement(zoneId: string): Promise<LookupResult<BotManagement>>;
 }
+
+const versionSchema = z.object({ client_secret_version: z.int() });
 
 /** @returns the questions */
 export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: CloudflareAccess): CloudflareLookups {
@@ -196,6 +199,8 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
           clientId: token.client_id ?? "",
           enabled: token.enabled ?? true,
           expiresAt: token.expires_at ?? undefined,
+          // In the API's answers, and not in its client's types.
+          secretVersion: versionSchema.safeParse(token).data?.client_secret_version,
         })),
       ),
     notificationPolicies: (accountId) =>
