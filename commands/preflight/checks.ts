@@ -39,10 +39,9 @@ export async function allFindings(scope: Scope): Promise<{ stack: string | undef
     store === "atlas" && atlas
       ? looked("atlas", () => atlasPart(atlas, ground as Required<Ground>, scope.readOnly))
       : [],
-    shellFindings((key) => texts.get(key)),
     scope.readOnly ? [] : looked("mac", () => (scope.cheap ? muteFindings(config.macs) : macPart(config))),
   ]);
-  return { stack, findings: [...findings, ...parts.flat()] };
+  return { stack, findings: [...findings, ...shellFindings((key) => texts.get(key)), ...parts.flat()] };
 }
 
 /** A part that breaks does not take the others' findings with it. */

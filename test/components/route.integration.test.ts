@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { accountFacts } from "../../accounts/account-facts.ts";
-import { type AccountFacts, hostnameProblem, type Region, routeProblems } from "../../accounts/route-check.ts";
+import { cloudflareLookups, type Region } from "../../accounts/cloudflare.ts";
+import { requiredLookups } from "../../accounts/required-lookups.ts";
+import { hostnameProblem, type RouteLookups, routeProblems } from "../../accounts/route-check.ts";
 import { ConfigError } from "../../config/config.ts";
 import { zonesAbove } from "../../config/host-name.ts";
 import type { RouteConfig } from "../../config/route.ts";
@@ -27,16 +28,16 @@ describe("a hostname", () => {
   });
 });
 
-describe("what the account is asked before anything is declared", () => {
+describe("the route check", () => {
   const regions: Region[] = [
     { key: "eu", label: "European Union" },
     { key: "kr", label: "Republic of Korea" },
   ];
-  const facts = (known: {
-    regions?: Awaited<ReturnType<AccountFacts["regions"]>>;
+  const lookups = (known: {
+    regions?: Awaited<ReturnType<RouteLookups["regions"]>>;
     zones?: string[];
     fallbackOrigin?: string;
-  }): AccountFacts & { asked: string[] } => {
+  }): RouteLookups & { asked: string[] } => {
     const asked: string[] = [];
     return {
       asked,
@@ -57,7 +58,7 @@ describe("what the account is asked before anything is declared", () => {
   const regional: RouteConfig = { mode: "regional", direct: [], expectColo: ["ICN"], regionKey: "kr" };
   const saas: RouteConfig = { mode: "saas", direct: [], expectColo: ["ICN"], saasHostname: "slm.other.net" };
 
-  it.each<[string, RouteConfig, Parameters<typeof facts>[0], RegExp[]]>([
+  it.each<[string, RouteConfig, Parameters<typeof lookups>[0], RegExp[]]>([
     ["a region in the list", regional, { regions }, []],
     [
       "a region that is guessed",
@@ -93,23 +94,23 @@ describe("what the account is asked before anything is declared", () => {
       [/belongs to other\.net/, /fallback origin shop/],
     ],
   ])("%s", async (_what, route, known, expected) => {
-    const problems = await routeProblems({ hostname, route }, "example.com", facts(known));
+    const problems = await routeProblems({ hostname, route }, "example.com", lookups(known));
     expect(problems).toHaveLength(expected.length);
     for (const [index, problem] of expected.entries()) expect(problems[index]).toMatch(problem);
   });
 
   it("is nothing in mode proxied, so that a preview needs no more rights", async () => {
-    const asking = facts({});
+    const asking = lookups({});
     const route: RouteConfig = { mode: "proxied", direct: [], expectColo: ["ICN"] };
     expect(await routeProblems({ hostname, route }, "example.com", asking)).toEqual([]);
     expect(asking.asked).toEqual([]);
   });
 });
 
-describe("the questions, to an API", () => {
+describe("lookups that the program needs", () => {
   let h: Harness;
-  const facts = (apiToken: string | undefined) =>
-    accountFacts({ accountId: account_id, zoneId: zone_id, apiToken, baseUrl: h.url });
+  const lookups = (apiToken: string | undefined) =>
+    requiredLookups({ accountId: account_id, zoneId: zone_id }, cloudflareLookups({ apiToken, baseUrl: h.url }));
   beforeAll(async () => {
     h = await startHarness({
       apiTokens: [
@@ -121,24 +122,24 @@ describe("the questions, to an API", () => {
   afterAll(() => h.close());
 
   it("reads the region list, or why it may not", async () => {
-    expect(await facts("all-token").regions()).toContainEqual({ key: "kr", label: "Republic of Korea" });
-    expect(await facts("tunnels-token").regions()).toEqual({ refused: expect.stringMatching(/403.*lacks the perm/) });
+    expect(await lookups("all-token").regions()).toContainEqual({ key: "kr", label: "Republic of Korea" });
+    expect(await lookups("tunnels-token").regions()).toEqual({ refused: expect.stringMatching(/lacks the perm.*403/) });
   });
 
   it("finds the zones of the account among the names", async () => {
-    expect(await facts("all-token").zonesAmong(["slm.example.com", "example.com", "other.net"])).toEqual([
+    expect(await lookups("all-token").zonesAmong(["slm.example.com", "example.com", "other.net"])).toEqual([
       "example.com",
     ]);
   });
 
   it("tells a fallback origin from none", async () => {
-    expect(await facts("all-token").fallbackOrigin()).toBeUndefined();
+    expect(await lookups("all-token").fallbackOrigin()).toBeUndefined();
     await h.client.customHostnames.fallbackOrigin.update({ zone_id, origin: hostname });
-    expect(await facts("all-token").fallbackOrigin()).toBe(hostname);
+    expect(await lookups("all-token").fallbackOrigin()).toBe(hostname);
   });
 
   it("says what is missing without a token", async () => {
-    await expect(facts(undefined).regions()).rejects.toThrow(/set CLOUDFLARE_API_TOKEN/);
+    await expect(lookups(undefined).regions()).rejects.toThrow(/set CLOUDFLARE_API_TOKEN/);
   });
 
   it.each([
@@ -147,9 +148,9 @@ describe("the questions, to an API", () => {
   ])("shows %s as a problem of the config, not as a stack trace", async (_what, path, status) => {
     h.account.faults.add({ path, status, times: 99 });
     try {
-      const asked = facts("all-token");
+      const asked = lookups("all-token");
       await expect(asked.fallbackOrigin()).rejects.toThrow(ConfigError);
-      await expect(asked.zonesAmong(["other.net"])).rejects.toThrow(/gave no answer to go by/);
+      await expect(asked.zonesAmong(["other.net"])).rejects.toThrow(/could not be read/);
       if (status === 403) expect(await asked.regions()).toHaveProperty("refused");
       else await expect(asked.regions()).rejects.toThrow(ConfigError);
     } finally {

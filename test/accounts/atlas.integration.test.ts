@@ -87,9 +87,9 @@ test("keys: none, wrong, not allowed from here, of another project", async () =>
 
 test("what does not answer is told from what refuses", async () => {
   const nobody = atlasLookups({ publicKey: "p", privateKey: "q", baseUrl: "http://127.0.0.1:9/" });
-  const { kind, reason: said } = failure(await nobody.projects());
+  const { kind, reason } = failure(await nobody.projects());
   expect(kind).toBe("unreachable");
-  expect(said).toContain("http://127.0.0.1:9");
+  expect(reason).toContain("http://127.0.0.1:9");
   const faults = new Faults();
   faults.add({ path: "groups", status: 503, times: 5 });
   faults.add({ path: "groups", status: 429, times: 1 });
@@ -108,5 +108,5 @@ test.each([
   [500, "UNEXPECTED_ERROR", "unreachable"],
 ] as const)("%i %s is %s", (status, errorCode, kind) => {
   const text = JSON.stringify({ error: status, errorCode, detail: "why", parameters: [] });
-  expect(atlasFailure(status, text, "the clusters")).toMatchObject({ kind, said: "why", codes: [errorCode] });
+  expect(atlasFailure(status, text, "the clusters")).toMatchObject({ kind, reason: "why", codes: [errorCode] });
 });

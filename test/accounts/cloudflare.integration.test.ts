@@ -94,7 +94,7 @@ test("a missing permission is named", async () => {
   expect(failure(await few.tunnels(account_id))).toMatchObject({
     kind: "permission",
     permission: "Cloudflare Tunnel Read",
-    asked: "the tunnels",
+    subject: "the tunnels",
     status: 403,
     codes: [10000],
   });

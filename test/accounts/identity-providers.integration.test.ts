@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { accountFacts } from "../../accounts/account-facts.ts";
+import { cloudflareLookups, memoizeLookups } from "../../accounts/cloudflare.ts";
 import { chooseLogin, type IdentityProvider, ownsOneTimePin } from "../../accounts/identity-providers.ts";
+import { requiredLookups } from "../../accounts/required-lookups.ts";
 import { ConfigError } from "../../config/config.ts";
 import { account_id, type Harness, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 
@@ -52,7 +53,7 @@ describe("a provider of the account", () => {
       "one that is not there, with those that are",
       ["gogle"],
       existing,
-      /\[0\]: "gogle" is no identity provider of the account, which has "pin-id" \(onetimepin, pin-id\), "Google Workspace" \(google-apps, google-id\), "Entra"/,
+      /\[0\]: "gogle" is not an identity provider of the account, which has "pin-id" \(onetimepin, pin-id\), "Google Workspace" \(google-apps, google-id\), "Entra"/,
     ],
     ["one where there are none", ["Google"], [], /which has none\. .*onetimepin/],
     [
@@ -87,25 +88,43 @@ describe("the account's list", () => {
     });
   });
   afterAll(() => h.close());
-  const facts = (apiToken: string | undefined) =>
-    accountFacts({ accountId: account_id, zoneId: zone_id, apiToken, baseUrl: h.url });
+  const lookups = (apiToken: string | undefined) =>
+    requiredLookups({ accountId: account_id, zoneId: zone_id }, cloudflareLookups({ apiToken, baseUrl: h.url }));
 
   it("is read with a token that may only read", async () => {
-    expect(await facts("reads").identityProviders()).toEqual([]);
+    expect(await lookups("reads").identityProviders()).toEqual([]);
     const made = await h.client.zeroTrust.identityProviders.create({
       account_id,
       name: "",
       type: "onetimepin",
       config: {},
     });
-    expect(await facts("reads").identityProviders()).toEqual([{ id: made.id, name: "", type: "onetimepin" }]);
+    expect(await lookups("reads").identityProviders()).toEqual([{ id: made.id, name: "", type: "onetimepin" }]);
+  });
+
+  it("is read once in a run, however many checks need it, also at the same time", async () => {
+    const asked: string[] = [];
+    const real = cloudflareLookups({ apiToken: "reads", baseUrl: h.url });
+    const counted = (accountId: string) => {
+      asked.push(accountId);
+      return real.identityProviders(accountId);
+    };
+    const memoized = memoizeLookups({ ...real, identityProviders: counted });
+    const [one, other] = await Promise.all([
+      requiredLookups({ accountId: account_id, zoneId: zone_id }, memoized).identityProviders(),
+      memoized.identityProviders(account_id),
+    ]);
+    expect(other).toEqual({ ok: true, value: one });
+    expect(asked).toEqual([account_id]);
+    await memoized.identityProviders("b".repeat(32));
+    expect(asked).toEqual([account_id, "b".repeat(32)]);
   });
 
   it.each([
-    ["dns", /access\.people: .*gave no answer.*needs Access: Organizations, Identity Providers, and Groups Read/],
+    ["dns", /access\.people: .*could not be read.*needs Access: Organizations, Identity Providers, and Groups Read/],
     [undefined, /access\.people: .*no API token.*CLOUDFLARE_API_TOKEN/],
   ])("says what the token %j lacks", async (apiToken, reason) => {
-    const asked = facts(apiToken).identityProviders();
+    const asked = lookups(apiToken).identityProviders();
     await expect(asked).rejects.toThrow(ConfigError);
     await expect(asked).rejects.toThrow(reason);
   });

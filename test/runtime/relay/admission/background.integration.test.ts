@@ -122,12 +122,15 @@ describe("embedding for documents", () => {
         return admission.acquire(one);
       },
     };
-    const heavy = new BodyWorker();
-    const embedder = createEmbedder({ kind: "ollama", url: model.url }, undefined, seen, upstream.breaker, heavy);
+    const bodyWorker = new BodyWorker();
+    const identities = { last: () => undefined, note: () => {}, close: async () => {} };
+    const { breaker } = upstream;
+    const options = { revision: undefined, admission: seen, breaker, bodyWorker, identities };
+    const embedder = createEmbedder({ kind: "ollama", url: model.url }, options);
     const caller = slotRequest("a").caller;
     const common = { model: "embed", inputs: batch, dimensions: undefined, normalize: true, onProgress: () => {} };
     await embedder.embed({ ...common, caller, company: "acme", client, signal: never });
-    await Promise.all([embedder.close(), upstream.close(), heavy.close()]);
+    await Promise.all([embedder.close(), upstream.close(), bodyWorker.close()]);
     return requests;
   }
 

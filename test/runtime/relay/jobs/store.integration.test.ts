@@ -232,7 +232,7 @@ describe("what is kept", () => {
     database.close();
   });
 
-  test("is results of as damaged when its bytes are not those that were stored", async () => {
+  test("is reported as damaged when its bytes are not those that were stored", async () => {
     const database = new JobDatabase(await options());
     const job = newJob();
     database.add(job);
@@ -249,13 +249,13 @@ describe("a group", () => {
     const database = new JobDatabase(await options());
     const [one, two] = [newJob(), newJob()];
     const batch = runBatch(database, [
-      { id: 1, step: "add", args: [one] },
-      { id: 2, step: "add", args: [{ ...two, lane: null }] },
-      { id: 3, step: "add", args: [one] }, // its id is taken
-      { id: 4, step: "add", args: [two] },
-      { id: 5, step: "find", args: ["backend", two.id] },
+      { id: 1, method: "add", args: [one] },
+      { id: 2, method: "add", args: [{ ...two, lane: null }] },
+      { id: 3, method: "add", args: [one] }, // its id is taken
+      { id: 4, method: "add", args: [two] },
+      { id: 5, method: "find", args: ["backend", two.id] },
     ]);
-    expect(batch.results.map((results) => "error" in results)).toEqual([false, true, true, false, false]);
+    expect(batch.results.map((result) => "error" in result)).toEqual([false, true, true, false, false]);
     expect(batch.commitMs).toBeGreaterThan(0);
     expect(database.summary().counts).toEqual([{ state: "queued", lane: "chat", jobs: 2 }]);
     database.close();
@@ -281,13 +281,16 @@ describe("a group", () => {
     };
     database.db.exec(`PRAGMA max_page_count = ${pages + 64}`);
     const batch = runBatch(database, [
-      { id: 1, step: "finish", args: ["a", answer("x".repeat(2 << 20))] },
-      { id: 2, step: "add", args: [other] },
+      { id: 1, method: "finish", args: ["a", answer("x".repeat(2 << 20))] },
+      { id: 2, method: "add", args: [other] },
     ]);
-    expect(batch.results[0]).toEqual({ id: 1, error: expect.stringMatching(/full/), full: true });
+    expect(batch.results[0]).toMatchObject({
+      id: 1,
+      error: { message: expect.stringMatching(/full/) as string, full: true },
+    });
     expect(batch.results[1]).toMatchObject({ id: 2, value: { kind: "added" } });
     expect(database.find("backend", job.id)?.state).toBe("in_progress");
-    expect(runBatch(database, [{ id: 3, step: "finish", args: ["a", answer("small")] }]).results).toEqual([
+    expect(runBatch(database, [{ id: 3, method: "finish", args: ["a", answer("small")] }]).results).toEqual([
       { id: 3, value: true },
     ]);
     database.close();

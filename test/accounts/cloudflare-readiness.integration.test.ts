@@ -237,7 +237,7 @@ test("an application and a tunnel of the same name or place", async () => {
     ["cloudflare.tunnel", "fail"],
   ]);
   expect(found[0]?.says).toContain("clicked together");
-  expect(found[2]?.todo).toContain("can not be taken over");
+  expect(found[2]?.todo).toContain("cannot be taken over");
 });
 
 test("an account that does not answer is no fault of the stack's", async () => {

@@ -113,12 +113,12 @@ describe("the TTL collection", () => {
   });
 });
 
-describe("what went wrong is said with what to do", () => {
+describe("an error of MongoDB is reported with the fix", () => {
   it.each([
-    [{ code: 18, codeName: "AuthenticationFailed" }, /slm-schema was not let in.*atlasSchemaPassword/],
-    [{ code: 13, codeName: "Unauthorized" }, /lacks a right.*readWrite and dbAdmin/],
+    [{ code: 18, codeName: "AuthenticationFailed" }, /slm-schema was rejected.*atlasSchemaPassword/],
+    [{ code: 13, codeName: "Unauthorized" }, /lacks a privilege.*readWrite and dbAdmin/],
     [{ code: 86, codeName: "IndexKeySpecsConflict" }, /with other keys or settings.*Drop it in Atlas/],
-    [{ code: 11000 }, /two documents there have one company and title/],
+    [{ code: 11000 }, /two documents have the same company and title/],
   ])("%o", async (fields, words) => {
     const { MongoServerError } = await import("mongodb");
     const error = explain(new MongoServerError({ message: "as the server says", ...fields }), inputs);
