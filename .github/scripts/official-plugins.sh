@@ -18,5 +18,5 @@ for name in cloudflare mongodbatlas command; do
 done
 
 export PATH="$folder:$PATH" SANDBOX_PROVIDERS=installed
-npx vitest run --project unit test/sandbox/providers/official --maxWorkers=1
+npx vitest run --project integration test/sandbox/providers/official --maxWorkers=1
 [ "${1:-}" = --providers-only ] || npx vitest run --project e2e

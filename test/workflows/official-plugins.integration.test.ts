@@ -45,7 +45,7 @@ chmod 755 "made/$name" && tar -czf - -C made "$name"`,
 it("downloads the pinned plugins once, and runs both suites with them", () => {
   const plugin = join(folder, "plugins/pulumi-resource-command");
   const suites = [
-    `npx vitest run --project unit test/sandbox/providers/official --maxWorkers=1 installed ${plugin}`,
+    `npx vitest run --project integration test/sandbox/providers/official --maxWorkers=1 installed ${plugin}`,
     `npx vitest run --project e2e installed ${plugin}`,
   ];
   const lines = run();
