@@ -10,7 +10,13 @@ import {
   type Organization,
   type Zone,
 } from "./cloudflare.ts";
-import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
+import {
+  applicationFindings,
+  deletedTunnelFindings,
+  type Owned,
+  recordFindings,
+  tunnelFindings,
+} from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 import { type PeopleConfig, signsIn } from "./identity-providers.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
@@ -48,6 +54,8 @@ export interface ReadinessOptions {
   /** Of the same access. @default a new one */
   readonly lookups?: CloudflareLookups | undefined;
   readonly owned: Owned;
+  /** Ids of the state's tunnels, where they are known. */
+  readonly tunnelIds?: readonly string[] | undefined;
   /** Only what a preview needs. */
   readonly readOnly: boolean;
 }
@@ -85,7 +93,10 @@ export async function cloudflareReadiness(
       recordFindings(hostname, value, tunnels.ok ? tunnels.value : [], look.owned),
     ),
     ...found("cloudflare.applications", applications, (value) => applicationFindings(destinations, value, look.owned)),
-    ...found("cloudflare.tunnel", tunnels, (value) => tunnelFindings(tunnelName, value, look.owned)),
+    ...found("cloudflare.tunnel", tunnels, (value) => [
+      ...tunnelFindings(tunnelName, value, look.owned),
+      ...deletedTunnelFindings(value, look.tunnelIds),
+    ]),
   ];
   return {
     findings,

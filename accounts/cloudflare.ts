@@ -1,5 +1,6 @@
 /** What is in a Cloudflare account, by Cloudflare's own client. Reads only. */
 import Cloudflare from "cloudflare";
+import { z } from "zod";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import type {
   AccessApplication,
@@ -67,6 +68,8 @@ export interface CloudflareLookups {
   /** The zone's fallback origin for custom hostnames; a failure `not-found`: none is set. */
   fallbackOrigin(zoneId: string): Promise<LookupResult<string | undefined>>;
 }
+
+const versionSchema = z.object({ client_secret_version: z.int() });
 
 /** @returns the lookups */
 export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: CloudflareAccess): CloudflareLookups {
@@ -207,6 +210,8 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
           clientId: token.client_id ?? "",
           enabled: token.enabled ?? true,
           expiresAt: token.expires_at ?? undefined,
+          // In the API's answers, and not in its client's types.
+          secretVersion: versionSchema.safeParse(token).data?.client_secret_version,
         })),
       ),
     notificationPolicies: (accountId) =>

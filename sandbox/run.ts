@@ -12,6 +12,7 @@ import { startOnPorts } from "./machine/ports.ts";
 import { startReaper } from "./machine/reaper.ts";
 import { chooseProviders } from "./providers/choice.ts";
 import { straysIn } from "./providers/environment.ts";
+import { checkStackOrigin } from "./providers/stack-origin.ts";
 import { withProviderAdvice } from "./providers/trouble.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { type Services, startServices } from "./services.ts";
@@ -144,6 +145,7 @@ async function within(
     const providers = await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
     const engine = new Engine(instance, tools.pulumi, environment);
     await engine.initialise();
+    await checkStackOrigin(instance.folder, providers, await engine.hasResources());
     await engine.configure(identity, services);
     const parts = { identity, services, tools, control: control.control, environment };
     const bringUp = async (): Promise<Ready> => {
@@ -190,7 +192,8 @@ export async function run(
 /** Destroys the stack through the engine and removes all of the sandbox's state. */
 export async function reset(instance: Instance, log: Log): Promise<void> {
   await within(instance, log, async ({ engine }) => {
-    await engine.run(["destroy", "--yes", "--skip-preview"]);
+    // What was deleted by hand would stop it otherwise: the plugins take a 404 on DELETE for an error.
+    await engine.run(["destroy", "--refresh", "--yes", "--skip-preview"]);
     await engine.run(["stack", "rm", instance.stack, "--yes"], { quiet: true });
   });
   await rm(instance.folder, { recursive: true, force: true });

@@ -10,7 +10,7 @@ beforeEach(async () => {
 });
 afterEach(() => h.close());
 
-test("a regional hostname takes a key of the account's list only", async () => {
+test("a regional hostname accepts only regions of the account's list", async () => {
   const regional = h.client.addressing.regionalHostnames;
   const keys = (await regional.regions.list({ account_id })).result.map((one) => one.key);
   expect(keys).toContain("kr");
@@ -115,7 +115,7 @@ test("a custom hostname is served once the other domain's DNS leads here, by the
   }
 });
 
-test("an Access application takes a name of another domain only once it is an active custom hostname", async () => {
+test("an Access application accepts an external name only as an active custom hostname", async () => {
   const dir = mkdtempSync(join(tmpdir(), "slm-outside-"));
   const outsideDnsPath = join(dir, "outside-dns.json");
   const own = await startHarness({ outsideDnsPath });
