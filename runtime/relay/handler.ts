@@ -11,6 +11,7 @@ import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { type CheckedBody, checkBody } from "./http/body-rules.ts";
 import {
   beginExchange,
+  type Entry,
   type Exchange,
   enterHolding,
   enterPerson,
@@ -36,6 +37,8 @@ export interface Parts extends CallParts {
   readonly metrics: Metrics;
   readonly running: Running;
   readonly access: CheckAccess;
+  /** How this listener's requests arrive. @default "edge" */
+  readonly entry?: Entry;
   readonly pace: Pace;
   readonly documents: Documents;
   readonly status: Status;

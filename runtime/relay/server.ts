@@ -1,12 +1,13 @@
 /** Puts the relay together, starts it and stops it. */
 import { mkdir } from "node:fs/promises";
 import type { JWTVerifyGetKey } from "jose";
-import type { RelayConfig, RelaySecrets } from "../config.ts";
+import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createLaneMetrics } from "./admission/metrics.ts";
+import { bindLines, createDirectLines } from "./direct-lines.ts";
 import { createDocuments } from "./documents/documents.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
@@ -31,6 +32,8 @@ export interface Relay {
   /** The ports that were bound. */
   readonly port: number;
   readonly adminPort: number;
+  /** Ports of the direct lines that are bound, by server. */
+  readonly linePorts: ReadonlyMap<string, number>;
   /**
    * Stops: from now on new requests get 503 and /readyz says so; what runs may end within `graceSeconds`; then the rest is
    * cut and the listeners are closed. Resolves when nothing is left. A second call gives the first one's promise.
@@ -45,7 +48,7 @@ export interface Relay {
    * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
    * `config` is left as it was at the start.
    */
-  reload(config: Pick<RelayConfig, "callers" | "limits">): void;
+  reload(config: ReloadableConfig): void;
 }
 
 export interface RelayOptions {
@@ -63,10 +66,17 @@ export interface RelayOptions {
   readonly now?: () => number;
 }
 
+interface Handlers {
+  readonly public: Handler;
+  readonly admin: Handler;
+  /** The handler of a server's direct line. */
+  readonly line: (server: string) => Handler;
+}
+
 /** Handlers that are there before the relay is: its clients wait, who asks the admin listener is told. */
 class WhenOpen {
-  #handlers: { public: Handler; admin: Handler } | undefined;
-  readonly #opened = Promise.withResolvers<{ public: Handler; admin: Handler }>();
+  #handlers: Handlers | undefined;
+  readonly #opened = Promise.withResolvers<Handlers>();
 
   readonly public: Handler = (...call) => {
     if (this.#handlers) this.#handlers.public(...call);
@@ -78,9 +88,16 @@ class WhenOpen {
     else sendText(res, 503, "text/plain", "not ready\n");
   };
 
-  open(publicHandler: Handler, admin: Handler): void {
-    this.#handlers = { public: publicHandler, admin };
-    this.#opened.resolve(this.#handlers);
+  line(server: string): Handler {
+    return (...call) => {
+      if (this.#handlers) this.#handlers.line(server)(...call);
+      else void this.#opened.promise.then((handlers) => handlers.line(server)(...call));
+    };
+  }
+
+  open(handlers: Handlers): void {
+    this.#handlers = handlers;
+    this.#opened.resolve(handlers);
   }
 }
 
@@ -101,7 +118,8 @@ export async function startRelay(
   // Both ports come first: who has the public one has the files in `dataDir`.
   const listeners: Listener[] = [];
   const whenOpen = new WhenOpen();
-  const unbind = () => Promise.all(listeners.map((listener) => listener.close()));
+  const lines = bindLines(config, log);
+  const unbind = () => Promise.all([lines, ...listeners].map((listener) => listener.close()));
   try {
     const { stallMs } = keepAlive;
     const ofAdmin = { stallMs, connections: ADMIN_CONNECTIONS };
@@ -109,6 +127,7 @@ export async function startRelay(
     const bind = takeOver ? listenWhenFree : listen;
     const ofPublic = { stallMs, connections: PUBLIC_CONNECTIONS, headersMs: pace.ms };
     listeners.unshift(await bind("public", config.port, whenOpen.public, ofPublic, log));
+    await lines.bind((server) => whenOpen.line(server), { stallMs, headersMs: pace.ms }, takeOver);
   } catch (cause) {
     await unbind();
     throw cause;
@@ -154,10 +173,12 @@ export async function startRelay(
     now,
     cacheBytes: cacheBytes(config.limits),
   });
+  const direct = createDirectLines(config, registry);
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
     outages: () => outages.list,
+    direct: direct.status,
   });
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
@@ -180,7 +201,17 @@ export async function startRelay(
     submit: createSubmit(jobs),
     holdings,
   };
-  whenOpen.open(publicHandler(parts), adminHandler(parts));
+  const lineHandlers = new Map(
+    (config.direct?.lines ?? []).map(({ server }) => [
+      server,
+      publicHandler({ ...parts, access: direct.access(server), entry: "direct" }),
+    ]),
+  );
+  whenOpen.open({
+    public: publicHandler(parts),
+    admin: adminHandler(parts),
+    line: (server) => lineHandlers.get(server)!,
+  });
   log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
 
   const release = async () => {
@@ -210,7 +241,7 @@ export async function startRelay(
   const handOver = async () => {
     log.info({ running: metrics.tally.inFlight }, "letting go: another relay takes over");
     await outages.close(); // before the port is free: who has it next reads the mark
-    for (const listener of listeners) listener.leave();
+    for (const listener of [lines, ...listeners]) listener.leave();
     await jobs.close();
     await drain(false);
   };
@@ -218,6 +249,7 @@ export async function startRelay(
   return {
     port,
     adminPort,
+    linePorts: lines.ports,
     close() {
       stopping ??= stop();
       return stopping;
@@ -226,8 +258,8 @@ export async function startRelay(
       stopping ??= handOver();
       return stopping;
     },
-    reload({ callers, limits }) {
-      Object.assign(config, { callers, limits });
+    reload({ callers, limits, directCredentials }) {
+      Object.assign(config, { callers, limits, directCredentials });
       admission.update(limits, callers);
       holdings.update(limits, names());
       jobs.callersChanged();

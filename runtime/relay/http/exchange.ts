@@ -13,8 +13,12 @@ import { sendError } from "./listener.ts";
 import type { RelayResponse } from "./relay-response.ts";
 import { splitTarget } from "./router.ts";
 
+/** How a request arrived: through Cloudflare and the tunnel, or on a direct line. */
+export type Entry = "edge" | "direct";
+
 export interface Exchange extends InBag {
   readonly id: string;
+  readonly entry: Entry;
   /** By the clock of `performance`. */
   readonly startedAt: number;
   readonly req: IncomingMessage;
@@ -111,12 +115,13 @@ export function beginExchange(
   req: IncomingMessage,
   res: RelayResponse,
   expectsContinue: boolean,
-  { log, metrics, running }: { log: Log; metrics: Metrics; running: Running },
+  { log, metrics, running, entry = "edge" }: { log: Log; metrics: Metrics; running: Running; entry?: Entry },
 ): Exchange {
   const startedAt = performance.now();
   const exchange: Exchange = {
     place: -1,
     id: res.requestId,
+    entry,
     startedAt,
     req,
     res,
@@ -200,7 +205,9 @@ function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics)
   const status = res.headersSent ? res.statusCode : 499; // nginx's number for a caller who left unanswered
   const ms = endedAt - startedAt;
   const firstMs = exchange.firstByteAt === undefined ? undefined : exchange.firstByteAt - startedAt;
-  const colo = entryColo(req.headers);
+  // On a direct line no one vouches for `CF-Ray`.
+  const isDirect = exchange.entry === "direct";
+  const colo = isDirect ? "direct" : entryColo(req.headers);
   metrics.ended({
     route,
     status,
@@ -218,8 +225,9 @@ function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics)
       path: exchange.path.slice(0, 200),
       status,
       caller: exchange.visitor,
+      entry: exchange.entry,
       colo,
-      ray: req.headers["cf-ray"],
+      ray: isDirect ? undefined : req.headers["cf-ray"],
       ms: Math.round(ms),
       firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
       waitedMs: exchange.waitedMs === undefined ? undefined : Math.round(exchange.waitedMs),
