@@ -3,6 +3,7 @@ import { reloadablePart } from "../../runtime/config.ts";
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown, isOtherProvider } from "../dynamic-state.ts";
 import { describeConnection, isSameWay, type MacConnection } from "./connection.ts";
+import { addedWithinOverlap } from "./direct-credentials.ts";
 import { digestsOf, type FormerRecord, type MacInputs } from "./record.ts";
 
 /** What is going to happen. */
@@ -24,7 +25,7 @@ const reloadable = (news: MacInputs): ReadonlySet<string> =>
  */
 export function planOf(before: FormerRecord, news: MacInputs, olds: object = {}): Plan {
   const onMac = [...taking(before), ...programs(before, news), ...settings(before, news), ...way(before, news)];
-  onMac.push(...before.drift.map(repairText));
+  onMac.push(...lines(before, news), ...before.drift.map(repairText));
   for (const { connection } of before.previous)
     onMac.push(`take the former Mac (${describeConnection(connection)}) out of service`);
   const inState = [];
@@ -89,6 +90,7 @@ function settings(before: FormerRecord, news: MacInputs): string[] {
     connectorPort: "restart the connector with another port for its metrics",
     cloudflared: "restart the connector with another cloudflared (a second one connects first)",
     power: "set the power settings",
+    direct: now.direct === undefined ? "remove the direct lines" : "configure the direct lines (SSH)",
     modelService:
       now.modelService === undefined
         ? "remove the model server's daemon"
@@ -103,6 +105,22 @@ function settings(before: FormerRecord, news: MacInputs): string[] {
   for (const name of changed) {
     if (name === "secrets" || name.startsWith("relay.")) continue;
     steps.push(others[name] ?? `run the installer: ${name} changed`);
+  }
+  return steps;
+}
+
+function lines(before: FormerRecord, { input, directOverlaps = {} }: MacInputs): string[] {
+  if (hasUnknown(input)) return [];
+  const steps = addedWithinOverlap(input, directOverlaps, before.directCredentials, Date.now());
+  const kept = before.directOverlaps ?? {};
+  for (const server of new Set([...Object.keys(kept), ...Object.keys(directOverlaps)])) {
+    if (before.directCredentials[server] === undefined || kept[server] === directOverlaps[server]) continue;
+    const until = directOverlaps[server];
+    steps.push(
+      until === undefined
+        ? `refuse former secrets of ${server} on its direct line`
+        : `accept the former secret of ${server} on its direct line until ${until}`,
+    );
   }
   return steps;
 }

@@ -11,6 +11,7 @@ import { driftOf } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown } from "../dynamic-state.ts";
 import type { MacAccess } from "./access.ts";
 import { describeConnection, dialTarget, plainConnection } from "./connection.ts";
+import { addedWithinOverlap, type StoredCredentials, withOverlaps } from "./direct-credentials.ts";
 import { firstSentence, hasKey, isOther, look, readMac, type Surroundings, surroundings } from "./look.ts";
 import { describeMove, formerMac, spoken, takeOut, takeOutOne } from "./move.ts";
 import { firstText, planOf, repairText } from "./plan.ts";
@@ -36,6 +37,7 @@ const inputsSchema = z.object({
   removeData: z.boolean(),
   previousGone: z.boolean(),
   skipRemoval: z.boolean().optional(),
+  directOverlaps: z.record(z.string(), z.iso.datetime({ offset: true })).optional(),
 });
 
 /**
@@ -96,7 +98,9 @@ export async function create(inputs: MacInputs, given: Surroundings = {}) {
   const installation = randomUUID();
   const access = await reach(dialTarget(inputs.connection, environment));
   try {
-    return { id: installation, outs: await installOn(access, inputs, installation, say) };
+    for (const step of addedWithinOverlap(inputs.input, inputs.directOverlaps ?? {}, {}, Date.now()))
+      say(`the Mac: ${step}`);
+    return { id: installation, outs: await installOn(access, inputs, { installation, before: {} }, say) };
   } finally {
     await access.close();
   }
@@ -105,10 +109,12 @@ export async function create(inputs: MacInputs, given: Surroundings = {}) {
 async function installOn(
   access: MacAccess,
   inputs: MacInputs,
-  installation: string,
+  { installation, before }: { installation: string; before: StoredCredentials },
   say: (text: string) => void,
 ): Promise<MacRecord> {
-  const { report } = await access.install(inputs, installation);
+  const { directOverlaps = {} } = inputs;
+  const { input, stored } = withOverlaps(inputs.input, directOverlaps, before, Date.now());
+  const { report } = await access.install({ ...inputs, input }, installation);
   const { expected, hardwareUuid, notes, ...rest } = report;
   for (const note of notes) say(`the Mac: ${note}`);
   return {
@@ -123,6 +129,8 @@ async function installOn(
     drift: [],
     report: JSON.stringify({ ...rest, hardwareUuid, notes }),
     previous: [],
+    directCredentials: stored,
+    directOverlaps: { ...directOverlaps },
   };
 }
 
@@ -149,7 +157,7 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
   try {
     const { isMove, former } = await formerMac(before, await access.inspect(), news, given);
     const installation = isMove ? randomUUID() : (before.installation ?? randomUUID());
-    const outs = await installOn(access, news, installation, say);
+    const outs = await installOn(access, news, { installation, before: before.directCredentials }, say);
     await takeOut([...before.previous, ...(former ? [former] : [])], { id, outs, news, answered: former }, given);
     return { outs };
   } finally {
@@ -187,7 +195,7 @@ export async function read(id: string, state: object, given: Surroundings = {}) 
  */
 export async function remove(state: object, given: Surroundings = {}): Promise<void> {
   const { reach, say, environment } = surroundings(given);
-  const { connection, installation, removeData = false, previous } = readRecord(state);
+  const { connection, installation, removeData = false, previous, report } = readRecord(state);
   const where = describeConnection(connection);
   const access = await reach(dialTarget(connection, environment)).catch((error: unknown) => {
     throw new Error(
@@ -198,6 +206,11 @@ export async function remove(state: object, given: Surroundings = {}): Promise<v
   try {
     const said = spoken(await access.remove(installation, removeData));
     if (said !== "") say(`the Mac at ${where}: ${said}`);
+    for (const server of lineServers(report)) {
+      say(
+        `the direct line of ${server}: the Mac's side is removed. On that server, run as root what \`npm run direct -- --remove ${server}\` prints`,
+      );
+    }
   } finally {
     await access.close();
   }
@@ -208,5 +221,15 @@ export async function remove(state: object, given: Surroundings = {}): Promise<v
         `warning: the former Mac at ${describeConnection(former.connection)} was never taken out of service (${firstSentence(error)}): wipe it`,
     );
     say(text);
+  }
+}
+
+/** @returns servers of the direct lines in an installer's report */
+function lineServers(report: string | undefined): string[] {
+  const lines = z.object({ direct: z.array(z.object({ server: z.string() })).default([]) });
+  try {
+    return lines.parse(JSON.parse(report ?? "{}")).direct.map(({ server }) => server);
+  } catch {
+    return [];
   }
 }
