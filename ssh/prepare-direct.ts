@@ -55,7 +55,12 @@ main=$root/etc/ssh/sshd_config
 folder=$root/etc/ssh/slm-direct
 keys=$folder/authorized_keys
 reload() {
-  if [ -n "$root" ]; then kill -HUP "$(cat "$root/run/sshd.pid")"; return; fi
+  if [ -n "$root" ]; then
+    # It removes the file while it reloads.
+    for wait in 1 2 3 4 5 6 7 8 9; do [ -f "$root/run/sshd.pid" ] && break; sleep 0.2; done
+    kill -HUP "$(cat "$root/run/sshd.pid")"
+    return
+  fi
   for name in ssh sshd; do
     systemctl reload "$name" 2>/dev/null && return
     service "$name" reload 2>/dev/null && return
