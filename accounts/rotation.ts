@@ -1,7 +1,8 @@
-/** When a server's secret must not be rotated, and when its token's own life is spoken of: decisions only. */
+/** Rules for rotating a server's secret, and for warnings about a token's expiry. Pure. */
+import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
-/** Less than this is left of the overlap when the new secret is issued, and nobody can put it into a server in time. */
+/** With less than this left of the overlap when the new secret is issued, it cannot be deployed to a server in time. */
 export const leastOverlapMs = 3_600_000;
 /** Between the rotation's writing and the `up` that carries it out there is a commit, a preview, perhaps a review. */
 const deployWithinMs = 3_600_000;
@@ -30,16 +31,16 @@ export interface DeployedSecret {
  * @param now milliseconds since 1970
  * @returns why this rotation must not be done now and what to do, or undefined when it may, or when it is none
  */
-export function rotationFault(
+export function rotationProblem(
   wanted: WantedSecret,
   deployed: DeployedSecret | undefined,
   now: number = Date.now(),
 ): string | undefined {
   if (deployed === undefined || wanted.secretVersion === deployed.version) return undefined;
-  const fault = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
-  if (fault === undefined) return undefined;
+  const problem = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
+  if (problem === undefined) return undefined;
   return (
-    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${fault}. To rotate all the same, with servers ` +
+    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${problem}. To rotate all the same, with servers ` +
     "turned away until they have the new secret: SLM_NETWORK_FORCE_ROTATION=1 pulumi up"
   );
 }
@@ -48,7 +49,7 @@ export function rotationFault(
 function backwards({ secretVersion }: WantedSecret, { version, previousExpiresAt }: DeployedSecret) {
   if (secretVersion > version) return undefined;
   const until = previousExpiresAt ? ` and previousSecretExpiresAt: "${previousExpiresAt}"` : "";
-  return `secretVersion is ${secretVersion}, and ${version} is deployed: put secretVersion: ${version}${until} back (both stay in the stack file for ever)`;
+  return `secretVersion is ${secretVersion}, and ${version} is deployed: put secretVersion: ${version}${until} back (both stay in the stack file permanently)`;
 }
 
 /** A token has two secrets at most: one more rotation ends at once the one that servers may still be using. */
@@ -72,7 +73,7 @@ function tooLate({ name, previousSecretExpiresAt }: WantedSecret, now: number) {
   );
 }
 
-/** @returns what is to be said about a token's end of life, or undefined while it is far away */
+/** @returns a warning about a token's end of life, or undefined while it is far away */
 export function endOfLifeWarning(name: string, expiresAt: string, now: number = Date.now()): string | undefined {
   const end = Date.parse(expiresAt);
   if (Number.isNaN(end) || end - now > warnBeforeMs) return undefined;
@@ -83,8 +84,6 @@ export function endOfLifeWarning(name: string, expiresAt: string, now: number = 
 
 /** @param name prefix of the program's resources. @returns the name of a server's token resource */
 export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
-
-const tokenType = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
 
 /**
  * @param tokenName the name of a server's token resource
@@ -97,7 +96,7 @@ export function deployedSecrets(
 ): Map<string, DeployedSecret> {
   return new Map(
     servers.flatMap((server) => {
-      const found = deployed.find(({ type, name }) => type === tokenType && name === tokenName(server));
+      const found = deployed.find(({ type, name }) => kindOf(type) === "serviceToken" && name === tokenName(server));
       if (!found) return [];
       const { clientSecretVersion: version, previousClientSecretExpiresAt: until } = found.outputs;
       return [

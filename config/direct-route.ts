@@ -1,7 +1,7 @@
 /** `route.direct` of the stack config: servers that the Mac connects to by SSH, so their calls do not cross Cloudflare. */
 import { isIPv4 } from "node:net";
 import { z } from "zod";
-import { always, because, resourceName } from "./words.ts";
+import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 /** Account names that useradd(8) accepts on every distribution. */
 const accountName = /^[a-z_][a-z0-9_-]{0,30}$/;
@@ -58,28 +58,28 @@ function listenProblem(text: string): string | undefined {
 const directRouteSchema = z
   .object({
     server: z
-      .string(because("is missing: the name in access.servers of the server that calls on this line"))
-      .regex(resourceName, because("is not a name in access.servers")),
+      .string(withMessage("is missing: the name in access.servers of the server that calls on this line"))
+      .regex(resourceName, withMessage("is not a name in access.servers")),
     host: z
-      .string(because("is missing: the server's DNS name or IP address, as the Mac reaches it by SSH"))
-      .regex(hostName, because("is not a DNS name or IP address, e.g. backend.example.com")),
+      .string(withMessage("is missing: the server's DNS name or IP address, as the Mac reaches it by SSH"))
+      .regex(hostName, withMessage("is not a DNS name or IP address, e.g. backend.example.com")),
     port: z
-      .int(because("is not a port (1 to 65535)"))
-      .min(1, because("is not a port (1 to 65535)"))
-      .max(65_535, because("is not a port (1 to 65535)"))
+      .int(withMessage("is not a port (1 to 65535)"))
+      .min(1, withMessage("is not a port (1 to 65535)"))
+      .max(65_535, withMessage("is not a port (1 to 65535)"))
       .default(22),
     user: z
       .string()
-      .regex(accountName, because("is not an account name: lower-case letters, digits, - and _"))
-      .refine((user) => user !== "root", because("must not be root: the line needs an account without any rights"))
+      .regex(accountName, withMessage("is not an account name: lower-case letters, digits, - and _"))
+      .refine((user) => user !== "root", withMessage("must not be root: the line needs an account without any rights"))
       .default("slm-direct"),
     hostKey: z
-      .string(because(`is missing: without it another machine could pose as the server; ${hostKeyHelp}`))
+      .string(withMessage(`is missing: without it another machine could pose as the server; ${hostKeyHelp}`))
       .refine((line) => hostKeyProblem(line) === undefined, {
         error: ({ input }) => hostKeyProblem(String(input)) ?? "",
       }),
     listen: z
-      .string(because("is not text: write e.g. 127.0.0.1:18400"))
+      .string(withMessage("is not text: write e.g. 127.0.0.1:18400"))
       .refine((text) => listenProblem(text) === undefined, { error: ({ input }) => listenProblem(String(input)) ?? "" })
       .default("127.0.0.1:18400"),
   })
@@ -95,13 +95,13 @@ const mostLines = 32;
 export const directRoutesSchema = z
   .array(
     directRouteSchema,
-    because("must be a list, e.g. [{ server: backend, host: backend.example.com, hostKey: … }]"),
+    withMessage("must be a list, e.g. [{ server: backend, host: backend.example.com, hostKey: … }]"),
   )
-  .max(mostLines, because(`has more than ${mostLines} lines`))
+  .max(mostLines, withMessage(`has more than ${mostLines} lines`))
   .default([])
   .refine((lines) => duplicates(lines).length === 0, {
     error: ({ input }) => duplicates(input).join("; "),
-    when: always,
+    when: evenIfInvalid,
   });
 
 /** What the cross rules read; any field may be missing or wrong, and then has a message of its own. */

@@ -4,8 +4,8 @@ import { parseArgs, promisify } from "node:util";
 import { z } from "zod";
 import type { DirectRouteConfig } from "../../config/direct-route.ts";
 import { prepareDirectText, removeDirectText } from "../../ssh/prepare-direct.ts";
-import { isExpected } from "../mac/expected-error.ts";
-import { project, readMacSettings, StackError } from "../mac/stack.ts";
+import { isExpected } from "../expected-error.ts";
+import { project, readMacSettings, StackError } from "../mac-settings.ts";
 
 const usage = `npm run direct [-- options]           the direct lines of the stack (route.direct), and their base URLs
 

@@ -1,7 +1,7 @@
 /** Asks a Mac everything that the checks want to know. */
 import type { MacSession } from "../../ssh/session.ts";
 import { SessionError } from "../../ssh/session.ts";
-import type { MacEntry } from "../mac/stack.ts";
+import type { MacEntry } from "../mac-settings.ts";
 import type { Answers } from "./checks.ts";
 import type { Answer, Expected } from "./finding.ts";
 import { type Question, questions } from "./questions.ts";

@@ -1,6 +1,6 @@
 /** What one check found, and what it is judged by. */
 import type { CommandResult } from "../../ssh/session.ts";
-import type { MacEntry, MacSettings } from "../mac/stack.ts";
+import type { MacEntry, MacSettings } from "../mac-settings.ts";
 
 /** `fail`: the service does not work, or will not come back by itself. `warn`: it may hurt one day. */
 export type Level = "ok" | "warn" | "fail";

@@ -2,8 +2,8 @@
 import { parseArgs } from "node:util";
 import { readAuth } from "../../ssh/auth.ts";
 import { openSession } from "../../ssh/session.ts";
-import { isExpected } from "../mac/expected-error.ts";
-import { chooseMac, readMacSettings, targetOf } from "../mac/stack.ts";
+import { isExpected } from "../expected-error.ts";
+import { chooseMac, readMacSettings, targetOf } from "../mac-settings.ts";
 import { ask } from "./ask.ts";
 import { exitCode, findings } from "./checks.ts";
 import type { Finding } from "./finding.ts";

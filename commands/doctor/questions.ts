@@ -1,7 +1,7 @@
 /** The commands that are run on the Mac. None of them changes anything, and none prints a secret. */
-import { modelListUrl } from "../../runtime/model-list.ts";
+import { modelListUrl } from "../../runtime/model-servers.ts";
 import { quote } from "../../runtime/shell.ts";
-import type { MacEntry, MacSettings } from "../mac/stack.ts";
+import type { MacEntry, MacSettings } from "../mac-settings.ts";
 
 /** A prefix of the product's own paths; empty on a Mac. */
 const root = '"$SLM_NETWORK_ROOT"';

@@ -1,5 +1,6 @@
 /** What runs on the Mac: model server, relay, tunnel, and the way to Atlas. */
 import { z } from "zod";
+import { type ModelServer, modelServer } from "../../runtime/model-servers.ts";
 import { type Answer, type Expected, type Finding, outputOf, unknown } from "./finding.ts";
 import { ownModelPort } from "./questions.ts";
 
@@ -14,13 +15,14 @@ function fromJson<T>(schema: z.ZodType<T>, text: string | undefined): T | undefi
   }
 }
 
-const modelListSchema = z.object({
-  models: z.array(z.object({ name: z.string() })).optional(), // Ollama's /api/tags
-  data: z.array(z.object({ id: z.string() })).optional(), // OpenAI's /v1/models
-});
-
-/** Ollama's names have `:latest` where no tag was given. */
-const isSame = (one: string, other: string): boolean => one === other || one === `${other}:latest`;
+/** @returns the names of a model list; undefined for anything else */
+function listedNames(server: ModelServer, text: string): string[] | undefined {
+  try {
+    return server.readModels(JSON.parse(text)).map(({ name }) => name);
+  } catch {
+    return undefined;
+  }
+}
 
 /** @param answer of curl for the list of models, the status on its last line */
 export function modelFinding(answer: Answer | undefined, { model }: Pick<Expected, "model">): Finding {
@@ -32,13 +34,13 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
       level: "fail",
       found: `does not answer at ${model.url}`,
       means: "Calls that want a model get 503; jobs wait.",
-      todo: `Start it on the Mac${model.kind === "ollama" ? " (`ollama serve`, or the Ollama app)" : ""}, or correct model.url of the stack's config.`,
+      todo: `Start it on the Mac (${modelServer(model.kind).startHint}), or correct model.url of the stack's config.`,
     };
   }
   const status = text.slice(text.lastIndexOf("\n") + 1);
-  const list = fromJson(modelListSchema, text.slice(0, text.lastIndexOf("\n")));
-  const names = [...(list?.models ?? []).map(({ name }) => name), ...(list?.data ?? []).map(({ id }) => id)];
-  if (status !== "200" || (!list?.models && !list?.data)) {
+  const server = modelServer(model.kind);
+  const names = listedNames(server, text.slice(0, text.lastIndexOf("\n")));
+  if (status !== "200" || names === undefined) {
     return {
       check,
       level: "fail",
@@ -48,11 +50,10 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
     };
   }
   const missing = [...new Set([model.embeddingModel, ...(model.allowed ?? [])])].filter(
-    (wanted) => !names.some((name) => isSame(name, wanted)),
+    (wanted) => !names.some((name) => name === wanted || name === server.fullName(wanted)),
   );
   if (missing.length === 0) return { check, level: "ok", found: `${names.length} models: ${names.join(", ")}` };
-  const pull =
-    model.kind === "ollama" ? missing.map((name) => `\`ollama pull ${name}\``).join(", ") : "load them there";
+  const pull = missing.map((name) => server.loadHint(name)).join(", ");
   return {
     check,
     level: "fail",
@@ -116,28 +117,27 @@ export function modelStartFinding(answers: ModelAnswers, { model }: Pick<Expecte
   };
 }
 
-/** Ollama's own default: one after the other. https://docs.ollama.com/faq#how-does-ollama-handle-concurrent-requests */
-const defaultSlots = 1;
-
 /** Does the model server take as many at once as the relay gives it? */
 export function slotsFinding(answers: ModelAnswers, { model, limits }: Pick<Expected, "model" | "limits">): Finding {
   const check = "at once";
   const wanted = `limits.chat is ${limits.chat}`;
-  if (model.kind !== "ollama" || ownModelPort(model.url) === undefined) {
+  const { parallel, title } = modelServer(model.kind);
+  if (parallel === undefined || ownModelPort(model.url) === undefined) {
     return { check, level: "ok", found: `${wanted}; the model server's own number is not to be seen from here` };
   }
   const listed = Number((outputOf(answers.modelProcess) ?? "").trim().split("\n")[0] || Number.NaN);
   if (Number.isNaN(listed)) return unknown(check, answers.modelProcess);
-  const set = /^OLLAMA_NUM_PARALLEL=(\d+)$/m.exec(outputOf(answers.modelSlots) ?? "")?.[1];
-  const slots = set === undefined ? defaultSlots : Number(set);
-  const found = `OLLAMA_NUM_PARALLEL is ${set ?? `not set, so ${defaultSlots}`}; ${wanted}`;
+  const { variable, unset } = parallel;
+  const set = new RegExp(`^${variable}=(\\d+)$`, "m").exec(outputOf(answers.modelSlots) ?? "")?.[1];
+  const slots = set === undefined ? unset : Number(set);
+  const found = `${variable} is ${set ?? `not set, so ${unset}`}; ${wanted}`;
   if (slots >= limits.chat) return { check, level: "ok", found };
   return {
     check,
     level: "warn",
     found,
-    means: `Ollama works on ${slots} at once; the relay sends it ${limits.chat}, and the others wait there, where neither fairness nor waitSeconds counts.`,
-    todo: `Set OLLAMA_NUM_PARALLEL=${limits.chat} for it (model.service.env), or limits.chat: ${slots}. Each place takes memory.`,
+    means: `${title} works on ${slots} at once; the relay sends it ${limits.chat}, and the others wait there, where neither fairness nor waitSeconds counts.`,
+    todo: `Set ${variable}=${limits.chat} for it (model.service.env), or limits.chat: ${slots}. Each place takes memory.`,
   };
 }
 

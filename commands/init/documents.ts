@@ -1,10 +1,10 @@
 /** Where documents are kept: the Atlas project, the cluster, and who may reach it. */
 import type { AtlasLookups } from "../../accounts/atlas.ts";
-import { answerOf } from "./account.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
+import { answerOf } from "./cloudflare.ts";
 import { listOf, type Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** `documents` of the stack's config, as far as init decides it. */
 export type DocumentsChoice =

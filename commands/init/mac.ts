@@ -1,9 +1,9 @@
 /** How the Mac is reached, and that it is the right one. */
 import { fetchHostKey, type HostKey } from "../../ssh/session.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
 import type { Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** An entry of `macs`, as far as init decides it. */
 export interface MacChoice {

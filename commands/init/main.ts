@@ -7,14 +7,13 @@ import { basename, join } from "node:path";
 import { createTwoFilesPatch } from "diff";
 import { atlasLookups } from "../../accounts/atlas.ts";
 import { SessionError } from "../../ssh/session.ts";
-import { adopt } from "../adopt/adopt.ts";
-import type { Engine } from "../rotate/engine.ts";
+import type { Engine } from "../pulumi.ts";
+import { InitRefusal } from "../refusal.ts";
 import { Refusal } from "../rotate/plan.ts";
-import { type Asker, asker as makeAsker } from "./asker.ts";
-import { type EngineState, makeSecrets, makeStack, readEngine } from "./engine.ts";
-import { accountsOf, findOut, say } from "./find-out.ts";
+import { adopt } from "./adopt/adopt.ts";
+import { accountsOf, findOut, say } from "./answers.ts";
 import { type Options, readOptions, usage } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import { type Asker, asker as makeAsker } from "./prompts.ts";
 import {
   type Before,
   encryptionOf,
@@ -25,6 +24,7 @@ import {
   writeAnswers,
   writeEncrypted,
 } from "./stack-file.ts";
+import { type EngineState, makeSecrets, makeStack, readEngine } from "./stack-secrets.ts";
 
 const project = join(import.meta.dirname, "../..");
 const engine: Engine = { project, command: "pulumi" };

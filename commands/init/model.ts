@@ -1,15 +1,17 @@
 /** The model server on the Mac, and which of its models embeds. */
+
+import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
-import type { Asker } from "./asker.ts";
-import { faultAt } from "./check.ts";
+import { InitRefusal } from "../refusal.ts";
 import type { MacChoice } from "./mac.ts";
 import { dimensionsOf, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
-import { InitRefusal } from "./refusal.ts";
+import type { Asker } from "./prompts.ts";
+import { faultAt } from "./validate.ts";
 
 /** `model` of the stack's config, as far as init decides it. */
 export interface ModelChoice {
-  readonly kind: "ollama" | "openai";
+  readonly kind: ModelServerKind;
   readonly url: string;
   readonly embeddingModel: string;
   /** Undefined: nothing was embedded to find out. */
@@ -52,7 +54,9 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     );
     const wanted = options.modelUrl;
     if (wanted !== undefined) refuseFault(wanted);
-    const urls = wanted ? [wanted.replace(/\/+$/, "")] : [...new Set([known.url ?? usualUrls[0], ...usualUrls])];
+    const urls = wanted
+      ? [wanted.replace(/\/+$/, "")]
+      : [...new Set([...(known.url === undefined ? [] : [known.url]), ...usualUrls])];
     const found = (await Promise.all(urls.map((url) => modelServerAt(session, url)))).filter(
       (one) => one !== undefined,
     );
@@ -95,9 +99,7 @@ function chooseEmbedding(server: ModelServer, { asker, options, say, known }: Ab
       preferred: preferred?.name,
     });
   }
-  say(
-    `none of its models embeds; on the Mac: ${server.kind === "ollama" ? "ollama pull bge-m3" : "load one, e.g. bge-m3"}`,
-  );
+  say(`none of its models embeds; on the Mac, e.g.: ${modelServer(server.kind).loadHint("bge-m3")}`);
   return askForEmbedding({ asker, options, known });
 }
 
@@ -116,20 +118,17 @@ async function withoutLooking(about: About, why: string): Promise<ModelChoice> {
   if (!asker.asks && (modelKind === undefined || modelUrl === undefined || embeddingModel === undefined)) {
     throw new InitRefusal(`${why} To go on without: --model-kind, --model-url and --embedding-model`);
   }
-  const kind = await asker.choose<"ollama" | "openai">({
+  const kind = await asker.choose<ModelServerKind>({
     flag: "--model-kind",
     given: modelKind,
     question: "What kind of model server is it?",
-    choices: [
-      { value: "ollama", shown: "Ollama", keys: ["ollama"] },
-      { value: "openai", shown: "LM Studio, llama.cpp, mlx-lm: one that speaks OpenAI's paths", keys: ["openai"] },
-    ],
+    choices: MODEL_SERVER_KINDS.map((value) => ({ value, shown: modelServer(value).title, keys: [value] })),
   });
   const url = await asker.text({
     flag: "--model-url",
     given: modelUrl,
     question: "Its address on the Mac:",
-    preferred: known.url ?? (kind === "ollama" ? usualUrls[0] : usualUrls[1]),
+    preferred: known.url ?? modelServer(kind).usualUrls[0],
     fault: (text) => faultAt(["model", "url"], text),
   });
   return { kind, url, embeddingModel: await askForEmbedding(about) };

@@ -1,6 +1,6 @@
 /** The flags of `npm run init`. */
 import { parseArgs } from "node:util";
-import { InitRefusal } from "./refusal.ts";
+import { InitRefusal } from "../refusal.ts";
 
 export const usage = `npm run init                    asks what it can not find out, and writes Pulumi.<stack>.yaml
 npm run init -- --yes           asks nothing: takes the flags, and what is the only choice

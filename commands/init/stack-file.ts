@@ -1,11 +1,11 @@
 /** The text of `Pulumi.<stack>.yaml`: what is there, or else the commented model, with the answers in their places. */
 import { type Document, isMap, isScalar, isSeq, parseDocument } from "yaml";
 import { ConfigError, readStackConfig, type StackConfig, secretKeys } from "../../config/config.ts";
-import type { AccountChoice } from "./account.ts";
+import { InitRefusal } from "../refusal.ts";
+import type { AccountChoice } from "./cloudflare.ts";
 import type { DocumentsChoice } from "./documents.ts";
 import type { MacChoice } from "./mac.ts";
 import type { ModelChoice } from "./model.ts";
-import { InitRefusal } from "./refusal.ts";
 
 /** All that was found out and answered. */
 export interface Answers {
@@ -221,6 +221,6 @@ export function readConfig(text: string, file: string): StackConfig {
     });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new InitRefusal(`${file} has faults:\n${error.faults.map((one) => `  - ${one}`).join("\n")}`);
+    throw new InitRefusal(`${file} has faults:\n${error.problems.map((one) => `  - ${one}`).join("\n")}`);
   }
 }

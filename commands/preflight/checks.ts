@@ -1,11 +1,11 @@
 /** All checks of a stack, in the order of the steps of `up`; those that need nothing of each other at once. */
-import { cloudflareReady } from "../../accounts/cloudflare-ready.ts";
+import { cloudflareReadiness } from "../../accounts/cloudflare-readiness.ts";
 import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../accounts/credentials.ts";
 import { type Finding, warn } from "../../accounts/finding.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
 import { checkMac } from "./mac.ts";
-import { checkGround, type Ground } from "./pulumi.ts";
+import { checkGround, type Ground } from "./prerequisites.ts";
 
 /** What to look at. */
 export interface Scope {
@@ -62,7 +62,7 @@ async function cloudflarePart(
     return [warn("cloudflare.token", says, "An API token can do less harm: export CLOUDFLARE_API_TOKEN=…")];
   }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
-  const { findings } = await cloudflareReady({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
+  const { findings } = await cloudflareReadiness({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
   const noToken = findings.some(({ id, level }) => id === "cloudflare.token" && level === "fail");
   if (cheap || noToken) return findings;
   return [...findings, ...(await cloudflareMore(config, access, known.owned))];

@@ -1,5 +1,5 @@
 /** What of the Cloudflare account will disappoint though `up` succeeds; beside the cheap part (`cloudflare-ready.ts`). */
-import { describeFailure } from "../../accounts/answer.ts";
+
 import {
   type BotManagement,
   type CloudflareAccess,
@@ -8,6 +8,7 @@ import {
 } from "../../accounts/cloudflare.ts";
 import type { Owned } from "../../accounts/collisions.ts";
 import { type Finding, ok, warn } from "../../accounts/finding.ts";
+import { describeFailure } from "../../accounts/lookup-result.ts";
 
 /** What the stack's config says. */
 export interface CloudflareWanted {
@@ -104,7 +105,7 @@ function tokenNameFindings(
 ): Finding[] {
   const id = "cloudflare.service-tokens";
   const names = access.servers.map(({ name }) => `${hostname} ${name}`);
-  const others = tokens.filter((token) => names.includes(token.name) && !owned("service-token", token.id));
+  const others = tokens.filter((token) => names.includes(token.name) && !owned("serviceToken", token.id));
   if (others.length === 0) return [ok(id, "no service token of the same name that somebody else made")];
   return others.map(({ name, id: token }) =>
     warn(

@@ -1,13 +1,12 @@
 /** Is the Mac ready: reachable, `sudo -n`, its clock and disk, the model server and its models. Over SSH; changes nothing. */
-import { z } from "zod";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
-import { modelListUrl } from "../../runtime/model-list.ts";
+import { type ModelServer, type ModelServerKind, modelListUrl, modelServer } from "../../runtime/model-servers.ts";
 import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 
 /** What the stack's config says. */
 export interface MacWanted {
   readonly target: MacTarget;
-  readonly model: { readonly kind: "ollama" | "openai"; readonly url: string; readonly embeddingModel: string };
+  readonly model: { readonly kind: ModelServerKind; readonly url: string; readonly embeddingModel: string };
   readonly jobs: { readonly minFreeMiB: number };
 }
 
@@ -97,23 +96,17 @@ async function model(session: MacSession, { model: { kind, url, embeddingModel }
     return fail(
       "mac.model",
       `the model server at ${url} (on the Mac) does not answer: ${asked.stderr.trim() || `curl ended with ${asked.exitCode}`}`,
-      kind === "ollama"
-        ? "Start Ollama there, and see that model.url is its address"
-        : "Start its server there (LM Studio: Developer → Start), and see that model.url is its address, without /v1",
+      `Start it there (${modelServer(kind).startHint}), and see that model.url is its address, without /v1`,
     );
   }
   return modelFinding(asked.stdout, { kind, url, embeddingModel });
 }
 
-const modelsSchema = z.object({
-  models: z.array(z.object({ name: z.string() })).optional(),
-  data: z.array(z.object({ id: z.string() })).optional(),
-});
-
 /** @param text what the model server answers when it is asked for its models */
 export function modelFinding(text: string, { kind, url, embeddingModel }: MacWanted["model"]): Finding {
   const id = "mac.model";
-  const names = readModels(text);
+  const server = modelServer(kind);
+  const names = listedNames(server, text);
   if (!names) {
     return fail(
       id,
@@ -121,10 +114,9 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
       "See model.kind and model.url, and what listens there",
     );
   }
-  const known = names.flatMap((name) => [name, name.replace(/:latest$/, "")]);
-  if (known.includes(embeddingModel))
+  if (names.some((name) => name === embeddingModel || name === server.fullName(embeddingModel)))
     return ok(id, `the model server has ${names.length} models, ${embeddingModel} among them`);
-  const todo = kind === "ollama" ? `On the Mac: \`ollama pull ${embeddingModel}\`` : "Load it there";
+  const todo = `On the Mac: ${server.loadHint(embeddingModel)}`;
   return fail(
     id,
     `model.embeddingModel: the model server has no ${JSON.stringify(embeddingModel)}; it has ${names.join(", ") || "none"}`,
@@ -132,10 +124,9 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
   );
 }
 
-function readModels(text: string): string[] | undefined {
+function listedNames(server: ModelServer, text: string): string[] | undefined {
   try {
-    const { models, data } = modelsSchema.parse(JSON.parse(text));
-    return models?.map(({ name }) => name) ?? data?.map(({ id }) => id);
+    return server.readModels(JSON.parse(text)).map(({ name }) => name);
   } catch {
     return undefined;
   }

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { z } from "zod";
 import type { CloudflareAccess } from "../../accounts/cloudflare.ts";
 import { cloudflareAccess } from "../../accounts/credentials.ts";
-import { readConfig } from "../preflight/stack.ts";
+import { readConfig } from "../stack.ts";
 
 const outputsSchema = z.object({
   hostname: z.string(),

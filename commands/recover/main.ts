@@ -9,9 +9,9 @@ import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
-import { faultOf } from "../../accounts/finding.ts";
-import { readConfig } from "../preflight/stack.ts";
-import { exportSchema, itemSchema, orphans, type Search, searches } from "./recovery.ts";
+import { problemText } from "../../accounts/finding.ts";
+import { readConfig } from "../stack.ts";
+import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
 
 const { values } = parseArgs({ options: { yes: { type: "boolean" } } });
 const listSchema = z.object({ result: z.array(itemSchema).optional(), results: z.array(itemSchema).optional() });
@@ -52,7 +52,7 @@ async function cloudflare(method: string, path: string): Promise<unknown> {
 async function atlas(method: string, path: string): Promise<unknown> {
   const { access, findings, usable } = toAtlas;
   const wrong = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
-  if (wrong) throw new Error(faultOf(wrong));
+  if (wrong) throw new Error(problemText(wrong));
   const publicKey = needed(access.publicKey, "MONGODB_ATLAS_PUBLIC_KEY");
   const user = `${publicKey}:${needed(access.privateKey, "MONGODB_ATLAS_PRIVATE_KEY")}`;
   const options = [

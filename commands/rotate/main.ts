@@ -6,11 +6,11 @@ import { randomBytes } from "node:crypto";
 import { readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { checkWritten } from "./check.ts";
+import { deployedSecretOf, type Engine, endOfLifeOf, selectedStack, setSecret } from "../pulumi.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";
-import { deployedSecretOf, type Engine, endOfLifeOf, selectedStack, setSecret } from "./engine.ts";
 import { deployBefore, plan, Refusal, type ServerSettings, type Wish } from "./plan.ts";
 import { readServer, writeServer } from "./stack-file.ts";
+import { checkWritten } from "./validate.ts";
 
 const usage = `npm run rotate -- <server>            a new secret at the next \`pulumi up\`; the old one works 7 days longer
 npm run rotate -- tunnel              a new secret for the tunnel (also makes the first one)

@@ -1,5 +1,10 @@
 /** What a rotation writes, and when it is refused: decisions only. The rule is the program's own (accounts/rotation.ts). */
-import { type DeployedSecret, leastOverlapMs, leastWrittenOverlapMs, rotationFault } from "../../accounts/rotation.ts";
+import {
+  type DeployedSecret,
+  leastOverlapMs,
+  leastWrittenOverlapMs,
+  rotationProblem,
+} from "../../accounts/rotation.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";
 
 /** The settings of a server that a rotation reads and writes, as the stack file has them. */
@@ -63,7 +68,7 @@ export function plan(server: string, settings: ServerSettings, wish: Wish): Serv
     ...(soon && { duration: longer(server, settings.duration) }),
   };
   // The file may lag behind what is deployed: lines that were lost, another branch.
-  const fault = rotationFault({ name: server, ...change }, wish.deployed, now);
+  const fault = rotationProblem({ name: server, ...change }, wish.deployed, now);
   if (fault && !force) throw new Refusal(`\`pulumi up\` would refuse this: ${fault}`);
   return change;
 }

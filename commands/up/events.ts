@@ -1,5 +1,6 @@
 /** The engine's event log: what it did and said, a line of JSON each, however it shows it on the terminal. */
 import { z } from "zod";
+import { kindOf, type ResourceKind } from "../../config/resource-types.ts";
 
 const eventSchema = z.object({
   diagnosticEvent: z
@@ -60,18 +61,15 @@ export function madeAnything(events: readonly EngineEvent[]): boolean {
 }
 
 /** What takes long, by the resource's type, and why. */
-export const slow: Readonly<Record<string, string>> = {
-  "mongodbatlas:index/flexCluster:FlexCluster": "Atlas makes the cluster: some minutes",
-  "mongodbatlas:index/projectIpAccessList:ProjectIpAccessList":
-    "Atlas passes the access list on to the cluster's servers: up to a minute or two",
-  "mongodbatlas:index/databaseUser:DatabaseUser": "Atlas passes the user on to the cluster's servers: some seconds",
-  "pulumi-nodejs:dynamic/document-store:TtlCollection":
-    "the collection is made as soon as Atlas lets the new user in from here: up to three minutes",
-  "cloudflare:index/customHostname:CustomHostname":
+export const slow: Readonly<Partial<Record<ResourceKind, string>>> = {
+  cluster: "Atlas makes the cluster: some minutes",
+  accessListEntry: "Atlas passes the access list on to the cluster's servers: up to a minute or two",
+  databaseUser: "Atlas passes the user on to the cluster's servers: some seconds",
+  collection: "the collection is made as soon as Atlas lets the new user in from here: up to three minutes",
+  customHostname:
     "Cloudflare takes the custom hostname on; its certificate comes once the records stand in the other domain's DNS",
-  "command:remote:CopyToRemote": "the release goes over SSH to the Mac: by the line's speed",
-  "pulumi-nodejs:dynamic/mac:Installation":
-    "the installer runs on the Mac: the first time it downloads Node and cloudflared (about 100 MB) and waits until the relay answers",
+  upload: "the release goes over SSH to the Mac: by the line's speed",
+  mac: "the installer runs on the Mac: the first time it downloads Node and cloudflared (about 100 MB) and waits until the relay answers",
 };
 
 /** Says once for each type what is being waited for. @returns lines for a person */
@@ -88,7 +86,8 @@ export class Patience {
         return [];
       }
       const { type } = event.metadata;
-      const why = slow[type];
+      const kind = kindOf(type);
+      const why = kind && slow[kind];
       if (why === undefined || this.#told.has(type)) return [];
       this.#told.add(type);
       return [`… ${event.metadata.urn.split("::").at(-1)}: ${why}`];

@@ -8,10 +8,10 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { explain, renderExplanations } from "../explain/explain.ts";
 import { allFindings } from "../preflight/checks.ts";
 import { exitCode, render } from "../preflight/report.ts";
 import { type EngineEvent, errorsOf, madeAnything, Patience, readEvents } from "./events.ts";
-import { explain, renderExplanations } from "./explain.ts";
 import { splitArgs, usage } from "./options.ts";
 
 const project = join(import.meta.dirname, "../..");

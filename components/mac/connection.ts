@@ -1,6 +1,6 @@
 /** How the Mac is reached, for the components and for the provider that runs in a process of its own. */
 
-import { localEnd } from "../../config/ssh-at.ts";
+import { parseLocalEndpoint } from "../../config/ssh-override.ts";
 import type { MacTarget } from "../../ssh/session.ts";
 
 /** How the Mac is reached. Signing in is by the SSH agent, or by the key file of SLM_NETWORK_SSH_KEY. */
@@ -9,7 +9,7 @@ export interface MacConnection {
   readonly port: number;
   /** An account that may use `sudo -n`; anyone who holds its key is root on that Mac. */
   readonly user: string;
-  /** `ssh-ed25519 AAAA…`; without it anybody could pose as the Mac. */
+  /** `ssh-ed25519 AAAA…`; without it anyone could pose as the Mac. */
   readonly hostKey: string;
   /** A host in between; the same key signs in there. */
   readonly jump?: Omit<MacConnection, "jump"> | undefined;
@@ -27,7 +27,7 @@ export function plainConnection({ host, port, user, hostKey, jump }: MacConnecti
 }
 
 /** @returns whether two connections lead by the same way to a host with the same key */
-export const isSameWay = (one: MacConnection, other: MacConnection): boolean =>
+export const isSameConnection = (one: MacConnection, other: MacConnection): boolean =>
   JSON.stringify(plainConnection(one)) === JSON.stringify(plainConnection(other));
 
 /**
@@ -39,7 +39,7 @@ export function dialTarget(connection: MacConnection, environment: NodeJS.Proces
   const at = environment.SLM_NETWORK_SSH_AT;
   const plain = plainConnection(connection);
   if (at === undefined || at === "") return plain;
-  return { ...plain, ...localEnd(at), jump: undefined };
+  return { ...plain, ...parseLocalEndpoint(at), jump: undefined };
 }
 
 /** @returns `user@host:port`, for a person */

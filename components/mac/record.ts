@@ -26,7 +26,7 @@ export interface MacInputs {
   readonly removeData: boolean;
   /** The former Mac cannot be reached any more (`macs[].previous: gone`): a move does not wait for it. */
   readonly previousGone: boolean;
-  /** The Mac is given up (`macs[].skipRemoval`): an update that cannot reach it is no error. Not compared by `diff`. */
+  /** The Mac is given up (`macs[].skipRemoval`): an update that cannot reach it is not an error. Not compared by `diff`. */
   readonly skipRemoval?: boolean | undefined;
   /** Until when former secrets count on direct lines, by server. */
   readonly directOverlaps?: Overlaps | undefined;
@@ -72,7 +72,7 @@ const recordSchema = formerSchema.extend({
 export type MacRecord = z.infer<typeof recordSchema>;
 
 /** State of any version, as far as it matters for what comes next. */
-export interface FormerRecord
+export interface PreviousState
   extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift" | "previous" | "directCredentials"> {
   readonly connection: MacConnection;
   readonly digests: Readonly<Record<string, string>>;
@@ -109,7 +109,7 @@ const commandSchema = z.object({
  * @param olds the state as the engine has it
  * @throws Error when it is neither this resource's nor that of the version before
  */
-export function readRecord(olds: object): FormerRecord {
+export function readRecord(olds: object): PreviousState {
   const record = recordSchema.safeParse(olds);
   if (record.success) return { ...record.data, isCommand: false };
   const command = commandSchema.safeParse(olds);

@@ -23,7 +23,7 @@ export interface LineListeners {
    */
   bind(handlerOf: (server: string) => Handler, bounds: ListenerBounds, inBackground: boolean): Promise<void>;
   /** Releases the ports; running requests go on. */
-  leave(): void;
+  stopListening(): void;
   /** As `Listener.close`. */
   close(): Promise<void>;
 }
@@ -35,15 +35,15 @@ const LOG_EVERY = 1500;
 export function bindLines({ direct }: Pick<RelayConfig, "direct">, log: Log): LineListeners {
   const listeners: Listener[] = [];
   const ports = new Map<string, number>();
-  let isLeaving = false;
+  let isReleased = false;
   const bindOne = async (server: string, port: number, handler: Handler, bounds: ListenerBounds): Promise<void> => {
     const listener = await listen(`direct ${server}`, port, handler, { ...bounds, connections: CONNECTIONS });
     listeners.push(listener);
     ports.set(server, listener.port);
-    if (isLeaving) listener.leave();
+    if (isReleased) listener.stopListening();
   };
   const retry = async (server: string, port: number, handler: Handler, bounds: ListenerBounds): Promise<void> => {
-    for (let tries = 0; !isLeaving; tries++) {
+    for (let tries = 0; !isReleased; tries++) {
       try {
         return await bindOne(server, port, handler, bounds);
       } catch (cause) {
@@ -60,12 +60,12 @@ export function bindLines({ direct }: Pick<RelayConfig, "direct">, log: Log): Li
         else await bindOne(server, port, handlerOf(server), bounds);
       }
     },
-    leave() {
-      isLeaving = true;
-      for (const listener of listeners) listener.leave();
+    stopListening() {
+      isReleased = true;
+      for (const listener of listeners) listener.stopListening();
     },
     async close() {
-      isLeaving = true;
+      isReleased = true;
       await Promise.all(listeners.map((listener) => listener.close()));
     },
   };

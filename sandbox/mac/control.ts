@@ -23,7 +23,7 @@ export interface Control {
   close(): Promise<void>;
 }
 
-/** Listens at `socketPath`, where nothing may be yet. */
+/** Listens at `socketPath`, which must not exist. */
 export async function startControl(socketPath: string, mac: Machine): Promise<Control> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -52,7 +52,7 @@ async function run(line: string, mac: Machine): Promise<Answer> {
   const call = callSchema.parse(JSON.parse(line));
   const command = Object.hasOwn(commands, call.command) ? commands[call.command] : undefined;
   if (command === undefined) return { code: 127, stdout: "", stderr: `${call.command}: command not found\n` };
-  // A process whose environment was emptied is taken for the administrator: the one with fewer rights.
+  // A process with an empty environment counts as the administrator, who has fewer rights.
   const user = mac.directory.get("Users", call.user) === undefined ? mac.admin : call.user;
   try {
     return await command.run({ ...call, user, stdin: Buffer.from(call.stdin, "hex") }, mac);

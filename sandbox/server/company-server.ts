@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
 import { keyPair } from "../mac/keys.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 
 /** What `startCompanyServer` needs. */
 export interface CompanyServerOptions {

@@ -12,7 +12,7 @@ const reportSchema = z.object({
   findings: z.array(z.object({ check: z.string(), level: z.enum(["ok", "warn", "fail"]), found: z.string() })),
 });
 const node = (...args: string[]) => run(process.execPath, args, here.environment);
-const ssh = (...args: string[]) => node("commands/mac/main.ts", "studio", ...args);
+const ssh = (...args: string[]) => node("commands/ssh/main.ts", "studio", ...args);
 
 beforeAll(async () => {
   await sandbox("--stop");
@@ -50,7 +50,7 @@ it("the doctor tells what would keep the Mac from coming back, and is content on
   expect(shown.stdout).toMatch(/^studio: \d+ ok, \d to look at, 0 that must be mended\. Nothing was changed\.$/m);
 });
 
-it("the doctor says plainly that it can not get in", async () => {
+it("the doctor reports that it cannot sign in", async () => {
   const { SSH_AUTH_SOCK: _, ...withoutAgent } = here.environment;
   const ran = await run(process.execPath, ["commands/doctor/main.ts"], { ...withoutAgent, SSH_AUTH_SOCK: "" });
   expect([ran.code, ran.stdout]).toEqual([2, ""]);

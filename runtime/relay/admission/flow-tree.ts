@@ -1,16 +1,16 @@
 /**
- * The two levels of fairness: callers by their weight, and within a caller its companies, alike. A flow exists only while
- * something of it waits or runs; when it ends, its debt ends with it, so that a caller who comes back is served like one who
- * comes for the first time: in its first turn, behind what runs and at most one round. (A caller that keeps one request at
- * a time gains by that at most one request a round.)
+ * The two levels of fairness: callers by weight, and within a caller its companies with equal weights. A flow exists only
+ * while it has waiting or running requests. Its debt ends with it, so a returning caller is served as a new one is: after
+ * the running requests and at most one round. (A caller with one request at a time gains at most one request per round by
+ * that.)
  */
 import type { Caller } from "../../config.ts";
 import { DeficitRoundRobin, Flow } from "./deficit-round-robin.ts";
-import { COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "./flow-names.ts";
-import type { Ticket } from "./ticket.ts";
+import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "./flow-names.ts";
+import type { SlotRequest } from "./slot-request.ts";
 import { type Waiter, WaitingList } from "./waiting-list.ts";
 
-/** A company within a caller. */
+/** A company of a caller. */
 export class CompanyFlow extends Flow {
   readonly caller: CallerFlow;
   readonly queue = new WaitingList();
@@ -27,22 +27,22 @@ export class CompanyFlow extends Flow {
   }
 }
 
-/** A caller, with its companies. */
+/** A caller and its companies. */
 export class CallerFlow extends Flow {
   readonly companies = new Map<string, CompanyFlow>();
-  readonly round = new DeficitRoundRobin<CompanyFlow>();
+  readonly scheduler = new DeficitRoundRobin<CompanyFlow>();
   waiting = 0;
   bytes = 0;
   running = 0;
 
-  /** The flow a company's requests go into now, if it exists. */
-  find(name: string): CompanyFlow | undefined {
-    return this.companies.get(this.#nameOf(name));
+  /** The flow of a company's new requests, if it exists. */
+  findCompany(name: string): CompanyFlow | undefined {
+    return this.companies.get(this.#flowNameOf(name));
   }
 
-  /** The flow a company's requests go into now; made if need be. */
-  company(name: string): CompanyFlow {
-    const own = this.#nameOf(name);
+  /** The flow of a company's new requests; created if necessary. */
+  companyFlow(name: string): CompanyFlow {
+    const own = this.#flowNameOf(name);
     let flow = this.companies.get(own);
     if (flow === undefined) {
       flow = new CompanyFlow(own, this);
@@ -51,25 +51,25 @@ export class CallerFlow extends Flow {
     return flow;
   }
 
-  #nameOf(name: string): string {
+  #flowNameOf(name: string): string {
     if (name === NO_COMPANY || this.companies.has(name)) return name;
     const unnamed = Number(this.companies.has(NO_COMPANY)) + Number(this.companies.has(SHARED_FLOW));
-    return this.companies.size - unnamed < COMPANY_FLOWS ? name : SHARED_FLOW;
+    return this.companies.size - unnamed < MAX_COMPANY_FLOWS ? name : SHARED_FLOW;
   }
 }
 
-/** What a running request has been charged. */
+/** What a running request was charged, for `settle`. */
 export interface Charge {
   readonly flow: CompanyFlow;
   readonly byCaller: number;
   readonly byCompany: number;
 }
 
-/** All that waits or runs of one class (direct requests, or background work) of a lane. */
+/** All waiting and running requests of one class (direct, or background work) of a queue. */
 export class FlowTree {
   readonly #callers = new Map<string, CallerFlow>();
-  readonly #round = new DeficitRoundRobin<CallerFlow>();
-  /** As last told by `reweigh`. A request can be older than that, so these go before what its ticket says. */
+  readonly #scheduler = new DeficitRoundRobin<CallerFlow>();
+  /** As last set by `setWeights`. They override the weight in a request, which can be older. */
   #weights: ReadonlyMap<string, number> = new Map();
   #waiting = 0;
   #bytes = 0;
@@ -82,85 +82,85 @@ export class FlowTree {
     return this.#bytes;
   }
 
-  /** Those with something waiting or running. */
+  /** Callers with waiting or running requests. */
   get callers(): Iterable<CallerFlow> {
     return this.#callers.values();
   }
 
-  /** Those with something waiting. */
+  /** Callers with waiting requests. */
   get active(): readonly CallerFlow[] {
-    return this.#round.active;
+    return this.#scheduler.active;
   }
 
   caller(name: string): CallerFlow | undefined {
     return this.#callers.get(name);
   }
 
-  /** From now on these weights, also for what waits already. */
-  reweigh(callers: readonly Pick<Caller, "name" | "weight">[]): void {
+  /** Sets new weights, for waiting requests too. */
+  setWeights(callers: readonly Pick<Caller, "name" | "weight">[]): void {
     this.#weights = new Map(callers.map(({ name, weight }) => [name, weight]));
     for (const flow of this.#callers.values()) flow.weight = this.#weights.get(flow.name) ?? flow.weight;
   }
 
   add(waiter: Waiter): void {
-    const company = this.#flow(waiter.ticket);
+    const company = this.#flow(waiter.request);
     const { caller } = company;
     company.queue.add(waiter);
-    if (company.waiting === 1) caller.round.activate(company);
-    if (caller.waiting === 0) this.#round.activate(caller);
+    if (company.waiting === 1) caller.scheduler.activate(company);
+    if (caller.waiting === 0) this.#scheduler.activate(caller);
     this.#count(company, waiter, 1);
   }
 
-  /** @returns false if it does not wait here (any more) */
+  /** @returns false if it is not waiting here */
   remove(waiter: Waiter): boolean {
-    const company = this.#callers.get(waiter.ticket.caller.name)?.companies;
+    const company = this.#callers.get(waiter.request.caller.name)?.companies;
     for (const flow of company?.values() ?? []) {
       if (waiter.list !== flow.queue) continue;
-      this.#take(flow, waiter);
-      this.#drop(flow);
+      this.#dequeue(flow, waiter);
+      this.#removeIfEmpty(flow);
       return true;
     }
     return false;
   }
 
-  /** Takes out the request that is served next, and charges it. Something must wait. */
+  /** Removes the request that is served next, and charges it. Something must be waiting. */
   next(): { readonly waiter: Waiter; readonly charge: Charge } {
-    const flow = this.#round.next().round.next();
+    const flow = this.#scheduler.next().scheduler.next();
     const waiter = flow.queue.oldest!;
-    const charge = this.#charge(flow, waiter.ticket.estimatedTokens);
-    this.#take(flow, waiter);
+    const charge = this.#charge(flow, waiter.request.estimatedTokens);
+    this.#dequeue(flow, waiter);
     return { waiter, charge };
   }
 
-  /** Charges a request that starts without having waited. */
-  start(ticket: Ticket): Charge {
-    return this.#charge(this.#flow(ticket), ticket.estimatedTokens);
+  /** Charges a request that starts without waiting. */
+  start(request: SlotRequest): Charge {
+    return this.#charge(this.#flow(request), request.estimatedTokens);
   }
 
-  /** A request has ended, having used so many tokens. */
+  /** Settles the charge of a request that has ended. */
   settle({ flow, byCaller, byCompany }: Charge, usedTokens: number): void {
     const { caller } = flow;
     flow.running -= 1;
     caller.running -= 1;
-    caller.round.settle(flow, byCompany, usedTokens);
-    this.#round.settle(caller, byCaller, usedTokens);
-    this.#drop(flow);
+    caller.scheduler.settle(flow, byCompany, usedTokens);
+    this.#scheduler.settle(caller, byCaller, usedTokens);
+    this.#removeIfEmpty(flow);
   }
 
   /**
-   * Requests that would be served before one more of this caller and company, itself included: others go before it only as
-   * often as their share lets them.
+   * How many requests would be served up to and including a new one of this caller and company. Other flows are served
+   * before it only in proportion to their shares.
    */
-  turnsUntil({ name, weight }: Pick<Caller, "name" | "weight">, company: string): number {
+  servedUntilNew({ name, weight }: Pick<Caller, "name" | "weight">, company: string): number {
     const caller = this.#callers.get(name);
-    const own = caller?.find(company);
+    const own = caller?.findCompany(company);
     let turns = (own?.waiting ?? 0) + 1;
     const companyTurns = turns;
-    for (const sibling of caller?.round.active ?? []) {
+    for (const sibling of caller?.scheduler.active ?? []) {
       if (sibling !== own) turns += Math.min(sibling.waiting, companyTurns);
     }
     const callerTurns = turns;
-    for (const other of this.#round.active) {
+    for (const other of this.#scheduler.active) {
       if (other !== caller) turns += Math.min(other.waiting, Math.ceil((callerTurns * other.weight) / weight));
     }
     return turns;
@@ -172,33 +172,33 @@ export class FlowTree {
     }
   }
 
-  #flow({ caller: { name, weight }, company = NO_COMPANY }: Ticket): CompanyFlow {
+  #flow({ caller: { name, weight }, company = NO_COMPANY }: SlotRequest): CompanyFlow {
     let caller = this.#callers.get(name);
     if (caller === undefined) {
       caller = new CallerFlow(name, weight);
       this.#callers.set(name, caller);
     }
     caller.weight = this.#weights.get(name) ?? weight;
-    return caller.company(company);
+    return caller.companyFlow(company);
   }
 
   #charge(flow: CompanyFlow, estimatedTokens: number): Charge {
     const { caller } = flow;
     flow.running += 1;
     caller.running += 1;
-    const byCompany = caller.round.charge(flow, estimatedTokens);
-    return { flow, byCompany, byCaller: this.#round.charge(caller, estimatedTokens) };
+    const byCompany = caller.scheduler.charge(flow, estimatedTokens);
+    return { flow, byCompany, byCaller: this.#scheduler.charge(caller, estimatedTokens) };
   }
 
-  #take(flow: CompanyFlow, waiter: Waiter): void {
+  #dequeue(flow: CompanyFlow, waiter: Waiter): void {
     const { caller } = flow;
     flow.queue.remove(waiter);
     this.#count(flow, waiter, -1);
-    if (flow.waiting === 0) caller.round.deactivate(flow);
-    if (caller.waiting === 0) this.#round.deactivate(caller);
+    if (flow.waiting === 0) caller.scheduler.deactivate(flow);
+    if (caller.waiting === 0) this.#scheduler.deactivate(caller);
   }
 
-  #count(flow: CompanyFlow, { ticket: { bytes } }: Waiter, by: 1 | -1): void {
+  #count(flow: CompanyFlow, { request: { bytes } }: Waiter, by: 1 | -1): void {
     flow.bytes += by * bytes;
     flow.caller.bytes += by * bytes;
     flow.caller.waiting += by;
@@ -206,7 +206,7 @@ export class FlowTree {
     this.#bytes += by * bytes;
   }
 
-  #drop(flow: CompanyFlow): void {
+  #removeIfEmpty(flow: CompanyFlow): void {
     const { caller } = flow;
     if (flow.waiting + flow.running === 0) caller.companies.delete(flow.name);
     if (caller.waiting + caller.running === 0) this.#callers.delete(caller.name);

@@ -3,21 +3,21 @@ import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { checkCompany, companiesOf, type DocumentKey, readName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
 import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
-import type { Miss } from "./library.ts";
 import { startProgress } from "./progress.ts";
+import type { Miss } from "./repository.ts";
 import { type DocumentContent, type DocumentMeta, MAX_DOCUMENT_BYTES } from "./store.ts";
 import { StoreUnavailable } from "./store-guard.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 
 /** A request for documents, once its caller is known. `body` reads it whole. */
 export interface DocumentsRequest {
-  readonly exchange: Exchange;
+  readonly exchange: HeldExchange;
   readonly caller: Caller;
   readonly route: "/v1/documents" | "/v1/documents/search";
   readonly body: () => Promise<Buffer>;
@@ -52,12 +52,11 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
   exchange.res.setHeader("ETag", tag);
   const known = req.headers["if-none-match"];
   if (known !== undefined && matches(known, tag)) {
-    exchange.firstByteAt = performance.now();
     exchange.res.writeHead(304).end();
     return;
   }
-  if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(found, query));
-  const content = wantsContent(query) ? await documents.library.content(found) : undefined;
+  if (wantsContent(query)) exchange.holding.memory.grow(answerBytes(found, query));
+  const content = wantsContent(query) ? await documents.repository.content(found) : undefined;
   if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
   await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
@@ -67,7 +66,7 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
   const key = keyOf(query);
   const body = await request.body();
   // It goes on when the caller has left, and so does what it holds: the texts, cut and whole, and the vectors made of them.
-  const holding = exchange.holding?.retain();
+  const holding = exchange.holding.retain();
   try {
     holding?.memory.grow(makingBytes(body.length));
     await putBody(request, key, body, query, documents);
@@ -84,7 +83,7 @@ async function putBody(
   documents: Documents,
 ): Promise<void> {
   const { version = query.version, ...source } = await documents.reader.put(caller.name, body);
-  const reserve = reserveLargest(exchange.holding?.memory);
+  const reserve = reserveLargest(exchange.holding.memory);
   const streamed = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "");
   const progress = streamed ? startProgress(exchange) : undefined;
   try {
@@ -98,8 +97,8 @@ async function putBody(
       onProgress: progress?.step,
     });
     const { meta, created, embedded, reused, stored } = result;
-    if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(meta, query));
-    const content = wantsContent(query) ? (result.content ?? (await documents.library.content(meta))) : undefined;
+    if (wantsContent(query)) exchange.holding.memory.grow(answerBytes(meta, query));
+    const content = wantsContent(query) ? (result.content ?? (await documents.repository.content(meta))) : undefined;
     const answer = {
       ...describe(meta, documents),
       created,
@@ -117,7 +116,7 @@ async function putBody(
   }
 }
 
-async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { library }: Documents): Promise<void> {
+async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { repository }: Documents): Promise<void> {
   const company = readName("company", query.company);
   if (query.title === undefined && !query.all) {
     throw new RelayError(
@@ -131,14 +130,14 @@ async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { li
   await send(exchange, 200, {
     object: "document.deleted",
     company,
-    deleted: await library.remove(company, query.title),
+    deleted: await repository.remove(company, query.title),
   });
 }
 
 async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
   const { limit, after, company } = query;
   const companies = company === undefined ? companiesOf(caller) : [company];
-  const found = await documents.library.list({ companies, after, limit: limit + 1 });
+  const found = await documents.repository.list({ companies, after, limit: limit + 1 });
   const page = found.slice(0, limit);
   const last = page.at(-1);
   const next = found.length > limit && last !== undefined ? cursorOf(last) : null;
@@ -148,16 +147,16 @@ async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery
 async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
   const { exchange, caller } = request;
   const body = await request.body();
-  exchange.holding?.memory.grow(3 * body.length);
+  exchange.holding.memory.grow(3 * body.length);
   const wanted = await documents.reader.search(caller.name, body);
-  const reserve = reserveLargest(exchange.holding?.memory);
+  const reserve = reserveLargest(exchange.holding.memory);
   checkCompany(caller, wanted.company);
   const { found, missing, tokens } = await documents.search({
     ...wanted,
     caller,
     client: clientOf(exchange),
     reserve,
-    signal: exchange.leaving.signal,
+    signal: exchange.signal,
   });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   await send(exchange, 200, { object: "list", data: found, missing, usage });
@@ -200,10 +199,10 @@ function matches(header: string, tag: string): boolean {
   return header.split(",").some((one) => one.trim().replace(/^W\//, "") === tag);
 }
 
-function describe(meta: DocumentMeta, { library }: Documents) {
+function describe(meta: DocumentMeta, { repository }: Documents) {
   const { company, title, version, fingerprint, model, dimensions, chunkCount, bytes, createdAt, lastAccessedAt } =
     meta;
-  const times = { createdAt, lastAccessedAt, expiresAt: library.expiresAt(meta) };
+  const times = { createdAt, lastAccessedAt, expiresAt: repository.expiresAt(meta) };
   return {
     object: "document",
     company,
@@ -240,7 +239,6 @@ function* piecesOf(
   }
 }
 
-function send(exchange: Exchange, status: number, value: unknown): Promise<void> {
-  exchange.firstByteAt = performance.now();
+function send(exchange: HeldExchange, status: number, value: unknown): Promise<void> {
   return sendJson(exchange.res, status, value);
 }

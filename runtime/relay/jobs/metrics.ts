@@ -1,14 +1,14 @@
 /** What is counted of the jobs. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { Lane } from "../admission/admission.ts";
+import type { QueueName } from "../admission/admission.ts";
 import type { OnCommit } from "./sqlite-store.ts";
 import type { StoreSummary } from "./store.ts";
 
 export interface JobMetrics {
   readonly onCommit: OnCommit;
-  added(lane: Lane): void;
+  added(lane: QueueName): void;
   /** `outcome`: how a run ended. */
-  ended(lane: Lane, outcome: string, ms: number): void;
+  ended(lane: QueueName, outcome: string, ms: number): void;
 }
 
 /** @param summary asked whenever the metrics are read; what can not be had is left out */
@@ -54,7 +54,7 @@ export function createJobMetrics(registry: Registry, summary: () => Promise<Stor
   const disk = new Gauge({ name: "slm_jobs_disk_bytes", help: "What the jobs take in their file.", registers });
   return {
     onCommit({ commitMs, writes }) {
-      commit.observe((commitMs ?? 0) / 1000);
+      commit.observe(commitMs / 1000);
       group.observe(writes);
     },
     added: (lane) => taken.inc({ lane }),

@@ -1,4 +1,4 @@
-/** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
+/** The current status of the relay, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../../config.ts";
 import type { LineStatus } from "../../direct-log.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
@@ -19,9 +19,9 @@ export interface StatusData {
     readonly circuit: BreakerState;
   };
   readonly lanes: AdmissionSnapshot;
-  /** Where documents are kept, and whether that answers. */
+  /** Where documents are stored, and whether the store is available. */
   readonly documents?: ReturnType<Documents["state"]> | undefined;
-  /** When the relay was away without having been stopped, the newest first. */
+  /** Newest first. */
   readonly outages?: readonly Outage[] | undefined;
   /** Direct lines, in the order of the config; absent without lines. */
   readonly direct?: readonly LineStatus[] | undefined;
@@ -30,17 +30,17 @@ export interface StatusData {
 }
 
 export interface Status {
-  /** True once the relay is shutting down: it is not ready, and takes no new requests. */
+  /** True once the relay is shutting down: it is not ready and refuses new requests. */
   draining: boolean;
-  /** False while jobs can neither be taken nor fetched; calls that are answered at once still work. */
+  /** False while the job store is unavailable; direct requests still work. */
   jobsAvailable(): boolean;
-  /** Waits up to 2 s for the model server's list. Never rejects. */
+  /** Waits up to 2 s for the model server's list of models. Never rejects. */
   data(): Promise<StatusData>;
 }
 
-/** What the status asks of the stores. */
-export interface Stores {
-  /** False: jobs can not be taken, so the relay is not ready. */
+/** State of other parts of the relay. */
+export interface StatusSources {
+  /** False: the job store is unavailable, so the relay is not ready. */
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
   readonly outages?: () => readonly Outage[];
@@ -58,7 +58,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages, direct }: Stores = {},
+  { jobsAvailable = () => true, documents, outages, direct }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();

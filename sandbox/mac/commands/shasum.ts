@@ -1,4 +1,4 @@
-/** `shasum`: checksums of files, and checking a list of them, shasum(1). */
+/** `shasum`: prints and verifies checksums, shasum(1). */
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";

@@ -4,9 +4,9 @@ import { clusterFindings, isAllowed, userFindings } from "../../../commands/pref
 import { botFinding, endFindings, secondsOf, sessionFinding } from "../../../commands/preflight/cloudflare.ts";
 import { clockFinding, diskFinding, modelFinding } from "../../../commands/preflight/mac.ts";
 import { readOptions } from "../../../commands/preflight/options.ts";
-import { configFindings, enough } from "../../../commands/preflight/pulumi.ts";
+import { configFindings, enough } from "../../../commands/preflight/prerequisites.ts";
 import { exitCode, render, sorted } from "../../../commands/preflight/report.ts";
-import { readConfig, readState } from "../../../commands/preflight/stack.ts";
+import { readConfig, readState } from "../../../commands/stack.ts";
 
 const levels = (findings: readonly Finding[]) => findings.map(({ level }) => level);
 
@@ -53,7 +53,7 @@ test("every fault of the config at once, and keys that nothing reads", () => {
   expect(config).toBeUndefined();
   expect(findings.length).toBeGreaterThan(4);
   expect(findings[0]).toMatchObject({ level: "fail", todo: "Mend it in Pulumi.prod.yaml" });
-  expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is no host name');
+  expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is not a host name');
 });
 
 test("config and state as Pulumi prints them", () => {
@@ -78,7 +78,7 @@ test("config and state as Pulumi prints them", () => {
   expect(known.owned("record", "r1")).toBe(true);
   expect(known.owned("record", "r2")).toBe(false);
   expect(known.owned("tunnel", "r1")).toBe(false);
-  expect(known.owned("database-user", "slm-relay")).toBe(true);
+  expect(known.owned("databaseUser", "slm-relay")).toBe(true);
   expect(readState("{}")).toMatchObject({ resources: 0, unfinished: 0 });
 });
 

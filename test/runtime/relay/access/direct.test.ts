@@ -10,7 +10,7 @@ import { createDirectAccess } from "../../../../runtime/relay/access/direct.ts";
 import { FailureThrottle } from "../../../../runtime/relay/access/failure-throttle.ts";
 import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { configProblems } from "../../../../runtime/relay/settings.ts";
-import { claimPorts } from "../../../../sandbox/ports.ts";
+import { claimPorts } from "../../../../sandbox/machine/ports.ts";
 import {
   asPerson,
   asServer,

@@ -8,17 +8,17 @@ import { temporaryFolder } from "../harness.ts";
 
 const log = createLog({ write: () => {} });
 
-test("what ended is told by the machine's own name for its run; jobs are noted in the newest; fifty are kept", async () => {
+test("the boot id tells whether the machine or the relay ended; jobs are added to the newest outage; fifty are kept", async () => {
   const dataDir = await temporaryFolder();
   let now = Date.parse("2027-03-01T00:00:00Z");
   const open = (boot: string) =>
     openOutages({ dataDir, boot, log, running: () => 3, everyMs: 3600_000, now: () => now });
   const first = await open("boot-1");
-  expect([first.unclean, first.list]).toEqual([false, []]);
+  expect([first.uncleanShutdown, first.list]).toEqual([false, []]);
   now += 90_000;
   const second = await open("boot-2"); // the first was never closed
-  await second.recovered({ again: ["a"], failed: ["b"] });
-  expect(second.unclean).toBe(true);
+  await second.noteRecoveredJobs({ again: ["a"], failed: ["b"] });
+  expect(second.uncleanShutdown).toBe(true);
   expect(second.list).toMatchObject([
     {
       what: "machine",
@@ -37,16 +37,16 @@ test("what ended is told by the machine's own name for its run; jobs are noted i
   expect(metrics).toContain("slm_last_outage_seconds 90");
   await second.close();
   const third = await open("boot-3");
-  expect([third.unclean, third.list.length]).toEqual([false, 1]); // a stop and a start are no outage
+  expect([third.uncleanShutdown, third.list.length]).toEqual([false, 1]); // a stop and a start are no outage
   for (let i = 0; i < 60; i++) await open(`boot-${4 + i}`);
   expect((await open("last")).list).toHaveLength(50);
 });
 
-test("files that a cut has damaged are begun anew, and the relay starts", async () => {
+test("damaged files are replaced, and the relay starts", async () => {
   const dataDir = await temporaryFolder();
   await writeFile(join(dataDir, "heartbeat.json"), '{"boot":');
   await writeFile(join(dataDir, "outages.json"), "");
   const outages = await openOutages({ dataDir, boot: "b", log, running: () => 0 });
-  expect([outages.unclean, outages.list]).toEqual([false, []]);
+  expect([outages.uncleanShutdown, outages.list]).toEqual([false, []]);
   await outages.close();
 });

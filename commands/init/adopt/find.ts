@@ -1,0 +1,236 @@
+/** What somebody made by hand under the names that the stack wants, and what taking it over means: pure decisions. */
+import { type Adoptable, adoptableType, type Facts, type Found, programName } from "./adoptable.ts";
+
+/** @param ingress the public names of a tunnel that is configured in the dashboard, as `name → service`; asked only when needed */
+export async function findAdoptable(facts: Facts, ingress: (tunnelId: string) => Promise<string[]>): Promise<Found> {
+  const parts = [
+    await tunnelParts(facts, ingress),
+    recordParts(facts),
+    appParts(facts),
+    tokenParts(facts),
+    ownParts(facts),
+    userParts(facts),
+  ];
+  return { adoptable: parts.flatMap((part) => part.adoptable), left: parts.flatMap((part) => part.left) };
+}
+
+async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<string[]>): Promise<Found> {
+  const { config, tunnels, tunnelName, records } = facts;
+  const leadsTo = records.map(({ content }) => /^([0-9a-f-]{36})\.cfargotunnel\.com\.?$/.exec(content)?.[1]);
+  const tunnel =
+    tunnels.find(({ name }) => name === tunnelName) ?? tunnels.find(({ id }) => leadsTo.some((one) => one === id));
+  if (!tunnel) return nothing;
+  const shown = `the tunnel ${JSON.stringify(tunnel.name)} (${tunnel.id}, ${tunnel.status})`;
+  if (tunnel.configuredBy === "local") {
+    const isInTheWay = tunnel.name === tunnelName;
+    return {
+      adoptable: [],
+      left: [
+        `${shown} is configured by a file beside its connector. Taking it over would replace it, so it is left alone and a new one is made. ${isInTheWay ? "It has the name the new one needs: rename it first (one.dash.cloudflare.com → Networks → Tunnels)" : "When all callers have moved, stop its connector and delete it"}.`,
+      ],
+    };
+  }
+  const rules = await ingress(tunnel.id);
+  return {
+    adoptable: [
+      {
+        shown,
+        type: adoptableType("tunnel"),
+        name: `${programName}-tunnel`,
+        parent: "tunnel",
+        id: `${config.accountId}/${tunnel.id}`,
+        means: [
+          ...(tunnel.name === tunnelName ? [] : [`it is renamed to ${tunnelName}`]),
+          "its secret is replaced by the stack's, which Cloudflare never shows: a connector that runs now goes on until it is started again, then only the stack's own comes in. Afterwards, on the Mac: sudo cloudflared service uninstall",
+        ],
+      },
+      ...(rules.length === 0
+        ? []
+        : [
+            {
+              shown: `its public hostnames (${rules.join("; ")})`,
+              type: adoptableType("ingress"),
+              name: `${programName}-ingress`,
+              parent: "tunnel" as const,
+              id: `${config.accountId}/${tunnel.id}`,
+              means: [`they give way to ${config.hostname} alone: what another name needs of them, note it first`],
+            },
+          ]),
+    ],
+    left: [],
+  };
+}
+
+function recordParts({ config, records }: Facts): Found {
+  const { hostname, zoneId } = config;
+  const [record, ...others] = records.filter(({ type }) => ["A", "AAAA", "CNAME", "NS"].includes(type));
+  if (!record) return nothing;
+  const shown = `the ${record.type} record ${hostname} → ${record.content}`;
+  if (record.type !== "CNAME" || others.length > 0) {
+    return {
+      adoptable: [],
+      left: [
+        `${shown} is no CNAME, and another kind of record can not become one in one step. Delete it when nobody needs it any more (dash.cloudflare.com → the zone → DNS), or take another hostname.`,
+      ],
+    };
+  }
+  const means = [
+    `it leads to the stack's tunnel${record.proxied ? "" : ", and through Cloudflare's proxy, which it does not now"}: from then on callers of ${hostname} need the two headers`,
+  ];
+  return {
+    adoptable: [
+      {
+        shown,
+        type: adoptableType("record"),
+        name: `${programName}-dns`,
+        parent: "route",
+        id: `${zoneId}/${record.id}`,
+        means,
+      },
+    ],
+    left: [],
+  };
+}
+
+function appParts({ config, applications }: Facts): Found {
+  const { hostname, accountId } = config;
+  const trimmed = (uri: string) => uri.replace(/\/+$/, "").toLowerCase();
+  const adoptable: Adoptable[] = [];
+  const left: string[] = [];
+  for (const [kind, uri] of [
+    ["servers", hostname],
+    ["people", `${hostname}/status`],
+  ] as const) {
+    const app = applications.find(({ destinations }) => destinations.some((one) => trimmed(one) === uri));
+    if (!app) continue;
+    const shown = `the Access application ${JSON.stringify(app.name)} (${app.destinations.join(", ")})`;
+    const others = app.destinations.filter((one) => trimmed(one) !== uri);
+    if (app.type !== "self_hosted") {
+      left.push(`${shown} is of the type ${app.type}, not self_hosted: delete it, or take another hostname.`);
+      continue;
+    }
+    adoptable.push({
+      shown,
+      type: adoptableType("application"),
+      name: `${programName}-app-${kind}`,
+      parent: "access",
+      id: `accounts/${accountId}/${app.id}`,
+      means: [
+        `its policies give way to the stack's: only ${kind === "servers" ? "the servers of the config, by their tokens," : "the people of the config"} come in`,
+        ...(others.length > 0
+          ? [`it no longer guards ${others.join(", ")}: give those an application of their own first`]
+          : []),
+      ],
+    });
+  }
+  return { adoptable, left };
+}
+
+function tokenParts({ config, tokens, tokensOf }: Facts): Found {
+  const { hostname, accountId, access } = config;
+  const adoptable: Adoptable[] = [];
+  const left: string[] = [];
+  for (const server of access.servers) {
+    const wanted = tokensOf.get(server.name);
+    const token = tokens.find((one) =>
+      wanted ? [one.id, one.name].includes(wanted) : one.name === `${hostname} ${server.name}`,
+    );
+    if (!token) {
+      if (wanted)
+        left.push(
+          `--token ${server.name}=${wanted}: there is no such service token; the account has ${tokens.map(({ name }) => name).join(", ") || "none"}.`,
+        );
+      continue;
+    }
+    adoptable.push({
+      shown: `the service token ${JSON.stringify(token.name)} (${token.clientId})`,
+      type: adoptableType("serviceToken"),
+      name: `${programName}-token-${server.name}`,
+      parent: "access",
+      id: `accounts/${accountId}/${token.id}`,
+      means: [
+        `${server.name} goes on with the client id and secret that it has; the secret itself can not be brought along, since Cloudflare shows it only once, so \`pulumi stack output\` does not know it. To have it there: npm run rotate -- ${server.name}, then \`pulumi up\`; the old secret works seven days longer`,
+      ],
+    });
+  }
+  const unknown = [...tokensOf.keys()].filter((name) => !access.servers.some((server) => server.name === name));
+  left.push(...unknown.map((name) => `--token ${name}=…: the config has no server ${JSON.stringify(name)}.`));
+  return { adoptable, left };
+}
+
+/** What only a stack like this one makes, found by its exact name: there when a stack's state was lost. */
+function ownParts({ config, policies, notifications }: Facts): Found {
+  const { accountId, hostname, access, alerts } = config;
+  const { emails, emailDomains } = access.people;
+  const wanted: readonly {
+    list: readonly { id: string; name: string }[];
+    name: string;
+    resource: string;
+    type: string;
+    parent: "access" | "alerts";
+  }[] = [
+    {
+      list: policies,
+      name: `${hostname} servers`,
+      resource: "policy-servers",
+      type: adoptableType("accessPolicy"),
+      parent: "access" as const,
+    },
+    ...(emails.length + emailDomains.length > 0
+      ? [
+          {
+            list: policies,
+            name: `${hostname} people`,
+            resource: "policy-people",
+            type: adoptableType("accessPolicy"),
+            parent: "access" as const,
+          },
+        ]
+      : []),
+    ...(alerts.emails.length > 0
+      ? [
+          { name: `${hostname}: tunnel down or back`, resource: "alert-tunnel" },
+          { name: `${hostname}: service token about to end`, resource: "alert-token" },
+        ].map((one) => ({
+          ...one,
+          list: notifications,
+          type: adoptableType("notification"),
+          parent: "alerts" as const,
+        }))
+      : []),
+  ];
+  const adoptable = wanted.flatMap(({ list, name, resource, type, parent }): Adoptable[] => {
+    const [one, ...others] = list.filter((candidate) => candidate.name === name);
+    if (!one || others.length > 0) return []; // names need not be unique: which of two is meant, nobody knows
+    const kind = parent === "access" ? "the Access policy" : "the notification policy";
+    const means = ["it becomes what the config says"];
+    const id = `${accountId}/${one.id}`;
+    return [{ shown: `${kind} ${JSON.stringify(name)}`, type, name: `${programName}-${resource}`, parent, id, means }];
+  });
+  return { adoptable, left: [] };
+}
+
+function userParts({ config, users }: Facts): Found {
+  const { atlas, store } = config.documents;
+  if (store !== "atlas" || !atlas) return nothing;
+  const adoptable = (["schema", "relay"] as const).flatMap((kind): Adoptable[] => {
+    const username = `${atlas.database}-${kind}`;
+    const user = users.find((one) => one.username === username && one.databaseName === "admin");
+    if (!user) return [];
+    return [
+      {
+        shown: `the database user ${username} (${user.roles.join(", ") || "without roles"})`,
+        type: adoptableType("databaseUser"),
+        name: `${programName}-user-${kind}`,
+        parent: "documents",
+        id: `${atlas.projectId}/${username}/admin`,
+        means: [
+          "it gets the stack's password, and the roles on this one database only: who signs in with the old one is shut out",
+        ],
+      },
+    ];
+  });
+  return { adoptable, left: [] };
+}
+
+const nothing: Found = { adoptable: [], left: [] };

@@ -1,0 +1,120 @@
+/** Everything that the stack file needs to say, found out or asked. */
+import { atlasLookups } from "../../accounts/atlas.ts";
+import { cloudflareLookups } from "../../accounts/cloudflare.ts";
+import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
+import { problemText } from "../../accounts/finding.ts";
+import { chooseAccount } from "./cloudflare.ts";
+import { chooseDocuments } from "./documents.ts";
+import { chooseMac } from "./mac.ts";
+import { chooseModel } from "./model.ts";
+import { listOf, type Options } from "./options.ts";
+import type { Asker } from "./prompts.ts";
+import { type Answers, type Before, setting } from "./stack-file.ts";
+import { faultAt } from "./validate.ts";
+
+/** A finding, for the person at the terminal. */
+export const say = (line: string): void => console.log(`  ${line}`);
+
+/** Where and as whom to ask: what `up` will do with this stack file and this environment. Says what is wrong with it. */
+export function accountsOf(before: Before) {
+  const config = (key: string): string | undefined => own(before, key);
+  const cloudflare = cloudflareAccess(config);
+  const { access: atlas, findings } = atlasSource(config);
+  for (const finding of findings) say(problemText(finding));
+  // Written into the stack file, so that it says the whole of where the accounts are.
+  const baseUrls = {
+    cloudflare: cloudflare.baseUrl,
+    atlas: process.env.MONGODB_ATLAS_BASE_URL || config("mongodbatlas:baseUrl"),
+  };
+  return { cloudflare, atlas, baseUrls };
+}
+
+/** Asks the accounts, the Mac and the person. @throws InitRefusal, SessionError */
+export async function findOut(options: Options, asker: Asker, before: Before): Promise<Answers> {
+  const known = (key: string, ...path: (string | number)[]): string | undefined => {
+    const value = setting(before, key, ...path);
+    return typeof value === "string" ? value : undefined;
+  };
+  console.log("\nCloudflare");
+  const { cloudflare, atlas, baseUrls } = accountsOf(before);
+  const account = await chooseAccount(cloudflareLookups(cloudflare), { asker, options, say, known: known("hostname") });
+
+  console.log("\nMac");
+  const port = setting(before, "macs", 0, "port");
+  const mac = await chooseMac(
+    {
+      ...(known("macs", 0, "host") && { host: known("macs", 0, "host") }),
+      ...(typeof port === "number" && { port }),
+      ...(known("macs", 0, "user") && { user: known("macs", 0, "user") }),
+      ...(known("macs", 0, "hostKey") && { hostKey: known("macs", 0, "hostKey") }),
+    },
+    { asker, options, say },
+  );
+  const model = await chooseModel(mac, {
+    asker,
+    options,
+    say,
+    known: { url: known("model", "url"), embeddingModel: known("model", "embeddingModel") },
+  });
+
+  console.log("\nDocuments");
+  const documents = await chooseDocuments(atlasLookups(atlas), {
+    asker,
+    options,
+    say,
+    hasKeys: Boolean(atlas.publicKey && atlas.privateKey),
+    known: known("documents", "store"),
+  });
+
+  console.log("\nCallers");
+  const server = await asker.text({
+    flag: "--server",
+    given: options.server,
+    question: "A name for the server that may call:",
+    preferred: known("access", "servers", 0, "name") ?? "backend",
+    fault: (text) => faultAt(["access", "servers", 0, "name"], text),
+  });
+  const people = await mails(
+    asker,
+    options.people,
+    "--people",
+    "E-mail addresses of who may open /status (empty: nobody):",
+    {
+      before: setting(before, "access", "people", "emails"),
+      fault: (list) => faultAt(["access", "people", "emails"], list),
+    },
+  );
+  const alerts = await mails(
+    asker,
+    options.alerts,
+    "--alerts",
+    "Who is told by mail when the tunnel is down (empty: nobody):",
+    {
+      before: setting(before, "alerts", "emails"),
+      fault: (list) => faultAt(["alerts", "emails"], list),
+    },
+  );
+  say(`server: ${server}; people: ${people.join(", ") || "nobody"}; alerts: ${alerts.join(", ") || "nobody"}`);
+  return { account, server, people, alerts, mac, model, documents, baseUrls };
+}
+
+const own = ({ config }: Before, key: string): string | undefined =>
+  typeof config[key] === "string" ? config[key] : undefined;
+
+async function mails(
+  asker: Asker,
+  given: readonly string[] | undefined,
+  flag: string,
+  question: string,
+  { before, fault }: { before: unknown; fault: (list: string[]) => string | undefined },
+): Promise<string[]> {
+  const preferred = Array.isArray(before) ? before.join(", ") : "";
+  const text = await asker.text({
+    flag,
+    given: given?.join(", "),
+    question,
+    preferred,
+    fault: (answer) => fault(listOf(answer)),
+  });
+  return listOf(text);
+}

@@ -1,0 +1,153 @@
+/** What an interrupted `pulumi up` may have left in the accounts: pure decisions, no calls. */
+import { z } from "zod";
+import { kindOf, type ResourceKind } from "../../config/resource-types.ts";
+
+/** A part of what `pulumi stack export` prints. */
+export const exportSchema = z.object({
+  deployment: z.object({
+    resources: z
+      .array(
+        z.object({
+          type: z.string(),
+          id: z.string().optional(),
+          inputs: z.record(z.string(), z.unknown()).default({}),
+        }),
+      )
+      .default([]),
+    pending_operations: z
+      .array(
+        z.object({
+          type: z.string(),
+          resource: z.object({
+            urn: z.string(),
+            type: z.string(),
+            inputs: z.record(z.string(), z.unknown()).default({}),
+          }),
+        }),
+      )
+      .default([]),
+  }),
+});
+export type StackExport = z.infer<typeof exportSchema>;
+
+/** Where to look for what a creation may have made, and how it is known there. */
+export interface Search {
+  urn: string;
+  type: string;
+  api: "cloudflare" | "atlas";
+  /** Lists candidates. */
+  path: string;
+  /** Fields of the wire that must have these values. */
+  match: Record<string, unknown>;
+  /** The wire's field with the id that the state would have and that ends the path of a DELETE. */
+  idField: string;
+}
+
+type Inputs = Record<string, unknown>;
+interface Kind {
+  api: Search["api"];
+  list(inputs: Inputs): string;
+  /** Wire's field → input's name. */
+  match: Record<string, string>;
+  idField?: string;
+}
+
+const account = (rest: string) => (inputs: Inputs) => `/accounts/${String(inputs.accountId)}/${rest}`;
+const zone = (rest: string) => (inputs: Inputs) => `/zones/${String(inputs.zoneId)}/${rest}`;
+const named = { name: "name" };
+
+const takenOver = "the next `up` takes it over by creating it again";
+
+/** In the order in which they must be removed: what refers to others first. A text says why there is nothing to search for. */
+const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
+  record: {
+    api: "cloudflare",
+    list: zone("dns_records?per_page=5000"),
+    match: { name: "name", type: "type", content: "content" },
+  },
+  region: {
+    api: "cloudflare",
+    list: zone("addressing/regional_hostnames"),
+    match: { hostname: "hostname" },
+    idField: "hostname",
+  },
+  customHostname: {
+    api: "cloudflare",
+    list: zone("custom_hostnames?per_page=1000"),
+    match: { hostname: "hostname" },
+  },
+  application: {
+    api: "cloudflare",
+    list: account("access/apps?per_page=1000"),
+    match: named,
+  },
+  accessPolicy: {
+    api: "cloudflare",
+    list: account("access/policies?per_page=1000"),
+    match: named,
+  },
+  serviceToken: {
+    api: "cloudflare",
+    list: account("access/service_tokens?per_page=1000"),
+    match: named,
+  },
+  notification: {
+    api: "cloudflare",
+    list: account("alerting/v3/policies"),
+    match: named,
+  },
+  tunnel: {
+    api: "cloudflare",
+    list: account("cfd_tunnel?is_deleted=false&per_page=1000"),
+    match: named,
+  },
+  databaseUser: {
+    api: "atlas",
+    list: (inputs) => `/groups/${String(inputs.projectId)}/databaseUsers?itemsPerPage=500`,
+    match: { username: "username" },
+    idField: "username",
+  },
+  ingress: takenOver,
+  fallbackOrigin: takenOver,
+  identityProvider: "an account has one, and the next `up` takes it as it is",
+  accessListEntry: "the entry's comment names the stack, so the next `up` takes it over",
+  cluster: "may hold data: `npm run preflight` names it, and a person decides",
+  collection: takenOver,
+  upload: takenOver,
+  mac: takenOver,
+  retiredCommand: "makes nothing",
+};
+
+/** Searches for every creation that the state calls unfinished and that may have left something. */
+export function searches({ deployment }: StackExport): Search[] {
+  const order = Object.keys(kinds);
+  const place = (type: string) => order.indexOf(kindOf(type) ?? "");
+  return deployment.pending_operations
+    .filter(({ type }) => type === "creating")
+    .map(({ resource }) => resource)
+    .sort((one, other) => place(one.type) - place(other.type))
+    .flatMap(({ urn, type, inputs }) => {
+      const known = kindOf(type);
+      const kind = known && kinds[known];
+      if (kind === undefined || typeof kind === "string") return [];
+      const match = Object.fromEntries(Object.entries(kind.match).map(([field, input]) => [field, inputs[input]]));
+      return [{ urn, type, api: kind.api, path: kind.list(inputs), match, idField: kind.idField ?? "id" }];
+    });
+}
+
+/** One thing in an account. */
+export const itemSchema = z.record(z.string(), z.unknown());
+
+/** Of what was listed: what the search is for, and the state does not know. */
+export function orphans(search: Search, listed: z.infer<typeof itemSchema>[], { deployment }: StackExport) {
+  const { match, idField } = search;
+  const known = deployment.resources.flatMap(({ type, id, inputs }) => {
+    if (type !== search.type) return [];
+    // What is known by a name is in the state under an id of the provider's making: its inputs have the name.
+    return idField === "id" ? [id] : [inputs[idField]];
+  });
+  return listed.filter((item) => {
+    const fits = Object.entries(match).every(([field, value]) => value !== undefined && item[field] === value);
+    return fits && !known.includes(String(item[idField]));
+  });
+}

@@ -1,0 +1,78 @@
+/** Tasks whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
+import { MODEL_SERVERS, type ModelServerKind } from "../../model-servers.ts";
+import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
+import type { ChunkSize } from "./chunker.ts";
+import { hashOf } from "./fingerprint.ts";
+import { checkTextSize, type Pieces, piecesOf } from "./pieces.ts";
+import { type Chunk, textBytes } from "./store.ts";
+
+/** Body of `PUT /v1/documents`, cut. */
+export interface PutWork extends Pieces {
+  readonly version: PutBody["version"];
+}
+
+/** Body of `POST /v1/embeddings` that belongs to a document, each input with its hash. */
+export interface EmbeddingsWork extends Omit<EmbeddingsBody, "inputs"> {
+  readonly inputs: readonly Chunk[];
+}
+
+/** Vectors of a model server's answer, row after row; `tokens` as it counts them. */
+export interface VectorsWork {
+  readonly vectors: Float32Array;
+  readonly rows: number;
+  readonly dimensions: number;
+  readonly tokens: number | undefined;
+}
+
+/** What the model server is asked to embed. */
+export interface EmbedRequest {
+  readonly model: string;
+  readonly input: readonly string[];
+  readonly dimensions?: number;
+  /** What a kind of model server needs besides; see `ModelServer.embeddings`. */
+  readonly [option: string]: unknown;
+}
+
+const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+
+/** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
+export const TASKS = {
+  put(body: Uint8Array, size: ChunkSize): PutWork {
+    const { version, source } = readPut(buffer(body));
+    return { version, ...piecesOf(source, size) };
+  },
+  search(body: Uint8Array): SearchBody {
+    return readSearch(buffer(body));
+  },
+  embeddings(body: Uint8Array): EmbeddingsWork {
+    const { inputs, ...rest } = readEmbeddings(buffer(body));
+    checkTextSize(textBytes(inputs));
+    return { ...rest, inputs: inputs.map((text) => ({ hash: hashOf(text), text })) };
+  },
+  /** Undefined for an answer that holds no usable vectors. */
+  vectors(answer: Uint8Array, kind: ModelServerKind): VectorsWork | undefined {
+    const found = MODEL_SERVERS[kind].embeddings.read(parsed(answer));
+    return found && laid(found.rows, found.tokens);
+  },
+  request(request: EmbedRequest): Uint8Array {
+    return Buffer.from(JSON.stringify(request));
+  },
+} as const;
+
+export type Tasks = typeof TASKS;
+
+function laid(rows: readonly (readonly number[])[], tokens: number | undefined): VectorsWork | undefined {
+  const dimensions = rows[0]?.length ?? 0;
+  if (rows.some(({ length }) => length !== dimensions)) return undefined;
+  const vectors = new Float32Array(rows.length * dimensions);
+  for (const [i, row] of rows.entries()) vectors.set(row, i * dimensions);
+  return { vectors, rows: rows.length, dimensions, tokens };
+}
+
+function parsed(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(buffer(bytes).toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
