@@ -56,9 +56,11 @@ folder=$root/etc/ssh/slm-direct
 keys=$folder/authorized_keys
 reload() {
   if [ -n "$root" ]; then
-    # It removes the file while it reloads.
-    for wait in 1 2 3 4 5 6 7 8 9; do [ -f "$root/run/sshd.pid" ] && break; sleep 0.2; done
-    kill -HUP "$(cat "$root/run/sshd.pid")"
+    # It writes the file again once it has reloaded; a second signal before that would end it.
+    pid=$(cat "$root/run/sshd.pid")
+    rm "$root/run/sshd.pid"
+    kill -HUP "$pid"
+    for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ -f "$root/run/sshd.pid" ] && break; sleep 0.2; done
     return
   fi
   for name in ssh sshd; do
