@@ -45,6 +45,8 @@ interface Recorded {
   update: { method: "PUT" | "PATCH"; body: Json };
   /** The configuration of a tunnel has no end of its own. */
   stays?: true;
+  /** A deleted one is still shown, with `deleted_at`. */
+  deletedSoftly?: true;
 }
 
 /** Creates, reads, updates; @returns the object and how to end it */
@@ -63,7 +65,9 @@ async function lives(recorded: Recorded): Promise<{ made: Json; end(): Promise<v
     made,
     async end() {
       await call("DELETE", at);
-      expect(await raw(h.url, "GET", at)).toMatchObject({ status: 404, success: false, result: null });
+      const gone = await raw(h.url, "GET", at);
+      if (recorded.deletedSoftly) expect(gone.result).toMatchObject({ deleted_at: expect.any(String) });
+      else expect(gone).toMatchObject({ status: 404, success: false, result: null });
     },
   };
 }
@@ -79,6 +83,7 @@ describe("what the official provider was recorded to send is taken, kept and sho
     const tunnel = await live({
       path: `${account}/cfd_tunnel`,
       body: { config_src: "cloudflare", name: "slm", tunnel_secret: secret },
+      deletedSoftly: true,
       adds: [
         "id",
         "account_tag",

@@ -74,5 +74,5 @@ it("says all that are not on PATH and how to go on, and which words there are", 
 it("takes its own where nothing can be downloaded, and says so", async () => {
   await choose("auto");
   expect(lines.at(-1)).toMatch(/the sandbox's own plugins/);
-  for (const name of providerNames) expect(readFileSync(plugin(name), "utf8")).toContain(`${name}.ts`);
+  for (const name of providerNames) expect(readFileSync(plugin(name), "utf8")).toContain(`/${name}/main.ts`);
 });

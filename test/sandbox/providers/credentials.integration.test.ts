@@ -261,7 +261,9 @@ describe("the plugins themselves", () => {
       MONGODB_ATLAS_BASE_URL: emulated.url,
     });
     await signed.configure({});
-    await expect(signed.create(user, userInputs)).rejects.toThrow(/401 UNAUTHORIZED/);
+    await expect(signed.create(user, userInputs)).rejects.toThrow(
+      /HTTP 401 Unauthorized \(Error code: "UNAUTHORIZED"\)/,
+    );
     expect(emulated.asked.map(({ headers }) => headers.authorization)).toEqual(["Bearer t"]);
   });
 
@@ -294,7 +296,9 @@ describe("the plugins themselves", () => {
       CLOUDFLARE_BASE_URL: emulated.url,
     });
     await cloudflare.configure({});
-    await expect(cloudflare.create(tunnel, { accountId: "a", name: "x" })).rejects.toThrow(/403 .*X-Auth-Key.*9103/);
+    await expect(cloudflare.create(tunnel, { accountId: "a", name: "x" })).rejects.toThrow(
+      /403 Forbidden .*9103.*X-Auth-Key/,
+    );
     expect(emulated.asked[0]?.headers).toMatchObject({
       authorization: "Bearer t",
       "x-auth-key": "k",
