@@ -6,6 +6,7 @@ import { deployedResources } from "./accounts/deployed.ts";
 import { checkStack } from "./accounts/stack-check.ts";
 import { Access } from "./components/access.ts";
 import { Alerts } from "./components/alerts.ts";
+import { directCredentials, directLines, overlapsOf } from "./components/direct-route.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { plainConnection } from "./components/mac/connection.ts";
 import { formerMacNames } from "./components/mac/former-names.ts";
@@ -155,6 +156,9 @@ const store =
       })
     : undefined;
 
+const { direct } = config.route;
+const lines = directLines(direct, mac.ports.direct);
+
 const sshAt = process.env.SLM_NETWORK_SSH_AT;
 const agentSocket = await offerSshKey(pulumi.getStack(), (line) => void pulumi.log.info(line));
 const host = new MacHost(
@@ -172,7 +176,8 @@ const host = new MacHost(
     removeData: mac.removeData,
     skipRemoval: mac.skipRemoval,
     previousGone: mac.previous === "gone",
-    input: installInput({
+    directOverlaps: overlapsOf(direct, config.access.servers),
+  input: installInput({
       config,
       teamDomain: authDomain,
       audiences: access.audiences,
@@ -180,6 +185,13 @@ const host = new MacHost(
       connectorToken: tunnel.connectorToken,
       mongodbUri: store?.relayUri,
       fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
+    direct:
+      lines.length > 0
+        ? {
+            lines,
+            credentials: directCredentials({ lines: direct, tokens: access.tokens, endOfLife: access.endOfLife }),
+          }
+        : undefined,
     }),
   },
   { dependsOn: [connections] },
@@ -242,5 +254,7 @@ export const serviceTokenEndOfLife = pulumi.output(Object.fromEntries(access.end
 export const macReport = host.report;
 /** What it found wrong on the Mac and could not set right, each with its consequence. */
 export const macWarnings = host.warnings;
+/** Direct lines by the server's name: base URL for its callers, and the Mac's public key for `npm run direct -- --prepare`. */
+export const directRoutes = host.directLines;
 /** The line to try it with. */
 export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;

@@ -45,16 +45,18 @@ const orderedConditions = z.strictObject({
     })
     .partial()
     .optional(),
+  edge: z.strictObject({ latencyMs: z.int().min(0).max(10_000) }).optional(),
   atlas: z.strictObject({ clusterPaused: z.boolean(), keyAddressAllowed: z.boolean() }).partial().optional(),
 });
 
-function setConditions({ accounts }: Services, body: unknown): void {
+function setConditions({ accounts, edge }: Services, body: unknown): void {
   const ordered = orderedConditions.safeParse(body);
   if (!ordered.success) throw new BadRequest(`no such conditions:\n${z.prettifyError(ordered.error)}`);
   const { permissions, ...cloudflare } = ordered.data.cloudflare ?? {};
   Object.assign(accounts.cloudflare.conditions, cloudflare);
   if (permissions) accounts.token.permissions = permissions;
   Object.assign(accounts.atlas, ordered.data.atlas);
+  if (ordered.data.edge) edge.setLatency(ordered.data.edge.latencyMs);
 }
 
 const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) });

@@ -2,6 +2,8 @@
 import { join } from "node:path";
 import { build } from "plist";
 import type { InstallInput, ModelService } from "../config.ts";
+import type { DirectLine } from "../direct-config.ts";
+import { lineFiles, lineHost } from "./direct-files.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 
 /** Account of a daemon. */
@@ -188,3 +190,24 @@ export function modelDaemon(paths: Layout, service: ModelService, account: Accou
 export function removedModelDaemon(paths: Layout): Daemon {
   return daemon(paths, "model", ["/usr/bin/false"], modelGrace);
 }
+
+/** Grace period of `ssh` in seconds: it exits at once. */
+const sshGrace = 5;
+
+/**
+ * The daemon of a direct line: macOS's own `ssh`, which connects to the caller's server and forwards a port there to the
+ * relay. launchd restarts it whenever the connection ends, at most every 10 s.
+ */
+export function directDaemon(paths: Layout, line: DirectLine): Daemon {
+  const { config } = lineFiles(paths, line.server);
+  const forward = `${line.listen}:127.0.0.1:${line.relayPort}`;
+  const program = ["/usr/bin/ssh", "-F", config, "-N", "-T", "-R", forward, lineHost];
+  return lineDaemon(paths, line.server, program);
+}
+
+/** The same daemon for its removal, when its line is no longer known. */
+export const removedDirectDaemon = (paths: Layout, server: string): Daemon =>
+  lineDaemon(paths, server, ["/usr/bin/false"]);
+
+const lineDaemon = (paths: Layout, server: string, program: string[]): Daemon =>
+  daemon(paths, `direct.${server}`, program, sshGrace, { logName: `direct-${server}`, throttleSeconds: 10 });
