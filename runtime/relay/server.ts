@@ -204,7 +204,7 @@ export async function startRelay(
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
-  const calls = { upstream, fallback, admission, queueMetrics, modelMetrics, keepAlive, timers };
+  const calls = { model: config.model, upstream, fallback, admission, queueMetrics, modelMetrics, keepAlive, timers };
   const parts: Parts = {
     ...calls,
     config,

@@ -9,6 +9,7 @@
  * - A call that is no job is lost with its connection; sent again with the same Idempotency-Key, it gets the answer if the
  *   model server had finished it.
  */
+
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig } from "../../config.ts";
@@ -17,6 +18,7 @@ import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
+import { answerRules } from "../model/answer-rules.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
@@ -33,7 +35,7 @@ export interface JobsOptions {
   readonly log: Log;
   readonly registry: Registry;
   readonly upstream: Upstream;
-  readonly router: Pick<Router, "dialectOf">;
+  readonly router: Pick<Router, "dialectOf" | "modelCall">;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Told of the tokens that a job's answer says it used. */
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
@@ -113,6 +115,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       callers: enabled,
       limits: () => config.limits,
       dialectOf: options.router.dialectOf,
+      ruleOf: (path, body) => {
+        const route = options.router.modelCall(path);
+        return route && answerRules({ route, method: "POST", body, model: config.model });
+      },
       attemptMs: limits.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,

@@ -2,10 +2,12 @@
  * Runs the jobs: takes them from the store as slots become free, sends each to the model server, commits its answer. Only
  * a few jobs of each company of each caller queue for a slot at a time, so that they share the slots and memory stays small.
  */
+
 import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
+import type { AnswerRule } from "../http/answer-rewriter.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
@@ -29,6 +31,8 @@ export interface RunnerOptions {
   readonly limits: () => Limits;
   /** Whose API a path belongs to. */
   readonly dialectOf: Router["dialectOf"];
+  /** What happens to the model server's answer to a call. @default it is kept as it came */
+  readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
   readonly attemptMs: number;
   /** Pause before the store is tried again. @default 2 s */
   readonly storeRetryMs?: number;
@@ -186,6 +190,7 @@ export function startRunner(options: RunnerOptions): Runner {
   }
 
   async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
+    const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs);
     try {
       const collected = await collectAnswer(
@@ -194,7 +199,7 @@ export function startRunner(options: RunnerOptions): Runner {
           method: "POST",
           target: job.path + job.query,
           headers: { ...job.headers },
-          body: Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length),
+          body,
           signal: run.stop.signal,
           dialect: dialectOf(job.path),
         },
@@ -203,6 +208,7 @@ export function startRunner(options: RunnerOptions): Runner {
         (bytes) => {
           run.received += bytes;
         },
+        options.ruleOf?.(job.path, body),
       );
       return { kind: "answer", ...collected };
     } catch (cause) {

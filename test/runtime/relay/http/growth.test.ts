@@ -111,8 +111,9 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   ],
   // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
   "jobs/views.ts": [["new RegExp(`^${prefix}_([0-9a-f]{32})$`)", "a job's name of at most 80 characters"]],
-  "dialects/openai.ts": [
-    ["/^\\/v1\\/models\\/(?!\\.+(?:%2F|$))[\\w.:-]+(?:%2F(?!\\.+(?:%2F|$))[\\w.:-]+)*$/i", HEADER],
+  "dialects/model-id.ts": [
+    ["/[\\p{Cc}\\ufffd\\\\?#]|%[0-9a-f]{2}/iu", "1,024 characters of a path"],
+    ["/^\\.+$/", "1,024 characters of a path"],
   ],
   "http/router.ts": [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text

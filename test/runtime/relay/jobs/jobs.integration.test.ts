@@ -71,7 +71,7 @@ describe("a job", () => {
     const accepted = await post(relay, "/v1/chat/completions?x=1", body, { headers: { ...ASYNC, Cookie: "a=b" } });
     expect(accepted.status).toBe(202);
     expect(accepted.headers.get("preference-applied")).toBe("respond-async");
-    expect(accepted.headers.get("cache-control")).toBe("no-store");
+    expect(accepted.headers.get("cache-control")).toBe("no-store, no-transform");
     const { id } = (await accepted.json()) as View;
     expect(accepted.headers.get("location")).toBe(`/v1/jobs/${id}`);
 
