@@ -31,9 +31,14 @@ async function main(): Promise<void> {
   // One that waits while another serves has its own.
   const adminPort = values["admin-port"] === undefined ? config.adminPort : Number(values["admin-port"]);
   const waiting = (): void => process.exit(0);
-  process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
+  // Nothing to stop or hand over yet. Settings that change meanwhile are read once the relay runs.
+  let reloadWanted = false;
+  const reloadLater = (): void => {
+    reloadWanted = true;
+  };
+  process.on("SIGTERM", waiting).on("SIGINT", waiting).on("SIGUSR2", waiting).on("SIGHUP", reloadLater);
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
-  process.off("SIGTERM", waiting).off("SIGINT", waiting);
+  process.off("SIGTERM", waiting).off("SIGINT", waiting).off("SIGUSR2", waiting).off("SIGHUP", reloadLater);
   if (config.logDir !== undefined) startLogRotation(config.logDir, log);
   compactHeap();
   const end = (ended: Promise<void>) => {
@@ -55,6 +60,7 @@ async function main(): Promise<void> {
   const stop = () => end(relay.close());
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
   process.on("SIGUSR2", () => end(relay.relinquish()));
+  if (reloadWanted) reload();
 }
 
 main().catch((cause: unknown) => {

@@ -49,7 +49,7 @@ export interface Relay {
    * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
    * `config` is left as it was at the start.
    */
-  reload(config: Pick<RelayConfig, "callers" | "limits">): void;
+  reload(config: Pick<RelayConfig, "callers" | "limits"> & Partial<Pick<RelayConfig, "jobs">>): void;
 }
 
 export interface RelayOptions {
@@ -76,7 +76,13 @@ class WhenOpen {
 
   readonly public: Handler = (...call) => {
     if (this.#handlers) this.#handlers.public(...call);
-    else void this.#opened.promise.then((handlers) => handlers.public(...call));
+    else {
+      const [, res] = call;
+      // A client that has disconnected by then gets no exchange: its "close" was emitted before anybody listened.
+      void this.#opened.promise.then((handlers) => {
+        if (!res.closed && !res.destroyed) handlers.public(...call);
+      });
+    }
   };
   readonly admin: Handler = (req, res, expectsContinue) => {
     if (this.#handlers) this.#handlers.admin(req, res, expectsContinue);
@@ -245,11 +251,12 @@ export async function startRelay(
       stopping ??= handOver();
       return stopping;
     },
-    reload({ callers, limits }) {
-      Object.assign(config, { callers, limits });
-      admission.update(limits, callers);
+    reload({ callers, limits, jobs: jobLimits = config.jobs }) {
+      Object.assign(config, { callers, limits, jobs: jobLimits });
+      admission.update(limits, callers, jobLimits.slots);
       holdings.update(limits, names());
-      jobs.callersChanged();
+      jobs.configChanged();
+      documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits taken over");

@@ -17,7 +17,8 @@ import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
 import { entryColo, headersToModel } from "../../../../runtime/relay/http/headers.ts";
 import { JsonScanner } from "../../../../runtime/relay/http/json-scanner.ts";
 import { splitTarget } from "../../../../runtime/relay/http/router.ts";
-import { idempotencyKey, parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
+import { idempotencyKey } from "../../../../runtime/relay/jobs/idempotency.ts";
+import { parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
 import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
 import { modelCall, router } from "../dialects/model-call.ts";
@@ -100,10 +101,14 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/^[\\x21-\\x7e]{1,128}$/", HEADER],
     ["/-([A-Z]{3})$/", HEADER],
   ],
+  "documents/embedding-server.ts": [["/^\\d{1,4}$/", "the model server's Retry-After"]],
+  "documents/sqlite-schema.ts": [["/^(\\d+):/", "the owner of a lease, which the relay made"]],
   "jobs/api.ts": [["/[?&]stream=true(&|$)/", HEADER]],
   "jobs/prefer.ts": [
     ['/^\\s*([\\w!#$%&\'*+.^`|~-]+)\\s*(?:=\\s*"?([^";]*)"?)?/', HEADER],
     ["/^\\d{1,6}$/", HEADER],
+  ],
+  "jobs/idempotency.ts": [
     ['/^"(.*)"$/', HEADER],
     ["/^[\\x21-\\x7e]{1,255}$/", HEADER],
   ],
