@@ -103,8 +103,6 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/^[\\x21-\\x7e]{1,128}$/", HEADER],
     ["/-([A-Z]{3})$/", HEADER],
   ],
-  "documents/embedding-server.ts": [["/^\\d{1,4}$/", "the model server's Retry-After"]],
-  "documents/sqlite-schema.ts": [["/^(\\d+):/", "the owner of a lease, which the relay made"]],
   "jobs/api.ts": [["/[?&]stream=true(&|$)/", HEADER]],
   "jobs/prefer.ts": [
     ['/^\\s*([\\w!#$%&\'*+.^`|~-]+)\\s*(?:=\\s*"?([^";]*)"?)?/', HEADER],
