@@ -52,7 +52,7 @@ export interface Relay {
    * Applies callers and limits at once; requests of callers that were removed or switched off are cut. The rest of
    * `config` stays as it was at the start.
    */
-  reload(config: ReloadableConfig): void;
+  reload(config: ReloadableConfig & Partial<Pick<RelayConfig, "jobs">>): void;
 }
 
 export interface RelayOptions {
@@ -86,7 +86,13 @@ class DeferredHandlers {
 
   readonly public: Handler = (...call) => {
     if (this.#handlers) this.#handlers.public(...call);
-    else void this.#opened.promise.then((handlers) => handlers.public(...call));
+    else {
+      const [, res] = call;
+      // A client that has disconnected by then gets no exchange: its "close" was emitted before anybody listened.
+      void this.#opened.promise.then((handlers) => {
+        if (!res.closed && !res.destroyed) handlers.public(...call);
+      });
+    }
   };
   readonly admin: Handler = (req, res, expectsContinue) => {
     if (this.#handlers) this.#handlers.admin(req, res, expectsContinue);
@@ -277,11 +283,12 @@ export async function startRelay(
       stopping ??= relinquish();
       return stopping;
     },
-    reload({ callers, limits, directCredentials }) {
-      Object.assign(config, { callers, limits, directCredentials });
-      admission.update(limits, callers);
+    reload({ callers, limits, directCredentials, jobs: jobLimits = config.jobs }) {
+      Object.assign(config, { callers, limits, directCredentials, jobs: jobLimits });
+      admission.update(limits, callers, jobLimits.slots);
       holdings.update(limits, names());
-      jobs.callersChanged();
+      jobs.configChanged();
+      documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
