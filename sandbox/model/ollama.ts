@@ -23,7 +23,7 @@ const generateSchema = z.looseObject({
 const embedSchema = z.looseObject({
   model: z.string().default(""),
   input: z.union([z.string(), z.array(z.string())]).default([]),
-  dimensions: z.int().min(1).optional(),
+  dimensions: z.int().min(1).nullish(),
 });
 const embeddingsSchema = z.looseObject({ model: z.string().default(""), prompt: z.string() });
 const nameSchema = z
@@ -135,7 +135,7 @@ async function embedMany(exchange: Exchange): Promise<void> {
   await exchange.embedding(inputs.length);
   exchange.json(200, {
     model: body.model,
-    embeddings: inputs.map((input) => embed(input, exchange.embeddingDimensions, body.dimensions)),
+    embeddings: inputs.map((input) => embed(input, exchange.embeddingDimensions, body.dimensions ?? undefined)),
     total_duration: Number(process.hrtime.bigint() - start),
     load_duration: 0,
     prompt_eval_count: inputs.reduce((sum, input) => sum + tokenize(input).length, 0),
@@ -214,7 +214,7 @@ async function pull(exchange: Exchange): Promise<void> {
 }
 
 /** The version it says it is. */
-export const OLLAMA_VERSION = "0.13.0";
+export const OLLAMA_VERSION = "0.17.4";
 
 type Serve = (exchange: Exchange) => Promise<void> | void;
 

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { embed, tokenize } from "./answers.ts";
+import { messages } from "./anthropic.ts";
 import { contentSchema, textOf } from "./content.ts";
 import { type Exchange, type Generated, type ModelError, NoRoute } from "./exchange.ts";
 import { respond } from "./responses.ts";
@@ -24,8 +25,8 @@ const completionSchema = z.looseObject({
 const embeddingsSchema = z.looseObject({
   model: z.string().default(""),
   input: z.union([z.string(), z.array(z.string()).min(1)]),
-  encoding_format: z.enum(["float", "base64"]).optional(),
-  dimensions: z.int().min(1).optional(),
+  encoding_format: z.enum(["float", "base64"]).nullish(),
+  dimensions: z.int().min(1).nullish(),
 });
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
@@ -110,7 +111,7 @@ async function embeddings(exchange: Exchange): Promise<void> {
   const inputs = typeof body.input === "string" ? [body.input] : body.input;
   await exchange.embedding(inputs.length);
   const data = inputs.map((input, index) => {
-    const vector = embed(input, exchange.embeddingDimensions, body.dimensions);
+    const vector = embed(input, exchange.embeddingDimensions, body.dimensions ?? undefined);
     const bytes = Buffer.from(new Float32Array(vector).buffer);
     return {
       object: "embedding",
@@ -155,6 +156,7 @@ const routes: Record<string, Record<string, (exchange: Exchange) => Promise<void
   "/v1/chat/completions": { POST: chat },
   "/v1/completions": { POST: complete },
   "/v1/responses": { POST: respond },
+  "/v1/messages": { POST: messages },
   "/v1/embeddings": { POST: embeddings },
   "/v1/models": { GET: listModels },
 };

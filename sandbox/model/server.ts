@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
+import { anthropicError } from "./anthropic.ts";
 import { type Exchange, ModelError, NoRoute, openExchange, type RequestRecord } from "./exchange.ts";
 import { llamaError, serveLlama } from "./llama.ts";
 import { Models } from "./models.ts";
@@ -67,6 +68,8 @@ async function route(exchange: Exchange): Promise<void> {
 function tell(exchange: Exchange, error: ModelError | NoRoute): void {
   if (error instanceof NoRoute) {
     exchange.text(error.status, error.message, error.allow === undefined ? {} : { allow: error.allow });
+  } else if (exchange.path === "/v1/messages") {
+    exchange.json(error.status, anthropicError(error));
   } else if (exchange.path.startsWith("/v1/")) {
     exchange.json(error.status, openaiError(error), error.isLate ? "application/json" : undefined);
   } else exchange.json(error.status, { error: error.message });

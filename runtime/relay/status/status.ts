@@ -1,5 +1,6 @@
 /** The current status of the relay, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../../config.ts";
+import type { LineStatus } from "../../direct-log.ts";
 import type { AdaptiveView } from "../admission/adaptive-slots.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
 import type { Documents } from "../documents/documents.ts";
@@ -25,6 +26,8 @@ export interface StatusData {
   readonly adaptiveChat?: AdaptiveView | undefined;
   /** Newest first. */
   readonly outages?: readonly Outage[] | undefined;
+  /** Direct lines, in the order of the config; absent without lines. */
+  readonly direct?: readonly LineStatus[] | undefined;
   /** Since the start. */
   readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
 }
@@ -45,6 +48,7 @@ export interface StatusSources {
   readonly documents?: Documents["state"];
   readonly outages?: () => readonly Outage[];
   readonly adaptive?: () => AdaptiveView | undefined;
+  readonly direct?: () => Promise<readonly LineStatus[]>;
 }
 
 function withTimes(byCaller: Tally["byCaller"]) {
@@ -58,7 +62,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages, adaptive }: StatusSources = {},
+  { jobsAvailable = () => true, documents, outages, adaptive, direct }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -66,6 +70,7 @@ export function createStatus(
     draining: false,
     jobsAvailable,
     async data() {
+      const lines = (await direct?.()) ?? [];
       const found = await upstream.look();
       return {
         hostname: config.hostname,
@@ -82,6 +87,7 @@ export function createStatus(
         documents: documents?.(),
         outages: outages?.(),
         adaptiveChat: adaptive?.(),
+        ...(lines.length > 0 && { direct: lines }),
         tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };
     },
