@@ -55,8 +55,8 @@ export async function benchPeers({ quick, json, svg }: PeersOptions): Promise<vo
     const others = started.flatMap((one) => ("unavailable" in one ? [] : [keep(one)]));
     const proxy = bare(await startNode("bare node proxy", "bare-proxy.ts", direct.url));
     const relay = bare(await startRelay(folder, program, direct.url, access));
-    // With as many slots as the origin has, and a wait that is no longer than the callers' patience: what an owner would set.
-    const patience = Math.ceil((PATIENCE * origin.serviceMs) / 1000);
+    // With as many slots as the origin has, and a wait well below the callers' own time-out: what an owner would set.
+    const patience = Math.max(1, Math.floor((PATIENCE * origin.serviceMs) / 2000));
     const queueing = {
       ...bare(await startRelay(folder, program, direct.url, access, origin.slots, patience)),
       name: "relay",
