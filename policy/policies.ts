@@ -8,6 +8,7 @@ import {
   statefulIsProtected,
   ttlIsInRange,
   tunnelRecordIsProxied,
+  typeIsKnown,
 } from "./rules.ts";
 import { plainSecrets } from "./secrets.ts";
 
@@ -67,6 +68,7 @@ export const policies: Policies = [
   hostnamesHaveApplications,
   resourceRule("access-policy-names-who-is-let-in", "No Access policy lets everyone in.", accessPolicyIsNotOpen),
   noPlainSecrets,
+  resourceRule("resource-type-is-known", "Every resource has a type that the rules know.", typeIsKnown),
   resourceRule("stateful-is-protected", "In production, what holds state is protected.", statefulIsProtected),
   resourceRule("ttl-is-1-to-365-days", "Documents are kept 1 to 365 days after their last use.", ttlIsInRange),
 ];

@@ -128,6 +128,24 @@ export function accessPolicyIsNotOpen(resource: InspectedResource, report: Repor
   }
 }
 
+/**
+ * The other rules look resources up in config/resource-types.ts. A type that is missing there would pass all of them: it
+ * would count as holding no state and no secrets.
+ */
+export function typeIsKnown({ type, name }: InspectedResource, report: Report): void {
+  if (kindOf(type) !== undefined || !resourcePackages.has(packageOf(type))) return;
+  report(
+    `${name} has the type ${type}, which config/resource-types.ts does not list, so that no rule can check it: add it there with \`holdsState\`, \`secretInputs\` and the API token's permission`,
+  );
+}
+
+/** `cloudflare` of `cloudflare:index/dnsRecord:DnsRecord`. */
+const packageOf = (type: string): string => type.split(":")[0] ?? "";
+/** Packages whose resources the table lists; not the components, and not the engine's own types (`pulumi:`). */
+const resourcePackages: ReadonlySet<string> = new Set(
+  Object.values(resourceTypes).map(({ token }) => packageOf(token)),
+);
+
 /** In production every resource that holds state is protected. */
 export function statefulIsProtected(resource: InspectedResource, report: Report): void {
   const stack = stackOf(resource);

@@ -1,5 +1,5 @@
 /** Knowledge about resource types stands in config/resource-types.ts: nothing that is declared is missing there. */
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { neededPermissions, permissionName } from "../../accounts/permissions.ts";
@@ -100,6 +100,44 @@ beforeAll(async () => {
   await settled();
 });
 afterAll(() => settled());
+
+/** Source of the program's components, by path. */
+const sources = globSync("{index.ts,components/**/*.ts}", { cwd: folder }).map(
+  (path) => [path, readFileSync(join(folder, path), "utf8")] as const,
+);
+const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, found = ""]) => found);
+
+describe("this file", () => {
+  const recorded = () => declared.map(({ type }) => type);
+
+  it("constructs every component", () => {
+    const components = sources.filter(([, text]) =>
+      /extends pulumi\.(ComponentResource|dynamic\.Resource)\b/.test(text),
+    );
+    expect(components.length).toBeGreaterThan(5);
+    for (const [path, text] of components) {
+      const classes = matches(text, /extends pulumi\.(ComponentResource|dynamic\.Resource)\b/g);
+      const tokens = [
+        ...matches(text, /super\(\s*"([^"]+)"/g),
+        ...[...text.matchAll(/super\([^;]*?"([^"]+)",\s*"([^"]+)",?\s*\);/g)].map(
+          ([, module, type]) => `pulumi-nodejs:dynamic/${module}:${type}`,
+        ),
+      ];
+      expect([path, tokens.length], "write the type token as a literal of super()").toEqual([path, classes.length]);
+      for (const token of tokens) expect([path, recorded()]).toEqual([path, expect.arrayContaining([token])]);
+    }
+  });
+
+  it("reaches every resource that a component declares", () => {
+    for (const [path, text] of sources) {
+      for (const name of matches(text, /new (?:cloudflare|mongodbatlas|command)\.([\w.]+)\(/g)) {
+        const type = name.split(".").at(-1) ?? "";
+        const isRecorded = recorded().some((token) => token.endsWith(`:${type}`));
+        expect([path, type, isRecorded]).toEqual([path, type, true]);
+      }
+    }
+  });
+});
 
 describe("the table of resource types", () => {
   it("has every type that the components declare, and no other", () => {

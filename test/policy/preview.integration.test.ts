@@ -41,6 +41,12 @@ const mistakes: [rule: string, file: string, right: string, wrong: string][] = [
     "input: pulumi.secret(args.input)",
     "input: pulumi.unsecret(pulumi.output(args.input))",
   ],
+  [
+    "resource-type-is-known",
+    "config/resource-types.ts",
+    'ingress: cloudflare("ZeroTrustTunnelCloudflaredConfig"',
+    'ingress: cloudflare("Another"',
+  ],
   ["stateful-is-protected", "components/tunnel.ts", "{ parent: this, protect: args.protect, ", "{ parent: this, "],
   ["ttl-is-1-to-365-days", "components/document-store.ts", "ttlSeconds: args.ttlDays * 86_400", "ttlSeconds: 3600"],
 ];

@@ -1,5 +1,6 @@
 import { Secret } from "@pulumi/policy";
 import { describe, expect, it } from "vitest";
+import { resourceTypes } from "../../config/resource-types.ts";
 import type { InspectedResource } from "../../policy/inspected-resource.ts";
 import * as rules from "../../policy/rules.ts";
 import { plainSecrets } from "../../policy/secrets.ts";
@@ -140,6 +141,28 @@ describe("no Access policy lets everyone in", () => {
     ["a policy that is named, new", inside({ id: later, precedence: 1 })],
   ])("does not: %s", (_what, resource) => {
     expect(told((report) => rules.accessPolicyIsNotOpen(resource, report))).toEqual([]);
+  });
+});
+
+describe("the type of a resource is known", () => {
+  it.each([
+    ["of Cloudflare", cf("Ruleset")],
+    ["of Atlas", "mongodbatlas:index/advancedCluster:AdvancedCluster"],
+    ["a dynamic provider's", "pulumi-nodejs:dynamic/document-store:Another"],
+    ["a command", "command:local:Command"],
+  ])("fires: %s", (_what, type) => {
+    for (const stack of ["prod", "sandbox"]) {
+      const messages = told((report) => rules.typeIsKnown(seen(type, {}, { stack, protect: true }), report));
+      expect(messages).toEqual([expect.stringMatching(`${type}.*config/resource-types.ts`)]);
+    }
+  });
+  it.each([
+    ...Object.values(resourceTypes).map(({ token }) => token),
+    "slm-network:route:Route",
+    "pulumi:pulumi:Stack",
+    "pulumi:providers:cloudflare",
+  ])("does not: %s", (type) => {
+    expect(told((report) => rules.typeIsKnown(seen(type, {}), report))).toEqual([]);
   });
 });
 
