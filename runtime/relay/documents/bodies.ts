@@ -11,11 +11,14 @@ const versionSchema = z
   .max(500)
   .refine((text) => text.isWellFormed(), "is not UTF-8");
 
+/** A field that may be left out. Clients in typed languages send null for what they leave out. */
+const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined);
+
 const putSchema = z
   .strictObject({
-    text: z.string().optional(),
-    chunks: z.array(z.string().min(1)).min(1).max(100_000).optional(),
-    version: versionSchema.optional(),
+    text: optional(z.string()),
+    chunks: optional(z.array(z.string().min(1)).min(1).max(100_000)),
+    version: optional(versionSchema),
   })
   .refine(({ text, chunks }) => (text === undefined) !== (chunks === undefined), 'give either "text" or "chunks"')
   .refine(
@@ -35,11 +38,16 @@ const base64Schema = z
 const searchSchema = z
   .strictObject({
     company: z.unknown().optional(),
-    title: z.unknown().optional(),
-    titles: z.array(z.unknown()).min(1).max(100).optional(),
-    query: z.string().min(1).max(100_000).optional(),
-    vector: z.union([z.array(z.number()).min(1).max(LONGEST_VECTOR), base64Schema]).optional(),
-    k: z.int().min(1).max(1000).default(5),
+    title: optional(z.unknown()),
+    titles: optional(z.array(z.unknown()).min(1).max(100)),
+    query: optional(z.string().min(1).max(100_000)),
+    vector: optional(z.union([z.array(z.number()).min(1).max(LONGEST_VECTOR), base64Schema])),
+    k: z
+      .int()
+      .min(1)
+      .max(1000)
+      .nullish()
+      .transform((k) => k ?? 5),
   })
   .refine(({ title, titles }) => (title === undefined) !== (titles === undefined), 'give either "title" or "titles"')
   .refine(({ query, vector }) => (query === undefined) !== (vector === undefined), 'give either "query" or "vector"');
@@ -47,8 +55,8 @@ const searchSchema = z
 const embeddingsSchema = z.object({
   model: z.string().min(1),
   input: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(2048)]),
-  dimensions: z.int().min(1).max(LONGEST_VECTOR).optional(),
-  encoding_format: z.enum(["float", "base64"]).optional(),
+  dimensions: optional(z.int().min(1).max(LONGEST_VECTOR)),
+  encoding_format: optional(z.enum(["float", "base64"])),
 });
 
 /** Body of `PUT /v1/documents`. */

@@ -193,6 +193,9 @@ export function createEmbedder(
       const answer = await request("POST", path, body, signal);
       const found = await heavy.run(caller.name, answer.length, "vectors", answer, config.kind);
       if (found === undefined || found.rows !== inputs.length) throw noVectors();
+      // Several servers ignore `dimensions` (https://github.com/ggml-org/llama.cpp/issues/25210).
+      if (dimensions !== undefined && found.dimensions !== dimensions)
+        throw otherDimensions(dimensions, found.dimensions);
       used = found.tokens ?? estimatedTokens;
       onUsage(caller.name, used);
       return { ...found, tokens: used };
@@ -278,6 +281,13 @@ function unreachable(cause: unknown): RelayError {
 
 function noVectors(): RelayError {
   return new RelayError("embedding_refused", "The model server answered with something that is no usable vector.");
+}
+
+function otherDimensions(asked: number, given: number): RelayError {
+  return new RelayError(
+    "embedding_refused",
+    `dimensions: ${asked} was asked for, and the model server answered with vectors of ${given}. It ignores dimensions for this model: leave dimensions out, or ask for ${given}. Nothing was stored.`,
+  );
 }
 
 /** @throws RelayError `model_broke_off` for an answer that no list of vectors is */

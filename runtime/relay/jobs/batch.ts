@@ -18,6 +18,7 @@ const READS: ReadonlySet<keyof Steps> = new Set([
   "setCallers",
   "byKey",
   "find",
+  "list",
   "answer",
   "answerHead",
   "answerPiece",

@@ -6,6 +6,7 @@ import { DiskQuota } from "./disk-quota.ts";
 import {
   flowOf,
   type JobRow,
+  listOf,
   recordOf,
   rowByKey,
   rowOf,
@@ -21,6 +22,7 @@ import {
   type AttemptOutcome,
   type ClaimedJob,
   type DiskRefusal,
+  type JobListing,
   type JobRecord,
   type JobState,
   type JobStore,
@@ -113,7 +115,8 @@ export class JobDatabase implements Steps {
       if (row !== undefined && row.request_sha256 !== job.requestSha256) return { kind: "mismatch" };
       if (row !== undefined) return { kind: "existing", job: recordOf(this.#sql, row) };
     }
-    const refused = this.#quota.refuseWork(owner, job.body.length + (job.requestParameters?.length ?? 0));
+    const notes = (job.requestParameters?.length ?? 0) + (metadataJson(job)?.length ?? 0);
+    const refused = this.#quota.refuseWork(owner, job.body.length + notes);
     if (refused !== undefined) return refused;
     const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
     this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
@@ -141,6 +144,10 @@ export class JobDatabase implements Steps {
   find(owner: string, id: string): JobRecord | undefined {
     const row = rowOf(this.#sql, owner, id);
     return row && recordOf(this.#sql, row);
+  }
+
+  list(owner: string, listing: JobListing): readonly JobRecord[] | undefined {
+    return listOf(this.#sql, owner, listing);
   }
 
   answer(owner: string, id: string): StoredAnswer | undefined {
@@ -250,6 +257,13 @@ export class JobDatabase implements Steps {
     return this.find(owner, id);
   }
 
+  remove(owner: string, id: string): boolean {
+    const removed = this.#sql(
+      "DELETE FROM jobs WHERE id = ? AND owner = ? AND state IN ('completed', 'failed', 'cancelled')",
+    ).run(id, owner);
+    return removed.changes > 0;
+  }
+
   sweep(): boolean {
     const now = this.#now();
     const lost = this.#sql("SELECT attempt_id AS id FROM jobs WHERE state = 'in_progress' AND lease_until < ?").all(
@@ -285,8 +299,8 @@ export class JobDatabase implements Steps {
     const now = this.#now();
     return this.#sql(
       `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, idempotency_key,
-         echo, state, created_at, run_after, expires_at, company, flow)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
+         echo, state, created_at, run_after, expires_at, company, flow, metadata)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
     ).get(
       job.id,
       job.owner,
@@ -305,6 +319,7 @@ export class JobDatabase implements Steps {
       expiresAt,
       job.company ?? null,
       flowOf(this.#sql, job),
+      metadataJson(job) ?? null,
     ) as unknown as JobRow;
   }
 
@@ -328,6 +343,8 @@ export class JobDatabase implements Steps {
     this.#sql("DELETE FROM bodies WHERE seq = ?").run(seq);
   }
 }
+
+const metadataJson = ({ metadata }: NewJob): string | undefined => metadata && JSON.stringify(metadata);
 
 function reasonOf(refusal: DiskRefusal): string {
   switch (refusal.kind) {

@@ -128,6 +128,7 @@ export async function openSqliteStore(
     keepAnswer: ask("keepAnswer"),
     byKey: ask("byKey"),
     find: ask("find"),
+    list: ask("list"),
     answer: ask("answer"),
     answerHead: ask("answerHead"),
     answerPiece: ask("answerPiece"),
@@ -138,6 +139,7 @@ export async function openSqliteStore(
     failForRoom: ask("failForRoom"),
     failAttempt: ask("failAttempt"),
     cancel: ask("cancel"),
+    remove: ask("remove"),
     sweep: ask("sweep"),
     summary: ask("summary"),
     async close() {

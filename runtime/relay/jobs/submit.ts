@@ -10,9 +10,10 @@ import { nextTimeSlice } from "../http/time-slices.ts";
 import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
+import { readMetadata } from "./metadata.ts";
 import { idempotencyKey, type Prefer, parsePrefer } from "./prefer.ts";
 import { replyWithJob, replyWithResponseObject, streamResult, waitForEnd } from "./replies.ts";
-import type { JobRecord, NewJob } from "./store.ts";
+import type { JobMetadata, JobRecord, NewJob } from "./store.ts";
 import { isFinal, jobName } from "./views.ts";
 
 /** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done`, if it is there, must be called at its end. */
@@ -59,6 +60,7 @@ interface Asked {
   /** Else it has a key. */
   readonly asJob: boolean;
   readonly background: ReturnType<typeof readBackground>;
+  readonly metadata: JobMetadata | undefined;
 }
 
 export function createSubmit(jobs: Jobs): Submit {
@@ -74,11 +76,12 @@ export function createSubmit(jobs: Jobs): Submit {
     const background = route.mayRunInBackground === true ? readBackground(body, facts) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && (key === undefined || !jobs.available)) return PASS;
-    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background });
+    const metadata = asJob ? readMetadata(body, facts) : undefined;
+    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background, metadata });
   };
 
   async function asCall(exchange: HeldExchange, asked: Asked): Promise<Submitted> {
-    const { route, lane, owner, company, body, prefer, key, asJob, background } = asked;
+    const { route, lane, owner, company, body, prefer, key, asJob, background, metadata } = asked;
     const { headers } = exchange.req;
     // The body's hash is the only thing that is waited for, so what follows is decided in one go.
     const job: NewJob = {
@@ -94,6 +97,7 @@ export function createSubmit(jobs: Jobs): Submit {
       estimatedTokens: estimateTokens(route, body),
       idempotencyKey: key,
       requestParameters: background?.requestParameters,
+      metadata,
     };
     if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
     if (!asJob && key !== undefined) return keyedCall(exchange, job, key, route);

@@ -95,6 +95,7 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   "access/names.ts": [
     ["/\\p{M}{31}/u", "16,000 characters of a body or a header"],
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],
+    ["/[\\x80-\\xff]/", HEADER],
   ],
   "http/headers.ts": [
     ["/^[\\x21-\\x7e]{1,128}$/", HEADER],
@@ -183,7 +184,7 @@ describe("what reads callers' text", () => {
     "readName, marks": (text) => readName("title", fill("\u0301\u0327", text.length)),
     "readName, marks within the bound": (text) =>
       readName("title", fill("\u0301\u0327", Math.min(15_000, text.length))),
-    readHeaderName: (text) => readHeaderName("title", text),
+    readHeaderName: (text) => readHeaderName("Slm-Document", text),
     readQuery,
     "readQuery, many names": (text) => readQuery(fill("&all=true", text.length)),
     agreed: (text) => agreed(caller.companies, text, ["x"]),
