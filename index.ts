@@ -152,6 +152,7 @@ const host = new MacHost(macName, {
     connectorToken: tunnel.connectorToken,
     mongodbUri: store?.relayUri,
     fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
+    modelKey: settings.getSecret("modelKey"),
   }),
 });
 

@@ -19,6 +19,8 @@ export interface InstallInputArgs {
   readonly mongodbUri?: pulumi.Input<string> | undefined;
   /** Key of the fallback server, a secret; absent without one. */
   readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
+  /** Key of the model server, a secret; absent when it wants none. */
+  readonly modelKey?: pulumi.Input<string | undefined> | undefined;
 }
 
 /** @returns what the installer on the Mac is told, in the form `runtime/config.ts` describes */
@@ -37,8 +39,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       args.connectorToken,
       args.mongodbUri,
       args.fallbackKey,
+      args.modelKey,
     ])
-    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey]) => ({
+    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey, modelKey]) => ({
       relay: {
         port: mac!.ports.relay,
         adminPort: mac!.ports.admin,
@@ -66,7 +69,11 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         },
         graceSeconds,
       },
-      secrets: { ...(mongodbUri !== undefined && { mongodbUri }), ...(fallbackKey !== undefined && { fallbackKey }) },
+      secrets: {
+        ...(mongodbUri !== undefined && { mongodbUri }),
+        ...(fallbackKey !== undefined && { fallbackKey }),
+        ...(modelKey !== undefined && { modelKey }),
+      },
       connectorToken,
       connectorPort: mac!.ports.connector,
       cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },

@@ -194,12 +194,17 @@ export const relayConfigSchema = z.strictObject({
   graceSeconds: z.int().min(0).max(170),
 });
 
+/** What a header can carry: printable ASCII without spaces. */
+export const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
 /** `/etc/slm-network/secrets.json`, 0640 root:_slmnetwork. */
 export const relaySecretsSchema = z.strictObject({
   /** Connection string of the relay's own Atlas user; absent with the embedded store. */
   mongodbUri: z.string().min(1).optional(),
   /** Key of the fallback server, sent as `Authorization: Bearer`. */
   fallbackKey: z.string().min(1).optional(),
+  /** Key of the model server, sent as `Authorization: Bearer`. */
+  modelKey: z.string().regex(HEADER_TEXT).optional(),
 });
 
 /** Settings that the relay reloads while it runs. */

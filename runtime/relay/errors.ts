@@ -51,6 +51,7 @@ export const ERRORS = {
   model_broke_off: failed(502),
   model_timeout: failed(504),
   model_down: failed(503),
+  model_key_refused: { status: 502, type: "server_error", retry: false },
   queue_full: busy,
   queue_timeout: busy,
   memory_share_full: busy,

@@ -136,8 +136,8 @@ export async function startRelay(
   const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
   createOutageMetrics(metrics.registry, outages);
   const router = createRouter(dialects, config.model.kind);
-  const upstream = createUpstream(config.model);
-  const { fallbackKey } = secrets;
+  const { fallbackKey, modelKey } = secrets;
+  const upstream = createUpstream(config.model, modelKey);
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
   const admission = createAdmission(config.limits, { backgroundSlots: config.jobs.slots });
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));

@@ -74,7 +74,14 @@ export function createDocuments(
   const repository = new DocumentRepository(guard, lastAccess, ttlMs, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
   const heavy = new BodyWorker();
-  const embedder = createEmbedder(config.model, settings.revision, admission, breaker, heavy, onUsage);
+  const embedder = createEmbedder(
+    { ...config.model, key: secrets.modelKey },
+    settings.revision,
+    admission,
+    breaker,
+    heavy,
+    onUsage,
+  );
   const budget = createTokenBudget(config.documents.tokensPerCompanyPerDay, guard, now);
   const single = new DocumentLock(guard, now);
   const stop = new AbortController();

@@ -5,6 +5,7 @@ import { basePath, type ListedModel, type ModelServer, modelServer } from "../..
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
+import { keyHeader, keyRefused } from "../model/key-refusal.ts";
 import { failure, openPool } from "../model/upstream.ts";
 import type { BodyWorker } from "./body-worker.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
@@ -83,7 +84,7 @@ export function estimateTextTokens(texts: readonly string[]): number {
  * @param onUsage told of the tokens of each call
  */
 export function createEmbedder(
-  config: Pick<ModelConfig, "kind" | "url" | "timeouts">,
+  config: Pick<ModelConfig, "kind" | "url" | "timeouts"> & { readonly key?: string | undefined },
   revision: string | undefined,
   admission: Admission,
   breaker: Breaker,
@@ -103,7 +104,7 @@ export function createEmbedder(
       .request({
         method,
         path: base + path,
-        headers: body === null ? {} : { "content-type": "application/json" },
+        headers: { ...(body === null ? {} : { "content-type": "application/json" }), ...keyHeader(config.key) },
         body,
         signal,
       })
@@ -121,6 +122,7 @@ export function createEmbedder(
       });
     if (answer.status === 200) return answer.bytes;
     const text = answer.bytes.toString("utf8", 0, LONGEST_REFUSAL);
+    if (answer.status === 401) throw keyRefused(config.key, text);
     if (answer.status >= 500) {
       throw new RelayError("model_broke_off", `The model server failed with ${answer.status} on an embedding.`, {
         detail: text.slice(0, 500),
