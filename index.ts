@@ -54,6 +54,7 @@ const access = new Access(
     alsoHostnames,
     servers: config.access.servers,
     people: { ...config.access.people, login },
+    singleHeader: config.access.singleHeader,
     protect,
   },
   // Access takes a name of another domain only once it is a custom hostname of the zone.

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { EdgeView } from "../cloudflare/edge-view.ts";
+import type { AccessApplicationView, EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
 import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
@@ -14,6 +14,7 @@ import type { Connection, Connectors } from "./connector.ts";
 import { type Forwarding, forward } from "./forward.ts";
 import { cookieIn, type RequestFacts, tunnelHeaders } from "./headers.ts";
 import type { AccessKeys } from "./keys.ts";
+import { presentedToken } from "./presented-token.ts";
 import type { SignIn } from "./sign-in.ts";
 import { forwardUpgrade } from "./upgrade.ts";
 
@@ -49,10 +50,6 @@ interface Admission {
   email?: string;
 }
 
-function only(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
-}
-
 const nameOf = (host: string | undefined): string => (host ?? "").toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
 
 /** Whether the client used an IP address instead of a name. */
@@ -82,11 +79,15 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
   const { view, keys, cache, log } = options;
   const issuer = () => `https://${view.teamDomain()}`;
 
-  async function caller(request: IncomingMessage, ip: string, audience: string | undefined): Promise<Caller> {
-    const clientId = only(request.headers["cf-access-client-id"]);
-    const secret = only(request.headers["cf-access-client-secret"]);
+  async function caller(
+    request: IncomingMessage,
+    ip: string,
+    application: AccessApplicationView | undefined,
+  ): Promise<Caller> {
+    const audience = application?.aud;
+    const presented = presentedToken(request.headers, application?.serviceTokenHeader);
+    const { clientId, secret } = presented ?? {};
     const tokenId = clientId !== undefined && secret !== undefined && view.verifyServiceToken(clientId, secret);
-    const presented = clientId !== undefined || secret !== undefined;
     const cookie = cookieIn(request.headers.cookie, "CF_Authorization");
     const asked = cookie !== undefined && audience !== undefined;
     return {
@@ -105,7 +106,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
   ): Promise<Admission | undefined> {
     const { ray, hostname, target } = facts;
     const application = applicationFor(view.accessApplications(), hostname, target);
-    const decision: Decision = decide(application, await caller(request, facts.clientIp, application?.aud), options);
+    const decision: Decision = decide(application, await caller(request, facts.clientIp, application), options);
     switch (decision.outcome) {
       case "open":
         return {};
