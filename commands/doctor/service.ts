@@ -46,7 +46,7 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
       level: "fail",
       found: `answers 401 at ${model.url}: it wants a key, or refuses the one it gets`,
       means: "Calls get 502 model_key_refused; jobs wait.",
-      todo: "`pulumi config set --secret slm-network:modelKey` with the key that the server was started with, then `pulumi up`.",
+      todo: "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
     };
   }
   if (status !== "200" || names === undefined) {

@@ -1,6 +1,6 @@
 /**
  * What the providers, the engine and SSH say when something that is known goes wrong, and what to do about it. Pulumi prints
- * their raw words and can not be made to say more; this is read after it has.
+ * their raw words and cannot be made to say more; this is read after it has.
  */
 
 /** An error that is known. */
@@ -106,7 +106,7 @@ export const knownErrors: readonly KnownError[] = [
   {
     id: "cloudflare.in-use",
     pattern: /tunnel.{0,120}active connections/i,
-    says: () => "the tunnel can not be deleted while a connector holds connections",
+    says: () => "the tunnel cannot be deleted while a connector holds connections",
     todo: () => "Stop cloudflared on the Mac (or wherever it runs) and run it again",
   },
   {

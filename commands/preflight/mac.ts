@@ -104,7 +104,7 @@ async function model(session: MacSession, wanted: MacWanted): Promise<Finding> {
     return fail(
       "mac.model",
       `the model server at ${url} (on the Mac) ${modelKey === undefined ? "wants a key" : "refuses modelKey"} (401)`,
-      "`pulumi config set --secret slm-network:modelKey`, with the key that the server was started with",
+      "`pulumi config set --secret modelKey`, with the key that the server was started with",
     );
   }
   if (asked.exitCode !== 0) {

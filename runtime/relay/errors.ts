@@ -1,6 +1,6 @@
 /**
- * Every error the relay answers with, in one registry. Codes are stable: callers may branch on them. `docs/errors.md` says
- * the same in words, and a test holds the two equal.
+ * Registry of the errors that the relay answers with. Codes are stable: callers may branch on them. `docs/errors.md`
+ * describes each, and a test holds the two equal.
  */
 
 interface ErrorKind {
@@ -8,7 +8,7 @@ interface ErrorKind {
   readonly status: number;
   /** `type` of the OpenAI error object. */
   readonly type: "invalid_request_error" | "permission_error" | "rate_limit_error" | "server_error";
-  /** Whether the same request may succeed a little later; sent as `x-should-retry`, which the OpenAI SDKs obey. */
+  /** Whether the same request may succeed later; sent as `x-should-retry`, which the OpenAI SDKs follow. */
   readonly retry: boolean;
 }
 
@@ -47,11 +47,13 @@ export const ERRORS = {
   documents_unavailable: failed(503),
   documents_full: { status: 507, type: "server_error", retry: false },
   embedding_refused: invalid(422),
+  rerank_not_available: invalid(422),
   model_unreachable: failed(502),
   model_broke_off: failed(502),
   model_timeout: failed(504),
   model_down: failed(503),
   model_key_refused: { status: 502, type: "server_error", retry: false },
+  model_busy: failed(503),
   queue_full: busy,
   queue_timeout: busy,
   memory_share_full: busy,
@@ -79,7 +81,7 @@ export const ERRORS = {
   internal: failed(500),
 } as const satisfies Record<string, ErrorKind>;
 
-/** A stable code of the registry. */
+/** A code of the registry. */
 export type ErrorCode = keyof typeof ERRORS;
 
 /** An error whose message may be shown to the caller. `cause` and `detail` go to the log only. */

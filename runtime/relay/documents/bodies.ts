@@ -35,6 +35,9 @@ const base64Schema = z
   .max(Math.ceil((LONGEST_VECTOR * 4) / 3) * 4, { abort: true })
   .check(z.base64());
 
+/** Chunks that a search with `rerank` has reranked. */
+export const RERANKED = 50;
+
 const searchSchema = z
   .strictObject({
     company: z.unknown().optional(),
@@ -48,9 +51,21 @@ const searchSchema = z
       .max(1000)
       .nullish()
       .transform((k) => k ?? 5),
+    rerank: z
+      .boolean()
+      .nullish()
+      .transform((rerank) => rerank ?? false),
   })
   .refine(({ title, titles }) => (title === undefined) !== (titles === undefined), 'give either "title" or "titles"')
-  .refine(({ query, vector }) => (query === undefined) !== (vector === undefined), 'give either "query" or "vector"');
+  .refine(({ query, vector }) => (query === undefined) !== (vector === undefined), 'give either "query" or "vector"')
+  .refine(({ rerank, query }) => !rerank || query !== undefined, {
+    path: ["rerank"],
+    error: 'true needs "query": a reranker compares texts',
+  })
+  .refine(({ rerank, k }) => !rerank || k <= RERANKED, {
+    path: ["k"],
+    error: `at most ${RERANKED} with "rerank": the nearest ${RERANKED} chunks are reranked`,
+  });
 
 const embeddingsSchema = z.object({
   model: z.string().min(1),
@@ -77,16 +92,18 @@ export interface SearchBody {
   readonly titles: readonly string[];
   readonly query: { readonly text: string } | { readonly vector: Float32Array };
   readonly k: number;
+  readonly rerank: boolean;
 }
 
 /** @throws RelayError `body_not_json`, `document_invalid`, `document_name_invalid` */
 export const readSearch = (body: Buffer): SearchBody => {
-  const { company, title, titles, query, vector, k } = read(searchSchema, body);
+  const { company, title, titles, query, vector, k, rerank } = read(searchSchema, body);
   return {
     company: readName("company", company),
     titles: (titles ?? [title]).map((one) => readName("title", one)),
     query: query !== undefined ? { text: query } : { vector: vectorOf(vector ?? []) },
     k,
+    rerank,
   };
 };
 

@@ -1,4 +1,4 @@
-/** Work whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
+/** Tasks whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
 import { MODEL_SERVERS, type ModelServerKind } from "../../model-servers.ts";
 import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
 import type { ChunkSize } from "./chunker.ts";
@@ -33,10 +33,17 @@ export interface EmbedRequest {
   readonly [option: string]: unknown;
 }
 
+/** What the model server is asked to rerank. */
+export interface RerankRequest {
+  readonly model?: string;
+  readonly query: string;
+  readonly documents: readonly string[];
+}
+
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
-export const WORK = {
+export const TASKS = {
   put(body: Uint8Array, size: ChunkSize): PutWork {
     const { version, source } = readPut(buffer(body));
     return { version, ...piecesOf(source, size) };
@@ -54,12 +61,12 @@ export const WORK = {
     const found = MODEL_SERVERS[kind].embeddings.read(parsed(answer));
     return found && laid(found.rows, found.tokens);
   },
-  request(request: EmbedRequest): Uint8Array {
+  request(request: EmbedRequest | RerankRequest): Uint8Array {
     return Buffer.from(JSON.stringify(request));
   },
 } as const;
 
-export type Work = typeof WORK;
+export type Tasks = typeof TASKS;
 
 function laid(rows: readonly (readonly number[])[], tokens: number | undefined): VectorsWork | undefined {
   const dimensions = rows[0]?.length ?? 0;

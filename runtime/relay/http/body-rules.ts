@@ -1,4 +1,4 @@
-/** What a request's JSON body may ask of the model server: bytes in, an error or what is known of them out. */
+/** What a request's JSON body may ask of the model server. */
 import type { ModelConfig } from "../../config.ts";
 import { MODEL_SERVERS } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
@@ -9,15 +9,15 @@ import type { ModelCall } from "./router.ts";
 /** Longest model name that is looked at, in bytes as written. No name comes near. */
 const LONGEST_NAME = 4096;
 
-/** What the relay itself needs of a body that has passed. */
+/** What the relay reads from a body that has passed. */
 export interface BodyFacts {
   /** As written; undefined when it is missing or not a boolean. */
   readonly stream: boolean | undefined;
-  /** Where the members stand that the relay works with; offsets into the checked body. */
+  /** Offsets of the members that the relay reads, into the checked body. */
   readonly scan: Scan;
 }
 
-/** A body that may be sent on: the bytes without a byte order mark, which Go's decoder refuses. */
+/** A body that may be forwarded: the bytes without a byte order mark, which Go's decoder refuses. */
 export interface CheckedBody {
   readonly body: Buffer;
   readonly facts: BodyFacts;
@@ -42,7 +42,7 @@ export function checkBody(
   return scanned instanceof Promise ? scanned.then(check) : check(scanned);
 }
 
-/** The bytes after a UTF-8 byte order mark, with which some editors and PowerShell begin a file. */
+/** Removes a UTF-8 byte order mark, with which some editors and PowerShell begin a file. */
 export function withoutMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
@@ -86,7 +86,7 @@ function refusal(cause: unknown, { maxValues }: ScanOptions): unknown {
     case "too_many_values":
       return new RelayError("document_invalid", `The body has more than ${maxValues} values. Send less at a time.`);
     case "repeated":
-      return new RelayError("body_ambiguous", "The body has the same keys again and again. Send each once.");
+      return new RelayError("body_ambiguous", "The body repeats its keys. Send each once.");
   }
 }
 
@@ -146,7 +146,7 @@ function checkModel(
     return typeof name !== "string" || !names.includes(full(name));
   });
   if (asked.length > 0 && bad === undefined) return;
-  const said = bad === undefined ? "The body names no model." : `The model ${shown(body, bad)} may not be called here.`;
+  const said = bad === undefined ? "The body names no model." : `The model ${shown(body, bad)} is not allowed here.`;
   throw new RelayError("model_not_allowed", `${said} Allowed: ${allowed.join(", ")}.`);
 }
 

@@ -1,4 +1,4 @@
-/** Which headers pass through the relay, both ways. What neither this file nor the dialect names stays behind. */
+/** Which headers pass through the relay, both ways. Headers that neither this file nor the dialect names are dropped. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dialect } from "../dialects/dialect.ts";
 
@@ -8,8 +8,8 @@ const FROM_MODEL = new Set(["content-encoding", "content-length", "content-type"
 
 /**
  * Headers for the model server. Never the Access token, cookies, `authorization` (the server is local; OpenAI clients send
- * a dummy key), `cf-*` or `x-forwarded-*`. `accept-encoding` stays behind too, so that streams come uncompressed.
- * `x-request-id` is the caller's if it is plain, else `requestId`.
+ * a dummy key), `cf-*` or `x-forwarded-*`. `accept-encoding` is dropped too, so that streams come uncompressed.
+ * `x-request-id` is the caller's if it is printable ASCII, else `requestId`.
  */
 export function headersToModel(
   from: IncomingHttpHeaders,
@@ -28,7 +28,7 @@ export function headersToModel(
   return to;
 }
 
-/** Headers for the caller. Hop-by-hop headers, `set-cookie` and `server` stay behind, as does all that is not named. */
+/** Headers for the caller. Hop-by-hop headers, `set-cookie`, `server` and all that are not named are dropped. */
 export function headersFromModel(
   from: IncomingHttpHeaders,
   { headers: { fromModel, fromModelPrefixes } }: Pick<Dialect, "headers">,

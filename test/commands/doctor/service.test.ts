@@ -34,7 +34,7 @@ describe("the model server", () => {
     expect(modelFinding(said("{}\n200"), ollama).level).toBe("fail");
     expect(modelFinding(said('{"error":{"code":401}}\n401'), ollama)).toMatchObject({
       found: /wants a key/,
-      todo: /config set --secret slm-network:modelKey/,
+      todo: /config set --secret modelKey/,
     });
   });
 

@@ -115,7 +115,7 @@ test("values that are far too long are refused without being read, and shown cut
   const long = "x".repeat(100_000);
   const some = { kind: "ollama" as const, allowed: ["llama3"] };
   const check = async (body: string) => checkBody(Buffer.from(body), modelCall("/api/chat"), some);
-  await expect(check(`{"model":"${long}"}`)).rejects.toThrow(/^The model "x{79}… may not be called here/);
+  await expect(check(`{"model":"${long}"}`)).rejects.toThrow(/^The model "x{79}… is not allowed here/);
   await expect(check(`{"model":"llama3","keep_alive":"${long}"}`)).rejects.toThrow(/^keep_alive "x{79}…/);
   await expect(check(`{"model":"llama3","keep_alive":"${"1".repeat(60_000)}"}`)).rejects.toMatchObject({
     code: "keep_alive_not_allowed",
