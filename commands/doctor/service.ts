@@ -45,7 +45,7 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
       check,
       level: "fail",
       found: `answers 401 at ${model.url}: it wants a key, or refuses the one it gets`,
-      means: "Calls get 502 model_key_refused; jobs wait.",
+      means: "Calls get 502 model_server_denied; jobs wait.",
       todo: "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
     };
   }

@@ -61,6 +61,8 @@ export interface Parts extends CallParts {
   readonly jobs: Jobs;
   readonly submit: Submit;
   readonly holdings: Holdings;
+  /** `/openapi.json`, as text. */
+  readonly openApi: () => string;
 }
 
 interface Identified {
@@ -100,6 +102,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const held = hold(routed, parts);
   const { route } = held;
   if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
+  if (route.kind === "openapi") return sendText(exchange.res, 200, "application/json; charset=utf-8", parts.openApi());
   if (route.kind === "jobs") return serveJobList(held.exchange, parts.jobs, held.caller.name);
   if (route.kind === "documents") return serveDocumentsRequest(held, route, parts);
   if (route.kind === "model") return serveModelCall({ ...held, route }, parts);

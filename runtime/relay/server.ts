@@ -26,6 +26,7 @@ import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
 import { createModelMetrics } from "./model/metrics.ts";
 import { createUpstream } from "./model/upstream.ts";
+import { openApi } from "./openapi/openapi.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -198,6 +199,7 @@ export async function startRelay(
     jobs,
     submit: createSubmit(jobs),
     holdings,
+    openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),
   };
   deferred.open(publicHandler(parts), adminHandler(parts));
   log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
@@ -254,5 +256,14 @@ export async function startRelay(
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
     },
+  };
+}
+
+/** Makes the text at its first use: the schemas take some milliseconds, and most relays are never asked. */
+function memoized(make: () => string): () => string {
+  let text: string | undefined;
+  return () => {
+    text ??= make();
+    return text;
   };
 }

@@ -14,7 +14,8 @@ const versionSchema = z
 /** A field that may be left out. Clients in typed languages send null for what they leave out. */
 const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined);
 
-const putSchema = z
+/** Body of `PUT /v1/documents`. */
+export const putSchema = z
   .strictObject({
     text: optional(z.string()),
     chunks: optional(z.array(z.string().min(1)).min(1).max(100_000)),
@@ -35,14 +36,18 @@ const base64Schema = z
   .max(Math.ceil((LONGEST_VECTOR * 4) / 3) * 4, { abort: true })
   .check(z.base64());
 
+/** A name: checked by `readName`, whose errors say more. */
+const nameSchema = z.unknown().meta({ type: "string", description: "Trimmed and in Unicode NFC" });
+
 /** Chunks that a search with `rerank` has reranked. */
 export const RERANKED = 50;
 
-const searchSchema = z
+/** Body of `POST /v1/documents/search`. */
+export const searchSchema = z
   .strictObject({
-    company: z.unknown().optional(),
-    title: optional(z.unknown()),
-    titles: optional(z.array(z.unknown()).min(1).max(100)),
+    company: nameSchema.optional(),
+    title: optional(nameSchema),
+    titles: optional(z.array(nameSchema).min(1).max(100)),
     query: optional(z.string().min(1).max(100_000)),
     vector: optional(z.union([z.array(z.number()).min(1).max(LONGEST_VECTOR), base64Schema])),
     k: z

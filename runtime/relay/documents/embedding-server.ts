@@ -143,7 +143,7 @@ const UNAVAILABLE: ReadonlySet<string> = new Set([
   "model_broke_off",
   "model_timeout",
   "model_busy",
-  "model_key_refused",
+  "model_server_denied",
 ]);
 const isUnavailable = (cause: unknown): boolean => cause instanceof RelayError && UNAVAILABLE.has(cause.code);
 

@@ -7,6 +7,7 @@ import { RelayError } from "../errors.ts";
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
+  | { readonly kind: "openapi"; readonly name: "/openapi.json" }
   | { readonly kind: "jobs"; readonly name: "/v1/jobs" }
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | ModelCall;
@@ -92,6 +93,7 @@ function relayRows(): Row[] {
   return [
     row({ kind: "status", name: "/status", view: "page" }, READ),
     row({ kind: "status", name: "/status/data.json", view: "data" }, READ),
+    row({ kind: "openapi", name: "/openapi.json" }, READ),
     row({ kind: "documents", name: "/v1/documents" }, [...READ, "PUT", "DELETE"]),
     row({ kind: "documents", name: "/v1/documents/search" }, ["POST"]),
     row({ kind: "jobs", name: "/v1/jobs" }, READ),

@@ -44,7 +44,7 @@ export function dispositionOf(ending: Ending): Disposition {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: 0, down: true };
   }
   // A person must set the key: the job waits for it.
-  if (cause instanceof RelayError && cause.code === "model_key_refused") {
+  if (cause instanceof RelayError && cause.code === "model_server_denied") {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: KEY_MS, down: false };
   }
   if (cause instanceof RelayError && (cause.code === "memory_share_full" || cause.code === "memory_full")) {

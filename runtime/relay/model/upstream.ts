@@ -44,7 +44,7 @@ export interface Upstream {
   /**
    * Sends the call and writes the answer into `to`, status and body as they come, byte for byte, with back-pressure. Nothing
    * is retried. Resolves at the answer's end. Rejects with `model_down` (at once, nothing was sent), `model_unreachable`,
-   * `model_broke_off`, `model_timeout`, `model_key_refused`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut the
+   * `model_broke_off`, `model_timeout`, `model_server_denied`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut the
    * connection or send the error within the answer, so that a truncated answer never looks whole.
    */
   forward(call: UpstreamCall, to: Sink): Promise<void>;

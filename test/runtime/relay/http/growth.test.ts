@@ -119,6 +119,15 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
     ['new RegExp(`^${name.replace("{id}", "([\\\\w-]{1,80})")}$`)', HEADER],
   ],
+  "openapi/answers.ts": [
+    ["/^job_[0-9a-f]{32}$/", RELAY],
+    ["/^[0-9a-f]{64}$/", RELAY],
+  ],
+  "openapi/markdown.ts": [
+    ["/\\n+$/", RELAY],
+    ['/#\\/components\\/schemas\\/(\\w+)"/g', RELAY],
+  ],
+  "openapi/openapi.ts": [["/[^A-Za-z]+(.)?/g", RELAY]],
   "settings.ts": [
     ["/^\\./", RELAY],
     ["/\\/v1\\/*$/", RELAY],

@@ -79,14 +79,14 @@ describe("the key of the model server", () => {
       ];
       for (const answer of answers) {
         const { error } = (await answer.json()) as { error: { code: string; message: string; type: string } };
-        expect([answer.status, error.code, error.type]).toEqual([502, "model_key_refused", "server_error"]);
+        expect([answer.status, error.code, error.type]).toEqual([502, "model_server_denied", "server_error"]);
         expect(error.message).toMatch(words);
         expect(error.message).toContain("pulumi config set --secret modelKey");
         expect(answer.headers.get("x-should-retry")).toBe("false");
       }
       // The server is there: it is not taken for one that is down, however often it refuses.
       for (let n = 0; n < 5; n += 1)
-        expect(await codeOf(await post(relay, "/v1/chat/completions", chat))).toBe("model_key_refused");
+        expect(await codeOf(await post(relay, "/v1/chat/completions", chat))).toBe("model_server_denied");
       expect((await fetch(`${relay.url}/v1/documents?company=A&title=t`, { headers: asServer })).status).toBe(404);
     },
     60_000,
