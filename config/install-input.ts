@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { InstallInput } from "../runtime/config.ts";
+import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
 import type { StackConfig } from "./config.ts";
 
 /** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
@@ -21,6 +22,10 @@ export interface InstallInputArgs {
   readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
   /** Key of the model server, a secret; absent when it wants none. */
   readonly modelKey?: pulumi.Input<string | undefined> | undefined;
+  /** Direct lines, and the newest credential of each server, a secret; absent without lines. */
+  readonly direct?:
+    | { readonly lines: readonly DirectLine[]; readonly credentials: pulumi.Input<DirectCredentials> }
+    | undefined;
 }
 
 /** @returns the installer's input, in the form `runtime/config.ts` describes */
@@ -38,46 +43,69 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       pulumi.all(Object.fromEntries(args.clientIds)),
       args.connectorToken,
       args.mongodbUri,
-      args.fallbackKey,
-      args.modelKey,
+      // `all` has types for eight values at most.
+      pulumi.all([args.fallbackKey, args.modelKey]),
+      args.direct?.credentials,
     ])
-    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey, modelKey]) => ({
-      relay: {
-        port: mac!.ports.relay,
-        adminPort: mac!.ports.admin,
-        hostname: config.hostname,
-        access: { teamDomain, audiences: { servers, people } },
-        callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
-          name,
-          clientId: clientIds[name] ?? "",
-          companies,
-          weight,
-          enabled,
-        })),
-        model,
-        ...(config.fallback && { fallback: config.fallback }),
-        limits: config.limits,
-        jobs: config.jobs,
-        documents: {
-          store,
-          ttlDays,
-          embedding,
-          chunk,
-          maxDiskMiB,
-          tokensPerCompanyPerDay,
-          ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
+    .apply(
+      ([
+        teamDomain,
+        servers,
+        people,
+        clientIds,
+        connectorToken,
+        mongodbUri,
+        [fallbackKey, modelKey],
+        directCredentials,
+      ]) => ({
+        relay: {
+          port: mac!.ports.relay,
+          adminPort: mac!.ports.admin,
+          hostname: config.hostname,
+          access: { teamDomain, audiences: { servers, people } },
+          callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
+            name,
+            clientId: clientIds[name] ?? "",
+            companies,
+            weight,
+            enabled,
+          })),
+          ...(args.direct && {
+            direct: {
+              lines: args.direct.lines.map(({ server, relayPort }) => ({ server, port: relayPort })),
+              ...(config.access.singleHeader && { singleHeader: config.access.singleHeader }),
+            },
+            directCredentials,
+          }),
+          model,
+          ...(config.fallback && { fallback: config.fallback }),
+          limits: config.limits,
+          jobs: config.jobs,
+          documents: {
+            store,
+            ttlDays,
+            embedding,
+            chunk,
+            maxDiskMiB,
+            tokensPerCompanyPerDay,
+            ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
+          },
+          graceSeconds,
         },
-        graceSeconds,
-      },
-      secrets: {
-        ...(mongodbUri !== undefined && { mongodbUri }),
-        ...(fallbackKey !== undefined && { fallbackKey }),
-        ...(modelKey !== undefined && { modelKey }),
-      },
-      connectorToken,
-      connectorPort: mac!.ports.connector,
-      cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
-      power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
-      ...(service && { modelService: service }),
-    }));
+        secrets: {
+          ...(mongodbUri !== undefined && { mongodbUri }),
+          ...(fallbackKey !== undefined && { fallbackKey }),
+          ...(modelKey !== undefined && { modelKey }),
+        },
+        connectorToken,
+        connectorPort: mac!.ports.connector,
+        ...(mac!.edgeIpVersion !== "auto" && {
+          edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
+        }),
+        cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
+        power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
+        ...(service && { modelService: service }),
+        ...(args.direct && { direct: [...args.direct.lines] }),
+      }),
+    );
 }

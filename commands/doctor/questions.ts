@@ -40,7 +40,12 @@ export function ownModelPort(url: string): string | undefined {
 /** Commands by the name of what they answer. A POSIX shell runs each; `sudo -n` where the Mac asks for it. */
 export function questions(
   mac: MacEntry,
-  { model, modelKey, documents }: Pick<MacSettings, "model" | "modelKey" | "documents">,
+  {
+    model,
+    modelKey,
+    documents,
+    route,
+  }: Pick<MacSettings, "model" | "modelKey" | "documents"> & { route?: Pick<MacSettings["route"], "direct"> },
 ) {
   const { relay, admin, connector } = mac.ports;
   const modelPort = ownModelPort(model.url);
@@ -78,6 +83,10 @@ export function questions(
       // A process' environment may hold anything: only the one variable leaves the Mac.
       modelSlots: `pid=$(${listener} | head -n 1) && [ -n "$pid" ] && sudo -n ps -E -ww -o command= -p "$pid" | tr ' ' '\\n' | grep -E '^OLLAMA_NUM_PARALLEL='`,
     }),
+    ...(route !== undefined &&
+      route.direct.length > 0 && {
+        direct: `sudo -n ${base} ${root}/usr/local/slm-network/current/installer.mjs direct --root ${root}/`,
+      }),
     ...(documents.store === "atlas" && {
       atlas: `sudo -n ${base} -e ${quote(atlasScript)} ${root}/etc/slm-network/secrets.json`,
     }),

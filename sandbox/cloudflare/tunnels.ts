@@ -100,7 +100,7 @@ function checkName(account: CloudflareAccount, name: string, except?: string): v
 
 /** One entry per connector with its connections, the format of `…/connections`. */
 function connectors(account: CloudflareAccount, tunnel: StoredTunnel): Record<string, unknown>[] {
-  const connections = account.connections(tunnel.id);
+  const connections = account.countedConnections(tunnel.id);
   return [...new Set(connections.map((one) => one.connectorId))].map((id) => {
     const own = connections.filter((one) => one.connectorId === id);
     return {
@@ -166,11 +166,11 @@ function edit(call: Call) {
 function remove(call: Call) {
   const { account } = call;
   const tunnel = find(call);
-  if (account.connections(tunnel.id).length > 0) {
+  if (account.countedConnections(tunnel.id).length > 0) {
     throw new ApiError(400, [
       {
         code: 1022,
-        message: `Cannot delete tunnel because it has active connections (${account.connections(tunnel.id).length}): stop its connectors first`,
+        message: `Cannot delete tunnel because it has active connections (${account.countedConnections(tunnel.id).length}): stop its connectors first`,
       },
     ]);
   }

@@ -69,7 +69,7 @@ describe("a request through edge, Access, cloudflared, relay and model server", 
       body,
     });
     expect(response.status).toBe(200);
-    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(response.headers.get("cache-control")).toBe("no-store, no-transform");
     const seen = (await model()).last.findLast(({ path }) => path === "/v1/embeddings");
     expect(seen?.requestBytes).toBeGreaterThan(5_000_000);
     for (const name of seen?.headerNames ?? []) {

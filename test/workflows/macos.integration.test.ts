@@ -122,7 +122,7 @@ describe("this machine as the Mac", () => {
     const options = { ssh, environment: {}, log: () => {} };
     await expect(useThisMac({ ...options, platform: "linux" })).rejects.toThrow(/is no Mac \(linux\)/);
     expect(() => readSettings({ SANDBOX_MAC: "this" })).toThrow(/SANDBOX_SSH is missing/);
-    expect(() => readSettings({ SANDBOX_MAC: "that" })).toThrow(/SANDBOX_MAC is "that": it must be stand-in or this/);
+    expect(() => readSettings({ SANDBOX_MAC: "that" })).toThrow(/SANDBOX_MAC is "that": it must be emulated or this/);
   });
 
   it("is reached by its own sshd, and what launchd starts finds the sandbox until it is closed", async () => {
@@ -149,7 +149,7 @@ describe("this machine as the Mac", () => {
       const copy = calls[1]?.at(-1) ?? "";
       expect(statSync(copy).mode & 0o777).toBe(0o644);
       expect(readFileSync(copy, "utf8")).toBe("authority");
-      await expect(mac.powerCut()).rejects.toThrow(/can not be cut/);
+      await expect(mac.powerCut()).rejects.toThrow(/cannot be cut/);
       await mac.close();
       expect(calls.slice(2)).toEqual([
         ["sudo", "-n", "launchctl", "unsetenv", "PROXY"],

@@ -7,6 +7,7 @@ import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import type { BodyWorker } from "./body-worker.ts";
 import { createEmbeddingServer } from "./embedding-server.ts";
+import { type Client, estimateTextTokens } from "./embedding-work.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import type { ModelIdentities } from "./model-identities.ts";
 import { createRerank, type Rerank } from "./reranker.ts";
@@ -18,14 +19,6 @@ const BATCH_CHARACTERS = 32_000;
 /** A batch that a busy model server turned away is sent again this often, after at most this long. */
 const BUSY_TRIES = 4;
 const MAX_BUSY_WAIT_MS = 10_000;
-
-/** The client of the request that embedding is done for; the work can outlive it. */
-export interface Client {
-  /** It has disconnected. */
-  readonly hasLeft: boolean;
-  /** A byte of the answer has been sent, so its status is fixed. */
-  readonly isAnswered: boolean;
-}
 
 /** What is to be embedded. */
 export interface EmbedTask {
@@ -70,11 +63,6 @@ export interface Embedder {
   /** See `Rerank`. */
   readonly rerank: Rerank;
   close(): Promise<void>;
-}
-
-/** Estimated tokens of texts, rather too many: Korean has about one token in three bytes. */
-export function estimateTextTokens(texts: readonly string[]): number {
-  return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
 }
 
 export interface EmbedderOptions {

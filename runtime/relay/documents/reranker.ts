@@ -7,8 +7,8 @@ import type { Caller, ModelConfig } from "../../config.ts";
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { BodyWorker } from "./body-worker.ts";
-import { type Client, estimateTextTokens } from "./embedder.ts";
 import type { EmbeddingServer } from "./embedding-server.ts";
+import { type Client, estimateTextTokens } from "./embedding-work.ts";
 import { notAvailable } from "./rerank-availability.ts";
 
 export interface RerankTask {

@@ -38,7 +38,7 @@ test("a change that was not yet in effect is, after a restart", async () => {
   expect([...fresh.users.keys()]).toEqual(["relay"]);
 });
 
-test("a Flex cluster takes some readings to come and to go", async () => {
+test("a Flex cluster needs several reads to be created and deleted", async () => {
   const providerSettings = { backingProviderName: "AWS", regionName: "AP_NORTHEAST_2" };
   const body = { name: "flex", providerSettings, tags: [], terminationProtectionEnabled: true };
   const made = await h.call("POST", "/flexClusters", body);

@@ -72,7 +72,7 @@ async function lives(recorded: Recorded): Promise<{ made: Json; end(): Promise<v
   };
 }
 
-describe("what the official provider was recorded to send is taken, kept and shown again", () => {
+describe("recorded requests of the official provider are accepted, stored and returned", () => {
   it("a tunnel, its configuration, its token, its record, policies, applications", async () => {
     const ends: (() => Promise<void>)[] = [];
     const live = async (recorded: Recorded): Promise<Json> => {
@@ -321,7 +321,7 @@ describe("what the official provider was recorded to send is taken, kept and sho
   });
 });
 
-it("the official client, left to itself, comes through a bad hour", async () => {
+it("the official client's retries survive injected faults", async () => {
   h.account.faults.add({ method: "GET", path: "/cfd_tunnel$", status: 429, retryAfterSeconds: 0 });
   h.account.faults.add({ method: "GET", path: "/cfd_tunnel$", status: 503 });
   const patient = h.client.withOptions({ maxRetries: 3 });

@@ -71,6 +71,9 @@ describe("emulated read-only commands", () => {
       const plist = `/Library/LaunchDaemons/${modelServerLabel}.plist`;
       const read = `sudo -n plutil -extract EnvironmentVariables.SLOTS raw -o - ${plist}`;
       expect((await outside.run(read)).stdout.trim()).toBe("4");
+      // Standard input is not read: an installer's may never end.
+      const endless = `mkfifo endless && exec 3<>endless && ${read} <&3`;
+      expect((await outside.run(endless)).stdout.trim()).toBe("4");
       expect((await outside.run(`sudo -n launchctl bootstrap system ${plist}`)).code).toBe(119);
     } finally {
       await outside.end();

@@ -127,7 +127,7 @@ describe("a local command", () => {
     await refusal;
   });
 
-  it("gives files that match as assets, by a later exclusion without some", async () => {
+  it("returns matching files as assets, minus later exclusions", async () => {
     const dir = join(folder, "assets");
     mkdirSync(join(dir, "deep"), { recursive: true });
     for (const name of ["a.txt", "b.txt", "c.md", "deep/d.txt"]) writeFileSync(join(dir, name), name);
@@ -199,7 +199,7 @@ describe("a remote command", () => {
     expect(plugin.log).toEqual(["info: Dial 1/2 failed: retrying", "info: Dial 2/2 failed: retrying"]);
   });
 
-  it("goes through a jump host", async () => {
+  it("connects through a jump host", async () => {
     const jump = await startSshServer(folder);
     const proxy = {
       host: "127.0.0.1",
@@ -259,7 +259,7 @@ describe("a remote command", () => {
     await agent.close();
   });
 
-  it("says so when the connection is lost under a running command", async () => {
+  it("reports a connection lost during a command", async () => {
     const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
     const failure = expect(creating).rejects.toThrow(/exited without exit status/);
     await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
@@ -283,7 +283,7 @@ describe("a remote command", () => {
     );
   });
 
-  it("gives up dialling when the engine cancels", async () => {
+  it("stops dialling when the engine cancels", async () => {
     const port = await claimPort(); // nobody listens there
     const dialling = plugin.create(remote, { connection: connection({ port, dialErrorLimit: -1 }), create: "true" });
     const gaveUp = expect(dialling).rejects.toMatchObject({ code: 1 });
@@ -318,7 +318,7 @@ describe("a copy", () => {
     expect(readFileSync(remotePath("text"), "utf8")).toBe("말");
   });
 
-  it("copies a directory into the path, and a file into a directory that is there", async () => {
+  it("copies a directory to the path, and a file into an existing directory", async () => {
     const dir = join(folder, "release");
     mkdirSync(join(dir, "lib"), { recursive: true });
     writeFileSync(join(dir, "lib", "relay.js"), "code");

@@ -138,7 +138,7 @@ describe("mongodbatlas", () => {
       expect({ usable, findings }).toMatchObject({ usable: false, findings: [{}] });
   });
 
-  it("knows the government's cloud", () => {
+  it("supports Atlas for Government", () => {
     const gov = "https://cloud.mongodbgov.com/";
     const config = { publicKey: "a", privateKey: "b", isMongodbgovCloud: true };
     expect(atlasCredentials({ ...config, baseUrl: ours }, {}).baseUrl).toBe(gov);
@@ -322,7 +322,7 @@ async function jsonServerOf(
   return { url: server.url, bearers };
 }
 
-it("knows every variable of theirs that a sandbox must keep out", () => {
+it("reads only variables that a sandbox removes or sets", () => {
   const base = { ...keysHere, MONGODB_ATLAS_BASE_URL: ours, CLOUDFLARE_API_TOKEN: "t", CLOUDFLARE_BASE_URL: ours };
   const own = new Set(Object.keys(base));
   const read = new Set<string>();

@@ -206,7 +206,7 @@ describe("a database user", () => {
     ]);
   });
 
-  it("passes on what Atlas says", async () => {
+  it("passes on Atlas' error", async () => {
     await plugin.create(user, userInputs);
     await expect(plugin.create(user, userInputs)).rejects.toThrow(
       /databaseUsers POST: HTTP 409 Conflict \(Error code: "USER_ALREADY_EXISTS"\) Detail: there is one/,
@@ -224,7 +224,7 @@ describe("a database user", () => {
 describe("an access list entry", () => {
   const inputs: Props = { projectId: project, cidrBlock: "203.0.113.7/32", comment: "office" };
 
-  it("is there, has no drift, and is gone when the calls return", async () => {
+  it("exists, has no drift, and is gone when the calls return", async () => {
     const made = await plugin.create(accessList, inputs);
     expect(signedRequests()[0]?.body).toEqual([{ cidrBlock: "203.0.113.7/32", comment: "office" }]);
     expect(made.state).toMatchObject({ ...inputs, ipAddress: "203.0.113.7" });
@@ -344,7 +344,7 @@ describe("an existing cluster", () => {
     );
   });
 
-  it("may be a Flex one, which Atlas serves elsewhere", async () => {
+  it("can be a Flex cluster, which another endpoint serves", async () => {
     await plugin.create(flex, {
       projectId: project,
       name: "small",

@@ -171,11 +171,11 @@ it("row 24: with a private key the agent's keys are not tried", async () => {
 });
 
 it("row 25: a text asset's missing folders are made", async () => {
-  const remotePath = join(folder, "remote", "new/folder/text");
+  const remotePath = "/new/folder/text"; // below the server's root
   await plugin.create(copy, {
     connection: connection(),
     source: new Asset("asset", { text: "hello", hash: "h" }),
     remotePath,
   });
-  expect(readFileSync(remotePath, "utf8")).toBe("hello");
+  expect(readFileSync(join(folder, "remote", remotePath), "utf8")).toBe("hello");
 });
