@@ -9,8 +9,6 @@ export interface Client {
   readonly title: string;
   /** In `templates/`. Its values are read as the language reads the environment, so that it runs as it is, too. */
   readonly template: string;
-  /** How the file is called where the name matters. */
-  readonly file?: string;
   /** What must be installed. */
   readonly needs?: string;
   /** Undefined: a test runs the snippet as printed. Else where it is described: nobody has run it here. */
@@ -23,32 +21,32 @@ export interface Client {
 
 export const CLIENTS: readonly Client[] = [
   { name: "curl", title: "curl", template: "curl.sh" },
-  { name: "python", title: "Python", template: "python.py", needs: "pip install openai" },
-  { name: "javascript", title: "JavaScript", template: "javascript.mjs", needs: "npm install openai" },
+  { name: "python", title: "Python", template: "with_openai.py", needs: "pip install openai" },
+  { name: "javascript", title: "JavaScript", template: "with-openai.mjs", needs: "npm install openai" },
   {
     name: "langchain-python",
     title: "LangChain, Python",
-    template: "langchain.py",
+    template: "with_langchain.py",
     needs: "pip install langchain-openai",
   },
   {
     name: "langchain-javascript",
     title: "LangChain, JavaScript",
-    template: "langchain.mjs",
+    template: "with-langchain.mjs",
     needs: "npm install @langchain/openai @langchain/core",
   },
   { name: "spring", title: "Spring's RestClient", template: "Caller.java", needs: "spring-web and Jackson" },
   {
     name: "anthropic-python",
     title: "Anthropic SDK, Python",
-    template: "anthropic.py",
+    template: "with_anthropic.py",
     needs: "pip install anthropic",
     path: "/v1/messages",
   },
   {
     name: "anthropic-javascript",
     title: "Anthropic SDK, JavaScript",
-    template: "anthropic.mjs",
+    template: "with-anthropic.mjs",
     needs: "npm install @anthropic-ai/sdk",
     path: "/v1/messages",
   },
