@@ -1,6 +1,6 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
-import { jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
+import { HEADER_TEXT, jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
 import { accessSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
@@ -76,6 +76,15 @@ export const stackConfigSchema = z
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
     fallbackKey: z.string(withMessage("is not text: the fallback server's key")).min(1).optional(),
+    modelKey: z
+      .string(withMessage("is not text: the model server's key"))
+      .regex(
+        HEADER_TEXT,
+        withMessage(
+          "has spaces or characters beyond ASCII: it is sent in a header, so set the key as the server has it",
+        ),
+      )
+      .optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {

@@ -107,6 +107,8 @@ export const modelSchema = z.strictObject({
   kind: z.enum(MODEL_SERVER_KINDS),
   url: z.url({ protocol: /^https?$/ }),
   embeddingModel: z.string().min(1),
+  /** Reranker for searches with `rerank`; absent: the name is left out, for a server that has one only. */
+  rerankModel: z.string().min(1).optional(),
   /** Names of the models that may be called; absent means all that the server has. */
   allowed: z.array(z.string().min(1)).min(1).optional(),
   /** In seconds. How long the relay waits for the model server before it gives a request up. */
@@ -200,12 +202,17 @@ export const relayConfigSchema = z.strictObject({
   graceSeconds: z.int().min(0).max(170),
 });
 
+/** What a header can carry: printable ASCII without spaces. */
+export const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
 /** `/etc/slm-network/secrets.json`, 0640 root:_slmnetwork. */
 export const relaySecretsSchema = z.strictObject({
   /** Connection string of the relay's own Atlas user; absent with the embedded store. */
   mongodbUri: z.string().min(1).optional(),
   /** Key of the fallback server, sent as `Authorization: Bearer`. */
   fallbackKey: z.string().min(1).optional(),
+  /** Key of the model server, sent as `Authorization: Bearer`. */
+  modelKey: z.string().regex(HEADER_TEXT).optional(),
 });
 
 /** Settings that the relay reloads while it runs. */

@@ -40,6 +40,15 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
   const status = text.slice(text.lastIndexOf("\n") + 1);
   const server = modelServer(model.kind);
   const names = listedNames(server, text.slice(0, text.lastIndexOf("\n")));
+  if (status === "401") {
+    return {
+      check,
+      level: "fail",
+      found: `answers 401 at ${model.url}: it wants a key, or refuses the one it gets`,
+      means: "Calls get 502 model_server_denied; jobs wait.",
+      todo: "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
+    };
+  }
   if (status !== "200" || names === undefined) {
     return {
       check,

@@ -29,6 +29,7 @@ import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
 import { createModelMetrics } from "./model/metrics.ts";
 import { createUpstream } from "./model/upstream.ts";
+import { openApi } from "./openapi/openapi.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -166,8 +167,8 @@ export async function startRelay(
   const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
   createOutageMetrics(metrics.registry, outages);
   const router = createRouter(dialects, config.model.kind);
-  const upstream = createUpstream(config.model);
-  const { fallbackKey } = secrets;
+  const { fallbackKey, modelKey } = secrets;
+  const upstream = createUpstream(config.model, modelKey);
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
   const { registry } = metrics;
   const adaptive = await openAdaptiveSlots({ dataDir, limits: config.limits, log, registry, times }, () => admission);
@@ -232,6 +233,7 @@ export async function startRelay(
     jobs,
     submit: createSubmit(jobs),
     holdings,
+    openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),
   };
   const lineHandlers = new Map(
     (config.direct?.lines ?? []).map(({ server }) => [
@@ -301,5 +303,14 @@ export async function startRelay(
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
     },
+  };
+}
+
+/** Makes the text at its first use: the schemas take some milliseconds, and most relays are never asked. */
+function memoized(make: () => string): () => string {
+  let text: string | undefined;
+  return () => {
+    text ??= make();
+    return text;
   };
 }
