@@ -4,9 +4,9 @@ import type { DatabaseSync } from "node:sqlite";
 import type { QueueName } from "../admission/admission.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
 import { DiskQuota } from "./disk-quota.ts";
+import { KeyClaims } from "./key-claims.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { flowOf, type JobRow, listOf, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
-import { RunningCalls } from "./running-calls.ts";
 import { boundSize, checkDatabase, openDatabase } from "./schema.ts";
 import {
   type Added,
@@ -75,7 +75,7 @@ export class JobDatabase implements Steps {
   readonly recovered: Recovered;
   readonly #sql: Sql;
   readonly #quota: DiskQuota;
-  readonly #calls: RunningCalls;
+  readonly #keyClaims: KeyClaims;
   readonly #leases: LeaseClock;
   #options: DatabaseOptions;
   readonly #now: () => number;
@@ -92,7 +92,7 @@ export class JobDatabase implements Steps {
     this.#leases = new LeaseClock(monotonicNow, LEASE_MS);
     this.db.exec("BEGIN IMMEDIATE");
     const { runningCalls: running = [], foreignCallsMs: foreignMs = 0 } = options;
-    this.#calls = new RunningCalls(this.#sql, { instance, running, foreignMs, monotonicNow });
+    this.#keyClaims = new KeyClaims(this.#sql, { instance, running, foreignMs, monotonicNow });
     this.recovered = this.#recover();
     this.db.exec("COMMIT");
   }
@@ -115,7 +115,7 @@ export class JobDatabase implements Steps {
   }
 
   add(job: NewJob): Added {
-    const inUse = this.#calls.find(job);
+    const inUse = this.#keyClaims.find(job);
     if (inUse !== undefined) return inUse;
     const notes = (job.requestParameters?.length ?? 0) + (metadataJson(job)?.length ?? 0);
     const refused = this.#quota.refuseWork(job.owner, job.body.length + notes);
@@ -126,8 +126,8 @@ export class JobDatabase implements Steps {
   }
 
   keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): void {
-    this.#calls.release(call.id);
-    if (call.idempotencyKey === undefined || this.#calls.find(call) !== undefined) return;
+    this.#keyClaims.release(call.id);
+    if (call.idempotencyKey === undefined || this.#keyClaims.find(call) !== undefined) return;
     if (this.#quota.refuseWork(call.owner, answer.body.length) !== undefined) return;
     const { seq } = this.#insert(call, "completed", this.#now() + keepMs);
     this.#sql("UPDATE jobs SET started_at = created_at, finished_at = created_at WHERE seq = ?").run(seq);
@@ -145,11 +145,11 @@ export class JobDatabase implements Steps {
   }
 
   claimKey(call: Parameters<JobStore["claimKey"]>[0]): KeyClaim {
-    return this.#calls.claim(call);
+    return this.#keyClaims.claim(call);
   }
 
   releaseKey(callId: string): void {
-    this.#calls.release(callId);
+    this.#keyClaims.release(callId);
   }
 
   find(owner: string, id: string): JobRecord | undefined {

@@ -1,5 +1,5 @@
 /**
- * Idempotency keys: read from the header, and the hash by which a repeated key is compared (in `running-calls.ts`). A key
+ * Idempotency keys: read from the header, and the hash by which a repeated key is compared (in `key-claims.ts`). A key
  * belongs to one caller and path. Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
  */
 import { createHash } from "node:crypto";

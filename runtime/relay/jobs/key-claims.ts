@@ -4,7 +4,7 @@ import type { KeyClaim, KeyInUse, NewJob } from "./store.ts";
 
 export type KeyedCall = Pick<NewJob, "id" | "owner" | "path" | "idempotencyKey" | "requestSha256">;
 
-export interface RunningCallsOptions {
+export interface KeyClaimsOptions {
   /** Names the relay that has the file; the same when it opens the file again. */
   readonly instance: string;
   /** Ids of this relay's calls that run. Its other claims are left over from before the file was closed. */
@@ -22,12 +22,12 @@ interface ClaimRow {
   readonly pid: number;
 }
 
-export class RunningCalls {
+export class KeyClaims {
   readonly #sql: Sql;
-  readonly #options: RunningCallsOptions;
+  readonly #options: KeyClaimsOptions;
   readonly #openedAt: number;
 
-  constructor(sql: Sql, options: RunningCallsOptions) {
+  constructor(sql: Sql, options: KeyClaimsOptions) {
     this.#sql = sql;
     this.#options = options;
     this.#openedAt = options.monotonicNow();
