@@ -1,6 +1,6 @@
 /** The part of the stack's config about the documents: `documents`. */
 import { z } from "zod";
-import { documentsSchema as relayDocumentsSchema } from "../runtime/config.ts";
+import { DEFAULT_TTL_DAYS, documentsSchema as relayDocumentsSchema } from "../runtime/config.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 const ipv4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/;
@@ -49,7 +49,7 @@ export const documentsSchema = z
       .int(withMessage("must be a whole number of days, 1 to 365"))
       .min(1, withMessage("would forget a document at once: 1 to 365 days after its last use, e.g. 30"))
       .max(365, withMessage("is over a year: 1 to 365 days after its last use, e.g. 30"))
-      .default(30),
+      .default(DEFAULT_TTL_DAYS),
     dropData: z.boolean(withMessage("must be true or false")).default(false),
     atlas: z
       .object({

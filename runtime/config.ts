@@ -134,6 +134,9 @@ export const fallbackSchema = z.strictObject({
   companies: z.array(z.string().min(1)).min(1),
 });
 
+/** `documents.ttlDays` of a stack that does not set it. */
+export const DEFAULT_TTL_DAYS = 30;
+
 /** Storage, lifetime and creation of document vectors. */
 export const documentsSchema = z.strictObject({
   store: z.enum(["atlas", "embedded"]),

@@ -14,6 +14,7 @@ import { createEmbedder } from "./embedder.ts";
 import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
 import { createIngestion, type Ingestion } from "./ingestion.ts";
 import { LastAccessWriter } from "./last-access.ts";
+import { DocumentLifetime } from "./lifetime.ts";
 import { documentMetrics } from "./metrics.ts";
 import { openModelIdentities } from "./model-identities.ts";
 import { createReader, type Reader } from "./reader.ts";
@@ -24,7 +25,6 @@ import { DOCUMENTS_MIB, type DocumentMeta, type DocumentStore } from "./store.ts
 import { StoreGuard, type StoreState } from "./store-guard.ts";
 import { createTokenBudget } from "./token-budget.ts";
 
-const DAY_MS = 86_400_000;
 const SWEEP_MS = 3_600_000;
 /** Time between two bounded steps of a sweep: other requests go first. */
 const SWEEP_PAUSE_MS = 100;
@@ -75,10 +75,10 @@ export function createDocuments(
   { log, admission, breaker, registry, onUsage, cacheBytes, now = Date.now }: DocumentsOptions,
 ): Documents {
   const settings = embeddingSettings(config.documents);
-  const ttlMs = config.documents.ttlDays * DAY_MS;
+  const lifetime = new DocumentLifetime(config.documents.ttlDays);
   const guard = new StoreGuard(() => openStore(config, secrets), log);
-  const lastAccess = new LastAccessWriter(guard, ttlMs);
-  const repository = new DocumentRepository(guard, lastAccess, ttlMs, now, cacheBytes);
+  const lastAccess = new LastAccessWriter(guard, lifetime);
+  const repository = new DocumentRepository(guard, lastAccess, lifetime, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
   const bodyWorker = new BodyWorker();
   const embedder = createEmbedder(
@@ -100,7 +100,7 @@ export function createDocuments(
   const { embeddingModel } = config.model;
 
   const sweepSteps = async () => {
-    const livingSince = now() - ttlMs;
+    const livingSince = lifetime.livingSince(now());
     while (!stop.signal.aborted && (await guard.use((store) => store.sweep(livingSince)))) {
       await new Promise((resolve) => setTimeout(resolve, SWEEP_PAUSE_MS).unref());
     }

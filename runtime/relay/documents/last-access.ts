@@ -1,9 +1,9 @@
 /** Write-behind of last access: one write for many look-ups, since a write costs more than a look-up. */
 import type { DocumentKey } from "../access/names.ts";
+import type { DocumentLifetime } from "./lifetime.ts";
 import { type DocumentMeta, keyText, type Use } from "./store.ts";
 import type { StoreGuard } from "./store-guard.ts";
 
-const HOUR_MS = 3_600_000;
 const FLUSH_MS = 30_000;
 /** With this many documents noted they are written at once. */
 const MAX_NOTED = 1000;
@@ -11,13 +11,13 @@ const MAX_NOTED = 1000;
 /** Writes uses every 30 s, at the stop, and at once when a document has less than an hour to live. */
 export class LastAccessWriter {
   readonly #guard: StoreGuard;
-  readonly #ttlMs: number;
+  readonly #lifetime: DocumentLifetime;
   readonly #uses = new Map<string, Use>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(guard: StoreGuard, ttlMs: number) {
+  constructor(guard: StoreGuard, lifetime: DocumentLifetime) {
     this.#guard = guard;
-    this.#ttlMs = ttlMs;
+    this.#lifetime = lifetime;
   }
 
   /** When a document was last used, in ms since 1970, if that is not written yet. */
@@ -29,7 +29,7 @@ export class LastAccessWriter {
   async note(meta: DocumentMeta, at: number): Promise<void> {
     const { company, title, lastAccessedAt } = meta;
     this.#uses.set(keyText(meta), { company, title, at });
-    if (lastAccessedAt + this.#ttlMs - at < HOUR_MS || this.#uses.size >= MAX_NOTED) return this.flush();
+    if (this.#lifetime.isAlmostOver(lastAccessedAt, at) || this.#uses.size >= MAX_NOTED) return this.flush();
     this.#schedule();
   }
 

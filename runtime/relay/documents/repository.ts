@@ -4,6 +4,7 @@ import type { DocumentKey } from "../access/names.ts";
 import { ContentCache } from "./content-cache.ts";
 import { DeletionFence, type FencedRequest } from "./deletion-fence.ts";
 import type { LastAccessWriter } from "./last-access.ts";
+import type { DocumentLifetime } from "./lifetime.ts";
 import type { DocumentContent, DocumentMeta, Listing, Sharing } from "./store.ts";
 import { CONTENT_MS, type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
@@ -20,7 +21,7 @@ const CACHE_BYTES = 128 << 20;
 export class DocumentRepository {
   readonly #guard: StoreGuard;
   readonly #lastAccess: LastAccessWriter;
-  readonly #ttlMs: number;
+  readonly #lifetime: DocumentLifetime;
   readonly #now: () => number;
   readonly #contents: ContentCache;
   readonly #fence = new DeletionFence();
@@ -28,25 +29,25 @@ export class DocumentRepository {
   constructor(
     guard: StoreGuard,
     lastAccess: LastAccessWriter,
-    ttlMs: number,
+    lifetime: DocumentLifetime,
     now: () => number,
     cacheBytes = CACHE_BYTES,
   ) {
     this.#contents = new ContentCache(cacheBytes);
     this.#guard = guard;
     this.#lastAccess = lastAccess;
-    this.#ttlMs = ttlMs;
+    this.#lifetime = lifetime;
     this.#now = now;
   }
 
   /** When a document expires if it is not used again. */
   expiresAt({ lastAccessedAt }: Pick<DocumentMeta, "lastAccessedAt">): number {
-    return lastAccessedAt + this.#ttlMs;
+    return this.#lifetime.expiresAt(lastAccessedAt);
   }
 
   /** The document of that name, whichever model made it; or why there is none. Does not count as a use. */
   async find(key: DocumentKey): Promise<DocumentMeta | "absent" | "store_away"> {
-    const livingSince = this.#now() - this.#ttlMs;
+    const livingSince = this.#lifetime.livingSince(this.#now());
     const used = this.#lastAccess.pending(key) ?? 0; // not in the store yet
     try {
       const found = await this.#guard.use((store) => store.meta(key, used > livingSince ? 0 : livingSince));
@@ -97,7 +98,7 @@ export class DocumentRepository {
     const token = randomUUID();
     const orFalse = (cause: unknown) => unlessUnavailable(cause, false as const);
     const now = this.#now();
-    const declared = this.#guard.use((store) => store.declareWrite(key, token, now, now - this.#ttlMs));
+    const declared = this.#guard.use((store) => store.declareWrite(key, token, now, this.#lifetime.livingSince(now)));
     let hasIntent = await declared.then(() => true, orFalse);
     try {
       return await work(async (meta, content) => {
@@ -128,7 +129,7 @@ export class DocumentRepository {
 
   /** @throws StoreUnavailable */
   list(listing: Omit<Listing, "livingSince">): Promise<DocumentMeta[]> {
-    return this.#guard.use((store) => store.list({ ...listing, livingSince: this.#now() - this.#ttlMs }));
+    return this.#guard.use((store) => store.list({ ...listing, livingSince: this.#lifetime.livingSince(this.#now()) }));
   }
 
   /**
