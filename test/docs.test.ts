@@ -1,4 +1,5 @@
 /** What the READMEs and docs/ name is there: files, headings, npm scripts. */
+import { globSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -42,4 +43,27 @@ describe.each(pages)("%s", (page) => {
     const named = [...(await text(page)).matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g)].map(([, name = ""]) => name);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
   });
+});
+
+/** A folder's README names files from its own folder, from the folder above, from a folder below, or from the project's. */
+const isThere = (page: string, name: string): boolean =>
+  [dirname(page), dirname(dirname(page)), join(dirname(page), "*"), ""].some(
+    (base) => globSync(join(base, name), { cwd: project }).length > 0,
+  );
+
+const readmes = globSync("{accounts,commands,components,config,policy,runtime,sandbox,ssh,test}/**/README.md", {
+  cwd: project,
+}).filter((page) => !page.includes("node_modules"));
+
+describe.each(["CONTRIBUTING.md", ...readmes])("%s", (page) => {
+  it("names files and folders that exist", async () => {
+    const names = [...(await text(page)).matchAll(/`([\w./*-]+(?:\.(?:ts|mjs|json|yaml|md)|\/))`/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(names.filter((name) => !isThere(page, name))).toEqual([]);
+  });
+});
+
+it("every folder with a README is checked", () => {
+  expect(readmes).toEqual(expect.arrayContaining(["accounts/README.md", "runtime/relay/documents/README.md"]));
 });
