@@ -1,101 +1,68 @@
-/** The Pulumi command, as far as a rotation needs it. */
+/** Runs the Pulumi CLI in this checkout. */
 import { spawn } from "node:child_process";
-import { z } from "zod";
-import { type DeployedSecret, deployedSecrets, tokenName } from "../accounts/rotation.ts";
-import { programName } from "./init/adopt/adoptable.ts";
-import { Refusal } from "./rotate/plan.ts";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { UsageError } from "./errors.ts";
 
 /** The checkout, where `Pulumi.yaml` is. */
-export interface Engine {
-  project: string;
-  /** `pulumi`, by default the one on PATH. */
-  command: string;
-}
+export const project = join(import.meta.dirname, "..");
 
-/** What it said, and how it ended. */
+/** How a program ended. Output is trimmed. */
 export interface Ran {
-  code: number | null;
-  stdout: string;
-  stderr: string;
+  /** undefined: the program is not installed. */
+  readonly code: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
 }
 
-/** Runs it without a question; never throws for its exit code. @param input goes to its standard input */
-export function run(engine: Engine, args: readonly string[], input = ""): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(engine.command, [...args, "--non-interactive", "--color=never"], {
-      cwd: engine.project,
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    const ran: Ran = { code: null, stdout: "", stderr: "" };
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      ran.stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      ran.stderr += text;
-    });
-    child.stdin.on("error", () => {}); // it did not read; its exit code says why
-    child.stdin.end(input);
-    child.once("error", (error) =>
-      reject(
-        new Refusal(
-          `the command \`pulumi\` can not be run (${error.message}): install it, https://www.pulumi.com/docs/install/`,
-        ),
-      ),
-    );
-    child.once("close", (code) => resolve({ ...ran, code }));
+/** What a program gets besides its arguments. */
+export interface RunOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** For standard input, where nobody else can read it, unlike arguments. */
+  readonly input?: string;
+  /** @default no limit */
+  readonly timeoutMs?: number;
+}
+
+/** Runs a program in the checkout until it ends. Never throws. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  { env = process.env, input = "", timeoutMs }: RunOptions = {},
+): Promise<Ran> {
+  const child = spawn(command, [...args], { cwd: project, env, stdio: ["pipe", "pipe", "pipe"], timeout: timeoutMs });
+  const ended = new Promise<number | undefined>((resolve) => {
+    child.once("error", () => resolve(undefined));
+    child.once("close", (code) => resolve(code ?? 1));
   });
+  child.stdin.on("error", () => {}); // it ended without reading: its exit code says why
+  child.stdin.end(input);
+  const [code, stdout, stderr] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
+  return { code, stdout: stdout.trim(), stderr: stderr.replace(/^error: /m, "").trim() };
 }
 
-/** @returns the stack that is selected. @throws Refusal when there is none */
-export async function selectedStack(engine: Engine): Promise<string> {
-  const ran = await run(engine, ["stack", "--show-name"]);
-  if (ran.code === 0 && ran.stdout.trim()) return ran.stdout.trim();
-  throw new Refusal(
-    `no stack is selected: give --stack <name>, or \`pulumi stack select\`. (pulumi said: ${ran.stderr.trim()})`,
+/** Runs `pulumi` without questions and colours. @throws UsageError when it is not installed */
+export async function runPulumi(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const ran = await run("pulumi", [...args, "--non-interactive", "--color=never"], options);
+  if (ran.code !== undefined) return ran;
+  throw notInstalled();
+}
+
+/** @returns the error for a machine without Pulumi */
+export const notInstalled = (): UsageError =>
+  new UsageError("the command `pulumi` is not installed: https://www.pulumi.com/docs/install/");
+
+/** @returns the name of the stack to work on: `--stack`, else PULUMI_STACK, else the selected one. @throws UsageError */
+export async function stackName(option: string | undefined): Promise<string> {
+  const named = option ?? (process.env.PULUMI_STACK || undefined);
+  if (named !== undefined) return named;
+  const ran = await runPulumi(["stack", "--show-name"]);
+  if (ran.code === 0 && ran.stdout) return ran.stdout;
+  throw new UsageError(
+    `no stack is selected: give --stack <name>, or \`pulumi stack select\`. (Pulumi: ${ran.stderr})`,
   );
 }
 
-const outputsSchema = z.object({ serviceTokenEndOfLife: z.record(z.string(), z.string()).optional() });
-
-/** @returns when a server's token ends, in milliseconds since 1970; undefined when the stack can not be read or does not say */
-export async function endOfLifeOf(engine: Engine, stack: string, server: string): Promise<number | undefined> {
-  try {
-    const ran = await run(engine, ["stack", "output", "--json", "--stack", stack]);
-    const outputs = outputsSchema.parse(JSON.parse(ran.stdout));
-    const end = Date.parse(outputs.serviceTokenEndOfLife?.[server] ?? "");
-    return Number.isNaN(end) ? undefined : end;
-  } catch {
-    return undefined; // not signed in, or not yet deployed: the rotation itself needs neither
-  }
-}
-
-const stateSchema = z.object({
-  deployment: z.object({
-    resources: z.array(
-      z.object({ urn: z.string(), type: z.string(), outputs: z.record(z.string(), z.unknown()).default({}) }),
-    ),
-  }),
-});
-
-/** @returns the secret that the last deployment left a server; undefined when it left none, or the state cannot be read */
-export async function deployedSecretOf(
-  engine: Engine,
-  stack: string,
-  server: string,
-): Promise<DeployedSecret | undefined> {
-  try {
-    const ran = await run(engine, ["stack", "export", "--stack", stack]);
-    const { resources } = stateSchema.parse(JSON.parse(ran.stdout)).deployment;
-    const deployed = resources.map((one) => ({ ...one, name: one.urn.split("::").at(-1) ?? "" }));
-    return deployedSecrets([server], (name) => tokenName(programName, name), deployed).get(server);
-  } catch {
-    return undefined; // as above; `up` looks again
-  }
-}
-
-/** Writes a secret into the stack file, encrypted. It goes through standard input: a command line is seen by everybody. */
-export async function setSecret(engine: Engine, stack: string, key: string, value: string): Promise<void> {
-  const ran = await run(engine, ["config", "set", "--secret", key, "--stack", stack], value);
-  if (ran.code !== 0)
-    throw new Refusal(`\`pulumi config set --secret ${key}\` ended with ${ran.code}: ${ran.stderr.trim()}`);
-}
+/** @param stack may be a full name, organisation/project/stack. @returns the path of its stack file */
+export const stackFile = (stack: string, folder = project): string => join(folder, stackFileName(stack));
+export const stackFileName = (stack: string): string => `Pulumi.${stack.split("/").at(-1)}.yaml`;

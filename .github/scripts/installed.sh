@@ -39,4 +39,4 @@ until [ "$(pid)" != - ] && [ "$(pid)" != "$before" ]; do
   [ "$tries" -lt 60 ] || { echo "launchd did not start it again" >&2; exit 1; }
   sleep 1
 done
-say "all of it is so"
+say "all checks passed"

@@ -1,4 +1,4 @@
-/** Which model server runs on the Mac and what it has, asked over SSH: it listens on the Mac's own loopback. */
+/** Finds the model server on the Mac and its models. Over SSH, because it listens on the Mac's loopback. */
 import { z } from "zod";
 import type { MacSession } from "../../ssh/session.ts";
 
@@ -7,17 +7,17 @@ export interface ModelServer {
   readonly kind: "ollama" | "openai";
   /** On the Mac. */
   readonly url: string;
-  /** For a person: `Ollama 0.9.0`. */
+  /** As shown: `Ollama 0.9.0`. */
   readonly shown: string;
   readonly models: readonly Model[];
 }
 export interface Model {
   readonly name: string;
-  /** undefined: the server does not say what its models are for, and the name does not either. */
+  /** undefined: neither the server nor the name tells. */
   readonly embeds: boolean | undefined;
 }
 
-/** Where each of the usual servers listens unless told otherwise. */
+/** Default addresses of common servers. */
 export const usualUrls = [
   "http://127.0.0.1:11434", // Ollama
   "http://127.0.0.1:1234", // LM Studio
@@ -34,7 +34,7 @@ const showSchema = z.object({ capabilities: z.array(z.string()).optional() });
 const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })) });
 const embeddingSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
 
-/** @returns the server at `url`, or undefined when nothing there speaks Ollama's or OpenAI's paths */
+/** @returns the server at `url`, or undefined when nothing there implements Ollama's or OpenAI's API */
 export async function modelServerAt(session: MacSession, url: string): Promise<ModelServer | undefined> {
   const version = await ask(session, `${url}/api/version`, versionSchema);
   if (version) {
@@ -45,7 +45,7 @@ export async function modelServerAt(session: MacSession, url: string): Promise<M
   const list = await ask(session, `${url}/v1/models`, modelsSchema);
   if (!list) return undefined;
   const models = list.data.map(({ id }) => ({ name: id, embeds: looksLikeEmbedding(id) || undefined }));
-  return { kind: "openai", url, shown: "a server that speaks OpenAI's paths", models };
+  return { kind: "openai", url, shown: "an OpenAI-compatible server", models };
 }
 
 async function ollamaModel(session: MacSession, url: string, name: string): Promise<Model> {
@@ -54,10 +54,10 @@ async function ollamaModel(session: MacSession, url: string, name: string): Prom
   return { name, embeds };
 }
 
-/** Families whose names say that they embed. */
+/** Model families whose names show that they embed. */
 export const looksLikeEmbedding = (name: string): boolean => /embed|bge|\be5\b|gte-|minilm/i.test(name);
 
-/** Embeds one word. @returns how many dimensions its vector has; undefined when the model does not embed */
+/** Embeds one word. @returns the vector's dimensions; undefined when the model cannot embed */
 export async function dimensionsOf(
   session: MacSession,
   server: ModelServer,
@@ -73,7 +73,7 @@ export async function dimensionsOf(
   return answer?.data[0]?.embedding.length;
 }
 
-/** One call from the Mac's side, by its own curl. @returns undefined when nothing listens, or it answers in another way */
+/** One request made on the Mac, by its own curl. @returns undefined when nothing listens, or the response is something else */
 async function ask<T>(
   session: MacSession,
   url: string,
@@ -91,6 +91,6 @@ async function ask<T>(
   try {
     return schema.safeParse(JSON.parse(ran.stdout)).data;
   } catch {
-    return undefined; // no JSON: not the server that is looked for
+    return undefined; // not JSON: another kind of server
   }
 }

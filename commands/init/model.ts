@@ -1,18 +1,18 @@
-/** The model server on the Mac, and which of its models embeds. */
+/** Chooses the model server on the Mac and its embedding model. */
 import { openSession, SessionError } from "../../ssh/session.ts";
-import { InitRefusal } from "../refusal.ts";
+import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
 import { dimensionsOf, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
-/** `model` of the stack's config, as far as init decides it. */
+/** The part of `model` in the stack's config that init decides. */
 export interface ModelChoice {
   readonly kind: "ollama" | "openai";
   readonly url: string;
   readonly embeddingModel: string;
-  /** Undefined: nothing was embedded to find out. */
+  /** Undefined when no test embedding was made. */
   readonly dimensions?: number | undefined;
 }
 
@@ -24,17 +24,17 @@ interface About {
 }
 
 /**
- * Signs in on the Mac and looks. When that can not be done now (no key in the agent, the Mac not prepared, the model server
- * not started), the answers are asked for or taken from the flags: `pulumi up` will need the sign-in, this does not.
- * @throws InitRefusal when nobody can be asked and the flags do not say all of it
+ * Signs in on the Mac and searches. When that is not possible yet (no key in the agent, the Mac not prepared, the model server
+ * not running), asks or takes the options: only `pulumi up` needs the sign-in.
+ * @throws Refusal when nobody can be asked and an option is missing
  */
 export async function chooseModel(mac: MacChoice, about: About): Promise<ModelChoice> {
   try {
     return await find(mac, about);
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
-    about.say(`could not look for the model server: ${error.message}`);
-    return withoutLooking(about, "The Mac could not be asked.");
+    about.say(`cannot search for the model server: ${error.message}`);
+    return withoutSearch(about, "The Mac could not be searched.");
   }
 }
 
@@ -47,7 +47,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
       () => say("`sudo -n` works there"),
       (error: unknown) => {
         if (!(error instanceof SessionError)) throw error;
-        say(`before \`pulumi up\`: ${error.message}`); // not needed until then
+        say(`before \`pulumi up\`: ${error.message}`); // init itself does not need sudo
       },
     );
     const wanted = options.modelUrl;
@@ -58,7 +58,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     );
     if (found.length === 0) {
       say(`no model server answers on the Mac at ${urls.join(", ")}`);
-      return await withoutLooking(about, "Start it on the Mac, or say where it listens with --model-url.");
+      return await withoutSearch(about, "Start it on the Mac, or set its address with --model-url.");
     }
     const server = await asker.choose({
       flag: "--model-url",
@@ -73,7 +73,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     const embeddingModel = await chooseEmbedding(server, about);
     const dimensions = await dimensionsOf(session, server, embeddingModel);
     if (dimensions === undefined) {
-      say(`${embeddingModel} did not embed a word that it was given: documents need a model that does`);
+      say(`${embeddingModel} could not embed a test word: documents need a model that can`);
     } else say(`embedding model: ${embeddingModel}, ${dimensions} dimensions`);
     return { kind: server.kind, url: server.url, embeddingModel, dimensions };
   } finally {
@@ -82,9 +82,9 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
 }
 
 function chooseEmbedding(server: ModelServer, { asker, options, say, known }: About): Promise<string> {
-  const surely = server.models.filter(({ embeds }) => embeds === true);
-  const likely = surely.length > 0 ? surely : server.models.filter(({ embeds }) => embeds === undefined);
-  const named = (name: string) => [name, name.replace(/:latest$/, "")]; // people leave it out, as Ollama lets them
+  const certain = server.models.filter(({ embeds }) => embeds === true);
+  const likely = certain.length > 0 ? certain : server.models.filter(({ embeds }) => embeds === undefined);
+  const named = (name: string) => [name, name.replace(/:latest$/, "")]; // Ollama accepts names without it
   if (likely.length > 0) {
     const preferred = likely.find(({ name }) => named(name).includes(known.embeddingModel ?? ""));
     return asker.choose({
@@ -96,7 +96,7 @@ function chooseEmbedding(server: ModelServer, { asker, options, say, known }: Ab
     });
   }
   say(
-    `none of its models embeds; on the Mac: ${server.kind === "ollama" ? "ollama pull bge-m3" : "load one, e.g. bge-m3"}`,
+    `none of its models can embed; on the Mac: ${server.kind === "ollama" ? "ollama pull bge-m3" : "load one, e.g. bge-m3"}`,
   );
   return askForEmbedding({ asker, options, known });
 }
@@ -110,11 +110,11 @@ const askForEmbedding = ({ asker, options, known }: Pick<About, "asker" | "optio
     fault: (text) => faultAt(["model", "embeddingModel"], text),
   });
 
-async function withoutLooking(about: About, why: string): Promise<ModelChoice> {
+async function withoutSearch(about: About, why: string): Promise<ModelChoice> {
   const { asker, options, known } = about;
   const { modelKind, modelUrl, embeddingModel } = options;
   if (!asker.asks && (modelKind === undefined || modelUrl === undefined || embeddingModel === undefined)) {
-    throw new InitRefusal(`${why} To go on without: --model-kind, --model-url and --embedding-model`);
+    throw new Refusal(`${why} To continue without it set --model-kind, --model-url and --embedding-model`);
   }
   const kind = await asker.choose<"ollama" | "openai">({
     flag: "--model-kind",
@@ -122,7 +122,7 @@ async function withoutLooking(about: About, why: string): Promise<ModelChoice> {
     question: "What kind of model server is it?",
     choices: [
       { value: "ollama", shown: "Ollama", keys: ["ollama"] },
-      { value: "openai", shown: "LM Studio, llama.cpp, mlx-lm: one that speaks OpenAI's paths", keys: ["openai"] },
+      { value: "openai", shown: "LM Studio, llama.cpp, mlx-lm: OpenAI-compatible", keys: ["openai"] },
     ],
   });
   const url = await asker.text({
@@ -137,5 +137,5 @@ async function withoutLooking(about: About, why: string): Promise<ModelChoice> {
 
 function refuseFault(url: string): void {
   const fault = faultAt(["model", "url"], url);
-  if (fault) throw new InitRefusal(`--model-url: ${fault}`);
+  if (fault) throw new Refusal(`--model-url: ${fault}`);
 }

@@ -1,7 +1,7 @@
-/** What an interrupted `pulumi up` may have left in the accounts: pure decisions, no calls. */
+/** What an interrupted `pulumi up` may have left in the accounts: pure functions. */
 import { z } from "zod";
 
-/** A part of what `pulumi stack export` prints. */
+/** The parts of `pulumi stack export` that are used here. */
 export const exportSchema = z.object({
   deployment: z.object({
     resources: z
@@ -29,16 +29,16 @@ export const exportSchema = z.object({
 });
 export type StackExport = z.infer<typeof exportSchema>;
 
-/** Where to look for what a creation may have made, and how it is known there. */
+/** Where to look for what an unfinished creation may have created, and how to recognise it. */
 export interface Search {
   urn: string;
   type: string;
   api: "cloudflare" | "atlas";
   /** Lists candidates. */
   path: string;
-  /** Fields of the wire that must have these values. */
+  /** Fields of the API's answer that must have these values. */
   match: Record<string, unknown>;
-  /** The wire's field with the id that the state would have and that ends the path of a DELETE. */
+  /** The field with the id that the state would have; a DELETE's path ends with it. */
   idField: string;
 }
 
@@ -46,7 +46,7 @@ type Inputs = Record<string, unknown>;
 interface Kind {
   api: Search["api"];
   list(inputs: Inputs): string;
-  /** Wire's field → input's name. */
+  /** Field of the API's answer → name of the input. */
   match: Record<string, string>;
   idField?: string;
 }
@@ -56,8 +56,8 @@ const zone = (rest: string) => (inputs: Inputs) => `/zones/${String(inputs.zoneI
 const named = { name: "name" };
 
 /**
- * In the order in which they must go: what refers to others first. Not here is what a second creation takes over by itself
- * (the tunnel's configuration, an access-list entry, the collection, the Mac, the one-time PIN), and a cluster, which may hold data.
+ * In the order of deletion: what refers to others first. Not listed is what a second creation adopts by itself (the tunnel's
+ * configuration, an access-list entry, the collection, the Mac, the one-time PIN), and a cluster, which may hold data.
  */
 const kinds: Record<string, Kind> = {
   "cloudflare:index/dnsRecord:DnsRecord": {
@@ -109,7 +109,7 @@ const kinds: Record<string, Kind> = {
   },
 };
 
-/** Searches for every creation that the state calls unfinished and that may have left something. */
+/** @returns a search for each unfinished creation that may have left something */
 export function searches({ deployment }: StackExport): Search[] {
   const order = Object.keys(kinds);
   return deployment.pending_operations
@@ -125,15 +125,15 @@ export function searches({ deployment }: StackExport): Search[] {
     });
 }
 
-/** One thing in an account. */
+/** One item of a list in an account. */
 export const itemSchema = z.record(z.string(), z.unknown());
 
-/** Of what was listed: what the search is for, and the state does not know. */
+/** @returns the listed items that the search is for and that are not in the state */
 export function orphans(search: Search, listed: z.infer<typeof itemSchema>[], { deployment }: StackExport) {
   const { match, idField } = search;
   const known = deployment.resources.flatMap(({ type, id, inputs }) => {
     if (type !== search.type) return [];
-    // What is known by a name is in the state under an id of the provider's making: its inputs have the name.
+    // Resources identified by name have an id of the provider's own in the state; the inputs hold the name.
     return idField === "id" ? [id] : [inputs[idField]];
   });
   return listed.filter((item) => {

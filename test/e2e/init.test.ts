@@ -216,7 +216,7 @@ it("names what was made by hand, takes it over, and has nothing left to change a
   });
   expect(response.status, await response.text()).toBe(200);
   const nothing = await init("--yes", "--adopt", "--stack", stack);
-  expect(nothing.stdout).toContain("nothing to take over");
+  expect(nothing.stdout).toContain("nothing to adopt");
 });
 
 it("finds all of it again when the stack's state was lost, as docs/state.md says", async () => {

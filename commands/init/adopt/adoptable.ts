@@ -1,4 +1,4 @@
-/** What can be taken over, and what has to be known to say so. */
+/** What can be adopted, and the lookups that decide it. */
 
 import type { DatabaseUser } from "../../../accounts/atlas.ts";
 import type {
@@ -11,7 +11,7 @@ import type {
 } from "../../../accounts/cloudflare.ts";
 import type { StackConfig } from "../../../config/config.ts";
 
-/** Something that can be brought into the stack. */
+/** A resource that can be imported into the stack. */
 export interface Adoptable {
   /** For a person: `the tunnel "studio" (…)`. */
   readonly shown: string;
@@ -22,18 +22,18 @@ export interface Adoptable {
   readonly parent: keyof typeof parents;
   /** As the provider imports it. */
   readonly id: string;
-  /** What the next `pulumi up` makes of it, and what import can not bring along. */
+  /** What the next `pulumi up` changes, and what an import cannot carry over. */
   readonly means: readonly string[];
 }
 
-/** What was looked at, and what is to be done by hand. */
+/** What can be adopted, and what remains to be done by hand. */
 export interface Found {
   readonly adoptable: readonly Adoptable[];
-  /** In words, each with what to do. */
+  /** Sentences, each with what to do. */
   readonly left: readonly string[];
 }
 
-/** The program's components that such things hang under. */
+/** The program's components that are parents of adopted resources. */
 export const parents = {
   tunnel: "slm-network:tunnel:Tunnel",
   route: "slm-network:route:Route",
@@ -42,7 +42,7 @@ export const parents = {
   documents: "slm-network:document-store:DocumentStore",
 } as const;
 
-/** The name that the program gives its components, and its children's first part. */
+/** The name of the program's components, and the prefix of their children's names. */
 export const programName = "slm";
 
 /** The engine's type tokens. */
@@ -57,12 +57,12 @@ export const types = {
   user: "mongodbatlas:index/databaseUser:DatabaseUser",
 } as const;
 
-/** What is in the accounts. */
-export interface Facts {
+/** The lookups: what exists in the accounts. */
+export interface Lookups {
   /** `slm-network-<stack>` */
   readonly tunnelName: string;
   readonly config: Pick<StackConfig, "accountId" | "zoneId" | "hostname" | "access" | "alerts" | "documents">;
-  /** Those of exactly the hostname. */
+  /** Records of exactly the hostname. */
   readonly records: readonly DnsRecord[];
   readonly tunnels: readonly Tunnel[];
   readonly applications: readonly AccessApplication[];

@@ -127,8 +127,10 @@ describe("against the sandbox's edge, with entry and connector at different plac
 
       const person = await probe(args, environment);
       expect(person.code).toBe(1);
-      expect(person.stdout).toMatch(/ms of a request are lost on the way: .* between here and LAX, .*connector at ICN/);
-      expect(person.stdout).toMatch(/NOT as wanted/);
+      expect(person.stdout).toMatch(
+        /ms of a request are spent on the way: .* between here and LAX, .*connector at ICN/,
+      );
+      expect(person.stdout).toMatch(/NOT as expected/);
       const wanted = await probe([...args, "--expect", "LAX"], environment);
       expect(wanted.code, wanted.stdout).toBe(0);
     } finally {
@@ -193,7 +195,7 @@ describe("against what an edge may show", () => {
     const person = await probe(args, environment);
     expect(person.stdout).toMatch(/DNS: 127\.0\.0\.1, ::1/);
     expect(person.stdout).toMatch(/127\.0\.0\.1 +3 +0 +LAX[\s\S]*::1 +3 +0 +ICN/);
-    expect(person.stdout).toMatch(/Only IPv4 goes there: over IPv6 the entry is as wanted/);
+    expect(person.stdout).toMatch(/Only IPv4 enters there: over IPv6 the entry is as expected/);
   });
 
   it("finds a challenge in the way, and exits with 1", async () => {
