@@ -2,7 +2,7 @@
 // import itself and what stands below it. Checked by `npm run check:layers`.
 
 /** The project. */
-const project = ["index.ts", "commands", "components", "accounts", "ssh", "config", "policy", "runtime"];
+const project = ["index.ts", "commands", "components", "accounts", "ssh", "policy", "config", "runtime"];
 
 /** The relay (runtime/relay). What a request passes first lies lowest: all that comes after builds on it. */
 const relay = [

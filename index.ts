@@ -17,7 +17,7 @@ import { SshEntry } from "./components/ssh-entry.ts";
 import { Tunnel } from "./components/tunnel.ts";
 import { ConfigError, readStackConfig } from "./config/config.ts";
 import { installInput } from "./config/install-input.ts";
-import { localEnd } from "./config/ssh-at.ts";
+import { parseLocalEndpoint } from "./config/ssh-override.ts";
 import { cachedArtifact } from "./runtime/artifacts/cache.ts";
 import { buildRelease } from "./runtime/build.ts";
 
@@ -135,7 +135,7 @@ const host = new MacHost(macName, {
   former,
   connection: plainConnection(mac),
   // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
-  uploadConnection: { ...(sshAt ? { ...mac, ...localEnd(sshAt), jump: undefined } : mac), agentSocket },
+  uploadConnection: { ...(sshAt ? { ...mac, ...parseLocalEndpoint(sshAt), jump: undefined } : mac), agentSocket },
   release: { ...release, path: relative(process.cwd(), release.path) },
   node: config.artifacts.node,
   uploads: config.artifacts.push

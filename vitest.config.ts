@@ -1,12 +1,16 @@
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
-import { loopbackWithoutProxy } from "./sandbox/no-proxy.ts";
-import { straysIn } from "./sandbox/provider-environment.ts";
+import { loopbackWithoutProxy } from "./sandbox/machine/no-proxy.ts";
+import { straysIn } from "./sandbox/providers/environment.ts";
 
 // Before a worker starts: what a developer's shell has for a real stack is none of the tests' business, and a proxy does
 // not reach the loopback they run on.
 for (const name of straysIn(process.env)) delete process.env[name];
 Object.assign(process.env, loopbackWithoutProxy(process.env));
+
+// Every test file, provider plugin and Pulumi program loads the same modules: compiled once, loading takes two thirds of the time.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules/.cache/compile");
 
 // Modules run natively (Node strips the types): Vitest's own module runner rewrites functions, and Pulumi can then not
 // serialise a dynamic provider (throwSerializationError).

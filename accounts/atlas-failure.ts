@@ -1,6 +1,6 @@
 /** What the Atlas Admin API's errors mean: pure, from an answer to a `Failure`. */
 import { z } from "zod";
-import type { Failure } from "./answer.ts";
+import type { LookupFailure } from "./lookup-result.ts";
 
 const bodySchema = z.object({
   errorCode: z.string().default(""),
@@ -14,14 +14,14 @@ const bodySchema = z.object({
  * - 404 `GROUP_NOT_FOUND`, `RESOURCE_NOT_FOUND`: no such thing, or nothing that the key may see
  * @see https://www.mongodb.com/docs/atlas/reference/api-errors/
  */
-export function atlasFailure(status: number, text: string, asked: string): Failure {
+export function atlasFailure(status: number, text: string, subject: string): LookupFailure {
   const { errorCode, detail, parameters } = read(text);
   const address = parameters?.find((one): one is string => typeof one === "string" && /^[0-9a-f.:]+$/i.test(one));
   const kind = kindOf(status, errorCode);
   return {
     kind,
-    asked,
-    said: detail || text.slice(0, 200) || "no reason given",
+    subject,
+    reason: detail || text.slice(0, 200) || "no reason given",
     status,
     codes: errorCode ? [errorCode] : [],
     ...(kind === "permission" && { permission: "Project Read Only" }),
@@ -37,7 +37,7 @@ function read(text: string): z.infer<typeof bodySchema> {
   }
 }
 
-function kindOf(status: number, code: string): Failure["kind"] {
+function kindOf(status: number, code: string): LookupFailure["kind"] {
   if (code === "IP_ADDRESS_NOT_ON_ACCESS_LIST" || code === "ORG_REQUIRES_ACCESS_LIST") return "address";
   if (status === 401 && code !== "USER_UNAUTHORIZED" && code !== "NOT_USER_ADMIN" && !code.endsWith("_UNAUTHORIZED")) {
     return "credentials";

@@ -5,8 +5,8 @@
  */
 import { DigestClient } from "digest-fetch";
 import { z } from "zod";
-import { type Answer, answered, failed, mapAnswer, wordsOf } from "./answer.ts";
 import { atlasFailure } from "./atlas-failure.ts";
+import { errorText, failure, type LookupResult, mapResult, success } from "./lookup-result.ts";
 
 /** Where and as whom to ask; the same that the provider uses. */
 export interface AtlasAccess {
@@ -52,23 +52,23 @@ export interface AccessListEntry {
   readonly comment: string;
 }
 
-/** The questions. Nothing is asked before one is called; lists are read to their last page. */
+/** The questions. Nothing is subject before one is called; lists are read to their last page. */
 export interface AtlasLookups {
   /** Those the key may see. */
-  projects(): Promise<Answer<Project[]>>;
-  project(projectId: string): Promise<Answer<Project>>;
+  projects(): Promise<LookupResult<Project[]>>;
+  project(projectId: string): Promise<LookupResult<Project>>;
   /** Dedicated and Flex ones. */
-  clusters(projectId: string): Promise<Answer<Cluster[]>>;
-  databaseUsers(projectId: string): Promise<Answer<DatabaseUser[]>>;
+  clusters(projectId: string): Promise<LookupResult<Cluster[]>>;
+  databaseUsers(projectId: string): Promise<LookupResult<DatabaseUser[]>>;
   /** Who may connect to the project's clusters. */
-  accessList(projectId: string): Promise<Answer<AccessListEntry[]>>;
+  accessList(projectId: string): Promise<LookupResult<AccessListEntry[]>>;
   /**
-   * Whether the key may change database users, asked without a change: an empty update of a user that nobody has. Without
+   * Whether the key may change database users, subject without a change: an empty update of a user that nobody has. Without
    * the right Atlas refuses it (401, 403), with it there is no such user (404) or the update is not valid (400).
    */
-  mayWrite(projectId: string): Promise<Answer<boolean>>;
+  mayWrite(projectId: string): Promise<LookupResult<boolean>>;
   /** This machine's address as Atlas sees it: what a cluster's access list has to let in. */
-  publicAddress(): Promise<Answer<string>>;
+  publicAddress(): Promise<LookupResult<string>>;
 }
 
 const projectSchema = z.object({ id: z.string(), name: z.string(), orgId: z.string() });
@@ -113,7 +113,7 @@ const entrySchema = z.object({
   comment: z.string().nullish(),
 });
 
-/** The role of a key that may read what is asked here. */
+/** The role of a key that may read what is subject here. */
 export const readRole = "Project Read Only";
 
 const pageSize = 500;
@@ -124,15 +124,15 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
   const { publicKey, privateKey, timeoutMs = 20_000 } = access;
 
   async function get<T>(
-    asked: string,
+    subject: string,
     path: string,
     version: string,
     schema: z.ZodType<T>,
     change?: { method: string; body: unknown },
-  ): Promise<Answer<T>> {
+  ): Promise<LookupResult<T>> {
     if (!publicKey || !privateKey) {
-      const said = "no API key: MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY are not both set";
-      return failed({ kind: "no-credentials", asked, said });
+      const reason = "no API key: MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY are not both set";
+      return failure({ kind: "no-credentials", subject, reason });
     }
     try {
       // One client a call: it keeps a count for its nonce, which calls at the same time would use twice.
@@ -145,32 +145,41 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
         signal: AbortSignal.timeout(timeoutMs),
       });
       const text = await response.text();
-      if (!response.ok) return failed(atlasFailure(response.status, text, asked));
+      if (!response.ok) return failure(atlasFailure(response.status, text, subject));
       const parsed = schema.safeParse(JSON.parse(text));
-      if (parsed.success) return answered(parsed.data);
-      return failed({ kind: "refused", asked, said: `an answer not understood: ${z.prettifyError(parsed.error)}` });
+      if (parsed.success) return success(parsed.data);
+      return failure({
+        kind: "refused",
+        subject,
+        reason: `an answer not understood: ${z.prettifyError(parsed.error)}`,
+      });
     } catch (error) {
-      const said = error instanceof SyntaxError ? `no JSON from ${base}` : `${base}: ${wordsOf(error)}`;
-      return failed({ kind: "unreachable", asked, said });
+      const reason = error instanceof SyntaxError ? `no JSON from ${base}` : `${base}: ${errorText(error)}`;
+      return failure({ kind: "unreachable", subject, reason });
     }
   }
 
   /** Reads every page of a list. */
-  async function list<T>(asked: string, path: string, version: string, item: z.ZodType<T>): Promise<Answer<T[]>> {
+  async function list<T>(
+    subject: string,
+    path: string,
+    version: string,
+    item: z.ZodType<T>,
+  ): Promise<LookupResult<T[]>> {
     const page = z.object({ results: z.array(item), totalCount: z.int().optional() });
     const all: T[] = [];
     for (let number = 1; ; number += 1) {
       const url = `/api/atlas/v2${path}?itemsPerPage=${pageSize}&pageNum=${number}&includeCount=true`;
-      const got = await get(asked, url, version, page);
+      const got = await get(subject, url, version, page);
       if (!got.ok) return got;
       const { results, totalCount = 0 } = got.value;
       all.push(...results);
-      if (results.length < pageSize || all.length >= totalCount) return answered(all);
+      if (results.length < pageSize || all.length >= totalCount) return success(all);
     }
   }
 
-  const dedicated = async (projectId: string): Promise<Answer<Cluster[]>> =>
-    mapAnswer(await list("the clusters", `/groups/${projectId}/clusters`, "2024-08-05", clusterSchema), (found) =>
+  const dedicated = async (projectId: string): Promise<LookupResult<Cluster[]>> =>
+    mapResult(await list("the clusters", `/groups/${projectId}/clusters`, "2024-08-05", clusterSchema), (found) =>
       found.map((cluster) => {
         const region = cluster.replicationSpecs[0]?.regionConfigs[0];
         const provider = region?.backingProviderName ?? region?.providerName;
@@ -186,8 +195,8 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
         };
       }),
     );
-  const flex = async (projectId: string): Promise<Answer<Cluster[]>> =>
-    mapAnswer(await list("the Flex clusters", `/groups/${projectId}/flexClusters`, "2024-11-13", flexSchema), (found) =>
+  const flex = async (projectId: string): Promise<LookupResult<Cluster[]>> =>
+    mapResult(await list("the Flex clusters", `/groups/${projectId}/flexClusters`, "2024-11-13", flexSchema), (found) =>
       found.map(({ id, name, stateName, mongoDBVersion, providerSettings }) => ({
         id,
         name,
@@ -209,10 +218,10 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
       if (!large.ok || !small.ok) return large.ok ? small : large;
       // An older version of the API lists Flex clusters among the others, too.
       const names = new Set(small.value.map(({ name }) => name));
-      return answered([...large.value.filter(({ name }) => !names.has(name)), ...small.value]);
+      return success([...large.value.filter(({ name }) => !names.has(name)), ...small.value]);
     },
     databaseUsers: async (projectId) =>
-      mapAnswer(
+      mapResult(
         await list("the database users", `/groups/${projectId}/databaseUsers`, "2023-01-01", userSchema),
         (found) =>
           found.map(({ username, databaseName, roles, scopes }) => ({
@@ -223,7 +232,7 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
           })),
       ),
     accessList: async (projectId) =>
-      mapAnswer(await list("the access list", `/groups/${projectId}/accessList`, "2023-01-01", entrySchema), (found) =>
+      mapResult(await list("the access list", `/groups/${projectId}/accessList`, "2023-01-01", entrySchema), (found) =>
         found.map(({ cidrBlock, ipAddress, awsSecurityGroup, comment }) => ({
           cidrBlock: cidrBlock ?? (ipAddress ? `${ipAddress}/32` : (awsSecurityGroup ?? "")),
           comment: comment ?? "",
@@ -233,11 +242,11 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
       const nobody = `/api/atlas/v2/groups/${projectId}/databaseUsers/admin/slm-network-nobody`;
       const change = { method: "PATCH", body: {} };
       const tried = await get("the right to change database users", nobody, "2023-01-01", z.unknown(), change);
-      if (tried.ok || tried.failure.kind === "not-found" || tried.failure.kind === "refused") return answered(true);
-      return tried.failure.kind === "permission" ? answered(false) : tried;
+      if (tried.ok || tried.failure.kind === "not-found" || tried.failure.kind === "refused") return success(true);
+      return tried.failure.kind === "permission" ? success(false) : tried;
     },
     publicAddress: async () =>
-      mapAnswer(
+      mapResult(
         await get(
           "this machine's public address",
           "/api/private/ipinfo", // what MongoDB's own tools ask for "add my current address"

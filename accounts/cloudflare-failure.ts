@@ -1,6 +1,6 @@
 /** What Cloudflare's errors mean: pure, from its client's error to a `Failure`. */
-import type { Failure } from "./answer.ts";
-import { wordsOf } from "./answer.ts";
+import type { LookupFailure } from "./lookup-result.ts";
+import { errorText } from "./lookup-result.ts";
 
 /** The shape of the client's errors; a look at it needs no load of the client. */
 interface ApiError extends Error {
@@ -17,29 +17,29 @@ export const zeroTrustNotEnabled = 9999;
  * - 9999 `access.api.error.not_enabled`: Zero Trust was never set up
  * @param permission what the call needs
  */
-export function cloudflareFailure(error: unknown, asked: string, permission?: string): Failure {
+export function cloudflareFailure(error: unknown, subject: string, permission?: string): LookupFailure {
   const { status, errors = [] } = error instanceof Error ? (error as ApiError) : {};
-  if (status === undefined) return { kind: "unreachable", asked, said: wordsOf(error) };
+  if (status === undefined) return { kind: "unreachable", subject, reason: errorText(error) };
   const codes = errors.flatMap(({ code }) => (code === undefined ? [] : [code]));
-  const said = errors.flatMap(({ message }) => message || []).join("; ") || wordsOf(error);
+  const reason = errors.flatMap(({ message }) => message || []).join("; ") || errorText(error);
   return {
-    kind: kindOf(status, codes, said),
-    asked,
-    said,
+    kind: kindOf(status, codes, reason),
+    subject,
+    reason,
     status,
     codes,
     ...(permission && { permission }),
   };
 }
 
-function kindOf(status: number, codes: number[], said: string): Failure["kind"] {
-  if (said.includes("access.api.error.not_enabled") || codes.includes(zeroTrustNotEnabled)) return "not-enabled";
+function kindOf(status: number, codes: number[], reason: string): LookupFailure["kind"] {
+  if (reason.includes("access.api.error.not_enabled") || codes.includes(zeroTrustNotEnabled)) return "not-enabled";
   if (status === 429) return "limited";
   if (status >= 500) return "unreachable";
   if (codes.some((code) => [1000, 6003, 6111, 9103].includes(code))) return "credentials";
   if (codes.includes(9109)) return status === 401 ? "credentials" : "no-access";
   // Client IP filtering of the token: "Cannot use the access token from location: 203.0.113.7".
-  if (/from location/i.test(said)) return "address";
+  if (/from location/i.test(reason)) return "address";
   if (status === 403 || (status === 401 && codes.includes(10000))) return "permission";
   if (status === 401) return "credentials";
   if (status === 404) return "not-found";

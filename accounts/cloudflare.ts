@@ -1,6 +1,5 @@
 /** What is in a Cloudflare account, by Cloudflare's own client. Reads only. */
 import Cloudflare from "cloudflare";
-import { type Answer, answered, failed, mapAnswer } from "./answer.ts";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import type {
   AccessApplication,
@@ -16,9 +15,10 @@ import type {
   TokenState,
   Tunnel,
   Zone,
-} from "./cloudflare-things.ts";
+} from "./cloudflare-types.ts";
+import { failure, type LookupResult, mapResult, success } from "./lookup-result.ts";
 
-export type * from "./cloudflare-things.ts";
+export type * from "./cloudflare-types.ts";
 
 /** Where and as whom to ask; the same that the provider uses. */
 export interface CloudflareAccess {
@@ -32,31 +32,31 @@ export interface CloudflareAccess {
   readonly timeoutMs?: number;
 }
 
-/** The questions. Nothing is asked before one is called; lists are read to their last page. */
+/** The questions. Nothing is subject before one is called; lists are read to their last page. */
 export interface CloudflareLookups {
   /** The token itself. @param accountId also asks there, since tokens that an account owns are known there only */
-  token(accountId?: string): Promise<Answer<TokenState>>;
+  token(accountId?: string): Promise<LookupResult<TokenState>>;
   /** Needs a permission that few tokens have (`API Tokens Read`); a failure `permission` is the usual answer. */
-  tokenPolicies(token: TokenState, accountId?: string): Promise<Answer<TokenPolicy[]>>;
-  accounts(): Promise<Answer<Account[]>>;
-  zones(accountId?: string): Promise<Answer<Zone[]>>;
-  zone(zoneId: string): Promise<Answer<Zone>>;
+  tokenPolicies(token: TokenState, accountId?: string): Promise<LookupResult<TokenPolicy[]>>;
+  accounts(): Promise<LookupResult<Account[]>>;
+  zones(accountId?: string): Promise<LookupResult<Zone[]>>;
+  zone(zoneId: string): Promise<LookupResult<Zone>>;
   /** undefined: the token sees no zone of this name. */
-  zoneByName(name: string): Promise<Answer<Zone | undefined>>;
+  zoneByName(name: string): Promise<LookupResult<Zone | undefined>>;
   /** A failure `not-enabled`: nobody has set up Zero Trust in this account. */
-  zeroTrustOrganization(accountId: string): Promise<Answer<Organization>>;
-  identityProviders(accountId: string): Promise<Answer<IdentityProvider[]>>;
+  zeroTrustOrganization(accountId: string): Promise<LookupResult<Organization>>;
+  identityProviders(accountId: string): Promise<LookupResult<IdentityProvider[]>>;
   /** All records of exactly this name, of whatever type. */
-  dnsRecordsOf(zoneId: string, name: string): Promise<Answer<DnsRecord[]>>;
+  dnsRecordsOf(zoneId: string, name: string): Promise<LookupResult<DnsRecord[]>>;
   /** Those that are not deleted. @param name only the ones of exactly this name */
-  tunnels(accountId: string, name?: string): Promise<Answer<Tunnel[]>>;
+  tunnels(accountId: string, name?: string): Promise<LookupResult<Tunnel[]>>;
   /** @param hostname only those with a destination on this host, with or without a path, wildcards counted */
-  accessApplications(accountId: string, hostname?: string): Promise<Answer<AccessApplication[]>>;
+  accessApplications(accountId: string, hostname?: string): Promise<LookupResult<AccessApplication[]>>;
   /** Reusable ones. */
-  accessPolicies(accountId: string): Promise<Answer<AccessPolicy[]>>;
-  serviceTokens(accountId: string): Promise<Answer<ServiceToken[]>>;
-  notificationPolicies(accountId: string): Promise<Answer<NotificationPolicy[]>>;
-  botManagement(zoneId: string): Promise<Answer<BotManagement>>;
+  accessPolicies(accountId: string): Promise<LookupResult<AccessPolicy[]>>;
+  serviceTokens(accountId: string): Promise<LookupResult<ServiceToken[]>>;
+  notificationPolicies(accountId: string): Promise<LookupResult<NotificationPolicy[]>>;
+  botManagement(zoneId: string): Promise<LookupResult<BotManagement>>;
 }
 
 /** @returns the questions */
@@ -66,18 +66,18 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
     : undefined;
 
   /** @param permission what the call needs, as the dashboard names it */
-  async function ask<T>(asked: string, permission: string | undefined, question: (client: Cloudflare) => Promise<T>) {
+  async function ask<T>(subject: string, permission: string | undefined, question: (client: Cloudflare) => Promise<T>) {
     if (!client) {
-      return failed({
+      return failure({
         kind: "no-credentials",
-        asked,
-        said: "no API token: CLOUDFLARE_API_TOKEN is not set in the environment",
+        subject,
+        reason: "no API token: CLOUDFLARE_API_TOKEN is not set in the environment",
       });
     }
     try {
-      return answered(await question(client));
+      return success(await question(client));
     } catch (error) {
-      return failed(cloudflareFailure(error, asked, permission));
+      return failure(cloudflareFailure(error, subject, permission));
     }
   }
   /** Reads every page. */
@@ -86,29 +86,29 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
     for await (const item of pages) kept.push(keep(item));
     return kept;
   }
-  const zones = (asked: string, query: { account?: { id: string }; name?: string }): Promise<Answer<Zone[]>> =>
-    ask(asked, "Zone Read", (client) => all(client.zones.list({ ...query, per_page: 50 }), zoneOf));
+  const zones = (subject: string, query: { account?: { id: string }; name?: string }): Promise<LookupResult<Zone[]>> =>
+    ask(subject, "Zone Read", (client) => all(client.zones.list({ ...query, per_page: 50 }), zoneOf));
 
   return {
     async token(accountId) {
       const asUser = await ask("the API token", undefined, (client) => client.user.tokens.verify());
-      const asked = asUser.ok || !accountId || asUser.failure.kind === "unreachable";
-      const found = asked
+      const subject = asUser.ok || !accountId || asUser.failure.kind === "unreachable";
+      const found = subject
         ? asUser
         : await ask("the API token", undefined, (client) => client.accounts.tokens.verify({ account_id: accountId }));
       const owner = found === asUser ? "user" : "account";
-      // Neither knows it: what was said of it as a user's is what most people can do something about.
+      // Neither knows it: what was reason of it as a user's is what most people can do something about.
       if (!found.ok) return asUser.ok ? found : asUser;
       const { id, status, expires_on } = found.value;
-      return answered({ id, status, expiresOn: expires_on, owner });
+      return success({ id, status, expiresOn: expires_on, owner });
     },
     tokenPolicies: async ({ id, owner }, accountId) => {
-      const asked = "what the API token may do";
+      const subject = "what the API token may do";
       const account = owner === "account" ? accountId : undefined;
-      const token = await ask(asked, "API Tokens Read", (client) =>
+      const token = await ask(subject, "API Tokens Read", (client) =>
         account ? client.accounts.tokens.get(id, { account_id: account }) : client.user.tokens.get(id),
       );
-      return mapAnswer(token, ({ policies }) =>
+      return mapResult(token, ({ policies }) =>
         (policies ?? []).map(({ effect, permission_groups, resources }) => ({
           effect,
           permissions: permission_groups.flatMap(({ name }) => name ?? []),
@@ -126,7 +126,7 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
     zone: (zoneId) =>
       ask(`the zone ${zoneId}`, "Zone Read", async (client) => zoneOf(await client.zones.get({ zone_id: zoneId }))),
     zoneByName: async (name) =>
-      mapAnswer(await zones(`the zone ${name}`, { name }), (found) => found.find((zone) => zone.name === name)),
+      mapResult(await zones(`the zone ${name}`, { name }), (found) => found.find((zone) => zone.name === name)),
     zeroTrustOrganization: (accountId) =>
       ask(
         "the Zero Trust organisation",

@@ -1,21 +1,13 @@
 /** What is in the account already under the names that the program wants: pure decisions. */
+import type { ResourceKind } from "../config/resource-types.ts";
 import type { AccessApplication, DnsRecord, Tunnel } from "./cloudflare.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
-/** What may be in the way, and its type in the stack's state. */
-export const resourceTypes = {
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  tunnel: "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  "service-token": "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  "database-user": "mongodbatlas:index/databaseUser:DatabaseUser",
-} as const;
-
 /** What the stack's state knows to be its own (or the config takes over by `import`). */
-export type Owned = (kind: keyof typeof resourceTypes, id: string) => boolean;
+export type Owned = (kind: ResourceKind, id: string) => boolean;
 
 /** What to do about anything that somebody made by hand. */
-const adopt =
+const adoptAdvice =
   "`npm run init -- --adopt` says what can be taken over as it is, and how; after an `up` that was killed it may be its own (`npm run recover`)";
 
 /** A record of another type (TXT, MX) may stand beside a proxied CNAME. */
@@ -44,7 +36,7 @@ export function recordFindings(
     return fail(
       id,
       `slm-network:hostname: ${JSON.stringify(hostname)} is taken: a ${record.type} record (${proxied}${comment}) leads it to ${leads}, and this stack did not make it`,
-      `Take another name (one label under the zone), or see who uses this one and delete the record (dash.cloudflare.com → the zone → DNS); ${adopt}`,
+      `Take another name (one label under the zone), or see who uses this one and delete the record (dash.cloudflare.com → the zone → DNS); ${adoptAdvice}`,
     );
   });
 }
@@ -64,7 +56,7 @@ export function applicationFindings(
       return fail(
         id,
         `${same} belongs to ${shown}, which this stack did not make`,
-        `Delete it (one.dash.cloudflare.com → Access → Applications) when nobody needs it; ${adopt}`,
+        `Delete it (one.dash.cloudflare.com → Access → Applications) when nobody needs it; ${adoptAdvice}`,
       );
     }
     // A more specific path of somebody's takes its callers away from ours.
@@ -88,7 +80,7 @@ export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: 
   const todo =
     other.configuredBy === "local"
       ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, and such a one can not be taken over`
-      : `Rename or delete it (${where}); ${adopt}`;
+      : `Rename or delete it (${where}); ${adoptAdvice}`;
   return [
     fail(
       id,

@@ -23,5 +23,5 @@ export const warn = (id: string, says: string, todo: string): Finding => ({ id, 
 /** In the way. */
 export const fail = (id: string, says: string, todo: string): Finding => ({ id, level: "fail", says, todo });
 
-/** A finding as a fault's one line. */
-export const faultOf = ({ says, todo }: Finding): string => (todo ? `${says}. ${todo}` : says);
+/** A finding as a problem's one line. */
+export const problemText = ({ says, todo }: Finding): string => (todo ? `${says}. ${todo}` : says);

@@ -1,4 +1,5 @@
 /** By what people sign in: which of the account's identity providers are meant, and whether the one-time PIN is ours to declare. */
+import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
 /** One of the account's login methods. */
@@ -26,14 +27,13 @@ export interface Login {
 
 /** The word for Cloudflare's own login method, a code by e-mail; also its type in the API. */
 export const oneTimePin = "onetimepin";
-const providerType = "cloudflare:index/zeroTrustAccessIdentityProvider:ZeroTrustAccessIdentityProvider";
 
 /** @returns the name of the one-time PIN's resource */
 export const oneTimePinName = (name: string): string => `${name}-one-time-pin`;
 
 /** @returns whether the last deployment declared the one-time PIN: then it goes on doing so, or it would delete it */
 export const ownsOneTimePin = (name: string, deployed: readonly DeployedResource[]): boolean =>
-  deployed.some((resource) => resource.type === providerType && resource.name === oneTimePinName(name));
+  deployed.some((resource) => kindOf(resource.type) === "identityProvider" && resource.name === oneTimePinName(name));
 
 const named = ({ id, name, type }: IdentityProvider): string => `${JSON.stringify(name || id)} (${type}, ${id})`;
 
@@ -52,15 +52,15 @@ function matching(wanted: string, existing: readonly IdentityProvider[]): readon
  *
  * @param wanted `onetimepin`, or the name, kind or id of a provider that is there
  * @param pinIsOurs the last deployment declared the one-time PIN
- * @returns what to take, or every fault
+ * @returns what to take, or every problem
  */
 export function chooseLogin(
   wanted: readonly string[],
   existing: readonly IdentityProvider[],
   pinIsOurs: boolean,
-): Login | { readonly faults: readonly string[] } {
+): Login | { readonly problems: readonly string[] } {
   const ids: string[] = [];
-  const faults: string[] = [];
+  const problems: string[] = [];
   let declareOneTimePin = false;
   for (const [index, one] of wanted.entries()) {
     const place = `slm-network:access.people.identityProviders[${index}]: ${JSON.stringify(one)}`;
@@ -70,12 +70,12 @@ export function chooseLogin(
     else if (one === oneTimePin && first) ids.push(first.id);
     else if (!first) {
       const known = existing.length > 0 ? `, which has ${existing.map(named).join(", ")}` : ", which has none";
-      faults.push(
+      problems.push(
         `${place} is no identity provider of the account${known}. Take the name or id of one of these, or ${oneTimePin} (a code by e-mail, made when it is not there); others are added in Zero Trust → Settings → Authentication`,
       );
     } else if (found.length > 1) {
-      faults.push(`${place} may mean ${found.map(named).join(" or ")}: give the id of the one that is meant`);
+      problems.push(`${place} may mean ${found.map(named).join(" or ")}: give the id of the one that is meant`);
     } else ids.push(first.id);
   }
-  return faults.length > 0 ? { faults } : { existing: [...new Set(ids)], declareOneTimePin };
+  return problems.length > 0 ? { problems } : { existing: [...new Set(ids)], declareOneTimePin };
 }

@@ -1,8 +1,9 @@
 /** What the Cloudflare API token must be allowed, and whether it is. Changes nothing. */
 import Cloudflare from "cloudflare";
-import { type Answer, answered, type Failure, failed } from "./answer.ts";
+import type { PermissionGroup } from "../config/resource-types.ts";
 import type { CloudflareAccess, TokenPolicy } from "./cloudflare.ts";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
+import { failure, type LookupFailure, type LookupResult, success } from "./lookup-result.ts";
 
 /** What of the stack's config decides which permissions are needed. */
 export interface Uses {
@@ -15,7 +16,7 @@ export interface Uses {
 /** One permission. */
 export interface Permission {
   /** As the API names the group, without the level: `Cloudflare Tunnel`. */
-  readonly group: string;
+  readonly group: PermissionGroup;
   readonly level: "Read" | "Write";
   readonly scope: "Account" | "Zone";
   /** What it is needed for. */
@@ -27,7 +28,7 @@ export interface PermissionState {
   readonly permission: Permission;
   /** `unknown`: the account gave no answer to go by, in `failure`. */
   readonly state: "held" | "missing" | "unknown";
-  readonly failure?: Failure | undefined;
+  readonly failure?: LookupFailure | undefined;
 }
 
 interface Group {
@@ -55,7 +56,7 @@ const noHex = "0".repeat(32);
  * none is changed), and an update makes no new one. A creation would not do: an API that has a default for every field would
  * carry it out. Nor would a deletion.
  */
-const groups: Readonly<Record<string, Group>> = {
+const groups: Readonly<Record<PermissionGroup, Group>> = {
   Zone: { scope: "Zone", why: "the zone's name and state", read: "", writes: () => false },
   DNS: {
     scope: "Zone",
@@ -106,7 +107,7 @@ const groups: Readonly<Record<string, Group>> = {
 
 /** @returns what the stack needs; with `readOnly` what is enough for a preview */
 export function neededPermissions(uses: Uses, readOnly: boolean): Permission[] {
-  return Object.entries(groups)
+  return (Object.entries(groups) as [PermissionGroup, Group][])
     .filter(([, { when }]) => when?.(uses) ?? true)
     .map(([group, { scope, why, writes }]) => ({
       group,
@@ -135,7 +136,7 @@ export async function permissionStates(
 ): Promise<PermissionState[]> {
   const { apiToken, baseUrl, timeoutMs = 20_000 } = access;
   if (!apiToken) {
-    const failure: Failure = { kind: "no-credentials", asked: "the permissions", said: "no API token" };
+    const failure: LookupFailure = { kind: "no-credentials", subject: "the permissions", reason: "no API token" };
     return needed.map((permission) => ({ permission, state: "unknown", failure }));
   }
   const client = new Cloudflare({ apiToken, ...(baseUrl && { baseURL: baseUrl }), timeout: timeoutMs });
@@ -158,17 +159,16 @@ async function probe(
   client: Cloudflare,
   permission: Permission,
   { accountId, zoneId }: { readonly accountId: string; readonly zoneId: string },
-): Promise<Answer<unknown>> {
+): Promise<LookupResult<unknown>> {
   const group = groups[permission.group];
-  if (!group) throw new Error(`no such permission group: ${permission.group}`);
   const below = group.scope === "Zone" ? `/zones/${zoneId}` : `/accounts/${accountId}`;
   const write = permission.level === "Write" ? group.write : undefined;
   try {
-    if (write) return answered(await client[write.method](`${below}${write.path}`, { body: {} }));
-    return answered(await client.get(`${below}${group.read}`));
+    if (write) return success(await client[write.method](`${below}${write.path}`, { body: {} }));
+    return success(await client.get(`${below}${group.read}`));
   } catch (error) {
     const name = permissionName(permission);
-    return failed(cloudflareFailure(error, `the permission ${name}`, name));
+    return failure(cloudflareFailure(error, `the permission ${name}`, name));
   }
 }
 

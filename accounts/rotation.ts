@@ -1,4 +1,5 @@
 /** When a server's secret must not be rotated, and when its token's own life is spoken of: decisions only. */
+import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
 /** Less than this is left of the overlap when the new secret is issued, and nobody can put it into a server in time. */
@@ -30,16 +31,16 @@ export interface DeployedSecret {
  * @param now milliseconds since 1970
  * @returns why this rotation must not be done now and what to do, or undefined when it may, or when it is none
  */
-export function rotationFault(
+export function rotationProblem(
   wanted: WantedSecret,
   deployed: DeployedSecret | undefined,
   now: number = Date.now(),
 ): string | undefined {
   if (deployed === undefined || wanted.secretVersion === deployed.version) return undefined;
-  const fault = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
-  if (fault === undefined) return undefined;
+  const problem = backwards(wanted, deployed) ?? insideOverlap(wanted, deployed, now) ?? tooLate(wanted, now);
+  if (problem === undefined) return undefined;
   return (
-    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${fault}. To rotate all the same, with servers ` +
+    `the secret of the server ${JSON.stringify(wanted.name)} is not rotated: ${problem}. To rotate all the same, with servers ` +
     "turned away until they have the new secret: SLM_NETWORK_FORCE_ROTATION=1 pulumi up"
   );
 }
@@ -84,8 +85,6 @@ export function endOfLifeWarning(name: string, expiresAt: string, now: number = 
 /** @param name prefix of the program's resources. @returns the name of a server's token resource */
 export const tokenName = (name: string, server: string): string => `${name}-token-${server}`;
 
-const tokenType = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken";
-
 /**
  * @param tokenName the name of a server's token resource
  * @returns the secrets that the last deployment left, by the server's name
@@ -97,7 +96,7 @@ export function deployedSecrets(
 ): Map<string, DeployedSecret> {
   return new Map(
     servers.flatMap((server) => {
-      const found = deployed.find(({ type, name }) => type === tokenType && name === tokenName(server));
+      const found = deployed.find(({ type, name }) => kindOf(type) === "serviceToken" && name === tokenName(server));
       if (!found) return [];
       const { clientSecretVersion: version, previousClientSecretExpiresAt: until } = found.outputs;
       return [

@@ -22,7 +22,7 @@ export interface AccountFacts {
  * @returns why the hostname does not fit the zone, or undefined when it does.
  * Universal SSL covers the zone and one label under it: https://developers.cloudflare.com/ssl/edge-certificates/universal-ssl/limitations/
  */
-export function hostnameFault(hostname: string, zoneName: string): string | undefined {
+export function hostnameProblem(hostname: string, zoneName: string): string | undefined {
   if (!hostname.endsWith(`.${zoneName}`)) {
     return `slm-network:hostname: ${JSON.stringify(hostname)} is not under the zone ${zoneName} (slm-network:zoneId): use e.g. slm.${zoneName}, or the id of the zone it belongs to`;
   }
@@ -33,7 +33,7 @@ export function hostnameFault(hostname: string, zoneName: string): string | unde
 }
 
 /** @returns why the account can not have the region, or undefined when it can */
-export function regionFault(regionKey: string, regions: readonly Region[] | { readonly refused: string }) {
+export function regionProblem(regionKey: string, regions: readonly Region[] | { readonly refused: string }) {
   const at = `slm-network:route.regionKey: ${JSON.stringify(regionKey)}`;
   const instead =
     "Use mode: proxied and measure where callers enter (`npm run probe`), or mode: saas (docs/routes.md says what each can do)";
@@ -49,7 +49,7 @@ export function regionFault(regionKey: string, regions: readonly Region[] | { re
 }
 
 /** @returns why the name can not be a custom hostname of this zone; `ownZones` are those of the names above it that are in the account */
-export function saasFault(args: {
+export function saasProblems(args: {
   saasHostname: string;
   hostname: string;
   zoneName: string;
@@ -58,36 +58,36 @@ export function saasFault(args: {
 }): string[] {
   const { saasHostname, hostname, zoneName, ownZones, fallbackOrigin } = args;
   const own = [zoneName, ...ownZones].find((zone) => saasHostname === zone || saasHostname.endsWith(`.${zone}`));
-  const faults: string[] = [];
+  const problems: string[] = [];
   if (own !== undefined) {
-    faults.push(
+    problems.push(
       `slm-network:route.saasHostname: ${JSON.stringify(saasHostname)} belongs to ${own}, a zone of this same account. ` +
         "Cloudflare then serves it by that zone, and Access does not stand before it as a custom hostname. Use a name of a domain " +
         `outside this account (its DNS may be anywhere), or mode: proxied with a hostname under ${own} and that zone's zoneId`,
     );
   }
   if (fallbackOrigin !== undefined && fallbackOrigin !== hostname) {
-    faults.push(
+    problems.push(
       `slm-network:route.mode: the zone ${zoneName} has the fallback origin ${fallbackOrigin} already, and a zone has one: to ` +
         `declare ${hostname} in its place would take its custom hostnames from it. Use another zone (slm-network:zoneId), or remove that one first`,
     );
   }
-  return faults;
+  return problems;
 }
 
 /**
  * Asks the account what the mode needs to know, nothing in mode `proxied`.
- * @returns every fault, with the value, why and what can be done instead
+ * @returns every problem, with the value, why and what can be done instead
  */
-export async function routeFaults(
+export async function routeProblems(
   config: { hostname: string; route: RouteConfig },
   zoneName: string,
   account: AccountFacts,
 ): Promise<string[]> {
   const { hostname, route } = config;
-  const faults = [hostnameFault(hostname, zoneName)];
+  const problems = [hostnameProblem(hostname, zoneName)];
   if (route.mode === "regional" && route.regionKey !== undefined) {
-    faults.push(regionFault(route.regionKey, await account.regions()));
+    problems.push(regionProblem(route.regionKey, await account.regions()));
   }
   if (route.mode === "saas" && route.saasHostname !== undefined) {
     const { saasHostname } = route;
@@ -95,7 +95,7 @@ export async function routeFaults(
       account.zonesAmong(zonesAbove(saasHostname)),
       account.fallbackOrigin(),
     ]);
-    faults.push(...saasFault({ saasHostname, hostname, zoneName, ownZones, fallbackOrigin }));
+    problems.push(...saasProblems({ saasHostname, hostname, zoneName, ownZones, fallbackOrigin }));
   }
-  return faults.filter((fault) => fault !== undefined);
+  return problems.filter((problem) => problem !== undefined);
 }

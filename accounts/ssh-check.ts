@@ -1,5 +1,5 @@
 /** What an SSH entry through the tunnel may be refused for. Decided before anything is declared. */
-import { hostnameFault } from "./route-check.ts";
+import { hostnameProblem } from "./route-check.ts";
 
 /** The part of the config that it is judged by. */
 export interface SshConfig {
@@ -11,8 +11,8 @@ export interface SshConfig {
   }[];
 }
 
-/** @returns every fault, with the value, why and what can be done instead */
-export function sshFaults(config: SshConfig, zoneName: string): string[] {
+/** @returns every problem, with the value, why and what can be done instead */
+export function sshProblems(config: SshConfig, zoneName: string): string[] {
   const taken = new Map([
     [config.hostname, "slm-network:hostname"],
     [config.route.saasHostname ?? "", "slm-network:route.saasHostname"],
@@ -21,12 +21,12 @@ export function sshFaults(config: SshConfig, zoneName: string): string[] {
     if (!sshThroughTunnel) return [];
     const at = `slm-network:macs[${index}].sshThroughTunnel`;
     const { hostname, servers } = sshThroughTunnel;
-    const zoneFault = hostnameFault(hostname, zoneName)
+    const zoneProblem = hostnameProblem(hostname, zoneName)
       ?.replace("slm-network:hostname", `${at}.hostname`)
       .replaceAll("use e.g. slm.", "use e.g. ssh.");
     const other = taken.get(hostname);
     taken.set(hostname, `${at}.hostname`);
-    const nameFault =
+    const nameProblem =
       other !== undefined
         ? `${at}.hostname: ${JSON.stringify(hostname)} is ${other} already: whoever may call there would reach the Mac's SSH. Use a name of its own, e.g. ssh.${zoneName}`
         : undefined;
@@ -37,6 +37,6 @@ export function sshFaults(config: SshConfig, zoneName: string): string[] {
       const why = found ? "is switched off (enabled: false)" : `is none of access.servers, which has ${known}`;
       return [`${at}.servers: ${JSON.stringify(server)} ${why}: name one that may call, or take it out`];
     });
-    return [zoneFault, nameFault, ...unknown].filter((fault) => fault !== undefined);
+    return [zoneProblem, nameProblem, ...unknown].filter((problem) => problem !== undefined);
   });
 }

@@ -1,15 +1,15 @@
 /** All that a stack is asked before anything is declared: the account, the route, who signs in, and when secrets rotate. */
 import * as cloudflare from "@pulumi/cloudflare";
 import { ConfigError, type StackConfig } from "../config/config.ts";
-import { accountFaults } from "./account-check.ts";
+import { accountProblems } from "./account-check.ts";
 import { accountFacts } from "./account-facts.ts";
 import { atlasSource, type ConfigValue, cloudflareAccess } from "./credentials.ts";
 import type { DeployedResource } from "./deployed.ts";
-import { faultOf } from "./finding.ts";
+import { problemText } from "./finding.ts";
 import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
-import { deployedSecrets, rotationFault, tokenName, type WantedSecret } from "./rotation.ts";
-import { routeFaults } from "./route-check.ts";
-import { sshFaults } from "./ssh-check.ts";
+import { deployedSecrets, rotationProblem, tokenName, type WantedSecret } from "./rotation.ts";
+import { routeProblems } from "./route-check.ts";
+import { sshProblems } from "./ssh-check.ts";
 
 /** What is not in the stack's config. */
 export interface CheckArgs {
@@ -27,14 +27,14 @@ export interface CheckArgs {
 /**
  * Nothing is changed.
  * @returns by what people sign in
- * @throws ConfigError with every fault. What rests on the account is asked only once the account itself is in order
+ * @throws ConfigError with every problem. What rests on the account is asked only once the account itself is in order
  */
 export async function checkStack(config: StackConfig, args: CheckArgs): Promise<Login> {
   const { deployed } = args;
   const access = cloudflareAccess(args.providerConfig);
   const wanted = { ...config, tunnelName: args.tunnelName };
-  const { faults: cloudflareFaults, zoneName } = await accountFaults(wanted, access, deployed);
-  const found = [...cloudflareFaults, ...atlasFaults(config, args.providerConfig)];
+  const { problems: cloudflareProblems, zoneName } = await accountProblems(wanted, access, deployed);
+  const found = [...cloudflareProblems, ...atlasProblems(config, args.providerConfig)];
   const late = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
   if (found.length > 0) throw new ConfigError([...found, ...late], "what the stack rests on has");
 
@@ -42,33 +42,33 @@ export async function checkStack(config: StackConfig, args: CheckArgs): Promise<
   const account = accountFacts({ accountId, zoneId, ...access });
   const zone = zoneName ?? (await cloudflare.getZone({ zoneId })).name;
   const login = await loginOf(config.access.people, args.name, account, deployed);
-  const refused = "faults" in login ? login.faults : [];
-  const faults = [...(await routeFaults(config, zone, account)), ...sshFaults(config, zone), ...refused, ...late];
-  if (faults.length > 0 || "faults" in login) throw new ConfigError(faults);
+  const refused = "problems" in login ? login.problems : [];
+  const problems = [...(await routeProblems(config, zone, account)), ...sshProblems(config, zone), ...refused, ...late];
+  if (problems.length > 0 || "problems" in login) throw new ConfigError(problems);
   return login;
 }
 
 /** Atlas itself is left to its provider; only what would lead that to another Atlas than the config says. */
-function atlasFaults({ documents }: StackConfig, providerConfig: ConfigValue): string[] {
+function atlasProblems({ documents }: StackConfig, providerConfig: ConfigValue): string[] {
   if (documents.store !== "atlas") return [];
   const { findings } = atlasSource(providerConfig);
-  return findings.filter(({ level }) => level === "fail").map(faultOf);
+  return findings.filter(({ level }) => level === "fail").map(problemText);
 }
 
-/** @returns a fault for each secret that must not be rotated now */
+/** @returns a problem for each secret that must not be rotated now */
 function untimelyRotations(servers: readonly WantedSecret[], name: string, deployed: readonly DeployedResource[]) {
   const names = servers.map((server) => server.name);
   const secrets = deployedSecrets(names, (server) => tokenName(name, server), deployed);
-  return servers.flatMap((server) => rotationFault(server, secrets.get(server.name)) ?? []);
+  return servers.flatMap((server) => rotationProblem(server, secrets.get(server.name)) ?? []);
 }
 
-/** The account is asked only when somebody may sign in. @returns by what, or every fault */
+/** The account is asked only when somebody may sign in. @returns by what, or every problem */
 async function loginOf(
   people: StackConfig["access"]["people"],
   name: string,
   account: LoginFacts,
   deployed: readonly DeployedResource[],
-): Promise<Login | { readonly faults: readonly string[] }> {
+): Promise<Login | { readonly problems: readonly string[] }> {
   if (people.emails.length + people.emailDomains.length === 0) return { existing: [], declareOneTimePin: false };
   return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
 }

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { parse } from "yaml";
 import { z } from "zod";
 import { stackConfigSchema } from "../config/schema.ts";
-import { localEnd } from "../config/ssh-at.ts";
+import { parseLocalEndpoint } from "../config/ssh-override.ts";
 import type { MacTarget } from "../ssh/session.ts";
 import { UsageError } from "./errors.ts";
 import { project, stackFile, stackName } from "./pulumi.ts";
@@ -61,5 +61,5 @@ export function chooseMac(macs: readonly MacEntry[], name: string | undefined): 
 export function targetOf({ host, port, user, hostKey, jump }: MacEntry, environment = process.env): MacTarget {
   const at = environment.SLM_NETWORK_SSH_AT;
   if (at === undefined || at === "") return { host, port, user, hostKey, ...(jump && { jump }) };
-  return { ...localEnd(at), user, hostKey };
+  return { ...parseLocalEndpoint(at), user, hostKey };
 }

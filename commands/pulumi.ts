@@ -1,7 +1,6 @@
 /** Runs the Pulumi CLI in this checkout. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { UsageError } from "./errors.ts";
 
 /** The checkout, where `Pulumi.yaml` is. */
@@ -30,14 +29,24 @@ export async function run(
   args: readonly string[],
   { env = process.env, input = "", timeoutMs }: RunOptions = {},
 ): Promise<Ran> {
-  const child = spawn(command, [...args], { cwd: project, env, stdio: ["pipe", "pipe", "pipe"], timeout: timeoutMs });
-  const ended = new Promise<number | undefined>((resolve) => {
-    child.once("error", () => resolve(undefined));
-    child.once("close", (code) => resolve(code ?? 1));
+  const child = spawn(command, [...args], { cwd: project, env, stdio: ["pipe", "pipe", "pipe"] });
+  // Not spawn's own timeout: its timer outlives a program that could not be started.
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => child.kill(), timeoutMs);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
   });
   child.stdin.on("error", () => {}); // it ended without reading: its exit code says why
   child.stdin.end(input);
-  const [code, stdout, stderr] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
+  const code = await new Promise<number | undefined>((resolve) => {
+    child.once("error", () => resolve(undefined));
+    child.once("close", (ended) => resolve(ended ?? 1));
+  });
+  clearTimeout(timer);
   return { code, stdout: stdout.trim(), stderr: stderr.replace(/^error: /m, "").trim() };
 }
 

@@ -1,6 +1,7 @@
 /** What `pulumi config` and `pulumi stack export` print, parsed. */
 import { z } from "zod";
-import { type Owned, resourceTypes } from "../accounts/collisions.ts";
+import type { Owned } from "../accounts/collisions.ts";
+import { typeToken } from "../config/resource-types.ts";
 
 const configSchema = z.record(z.string(), z.object({ value: z.string().optional(), secret: z.boolean() }));
 
@@ -44,8 +45,7 @@ export function readState(json: string): Known {
   const resources = deployment?.resources ?? [];
   const owned: Owned = (kind, id) =>
     resources.some(
-      (one) =>
-        one.type === resourceTypes[kind] && (kind === "database-user" ? one.inputs.username === id : one.id === id),
+      (one) => one.type === typeToken(kind) && (kind === "databaseUser" ? one.inputs.username === id : one.id === id),
     );
   const unfinished = (deployment?.pending_operations ?? []).filter(({ type }) => type === "creating").length;
   return { owned, resources: resources.length, unfinished };

@@ -13,7 +13,7 @@ export interface SaasHostnameArgs {
 }
 
 /** A record to be made by hand at the other domain's DNS. */
-export interface RecordElsewhere {
+export interface ExternalRecord {
   readonly type: "CNAME" | "TXT";
   readonly name: string;
   readonly content: string;
@@ -31,11 +31,11 @@ export interface Validation {
 }
 
 /** @returns the records to make at the DNS of the other domain */
-export function recordsElsewhere(
+export function externalRecords(
   { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
   { ownership }: Validation,
-): RecordElsewhere[] {
-  const cname: RecordElsewhere = {
+): ExternalRecord[] {
+  const cname: ExternalRecord = {
     type: "CNAME",
     name: saasHostname,
     content: hostname,
@@ -54,7 +54,7 @@ export function recordsElsewhere(
 }
 
 /** @returns in one sentence, where callers go and what is to be done */
-export function saasState(
+export function validationText(
   { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
   { status, errors }: Validation,
 ): string {
@@ -75,7 +75,7 @@ export function saasState(
  */
 export class SaasHostname extends pulumi.ComponentResource {
   readonly status: pulumi.Output<string>;
-  readonly records: pulumi.Output<RecordElsewhere[]>;
+  readonly records: pulumi.Output<ExternalRecord[]>;
   /** In one sentence, where callers go and what is to be done. */
   readonly state: pulumi.Output<string>;
   /** The name callers shall use now. */
@@ -98,8 +98,8 @@ export class SaasHostname extends pulumi.ComponentResource {
       .all([custom.status, custom.ownershipVerification, custom.verificationErrors])
       .apply(([status, ownership, errors]): Validation => ({ status, ownership, errors }));
     this.status = custom.status;
-    this.records = validation.apply((known) => recordsElsewhere(args, known));
-    this.state = validation.apply((known) => saasState(args, known));
+    this.records = validation.apply((known) => externalRecords(args, known));
+    this.state = validation.apply((known) => validationText(args, known));
     this.callers = custom.status.apply((status) => (status === "active" ? args.saasHostname : args.hostname));
     this.registerOutputs({ status: this.status, records: this.records, state: this.state });
   }

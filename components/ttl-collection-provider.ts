@@ -28,16 +28,16 @@ export const ttlIndex = { name: "lastAccessedAt_ttl", key: { lastAccessedAt: 1 }
 export const uniqueIndex = { name: "company_title_unique", key: { company: 1, title: 1 } } as const;
 
 /** A new database user or network address takes effect in Atlas after up to some minutes; until then sign-in fails. */
-const patienceMs = { write: 180_000, read: 20_000 };
-const retryMs = 3_000;
+const retryForMs = { write: 180_000, read: 20_000 };
+const defaultPauseMs = 3_000;
 
 /** What a test may change about the waiting. */
-export interface Waiting {
+export interface RetryOptions {
   /** Milliseconds in which an error that may pass is tried again. */
-  readonly patienceMs?: number;
-  readonly retryMs?: number;
+  readonly retryForMs?: number;
+  readonly retryPauseMs?: number;
   /** Told once what is waited for; by default Pulumi shows it beside the resource. */
-  readonly say?: (text: string) => void;
+  readonly log?: (text: string) => void;
   /** This machine's public address, as others see it; undefined when it can not be found out. */
   readonly publicAddress?: () => Promise<string | undefined>;
 }
@@ -55,32 +55,34 @@ export async function diff(olds: TtlCollectionState, news: TtlCollectionInputs) 
 }
 
 /** Makes the collection and its indexes; what is there already is taken over, a TTL of another length changed. */
-export async function create(inputs: TtlCollectionInputs, waiting: Waiting = {}) {
+export async function create(inputs: TtlCollectionInputs, waiting: RetryOptions = {}) {
   return { id: `${inputs.database}/${inputs.collection}`, outs: await apply(inputs, waiting) };
 }
 
 /** Mends what differs. */
-export async function update(news: TtlCollectionInputs, waiting: Waiting = {}) {
+export async function update(news: TtlCollectionInputs, waiting: RetryOptions = {}) {
   return { outs: await apply(news, waiting) };
 }
 
 /** The indexes as they are; an empty id when the collection is gone. */
-export async function read(id: string, state: TtlCollectionState, waiting: Waiting = {}) {
-  const seen = await session(state, { patienceMs: patienceMs.read, ...waiting }, (db) => inspect(db, state.collection));
+export async function read(id: string, state: TtlCollectionState, waiting: RetryOptions = {}) {
+  const seen = await withDatabase(state, { retryForMs: retryForMs.read, ...waiting }, (db) =>
+    inspect(db, state.collection),
+  );
   if (!seen) return { id: "", props: state };
   return { id, props: { ...state, ...seen } };
 }
 
 /** Forgets the collection, and drops it, with what the relay keeps beside it, only when `dropData` says so. */
-export async function remove(state: TtlCollectionState, waiting: Waiting = {}): Promise<void> {
+export async function remove(state: TtlCollectionState, waiting: RetryOptions = {}): Promise<void> {
   if (!state.dropData) return;
-  await session(state, { patienceMs: patienceMs.read, ...waiting }, async (db) => {
+  await withDatabase(state, { retryForMs: retryForMs.read, ...waiting }, async (db) => {
     for (const suffix of ["", "_leases", "_spending"]) await db.dropCollection(state.collection + suffix);
   });
 }
 
-async function apply(inputs: TtlCollectionInputs, waiting: Waiting): Promise<TtlCollectionState> {
-  return session(inputs, { patienceMs: patienceMs.write, ...waiting }, async (db) => {
+async function apply(inputs: TtlCollectionInputs, waiting: RetryOptions): Promise<TtlCollectionState> {
+  return withDatabase(inputs, { retryForMs: retryForMs.write, ...waiting }, async (db) => {
     await db.createCollection(inputs.collection).catch((error: unknown) => {
       if (!isServerError(error, "NamespaceExists")) throw error;
     });
@@ -135,33 +137,33 @@ async function inspect(
 }
 
 /**
- * Runs `work` in one connection. Tries again for `patienceMs` while sign-in or network say no, saying so once.
+ * Runs `work` in one connection. Tries again for `retryForMs` while sign-in or network say no, saying so once.
  * @throws Error that says what to do, never with the password in it
  */
-async function session<T>(
+async function withDatabase<T>(
   inputs: TtlCollectionInputs,
-  waiting: Waiting & { readonly patienceMs: number },
+  waiting: RetryOptions & { readonly retryForMs: number },
   work: (db: Db) => Promise<T>,
 ): Promise<T> {
-  const { say = (text) => console.log(text), publicAddress = askPublicAddress } = waiting;
-  const pause = waiting.retryMs ?? retryMs;
-  const deadline = Date.now() + waiting.patienceMs;
+  const { log = (text) => console.log(text), publicAddress = askPublicAddress } = waiting;
+  const pause = waiting.retryPauseMs ?? defaultPauseMs;
+  const deadline = Date.now() + waiting.retryForMs;
   for (let told = false; ; ) {
     const client = new MongoClient(inputs.uri, {
-      serverSelectionTimeoutMS: Math.min(10_000, Math.max(500, waiting.patienceMs / 4)),
+      serverSelectionTimeoutMS: Math.min(10_000, Math.max(500, waiting.retryForMs / 4)),
       appName: "slm-network",
     });
     try {
       return await work(client.db(inputs.database));
     } catch (error) {
-      if (!mayPass(error) || Date.now() + pause > deadline) {
-        throw explain(error, inputs, isAway(error) && !isLocal(inputs.uri) ? await publicAddress() : undefined);
+      if (!isTransient(error) || Date.now() + pause > deadline) {
+        throw explain(error, inputs, isUnreachable(error) && !isLocal(inputs.uri) ? await publicAddress() : undefined);
       }
       if (!told) {
-        const what = isAway(error)
+        const what = isUnreachable(error)
           ? "the network access that was just declared"
           : "the database user that was just declared";
-        say(`waiting up to ${Math.round(waiting.patienceMs / 1000)} s for ${what} to take effect in Atlas`);
+        log(`waiting up to ${Math.round(waiting.retryForMs / 1000)} s for ${what} to take effect in Atlas`);
         told = true;
       }
       await new Promise((resolve) => setTimeout(resolve, pause));
@@ -185,14 +187,14 @@ const isLocal = (uri: string): boolean =>
   new ConnectionString(uri).hosts.every((host) => /^(127\.|localhost)/.test(host));
 
 /** Errors that a freshly declared user or address gives for a while. 8000 is Atlas' own "bad auth". */
-function mayPass(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   if (isServerError(error, "AuthenticationFailed", "Unauthorized") || (error as MongoServerError).code === 8000)
     return true;
-  return isAway(error);
+  return isUnreachable(error);
 }
 
 /** Atlas closes connections from addresses that are not on its list before a byte is read. */
-function isAway(error: unknown): boolean {
+function isUnreachable(error: unknown): boolean {
   return error instanceof MongoError && /^Mongo(ServerSelection|Network)/.test(error.name);
 }
 
@@ -218,7 +220,7 @@ export function explain(error: unknown, inputs: TtlCollectionInputs, address?: s
     if (error instanceof MongoServerError && error.code === 11000) {
       return "two documents there have one company and title, so the unique index can not be made. Remove one of each pair, then run `pulumi up` again";
     }
-    if (mayPass(error)) {
+    if (isTransient(error)) {
       const entry =
         address === undefined ? "this machine's public address with /32" : `${address}/32, this machine's address`;
       return `no answer. Is ${entry}, in slm-network:documents.atlas.allowFrom, and the cluster not paused?`;

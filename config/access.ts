@@ -1,8 +1,8 @@
 /** The part of the stack's config that says who may call: `access`. */
 import { z } from "zod";
-import { openMailDomains } from "../policy/open-mail.ts";
 import { isDnsLabel } from "./host-name.ts";
-import { always, because, resourceName } from "./words.ts";
+import { openMailDomains } from "./open-mail-domains.ts";
+import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;
 const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
@@ -10,34 +10,34 @@ const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
 const serverSchema = z
   .object({
     name: z
-      .string(because("a server needs a name, e.g. backend"))
+      .string(withMessage("a server needs a name, e.g. backend"))
       .regex(
         resourceName,
-        because("is no name for a server: lower-case letters, digits and -, beginning with a letter, at most 41"),
+        withMessage("is no name for a server: lower-case letters, digits and -, beginning with a letter, at most 41"),
       )
       .refine(
         (name) => name !== "tunnel",
-        because("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
+        withMessage("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
       ),
     companies: z
-      .array(z.string().min(1, because("a company's name is empty: take it out or name it")))
-      .min(1, because('no company: list those whose documents the server may use, or ["*"] for all'))
+      .array(z.string().min(1, withMessage("a company's name is empty: take it out or name it")))
+      .min(1, withMessage('no company: list those whose documents the server may use, or ["*"] for all'))
       .default(["*"]),
     weight: z
       .number()
-      .positive(because("must be over 0: its share of the slots relative to the other servers, e.g. 1"))
+      .positive(withMessage("must be over 0: its share of the slots relative to the other servers, e.g. 1"))
       .default(1),
     secretVersion: z
-      .int(because("must be a whole number, 1 or more"))
-      .min(1, because("must be 1 or more; each rotation adds 1"))
+      .int(withMessage("must be a whole number, 1 or more"))
+      .min(1, withMessage("must be 1 or more; each rotation adds 1"))
       .default(1),
     previousSecretExpiresAt: z.iso
       .datetime({ offset: true, error: 'is no RFC 3339 time: write it in quotes, e.g. "2026-12-01T00:00:00Z"' })
       .optional(),
-    enabled: z.boolean(because("must be true or false")).default(true),
+    enabled: z.boolean(withMessage("must be true or false")).default(true),
     duration: z
       .string()
-      .regex(tokenLife, because("is no duration, e.g. 8760h for a year, or forever"))
+      .regex(tokenLife, withMessage("is no duration, e.g. 8760h for a year, or forever"))
       .default("8760h"),
   })
   .strict()
@@ -45,20 +45,20 @@ const serverSchema = z
     path: ["previousSecretExpiresAt"],
     error:
       "is missing: from the second secret on (secretVersion over 1) say until when the previous one works, e.g. 2026-12-01T00:00:00Z, and keep both values ever after",
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((server) => server.secretVersion > 1 || server.previousSecretExpiresAt === undefined, {
     path: ["previousSecretExpiresAt"],
     error:
       "stands beside secretVersion 1, and there is no previous secret yet: take it out, or raise secretVersion to rotate",
-    when: always,
+    when: evenIfInvalid,
   });
 
 const emailDomain = z
   .string()
   .refine(
     (domain) => domain.split(".").length >= 2 && domain.split(".").every(isDnsLabel),
-    because("is no e-mail domain: the part after the @, without wildcards, e.g. example.com"),
+    withMessage("is no e-mail domain: the part after the @, without wildcards, e.g. example.com"),
   )
   .refine((domain) => !openMailDomains.has(domain), {
     error:
@@ -67,28 +67,30 @@ const emailDomain = z
   });
 
 const email = z.email(
-  because("is no e-mail address: one person each, without wildcards; a whole company goes into people.emailDomains"),
+  withMessage(
+    "is no e-mail address: one person each, without wildcards; a whole company goes into people.emailDomains",
+  ),
 );
 
 /** `access` of the stack's config. */
 export const accessSchema = z
   .object({
     servers: z
-      .array(serverSchema, because("is missing: list at least one server that may call, e.g. [{ name: backend }]"))
-      .min(1, because("is empty: list at least one server that may call, e.g. [{ name: backend }]"))
+      .array(serverSchema, withMessage("is missing: list at least one server that may call, e.g. [{ name: backend }]"))
+      .min(1, withMessage("is empty: list at least one server that may call, e.g. [{ name: backend }]"))
       .refine((servers) => new Set(servers.map((server) => server.name)).size === servers.length, {
         error: "two servers have one name: each needs its own",
-        when: always,
+        when: evenIfInvalid,
       }),
     people: z
       .object({
         emails: z.array(email).default([]),
         emailDomains: z.array(emailDomain).default([]),
         identityProviders: z
-          .array(z.string(because("is no text: onetimepin, or the name or id of an identity provider")).min(1))
-          .min(1, because("is empty, so nobody could sign in: list onetimepin, or a provider of the account"))
+          .array(z.string(withMessage("is no text: onetimepin, or the name or id of an identity provider")).min(1))
+          .min(1, withMessage("is empty, so nobody could sign in: list onetimepin, or a provider of the account"))
           .default(["onetimepin"]),
-        sessionDuration: z.string().regex(goDuration, because("is no duration, e.g. 24h")).default("24h"),
+        sessionDuration: z.string().regex(goDuration, withMessage("is no duration, e.g. 24h")).default("24h"),
       })
       .strict()
       .prefault({}),

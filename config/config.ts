@@ -1,5 +1,5 @@
 /**
- * The stack's config, read once: every fault at once, each with the value, why it can not be used, and the fix. Nothing is
+ * The stack's config, read once: every problem at once, each with the value, why it can not be used, and the fix. Nothing is
  * declared before this has passed.
  */
 import type { z } from "zod";
@@ -7,16 +7,16 @@ import { type StackConfig, stackConfigSchema } from "./schema.ts";
 
 export type { StackConfig } from "./schema.ts";
 
-/** Every fault of a stack's config, or of what it refers to; the message lists them all, one a paragraph. */
+/** Every problem of a stack's config, or of what it refers to; the message lists them all, one a paragraph. */
 export class ConfigError extends Error {
   override name = "ConfigError";
-  readonly faults: readonly string[];
-  /** @param has what is at fault, before their number */
-  constructor(faults: readonly string[], has = "the stack's config has") {
+  readonly problems: readonly string[];
+  /** @param has what is at problem, before their number */
+  constructor(problems: readonly string[], has = "the stack's config has") {
     super(
-      `${has} ${faults.length === 1 ? "one fault" : `${faults.length} faults`}; nothing was declared:\n${faults.map((fault) => `  - ${fault}`).join("\n")}`,
+      `${has} ${problems.length === 1 ? "one problem" : `${problems.length} problems`}; nothing was declared:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
     );
-    this.faults = faults;
+    this.problems = problems;
   }
 }
 
@@ -38,7 +38,7 @@ export interface ConfigSource {
 
 /**
  * Reads every key of the namespace. Structured values and numbers arrive as JSON text, as Pulumi passes them.
- * @throws ConfigError naming every fault
+ * @throws ConfigError naming every problem
  */
 export function readStackConfig(source: ConfigSource): StackConfig {
   const raw: Record<string, unknown> = {};
@@ -62,14 +62,14 @@ function fromJson(text: string): unknown {
 
 /**
  * @param raw the config's values by key, as YAML holds them
- * @throws ConfigError naming every fault
+ * @throws ConfigError naming every problem
  */
 export function parseStackConfig(raw: Record<string, unknown>): StackConfig {
   const result = stackConfigSchema.safeParse(raw);
   if (result.success) return result.data;
-  // One fault a place: a second message about the same value only says the same again.
-  const faults = new Map(result.error.issues.flatMap((issue) => describe(issue, raw)).reverse());
-  throw new ConfigError([...faults].reverse().map(([place, text]) => `${place}:${text}`));
+  // One problem a place: a second message about the same value only says the same again.
+  const problems = new Map(result.error.issues.flatMap((issue) => describe(issue, raw)).reverse());
+  throw new ConfigError([...problems].reverse().map(([place, text]) => `${place}:${text}`));
 }
 
 function describe(issue: z.core.$ZodIssue, raw: unknown): [place: string, text: string][] {

@@ -1,17 +1,17 @@
 /** The part of the stack's config about the documents: `documents`. */
 import { z } from "zod";
 import { documentsSchema as relayDocumentsSchema } from "../runtime/config.ts";
-import { always, because } from "./words.ts";
+import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 const ipv4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/;
 const cidrSchema = z
   .string()
-  .regex(ipv4, because("is no IPv4 network: write an address and a length, e.g. 203.0.113.7/32"));
+  .regex(ipv4, withMessage("is no IPv4 network: write an address and a length, e.g. 203.0.113.7/32"));
 
 const clusterName = (text: string) =>
   z
-    .string(because(text))
-    .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, because("is no cluster name: letters, digits and -"));
+    .string(withMessage(text))
+    .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, withMessage("is no cluster name: letters, digits and -"));
 
 /** An existing cluster by its name, or a Flex cluster to make. */
 const clusterSchema = z.union(
@@ -23,18 +23,23 @@ const clusterSchema = z.union(
           .object({
             name: clusterName("must be a name, e.g. slm").default("slm"),
             provider: z
-              .enum(["AWS", "GCP", "AZURE"], because("must be AWS, GCP or AZURE; Seoul is AWS AP_NORTHEAST_2"))
+              .enum(["AWS", "GCP", "AZURE"], withMessage("must be AWS, GCP or AZURE; Seoul is AWS AP_NORTHEAST_2"))
               .default("AWS"),
             region: z
               .string()
-              .regex(/^[A-Z][A-Z0-9_]+$/, because("is no region as Atlas names them, e.g. AP_NORTHEAST_2 for Seoul"))
+              .regex(
+                /^[A-Z][A-Z0-9_]+$/,
+                withMessage("is no region as Atlas names them, e.g. AP_NORTHEAST_2 for Seoul"),
+              )
               .default("AP_NORTHEAST_2"),
           })
           .strict(),
       })
       .strict(),
   ],
-  because("is neither the name of an existing cluster nor { create: { name: slm } } for a new Flex cluster in Seoul"),
+  withMessage(
+    "is neither the name of an existing cluster nor { create: { name: slm } } for a new Flex cluster in Seoul",
+  ),
 );
 
 const runtimeDocuments = relayDocumentsSchema.shape;
@@ -42,44 +47,44 @@ const runtimeDocuments = relayDocumentsSchema.shape;
 /** `documents` of the stack's config. */
 export const documentsSchema = z
   .object({
-    store: z.enum(["atlas", "embedded"], because("must be atlas or embedded")).default("embedded"),
+    store: z.enum(["atlas", "embedded"], withMessage("must be atlas or embedded")).default("embedded"),
     ttlDays: z
-      .int(because("must be a whole number of days, 1 to 365"))
-      .min(1, because("would forget a document at once: 1 to 365 days after its last use, e.g. 30"))
-      .max(365, because("is over a year: 1 to 365 days after its last use, e.g. 30"))
+      .int(withMessage("must be a whole number of days, 1 to 365"))
+      .min(1, withMessage("would forget a document at once: 1 to 365 days after its last use, e.g. 30"))
+      .max(365, withMessage("is over a year: 1 to 365 days after its last use, e.g. 30"))
       .default(30),
-    dropData: z.boolean(because("must be true or false")).default(false),
+    dropData: z.boolean(withMessage("must be true or false")).default(false),
     atlas: z
       .object({
         projectId: z
-          .string(because("is missing: the project's 24 hex digits, Atlas → Project Settings"))
+          .string(withMessage("is missing: the project's 24 hex digits, Atlas → Project Settings"))
           .regex(
             /^[0-9a-f]{24}$/,
-            because("is no Atlas project id (24 lower-case hex digits): Atlas → Project Settings"),
+            withMessage("is no Atlas project id (24 lower-case hex digits): Atlas → Project Settings"),
           ),
         cluster: clusterSchema,
         database: z
           .string()
-          .regex(/^[A-Za-z0-9_-]{1,38}$/, because("is no database name: letters, digits, _ and -, at most 38"))
+          .regex(/^[A-Za-z0-9_-]{1,38}$/, withMessage("is no database name: letters, digits, _ and -, at most 38"))
           .default("slm"),
         collection: z
           .string()
-          .regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, because("is no collection name: letters, digits, _ and -"))
+          .regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, withMessage("is no collection name: letters, digits, _ and -"))
           .default("documents"),
         allowFrom: z
           .array(
             cidrSchema,
-            because(
+            withMessage(
               "is missing: the networks that may reach the database, the office's and the one where `pulumi up` runs, e.g. [203.0.113.7/32]",
             ),
           )
           .min(
             1,
-            because(
+            withMessage(
               "is empty: then nobody reaches the database. List the office's address and the one where `pulumi up` runs, e.g. 203.0.113.7/32",
             ),
           ),
-        allowAnywhere: z.boolean(because("must be true or false")).default(false),
+        allowAnywhere: z.boolean(withMessage("must be true or false")).default(false),
       })
       .strict()
       .superRefine(({ allowFrom, allowAnywhere }, context) => {
@@ -103,5 +108,5 @@ export const documentsSchema = z
   .refine((documents) => documents.store !== "atlas" || documents.atlas !== undefined, {
     path: ["atlas"],
     error: "is missing while store is atlas: give projectId, cluster and allowFrom, or set store to embedded",
-    when: always,
+    when: evenIfInvalid,
   });

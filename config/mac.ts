@@ -2,25 +2,25 @@
 import { z } from "zod";
 import { powerSchema } from "../runtime/config.ts";
 import { isHostname } from "./host-name.ts";
-import { always, because, resourceName } from "./words.ts";
+import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 /** @param host as the command that asks for the key names it */
 const hostKeySchema = (host: string) =>
   z
     .string(
-      because(
+      withMessage(
         `is missing: without it anybody could pose as the Mac. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\``,
       ),
     )
     .refine(
       (line) => !/^ssh-rsa\s/.test(line),
-      because(
+      withMessage(
         `is an RSA key, which \`pulumi up\` cannot check: its SSH client knows RSA with SHA-1 only, and sshd refuses that. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\` instead; compare it with \`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\` on the Mac`,
       ),
     )
     .regex(
       /^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/,
-      because(
+      withMessage(
         `is no public host key: run \`ssh-keyscan -t ed25519 ${host}\` and copy the part from \`ssh-ed25519\` on`,
       ),
     );
@@ -29,12 +29,12 @@ const hostKeySchema = (host: string) =>
 const jumpSchema = z
   .object({
     host: z
-      .string(because("is missing: the jump host's address or name"))
-      .min(1, because("is empty: the jump host's address or name")),
-    port: z.int().min(1).max(65535, because("is no port (1 to 65535)")).default(22),
+      .string(withMessage("is missing: the jump host's address or name"))
+      .min(1, withMessage("is empty: the jump host's address or name")),
+    port: z.int().min(1).max(65535, withMessage("is no port (1 to 65535)")).default(22),
     user: z
-      .string(because("is missing: an account on the jump host; it needs no sudo there"))
-      .min(1, because("is empty: an account on the jump host; it needs no sudo there")),
+      .string(withMessage("is missing: an account on the jump host; it needs no sudo there"))
+      .min(1, withMessage("is empty: an account on the jump host; it needs no sudo there")),
     hostKey: hostKeySchema("<jump host>"),
   })
   .strict();
@@ -43,45 +43,49 @@ const jumpSchema = z
 const sshThroughTunnelSchema = z
   .object({
     hostname: z
-      .string(because("is missing: a name of its own for SSH, one label under the zone, e.g. ssh.example.com"))
+      .string(withMessage("is missing: a name of its own for SSH, one label under the zone, e.g. ssh.example.com"))
       .refine(
         isHostname,
-        because("is no host name: lower-case letters, digits and -, one label under the zone, e.g. ssh.example.com"),
+        withMessage(
+          "is no host name: lower-case letters, digits and -, one label under the zone, e.g. ssh.example.com",
+        ),
       ),
     /** Port of sshd on the Mac itself. */
-    port: z.int().min(1).max(65535, because("is no port (1 to 65535)")).default(22),
-    emails: z.array(z.email(because("is no e-mail address: who may reach the Mac's SSH from outside"))).default([]),
-    servers: z.array(z.string().regex(resourceName, because("is no name of access.servers"))).default([]),
+    port: z.int().min(1).max(65535, withMessage("is no port (1 to 65535)")).default(22),
+    emails: z.array(z.email(withMessage("is no e-mail address: who may reach the Mac's SSH from outside"))).default([]),
+    servers: z.array(z.string().regex(resourceName, withMessage("is no name of access.servers"))).default([]),
   })
   .strict()
   .refine(({ emails, servers }) => emails.length + servers.length > 0, {
     path: ["emails"],
     error:
       "is empty, and so is servers: nobody could use it. Name people by e-mail, or servers of access.servers whose token may reach the Mac's SSH; or take sshThroughTunnel out",
-    when: always,
+    when: evenIfInvalid,
   });
 
-const upsTrap =
+const upsWarning =
   "after a UPS has had the Mac shut down, the Mac can stay off when the power is back, whatever `autorestart` says: somebody must press its button";
 
 /** `macs[].power`: the installer sets it, reads it back and reports it. */
 const macPowerSchema = z
   .object({
-    set: z.boolean(because("must be true, or false to leave the Mac's power settings alone")).default(true),
+    set: z.boolean(withMessage("must be true, or false to leave the Mac's power settings alone")).default(true),
     ups: powerSchema.shape.ups
       .unwrap()
       .extend({
         // Asked for by name, since nobody expects it.
         mayStayOff: z.literal(
           true,
-          because(
-            `must be true: ${upsTrap}. Say \`mayStayOff: true\` if that is wanted; or take \`ups\` out: then the Mac runs until the UPS is empty, starts by itself, and no acknowledged job is lost`,
+          withMessage(
+            `must be true: ${upsWarning}. Say \`mayStayOff: true\` if that is wanted; or take \`ups\` out: then the Mac runs until the UPS is empty, starts by itself, and no acknowledged job is lost`,
           ),
         ),
       })
       .refine(
         (ups) => [ups.haltLevel, ups.haltAfter, ups.haltRemain].some((value) => value !== undefined),
-        because("names no threshold: give haltLevel (percent), haltAfter or haltRemain (minutes), or take `ups` out"),
+        withMessage(
+          "names no threshold: give haltLevel (percent), haltAfter or haltRemain (minutes), or take `ups` out",
+        ),
       )
       .optional(),
   })
@@ -91,15 +95,15 @@ const macSchema = z
   .object({
     name: z
       .string()
-      .regex(resourceName, because("is no name for a Mac: lower-case letters, digits and -, e.g. studio"))
+      .regex(resourceName, withMessage("is no name for a Mac: lower-case letters, digits and -, e.g. studio"))
       .default("studio"),
     host: z
-      .string(because("is missing: the Mac's address or name in the office's network"))
-      .min(1, because("is empty: the Mac's address or name in the office's network")),
-    port: z.int().min(1).max(65535, because("is no port (1 to 65535)")).default(22),
+      .string(withMessage("is missing: the Mac's address or name in the office's network"))
+      .min(1, withMessage("is empty: the Mac's address or name in the office's network")),
+    port: z.int().min(1).max(65535, withMessage("is no port (1 to 65535)")).default(22),
     user: z
-      .string(because("is missing: the account on the Mac that may use `sudo -n`, e.g. deploy"))
-      .min(1, because("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy")),
+      .string(withMessage("is missing: the account on the Mac that may use `sudo -n`, e.g. deploy"))
+      .min(1, withMessage("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy")),
     hostKey: hostKeySchema("<host>"),
     jump: jumpSchema.optional(),
     sshThroughTunnel: sshThroughTunnelSchema.optional(),
@@ -108,6 +112,8 @@ const macSchema = z
         relay: z.int().min(1024).max(65535).default(8790),
         admin: z.int().min(1024).max(65535).default(8791),
         connector: z.int().min(1024).max(65535).default(8792),
+        /** First of the relay's ports for direct lines, one per entry of route.direct. */
+        direct: z.int().min(1024).max(65535).default(8793),
       })
       .strict()
       .prefault({}),
@@ -116,13 +122,13 @@ const macSchema = z
     previous: z
       .literal(
         "gone",
-        because("must be gone (the former Mac cannot be reached any more and is forgotten), or be left out"),
+        withMessage("must be gone (the former Mac cannot be reached any more and is forgotten), or be left out"),
       )
       .optional(),
     /** `pulumi destroy` removes the relay's data too: jobs, their answers, documents kept on the Mac. */
-    removeData: z.boolean(because("must be true or false")).default(false),
+    removeData: z.boolean(withMessage("must be true or false")).default(false),
     /** `pulumi destroy` leaves the Mac alone: for one that is gone for good. */
-    skipRemoval: z.boolean(because("must be true or false")).default(false),
+    skipRemoval: z.boolean(withMessage("must be true or false")).default(false),
   })
   .strict();
 
@@ -130,20 +136,20 @@ const macSchema = z
 export const macsSchema = z
   .array(
     macSchema,
-    because(
+    withMessage(
       "is missing: say how the Mac is reached, e.g. [{ host: 192.168.0.20, user: deploy, hostKey: ssh-ed25519 AAAA… }]",
     ),
   )
-  .min(1, because("is empty: one Mac is needed"))
+  .min(1, withMessage("is empty: one Mac is needed"))
   .refine((macs) => macs.length <= 1, {
     error: "two or more Macs: this version runs one, since a job's queue lives on the Mac that took it. Keep one entry",
-    when: always,
+    when: evenIfInvalid,
   });
 
 const artifactSchema = z
   .object({
     url: z.url({ protocol: /^https?$/, error: "is no http(s) address" }),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/, because("is no sha256 (64 lower-case hex digits)")),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/, withMessage("is no sha256 (64 lower-case hex digits)")),
   })
   .strict();
 
@@ -160,6 +166,6 @@ export const artifactsSchema = z
       url: "https://github.com/cloudflare/cloudflared/releases/download/2026.7.2/cloudflared-darwin-arm64.tgz",
       sha256: "2086e51c61d6565781d84117a5007d0c826d03ffdc74acb91c08c167f9f8cd7c",
     }),
-    push: z.boolean(because("must be true, or false to have the Mac download for itself")).default(false),
+    push: z.boolean(withMessage("must be true, or false to have the Mac download for itself")).default(false),
   })
   .strict();

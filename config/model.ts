@@ -1,28 +1,28 @@
 /** The part of the stack's config about the model server, and the one that may stand in for it: `model` and `fallback`. */
 import { z } from "zod";
 import { fallbackSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
-import { because } from "./words.ts";
+import { withMessage } from "./rule-helpers.ts";
 
-const absolute = (what: string) => because(`is no absolute path: ${what}`);
+const absolute = (what: string) => withMessage(`is no absolute path: ${what}`);
 
 /** `model.service`: launchd starts the model server with the Mac, with nobody signed in. */
 const modelServiceConfigSchema = modelServiceSchema.extend({
   program: z
-    .string(because("is missing: the model server's program on the Mac, e.g. /opt/homebrew/bin/ollama"))
+    .string(withMessage("is missing: the model server's program on the Mac, e.g. /opt/homebrew/bin/ollama"))
     .startsWith("/", absolute("launchd looks nowhere else, e.g. /opt/homebrew/bin/ollama")),
-  args: z.array(z.string(because("must be a text: put it in quotes"))).default([]),
+  args: z.array(z.string(withMessage("must be a text: put it in quotes"))).default([]),
   env: z
     .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, because("is no name of a variable, e.g. OLLAMA_NUM_PARALLEL")),
-      z.string(because("must be a text, as launchd takes no other: put it in quotes")),
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, withMessage("is no name of a variable, e.g. OLLAMA_NUM_PARALLEL")),
+      z.string(withMessage("must be a text, as launchd takes no other: put it in quotes")),
     )
     .default({}),
   user: z
-    .string(because("is missing: the account on the Mac whose home has the models"))
-    .min(1, because("is empty: the account on the Mac whose home has the models"))
+    .string(withMessage("is missing: the account on the Mac whose home has the models"))
+    .min(1, withMessage("is empty: the account on the Mac whose home has the models"))
     .refine(
       (user) => user !== "root",
-      because("is more than a model server needs: name the account that has the models"),
+      withMessage("is more than a model server needs: name the account that has the models"),
     ),
   workingDirectory: z.string().startsWith("/", absolute("or leave it out: then it is the account's home")).optional(),
 });
@@ -35,8 +35,8 @@ export const modelConfigSchema = z
       .url({ protocol: /^https?$/, error: "is no http(s) address, e.g. http://127.0.0.1:11434" })
       .default("http://127.0.0.1:11434"),
     embeddingModel: z
-      .string(because("is missing: the embedding model's name on the model server, e.g. bge-m3"))
-      .min(1, because("is empty: e.g. bge-m3")),
+      .string(withMessage("is missing: the embedding model's name on the model server, e.g. bge-m3"))
+      .min(1, withMessage("is empty: e.g. bge-m3")),
     allowed: modelSchema.shape.allowed,
     timeouts: modelSchema.shape.timeouts,
     service: modelServiceConfigSchema.optional(),
@@ -49,12 +49,12 @@ export const fallbackConfigSchema = fallbackSchema.extend({
     .url({ protocol: /^https?$/, error: "is no http(s) address, e.g. https://api.openai.com" })
     .refine(
       (url) => !/\/v1\/*$/.test(url),
-      because("ends with /v1: leave that out, the relay adds it, e.g. https://api.openai.com"),
+      withMessage("ends with /v1: leave that out, the relay adds it, e.g. https://api.openai.com"),
     ),
   companies: z
     .array(
-      z.string().min(1, because("a company's name is empty: take it out or name it")),
-      because("is missing: list the companies that agreed that their requests leave the house"),
+      z.string().min(1, withMessage("a company's name is empty: take it out or name it")),
+      withMessage("is missing: list the companies that agreed that their requests leave the house"),
     )
-    .min(1, because("is empty: list the companies that agreed, or take the whole of `fallback` out")),
+    .min(1, withMessage("is empty: list the companies that agreed, or take the whole of `fallback` out")),
 });

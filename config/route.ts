@@ -1,15 +1,19 @@
 /** The route's part of the stack's config: which modes there are, and what each refuses. */
 import { z } from "zod";
+import { directRoutesSchema } from "./direct-route.ts";
 import { isHostname } from "./host-name.ts";
-import { always, because } from "./words.ts";
+import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 /**
  * @returns why a mode can not be had and what to do instead.
  * A tunnel's name resolves to an unroutable address, and the tunnel answers proxied records of its own account only:
  * https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/routing-to-tunnel/dns/
  */
-function refusal(mode: unknown): string {
-  if (typeof mode === "string" && /^(dns[-_ ]?only|grey|gray|unproxied|direct)$/i.test(mode)) {
+function modeProblem(mode: unknown): string {
+  if (mode === "direct") {
+    return "is not a mode: direct lines stand beside any mode. List them in route.direct (docs/direct.md), and use `proxied`";
+  }
+  if (typeof mode === "string" && /^(dns[-_ ]?only|grey|gray|unproxied)$/i.test(mode)) {
     return (
       "a DNS-only record to a tunnel can not work: <tunnel id>.cfargotunnel.com resolves to an address nobody can route to " +
       "(fd10:aec2:5dae::), and a tunnel answers only proxied records of its own account. Use `proxied` and measure where " +
@@ -29,23 +33,29 @@ function refusal(mode: unknown): string {
 /** `route` of the stack's config. What needs the account to be asked is in `route-check.ts`. */
 export const routeSchema = z
   .object({
-    mode: z.enum(["proxied", "regional", "saas"], { error: ({ input }) => refusal(input) }).default("proxied"),
+    mode: z.enum(["proxied", "regional", "saas"], { error: ({ input }) => modeProblem(input) }).default("proxied"),
     expectColo: z
       .array(
-        z.string().regex(/^[A-Z]{3}$/, because("is no Cloudflare location: three capital letters, e.g. ICN for Seoul")),
+        z
+          .string()
+          .regex(/^[A-Z]{3}$/, withMessage("is no Cloudflare location: three capital letters, e.g. ICN for Seoul")),
       )
       .default(["ICN"]),
     regionKey: z
-      .string(because("must be text: a key of the account's region list"))
-      .min(1, because("is empty: a key of the account's region list"))
+      .string(withMessage("must be text: a key of the account's region list"))
+      .min(1, withMessage("is empty: a key of the account's region list"))
       .optional(),
     saasHostname: z
-      .string(because("must be text: a name of a domain outside this account, e.g. slm.example.net"))
+      .string(withMessage("must be text: a name of a domain outside this account, e.g. slm.example.net"))
       .refine(
         isHostname,
-        because("is no host name: lower-case letters, digits and -, without https:// and path, e.g. slm.example.net"),
+        withMessage(
+          "is no host name: lower-case letters, digits and -, without https:// and path, e.g. slm.example.net",
+        ),
       )
       .optional(),
+    /** Servers that the Mac connects to by SSH; beside any mode. */
+    direct: directRoutesSchema,
   })
   .strict()
   .refine((route) => route.mode !== "regional" || route.regionKey !== undefined, {
@@ -53,23 +63,23 @@ export const routeSchema = z
     // The key is read, never guessed: with any text here the account's own list is shown.
     error:
       "is missing while mode is regional: set a key of the account's region list. With any text, e.g. regionKey: list, the keys that it has are shown",
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((route) => route.mode === "regional" || route.regionKey === undefined, {
     path: ["regionKey"],
     error: "has no effect unless mode is regional: take it out, or set mode: regional",
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((route) => route.mode !== "saas" || route.saasHostname !== undefined, {
     path: ["saasHostname"],
     error:
       "is missing while mode is saas: the name callers shall use, of a domain that is not in this Cloudflare account, e.g. slm.example.net",
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((route) => route.mode === "saas" || route.saasHostname === undefined, {
     path: ["saasHostname"],
     error: "has no effect unless mode is saas: take it out, or set mode: saas",
-    when: always,
+    when: evenIfInvalid,
   });
 
 /** A route that has passed. */

@@ -2,12 +2,13 @@
 import { z } from "zod";
 import { jobSlotsProblem, jobsSchema, limitsProblems, limitsSchema } from "../runtime/config.ts";
 import { accessSchema } from "./access.ts";
+import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
 import { isHostname } from "./host-name.ts";
 import { artifactsSchema, macsSchema } from "./mac.ts";
 import { fallbackConfigSchema, modelConfigSchema } from "./model.ts";
 import { routeSchema } from "./route.ts";
-import { always, because } from "./words.ts";
+import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 /** How a secret of the stack's is made. */
 const howToMake = (key: string) => `make one with \`openssl rand -base64 32 | pulumi config set --secret ${key}\``;
@@ -15,29 +16,29 @@ const hex32 = /^[0-9a-f]{32}$/;
 
 const cloudflareId = (what: string, where: string) =>
   z
-    .string(because(`${what} is missing or no text: set the 32 hex digits shown at ${where}`))
-    .regex(hex32, because(`is not ${what} (32 lower-case hex digits): copy it from ${where}`));
+    .string(withMessage(`${what} is missing or no text: set the 32 hex digits shown at ${where}`))
+    .regex(hex32, withMessage(`is not ${what} (32 lower-case hex digits): copy it from ${where}`));
 
 /** A secret of the stack's; absent ones are named with the command that makes them. */
 const secret = (key: string) =>
   z
-    .string(because(`is missing: ${howToMake(key)}`))
-    .min(16, because(`is shorter than 16 characters: ${howToMake(key)}`));
+    .string(withMessage(`is missing: ${howToMake(key)}`))
+    .min(16, withMessage(`is shorter than 16 characters: ${howToMake(key)}`));
 
 /** The stack's config. Keys are those of `Pulumi.<stack>.yaml` without the namespace. */
 export const stackConfigSchema = z
   .object({
     hostname: z
-      .string(because("is missing: the name callers use, one label under the zone, e.g. slm.example.com"))
+      .string(withMessage("is missing: the name callers use, one label under the zone, e.g. slm.example.com"))
       .refine(
         isHostname,
-        because(
+        withMessage(
           "is no host name: lower-case letters, digits and -, one label under the zone, without https:// and path, e.g. slm.example.com",
         ),
       ),
     zoneId: cloudflareId("the zone's id", "dash.cloudflare.com → the zone → Overview → API"),
     accountId: cloudflareId("the account's id", "dash.cloudflare.com → the zone → Overview → API"),
-    protect: z.boolean(because("must be true or false")).default(true),
+    protect: z.boolean(withMessage("must be true or false")).default(true),
     route: routeSchema.prefault({}),
     access: accessSchema,
     macs: macsSchema,
@@ -46,7 +47,7 @@ export const stackConfigSchema = z
     alerts: z
       .object({
         emails: z
-          .array(z.email(because("is no e-mail address: who shall be told when the tunnel is down")))
+          .array(z.email(withMessage("is no e-mail address: who shall be told when the tunnel is down")))
           .default([]),
       })
       .strict()
@@ -57,32 +58,37 @@ export const stackConfigSchema = z
     artifacts: artifactsSchema.prefault({}),
     tunnelSecret: secret("tunnelSecret").refine(
       (text) => Buffer.from(text, "base64").length >= 32,
-      because(`is not base64 of 32 bytes or more: ${howToMake("tunnelSecret")}`),
+      withMessage(`is not base64 of 32 bytes or more: ${howToMake("tunnelSecret")}`),
     ),
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
-    fallbackKey: z.string(because("is no text: the fallback server's key")).min(1).optional(),
+    fallbackKey: z.string(withMessage("is no text: the fallback server's key")).min(1).optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {
     path: ["atlasSchemaPassword"],
     error: `is missing while documents.store is atlas: ${howToMake("atlasSchemaPassword")}`,
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((config) => !onAtlas(config) || config.atlasRelayPassword !== undefined, {
     path: ["atlasRelayPassword"],
     error: `is missing while documents.store is atlas: ${howToMake("atlasRelayPassword")}`,
-    when: always,
+    when: evenIfInvalid,
+  })
+  .refine((config) => directProblems(config).length === 0, {
+    path: ["route", "direct"],
+    error: ({ input }) => directProblems(input).join("; "),
+    when: evenIfInvalid,
   })
   .refine((config) => slotsProblem(config) === undefined, {
     path: ["jobs", "slots"],
     error: ({ input }) => slotsProblem(input) ?? "",
-    when: always,
+    when: evenIfInvalid,
   })
   .refine((config) => memoryProblems(config).length === 0, {
     path: ["limits", "memoryMiB"],
     error: ({ input }) => memoryProblems(input as { limits?: unknown }).join("; it "),
-    when: always,
+    when: evenIfInvalid,
   });
 
 /** Also asked while parts of the config have problems of their own, so that all show at once. */
@@ -93,7 +99,7 @@ function slotsProblem(config: unknown): string | undefined {
 
 const onAtlas = (config: { documents?: { store?: string } }): boolean => config.documents?.store === "atlas";
 
-/** Values of the limits that contradict each other; none while one of them has a fault of its own. */
+/** Values of the limits that contradict each other; none while one of them has a problem of its own. */
 function memoryProblems(config: { limits?: unknown; access?: unknown }): string[] {
   const limits = limitsSchema.safeParse(config.limits);
   const servers = serversSchema.safeParse(config.access);

@@ -1,15 +1,15 @@
 /** The rules, as @pulumi/policy takes them. */
 
 import type { Policies, ResourceValidationArgs, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
+import type { InspectedResource, Report } from "./inspected-resource.ts";
 import {
+  accessPolicyIsNotOpen,
   hostnameHasApplication,
-  policyNamesWhoIsLetIn,
   statefulIsProtected,
-  ttlIsSensible,
+  ttlIsInRange,
   tunnelRecordIsProxied,
 } from "./rules.ts";
 import { plainSecrets } from "./secrets.ts";
-import type { Report, Seen } from "./seen.ts";
 
 const seen = ({
   type,
@@ -17,7 +17,10 @@ const seen = ({
   urn,
   props,
   opts,
-}: Omit<ResourceValidationArgs, "stackTags" | "getConfig" | "notApplicable" | "isType" | "asType">): Seen => ({
+}: Omit<
+  ResourceValidationArgs,
+  "stackTags" | "getConfig" | "notApplicable" | "isType" | "asType"
+>): InspectedResource => ({
   type,
   name,
   urn,
@@ -28,7 +31,7 @@ const seen = ({
 const resourceRule = (
   name: string,
   description: string,
-  rule: (resource: Seen, report: Report) => void,
+  rule: (resource: InspectedResource, report: Report) => void,
 ): ResourceValidationPolicy => ({
   name,
   description,
@@ -48,7 +51,7 @@ const noPlainSecrets: ResourceValidationPolicy = {
     return undefined;
   },
   validateResource: ({ urn }, report) => {
-    for (const fault of foundInPlain.get(urn) ?? []) report(fault);
+    for (const problem of foundInPlain.get(urn) ?? []) report(problem);
   },
 };
 
@@ -62,8 +65,8 @@ const hostnamesHaveApplications: StackValidationPolicy = {
 export const policies: Policies = [
   resourceRule("tunnel-record-is-proxied", "A record that leads to a tunnel is proxied.", tunnelRecordIsProxied),
   hostnamesHaveApplications,
-  resourceRule("access-policy-names-who-is-let-in", "No Access policy lets everyone in.", policyNamesWhoIsLetIn),
+  resourceRule("access-policy-names-who-is-let-in", "No Access policy lets everyone in.", accessPolicyIsNotOpen),
   noPlainSecrets,
   resourceRule("stateful-is-protected", "In production, what holds state is protected.", statefulIsProtected),
-  resourceRule("ttl-is-1-to-365-days", "Documents are kept 1 to 365 days after their last use.", ttlIsSensible),
+  resourceRule("ttl-is-1-to-365-days", "Documents are kept 1 to 365 days after their last use.", ttlIsInRange),
 ];

@@ -1,62 +1,60 @@
 /** What must not be declared: decisions only, each about one resource or about all of them. */
-import { openMailDomains } from "./open-mail.ts";
-import { at, entries, type Report, type Seen, unknown } from "./seen.ts";
 
-const type = {
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
-  custom: "cloudflare:index/customHostname:CustomHostname",
-  ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
-  collection: "pulumi-nodejs:dynamic/document-store:TtlCollection",
-} as const;
+import { openMailDomains } from "../config/open-mail-domains.ts";
+import { kindOf, resourceTypes } from "../config/resource-types.ts";
+import { type InspectedResource, listAt, type Report, unknownValue, valueAt } from "./inspected-resource.ts";
 
-const show = (value: unknown): string => (value === unknown ? "not known yet" : (JSON.stringify(value) ?? "not set"));
+const show = (value: unknown): string =>
+  value === unknownValue ? "not known yet" : (JSON.stringify(value) ?? "not set");
 const text = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "");
 
 /** Where a record leads, if it is to a tunnel. In a preview a new tunnel's address is not known: then it may be one. */
-function leadsToTunnel({ type: kind, props }: Seen): boolean {
-  if (kind !== type.record) return false;
-  const content = at(props, "content");
-  if (content === unknown) return ["CNAME", unknown].includes(at(props, "type") as string);
+function leadsToTunnel({ type, props }: InspectedResource): boolean {
+  if (kindOf(type) !== "record") return false;
+  const content = valueAt(props, "content");
+  if (content === unknownValue) return ["CNAME", unknownValue].includes(valueAt(props, "type") as string);
   return text(content).endsWith(".cfargotunnel.com");
 }
 
 /** A DNS-only record to a tunnel resolves to an address nobody can route to. */
-export function tunnelRecordIsProxied(resource: Seen, report: Report): void {
+export function tunnelRecordIsProxied(resource: InspectedResource, report: Report): void {
   if (!leadsToTunnel(resource)) return;
-  const proxied = at(resource.props, "proxied");
+  const proxied = valueAt(resource.props, "proxied");
   if (proxied === true) return;
   report(
-    `the record ${show(at(resource.props, "name"))} leads to a tunnel and \`proxied\` is ${show(proxied)}: a tunnel answers proxied records only. Set proxied: true`,
+    `the record ${show(valueAt(resource.props, "name"))} leads to a tunnel and \`proxied\` is ${show(proxied)}: a tunnel answers proxied records only. Set proxied: true`,
   );
 }
 
 /** Host names that lead to a tunnel, and the resource that says so; `unknown` when the name is not known. */
-function hostnames(resource: Seen): { name: unknown; urn: string }[] {
-  if (leadsToTunnel(resource)) return [{ name: at(resource.props, "name"), urn: resource.urn }];
+function tunnelHostnames(resource: InspectedResource): { name: unknown; urn: string }[] {
+  if (leadsToTunnel(resource)) return [{ name: valueAt(resource.props, "name"), urn: resource.urn }];
   // It leads to the zone's fallback origin, which is the tunnel's name here.
-  if (resource.type === type.custom) return [{ name: at(resource.props, "hostname"), urn: resource.urn }];
-  if (resource.type !== type.ingress) return [];
-  const rules = entries(resource.props, "config", "ingresses");
-  if (rules === unknown) return []; // its names are seen by the record and the custom hostname
+  if (kindOf(resource.type) === "customHostname")
+    return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn }];
+  if (kindOf(resource.type) !== "ingress") return [];
+  const rules = listAt(resource.props, "config", "ingresses");
+  if (rules === unknownValue) return []; // its names are seen by the record and the custom hostname
   return rules
-    .map((rule) => ({ name: at(rule, "hostname"), urn: resource.urn }))
-    .filter(({ name }) => name !== undefined && name !== unknown);
+    .map((rule) => ({ name: valueAt(rule, "hostname"), urn: resource.urn }))
+    .filter(({ name }) => name !== undefined && name !== unknownValue);
 }
 
 /** The destinations of an application: `host` or `host/path`. */
-function destinations({ props }: Seen): unknown[] {
-  const listed = entries(props, "destinations");
-  return [at(props, "domain"), ...(listed === unknown ? [unknown] : listed.map((one) => at(one, "uri")))];
+function destinations({ props }: InspectedResource): unknown[] {
+  const listed = listAt(props, "destinations");
+  return [
+    valueAt(props, "domain"),
+    ...(listed === unknownValue ? [unknownValue] : listed.map((one) => valueAt(one, "uri"))),
+  ];
 }
 
 /** Without an application in front, a name that leads to the tunnel answers anybody. */
-export function hostnameHasApplication(resources: readonly Seen[], report: Report): void {
-  const applications = resources.filter((resource) => resource.type === type.application);
+export function hostnameHasApplication(resources: readonly InspectedResource[], report: Report): void {
+  const applications = resources.filter((resource) => kindOf(resource.type) === "application");
   const covered = new Set(applications.flatMap(destinations).map(text));
   const told = new Set<string>();
-  for (const { name, urn } of resources.flatMap(hostnames)) {
+  for (const { name, urn } of resources.flatMap(tunnelHostnames)) {
     const host = text(name);
     if (host !== "" && (covered.has(host) || told.has(host))) continue;
     told.add(host);
@@ -71,73 +69,68 @@ export function hostnameHasApplication(resources: readonly Seen[], report: Repor
 
 /** @returns why an include rule lets everyone in, or undefined */
 function opensToAll(rule: unknown): string | undefined {
-  if (rule === unknown) return "has an include rule that is not known in the preview: write its kind out";
-  if (at(rule, "everyone") !== undefined) return "includes everyone";
-  if (at(rule, "anyValidServiceToken") !== undefined) return "includes any service token of the account";
-  const network = text(at(rule, "ip", "ip"));
+  if (rule === unknownValue) return "has an include rule that is not known in the preview: write its kind out";
+  if (valueAt(rule, "everyone") !== undefined) return "includes everyone";
+  if (valueAt(rule, "anyValidServiceToken") !== undefined) return "includes any service token of the account";
+  const network = text(valueAt(rule, "ip", "ip"));
   if (/^(0\.0\.0\.0|::)\/0$|\/0$/.test(network)) return `includes every address (${network})`;
-  const domain = text(at(rule, "emailDomain", "domain"));
+  const domain = text(valueAt(rule, "emailDomain", "domain"));
   if (openMailDomains.has(domain)) return `includes ${domain}, where anybody gets an address`;
   return undefined;
 }
 
 /** Faults of one policy, its own resource's or one written inside an application. */
-function policyFaults(policy: unknown): string[] {
-  const decision = at(policy, "decision");
+function policyProblems(policy: unknown): string[] {
+  const decision = valueAt(policy, "decision");
   if (decision === "bypass") return ["has the decision `bypass`, which checks nobody"];
-  if (decision === unknown) return ["has a decision that is not known in the preview: write it out"];
+  if (decision === unknownValue) return ["has a decision that is not known in the preview: write it out"];
   if (decision === "deny") return [];
-  const includes = entries(policy, "includes");
-  if (includes === unknown) return ["has include rules that are not known in the preview: write their kinds out"];
-  return includes.map(opensToAll).filter((fault) => fault !== undefined);
+  const includes = listAt(policy, "includes");
+  if (includes === unknownValue) return ["has include rules that are not known in the preview: write their kinds out"];
+  return includes.map(opensToAll).filter((problem) => problem !== undefined);
 }
 
 /** A policy that lets everyone in is none. */
-export function policyNamesWhoIsLetIn(resource: Seen, report: Report): void {
-  const inside = resource.type === type.application ? entries(resource.props, "policies") : [];
-  const policies = resource.type === type.policy ? [resource.props] : inside === unknown ? [unknown] : inside;
+export function accessPolicyIsNotOpen(resource: InspectedResource, report: Report): void {
+  const inside = kindOf(resource.type) === "application" ? listAt(resource.props, "policies") : [];
+  const policies =
+    kindOf(resource.type) === "accessPolicy" ? [resource.props] : inside === unknownValue ? [unknownValue] : inside;
   for (const policy of policies) {
     // An entry of an application that only names a policy by id: that one is looked at by itself.
-    if (resource.type === type.application && at(policy, "decision") === undefined) continue;
-    for (const fault of policyFaults(policy)) {
+    if (kindOf(resource.type) === "application" && valueAt(policy, "decision") === undefined) continue;
+    for (const problem of policyProblems(policy)) {
       report(
-        `the Access policy ${show(at(policy, "name") ?? resource.name)} ${fault}. Include servers by their token, people by address or by the company's own domain`,
+        `the Access policy ${show(valueAt(policy, "name") ?? resource.name)} ${problem}. Include servers by their token, people by address or by the company's own domain`,
       );
     }
   }
 }
 
-/** What is lost, or changes its address, when it is deleted. */
-const stateful: ReadonlySet<string> = new Set([
-  type.record,
-  type.application,
-  type.collection,
-  "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  type.custom,
-  "mongodbatlas:index/advancedCluster:AdvancedCluster",
-  "mongodbatlas:index/flexCluster:FlexCluster",
-]);
-
 /** In production nothing that holds state goes by mistake. */
-export function statefulIsProtected(resource: Seen, report: Report): void {
+export function statefulIsProtected(resource: InspectedResource, report: Report): void {
   const stack = stackOf(resource);
-  if (!isProduction(stack) || !stateful.has(resource.type) || resource.protect) return;
+  if (!isProduction(stack) || !holdsState(resource) || resource.protect) return;
   report(
     `${resource.name} holds state and is not protected in the stack ${stack}: set slm-network:protect: true (or protect: true in its options)`,
   );
 }
 
+/** A dedicated cluster is never declared here; the rule holds for one that somebody adds. */
+const holdsState = ({ type }: InspectedResource): boolean => {
+  const kind = kindOf(type);
+  return kind ? resourceTypes[kind].holdsState : type === "mongodbatlas:index/advancedCluster:AdvancedCluster";
+};
+
 /** `urn:pulumi:<stack>::<project>::…`; the SDK knows the stack only under some language hosts. */
-const stackOf = ({ urn }: Seen): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
+const stackOf = ({ urn }: InspectedResource): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
 const isProduction = (stack: string): boolean => /^(prod|production)$/i.test(stack);
 
 const daySeconds = 86_400;
 
 /** Under a day the cache forgets what was just put into it; over a year nobody expects it to know. */
-export function ttlIsSensible(resource: Seen, report: Report): void {
-  if (resource.type !== type.collection) return;
-  const seconds = at(resource.props, "ttlSeconds");
+export function ttlIsInRange(resource: InspectedResource, report: Report): void {
+  if (kindOf(resource.type) !== "collection") return;
+  const seconds = valueAt(resource.props, "ttlSeconds");
   if (typeof seconds === "number" && seconds >= daySeconds && seconds <= 365 * daySeconds) return;
   const days = typeof seconds === "number" ? `${seconds / daySeconds} days` : show(seconds);
   report(

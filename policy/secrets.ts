@@ -1,14 +1,14 @@
 /** Secrets that stand in plain text: in the state file, in every preview's output, in the process list. */
 import { Secret } from "@pulumi/policy";
+import { kindOf, resourceTypes } from "../config/resource-types.ts";
 
 /** Properties that hold a secret by their meaning. */
-const secretProperties: Readonly<Record<string, readonly string[]>> = {
-  "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared": ["tunnelSecret"],
-  "mongodbatlas:index/databaseUser:DatabaseUser": ["password"],
-  "command:remote:Command": ["stdin"],
-  "pulumi-nodejs:dynamic/mac:Installation": ["input"],
-  "pulumi-nodejs:dynamic/document-store:TtlCollection": ["uri"],
-};
+function secretProperties(type: string): readonly string[] {
+  // The installation of the version before.
+  if (type === "command:remote:Command") return ["stdin"];
+  const kind = kindOf(type);
+  return kind ? resourceTypes[kind].secretInputs : [];
+}
 
 /** Text that is a secret wherever it stands. */
 const secretTexts: readonly [what: string, pattern: RegExp][] = [
@@ -25,7 +25,7 @@ const secretTexts: readonly [what: string, pattern: RegExp][] = [
  * @returns what stands in plain text, each with its place; never the text itself
  */
 export function plainSecrets(type: string, props: object): string[] {
-  const named = new Set(secretProperties[type]);
+  const named = new Set(secretProperties(type));
   return Object.keys(props).flatMap((key) => {
     const value: unknown = Object.getOwnPropertyDescriptor(props, key)?.value;
     if (named.has(key)) {

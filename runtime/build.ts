@@ -20,7 +20,7 @@ const sources = {
   relay: "relay/main.ts",
   "jobs-worker": "relay/jobs/worker.ts",
   "documents-worker": "relay/documents/worker.ts",
-  "heavy-worker": "relay/documents/heavy-worker.ts",
+  "heavy-worker": "relay/documents/body-worker-thread.ts",
   installer: "installer/main.ts",
 } as const;
 

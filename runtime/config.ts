@@ -2,7 +2,9 @@
  * What the relay and the installer on the Mac are told, as zod schemas. `components/` imports this file (and of the rest
  * of `runtime/` only `installer/mac-state.ts`), so that what Pulumi writes and what the Mac reads can not drift apart.
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
+import { directCredentialsSchema, directLineSchema, directListenersSchema } from "./direct-config.ts";
 
 const port = z.int().min(1).max(65535);
 
@@ -173,6 +175,10 @@ export const relayConfigSchema = z.strictObject({
     audiences: z.strictObject({ servers: z.string().min(1), people: z.string().min(1) }),
   }),
   callers: z.array(callerSchema),
+  /** Listeners for direct lines; absent: none. */
+  direct: directListenersSchema.optional(),
+  /** Who signs in on them, by server. */
+  directCredentials: directCredentialsSchema.optional(),
   model: modelSchema,
   /** Absent: nothing ever leaves the Mac. */
   fallback: fallbackSchema.optional(),
@@ -195,6 +201,9 @@ export const relaySecretsSchema = z.strictObject({
   fallbackKey: z.string().min(1).optional(),
 });
 
+/** Settings that the relay reloads while it runs. */
+export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials">;
+
 export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
@@ -208,8 +217,11 @@ export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
  * What the relay takes over while it runs, as text to compare; a change of anything else needs a new start. Both sides
  * have parsed it with the schemas above, so the keys stand in one order.
  */
-export function reloadablePart({ callers, limits }: Pick<RelayConfig, "callers" | "limits">): string {
-  return JSON.stringify({ callers, limits });
+export function reloadablePart({ callers, limits, directCredentials }: ReloadableConfig): string {
+  if (directCredentials === undefined) return JSON.stringify({ callers, limits });
+  // The relay shows this text to every program on the Mac.
+  const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
+  return JSON.stringify({ callers, limits, directCredentials: digest });
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -259,6 +271,8 @@ export const installInputSchema = z.strictObject({
   power: powerSchema,
   /** Absent: the model server is started by somebody else, and the installer looks by whom. */
   modelService: modelServiceSchema.optional(),
+  /** SSH connections of the direct lines; absent: none. */
+  direct: z.array(directLineSchema).max(32).optional(),
 });
 
 export type InstallInput = z.infer<typeof installInputSchema>;

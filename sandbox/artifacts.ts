@@ -1,6 +1,6 @@
 /**
- * What a Mac would download from nodejs.org and github.com, for this machine's own system: archives of the Node and the
- * cloudflared that are here, served on loopback. Packed once, kept in the cache.
+ * The downloads a Mac would make from nodejs.org and github.com: archives of this machine's own Node and cloudflared,
+ * served on loopback. Packed once and kept in the cache.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -10,25 +10,25 @@ import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as tar from "tar";
 import type { Log } from "./log.ts";
-import { listenOn } from "./ports.ts";
+import { listenOn } from "./machine/ports.ts";
 import { cacheFolder } from "./tools/tools.ts";
 
-/** An archive the stand-in Mac downloads. */
+/** An archive that the emulated Mac downloads. */
 export interface Artifact {
   url: string;
   sha256: string;
 }
 
-/** The archives and the server that has them. */
+/** The archives and their server. */
 export interface Artifacts {
   node: Artifact;
   cloudflared: Artifact;
   close(): Promise<void>;
 }
 
-/** Packs what is not packed yet (seconds) and serves it on 127.0.0.1. */
+/** Packs missing archives (takes seconds) and serves them on 127.0.0.1. */
 export async function serveArtifacts(options: {
-  /** 0 takes a free one. */
+  /** 0 picks a free port. */
   port: number;
   node: string;
   cloudflared: string;
@@ -73,7 +73,7 @@ async function pack(program: string, inside: string, log: Log): Promise<string> 
   const folder = join(cacheFolder(), "artifacts");
   const file = join(folder, `${basename(inside)}-${key}.tgz`);
   if (await exists(file)) return file;
-  log(`packing ${basename(inside)} for the stand-in Mac …`);
+  log(`packing ${basename(inside)} for the emulated Mac …`);
   await mkdir(folder, { recursive: true });
   const work = await mkdtemp(join(folder, ".pack-"));
   try {

@@ -1,6 +1,6 @@
 /**
- * One sandbox runs at a time in a folder. The running one listens on loopback and writes port and password beside its
- * state: whoever finds that file and gets an answer knows that it runs, and can stop it or cut its Mac's power.
+ * One sandbox at a time runs in a folder. It listens on loopback and writes its port and token beside its state. Other
+ * processes find it by that file and can stop it or cut its Mac's power.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -12,10 +12,10 @@ import { z } from "zod";
 
 const lockSchema = z.strictObject({ pid: z.int(), url: z.string(), token: z.string() });
 
-/** Where a running sandbox is told what to do: `POST <url>/<action>` with the token as bearer. */
+/** The control endpoint of a running sandbox: `POST <url>/<action>` with the token as bearer. */
 export type Control = z.infer<typeof lockSchema>;
 
-/** What may be asked of a running sandbox; `fault` and `set` take a body, and what is done to a Mac may (docs/sandbox.md). */
+/** The control actions. `fault` and `set` need a body; the actions on a Mac accept one (docs/sandbox.md). */
 export const actions = [
   "stop",
   "power-cut",
@@ -30,15 +30,15 @@ export const actions = [
 ] as const;
 export type Action = (typeof actions)[number];
 
-/** Does what was asked. @throws BadRequest, or anything else when it can not be done */
+/** Carries out an action. @throws BadRequest, or another error when it fails */
 export type Handle = (action: Action, body: unknown) => Promise<void>;
 
-/** What was asked makes no sense; the message says why. */
+/** An invalid action or body; the message says why. */
 export class BadRequest extends Error {
   override name = "BadRequest";
 }
 
-/** The sandbox runs already. */
+/** A sandbox is already running in this folder. */
 export class AlreadyRunning extends Error {
   override name = "AlreadyRunning";
   readonly control: Control;
@@ -48,7 +48,7 @@ export class AlreadyRunning extends Error {
   }
 }
 
-/** @returns the sandbox that runs with this lock file, or undefined; a file left by a crash counts as none */
+/** @returns the sandbox that runs with this lock file, or undefined; a file left by a crash is ignored */
 export async function findRunning(lockFile: string): Promise<Control | undefined> {
   const control = await readFile(lockFile, "utf8").then(
     (text) => lockSchema.parse(JSON.parse(text)),
@@ -62,7 +62,7 @@ export async function findRunning(lockFile: string): Promise<Control | undefined
 }
 
 /**
- * Asks a running sandbox to do something, and waits until it is done (a stop: until it has begun).
+ * Sends an action to a running sandbox and waits for its completion (`stop`: for its start).
  * @throws Error when it does not answer or refuses
  */
 export async function ask(control: Control, action: Action | undefined, body?: unknown): Promise<void> {
@@ -115,7 +115,7 @@ async function read(request: IncomingMessage): Promise<unknown> {
   try {
     return JSON.parse(sent);
   } catch {
-    throw new BadRequest(`the body is no JSON: ${sent.slice(0, 200)}`);
+    throw new BadRequest(`the body is not JSON: ${sent.slice(0, 200)}`);
   }
 }
 

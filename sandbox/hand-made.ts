@@ -1,18 +1,18 @@
 /**
- * What a person may have clicked together before: a tunnel, a DNS record, an Access application, a service token and a
- * database user, under the names that the program takes. Made through the APIs, as the dashboards do.
+ * Resources that a person may have created by hand before: a tunnel, a DNS record, an Access application, a service token
+ * and a database user, under the names the program uses. Created through the APIs, as the dashboards do.
  */
 import Cloudflare from "cloudflare";
 import { DigestClient } from "digest-fetch";
 import { hostname, type Identity } from "./instance.ts";
 
-/** Where the accounts are. */
+/** The addresses and credentials of the accounts. */
 export interface Accounts {
   cloudflareApi: string;
   atlasApi: string;
 }
 
-/** Makes them. @throws when one is there already, in the API's words */
+/** Creates them. @throws with the API's error when one exists */
 export async function makeByHand(accounts: Accounts, identity: Identity, stack: string): Promise<void> {
   const { accountId: account_id, zoneId: zone_id, cloudflareApiToken: apiToken } = identity;
   const client = new Cloudflare({ apiToken, baseURL: accounts.cloudflareApi });

@@ -1,12 +1,12 @@
 /**
- * One sandbox: its folder, its made-up accounts and secrets, and its ports. Made once and kept, so that a sandbox that is
- * stopped and started again is the same one, and `pulumi up` finds nothing to change.
+ * One sandbox: its folder, generated accounts and secrets, and ports. Created once and kept, so that a restarted sandbox
+ * is the same one and `pulumi up` changes nothing.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { claimPort } from "./ports.ts";
+import { claimPort } from "./machine/ports.ts";
 
 const ports = [
   "cloudflareApi",
@@ -22,7 +22,7 @@ const ports = [
   "relayAdmin",
   "connectorMetrics",
 ] as const;
-/** Of a second Mac. Of a later date: a sandbox made before gets them at its next start. */
+/** For a second Mac. Older sandboxes get these values at their next start. */
 const secondPorts = ["ssh2", "relay2", "relayAdmin2", "connectorMetrics2"] as const;
 
 /** The same schema for each name. */
@@ -39,7 +39,7 @@ const identitySchema = z.strictObject({
   cloudflareApiToken: z.string(),
   atlasPublicKey: z.string(),
   atlasPrivateKey: z.string(),
-  // Of a later date: a sandbox made before gets them at its next start.
+  // Added later: older sandboxes get them at their next start.
   cloudflareReadToken: secret(30),
   atlasReadPublicKey: secret(6),
   atlasReadPrivateKey: secret(18),
@@ -50,12 +50,12 @@ const identitySchema = z.strictObject({
   ports: z.strictObject({ ...shapeOf(ports, z.number()), ...shapeOf(secondPorts, z.number().optional()) }),
 });
 
-/** Made-up ids, secrets and ports of a sandbox. */
+/** Generated ids, secrets and ports of a sandbox. */
 export type Identity = z.infer<typeof identitySchema>;
 
 /** A sandbox's names and places. */
 export interface Instance {
-  /** The checkout, where `Pulumi.yaml` is. */
+  /** The checkout with `Pulumi.yaml`. */
   project: string;
   /** Everything the sandbox keeps. */
   folder: string;
@@ -65,16 +65,16 @@ export interface Instance {
   readyFile: string;
   logFile: string;
   lockFile: string;
-  /** What the edge's sign-in page would send by e-mail. */
+  /** The emails of the edge's sign-in page. */
   mailFile: string;
 }
 
-/** The zone and the team that the emulated account has. */
+/** The emulated account's zone and team. */
 export const zoneName = "example.com";
 export const hostname = `slm.${zoneName}`;
 export const teamDomain = "sandbox-team.cloudflareaccess.com";
 export const clusterName = "main";
-/** The public address that the emulated Atlas believes everybody here to have (RFC 5737). */
+/** The source address of every caller in the emulated Atlas (RFC 5737). */
 export const publicAddress = "203.0.113.7";
 
 /** @returns the sandbox in `SANDBOX_DIR`, else in `.sandbox`; an empty variable counts as not set */
@@ -95,8 +95,8 @@ export function thisInstance(environment: NodeJS.ProcessEnv = process.env): Inst
 }
 
 /**
- * Reads the sandbox's identity, or makes one. Its ports are claimed for this process; one that another program took
- * meanwhile is replaced, and so is one in the range of outgoing connections, which sandboxes took before.
+ * Reads the sandbox's identity, or creates one. Its ports are claimed for this process. A port that another program has
+ * taken is replaced, as is one in the range of outgoing connections (older sandboxes used these).
  */
 export async function identity(instance: Instance): Promise<Identity> {
   const file = join(instance.folder, "identity.json");
@@ -117,7 +117,7 @@ export async function identity(instance: Instance): Promise<Identity> {
     atlasReadPrivateKey: randomBytes(18).toString("base64url"),
     passphrase: randomBytes(24).toString("base64url"),
     tunnelSecret: randomBytes(32).toString("base64"),
-    // A password may hold any character; these are the ones that break gluing strings together.
+    // A password may contain any character; these break string concatenation.
     atlasSchemaPassword: `${randomBytes(18).toString("base64")}@:/?#%`,
     atlasRelayPassword: `${randomBytes(18).toString("base64")}@:/?#%`,
     ports: {} as Identity["ports"],

@@ -1,2 +1,2 @@
-/** One line for the person at the terminal or the sandbox's log; never a secret. */
+/** Writes one line to the terminal or the sandbox's log. Must never contain a secret. */
 export type Log = (message: string) => void;

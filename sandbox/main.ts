@@ -7,11 +7,11 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AlreadyRunning, actions, ask, findRunning } from "./control.ts";
-import { FolderRefused, requireOwnFolder } from "./folder.ts";
 import { type Instance, thisInstance } from "./instance.ts";
-import { isCurlProxied, loopbackWithoutProxy, reachLoopbackDirectly } from "./no-proxy.ts";
-import { PortTaken } from "./ports.ts";
-import { straysIn } from "./provider-environment.ts";
+import { FolderRefused, requireOwnFolder } from "./machine/folder.ts";
+import { isCurlProxied, loopbackWithoutProxy, reachLoopbackDirectly } from "./machine/no-proxy.ts";
+import { PortTaken } from "./machine/ports.ts";
+import { straysIn } from "./providers/environment.ts";
 import { readReady } from "./ready.ts";
 import { reset, run } from "./run.ts";
 import { readSettings, SettingsError } from "./settings.ts";
@@ -28,7 +28,7 @@ npm run sandbox -- --do ACTION [JSON]   one of ${actions.join(", ")} (docs/sandb
 
 /** Set for the process that `--detach` leaves behind. */
 const detachedMark = "SANDBOX_DETACHED";
-/** Set for it as well, where the shell's curl would ask a proxy for loopback. */
+/** Also set for it, where the shell's curl would use a proxy for loopback. */
 const curlMark = "SANDBOX_CURL_PROXIED";
 
 const started = performance.now();
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
     });
 }
 
-/** The first Ctrl-C (or SIGTERM) asks to stop; what runs is then brought to an end in order. */
+/** The first Ctrl-C (or SIGTERM) requests an orderly stop. */
 function interruption(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
@@ -82,7 +82,7 @@ async function printEnvironment(instance: Instance): Promise<void> {
   const unset = new Set([...ready.unset, ...straysIn(process.env)]);
   for (const name of Object.keys(ready.environment)) unset.delete(name);
   if (unset.size > 0) console.log(`unset ${[...unset].join(" ")}`);
-  // By this shell's proxy, which need not be the one of the start.
+  // This shell's proxy may differ from the one at the start.
   const environment = { ...ready.environment, ...loopbackWithoutProxy(process.env) };
   for (const [name, value] of Object.entries(environment)) {
     console.log(`export ${name}='${value.replaceAll("'", "'\\''")}'`);
@@ -111,7 +111,7 @@ async function stop(instance: Instance): Promise<void> {
   log("stopped: nothing of it runs any more");
 }
 
-/** Starts the sandbox as a process of its own and shows its log until it is ready. */
+/** Starts the sandbox as a separate process and prints its log until it is ready. */
 async function detach(instance: Instance, noUp: boolean, isCurlProxied: boolean): Promise<void> {
   const running = await findRunning(instance.lockFile);
   if (running) throw new AlreadyRunning(running);
@@ -138,7 +138,7 @@ async function detach(instance: Instance, noUp: boolean, isCurlProxied: boolean)
   child.unref();
 }
 
-/** @returns a function that prints what the file has got since the last call */
+/** @returns a function that prints what was appended to the file since the last call */
 async function follow(path: string) {
   const file = await open(path);
   let position = 0;
@@ -160,7 +160,7 @@ try {
     (kind) => error instanceof kind,
   );
   console.error(expected ? (error as Error).message : error);
-  // `eval "$(… --env)" && pulumi up` must not go on with what the shell has for a real stack.
+  // `eval "$(… --env)" && pulumi up` must not continue with the shell's variables for a real stack.
   if (process.argv.includes("--env")) console.log("false");
   process.exitCode = 1;
 }

@@ -1,9 +1,9 @@
-/** What others may know of a running sandbox: `.sandbox/sandbox.json`, and what is printed for a person. */
+/** The published data of a running sandbox: `.sandbox/sandbox.json`, and the printed summary. */
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import type { Control } from "./control.ts";
 import { hostname, type Identity, type Instance } from "./instance.ts";
-import { providerVariables, strayVariables } from "./provider-environment.ts";
+import { providerVariables, strayVariables } from "./providers/environment.ts";
 import type { Services } from "./services.ts";
 import type { Engine } from "./stack.ts";
 import { engineFolders } from "./stack.ts";
@@ -13,20 +13,20 @@ const url = z.string();
 
 /** The content of `sandbox.json` (mode 600). */
 export const readySchema = z.object({
-  /** Where clients call: the edge on loopback, which serves the stack's hostname there. */
+  /** The address for clients: the edge on loopback, serving the stack's hostname. */
   url,
   hostname: z.string(),
   serviceTokens: z.record(z.string(), z.object({ clientId: z.string(), clientSecret: z.string() })),
   cloudflareApi: url,
   atlasApi: url,
   mongodbUri: z.string(),
-  /** The relay's own address on the stand-in Mac. */
+  /** The relay's own address on the emulated Mac. */
   relay: url,
   model: url,
   chatModel: z.string(),
   embeddingModel: z.string(),
   ssh: z.object({ host: z.string(), port: z.int(), user: z.string(), privateKeyPath: z.string() }),
-  /** Real folder that plays the Mac's root. */
+  /** The folder on this machine that is the Mac's root. */
   macRoot: z.string(),
   pulumi: z.object({
     home: z.string(),
@@ -36,13 +36,13 @@ export const readySchema = z.object({
     bin: z.string(),
   }),
   control: z.object({ url, token: z.string() }),
-  /** What the sign-in page would send by e-mail. */
+  /** File with the emails of the sign-in page. */
   mail: z.string(),
   /** Variables for the plain `pulumi` command. */
   environment: z.record(z.string(), z.string()),
-  /** Variables that must not be set beside them: they would lead to real accounts or another Mac. */
+  /** Variables that must be unset: they would direct to real accounts or another Mac. */
   unset: z.array(z.string()).default([]),
-  /** The same with credentials that may only read: enough for `pulumi preview`. */
+  /** The same with read-only credentials, sufficient for `pulumi preview`. */
   previewEnvironment: z.record(z.string(), z.string()),
 });
 
@@ -53,14 +53,14 @@ const outputsSchema = z.object({
   serviceTokens: readySchema.shape.serviceTokens,
 });
 
-/** Reads the stack's outputs, secrets too. */
+/** Reads the stack's outputs including secrets. */
 export async function stackOutputs(engine: Engine) {
   return outputsSchema.parse(
     JSON.parse(await engine.run(["stack", "output", "--json", "--show-secrets"], { quiet: true })),
   );
 }
 
-/** Writes `sandbox.json` in one step. */
+/** Writes `sandbox.json` atomically. */
 export async function writeReady(
   instance: Instance,
   parts: {
@@ -75,7 +75,7 @@ export async function writeReady(
   const { identity, services, tools, control, environment, serviceTokens } = parts;
   const { home, state } = engineFolders(instance);
   const { host, port, user, privateKeyPath, root } = services.mac;
-  // Pull requests are previewed by a machine that can not reach the Mac.
+  // Pull requests are previewed on a machine that cannot reach the Mac.
   const { SSH_AUTH_SOCK: _, ...withoutAgent } = environment;
   const ready: Ready = {
     url: services.edge.url,
@@ -117,7 +117,7 @@ export async function writeReady(
   return ready;
 }
 
-/** @returns what the running sandbox wrote, or undefined when it is not ready */
+/** @returns the running sandbox's file, or undefined when it is not ready */
 export async function readReady(instance: Instance): Promise<Ready | undefined> {
   return readFile(instance.readyFile, "utf8").then(
     (text) => readySchema.parse(JSON.parse(text)),
@@ -125,7 +125,7 @@ export async function readReady(instance: Instance): Promise<Ready | undefined> 
   );
 }
 
-/** @returns what a person can do with accounts in which nothing was declared */
+/** @returns the instructions for accounts without declared resources */
 export function whatToDo(stopHint: string): string {
   return [
     "",
@@ -139,7 +139,7 @@ export function whatToDo(stopHint: string): string {
   ].join("\n");
 }
 
-/** @returns what a person can try now */
+/** @returns the instructions of a ready sandbox */
 export function whatToTry(ready: Ready, print: { stopHint: string; curlOptions: string }): string {
   const { stopHint, curlOptions } = print;
   const [token] = Object.values(ready.serviceTokens);

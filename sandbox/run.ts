@@ -1,36 +1,36 @@
-/** A sandbox from start to end: tools, stand-ins, engine, and a request that reaches the model. */
+/** The life of a sandbox: tools, emulators, engine, and a request that reaches the model. */
 import { rm } from "node:fs/promises";
 import { z } from "zod";
 import { goDuration } from "./cloudflare/route.ts";
 import { type Action, BadRequest, takeControl } from "./control.ts";
-import { requireOwnFolder } from "./folder.ts";
 import { makeByHand } from "./hand-made.ts";
 import { faultSchema } from "./http/faults.ts";
 import { hostname, type Identity, type Instance, identity as identityOf } from "./instance.ts";
 import type { Log } from "./log.ts";
-import { startOnPorts } from "./ports.ts";
-import { chooseProviders } from "./provider-choice.ts";
-import { straysIn } from "./provider-environment.ts";
-import { withProviderAdvice } from "./provider-trouble.ts";
+import { requireOwnFolder } from "./machine/folder.ts";
+import { startOnPorts } from "./machine/ports.ts";
+import { startReaper } from "./machine/reaper.ts";
+import { chooseProviders } from "./providers/choice.ts";
+import { straysIn } from "./providers/environment.ts";
+import { withProviderAdvice } from "./providers/trouble.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
-import { startReaper } from "./reaper.ts";
 import { type Services, startServices } from "./services.ts";
 import { readSettings } from "./settings.ts";
 import { Engine, engineEnvironment, engineFolders } from "./stack.ts";
 import { ensureTools } from "./tools/tools.ts";
 
-/** What is done with a sandbox while it runs. */
+/** The work with a running sandbox. */
 interface Running {
   identity: Identity;
   services: Services;
   engine: Engine;
-  /** Makes the network and tells where it is. */
+  /** Creates the network and describes it. */
   bringUp(): Promise<Ready>;
-  /** Makes nothing, and tells where the accounts and the Mac are. */
+  /** Creates nothing, and describes the accounts and the Mac. */
   leaveEmpty(): Promise<Ready>;
 }
 
-/** What `set` takes: how the accounts are to be found from now on. Left out stays as it is. */
+/** The body of `set`: conditions of the accounts. Omitted ones are not changed. */
 const orderedConditions = z.strictObject({
   cloudflare: z
     .strictObject({
@@ -39,7 +39,7 @@ const orderedConditions = z.strictObject({
       zoneStatus: z.enum(["initializing", "pending", "active", "moved"]),
       zonePaused: z.boolean(),
       fightMode: z.boolean(),
-      /** Of the token that `up` uses: all, or by name, e.g. `DNS Write`. */
+      /** Permissions of `up`'s token: "all", or names, e.g. `DNS Write`. */
       permissions: z.union([z.literal("all"), z.array(z.string())]),
     })
     .partial()
@@ -60,7 +60,7 @@ const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) }
 
 const orderedMac = z.strictObject({ mac: z.enum(["first", "second"]).default("first") }).prefault({});
 
-/** @returns the Mac that the body names: `{ "mac": "second" }`, the first without a body */
+/** @returns the Mac named by the body, `{ "mac": "second" }`; the first without a body */
 async function macOf(services: Services, body: unknown) {
   const ordered = orderedMac.safeParse(body);
   if (!ordered.success) throw new BadRequest(`no such Mac:\n${z.prettifyError(ordered.error)}`);
@@ -102,8 +102,8 @@ async function act(
 }
 
 /**
- * Starts everything, does `work`, stops everything. Resolves when no process is left.
- * @param work gets `stopped`, which resolves when somebody asks the sandbox to stop
+ * Starts everything, runs `work`, stops everything. Resolves when no process is left.
+ * @param work gets `stopped`, which resolves on the control action `stop`
  * @throws AlreadyRunning, FolderRefused, MissingTool, EngineError, SettingsError
  */
 async function within(
@@ -166,9 +166,9 @@ async function within(
 }
 
 /**
- * Runs the sandbox until `interrupted` resolves or somebody asks it to stop.
- * @param options.curlOptions what the printed curl lines need in this shell, with a blank at the end, or ""
- * @param options.up false declares nothing: accounts and a Mac as a new user has them
+ * Runs the sandbox until `interrupted` resolves or the control action `stop`.
+ * @param options.curlOptions options for the printed curl lines in this shell, with a trailing blank, or ""
+ * @param options.up false: declares nothing, leaving the accounts and Mac of a new user
  */
 export async function run(
   instance: Instance,
@@ -187,7 +187,7 @@ export async function run(
   log("stopped: nothing of it runs any more");
 }
 
-/** Destroys the stack through the engine and clears everything the sandbox kept. */
+/** Destroys the stack through the engine and removes all of the sandbox's state. */
 export async function reset(instance: Instance, log: Log): Promise<void> {
   await within(instance, log, async ({ engine }) => {
     await engine.run(["destroy", "--yes", "--skip-preview"]);

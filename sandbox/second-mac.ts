@@ -1,4 +1,4 @@
-/** A second Mac beside the first, for a stack that moves to another one: its own root, hardware UUID, host key and ports. */
+/** A second Mac beside the first, for moving a stack: its own root, hardware UUID, host key and ports. */
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,23 +9,23 @@ import type { UsedMac } from "./mac/this-mac.ts";
 
 const port = z.int();
 
-/** The content of `second-mac.json` in the sandbox's folder: what a stack's config says to move there, and where its root is. */
+/** The content of `second-mac.json` in the sandbox's folder: the config for moving there, and its root. */
 export const secondMacSchema = z.object({
   host: z.string(),
   port,
   user: z.string(),
   hostKey: z.string(),
-  /** For `macs[].ports`: both Macs are on this machine's loopback, so the first one's are taken. */
+  /** For `macs[].ports`: both Macs share this machine's loopback, so the first one's ports are taken. */
   ports: z.object({ relay: port, admin: port, connector: port }),
   hardwareUuid: z.string(),
-  /** Real folder that plays its root. */
+  /** The folder on this machine that is its root. */
   root: z.string(),
 });
 
-/** Path of the file that tells where it is. */
+/** Path of its descriptor file. */
 export const secondMacFile = (instance: Instance): string => join(instance.folder, "second-mac.json");
 
-/** Starts it (again, with what is installed there) and writes `second-mac.json`. The first Mac's key lets in here too. */
+/** Starts it, or restarts an existing one, and writes `second-mac.json`. It accepts the first Mac's key. */
 export async function startSecondMac(
   instance: Instance,
   { ports }: Identity,

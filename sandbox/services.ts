@@ -1,4 +1,4 @@
-/** Everything that stands in for what cannot be had on one machine: the clouds, the edge, the Mac, the model. */
+/** All emulators: the clouds, the edge, the Mac, the model. */
 import { join } from "node:path";
 import { type Artifacts, serveArtifacts } from "./artifacts.ts";
 import { type AtlasConditions, startAtlasApi } from "./atlas/api.ts";
@@ -11,14 +11,14 @@ import { clusterName, type Identity, type Instance, publicAddress, teamDomain, z
 import type { Log } from "./log.ts";
 import { type Mac, startMac } from "./mac/mac.ts";
 import { type UsedMac, useThisMac } from "./mac/this-mac.ts";
+import type { Reaper } from "./machine/reaper.ts";
 import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
-import type { Reaper } from "./reaper.ts";
 import { startSecondMac } from "./second-mac.ts";
 import type { Settings } from "./settings.ts";
 import { cacheFolder, type Tools } from "./tools/tools.ts";
 
-/** The running stand-ins. */
+/** The running emulators. */
 export interface Services {
   cloudflareApi: string;
   atlasApi: string;
@@ -26,32 +26,30 @@ export interface Services {
   model: { url: string; kind: "ollama" | "openai"; embeddingModel: string; chatModel: string };
   edge: Edge;
   mac: UsedMac;
-  /** Starts a second Mac beside it, or gives the one that was started. @throws Error when the first one is not played here */
+  /** Starts a second Mac, or returns the running one. @throws Error when the first one is not emulated */
   secondMac(): Promise<Mac>;
   artifacts: Artifacts;
-  /** How the accounts are found, and what the API token may do; both may be changed. */
+  /** The accounts' conditions and the API token's permissions; both can be changed. */
   accounts: { cloudflare: CloudflareAccount; token: ApiToken; atlas: AtlasConditions };
-  /** Failures the two APIs shall show. */
+  /** The fault injection of the two APIs. */
   faults: { cloudflare: Faults; atlas: Faults };
-  /** Stops all of them, the last started first. Resolves when no process is left. */
+  /** Stops all of them in reverse order. Resolves when no process is left. */
   close(): Promise<void>;
 }
 
-/** What a token for previews may do: read everything the program declares, and nothing else. */
+/** Permissions of a preview's token: read everything the program declares. */
 const previewPermissions = [
   "Access: Apps and Policies Read",
   "Access: Organizations, Identity Providers, and Groups Read",
   "Access: Service Tokens Read",
   "Cloudflare Tunnel Read",
   "DNS Read",
-  "Load Balancers Read",
-  "Load Balancing: Monitors and Pools Read",
   "Notifications Read",
   "SSL and Certificates Read",
   "Zone Read",
 ];
 
-/** Starts them one after another; what had started is stopped again when one cannot. */
+/** Starts them sequentially. If one fails, the started ones are stopped. */
 export async function startServices(
   instance: Instance,
   identity: Identity,

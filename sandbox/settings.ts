@@ -1,16 +1,16 @@
-/** What the environment may ask of a sandbox: how slow, how small, and which SSH server. */
+/** Settings of a sandbox from the environment: delays, limits, SSH server. */
 import { z } from "zod";
 import { mongoChoices } from "./mongo/start.ts";
-import { providerChoices } from "./provider-choice.ts";
+import { providerChoices } from "./providers/choice.ts";
 
 /** Settings of one sandbox. */
 export interface Settings {
   atlas: { userMs: number; accessMs: number; clusterPolls: number };
-  /** Time between two runs of MongoDB's TTL monitor. */
+  /** Interval of MongoDB's TTL monitor in ms. */
   ttlMonitorMs: number;
-  /** Longest silence of the relay before the edge answers 524. */
+  /** Longest silence of the relay in ms before the edge answers 524. */
   readTimeoutMs: number;
-  /** Largest request body the edge takes. */
+  /** Largest request body of the edge, in bytes. */
   bodyLimitBytes: number;
   /** The organisation's "strict service token authentication". */
   strictServiceTokens: boolean;
@@ -18,13 +18,13 @@ export interface Settings {
   macos: string;
   /** The Mac's disk is encrypted. */
   fileVault: boolean;
-  /** The Mac is played, or it is this machine itself, reached by `ssh`. */
-  mac: "stand-in" | "this";
-  /** Another SSH server than the sandbox's own, and the key that it lets in. */
+  /** The Mac is emulated, or this machine itself, reached by `ssh`. */
+  mac: "emulated" | "this";
+  /** An external SSH server, and a key that it accepts. */
   ssh?: { user: string; host: string; port: number; keyPath: string };
 }
 
-/** The environment is wrong; the message names every fault with its value and what would be right. */
+/** Invalid environment; the message names every problem with its value and what is allowed. */
 export class SettingsError extends Error {
   override name = "SettingsError";
 }
@@ -53,7 +53,7 @@ const variables = {
     .enum(mongoChoices)
     .default("auto")
     .describe(`one of ${mongoChoices.join(", ")}`),
-  // Read where they are used; a word that would be taken for no is refused here.
+  // Read where they are used; an unknown value is refused here.
   SANDBOX_OFFLINE: oneOrNone,
   SANDBOX_VERBOSE: oneOrNone,
   SANDBOX_MODEL_URL: z
@@ -73,7 +73,11 @@ const variables = {
     .default("26.5.1")
     .describe("a version of macOS from 15.0 on, e.g. 26.5.1"),
   SANDBOX_FILEVAULT: oneOrNone,
-  SANDBOX_MAC: z.enum(["stand-in", "this"]).default("stand-in").describe("stand-in or this"),
+  SANDBOX_MAC: z
+    .enum(["emulated", "stand-in", "this"])
+    .default("emulated")
+    .transform((mac) => (mac === "this" ? mac : "emulated")) // "stand-in" is the name of older releases
+    .describe("emulated or this"),
   SANDBOX_SSH: z
     .string()
     .regex(/^[^@:\s]+@[^@:\s]+:\d{1,5}$/)
@@ -83,12 +87,12 @@ const variables = {
     .string()
     .min(1)
     .optional()
-    .describe("the path of an ed25519 private key without a passphrase, which that server lets in"),
+    .describe("the path of an ed25519 private key without a passphrase, which that server accepts"),
 };
 
 /**
  * Reads the settings; an empty variable counts as not set.
- * @throws SettingsError with every fault at once
+ * @throws SettingsError with all problems at once
  */
 export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   const given = Object.fromEntries(Object.keys(variables).map((name) => [name, environment[name] || undefined]));

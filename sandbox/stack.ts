@@ -4,22 +4,22 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parse, stringify } from "yaml";
 import { clusterName, hostname, type Identity, type Instance, publicAddress } from "./instance.ts";
-import { providerVariables, withoutStrays } from "./provider-environment.ts";
+import { providerVariables, withoutStrays } from "./providers/environment.ts";
 import type { Services } from "./services.ts";
 import type { Tools } from "./tools/tools.ts";
 
 /**
- * Every string in quotes: the engine's YAML takes a time without them for a time, and hands it to the program in another
- * form, which the program refuses.
+ * Every string is quoted: the engine's YAML parses an unquoted time as a timestamp and passes it in another format, which
+ * the program refuses.
  */
 const quoted = { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN" } as const;
-/** What a sandbox wrote before it used quotes. */
+/** The unquoted form of older sandboxes. */
 const bareTimestamp = /^\s*[\w-]+: \d{4}-\d\d-\d\d[T ][^"']*$/m;
 
-/** The engine failed; what it said is on the terminal already. */
+/** The engine failed; its output is already on the terminal. */
 export class EngineError extends Error {
   override name = "EngineError";
-  /** What it printed. */
+  /** Its output. */
   readonly output: string;
   constructor(message: string, output: string) {
     super(message);
@@ -33,7 +33,7 @@ export const engineFolders = (instance: Instance) => ({
   state: join(instance.folder, "pulumi", "state"),
 });
 
-/** The variables with which the plain `pulumi` works on this sandbox. */
+/** The variables for using plain `pulumi` with this sandbox. */
 export function engineEnvironment(
   instance: Instance,
   identity: Identity,
@@ -42,7 +42,7 @@ export function engineEnvironment(
 ): Record<string, string> {
   const { home, state } = engineFolders(instance);
   return {
-    // This process' Node runs the program and the providers.
+    // The program and the providers run on this process' Node.
     PATH: [dirname(process.execPath), ...tools.path, process.env.PATH ?? ""].join(":"),
     PULUMI_HOME: home,
     PULUMI_BACKEND_URL: `file://${state}`,
@@ -52,7 +52,7 @@ export function engineEnvironment(
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
     ...providerVariables({ ...identity, cloudflareApi: services.cloudflareApi, atlasApi: services.atlasApi }),
     SSH_AUTH_SOCK: services.mac.agentSocket,
-    // For `npm run probe` with another stack of this sandbox; its own has `sandbox:url` in its config.
+    // For `npm run probe` with another stack of this sandbox; its own stack has `sandbox:url`.
     SANDBOX_URL: services.edge.url,
   };
 }
@@ -70,10 +70,10 @@ export class Engine {
   }
 
   /**
-   * @param options.input goes to its standard input
-   * @param options.quiet keeps what it prints on standard output from the terminal
-   * @returns what it printed on standard output
-   * @throws EngineError when it ends with another code than 0
+   * @param options.input its standard input
+   * @param options.quiet hides its standard output
+   * @returns its standard output
+   * @throws EngineError on an exit code other than 0
    */
   run(args: readonly string[], options: { input?: string; quiet?: boolean } = {}): Promise<string> {
     return new Promise((resolve, reject) => {
@@ -92,7 +92,7 @@ export class Engine {
         printed += text;
         if (!options.quiet) process.stdout.write(text);
       });
-      child.stdin.on("error", () => {}); // it did not read; its exit code says why
+      child.stdin.on("error", () => {}); // it did not read its input; the exit code tells why
       child.stdin.end(options.input ?? "");
       child.once("error", reject);
       child.once("close", (code) => {
@@ -107,18 +107,18 @@ export class Engine {
     });
   }
 
-  /** Makes the stack when there is none. */
+  /** Creates the stack if missing. */
   async initialise(): Promise<void> {
     const { home, state } = engineFolders(this.#instance);
     await mkdir(home, { recursive: true, mode: 0o700 });
     await mkdir(state, { recursive: true, mode: 0o700 });
     const known = JSON.parse(await this.run(["stack", "ls", "--json"], { quiet: true })) as { name: string }[];
     if (known.some((stack) => stack.name === this.#instance.stack)) return;
-    await rm(this.#instance.stackFile, { force: true }); // of a stack that is gone, with another salt
+    await rm(this.#instance.stackFile, { force: true }); // of a removed stack, with another salt
     await this.run(["stack", "init", this.#instance.stack], { quiet: true });
   }
 
-  /** Writes the stack's config: what a person would put into `Pulumi.<stack>.yaml`, for the emulated accounts. */
+  /** Writes the stack's config: the content of `Pulumi.<stack>.yaml` for the emulated accounts. */
   async configure(identity: Identity, services: Services): Promise<void> {
     const file = this.#instance.stackFile;
     const text = await readFile(file, "utf8").catch(() => "");
@@ -129,7 +129,7 @@ export class Engine {
       "slm-network:atlasRelayPassword": identity.atlasRelayPassword,
     };
     const kept = Object.fromEntries(
-      // Access too: a secret that was rotated must not go back to its first version.
+      // Access too: a rotated secret must not return to its first version.
       [...Object.keys(secrets), "slm-network:access"].flatMap((key) =>
         before.config?.[key] === undefined ? [] : [[key, before.config[key]]],
       ),
@@ -152,7 +152,7 @@ function stackConfig(identity: Identity, services: Services): Record<string, unk
   return {
     "cloudflare:baseUrl": services.cloudflareApi,
     "mongodbatlas:baseUrl": services.atlasApi,
-    // Where the hostname is served: `npm run probe` takes it in place of https://<hostname>.
+    // The address that serves the hostname: `npm run probe` uses it instead of https://<hostname>.
     "sandbox:url": services.edge.url,
     "slm-network:hostname": hostname,
     "slm-network:zoneId": identity.zoneId,

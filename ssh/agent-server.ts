@@ -1,7 +1,7 @@
 /**
- * An SSH agent on a unix socket that offers what `readAuth` chose: for a program that knows agents only, as @pulumi/command's
- * provider does. Not ssh2's AgentProtocol: that loses its place in the stream on a request it does not know, and OpenSSH's
- * ssh sends one (`session-bind@openssh.com`) first. Protocol: draft-ietf-sshm-ssh-agent, sections 3 and 5.
+ * An SSH agent on a Unix socket that offers the key `readAuth` chose, for programs that support agents only, such as
+ * @pulumi/command's provider. Not ssh2's AgentProtocol: it loses stream framing on unknown requests, and OpenSSH's ssh sends
+ * one (`session-bind@openssh.com`) first. Protocol: draft-ietf-sshm-ssh-agent, sections 3 and 5.
  */
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
@@ -22,7 +22,7 @@ const rsaHashes = [
 ] as const;
 /** As in OpenSSH's agent. */
 const maxMessage = 256 * 1024;
-const upstreamWithinMs = 30_000; // somebody may have to confirm, or touch a hardware key
+const upstreamWithinMs = 30_000; // a person may have to confirm, or touch a hardware key
 
 /** The running agent. */
 export interface ServedAgent {
@@ -31,10 +31,10 @@ export interface ServedAgent {
 }
 
 /**
- * Listens at `path`, in a folder that only this user may enter; a socket left there is replaced. The process may end while it
- * listens.
+ * Listens at `path`, in a folder that only this user can enter; a leftover socket is replaced. It does not keep the process
+ * alive.
  * @param path may be relative; at most 100 bytes
- * @throws SessionError `no-key` for a key that can not be used, Error when it can not listen there
+ * @throws SessionError `no-key` for an unusable key, Error when it cannot listen there
  */
 export async function serveAgent(path: string, auth: Auth): Promise<ServedAgent> {
   const answer = answerWith(auth);
@@ -68,7 +68,7 @@ export async function serveAgent(path: string, auth: Auth): Promise<ServedAgent>
   };
 }
 
-/** Calls back with each message, without its length; cuts a connection that sends more than one may be long. */
+/** Calls back with each message, without its length prefix; destroys a connection that exceeds the maximum length. */
 function readMessages(socket: Socket, onMessage: (message: Buffer) => void): void {
   let pending: Buffer = Buffer.alloc(0);
   socket.on("data", (data: Buffer) => {
@@ -87,14 +87,14 @@ function readMessages(socket: Socket, onMessage: (message: Buffer) => void): voi
 function answerWith({ agent, only, privateKey }: Auth): (message: Buffer) => Promise<Buffer> {
   if (privateKey !== undefined) {
     const key = ssh2.utils.parseKey(privateKey);
-    if (key instanceof Error) throw noKey(`the key file can not be used (${key.message})`);
+    if (key instanceof Error) throw noKey(`the key file cannot be used (${key.message})`);
     return async (message) => answerWithKey(message, key);
   }
   if (agent === undefined) throw noKey("there is neither an SSH agent nor a key file");
   return async (message) => {
     if (message[0] === requestIdentities) return onlyKey(await forward(agent, message), only);
     const isAllowed = message[0] === signRequest && (only === undefined || readString(message, 1)?.value.equals(only));
-    // Adding and removing keys, locking: not through here.
+    // Adding and removing keys, locking: not supported.
     return isAllowed ? forward(agent, message) : failure;
   };
 }
@@ -116,7 +116,7 @@ function answerWithKey(message: Buffer, key: ParsedKey): Buffer {
   return Buffer.concat([Buffer.from([signResponse]), string(signature)]);
 }
 
-/** @param der `SEQUENCE { INTEGER r, INTEGER s }`. @returns r and s as RFC 5656, section 3.1.2, has them */
+/** @param der `SEQUENCE { INTEGER r, INTEGER s }`. @returns r and s as in RFC 5656, section 3.1.2 */
 function ecdsaSignature(der: Buffer): Buffer {
   // Below 128 bytes the sequence's length is one byte; P-521's takes two.
   let at = der[1]! < 0x80 ? 2 : 3;
@@ -128,7 +128,7 @@ function ecdsaSignature(der: Buffer): Buffer {
   return Buffer.concat([integer(), integer()]);
 }
 
-/** @returns an answer of identities with the one key only, if it is among them */
+/** @returns an identities answer reduced to the one key, if it is among them */
 function onlyKey(reply: Buffer, only: Buffer | undefined): Buffer {
   if (only === undefined || reply[0] !== identitiesAnswer) return reply;
   const kept: Buffer[] = [];
@@ -143,7 +143,7 @@ function onlyKey(reply: Buffer, only: Buffer | undefined): Buffer {
   return Buffer.concat([Buffer.from([identitiesAnswer, 0, 0, 0, kept.length / 2]), ...kept]);
 }
 
-/** Asks the agent at a socket. @throws Error when it does not answer */
+/** Forwards a message to the agent at a socket. @throws Error when it does not answer */
 function forward(agent: string, message: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const socket = connect(agent);

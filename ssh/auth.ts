@@ -1,26 +1,26 @@
-/** What to sign in with on a Mac: one named key, or the keys of the SSH agent. The same rules in every command and in the program. */
+/** Credentials for a Mac: one named key, or the keys of the SSH agent. Every command and the program use the same rules. */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import ssh2, { type BaseAgent } from "ssh2";
 import { describeHostKey } from "./host-key.ts";
-import { OneKeyAgent, publicHalf } from "./one-key.ts";
 import { noKey } from "./session-error.ts";
+import { publicKeyIn, SingleKeyAgent } from "./single-key-agent.ts";
 
 /** A private key, or an agent, or one key of an agent. */
 export interface Auth {
   /** Path of the agent's socket. */
   readonly agent?: string | undefined;
-  /** Of the agent's keys only this one is offered; SSH wire form. */
+  /** Offer only this key of the agent; SSH wire format. */
   readonly only?: Buffer | undefined;
   /** OpenSSH's or PEM format, without a passphrase. */
   readonly privateKey?: Buffer | undefined;
 }
 
 /**
- * A named key is offered alone, as OpenSSH does with IdentitiesOnly: an agent with more keys than sshd allows attempts would
- * be refused before the right one comes. The file may be a private key; a private key with a passphrase or a public key
- * means the agent's copy of it.
+ * A named key is offered alone, as with OpenSSH's IdentitiesOnly: an agent with more keys than sshd's MaxAuthTries could be
+ * refused before the right key is offered. The file is a private key; a private key with a passphrase or a public key selects
+ * the agent's copy.
  * @param keyFile `--key`; else SLM_NETWORK_SSH_KEY; else the agent at SSH_AUTH_SOCK
  * @throws SessionError `no-key`
  */
@@ -38,14 +38,14 @@ export async function readAuth(
 async function namedKey(file: string, agent: string | undefined): Promise<Auth> {
   const read = (path: string) => readFile(path).catch((error: Error) => error);
   const content = await read(file);
-  if (content instanceof Error) throw noKey(`the key file ${file} can not be read (${content.message})`);
+  if (content instanceof Error) throw noKey(`the key file ${file} cannot be read (${content.message})`);
   const parsed = ssh2.utils.parseKey(content);
   if (!(parsed instanceof Error) && parsed.isPrivateKey()) return { privateKey: content };
   const beside = await read(`${file}.pub`);
-  const only = publicHalf(content) ?? (beside instanceof Error ? undefined : publicHalf(beside));
+  const only = publicKeyIn(content) ?? (beside instanceof Error ? undefined : publicKeyIn(beside));
   if (only === undefined) {
     const why = parsed instanceof Error ? parsed.message : "it is not an SSH key";
-    throw noKey(`the key file ${file} can not be used (${why})`);
+    throw noKey(`the key file ${file} cannot be used (${why})`);
   }
   const what = parsed instanceof Error ? "has a passphrase" : "is a public key";
   if (agent === undefined) {
@@ -54,20 +54,20 @@ async function namedKey(file: string, agent: string | undefined): Promise<Auth> 
   return { agent, only };
 }
 
-/** @returns what ssh2 signs in with: the agent, or an agent that offers the one key only */
+/** @returns the agent for ssh2: the whole agent, or one that offers a single key */
 export function agentOf({ agent, only }: Auth): string | BaseAgent | undefined {
-  return agent !== undefined && only !== undefined ? new OneKeyAgent(agent, only) : agent;
+  return agent !== undefined && only !== undefined ? new SingleKeyAgent(agent, only) : agent;
 }
 
 /**
- * @returns fingerprints of the keys that will be offered, for an error to name
- * @throws SessionError `no-key` when there is none, it has a passphrase, or the agent does not answer
+ * @returns fingerprints of the keys that will be offered, for error messages
+ * @throws SessionError `no-key` if there is no usable key, or the agent does not answer
  */
 export async function offeredKeys({ agent, only, privateKey }: Auth): Promise<string[]> {
   const keys: Buffer[] = [];
   if (privateKey !== undefined) {
     const parsed = ssh2.utils.parseKey(privateKey);
-    if (parsed instanceof Error) throw noKey(`the key file can not be used (${parsed.message})`);
+    if (parsed instanceof Error) throw noKey(`the key file cannot be used (${parsed.message})`);
     if (!parsed.isPrivateKey()) throw noKey("the key file has a public key, not its private half");
     keys.push(parsed.getPublicSSH());
   }
@@ -96,5 +96,5 @@ function keysOf(agent: string): Promise<Buffer[]> {
   });
 }
 
-/** Where a stack's `pulumi up` offers the key to @pulumi/command: relative, so that the input is the same on every machine. */
+/** Socket where a stack's `pulumi up` offers the key to @pulumi/command: relative, so the input is the same on every machine. */
 export const programAgentPath = (stack: string): string => join("dist", "ssh-agent", `${stack}.sock`);

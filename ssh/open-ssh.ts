@@ -1,18 +1,18 @@
-/** OpenSSH's `ssh` for a person: the same host keys as everywhere, none from the user's own known_hosts. */
+/** Arguments for OpenSSH's `ssh`: the stack's pinned host keys, none from the user's known_hosts. */
 import { join } from "node:path";
-import { type MacTarget, quote } from "./session.ts";
+import { type MacTarget, quoteWord } from "./session.ts";
 
-/** Names under which the keys stand in the file, whatever address a connection goes to. */
+/** HostKeyAlias names: the keys are looked up by them, independent of the address. */
 const alias = { mac: "slm-network-mac", jump: "slm-network-jump" };
 
-/** @returns text of a known_hosts file (sshd(8)) with the Mac's key and the jump host's */
+/** @returns known_hosts (sshd(8)) with the keys of the Mac and the jump host */
 export function knownHosts({ hostKey, jump }: MacTarget): string {
   const line = (name: string, key: string) => `${name} ${key.split(/\s+/).slice(0, 2).join(" ")}\n`;
   return line(alias.mac, hostKey) + (jump ? line(alias.jump, jump.hostKey) : "");
 }
 
-/** Options that pin a key: no other counts, and nobody is asked whether one should be taken. */
-function pinned(folder: string, name: string, key: string | undefined): string[] {
+/** Options that pin a host key, without prompts. */
+function pinnedOptions(folder: string, name: string, key: string | undefined): string[] {
   const options = {
     UserKnownHostsFile: join(folder, "known_hosts"),
     GlobalKnownHostsFile: "/dev/null",
@@ -26,24 +26,29 @@ function pinned(folder: string, name: string, key: string | undefined): string[]
   return [...list, ...(key === undefined ? [] : ["-i", key])];
 }
 
-/** How the connection is made, when not straight to the Mac. */
-export interface Way {
+/** How to connect, if not directly with the agent's keys. */
+export interface SshTransport {
   /** A private key's file. */
   readonly key?: string | undefined;
-  /** Program and arguments whose standard streams lead to the Mac's sshd, in place of a connection. */
+  /** Program and arguments whose standard streams connect to the Mac's sshd (ProxyCommand). */
   readonly through?: readonly string[] | undefined;
 }
 
 /**
- * @param folder where `known_hosts` with the text above lies
- * @param command its words are put together by the account's shell on the Mac, as `ssh` does it
+ * @param folder contains `known_hosts`
+ * @param command joined and run by the account's shell on the Mac, as `ssh` does
  * @returns arguments for `ssh`
  */
-export function sshArguments(target: MacTarget, folder: string, command: readonly string[], way: Way = {}): string[] {
+export function sshArguments(
+  target: MacTarget,
+  folder: string,
+  command: readonly string[],
+  way: SshTransport = {},
+): string[] {
   const { host, port, user, jump } = target;
   const throughJump = jump && [
     "ssh",
-    ...pinned(folder, alias.jump, way.key),
+    ...pinnedOptions(folder, alias.jump, way.key),
     "-p",
     String(jump.port),
     "-W",
@@ -51,7 +56,7 @@ export function sshArguments(target: MacTarget, folder: string, command: readonl
     `${jump.user}@${jump.host}`,
   ];
   const through = way.through ?? throughJump;
-  // ssh replaces %-words in it, and an address of IPv6 may have one.
-  const proxy = through ? ["-o", `ProxyCommand=${through.map(quote).join(" ").replaceAll("%", "%%")}`] : [];
-  return [...pinned(folder, alias.mac, way.key), ...proxy, "-p", String(port), `${user}@${host}`, ...command];
+  // ssh expands % tokens in it, and an IPv6 zone id contains one.
+  const proxy = through ? ["-o", `ProxyCommand=${through.map(quoteWord).join(" ").replaceAll("%", "%%")}`] : [];
+  return [...pinnedOptions(folder, alias.mac, way.key), ...proxy, "-p", String(port), `${user}@${host}`, ...command];
 }

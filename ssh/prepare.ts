@@ -1,27 +1,28 @@
-/** What has to be done on a Mac once, by hand: one paste into its Terminal, for somebody who is no administrator. */
+/** One-time manual preparation of a Mac: one paste into its Terminal, for someone who is not an administrator. */
 
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-/** What a public key looks like, for those who have not given theirs. */
+import { quote } from "../runtime/shell.ts";
+
+/** Placeholder for a public key that was not given. */
 export const keyPlaceholder = "ssh-ed25519 AAAA… you@office";
 
-/** Steps that make an account which may sign in by SSH, with a password that nobody knows: without one it would be empty. */
-const makeAccount = (user: string): string[] => [
+/** Create an account for SSH, with a random password: without one it would be empty. */
+const createAccountSteps = (user: string): string[] => [
   `id ${user} >/dev/null 2>&1 || sysadminctl -addUser ${user} -shell /bin/zsh -home /Users/${user} -password "$(openssl rand -base64 24)"`,
   `[ -d /Users/${user} ] || createhomedir -c -u ${user}`,
-  // The group is there only once Remote Login has been limited to some accounts; without it everybody may.
+  // The group exists only if Remote Login is limited to some accounts; without it all accounts may log in.
   `dseditgroup -o edit -a ${user} -t user com.apple.access_ssh 2>/dev/null || true`,
 ];
 
-/** Steps that write a sudoers rule, checked before it counts: one with a fault would lock everybody out of `sudo`. */
-const allow = (name: string, rule: string): string[] => [
+/** Write a sudoers rule, validated before it is installed: a syntax error would disable `sudo` for everyone. */
+const sudoersSteps = (name: string, rule: string): string[] => [
   `echo ${quote(rule).replaceAll("'", '"')} > /etc/${name}.sudoers`,
   `visudo -cf /etc/${name}.sudoers`,
   `install -o root -g wheel -m 0440 /etc/${name}.sudoers /etc/sudoers.d/${name}`,
   `rm /etc/${name}.sudoers`,
 ];
 
-/** Steps that let the key in the script's first argument in, as the account. */
-const letIn = (user: string): string[] => [
+/** Authorize the key in the script's first argument for the account. */
+const authorizeKeySteps = (user: string): string[] => [
   `install -d -o ${user} -g staff -m 0700 /Users/${user}/.ssh`,
   `touch /Users/${user}/.ssh/authorized_keys`,
   `grep -qxF "$1" /Users/${user}/.ssh/authorized_keys || printf "%s\\n" "$1" >> /Users/${user}/.ssh/authorized_keys`,
@@ -30,20 +31,20 @@ const letIn = (user: string): string[] => [
 ];
 
 /**
- * One paste that lets a key in which can read the Mac's state and do nothing else: for a machine that only previews. sshd runs
- * the forced command whatever the client asks for, and the account's sudo allows that one command, without arguments.
- * @param user an account of its own; one that exists keeps the rights it has
- * @param command what the key runs, e.g. `inspectCommand` of runtime/installer/mac-state.ts
- * @param program the only thing the account may run as root, absolute
+ * One paste that authorizes a key which can only read the Mac's state, for a machine that only previews. sshd always runs
+ * the forced command, and the account's sudo allows only that command, without arguments.
+ * @param user a dedicated account; an existing one keeps its rights
+ * @param command the forced command, e.g. `inspectCommand` of runtime/installer/mac-state.ts
+ * @param program the only program the account may run as root, absolute path
  */
 export function prepareInspectText(user: string, publicKey: string, command: string, program: string): string {
   const script = [
     "set -e",
-    ...makeAccount(user),
-    // sshd takes the first line with the key: one without the limit would let it do everything.
+    ...createAccountSteps(user),
+    // sshd uses the first line with the key: one without the restriction would allow everything.
     `if grep -F "$2" /Users/${user}/.ssh/authorized_keys 2>/dev/null | grep -qvxF "$1"; then echo "NOT DONE: /Users/${user}/.ssh/authorized_keys has this key already with other rights: remove that line, or use another key"; exit 1; fi`,
-    ...allow("slm-network-inspect", `${user} ALL=(root) NOPASSWD: ${program} \\"\\"`),
-    ...letIn(user),
+    ...sudoersSteps("slm-network-inspect", `${user} ALL=(root) NOPASSWD: ${program} \\"\\"`),
+    ...authorizeKeySteps(user),
   ].join("\n");
   // `restrict`: no forwarding, no terminal, no rc file (sshd(8)).
   const line = `restrict,command="${command.replaceAll('"', '\\"')}" ${publicKey}`;
@@ -51,19 +52,18 @@ export function prepareInspectText(user: string, publicKey: string, command: str
 }
 
 /**
- * One paste: Remote Login on, an account that may become root without a password, and a key that lets it in. Each part may
- * run again. The sudoers file is checked before it counts (one with a fault would lock everybody out of `sudo`).
- * @param publicKey the public half of the key of whoever runs `pulumi up`; without one a placeholder stands there
+ * One paste: Remote Login on, an account with passwordless sudo, and an authorized key. Every step can be repeated.
+ * @param publicKey of the person who runs `pulumi up`; default: a placeholder
  */
 export function prepareText(user: string, publicKey = keyPlaceholder): string {
   const rule = `${user} ALL=(ALL) NOPASSWD: ALL`;
-  // In one pair of quotes for sh -c, so that sudo asks for the password once, and nothing is done by halves.
+  // One quoted script for sh -c, so that sudo asks for the password once and a failed step stops the rest.
   const script = [
     "set -e",
-    ...makeAccount(user),
-    ...allow("slm-network", rule),
-    ...letIn(user),
-    // systemsetup needs Full Disk Access for the Terminal and does not fail without: what counts is whether sshd is there.
+    ...createAccountSteps(user),
+    ...sudoersSteps("slm-network", rule),
+    ...authorizeKeySteps(user),
+    // systemsetup needs Full Disk Access for the Terminal and does not fail without it: check whether sshd is loaded.
     "is_on() { launchctl print system/com.openssh.sshd >/dev/null 2>&1; }",
     "is_on || systemsetup -f -setremotelogin on >/dev/null 2>&1 || true",
     "is_on || launchctl load -w /System/Library/LaunchDaemons/ssh.plist || true",

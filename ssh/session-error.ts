@@ -1,35 +1,35 @@
-/** What can go wrong on the way to a Mac, in words that say what to do. */
+/** Errors of SSH sessions, each with its fix. */
 import { prepareText } from "./prepare.ts";
 
-/** Where it failed: for a program that wants to react to one of them. */
-export type SessionFault = "unreachable" | "host-key" | "no-key" | "refused" | "sudo" | "timeout" | "broken";
+/** Machine-readable cause. */
+export type SessionErrorCode = "unreachable" | "host-key" | "no-key" | "refused" | "sudo" | "timeout" | "broken";
 
-/** A session that did not come about or broke; the message is for a person and says what to do. */
+/** A session that failed or broke; the message is for a person and contains the fix. */
 export class SessionError extends Error {
   override name = "SessionError";
-  readonly fault: SessionFault;
-  constructor(fault: SessionFault, message: string, options?: ErrorOptions) {
+  readonly code: SessionErrorCode;
+  constructor(code: SessionErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.fault = fault;
+    this.code = code;
   }
 }
 
 /** A host as an error names it. */
-export interface Named {
+export interface HostAddress {
   readonly host: string;
   readonly port: number;
   readonly user: string;
 }
 
-const at = ({ host, port }: Pick<Named, "host" | "port">): string => `${host}:${port}`;
+const at = ({ host, port }: Pick<HostAddress, "host" | "port">): string => `${host}:${port}`;
 function reason(cause: unknown): string {
   const said = cause instanceof Error ? cause.message : String(cause);
   // ssh2's words for a host that takes the connection and stays mute.
   return /timed out while waiting for handshake/i.test(said) ? "no SSH server answered in time" : said;
 }
 
-/** Nothing answers there, or no SSH server does. */
-export function unreachable(to: Pick<Named, "host" | "port">, cause: unknown, by?: string): SessionError {
+/** The host or its SSH server does not answer. */
+export function unreachable(to: Pick<HostAddress, "host" | "port">, cause: unknown, by?: string): SessionError {
   const way = by === undefined ? "" : ` from the jump host ${by}`;
   return new SessionError(
     "unreachable",
@@ -38,47 +38,47 @@ export function unreachable(to: Pick<Named, "host" | "port">, cause: unknown, by
   );
 }
 
-/** Another key than the config says. `shown` is undefined when the host has no key of the expected kind. */
-export function otherHostKey(
-  to: Pick<Named, "host" | "port">,
+/** The host key differs from the config. */
+export function hostKeyMismatch(
+  to: Pick<HostAddress, "host" | "port">,
   keys: { expected: string; shown: string; line: string },
 ): SessionError {
   return new SessionError(
     "host-key",
     [
-      `${at(to)} is not the host whose key the config has: it may be another machine, or somebody in between. Nothing was sent.`,
+      `${at(to)} presented a host key that differs from the config: it may be another machine, or a man in the middle. Nothing was sent.`,
       `  hostKey of the config: ${keys.expected}`,
       `  shown by the host:     ${keys.shown}`,
-      "Look at the Mac itself which is right: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-      `If it is the one shown (the Mac was set up anew), set the Mac's hostKey to: ${keys.line}`,
+      "Check on the Mac itself which key is right: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+      `If it is the one shown (the Mac was set up again), set the Mac's hostKey to: ${keys.line}`,
     ].join("\n"),
   );
 }
 
 /** The pinned key is RSA, which `pulumi up` cannot check. `line` is the host's key to use instead. */
 export function rsaHostKey(
-  to: Pick<Named, "host" | "port">,
+  to: Pick<HostAddress, "host" | "port">,
   shown: { line: string; fingerprint: string },
 ): SessionError {
   return new SessionError(
     "host-key",
     [
-      `hostKey of ${at(to)} is an RSA key, which \`pulumi up\` cannot check: its SSH client knows RSA with SHA-1 only, and sshd refuses that.`,
+      `hostKey of ${at(to)} is an RSA key, which \`pulumi up\` cannot check: its SSH client supports RSA with SHA-1 only, which sshd refuses.`,
       `Set hostKey to: ${shown.line}`,
-      `The host shows this key (${shown.fingerprint}); compare it on the Mac itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
+      `The host presents this key (${shown.fingerprint}); compare it on the Mac itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
     ].join("\n"),
   );
 }
 
-/** The host has no key that can be pinned. */
-export function noHostKey(to: Pick<Named, "host" | "port">): SessionError {
+/** The host has no key type that can be pinned. */
+export function noHostKey(to: Pick<HostAddress, "host" | "port">): SessionError {
   return new SessionError(
     "host-key",
     `${at(to)} has neither an ed25519 nor an ECDSA host key, and RSA cannot be used by \`pulumi up\`. On that host: sudo ssh-keygen -A`,
   );
 }
 
-/** There is nothing to sign in with. */
+/** There is no usable key. */
 export function noKey(why: string): SessionError {
   return new SessionError(
     "no-key",
@@ -86,11 +86,11 @@ export function noKey(why: string): SessionError {
   );
 }
 
-/** sshd's default: each key that is offered counts, also one that the server does not know. sshd_config(5) */
+/** sshd's default: every offered key counts, even one that the server does not know. sshd_config(5) */
 export const maxAuthTries = 6;
 
-/** The host is the right one and lets nobody with these keys in. */
-export function refused(to: Named, offered: readonly string[]): SessionError {
+/** The host key matches, but the server refuses the offered keys. */
+export function keyRefused(to: HostAddress, offered: readonly string[]): SessionError {
   const keys = offered.length === 0 ? "" : `\n  keys that were offered: ${offered.join(", ")}`;
   const tooMany =
     offered.length > maxAuthTries
@@ -98,22 +98,22 @@ export function refused(to: Named, offered: readonly string[]): SessionError {
       : "";
   return new SessionError(
     "refused",
-    `${at(to)} does not let ${to.user} in with ${offered.length === 1 ? "this key" : "any of these keys"}.${keys}${tooMany}\nIs the public half in /Users/${to.user}/.ssh/authorized_keys on the Mac, and may ${to.user} use Remote Login? If the Mac was never prepared:\n\n${prepareText(to.user)}`,
+    `${at(to)} refused ${to.user} with ${offered.length === 1 ? "this key" : "any of these keys"}.${keys}${tooMany}\nIs the public half in /Users/${to.user}/.ssh/authorized_keys on the Mac, and may ${to.user} use Remote Login? If the Mac was never prepared:\n\n${prepareText(to.user)}`,
   );
 }
 
-/** Signed in, but not allowed to become root without a password. */
-export function sudoRefused(to: Named, said: string): SessionError {
+/** Signed in, but without passwordless sudo. */
+export function sudoRefused(to: HostAddress, said: string): SessionError {
   return new SessionError(
     "sudo",
     `${to.user} on ${to.host} may not use \`sudo -n\` (${said.trim().split("\n")[0] || "it said nothing"}): installing needs it. Once, on the Mac:\n\n${prepareText(to.user)}`,
   );
 }
 
-/** The key is one that can only read the Mac (`--prepare --inspect-key`), and something is to be changed there. */
-export function forcedCommand(to: Named): SessionError {
+/** The key can only read the Mac (`--prepare --inspect-key`), but the operation changes it. */
+export function forcedCommand(to: HostAddress): SessionError {
   return new SessionError(
     "sudo",
-    `the key that signs in as ${to.user} on ${to.host} runs a forced command there (authorized_keys), whatever is asked for: it can read the Mac's state, and change nothing. Nothing was changed. Sign in with the deploy key: SLM_NETWORK_SSH_KEY=<file>, or the SSH agent with SLM_NETWORK_SSH_KEY unset`,
+    `the key that signs in as ${to.user} on ${to.host} runs a forced command there (authorized_keys): it can only read the Mac's state. Nothing was changed. Sign in with the deploy key: SLM_NETWORK_SSH_KEY=<file>, or the SSH agent with SLM_NETWORK_SSH_KEY unset`,
   );
 }

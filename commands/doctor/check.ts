@@ -1,5 +1,5 @@
 /** What a check of the doctor is: the commands it runs on the Mac and what it concludes from their output, in one file. */
-import type { Ran } from "../../ssh/session.ts";
+import type { CommandResult } from "../../ssh/session.ts";
 import type { MacEntry, MacSettings } from "../mac-settings.ts";
 
 /** `fail`: the service does not work, or does not recover unattended. `warn`: it may cause trouble later. */
@@ -23,7 +23,7 @@ export interface Finding extends Result {
 
 /** What a command printed and when it ran (ms since 1970 by this machine's clock), or why there is no output. */
 export type Answer =
-  | (Ran & { readonly startedAt?: number; readonly endedAt?: number })
+  | (CommandResult & { readonly startedAt?: number; readonly endedAt?: number })
   | { readonly unanswered: string };
 
 /** What the answers are compared with: the stack's config. */

@@ -8,9 +8,6 @@ export const curl = "curl -sS --max-time 10";
 export const powerSettings = "pmset -g custom";
 export const autoLoginUser = "defaults read /Library/Preferences/com.apple.loginwindow autoLoginUser";
 
-/** @returns the text as one word of a POSIX shell */
-export const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-
 /** @returns the model server's port when it runs on the Mac itself */
 export function localModelPort({ url }: Pick<MacSettings["model"], "url">): string | undefined {
   const { hostname, port, protocol } = new URL(url);

@@ -40,7 +40,7 @@ async function answerOf(session: Session, command: string): Promise<Answer> {
     const ran = await session.run(command, { timeoutMs });
     return { ...ran, startedAt, endedAt: Date.now() };
   } catch (error) {
-    if (error instanceof SessionError && error.fault === "timeout") return { unanswered: "no answer in time" };
+    if (error instanceof SessionError && error.code === "timeout") return { unanswered: "no answer in time" };
     throw error;
   }
 }

@@ -2,7 +2,7 @@
 import { atlasLookups } from "../../accounts/atlas.ts";
 import { cloudflareLookups } from "../../accounts/cloudflare.ts";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
-import { faultOf } from "../../accounts/finding.ts";
+import { problemText } from "../../accounts/finding.ts";
 import { chooseAccount } from "./cloudflare.ts";
 import { chooseDocuments } from "./documents.ts";
 import { chooseMac } from "./mac.ts";
@@ -20,7 +20,7 @@ export function accountsOf(before: Before) {
   const config = (key: string): string | undefined => own(before, key);
   const cloudflare = cloudflareAccess(config);
   const { access: atlas, findings } = atlasSource(config);
-  for (const finding of findings) say(faultOf(finding));
+  for (const finding of findings) say(problemText(finding));
   // Written into the stack file, so that it is complete without the environment.
   const baseUrls = {
     cloudflare: cloudflare.baseUrl,

@@ -1,6 +1,7 @@
 /** Chooses account, zone and hostname from what the API token can see, and shows the team and its login methods. */
-import { type Answer, describeFailure } from "../../accounts/answer.ts";
+
 import type { CloudflareLookups, Zone } from "../../accounts/cloudflare.ts";
+import { describeFailure, type LookupResult } from "../../accounts/lookup-result.ts";
 import { Refusal } from "../errors.ts";
 import type { Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
@@ -14,7 +15,7 @@ export interface AccountChoice {
 }
 
 /** @returns the value of an answer. @throws Refusal with the failure and its fix */
-export function answerOf<T>(answer: Answer<T>, todo: string): T {
+export function answerOf<T>(answer: LookupResult<T>, todo: string): T {
   if (answer.ok) return answer.value;
   const lacks = answer.failure.permission ? ` It lacks the permission "${answer.failure.permission}".` : "";
   throw new Refusal(`${describeFailure(answer.failure)}.${lacks} ${todo}`);

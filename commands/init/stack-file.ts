@@ -221,6 +221,6 @@ export function readConfig(text: string, file: string): StackConfig {
     });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new Refusal(`${file} is invalid:\n${error.faults.map((one) => `  - ${one}`).join("\n")}`);
+    throw new Refusal(`${file} is invalid:\n${error.problems.map((one) => `  - ${one}`).join("\n")}`);
   }
 }

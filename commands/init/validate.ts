@@ -12,7 +12,7 @@ export function faultAt(place: Place, value: unknown): string | undefined {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const name = nameOf(place);
-    const fault = error.faults.find((one) => one.startsWith(name) && /^[:.[]/.test(one.slice(name.length)));
+    const fault = error.problems.find((one) => one.startsWith(name) && /^[:.[]/.test(one.slice(name.length)));
     return fault?.replace("slm-network:", "");
   }
 }

@@ -1,6 +1,5 @@
 /** Is Atlas ready: the key, the cluster, the access list, taken names? */
 import { BlockList, isIPv4 } from "node:net";
-import { type Answer, describeFailure, type Failure } from "../../accounts/answer.ts";
 import {
   type AccessListEntry,
   type AtlasAccess,
@@ -10,6 +9,7 @@ import {
 } from "../../accounts/atlas.ts";
 import type { Owned } from "../../accounts/collisions.ts";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
+import { describeFailure, type LookupFailure, type LookupResult } from "../../accounts/lookup-result.ts";
 
 /** `documents.atlas` of the stack's config. */
 export interface AtlasWanted {
@@ -47,7 +47,7 @@ export async function checkAtlas(
   ];
 }
 
-function keyFinding(failure: Failure, projectId: string, address: Answer<string>): Finding {
+function keyFinding(failure: LookupFailure, projectId: string, address: LookupResult<string>): Finding {
   const id = "atlas.key";
   const here = failure.address ?? (address.ok ? address.value : "this machine's address");
   const said = describeFailure(failure);
@@ -75,7 +75,7 @@ function keyFinding(failure: Failure, projectId: string, address: Answer<string>
     case "not-found":
       return fail(
         id,
-        `documents.atlas.projectId: the API key sees no project ${projectId} (${failure.said})`,
+        `documents.atlas.projectId: the API key sees no project ${projectId} (${failure.reason})`,
         "Compare the id (Atlas → Project Settings), and add the key to that project: Project Access → Applications → API Keys → Invite",
       );
     case "limited":
@@ -86,7 +86,7 @@ function keyFinding(failure: Failure, projectId: string, address: Answer<string>
   }
 }
 
-function writeFinding(may: Answer<boolean>): Finding {
+function writeFinding(may: LookupResult<boolean>): Finding {
   const id = "atlas.permission";
   if (!may.ok) return unanswered(id, may.failure);
   if (may.value) return ok(id, "the Atlas key may change the project");
@@ -138,7 +138,7 @@ export function clusterFindings(wanted: AtlasWanted["cluster"], clusters: readon
 export function userFindings(database: string, users: readonly DatabaseUser[], owned: Owned): Finding[] {
   const id = "atlas.users";
   const names = [`${database}-schema`, `${database}-relay`];
-  const others = users.filter(({ username }) => names.includes(username) && !owned("database-user", username));
+  const others = users.filter(({ username }) => names.includes(username) && !owned("databaseUser", username));
   if (others.length === 0)
     return [ok(id, `the database users ${names.join(" and ")} are free or belong to this stack`)];
   return others.map(({ username, roles }) =>
@@ -162,8 +162,8 @@ export function isAllowed(address: string, networks: readonly string[]): boolean
 
 function addressFindings(
   allowFrom: readonly string[],
-  address: Answer<string>,
-  entries: Answer<AccessListEntry[]>,
+  address: LookupResult<string>,
+  entries: LookupResult<AccessListEntry[]>,
 ): Finding[] {
   const id = "atlas.address";
   if (!address.ok) return [unanswered(id, address.failure)];
@@ -180,11 +180,11 @@ function addressFindings(
   ];
 }
 
-function asked<T>(id: string, answer: Answer<T>, judge: (value: T) => Finding[]): Finding[] {
+function asked<T>(id: string, answer: LookupResult<T>, judge: (value: T) => Finding[]): Finding[] {
   return answer.ok ? judge(answer.value) : [unanswered(id, answer.failure)];
 }
 
-const unanswered = (id: string, failure: Failure): Finding =>
+const unanswered = (id: string, failure: LookupFailure): Finding =>
   failure.kind === "permission"
     ? fail(
         id,

@@ -1,5 +1,5 @@
 /** All checks of a stack, in the order of the steps of `up`; independent ones at the same time. */
-import { cloudflareReady } from "../../accounts/cloudflare-ready.ts";
+import { cloudflareReadiness } from "../../accounts/cloudflare-readiness.ts";
 import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../accounts/credentials.ts";
 import { type Finding, warn } from "../../accounts/finding.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
@@ -56,7 +56,7 @@ async function cloudflarePart(
     return [warn("cloudflare.token", says, "Use an API token, which can be limited: export CLOUDFLARE_API_TOKEN=…")];
   }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
-  const { findings } = await cloudflareReady({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
+  const { findings } = await cloudflareReadiness({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
   const noToken = findings.some(({ id, level }) => id === "cloudflare.token" && level === "fail");
   if (cheap || noToken) return findings;
   return [...findings, ...(await cloudflareMore(config, access, known.owned))];

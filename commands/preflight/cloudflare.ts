@@ -1,5 +1,5 @@
-/** What may disappoint in the Cloudflare account although `up` succeeds; the cheap checks are in accounts/cloudflare-ready.ts. */
-import { describeFailure } from "../../accounts/answer.ts";
+/** What may disappoint in the Cloudflare account although `up` succeeds; the cheap checks are in accounts/cloudflare-readiness.ts. */
+
 import {
   type BotManagement,
   type CloudflareAccess,
@@ -8,6 +8,7 @@ import {
 } from "../../accounts/cloudflare.ts";
 import type { Owned } from "../../accounts/collisions.ts";
 import { type Finding, ok, warn } from "../../accounts/finding.ts";
+import { describeFailure } from "../../accounts/lookup-result.ts";
 
 /** The part of the stack's config that is checked. */
 export interface CloudflareWanted {
@@ -104,7 +105,7 @@ function tokenNameFindings(
 ): Finding[] {
   const id = "cloudflare.service-tokens";
   const names = access.servers.map(({ name }) => `${hostname} ${name}`);
-  const others = tokens.filter((token) => names.includes(token.name) && !owned("service-token", token.id));
+  const others = tokens.filter((token) => names.includes(token.name) && !owned("serviceToken", token.id));
   if (others.length === 0) return [ok(id, "no service token outside this stack has the same name")];
   return others.map(({ name, id: token }) =>
     warn(

@@ -137,7 +137,7 @@ export function configFindings(
     return { findings: [...before, ok("config", `${file} is valid`), ...odd], config };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { findings: [...before, ...error.faults.map((fault) => fail("config", fault, `Fix it in ${file}`))] };
+    return { findings: [...before, ...error.problems.map((fault) => fail("config", fault, `Fix it in ${file}`))] };
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
-import { faultOf } from "../../accounts/finding.ts";
+import { problemText } from "../../accounts/finding.ts";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { withProgress } from "../progress.ts";
@@ -91,7 +91,7 @@ function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>>
     async atlas(method, path) {
       const { access, findings, usable } = atlas;
       const problem = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
-      if (problem) throw new UsageError(faultOf(problem));
+      if (problem) throw new UsageError(problemText(problem));
       const publicKey = needed(access.publicKey, "MONGODB_ATLAS_PUBLIC_KEY");
       const user = `${publicKey}:${needed(access.privateKey, "MONGODB_ATLAS_PRIVATE_KEY")}`;
       const options = [

@@ -1,5 +1,6 @@
 /** What an interrupted `pulumi up` may have left in the accounts: pure functions. */
 import { z } from "zod";
+import { kindOf, type ResourceKind } from "../../config/resource-types.ts";
 
 /** The parts of `pulumi stack export` that are used here. */
 export const exportSchema = z.object({
@@ -55,71 +56,80 @@ const account = (rest: string) => (inputs: Inputs) => `/accounts/${String(inputs
 const zone = (rest: string) => (inputs: Inputs) => `/zones/${String(inputs.zoneId)}/${rest}`;
 const named = { name: "name" };
 
-/**
- * In the order of deletion: what refers to others first. Not listed is what a second creation adopts by itself (the tunnel's
- * configuration, an access-list entry, the collection, the Mac, the one-time PIN), and a cluster, which may hold data.
- */
-const kinds: Record<string, Kind> = {
-  "cloudflare:index/dnsRecord:DnsRecord": {
+const adopted = "the next `up` adopts it by creating it again";
+
+/** In the order of deletion: what refers to others first. A text says why nothing is searched for. */
+const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
+  record: {
     api: "cloudflare",
     list: zone("dns_records?per_page=5000"),
     match: { name: "name", type: "type", content: "content" },
   },
-  "cloudflare:index/regionalHostname:RegionalHostname": {
+  region: {
     api: "cloudflare",
     list: zone("addressing/regional_hostnames"),
     match: { hostname: "hostname" },
     idField: "hostname",
   },
-  "cloudflare:index/customHostname:CustomHostname": {
+  customHostname: {
     api: "cloudflare",
     list: zone("custom_hostnames?per_page=1000"),
     match: { hostname: "hostname" },
   },
-  "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication": {
+  application: {
     api: "cloudflare",
     list: account("access/apps?per_page=1000"),
     match: named,
   },
-  "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy": {
+  accessPolicy: {
     api: "cloudflare",
     list: account("access/policies?per_page=1000"),
     match: named,
   },
-  "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken": {
+  serviceToken: {
     api: "cloudflare",
     list: account("access/service_tokens?per_page=1000"),
     match: named,
   },
-  "cloudflare:index/notificationPolicy:NotificationPolicy": {
+  notification: {
     api: "cloudflare",
     list: account("alerting/v3/policies"),
     match: named,
   },
-  "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared": {
+  tunnel: {
     api: "cloudflare",
     list: account("cfd_tunnel?is_deleted=false&per_page=1000"),
     match: named,
   },
-  "mongodbatlas:index/databaseUser:DatabaseUser": {
+  databaseUser: {
     api: "atlas",
     list: (inputs) => `/groups/${String(inputs.projectId)}/databaseUsers?itemsPerPage=500`,
     match: { username: "username" },
     idField: "username",
   },
+  ingress: adopted,
+  fallbackOrigin: adopted,
+  identityProvider: "an account has one, and the next `up` uses it",
+  accessListEntry: "the entry's comment names the stack, so the next `up` adopts it",
+  cluster: "may hold data: `npm run preflight` lists it, and a person decides",
+  collection: adopted,
+  upload: adopted,
+  mac: adopted,
+  retiredCommand: "creates nothing",
 };
 
 /** @returns a search for each unfinished creation that may have left something */
 export function searches({ deployment }: StackExport): Search[] {
   const order = Object.keys(kinds);
+  const place = (type: string) => order.indexOf(kindOf(type) ?? "");
   return deployment.pending_operations
     .filter(({ type }) => type === "creating")
     .map(({ resource }) => resource)
-    .filter(({ type }) => kinds[type] !== undefined)
-    .sort((one, other) => order.indexOf(one.type) - order.indexOf(other.type))
+    .sort((one, other) => place(one.type) - place(other.type))
     .flatMap(({ urn, type, inputs }) => {
-      const kind = kinds[type];
-      if (!kind) return [];
+      const known = kindOf(type);
+      const kind = known && kinds[known];
+      if (kind === undefined || typeof kind === "string") return [];
       const match = Object.fromEntries(Object.entries(kind.match).map(([field, input]) => [field, inputs[input]]));
       return [{ urn, type, api: kind.api, path: kind.list(inputs), match, idField: kind.idField ?? "id" }];
     });

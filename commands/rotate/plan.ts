@@ -1,5 +1,10 @@
 /** What a rotation writes, and when it is refused: pure decisions, by the program's own rule (accounts/rotation.ts). */
-import { type DeployedSecret, leastOverlapMs, leastWrittenOverlapMs, rotationFault } from "../../accounts/rotation.ts";
+import {
+  type DeployedSecret,
+  leastOverlapMs,
+  leastWrittenOverlapMs,
+  rotationProblem,
+} from "../../accounts/rotation.ts";
 import { Refusal } from "../errors.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";
 
@@ -59,7 +64,7 @@ export function plan(server: string, settings: ServerSettings, wish: Wish): Serv
     ...(soon && { duration: longer(server, settings.duration) }),
   };
   // The file may be older than the deployment: lost lines, another branch.
-  const fault = rotationFault({ name: server, ...change }, wish.deployed, now);
+  const fault = rotationProblem({ name: server, ...change }, wish.deployed, now);
   if (fault && !force) throw new Refusal(`\`pulumi up\` would refuse this: ${fault}`);
   return change;
 }

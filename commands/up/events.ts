@@ -1,5 +1,6 @@
 /** The engine's event log: one JSON line per event, independent of what the terminal shows. */
 import { z } from "zod";
+import { kindOf, type ResourceKind } from "../../config/resource-types.ts";
 
 const eventSchema = z.object({
   diagnosticEvent: z
@@ -59,19 +60,16 @@ export function madeAnything(events: readonly EngineEvent[]): boolean {
   });
 }
 
-/** Why a resource takes long, by its type. */
-export const slow: Readonly<Record<string, string>> = {
-  "mongodbatlas:index/flexCluster:FlexCluster": "Atlas creates the cluster: some minutes",
-  "mongodbatlas:index/projectIpAccessList:ProjectIpAccessList":
-    "Atlas distributes the access list to the cluster's servers: up to two minutes",
-  "mongodbatlas:index/databaseUser:DatabaseUser": "Atlas distributes the user to the cluster's servers: some seconds",
-  "pulumi-nodejs:dynamic/document-store:TtlCollection":
-    "the collection is created as soon as Atlas admits the new user from here: up to three minutes",
-  "cloudflare:index/customHostname:CustomHostname":
+/** Why a resource takes long, by its kind. */
+export const slow: Readonly<Partial<Record<ResourceKind, string>>> = {
+  cluster: "Atlas creates the cluster: some minutes",
+  accessListEntry: "Atlas distributes the access list to the cluster's servers: up to two minutes",
+  databaseUser: "Atlas distributes the user to the cluster's servers: some seconds",
+  collection: "the collection is created as soon as Atlas admits the new user from here: up to three minutes",
+  customHostname:
     "Cloudflare adds the custom hostname; it issues the certificate once the other domain's DNS has the records",
-  "command:remote:CopyToRemote": "the release is uploaded to the Mac over SSH",
-  "pulumi-nodejs:dynamic/mac:Installation":
-    "the installer runs on the Mac: the first time it downloads Node and cloudflared (about 100 MB) and waits until the relay answers",
+  upload: "the release is uploaded to the Mac over SSH",
+  mac: "the installer runs on the Mac: the first time it downloads Node and cloudflared (about 100 MB) and waits until the relay answers",
 };
 
 /** Explains once per type what the engine is waiting for. */
@@ -88,7 +86,8 @@ export class Patience {
         return [];
       }
       const { type } = event.metadata;
-      const why = slow[type];
+      const kind = kindOf(type);
+      const why = kind && slow[kind];
       if (why === undefined || this.#explained.has(type)) return [];
       this.#explained.add(type);
       return [`… ${event.metadata.urn.split("::").at(-1)}: ${why}`];

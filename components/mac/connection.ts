@@ -1,6 +1,6 @@
 /** How the Mac is reached, for the components and for the provider that runs in a process of its own. */
 
-import { localEnd } from "../../config/ssh-at.ts";
+import { parseLocalEndpoint } from "../../config/ssh-override.ts";
 import type { MacTarget } from "../../ssh/session.ts";
 
 /** How the Mac is reached. Signing in is by the SSH agent, or by the key file of SLM_NETWORK_SSH_KEY. */
@@ -27,7 +27,7 @@ export function plainConnection({ host, port, user, hostKey, jump }: MacConnecti
 }
 
 /** @returns whether two connections lead by the same way to a host with the same key */
-export const isSameWay = (one: MacConnection, other: MacConnection): boolean =>
+export const isSameConnection = (one: MacConnection, other: MacConnection): boolean =>
   JSON.stringify(plainConnection(one)) === JSON.stringify(plainConnection(other));
 
 /**
@@ -39,7 +39,7 @@ export function dialTarget(connection: MacConnection, environment: NodeJS.Proces
   const at = environment.SLM_NETWORK_SSH_AT;
   const plain = plainConnection(connection);
   if (at === undefined || at === "") return plain;
-  return { ...plain, ...localEnd(at), jump: undefined };
+  return { ...plain, ...parseLocalEndpoint(at), jump: undefined };
 }
 
 /** @returns `user@host:port`, for a person */

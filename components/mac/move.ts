@@ -3,28 +3,28 @@ import { z } from "zod";
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import type { MacTarget } from "../../ssh/session.ts";
 import { providerText } from "../dynamic-state.ts";
-import type { Reach } from "./access.ts";
-import { describeConnection, dialTarget, isSameWay, plainConnection } from "./connection.ts";
-import { firstSentence, readMac, type Surroundings, surroundings } from "./look.ts";
+import { describeConnection, dialTarget, isSameConnection, plainConnection } from "./connection.ts";
+import { contextWithDefaults, firstSentence, type ProviderContext, withMac } from "./inspect.ts";
+import type { OpenMac } from "./mac-session.ts";
 import { moveText } from "./plan.ts";
-import type { FormerMac, FormerRecord, MacInputs, MacRecord } from "./record.ts";
+import type { FormerMac, MacInputs, MacRecord, PreviousState } from "./record.ts";
 
 /**
  * @param seen state of the machine that answers, which is another one than before
  * @returns what `diff` says about it, with what lies on both Macs
  */
 export async function describeMove(
-  before: FormerRecord,
+  before: PreviousState,
   seen: MacState,
   news: MacInputs,
-  given: Surroundings,
+  given: ProviderContext,
 ): Promise<string[]> {
   const find = (target: MacTarget) =>
-    readMac(target, given, async (access) => ({
+    withMac(target, given, async (access) => ({
       uuid: (await access.inspect()).hardwareUuid,
       data: await access.data().catch(() => "unknown" as const),
     })).catch(() => undefined);
-  const { environment } = surroundings(given);
+  const { environment } = contextWithDefaults(given);
   const [former, there] = await Promise.all([
     find(plainConnection(before.connection)),
     find(dialTarget(news.connection, environment)),
@@ -46,21 +46,22 @@ export async function describeMove(
  * @throws Error when it cannot and the config does not say that it is gone
  */
 export async function formerMac(
-  before: FormerRecord,
+  before: PreviousState,
   state: MacState,
   { connection, previousGone }: MacInputs,
-  given: Surroundings,
+  given: ProviderContext,
 ): Promise<{ isMove: boolean; former?: FormerMac }> {
-  const { reach, say } = surroundings(given);
+  const { openMac, log } = contextWithDefaults(given);
   const { hardwareUuid } = before;
   if (hardwareUuid === state.hardwareUuid) return { isMove: false };
   // The version before did not record it: the same host key is the same machine.
   const isSameKey = plainConnection(before.connection).hostKey === plainConnection(connection).hostKey;
-  if (hardwareUuid === undefined && (isSameKey || isSameWay(before.connection, connection))) return { isMove: false };
+  if (hardwareUuid === undefined && (isSameKey || isSameConnection(before.connection, connection)))
+    return { isMove: false };
   const [was, is] = [before.connection, connection].map(describeConnection);
   let why: string;
   try {
-    const access = await reach(plainConnection(before.connection));
+    const access = await openMac(plainConnection(before.connection));
     try {
       const found = (await access.inspect()).hardwareUuid;
       // It is the same machine after all: its address was passed on, or its hardware was exchanged.
@@ -79,7 +80,7 @@ export async function formerMac(
     why = firstSentence(error);
   }
   if (previousGone) {
-    say(
+    log(
       `the former Mac at ${was} is forgotten (macs[0].previous: gone; ${why}). Its connector still has the tunnel's token: if it may be in other hands, \`npm run rotate -- tunnel\``,
     );
     return { isMove: true };
@@ -108,21 +109,21 @@ export class PartialUpdate extends Error {
  * @param answered the one of them that answered a moment ago: `previous: gone` is not about it
  * @throws PartialUpdate naming those that are left
  */
-export async function takeOut(
+export async function decommissionAll(
   formers: readonly FormerMac[],
   { id, outs, news, answered }: { id: string; outs: MacRecord; news: MacInputs; answered: FormerMac | undefined },
-  given: Surroundings,
+  given: ProviderContext,
 ): Promise<void> {
-  const { reach, say } = surroundings(given);
+  const { openMac, log } = contextWithDefaults(given);
   const left: FormerMac[] = [];
   const reasons: string[] = [];
   for (const former of formers) {
     const where = describeConnection(former.connection);
     try {
-      say(await takeOutOne(former, reach));
+      log(await decommission(former, openMac));
     } catch (error) {
       if (news.previousGone && former !== answered) {
-        say(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
+        log(`the former Mac at ${where} is forgotten (macs[0].previous: gone)`);
         continue;
       }
       left.push(former);
@@ -140,11 +141,11 @@ export async function takeOut(
 }
 
 /** @returns what was done, a sentence. @throws Error when the Mac cannot be reached, or the removal fails there */
-export async function takeOutOne({ connection, installation }: FormerMac, reach: Reach): Promise<string> {
+export async function decommission({ connection, installation }: FormerMac, openMac: OpenMac): Promise<string> {
   const where = describeConnection(connection);
-  const access = await reach(plainConnection(connection));
+  const access = await openMac(plainConnection(connection));
   try {
-    const refusal = spoken(await access.remove(installation, false));
+    const refusal = removalRefusal(await access.remove(installation, false));
     return refusal === ""
       ? `the former Mac at ${where} is out of service; its data stays in /var/db/slm-network`
       : `the former Mac at ${where} was left alone: ${refusal}`;
@@ -158,7 +159,7 @@ export async function takeOutOne({ connection, installation }: FormerMac, reach:
  * @returns why the installer removed nothing; empty when it did
  * @throws Error when no installer said that: then nobody knows what was done
  */
-export function spoken(said: string): string {
+export function removalRefusal(said: string): string {
   if (said === "") return "";
   const answer = removalSchema.safeParse(parsed(said));
   if (!answer.success)

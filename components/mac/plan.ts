@@ -2,8 +2,8 @@
 import { reloadablePart } from "../../runtime/config.ts";
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown, isOtherProvider } from "../dynamic-state.ts";
-import { describeConnection, isSameWay, type MacConnection } from "./connection.ts";
-import { digestsOf, type FormerRecord, type MacInputs } from "./record.ts";
+import { describeConnection, isSameConnection, type MacConnection } from "./connection.ts";
+import { digestsOf, type MacInputs, type PreviousState } from "./record.ts";
 
 /** What is going to happen. */
 export interface Plan {
@@ -22,8 +22,13 @@ const reloadable = (news: MacInputs): ReadonlySet<string> =>
 /**
  * @param olds the state as the engine has it, for the provider's text in it
  */
-export function planOf(before: FormerRecord, news: MacInputs, olds: object = {}): Plan {
-  const onMac = [...taking(before), ...programs(before, news), ...settings(before, news), ...way(before, news)];
+export function planOf(before: PreviousState, news: MacInputs, olds: object = {}): Plan {
+  const onMac = [
+    ...takeoverSteps(before),
+    ...programSteps(before, news),
+    ...settingsSteps(before, news),
+    ...connectionSteps(before, news),
+  ];
   onMac.push(...before.drift.map(repairText));
   for (const { connection } of before.previous)
     onMac.push(`take the former Mac (${describeConnection(connection)}) out of service`);
@@ -55,13 +60,13 @@ export function repairText(difference: string): string {
     : `take the Mac back from installation ${id}, which took it over since: another stack, or this one made again? If that stack is to keep the Mac, do not run this`;
 }
 
-function taking({ isCommand }: FormerRecord): string[] {
+function takeoverSteps({ isCommand }: PreviousState): string[] {
   return isCommand
     ? ["take the Mac over from command:remote:Command of the version before, and leave an installation id on it"]
     : [];
 }
 
-function programs(before: FormerRecord, { release, node }: MacInputs): string[] {
+function programSteps(before: PreviousState, { release, node }: MacInputs): string[] {
   const steps = [];
   if (before.release !== release.sha256) {
     steps.push(
@@ -73,7 +78,7 @@ function programs(before: FormerRecord, { release, node }: MacInputs): string[] 
   return steps;
 }
 
-function settings(before: FormerRecord, news: MacInputs): string[] {
+function settingsSteps(before: PreviousState, news: MacInputs): string[] {
   if (hasUnknown(news.input)) return ["run the installer with settings that are known only during `pulumi up`"];
   const now = digestsOf(news.input);
   const names = new Set([...Object.keys(before.digests), ...Object.keys(now)]);
@@ -107,8 +112,8 @@ function settings(before: FormerRecord, news: MacInputs): string[] {
   return steps;
 }
 
-function way(before: FormerRecord, { connection }: MacInputs): string[] {
-  if (isSameWay(before.connection, connection)) return [];
+function connectionSteps(before: PreviousState, { connection }: MacInputs): string[] {
+  if (isSameConnection(before.connection, connection)) return [];
   const [was, is] = [before.connection, connection].map(describeConnection);
   if (was === is) return ["reach the Mac with another host key or jump host, and see whether it is another machine"];
   return [`reach the Mac at ${is} instead of ${was}, and see whether it is another machine`];

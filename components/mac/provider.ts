@@ -9,10 +9,18 @@ import { z } from "zod";
 import { installInputSchema } from "../../runtime/config.ts";
 import { driftOf } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown } from "../dynamic-state.ts";
-import type { MacAccess } from "./access.ts";
 import { describeConnection, dialTarget, plainConnection } from "./connection.ts";
-import { firstSentence, hasKey, isOther, look, readMac, type Surroundings, surroundings } from "./look.ts";
-import { describeMove, formerMac, spoken, takeOut, takeOutOne } from "./move.ts";
+import {
+  contextWithDefaults,
+  firstSentence,
+  hasKey,
+  inspectMac,
+  isOtherMachine,
+  type ProviderContext,
+  withMac,
+} from "./inspect.ts";
+import type { MacSession } from "./mac-session.ts";
+import { decommission, decommissionAll, describeMove, formerMac, removalRefusal } from "./move.ts";
 import { firstText, planOf, repairText } from "./plan.ts";
 import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./record.ts";
 
@@ -43,7 +51,7 @@ const inputsSchema = z.object({
  * @param olds the inputs of before; empty when the resource is new
  * @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated
  */
-export async function check(olds: object, news: MacInputs, given: Surroundings = {}) {
+export async function check(olds: object, news: MacInputs, given: ProviderContext = {}) {
   const failures = Object.entries(inputsSchema.shape).flatMap(([property, schema]) => {
     const value: unknown = (news as unknown as Record<string, unknown>)[property];
     if (hasUnknown(value)) return [];
@@ -55,62 +63,62 @@ export async function check(olds: object, news: MacInputs, given: Surroundings =
   return { inputs: news, failures };
 }
 
-async function describeFirst(news: MacInputs, given: Surroundings): Promise<void> {
-  const { say, environment } = surroundings(given);
-  const seen = await look(news.connection, given);
-  if (typeof seen !== "string") say(`the Mac: ${firstText(news, seen.state)}`);
-  else if (hasKey(environment)) say(`the Mac was not looked at, so what it has installed is not known: ${seen}`);
+async function describeFirst(news: MacInputs, given: ProviderContext): Promise<void> {
+  const { log, environment } = contextWithDefaults(given);
+  const seen = await inspectMac(news.connection, given);
+  if (typeof seen !== "string") log(`the Mac: ${firstText(news, seen.state)}`);
+  else if (hasKey(environment)) log(`the Mac was not looked at, so what it has installed is not known: ${seen}`);
 }
 
 /**
  * Says in words what an `up` will do to the Mac. Never asks for a replacement. Contacts the Mac when that is possible, to see
  * whether another machine answers and what was changed by hand; otherwise the state alone decides and nothing fails.
  */
-export async function diff(_id: string, olds: object, news: MacInputs, given: Surroundings = {}) {
-  const { say, environment } = surroundings(given);
+export async function diff(_id: string, olds: object, news: MacInputs, given: ProviderContext = {}) {
+  const { log, environment } = contextWithDefaults(given);
   const result = (steps: readonly string[]) => {
-    for (const step of steps) say(`the Mac: ${step}`);
+    for (const step of steps) log(`the Mac: ${step}`);
     return { changes: steps.length > 0, replaces: [], deleteBeforeReplace: false };
   };
   const before = readRecord(olds);
   const plan = planOf(before, news, olds);
-  const seen = await look(news.connection, given);
+  const seen = await inspectMac(news.connection, given);
   if (typeof seen === "string") {
     // Without a way to sign in (a pull request) that is nothing to report.
-    if (hasKey(environment)) say(`the Mac was not looked at, so changes made there by hand do not show: ${seen}`);
+    if (hasKey(environment)) log(`the Mac was not looked at, so changes made there by hand do not show: ${seen}`);
     return result(plan.steps);
   }
   const { state } = seen;
   // Whatever else changed is part of the new Mac's installation.
-  if (isOther(before, state)) return result(await describeMove(before, state, news, given));
+  if (isOtherMachine(before, state)) return result(await describeMove(before, state, news, given));
   if (news.previousGone && before.previous.length === 0)
-    say("macs[0].previous: gone is not needed (any more): remove it from the stack file");
+    log("macs[0].previous: gone is not needed (any more): remove it from the stack file");
   const known = new Set(before.drift);
   const drift = (before.expected ? driftOf(before.expected, state) : []).filter((difference) => !known.has(difference));
   return result([...plan.steps, ...drift.map(repairText)]);
 }
 
 /** Installs, and leaves a new installation id. What an earlier state or the version before installed is taken over. */
-export async function create(inputs: MacInputs, given: Surroundings = {}) {
-  const { reach, say, environment } = surroundings(given);
+export async function create(inputs: MacInputs, given: ProviderContext = {}) {
+  const { openMac, log, environment } = contextWithDefaults(given);
   const installation = randomUUID();
-  const access = await reach(dialTarget(inputs.connection, environment));
+  const access = await openMac(dialTarget(inputs.connection, environment));
   try {
-    return { id: installation, outs: await installOn(access, inputs, installation, say) };
+    return { id: installation, outs: await installOn(access, inputs, installation, log) };
   } finally {
     await access.close();
   }
 }
 
 async function installOn(
-  access: MacAccess,
+  access: MacSession,
   inputs: MacInputs,
   installation: string,
-  say: (text: string) => void,
+  log: (text: string) => void,
 ): Promise<MacRecord> {
   const { report } = await access.install(inputs, installation);
   const { expected, hardwareUuid, notes, ...rest } = report;
-  for (const note of notes) say(`the Mac: ${note}`);
+  for (const note of notes) log(`the Mac: ${note}`);
   return {
     connection: plainConnection(inputs.connection),
     removeData: inputs.removeData,
@@ -131,17 +139,17 @@ async function installOn(
  * taken out of service; what can be known beforehand to fail changes nothing.
  * @throws Error; `PartialUpdate` when the new Mac serves and the former one could not be taken out of service
  */
-export async function update(id: string, olds: object, news: MacInputs, given: Surroundings = {}) {
-  const { reach, say, environment } = surroundings(given);
+export async function update(id: string, olds: object, news: MacInputs, given: ProviderContext = {}) {
+  const { openMac, log, environment } = contextWithDefaults(given);
   const before = readRecord(olds);
-  const access = await reach(dialTarget(news.connection, environment)).catch((error: unknown) => {
+  const access = await openMac(dialTarget(news.connection, environment)).catch((error: unknown) => {
     const { needsMac } = planOf(before, news, olds);
     // Given up: an error here would keep `skipRemoval` itself out of the state, and `destroy` would then ask for the Mac.
     if (needsMac && !news.skipRemoval) throw error;
     const what = needsMac
       ? "nothing was changed on the Mac (macs[].skipRemoval gives it up)"
       : "the Mac was not contacted, only the state is brought up to date";
-    say(`${what}: ${firstSentence(error)}`);
+    log(`${what}: ${firstSentence(error)}`);
   });
   if (access === undefined) {
     return { outs: { ...(olds as MacRecord), report: before.report ?? "{}", removeData: news.removeData } };
@@ -149,8 +157,12 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
   try {
     const { isMove, former } = await formerMac(before, await access.inspect(), news, given);
     const installation = isMove ? randomUUID() : (before.installation ?? randomUUID());
-    const outs = await installOn(access, news, installation, say);
-    await takeOut([...before.previous, ...(former ? [former] : [])], { id, outs, news, answered: former }, given);
+    const outs = await installOn(access, news, installation, log);
+    await decommissionAll(
+      [...before.previous, ...(former ? [former] : [])],
+      { id, outs, news, answered: former },
+      given,
+    );
     return { outs };
   } finally {
     await access.close();
@@ -162,21 +174,21 @@ export async function update(id: string, olds: object, news: MacInputs, given: S
  * a Mac that is switched off is not a deleted one.
  * @throws Error instead of the warning when SLM_NETWORK_MAC_UNREAD is `fail`
  */
-export async function read(id: string, state: object, given: Surroundings = {}) {
-  const { say, environment } = surroundings(given);
+export async function read(id: string, state: object, given: ProviderContext = {}) {
+  const { log, environment } = contextWithDefaults(given);
   const record = readRecord(state);
   try {
     const target = dialTarget(record.connection, environment);
-    const found = await readMac(target, given, (access) => access.inspect());
+    const found = await withMac(target, given, (access) => access.inspect());
     const drift = record.expected ? driftOf(record.expected, found) : [];
-    if (isOther(record, found)) {
+    if (isOtherMachine(record, found)) {
       drift.unshift(`another Mac answers: hardware ${found.hardwareUuid} instead of ${record.hardwareUuid}`);
     }
     return { id, props: { ...state, drift } };
   } catch (error) {
     const what = `the Mac at ${describeConnection(record.connection)} could not be read, so what was changed there by hand is not known: ${firstSentence(error)}`;
     if (environment[unreadVariable] === "fail") throw new Error(what, { cause: error });
-    say(`warning: ${what}`);
+    log(`warning: ${what}`);
     return { id, props: state };
   }
 }
@@ -185,28 +197,28 @@ export async function read(id: string, state: object, given: Surroundings = {}) 
  * Removes the installation with this state's id; one with another id is left alone by the installer, which says so.
  * @throws Error that says how to go on when the Mac cannot be reached
  */
-export async function remove(state: object, given: Surroundings = {}): Promise<void> {
-  const { reach, say, environment } = surroundings(given);
+export async function remove(state: object, given: ProviderContext = {}): Promise<void> {
+  const { openMac, log, environment } = contextWithDefaults(given);
   const { connection, installation, removeData = false, previous } = readRecord(state);
   const where = describeConnection(connection);
-  const access = await reach(dialTarget(connection, environment)).catch((error: unknown) => {
+  const access = await openMac(dialTarget(connection, environment)).catch((error: unknown) => {
     throw new Error(
       `the Mac at ${where} cannot be reached, so nothing can be removed from it: ${firstSentence(error)}. Switch it on and run this again. If it is gone for good: set macs[].skipRemoval to true in the stack's config, run \`pulumi up\`, then \`pulumi destroy\`. What is on the Mac then stays there: wipe it before you give it away`,
       { cause: error },
     );
   });
   try {
-    const said = spoken(await access.remove(installation, removeData));
-    if (said !== "") say(`the Mac at ${where}: ${said}`);
+    const said = removalRefusal(await access.remove(installation, removeData));
+    if (said !== "") log(`the Mac at ${where}: ${said}`);
   } finally {
     await access.close();
   }
   for (const former of previous) {
     // No error: the installation itself is gone by now, and the engine would keep it in the state.
-    const text = await takeOutOne(former, reach).catch(
+    const text = await decommission(former, openMac).catch(
       (error: unknown) =>
         `warning: the former Mac at ${describeConnection(former.connection)} was never taken out of service (${firstSentence(error)}): wipe it`,
     );
-    say(text);
+    log(text);
   }
 }

@@ -66,7 +66,7 @@ const recordSchema = formerSchema.extend({
 export type MacRecord = z.infer<typeof recordSchema>;
 
 /** State of any version, as far as it matters for what comes next. */
-export interface FormerRecord extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift" | "previous"> {
+export interface PreviousState extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift" | "previous"> {
   readonly connection: MacConnection;
   readonly digests: Readonly<Record<string, string>>;
   readonly drift: readonly string[];
@@ -101,7 +101,7 @@ const commandSchema = z.object({
  * @param olds the state as the engine has it
  * @throws Error when it is neither this resource's nor that of the version before
  */
-export function readRecord(olds: object): FormerRecord {
+export function readRecord(olds: object): PreviousState {
   const record = recordSchema.safeParse(olds);
   if (record.success) return { ...record.data, isCommand: false };
   const command = commandSchema.safeParse(olds);

@@ -1,4 +1,5 @@
 /** What is run on the Mac over SSH, as text: shell only as far as the installer. */
+import { quote } from "../../runtime/shell.ts";
 
 /**
  * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
@@ -96,8 +97,6 @@ echo end`;
 
 /** @returns name of an uploaded archive in the Mac's /tmp */
 export const uploadName = (sha256: string, ending: "tar" | "tgz"): string => `slm-network-${sha256}.${ending}`;
-
-const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** @returns the command that runs `script` as root with these arguments; nothing of it is secret */
 export function asRoot(script: string, ...args: string[]): string {

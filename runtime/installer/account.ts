@@ -1,6 +1,7 @@
 /** The account the daemons run as: hidden, without shell, home or password. */
+
+import { run, waitUntil } from "./commands.ts";
 import { serviceUser } from "./layout.ts";
-import { run, until } from "./system.ts";
 
 /** dscl's exit code for eDSRecordNotFound (-14136 & 0xff). */
 const notFound = 56;
@@ -9,8 +10,8 @@ const exists = async (record: string): Promise<boolean> =>
   (await run("dscl", [".", "-read", record, "RecordName"], [notFound])).exitCode === 0;
 
 /**
- * @param listing what `dscl . -list /Users UniqueID` prints: a name and a number a line
- * @returns the highest number from 300 to 499 that nobody has; macOS shows people from 501 on
+ * @param listing output of `dscl . -list /Users UniqueID`: one name and number per line
+ * @returns the highest unused id from 300 to 499; macOS shows accounts from 501 on as people
  * @throws Error when all are taken
  */
 export function freeId(...listings: string[]): number {
@@ -18,17 +19,17 @@ export function freeId(...listings: string[]): number {
     listings.flatMap((text) => text.split("\n").map((line) => Number(line.trim().split(/\s+/).at(-1)))),
   );
   for (let id = 499; id >= 300; id--) if (!taken.has(id)) return id;
-  throw new Error("no number is free for the account _slmnetwork (300 to 499 are all taken on this Mac)");
+  throw new Error("no id is free for the account _slmnetwork (300 to 499 are all in use on this Mac)");
 }
 
 const [user, group] = [`/Users/${serviceUser}`, `/Groups/${serviceUser}`] as const;
 
-/** @returns whether the daemons' user and group are both there */
+/** @returns whether the daemons' user and group both exist */
 export const accountExists = async (): Promise<boolean> => (await exists(user)) && (await exists(group));
 
 /**
- * Makes group and user when they are not there; what is there is left as it is.
- * @returns whether one of them was made: its number may be another than before
+ * Creates the group and user that do not exist; existing ones are not changed.
+ * @returns whether one of them was created: its id may differ from the former one
  */
 export async function ensureAccount(): Promise<boolean> {
   const [hasUser, hasGroup] = [await exists(user), await exists(group)];
@@ -53,13 +54,14 @@ export async function ensureAccount(): Promise<boolean> {
     await set(user, "Password", "*");
     await set(user, "IsHidden", "1");
   }
-  // chown asks a cache that may learn of it a moment later.
-  const known = await until(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
-  if (!known) throw new Error(`macOS does not know the account ${serviceUser} that was just made; run pulumi up again`);
+  // chown asks a directory cache that may be updated a moment later.
+  const known = await waitUntil(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
+  if (!known)
+    throw new Error(`macOS does not list the account ${serviceUser}, which was just created; run pulumi up again`);
   return true;
 }
 
-/** Removes user and group; not there is no error. */
+/** Removes user and group; a missing one is not an error. */
 export async function removeAccount(): Promise<void> {
   for (const record of [user, group]) {
     if (await exists(record)) await run("dscl", [".", "-delete", record]);

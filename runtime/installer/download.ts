@@ -1,18 +1,18 @@
-/** cloudflared's official archive, downloaded once (or uploaded), used only when its hash is right. */
+/** cloudflared's official archive: downloaded once or uploaded, and used only if its hash matches. */
 import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
-import { isThere, publicFile, readIfThere, writeWhole } from "./files.ts";
+import { run } from "./commands.ts";
+import { pathExists, publicFile, readIfExists, writeFileAtomic } from "./files.ts";
 import { fileHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
 /**
- * Has `cloudflared/<sha256>/cloudflared` ready. The archive's sha256 says nothing about the program once it is unpacked, so
- * the program's own is kept beside it.
+ * Ensures `cloudflared/<sha256>/cloudflared` exists and is unaltered. The archive's sha256 cannot verify the unpacked
+ * program, so the program's own hash is kept beside it.
  * @returns its path, and whether it replaces one that was altered since it was unpacked
- * @throws Error saying what to do when it can not be downloaded or is not what it should be
+ * @throws Error with the fix when the download fails or its hash differs
  */
 export async function ensureConnector(
   paths: Layout,
@@ -22,10 +22,10 @@ export async function ensureConnector(
   const program = join(folder, "cloudflared");
   const note = join(folder, "cloudflared.sha256");
   let replaced = false;
-  if (await isThere(program)) {
-    const [wanted, found] = [(await readIfThere(note))?.trim(), await fileHash(program)];
-    // Unpacked by a version that kept no hash: taken as it is.
-    if (wanted === undefined) await writeWhole(note, `${found}\n`, publicFile);
+  if (await pathExists(program)) {
+    const [wanted, found] = [(await readIfExists(note))?.trim(), await fileHash(program)];
+    // Unpacked by a version that kept no hash: accepted as it is.
+    if (wanted === undefined) await writeFileAtomic(note, `${found}\n`, publicFile);
     if (wanted === undefined || wanted === found) return { program, replaced };
     replaced = true;
   }
@@ -35,17 +35,21 @@ export async function ensureConnector(
     const archive = source.uploaded ? await uploaded(paths, source.sha256) : await download(source.url);
     const actual = createHash("sha256").update(archive).digest("hex");
     if (actual !== source.sha256) {
-      throw new Error(`what came from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
+      throw new Error(`the download from ${source.url} has sha256 ${actual}, not ${source.sha256}: not used`);
     }
     await writeFile(join(work, "archive.tgz"), archive);
-    // -o: the file becomes root's, not that of whatever number the archive names.
+    // -o: root owns the file, not the uid in the archive.
     await run("tar", ["-xzof", join(work, "archive.tgz"), "-C", work]);
     await rm(join(work, "archive.tgz"));
-    if (!(await isThere(join(work, "cloudflared")))) {
-      throw new Error(`the archive ${source.url} holds no file named cloudflared`);
+    if (!(await pathExists(join(work, "cloudflared")))) {
+      throw new Error(`the archive ${source.url} contains no file named cloudflared`);
     }
     await chmod(join(work, "cloudflared"), 0o755);
-    await writeWhole(join(work, "cloudflared.sha256"), `${await fileHash(join(work, "cloudflared"))}\n`, publicFile);
+    await writeFileAtomic(
+      join(work, "cloudflared.sha256"),
+      `${await fileHash(join(work, "cloudflared"))}\n`,
+      publicFile,
+    );
     await chmod(work, 0o755);
     await rm(folder, { recursive: true, force: true });
     await rename(work, folder);
@@ -55,7 +59,7 @@ export async function ensureConnector(
   return { program, replaced };
 }
 
-/** Tries before a download counts as failed; time for one of them, in milliseconds. */
+/** Attempts before a download fails; time limit of each, in milliseconds. */
 const attempts = { count: 3, withinMs: 300_000 };
 
 async function download(url: string): Promise<Buffer> {
@@ -80,7 +84,7 @@ async function uploaded(paths: Layout, sha256: string): Promise<Buffer> {
     return await readFile(file);
   } catch (error) {
     throw new Error(
-      `the upload of cloudflared is not at ${file} any more (${(error as Error).message}): send it again with \`pulumi up --replace '<urn of …-upload-cloudflared>'\``,
+      `the upload of cloudflared is missing at ${file} (${(error as Error).message}): send it again with \`pulumi up --replace '<urn of …-upload-cloudflared>'\``,
     );
   }
 }

@@ -1,8 +1,8 @@
-/** Files with an owner and a mode, written so that a power cut leaves the old one or the new one. */
+/** Files with an owner and a mode, written atomically: a power cut leaves the old or the new content. */
 import { chmod, lstat, mkdir, open, readFile, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { run } from "./commands.ts";
 import { serviceUser } from "./layout.ts";
-import { run } from "./system.ts";
 
 /** Owner as `user:group`, mode as in chmod(2). */
 export interface Ownership {
@@ -10,15 +10,15 @@ export interface Ownership {
   mode: number;
 }
 
-/** For files that anybody on the Mac may read. */
+/** World-readable. */
 export const publicFile: Ownership = { owner: "root:wheel", mode: 0o644 };
-/** For config and secrets: readable by the daemons, writable by root alone. */
+/** Config and secrets: readable by the daemons, writable by root only. */
 export const secretFile: Ownership = { owner: `root:${serviceUser}`, mode: 0o640 };
 
 /**
- * Replaces a file in one step: written beside it, synced, then renamed. Its owner and mode are right before it gets its name.
+ * Replaces a file atomically: writes a temporary file beside it, syncs, sets owner and mode, renames.
  */
-export async function writeWhole(path: string, content: string, { owner, mode }: Ownership): Promise<void> {
+export async function writeFileAtomic(path: string, content: string, { owner, mode }: Ownership): Promise<void> {
   const beside = join(dirname(path), `.${process.pid}.incoming`);
   const file = await open(beside, "w", 0o600);
   try {
@@ -32,21 +32,21 @@ export async function writeWhole(path: string, content: string, { owner, mode }:
   await rename(beside, path);
 }
 
-/** Makes a folder (and those above it) and sets its owner and mode. */
+/** Creates a folder (and its parents) and sets its owner and mode. */
 export async function ensureFolder(path: string, { owner, mode }: Ownership): Promise<void> {
   await mkdir(path, { recursive: true });
   await run("chown", [owner, path]);
   await chmod(path, mode);
 }
 
-/** Makes an empty file when there is none, and sets its owner and mode. */
+/** Creates an empty file if it does not exist, and sets its owner and mode. */
 export async function ensureFile(path: string, { owner, mode }: Ownership): Promise<void> {
   await (await open(path, "a")).close();
   await run("chown", [owner, path]);
   await chmod(path, mode);
 }
 
-/** Points a symlink at `target` in one step (`ln -sfn` is not atomic). */
+/** Points a symlink at `target` atomically (`ln -sfn` is not atomic). */
 export async function switchLink(path: string, target: string): Promise<void> {
   const beside = `${path}.incoming`;
   await rm(beside, { force: true });
@@ -54,8 +54,8 @@ export async function switchLink(path: string, target: string): Promise<void> {
   await rename(beside, path);
 }
 
-/** @returns the file's text, or undefined when there is none */
-export async function readIfThere(path: string): Promise<string | undefined> {
+/** @returns the file's text; undefined if it does not exist */
+export async function readIfExists(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
@@ -64,8 +64,8 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** @returns whether something (a dangling symlink too) has this name */
-export async function isThere(path: string): Promise<boolean> {
+/** @returns whether the path exists (a dangling symlink counts) */
+export async function pathExists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
     () => false,

@@ -1,12 +1,12 @@
-/** `bin/inspect`: prints the Mac's state by the installer of the release in use, and what it can when that is gone. */
+/** `bin/inspect`: prints the Mac's state with the installer of the current release, or a minimal state if that is missing. */
 import { dirname, join } from "node:path";
-import { ensureFolder, writeWhole } from "./files.ts";
+import { quote } from "../shell.ts";
+import { ensureFolder, writeFileAtomic } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import { emptyState } from "./mac-state.ts";
 
-/** The command that an account may run as root to read the state, and nothing else. */
+/** Writes the command that a read-only account may run as root. */
 export async function ensureInspectCommand(paths: Layout): Promise<void> {
-  const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
   const { current, inspectCommand, root } = paths;
   const [node, installer] = [quote(join(current, "bin/node")), quote(join(current, "installer.mjs"))];
   const text = `#!/bin/sh
@@ -14,8 +14,8 @@ export async function ensureInspectCommand(paths: Layout): Promise<void> {
 ${root === "/" ? "PATH=/usr/bin:/bin:/usr/sbin:/sbin; export PATH\n" : ""}if [ -x ${node} ] && [ -f ${installer} ]; then
   exec ${node} ${installer} inspect --root ${quote(root)}
 fi
-${emptyState("the installation has no Node or no installer any more: run pulumi up")}
+${emptyState("Node or the installer is missing from the installation: run pulumi up")}
 `;
   await ensureFolder(dirname(inspectCommand), { owner: "root:wheel", mode: 0o755 });
-  await writeWhole(inspectCommand, text, { owner: "root:wheel", mode: 0o755 });
+  await writeFileAtomic(inspectCommand, text, { owner: "root:wheel", mode: 0o755 });
 }

@@ -1,23 +1,23 @@
-/** Reads what is installed, for drift detection. Changes nothing and takes no lock; hashes leave the Mac, never contents. */
+/** Reads what is installed, for drift detection. Read-only, without a lock; only hashes leave the Mac, never contents. */
 import { createHash, createHmac } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { accountExists } from "./account.ts";
-import { isThere } from "./files.ts";
+import { run } from "./commands.ts";
+import { pathExists } from "./files.ts";
 import { hardwareUuid, readInstallation, readStateKey } from "./installation.ts";
 import type { Layout } from "./layout.ts";
 import type { MacExpected, MacState } from "./mac-state.ts";
 import { readFileVault, readPowerSettings } from "./power.ts";
-import { run } from "./system.ts";
 
 /** Labels of the daemons that belong to an installation. */
 const daemonLabels = ["relay", "connector", "model"].map((name) => `local.slm-network.${name}`);
 const standInLabels = ["relay-stand-in", "connector-stand-in"].map((name) => `local.slm-network.${name}`);
 
 type FileState = NonNullable<MacState["files"][string]>;
-/** How a path is hashed: by content, by content and the Mac's own key, or not at all (folders, files that grow). */
+/** How a path is hashed: by content, by content with the Mac's key, or not at all (folders, growing files). */
 type Hashing = "plain" | "keyed" | "none";
 
 /** @returns the Mac's state. @throws CommandError when macOS' own commands fail */
@@ -39,7 +39,7 @@ export async function inspect(paths: Layout): Promise<MacState> {
     readPowerSettings(),
     readFileVault(),
   ]);
-  if (release !== null && !(await isThere(paths.record))) {
+  if (release !== null && !(await pathExists(paths.record))) {
     findings.push("the last installation did not finish, or its record was removed: run pulumi up");
   }
   return {
@@ -59,7 +59,7 @@ export async function inspect(paths: Layout): Promise<MacState> {
 
 const shaIn = (link: string | undefined, pattern: RegExp): string | null => pattern.exec(link ?? "")?.[1] ?? null;
 
-/** What an installation consists of, by path. */
+/** The files of an installation, by path. */
 async function watchedFiles(
   paths: Layout,
   used: Pick<MacState, "release" | "node" | "cloudflared">,
@@ -113,20 +113,20 @@ async function readFiles(paths: Layout, watched: ReadonlyMap<string, Hashing>): 
 /** @returns owner and mode of each path that exists; links are not followed */
 export async function readOwners(paths: readonly string[]): Promise<Map<string, Pick<FileState, "owner" | "mode">>> {
   const there: string[] = [];
-  for (const path of paths) if (await isThere(path)) there.push(path);
+  for (const path of paths) if (await pathExists(path)) there.push(path);
   if (there.length === 0) return new Map();
   const rows = (await run("stat", ["-f", "%Su:%Sg %Mp%Lp %N", ...there])).stdout.matchAll(/^(\S+) 0*(\d+) (.+)$/gm);
   return new Map([...rows].map(([, owner, mode, path]) => [path!, { owner: owner!, mode: mode! }]));
 }
 
-/** @returns null for what is not hashed or cannot be: a folder, a link, a secret without the Mac's key */
+/** @returns null if the path is not hashed: a folder, a link, a secret without the Mac's key */
 async function hashOf(path: string, hashing: Hashing, key: string | undefined): Promise<string | null> {
   if (hashing === "none" || !(await lstat(path)).isFile()) return null;
   if (hashing === "keyed") return key === undefined ? null : secretHash(key, await readFile(path));
   return fileHash(path);
 }
 
-/** @returns the file's sha256; in pieces, since Node's own program has 100 MB */
+/** @returns the file's sha256; streamed, since Node's binary has 100 MB */
 export async function fileHash(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
@@ -134,8 +134,8 @@ export async function fileHash(path: string): Promise<string> {
 }
 
 /**
- * Hash of a secret's file. Keyed with a random key that never leaves the Mac: a plain hash in a Pulumi state or a CI log
- * would let anybody test guesses of a database password against it.
+ * Hash of a file with secrets. Keyed with a random key that never leaves the Mac: a plain hash in a Pulumi state or a CI
+ * log could be used to test guesses of a database password.
  */
 export const secretHash = (key: string, content: Buffer): string =>
   createHmac("sha256", key).update(content).digest("hex");
@@ -149,7 +149,7 @@ async function readDaemons(paths: Layout, findings: string[]): Promise<MacState[
   const daemons: MacState["daemons"] = {};
   for (const label of daemonLabels) {
     const plist = plistOf(paths, label);
-    const plistSha256 = (await isThere(plist)) ? await fileHash(plist) : null;
+    const plistSha256 = (await pathExists(plist)) ? await fileHash(plist) : null;
     daemons[label] = { loaded: loaded.has(label), running: loaded.get(label) === true, plistSha256 };
     // `=> disabled` since macOS 10.10, `=> true` before.
     if (new RegExp(`"${label}" => (disabled|true)\\b`).test(disabled) && plistSha256 !== null) {
@@ -160,8 +160,8 @@ async function readDaemons(paths: Layout, findings: string[]): Promise<MacState[
 }
 
 /**
- * The part of a state that an installation answers for. FileVault and power settings that the config leaves alone are not in
- * it, nor whether the model server runs, which may end and be started again on its own.
+ * The part of a state that an installation is responsible for: without FileVault, unmanaged power settings, and whether
+ * the model server is running, since it may exit and be restarted by itself.
  * @param settings power settings the installation set or found right
  */
 export function expectedOf(state: MacState, settings: Readonly<Record<string, number>>): MacExpected {

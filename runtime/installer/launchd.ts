@@ -1,55 +1,55 @@
-/** Loading and unloading daemons. `launchctl print` is no API: only its exit code is used. */
+/** Loading and unloading daemons. `launchctl print` is not an API: only its exit code is used. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { writeWhole } from "./files.ts";
+import { CommandError, run, waitUntil } from "./commands.ts";
+import { writeFileAtomic } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
-import { CommandError, run, until } from "./system.ts";
 
 /** launchctl: no such process (3), could not find service (113). */
 const notLoaded = [3, 113];
-/** launchctl: I/O error (5), already in progress (37): what bootstrap says while the old job is still ending. */
+/** launchctl: I/O error (5), already in progress (37): what bootstrap returns while the old job is still exiting. */
 const stillEnding = [5, 37];
 
 const target = (label: string) => `system/${label}`;
-/** Where the daemon's plist lies. */
+/** Path of the daemon's plist. */
 export const plistPath = (paths: Layout, daemon: Daemon) =>
   join(daemon.plistFolder ?? paths.launchDaemons, `${daemon.label}.plist`);
 
-/** @returns whether launchd has it loaded */
+/** @returns whether launchd has the daemon loaded */
 export const isLoaded = async ({ label }: Daemon): Promise<boolean> =>
   (await run("launchctl", ["print", target(label)], notLoaded)).exitCode === 0;
 
-/** Sends a signal to the daemon's process. @returns false when launchd has none */
+/** Sends a signal to the daemon's process. @returns false if there is no process */
 export const signal = async ({ label }: Daemon, name: "HUP" | "TERM" | "USR2"): Promise<boolean> =>
   (await run("launchctl", ["kill", `SIG${name}`, target(label)], notLoaded)).exitCode === 0;
 
-/** Writes the daemon's plist and has it checked. @throws CommandError when macOS does not take it for a plist */
+/** Writes and validates the daemon's plist. @throws CommandError if plutil rejects it */
 export async function writePlist(paths: Layout, daemon: Daemon): Promise<void> {
   const path = plistPath(paths, daemon);
-  await writeWhole(path, daemon.plist, { owner: "root:wheel", mode: 0o644 });
+  await writeFileAtomic(path, daemon.plist, { owner: "root:wheel", mode: 0o644 });
   await run("plutil", ["-lint", path]);
 }
 
-/** Stops the daemon and waits until it is gone, at most as long as launchd itself waits. */
+/** Stops the daemon and waits until launchd has unloaded it, at most as long as launchd itself waits. */
 export async function unload(daemon: Daemon): Promise<void> {
   await run("launchctl", ["bootout", target(daemon.label)], [...notLoaded, 36]); // 36: in progress
-  // bootout returns before the job is gone.
-  const gone = await until(async () => !(await isLoaded(daemon)), (daemon.exitTimeOut + 10) * 1000);
-  if (!gone) throw new Error(`${daemon.label} does not end; restart the Mac and run pulumi up again`);
+  // bootout returns before the job is unloaded.
+  const gone = await waitUntil(async () => !(await isLoaded(daemon)), (daemon.exitTimeOut + 10) * 1000);
+  if (!gone) throw new Error(`${daemon.label} does not exit; restart the Mac and run pulumi up again`);
 }
 
-/** Starts the daemon anew with the plist as it is on disk. */
+/** Restarts the daemon with the plist on disk. */
 export async function reload(paths: Layout, daemon: Daemon): Promise<void> {
   await unload(daemon);
   await load(paths, daemon);
 }
 
-/** Loads the daemon and starts it. One that is loaded already is left as it is. */
+/** Loads and starts the daemon. No effect if it is already loaded. */
 export async function load(paths: Layout, daemon: Daemon): Promise<void> {
   await run("launchctl", ["enable", target(daemon.label)]);
   let last: unknown;
-  const isThere = await until(
+  const isThere = await waitUntil(
     async () => {
       try {
         await run("launchctl", ["bootstrap", "system", plistPath(paths, daemon)]);
@@ -57,7 +57,7 @@ export async function load(paths: Layout, daemon: Daemon): Promise<void> {
       } catch (error) {
         if (!(error instanceof CommandError) || !stillEnding.includes(error.exitCode)) throw error;
         last = error;
-        return isLoaded(daemon); // somebody else was quicker
+        return isLoaded(daemon); // loaded by another process meanwhile
       }
     },
     15_000,

@@ -1,7 +1,7 @@
-/** Where everything lies on the Mac. */
+/** Paths on the Mac. */
 import { join, relative } from "node:path";
 
-/** The account the daemons run as; it has no shell and owns only its data and logs. */
+/** The daemons' account; it has no shell and owns only its data and logs. */
 export const serviceUser = "_slmnetwork";
 
 /** Absolute paths under `root` (`/` on a Mac). */
@@ -10,28 +10,28 @@ export interface Layout {
   /** Code, root-owned. */
   base: string;
   releases: string;
-  /** The releases' archives, by which altered files are found and put back. */
+  /** The releases' archives, used to detect and repair altered files. */
   archives: string;
-  /** Symlink to the release in use; switched by rename(2). */
+  /** Symlink to the current release; switched by rename(2). */
   current: string;
   /** Node by sha256 of its archive. */
   node: string;
   /** cloudflared by sha256 of its archive. */
   cloudflared: string;
-  /** What was installed last. */
+  /** Record of the last installation. */
   record: string;
-  /** Whose installation this is; see installation.ts. */
+  /** Owner of the installation; see installation.ts. */
   installation: string;
-  /** Key for hashes of secrets, root's alone. */
+  /** Key for hashes of secrets; only root can read it. */
   stateKey: string;
-  /** Prints the Mac's state; an account may run it as root without being able to do anything else. */
+  /** Prints the Mac's state; a read-only account may run it as root. */
   inspectCommand: string;
   /** Config and secrets. */
   config: string;
   relayConfig: string;
   relaySecrets: string;
   connectorToken: string;
-  /** Kept when everything else is removed. */
+  /** Kept when the installation is removed. */
   data: string;
   logs: string;
   launchDaemons: string;
@@ -39,7 +39,7 @@ export interface Layout {
   sudoers: string;
   /** The path as the Mac has it, without `root`. */
   onMac(path: string): string;
-  /** Where what was uploaded lies, by its sha256. */
+  /** Path of an uploaded archive, by sha256. */
   upload(sha256: string): string;
   /** In a folder that macOS empties at boot, so a power cut leaves no lock behind. */
   lock: string;

@@ -1,15 +1,15 @@
-/** One installer at a time: a connection that broke may have left one running. */
+/** One installer at a time: a broken connection may have left one running. */
 import { mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { until } from "./system.ts";
+import { waitUntil } from "./commands.ts";
 
 /**
  * Runs `work` while holding the lock; waits for another installer up to `waitMs`.
- * @throws Error naming the process that holds it
+ * @throws Error with the process that holds it
  */
-export async function locked<T>(path: string, work: () => Promise<T>, waitMs = 120_000): Promise<T> {
+export async function withLock<T>(path: string, work: () => Promise<T>, waitMs = 120_000): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
-  const held = await until(() => take(path), waitMs, 500);
+  const held = await waitUntil(() => tryLock(path), waitMs, 500);
   if (!held) {
     throw new Error(
       `another installation (process ${await readFile(path, "utf8").catch(() => "?")}) has been running on this Mac for two minutes; wait for it, or restart the Mac`,
@@ -22,7 +22,7 @@ export async function locked<T>(path: string, work: () => Promise<T>, waitMs = 1
   }
 }
 
-async function take(path: string): Promise<boolean> {
+async function tryLock(path: string): Promise<boolean> {
   try {
     const file = await open(path, "wx", 0o644);
     await file.writeFile(String(process.pid));
@@ -32,11 +32,11 @@ async function take(path: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
   const pid = Number(await readFile(path, "utf8").catch(() => ""));
-  if (pid > 0 && !alive(pid)) await rm(path, { force: true }); // it was killed; the next try takes the lock
+  if (pid > 0 && !isAlive(pid)) await rm(path, { force: true }); // it was killed; the next attempt takes the lock
   return false;
 }
 
-function alive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -1,6 +1,6 @@
 /**
- * What `installer.mjs inspect` prints, and how it is compared with what an installation left. Both the installer on the
- * Mac and the Pulumi program import this file, so it imports nothing but zod.
+ * Output of `installer.mjs inspect`, and its comparison with the last installation. Imported by both the installer on the
+ * Mac and the Pulumi program, so it imports nothing but zod.
  */
 import { z } from "zod";
 
@@ -16,59 +16,59 @@ const fileSchema = z.strictObject({
 });
 
 const daemonSchema = z.strictObject({
-  /** launchd knows it. */
+  /** Loaded in launchd. */
   loaded: z.boolean(),
   /** It has a process. */
   running: z.boolean(),
-  /** Of the plist in /Library/LaunchDaemons; null when there is none. */
+  /** Of the plist in /Library/LaunchDaemons; null if there is none. */
   plistSha256: sha256.nullable(),
 });
 
 /** State of one Mac. Hashes only: no contents, no secrets. */
 export const macStateSchema = z.strictObject({
   schema: z.literal(1),
-  /** IOPlatformUUID: which machine this is, whatever its address. */
+  /** IOPlatformUUID: identifies the machine, independent of its address. */
   hardwareUuid: z.string().min(1),
-  /** Id of the Pulumi resource that installed it; null when nothing is installed, or by a version without ids. */
+  /** Id of the Pulumi resource that installed it; null if nothing is installed, or by a version without ids. */
   installation: z.string().nullable(),
   /** The release that `current` points to. */
   release: sha256.nullable(),
   /** sha256 of the archives of Node and cloudflared that the release uses. */
   node: sha256.nullable(),
   cloudflared: sha256.nullable(),
-  /** By absolute path, as the Mac has it; null when there is nothing. */
+  /** By absolute path on the Mac; null: does not exist. */
   files: z.record(z.string(), fileSchema.nullable()),
   /** By label. */
   daemons: z.record(z.string(), daemonSchema),
-  /** User and group of the daemons exist. */
+  /** The daemons' user and group exist. */
   account: z.boolean(),
   power: z.strictObject({
-    /** As `pmset` says; -1 is off. */
+    /** As `pmset` prints them; -1: off. */
     settings: z.record(z.string(), z.number()),
     fileVault: z.enum(["on", "off", "unknown"]),
   }),
-  /** What is wrong and is no difference between two states, each a sentence. */
+  /** Problems that are not differences between two states, each a sentence. */
   findings: z.array(z.string()),
 });
 
 /** State of one Mac. */
 export type MacState = z.infer<typeof macStateSchema>;
 
-/** What an installation left and wants to find again: only what is named counts. */
+/** The expected state after an installation: only listed items are compared. */
 export const macExpectedSchema = macStateSchema.omit({ schema: true, hardwareUuid: true, findings: true }).extend({
   daemons: z.record(z.string(), daemonSchema.partial({ running: true })),
   power: z.strictObject({ settings: z.record(z.string(), z.number()) }),
 });
 
-/** What an installation wants to find again. */
+/** The expected state after an installation. */
 export type MacExpected = z.infer<typeof macExpectedSchema>;
 
 /** The installer's report, as far as the Pulumi program reads it. */
 export const installReportSchema = z.looseObject({
-  /** Tells a report from the state that `inspect` prints. */
+  /** Distinguishes a report from the output of `inspect`. */
   restarted: z.array(z.string()),
   warnings: z.array(z.string()).default([]),
-  /** What happened and needs no action, each a sentence. */
+  /** Information that needs no action, each a sentence. */
   notes: z.array(z.string()).default([]),
   hardwareUuid: z.string().optional(),
   installation: z.string().nullable().optional(),
@@ -84,7 +84,7 @@ const wrapper = `"\${SLM_NETWORK_ROOT:-}${inspectProgram}"`;
 const uuidCommand = `ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*"IOPlatformUUID" = "\\([^"]*\\)".*/\\1/p'`;
 
 /**
- * Prints the state of a Mac that has nothing installed, as far as a shell can tell it.
+ * Shell command that prints the state of a Mac without an installation.
  * @param finding a sentence without quotes
  */
 export const emptyState = (finding: string): string => {
@@ -105,15 +105,15 @@ export const emptyState = (finding: string): string => {
 };
 
 /**
- * The command that reads a Mac's state over SSH, for an account that may become root or that may run the wrapper only. It
- * changes nothing. `SLM_NETWORK_ROOT` is empty on a Mac. Without the wrapper (nothing installed, or by a version before
- * it) it prints a state without files.
+ * Reads a Mac's state over SSH, for an account that may become root or may only run the wrapper. Read-only.
+ * `SLM_NETWORK_ROOT` is empty on a Mac. Without the wrapper (nothing installed, or an earlier version) it prints a state
+ * without files.
  */
 export const inspectCommand = `if [ -x ${wrapper} ]; then exec sudo -n ${wrapper}; fi; ${emptyState("the inspect command is not installed on this Mac")}`;
 
 /**
  * @param stdout what `inspectCommand` printed
- * @throws Error when that is no state that this version knows
+ * @throws Error if this version cannot read it
  */
 export function parseMacState(stdout: string): MacState {
   let value: unknown;
@@ -128,8 +128,8 @@ export function parseMacState(stdout: string): MacState {
 }
 
 /**
- * Compares what an installation left with what is there now.
- * @returns one sentence fragment for each difference, e.g. `/etc/slm-network/relay.json: changed`; empty when there is none
+ * Compares the expected state with the current one.
+ * @returns one sentence fragment per difference, e.g. `/etc/slm-network/relay.json: changed`
  */
 export function driftOf(expected: MacExpected, found: MacState): string[] {
   const drift: string[] = [];

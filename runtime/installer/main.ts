@@ -5,8 +5,8 @@
  *     node installer.mjs remove --root / --installation ID [--data]
  *     node installer.mjs inspect --root /
  *
- * Prints one line of JSON when it is done; otherwise one message on standard error and exit code 1. A removal without an
- * id, or with another one than the Mac's, does nothing, says so and ends with 0.
+ * Prints one line of JSON on success, or one message on standard error with exit code 1. A removal without the Mac's
+ * installation id does nothing, reports why, and exits with 0.
  */
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
@@ -46,7 +46,7 @@ async function main(): Promise<void> {
     );
   }
   const input = installInputSchema.safeParse(parseJson(await text(process.stdin)));
-  if (!input.success) throw new Error(`the installer's input is wrong:\n${z.prettifyError(input.error)}`);
+  if (!input.success) throw new Error(`the installer's input is invalid:\n${z.prettifyError(input.error)}`);
   const { release, node, installation, repaired } = values;
   console.log(JSON.stringify(await install(paths, { release, node, installation, repaired }, input.data)));
 }
@@ -56,7 +56,7 @@ function parseJson(input: string): unknown {
     return JSON.parse(input);
   } catch {
     // Node's own message quotes the text, and the text is secret.
-    throw new Error(`the installer's input is no JSON (${input.length} characters arrived)`);
+    throw new Error(`the installer's input is not JSON (${input.length} characters arrived)`);
   }
 }
 

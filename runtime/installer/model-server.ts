@@ -1,26 +1,26 @@
-/** Who starts the model server, and whether it takes as much at once as the relay sends. Only looks. */
+/** How the model server is started, and whether its parallelism matches the relay's. Read-only. */
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
+import { run } from "./commands.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
-/** What was found at the model server's port. */
+/** The process at the model server's port. */
 export type ModelServerReport =
-  /** Label of the LaunchDaemon that started it: it is back after a power cut. */
+  /** Started by the LaunchDaemon with this label: it restarts after a power cut. */
   | { startedBy: "launchd"; label: string }
-  /** Somebody else did. */
+  /** Started in some other way. */
   | { startedBy: "another"; program: string }
   | { startedBy: "nobody" }
-  /** On another machine, or it could not be found out. */
+  /** On another machine, or detection failed. */
   | { startedBy: "unknown" };
 
 const howTo =
-  "Set model.service in the stack's config, and launchd starts it with the Mac (quit the one that runs now, and take it out of the login items)";
+  "Set model.service in the stack config to have launchd start it at boot (quit the running one and remove it from the login items)";
 /** Ollama's own default. https://github.com/ollama/ollama/blob/main/docs/faq.mdx */
 const ollamaAtOnce = 1;
 
-/** @param warnings gets a sentence for each thing that is not as it should be */
-export async function lookAtModelServer(
+/** @param warnings receives a sentence for each problem */
+export async function inspectModelServer(
   paths: Layout,
   { relay, modelService }: InstallInput,
   warnings: string[],
@@ -29,17 +29,17 @@ export async function lookAtModelServer(
   const { hostname, port, protocol } = new URL(url);
   if (!/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)) return { startedBy: "unknown" };
   const number = port || (protocol === "https:" ? "443" : "80");
-  const found = await startedBy(number).catch((error: Error): ModelServerReport => {
-    warnings.push(`who starts the model server could not be found out (${error.message})`);
+  const found = await listenerOf(number).catch((error: Error): ModelServerReport => {
+    warnings.push(`how the model server is started could not be determined (${error.message})`);
     return { startedBy: "unknown" };
   });
   if (found.startedBy === "nobody" && !modelService) {
     warnings.push(
-      `nothing listens at the model server's address ${url}, and the config does not say who starts it: after a power cut it may not be back. ${howTo}`,
+      `nothing listens at the model server's address ${url}, and the config does not say how it is started: it may not restart after a power cut. ${howTo}`,
     );
   } else if (found.startedBy === "another") {
     warnings.push(
-      `the model server at ${url} (${found.program}) was not started by launchd as a daemon: after a power cut it is not back until somebody signs in. ${howTo}`,
+      `the model server at ${url} (${found.program}) was not started by launchd as a daemon: after a power cut it does not restart until someone logs in. ${howTo}`,
     );
   }
   if (kind === "ollama" && found.startedBy !== "unknown") {
@@ -57,11 +57,11 @@ function warnAboutParallel(env: string | undefined, chat: number, warnings: stri
   const said =
     env === undefined ? `OLLAMA_NUM_PARALLEL is not set, so ${ollamaAtOnce}` : `OLLAMA_NUM_PARALLEL is ${env}`;
   warnings.push(
-    `Ollama takes fewer at once than the relay sends (${said}; limits.chat is ${chat}): the rest waits inside Ollama, where its place in the queue is not seen and its time counts as the model's. Make them the same`,
+    `Ollama runs fewer requests at once than the relay sends (${said}; limits.chat is ${chat}): the rest waits inside Ollama, where its queue position is not visible and its waiting time counts as model time. Set both to the same value`,
   );
 }
 
-/** @returns what the daemon's plist sets; undefined without one that can be read */
+/** @returns the value in the daemon's plist; undefined if it cannot be read */
 async function parallelOf(paths: Layout, found: ModelServerReport): Promise<string | undefined> {
   if (found.startedBy !== "launchd") return undefined;
   const plist = join(paths.launchDaemons, `${found.label}.plist`);
@@ -70,15 +70,15 @@ async function parallelOf(paths: Layout, found: ModelServerReport): Promise<stri
   return ran.exitCode === 0 ? ran.stdout.trim() : undefined;
 }
 
-/** Who listens, and whether it or one of those that started it is a daemon that launchd knows. */
-async function startedBy(port: string): Promise<ModelServerReport> {
-  // lsof ends with 1 when it finds none.
+/** The listening process, and whether it or one of its ancestors is a LaunchDaemon. */
+async function listenerOf(port: string): Promise<ModelServerReport> {
+  // lsof exits with 1 if it finds none.
   const listeners = (await run("lsof", ["-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-t"], [1])).stdout.match(/^\d+$/gm);
   const [first] = listeners ?? [];
   if (first === undefined) return { startedBy: "nobody" };
   const [processes, jobs] = await Promise.all([
     run("ps", ["-axo", "pid=,ppid=,comm="]),
-    run("launchctl", ["list"]), // as root: the daemons; those of people's sessions are not among them
+    run("launchctl", ["list"]), // as root: only daemons, not the agents of user sessions
   ]);
   const parents = new Map<number, { parent: number; program: string }>();
   for (const [, pid, parent, program] of processes.stdout.matchAll(/^\s*(\d+)\s+(\d+)\s+(.*)$/gm)) {

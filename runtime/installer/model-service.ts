@@ -1,41 +1,43 @@
-/** The model server as a daemon of ours: started with the Mac, with nobody signed in. */
+/** The model server as a LaunchDaemon: started at boot, without a login. */
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelService } from "../config.ts";
-import { ensureFile, isThere, readIfThere } from "./files.ts";
+import { run } from "./commands.ts";
+import { ensureFile, pathExists, readIfExists } from "./files.ts";
 import { isLoaded, plistPath, reload, removeDaemon, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { type Account, type Daemon, modelDaemon, removedModelDaemon } from "./plists.ts";
-import { run } from "./system.ts";
 
 /**
- * Checks what only the Mac can tell; changes nothing.
+ * Checks that only the Mac can make; changes nothing.
  * @returns its daemon
- * @throws Error naming every fault, with what to do
+ * @throws Error with every problem and its fix
  */
 export async function planModelService(paths: Layout, service: ModelService): Promise<Daemon> {
-  const faults: string[] = [];
+  const problems: string[] = [];
   const canRun = await access(service.program, constants.X_OK).then(
     async () => (await stat(service.program)).isFile(),
     () => false,
   );
   if (!canRun) {
-    faults.push(
-      `model.service.program: ${service.program} is no program on this Mac: install the model server, or correct the path (\`which ollama\` there says it)`,
+    problems.push(
+      `model.service.program: ${service.program} is not a program on this Mac: install the model server, or correct the path (\`which ollama\` on the Mac prints it)`,
     );
   }
   const { workingDirectory } = service;
-  if (workingDirectory !== undefined && !(await isThere(workingDirectory))) {
-    faults.push(
-      `model.service.workingDirectory: there is no folder ${workingDirectory} on this Mac: make it, or leave it out`,
+  if (workingDirectory !== undefined && !(await pathExists(workingDirectory))) {
+    problems.push(
+      `model.service.workingDirectory: there is no folder ${workingDirectory} on this Mac: create it, or remove the setting`,
     );
   }
   const account = await accountOf(paths, service.user);
   if (!account) {
-    faults.push(`model.service.user: this Mac has no account ${service.user}: name the one whose home has the models`);
+    problems.push(
+      `model.service.user: this Mac has no account ${service.user}: set the account whose home contains the models`,
+    );
   }
-  if (faults.length > 0 || !account) throw new Error(faults.join("\n"));
+  if (problems.length > 0 || !account) throw new Error(problems.join("\n"));
   return modelDaemon(paths, service, account);
 }
 
@@ -48,18 +50,18 @@ async function accountOf(paths: Layout, user: string): Promise<Account | undefin
 }
 
 /**
- * Has the daemon run as its plist says, or removes it when there shall be none. Started anew only when its plist changed.
- * @returns whether it was started anew
+ * Ensures the daemon runs with this plist, or removes it if none is wanted. Restarts it only if its plist changed.
+ * @returns whether it was restarted
  */
 export async function ensureModelService(paths: Layout, daemon: Daemon | undefined): Promise<boolean> {
   if (!daemon) {
     const old = removedModelDaemon(paths);
-    if ((await isThere(plistPath(paths, old))) || (await isLoaded(old))) await removeDaemon(paths, old);
+    if ((await pathExists(plistPath(paths, old))) || (await isLoaded(old))) await removeDaemon(paths, old);
     return false;
   }
-  // The relay, which keeps it small, is of this group.
+  // The relay rotates this log and belongs to this group.
   await ensureFile(daemon.logFile, { owner: `${daemon.user}:${serviceUser}`, mode: 0o660 });
-  const isSame = (await readIfThere(plistPath(paths, daemon))) === daemon.plist;
+  const isSame = (await readIfExists(plistPath(paths, daemon))) === daemon.plist;
   await writePlist(paths, daemon); // for its owner and mode too
   await run("launchctl", ["enable", `system/${daemon.label}`]);
   if (isSame && (await isLoaded(daemon))) return false;

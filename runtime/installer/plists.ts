@@ -4,25 +4,25 @@ import { build } from "plist";
 import type { ModelService } from "../config.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 
-/** Whom a daemon runs as. */
+/** Account of a daemon. */
 export interface Account {
   user: string;
   group: string;
-  /** Its home, where the daemon starts. */
+  /** Its home, the daemon's working directory. */
   home: string;
 }
 
 /** A daemon of ours. */
 export interface Daemon {
   label: string;
-  /** Whom it runs as. */
+  /** Account it runs as. */
   user: string;
   /** Text of its plist. */
   plist: string;
   logFile: string;
   /** Seconds launchd waits between SIGTERM and SIGKILL. */
   exitTimeOut: number;
-  /** Where its plist lies; by default where macOS loads it from at boot. */
+  /** Folder of its plist; default: the one macOS loads at boot. */
   plistFolder?: string;
 }
 
@@ -32,11 +32,11 @@ export interface Connector extends Daemon {
   port: number;
 }
 
-/** Seconds by which launchd waits longer than the program promises to take. */
+/** Seconds that launchd waits beyond the program's own grace period. */
 const margin = 5;
-/** Seconds a connector gets when it is unloaded or the Mac shuts down; a hand-over waits longer, by itself. */
+/** Grace period in seconds when a connector is unloaded or the Mac shuts down; a handover waits longer by itself. */
 const connectorGrace = 30;
-/** cloudflared's longest grace for running requests: what a hand-over may need for a long answer. */
+/** cloudflared's longest grace period: a handover may need it for a long response. */
 const drainGrace = "3m";
 
 interface Traits {
@@ -70,19 +70,19 @@ function daemon(
       UserName: user,
       GroupName: group,
       WorkingDirectory: traits.workingDirectory ?? home,
-      // launchd gives a daemon neither.
+      // launchd sets neither for a daemon.
       EnvironmentVariables: { HOME: home, PATH: "/usr/bin:/bin:/usr/sbin:/sbin", ...traits.environment },
-      // At boot, with nobody signed in; and again whenever it ends, however it ended.
+      // At boot, without a login; and again whenever it exits.
       RunAtLoad: true,
       KeepAlive: keepAlive,
-      // The default of 10 s would be 10 s without service after a crash.
+      // The default of 10 s would mean 10 s of downtime after a crash.
       ThrottleInterval: throttleSeconds,
-      // Longer than the program takes to finish what runs; its own 5 s (as `launchctl print` shows) would cut long answers.
+      // Longer than the program's grace period; the default of 5 s (as `launchctl print` shows) would cut long responses.
       ExitTimeOut: exitTimeOut,
-      // Left out, launchd slows a daemon's CPU and disk down as background work.
+      // By default launchd throttles a daemon's CPU and disk as background work.
       ProcessType: "Interactive",
       Umask: 0o027,
-      // One descriptor for each side of a request and some for files; the default is 256.
+      // One descriptor for each side of a request, and some for files; the default is 256.
       SoftResourceLimits: { NumberOfFiles: 8192 },
       HardResourceLimits: { NumberOfFiles: 8192 },
       StandardOutPath: logFile,
@@ -91,7 +91,7 @@ function daemon(
   };
 }
 
-/** How V8 manages the relay's memory, and its thread's. */
+/** V8 memory flags of the relay. */
 export const RELAY_NODE_FLAGS: readonly string[] = [
   // The young generation grows to 48 MB by default, for which a proxy has no use: 8 MB a half. With 4, requests in flight
   // outlive two collections under full load, and much of the garbage is promoted with them.
@@ -99,25 +99,25 @@ export const RELAY_NODE_FLAGS: readonly string[] = [
   // So small a generation is collected faster by one thread than shared out among several.
   "--no-parallel-scavenge",
   "--v8-pool-size=1",
-  // For `tidyUp`.
+  // For `compactHeap`.
   "--expose-gc",
 ];
 
 /**
- * The relay's daemon. It waits for its port while another relay still has it, so that one can follow the other.
- * @param standIn makes it a second one beside the first: with its own admin port, its plist elsewhere, never started again
+ * The relay's daemon. It waits for its port while another relay still has it, so that one can replace the other.
+ * @param temporary makes it a temporary instance beside the first: own admin port, plist elsewhere, not restarted
  */
 export function relayDaemon(
   paths: Layout,
   graceSeconds: number,
-  standIn?: { adminPort: number; plistFolder: string },
+  temporary?: { adminPort: number; plistFolder: string },
 ): Daemon {
   const node = join(paths.current, "bin/node");
   const program = join(paths.current, "relay.mjs");
   const files = ["--config", paths.relayConfig, "--secrets", paths.relaySecrets];
   const words = [node, ...RELAY_NODE_FLAGS, program, ...files, "--take-over"];
-  if (!standIn) return daemon(paths, "relay", words, graceSeconds);
-  const { adminPort, plistFolder } = standIn;
+  if (!temporary) return daemon(paths, "relay", words, graceSeconds);
+  const { adminPort, plistFolder } = temporary;
   const second = [...words, "--admin-port", String(adminPort)];
   return {
     ...daemon(paths, "relay-stand-in", second, graceSeconds, { logName: "relay", keepAlive: false }),
@@ -126,8 +126,8 @@ export function relayDaemon(
 }
 
 /**
- * cloudflared's daemon: our own plist, since `cloudflared service install` wrote the token where all could read it. The
- * token comes from a file, not the command line, where `ps` shows it; it does not update itself.
+ * cloudflared's daemon: our own plist, since `cloudflared service install` wrote the token world-readable. The token is
+ * read from a file, not from the command line, which `ps` shows. Self-updates are off.
  */
 export function connectorDaemon(
   paths: Layout,
@@ -153,12 +153,12 @@ export function connectorDaemon(
   };
 }
 
-/** Seconds a model server gets to end: it may have gigabytes to let go of. */
+/** Grace period of a model server in seconds: it may have gigabytes to free. */
 const modelGrace = 20;
 
 /**
- * The model server's daemon. Metal works there with nobody signed in (seen on an M4 Pro, macOS 26.5), and needs no key here.
- * A model takes long to load, so one that ends at once is not started again every 2 s.
+ * The model server's daemon. Metal works there without a login (seen on an M4 Pro, macOS 26.5).
+ * A model takes long to load, so a crashing server is not restarted every 2 s.
  */
 export function modelDaemon(paths: Layout, service: ModelService, account: Account): Daemon {
   const { program, args, env: environment, workingDirectory } = service;
@@ -170,7 +170,7 @@ export function modelDaemon(paths: Layout, service: ModelService, account: Accou
   });
 }
 
-/** The same daemon for its removal, when nobody knows any more what it ran. */
+/** The same daemon for its removal, when its program is no longer known. */
 export function removedModelDaemon(paths: Layout): Daemon {
   return daemon(paths, "model", ["/usr/bin/false"], modelGrace);
 }

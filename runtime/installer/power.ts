@@ -1,13 +1,13 @@
 /**
- * The Mac's power settings: set where they differ, read back, reported. What can not be set is no failure but a warning
- * with what it means. pmset(1); `pmset -g custom` has one section a power source.
+ * The Mac's power settings: set where they differ, read back, reported. A setting that cannot be set is a warning with its
+ * consequence, not an error. pmset(1); `pmset -g custom` has one section per power source.
  */
 import type { PowerConfig } from "../config.ts";
-import { CommandError, run } from "./system.ts";
+import { CommandError, run } from "./commands.ts";
 
-/** What is so now, and what was changed to get there. */
+/** The settings now, and which of them were changed. */
 export interface PowerReport {
-  /** As `pmset` says; those of the UPS only when they are configured. */
+  /** As `pmset` prints them; UPS settings only if configured. */
   settings: Record<string, number>;
   changed: string[];
   fileVault: "on" | "off" | "unknown";
@@ -16,26 +16,26 @@ export interface PowerReport {
 interface Wanted {
   key: string;
   value: number;
-  /** What happens otherwise. */
+  /** Consequence of another value. */
   otherwise: string;
 }
 
-const always: readonly Wanted[] = [
+const wantedSettings: readonly Wanted[] = [
   {
     key: "sleep",
     value: 0,
-    otherwise: "the Mac goes to sleep when nobody sits at it, and then nothing is served until somebody wakes it",
+    otherwise: "the Mac goes to sleep when idle and serves nothing until someone wakes it",
   },
   { key: "disksleep", value: 0, otherwise: "the first request after a quiet hour may wait for the disk" },
-  { key: "womp", value: 1, otherwise: "a Mac that was put to sleep by hand can not be woken over the network" },
-  { key: "powernap", value: 0, otherwise: "macOS may do its own work in between, at the model's expense" },
+  { key: "womp", value: 1, otherwise: "a sleeping Mac cannot be woken over the network" },
+  { key: "powernap", value: 0, otherwise: "macOS may run its own background work at the model's expense" },
 ];
 
-/** Either is enough, and setting one may clear the other. The second came with macOS 26.5 for the Mac Studio of 2025. */
+/** Either is enough, and setting one may clear the other. The second exists since macOS 26.5 on the Mac Studio (2025). */
 const restarts = ["autorestart", "autorestartatconnect"] as const;
-const staysOff = "after a power cut the Mac stays off until somebody presses its button";
+const staysOff = "after a power cut the Mac stays off until someone presses its power button";
 
-/** Values by key, by section ("AC Power", "UPS Power" …). Values that are no numbers are left out. */
+/** Values by key, by section ("AC Power", "UPS Power" …). Values that are not numbers are omitted. */
 export function readSettings(custom: string): Map<string, Map<string, number>> {
   const sections = new Map<string, Map<string, number>>();
   let section = new Map<string, number>();
@@ -51,24 +51,24 @@ export function readSettings(custom: string): Map<string, Map<string, number>> {
   return sections;
 }
 
-/** @returns the value a key has in every section that lists it; undefined when none does, NaN when they differ */
-function inAll(sections: ReadonlyMap<string, ReadonlyMap<string, number>>, key: string): number | undefined {
+/** @returns the value of a key in all sections that list it; undefined if none does, NaN if they differ */
+function commonValue(sections: ReadonlyMap<string, ReadonlyMap<string, number>>, key: string): number | undefined {
   const values = new Set([...sections.values()].flatMap((section) => section.get(key) ?? []));
   return values.size > 1 ? Number.NaN : [...values][0];
 }
 
-const known = (capabilities: string, key: string): boolean =>
+const isSupported = (capabilities: string, key: string): boolean =>
   capabilities.split("\n").some((line) => line.trim().toLowerCase() === key);
 
 /**
- * Brings the settings to what is wanted. Changes only what differs; with `set: false` nothing.
- * @param warnings gets a sentence for each thing that is not as it should be
+ * Applies the wanted settings. Changes only those that differ; with `set: false` none.
+ * @param warnings receives a sentence for each problem
  */
 export async function ensurePower({ set, ups }: PowerConfig, warnings: string[]): Promise<PowerReport> {
   const report: PowerReport = { settings: {}, changed: [], fileVault: await fileVault(warnings) };
   try {
     const capabilities = (await run("pmset", ["-g", "cap"])).stdout;
-    await ensureAlways(set, capabilities, report, warnings);
+    await ensurePowerSettings(set, capabilities, report, warnings);
     if (ups) await ensureUps(set, ups, report, warnings);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
@@ -77,7 +77,7 @@ export async function ensurePower({ set, ups }: PowerConfig, warnings: string[])
   return report;
 }
 
-async function ensureAlways(
+async function ensurePowerSettings(
   set: boolean,
   capabilities: string,
   report: PowerReport,
@@ -85,26 +85,26 @@ async function ensureAlways(
 ): Promise<void> {
   const read = async () => readSettings((await run("pmset", ["-g", "custom"])).stdout);
   let now = await read();
-  const isThere = (key: string) => known(capabilities, key) || inAll(now, key) !== undefined;
-  const wanted = always.filter(({ key }) => key === "sleep" || isThere(key)); // what a Mac has not got needs no setting
-  const different = wanted.filter(({ key, value }) => inAll(now, key) !== value);
-  const restartsBy = () => restarts.some((key) => inAll(now, key) === 1);
+  const isThere = (key: string) => isSupported(capabilities, key) || commonValue(now, key) !== undefined;
+  const wanted = wantedSettings.filter(({ key }) => key === "sleep" || isThere(key)); // skip settings this Mac does not support
+  const different = wanted.filter(({ key, value }) => commonValue(now, key) !== value);
+  const restartsBy = () => restarts.some((key) => commonValue(now, key) === 1);
   const orders = different.map(({ key, value }) => [key, value] as const);
   if (!restartsBy()) orders.push(...restarts.filter(isThere).map((key) => [key, 1] as const));
-  const refused = set ? await order("-a", orders) : new Map<string, string>();
+  const refused = set ? await applySettings("-a", orders) : new Map<string, string>();
   if (set && orders.length > 0) now = await read();
   for (const key of [...wanted.map((one) => one.key), ...restarts]) {
-    const value = inAll(now, key);
+    const value = commonValue(now, key);
     if (value !== undefined && !Number.isNaN(value)) report.settings[key] = value;
   }
-  report.changed.push(...orders.flatMap(([key, value]) => (set && inAll(now, key) === value ? [key] : [])));
+  report.changed.push(...orders.flatMap(([key, value]) => (set && commonValue(now, key) === value ? [key] : [])));
   for (const { key, value, otherwise } of different) {
-    if (inAll(now, key) === value) continue;
-    warnings.push(`\`pmset -a ${key} ${value}\` ${notSo(set, refused.get(key))}: ${otherwise}`);
+    if (commonValue(now, key) === value) continue;
+    warnings.push(`\`pmset -a ${key} ${value}\` ${notAppliedText(set, refused.get(key))}: ${otherwise}`);
   }
   if (!restartsBy()) {
     const why = restarts.some(isThere)
-      ? `\`pmset -a autorestart 1\` ${notSo(set, refused.get("autorestart"))}`
+      ? `\`pmset -a autorestart 1\` ${notAppliedText(set, refused.get("autorestart"))}`
       : "this Mac has no setting to start after a power cut";
     warnings.push(`${why}: ${staysOff}`);
   }
@@ -122,7 +122,7 @@ async function ensureUps(
     value === undefined ? [] : [[key.toLowerCase(), value] as const],
   );
   const different = wanted.filter(([key, value]) => now.get(key) !== value);
-  const refused = set ? await order("-u", different) : new Map<string, string>();
+  const refused = set ? await applySettings("-u", different) : new Map<string, string>();
   if (set && different.length > 0) now = await read();
   for (const [key] of wanted) {
     const value = now.get(key);
@@ -131,7 +131,7 @@ async function ensureUps(
   for (const [key, value] of different) {
     if (now.get(key) === value) report.changed.push(key);
     else {
-      const found = notSo(set, refused.get(key));
+      const found = notAppliedText(set, refused.get(key));
       warnings.push(
         `\`pmset -u ${key} ${value}\` ${found}: the Mac runs until the UPS is empty (is it connected by USB?)`,
       );
@@ -139,14 +139,14 @@ async function ensureUps(
   }
 }
 
-/** Rows are `haltlevel  on  20`, of older ones without the word; what is off is -1. */
+/** Rows are `haltlevel  on  20`, on older versions without the word; -1: off. */
 export function valuesOfUps(text: string): Map<string, number> {
   const rows = text.matchAll(/\b(halt\w+)\s+(?:(on|off)\s+)?(-?\d+)/gi);
   return new Map([...rows].map(([, key, state, value]) => [key!.toLowerCase(), state === "off" ? -1 : Number(value)]));
 }
 
-/** One by one: `pmset` takes none of a line in which it does not know one. @returns why, for each that was refused */
-async function order(
+/** One by one: `pmset` rejects a whole line with an unknown key. @returns the reason, for each refused key */
+async function applySettings(
   source: "-a" | "-u",
   orders: readonly (readonly [string, number])[],
 ): Promise<Map<string, string>> {
@@ -162,21 +162,21 @@ async function order(
   return refused;
 }
 
-function notSo(set: boolean, refused: string | undefined): string {
-  if (!set) return "is not so, and the config says to leave it (macs[].power.set)";
-  return refused === undefined ? "did not take" : `was refused (${refused})`;
+function notAppliedText(set: boolean, refused: string | undefined): string {
+  if (!set) return "is not set, and the config says not to change it (macs[].power.set)";
+  return refused === undefined ? "had no effect" : `was refused (${refused})`;
 }
 
 /**
- * Reads what `ensurePower` would look at; changes nothing.
- * @returns the values of every key that any section of `pmset` lists and this file knows, UPS thresholds included; none when pmset fails
+ * Reads the settings that `ensurePower` manages; changes nothing.
+ * @returns the values of all known keys that `pmset` lists, including UPS thresholds; empty if pmset fails
  */
 export async function readPowerSettings(): Promise<Record<string, number>> {
   const settings: Record<string, number> = {};
   try {
     const sections = readSettings((await run("pmset", ["-g", "custom"])).stdout);
-    for (const key of [...always.map((one) => one.key), ...restarts]) {
-      const value = inAll(sections, key);
+    for (const key of [...wantedSettings.map((one) => one.key), ...restarts]) {
+      const value = commonValue(sections, key);
       if (value !== undefined && !Number.isNaN(value)) settings[key] = value;
     }
     Object.assign(settings, Object.fromEntries(valuesOfUps((await run("pmset", ["-g", "ups"])).stdout)));
@@ -189,18 +189,18 @@ export async function readPowerSettings(): Promise<Record<string, number>> {
 /** @returns whether FileVault is on; changes nothing */
 export const readFileVault = (): Promise<PowerReport["fileVault"]> => fileVault([]);
 
-/** fdesetup(8): `isactive` ends with 0 when FileVault is on, 1 when it is off. */
+/** fdesetup(8): `isactive` exits with 0 if FileVault is on, 1 if it is off. */
 async function fileVault(warnings: string[]): Promise<PowerReport["fileVault"]> {
   const ran = await run("fdesetup", ["isactive"], [1]).catch((error: Error) => error);
   if (ran instanceof Error) {
     warnings.push(
-      `whether FileVault is on could not be read (${ran.message}): if it is, the Mac does not start unattended`,
+      `the state of FileVault could not be read (${ran.message}): if it is on, the Mac does not start unattended`,
     );
     return "unknown";
   }
   if (ran.exitCode !== 0) return "off";
   warnings.push(
-    "FileVault is on: after a power cut the Mac waits for a password before it starts anything, so nothing serves until somebody types it. Turn it off (System Settings, Privacy & Security) and lock the Mac away instead",
+    "FileVault is on: after a power cut the Mac waits for a password before it starts anything, so nothing is served until someone types it. Turn it off (System Settings, Privacy & Security) and lock the Mac away instead",
   );
   return "on";
 }

@@ -1,19 +1,19 @@
-/** The gate an installation has to pass, and what the logs say when it does not. */
+/** Readiness checks of an installation, with the last log lines when they fail. */
 import { open } from "node:fs/promises";
 import type { InstallInput } from "../config.ts";
+import { isListening, respondsOk, waitUntil } from "./commands.ts";
 import type { Daemon } from "./plists.ts";
-import { accepts, answers, until } from "./system.ts";
 
 const readyWithinMs = { relay: 30_000, connector: 60_000 };
 const modelWithinMs = 20_000;
 
-/** The gate: the relay can serve (whatever the model server does), the connector has a connection. */
-export async function ready(daemon: Daemon, key: "relay" | "connector", input: InstallInput): Promise<void> {
+/** Waits until the relay can serve (independent of the model server), or the connector is connected. @throws Error with the last log lines */
+export async function requireReady(daemon: Daemon, key: "relay" | "connector", input: InstallInput): Promise<void> {
   const url = {
     relay: `http://127.0.0.1:${input.relay.port}/readyz`,
     connector: `http://127.0.0.1:${input.connectorPort}/ready`,
   }[key];
-  if (await until(() => answers(url), readyWithinMs[key])) return;
+  if (await waitUntil(() => respondsOk(url), readyWithinMs[key])) return;
   const what = {
     relay: "the relay did not become ready",
     connector: "cloudflared did not connect to Cloudflare (is the Mac on the internet, and port 7844 open outwards?)",
@@ -23,16 +23,16 @@ export async function ready(daemon: Daemon, key: "relay" | "connector", input: I
   );
 }
 
-/** A model server that was started and does not listen is no failure: the relay waits for it. @param warnings gets why */
-export async function modelAnswers({ relay }: InstallInput, daemon: Daemon, warnings: string[]): Promise<void> {
+/** A started model server that does not listen is a warning, not an error: the relay waits for it. @param warnings receives the problem */
+export async function waitForModelServer({ relay }: InstallInput, daemon: Daemon, warnings: string[]): Promise<void> {
   const { hostname, port } = new URL(relay.model.url);
-  if (await until(() => accepts(hostname, Number(port || 80)), modelWithinMs, 200)) return;
+  if (await waitUntil(() => isListening(hostname, Number(port || 80)), modelWithinMs, 200)) return;
   warnings.push(
     `the model server was started by launchd and does not listen at ${relay.model.url} after ${modelWithinMs / 1000} s; the relay waits for it. Its last log lines:\n${await lastLines(daemon.logFile)}`,
   );
 }
 
-/** @returns the last lines of a log, indented */
+/** @returns the last ten lines of a log, indented */
 export async function lastLines(file: string): Promise<string> {
   const handle = await open(file).catch(() => undefined);
   if (!handle) return "(no log)";

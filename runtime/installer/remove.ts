@@ -1,35 +1,35 @@
-/** Removes what the installer put on the Mac: daemons, code, config, logs, account. The data stays unless told otherwise. */
+/** Removes an installation: daemons, code, config, logs, account. The data is kept unless `data` is set. */
 import { rm } from "node:fs/promises";
 import { removeAccount } from "./account.ts";
-import { standIn } from "./handover.ts";
+import { temporaryConnector } from "./connector-handover.ts";
 import { refusesRemoval } from "./installation.ts";
 import { removeDaemon } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
-import { locked } from "./lock.ts";
+import { withLock } from "./lock.ts";
 import { connectorDaemon, relayDaemon, removedModelDaemon } from "./plists.ts";
-import { relayStandIn } from "./takeover.ts";
+import { temporaryRelay } from "./relay-handover.ts";
 
 /**
- * Running requests may finish first, as long as launchd lets them. Nothing there is no error. The Mac's power settings stay
- * as they are: nobody knows what they were before, and whether somebody relies on them by now.
- * @param options.installation only the installation with this id is removed. So the removal of a Pulumi resource that was
- * replaced, renamed or moved away cannot remove what another one has installed since. One of a version without ids runs
- * this installer too, without an id, and does nothing.
- * @returns why nothing was removed; undefined when it was
+ * Running requests may finish within launchd's grace period. A missing installation is not an error. The Mac's power
+ * settings are kept: their former values are unknown, and other software may rely on them now.
+ * @param options.installation only the installation with this id is removed, so that the removal of a replaced, renamed or
+ * moved Pulumi resource cannot remove what another one has installed since. Without an id (versions before ids) it does
+ * nothing.
+ * @returns why nothing was removed; undefined on success
  */
 export async function remove(
   paths: Layout,
   { data = false, installation }: { data?: boolean; installation?: string | undefined } = {},
 ): Promise<string | undefined> {
-  return locked(paths.lock, async () => {
+  return withLock(paths.lock, async () => {
     const refusal = await refusesRemoval(paths, installation);
     if (refusal !== undefined) return refusal;
-    // Only the labels count here; the longest times are waited for.
-    const connectors = [connectorDaemon(paths, 0), standIn(paths, 0)];
+    // Only labels and time limits matter here: the longest ones.
+    const connectors = [connectorDaemon(paths, 0), temporaryConnector(paths, 0)];
     for (const daemon of [
       ...connectors,
       relayDaemon(paths, 170),
-      relayStandIn(paths, 170, 0),
+      temporaryRelay(paths, 170, 0),
       removedModelDaemon(paths),
     ]) {
       await removeDaemon(paths, daemon);

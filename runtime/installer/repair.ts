@@ -1,27 +1,27 @@
-/** What somebody changed by hand on an installation, and what has to be started anew for it. */
+/** Detects and repairs manual changes to an installation. */
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { run } from "./commands.ts";
 import { readOwners, secretHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
-import { run } from "./system.ts";
 
-/** Hashes of what an installation wrote, by path; keyed, since some of it is secret and the record is not. */
-export type Written = Record<string, string>;
+/** Keyed hashes of the written files by path: some files are secret, and the record is not. */
+export type ContentHashes = Record<string, string>;
 
 /** @param key of `ensureStateKey` @returns the hashes of these contents */
-export function hashesOf(key: string, contents: ReadonlyMap<string, string>): Written {
+export function contentHashes(key: string, contents: ReadonlyMap<string, string>): ContentHashes {
   return Object.fromEntries([...contents].map(([path, text]) => [path, secretHash(key, Buffer.from(text))]));
 }
 
 /**
- * Whether a daemon may run with something that was altered by hand since it was installed. A file that is merely gone
- * cannot have been read; one with other contents may have been, at a start in between.
- * @param written what the last installation wrote; undefined of a version that kept no hashes: then nothing counts as altered
- * @param found what lies there now, before it is written again
- * @param paths those that the daemon reads
+ * Whether a daemon may have read a file that was altered by hand. A missing file cannot have been read; an altered one may
+ * have been, at a restart in between.
+ * @param written hashes from the last installation; undefined from versions without them: then nothing counts as altered
+ * @param found contents now, before they are written again
+ * @param paths the files the daemon reads
  */
 export function isAltered(
-  written: Written | undefined,
+  written: ContentHashes | undefined,
   key: string,
   found: ReadonlyMap<string, string>,
   paths: readonly string[],
@@ -32,7 +32,7 @@ export function isAltered(
   });
 }
 
-/** Sets owner and mode of a release's files and of the programs it uses, where they differ. */
+/** Corrects owner and mode of a release's files and programs. */
 export async function ensureProgramModes(paths: Layout, release: string, programs: readonly string[]): Promise<void> {
   const folder = join(paths.releases, release);
   const files = (await readdir(folder)).filter((name) => name !== "bin").map((name) => join(folder, name));

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { reloadablePart } from "../config.ts";
 import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
-import { type Handler, sendError, sendText } from "./http/http.ts";
+import { type Handler, sendError, sendText } from "./http/listener.ts";
 import { splitTarget } from "./http/router.ts";
 
 /** What a program on the Mac calls the listener. */

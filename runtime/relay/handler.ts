@@ -5,9 +5,9 @@ import { audienceOf, type CheckAccess } from "./access/access.ts";
 import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/openai.ts";
+import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
 import { RelayError } from "./errors.ts";
-import { CallerLeft, type Pace, readBody } from "./http/body.ts";
+import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { type CheckedBody, checkBody } from "./http/body-rules.ts";
 import {
   beginExchange,
@@ -17,7 +17,7 @@ import {
   failExchange,
   type Running,
 } from "./http/exchange.ts";
-import { type Handler, sendError, sendText } from "./http/http.ts";
+import { type Handler, sendError, sendText } from "./http/listener.ts";
 import { findRoute, type Route, splitTarget } from "./http/router.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
@@ -52,7 +52,7 @@ export function publicHandler(parts: Parts): Handler {
     if (sendHealth(req, res, parts.status)) return;
     const exchange = beginExchange(req, res, expectsContinue, parts);
     serve(exchange, parts).catch((cause: unknown) => {
-      if (cause instanceof CallerLeft) return;
+      if (cause instanceof ClientDisconnected) return;
       if (cause instanceof RelayError && MODEL_FAILURES.has(cause.code)) {
         parts.metrics.upstreamFailed(cause.code);
       }
@@ -69,14 +69,14 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     });
   }
   const checked = parts.access(audienceOf(path), req.headers);
-  const visitor = checked instanceof Promise ? await checked : checked;
-  exchange.caller = visitor.kind === "server" ? visitor.name : "people";
-  exchange.visitor = visitor.name;
-  if (visitor.kind === "server") exchange.clientId = visitor.caller.clientId;
+  const principal = checked instanceof Promise ? await checked : checked;
+  exchange.caller = principal.kind === "server" ? principal.name : "people";
+  exchange.principal = principal.name;
+  if (principal.kind === "server") exchange.clientId = principal.caller.clientId;
   const route = findRoute(req.method ?? "", path, parts.config.model.kind);
   exchange.route = route.name;
   if (route.kind === "status") {
-    enterPerson(exchange, visitor.name, parts.holdings);
+    enterPerson(exchange, principal.name, parts.holdings);
     const data = await parts.status.data();
     exchange.firstByteAt = performance.now();
     if (route.view === "data") sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(data));
@@ -87,8 +87,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     }
     return;
   }
-  if (visitor.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
-  const { caller } = visitor;
+  if (principal.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
+  const { caller } = principal;
   const company = companyOf(exchange.req, caller);
   const holding = enterHolding(exchange, caller.name, parts.holdings);
   if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
@@ -143,7 +143,7 @@ async function acceptBody(exchange: Exchange, holding: Holding, route: Route, pa
   return checkBody(await wholeBody(exchange, holding, parts), route.name, parts.config.model);
 }
 
-function wholeBody(exchange: Exchange, { memory }: Holding, { config, pace, alarms }: Parts): Promise<Buffer> {
+function wholeBody(exchange: Exchange, { memory }: Holding, { config, pace, timers }: Parts): Promise<Buffer> {
   const { req, res, expectsContinue } = exchange;
   const onStart = () => {
     if (expectsContinue) res.writeContinue();
@@ -151,5 +151,5 @@ function wholeBody(exchange: Exchange, { memory }: Holding, { config, pace, alar
   const onEnd = (bytes: number) => {
     exchange.bodyBytes = bytes;
   };
-  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, alarms, memory });
+  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, timers, memory });
 }

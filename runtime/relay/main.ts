@@ -4,11 +4,11 @@
  * started with `--take-over` and waits. Exit 78: bad settings.
  */
 import { parseArgs } from "node:util";
+import { compactHeap } from "./heap.ts";
 import { startRelay } from "./server.ts";
-import { BadSettings, readSettings } from "./settings.ts";
+import { InvalidSettings, readSettings } from "./settings.ts";
 import { createLog } from "./telemetry/log.ts";
-import { keepLogsSmall } from "./telemetry/log-files.ts";
-import { tidyUp } from "./tidy.ts";
+import { startLogRotation } from "./telemetry/log-rotation.ts";
 
 // EX_CONFIG of sysexits(3): tells "the files are wrong" from "it broke".
 const BAD_SETTINGS = 78;
@@ -23,7 +23,7 @@ async function main(): Promise<void> {
     },
   });
   if (values.config === undefined || values.secrets === undefined) {
-    throw new BadSettings(["usage: node relay.mjs --config FILE --secrets FILE"]);
+    throw new InvalidSettings(["usage: node relay.mjs --config FILE --secrets FILE"]);
   }
   const files = [values.config, values.secrets] as const;
   const { config, secrets } = await readSettings(...files);
@@ -34,8 +34,8 @@ async function main(): Promise<void> {
   process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
   process.off("SIGTERM", waiting).off("SIGINT", waiting);
-  if (config.logDir !== undefined) keepLogsSmall(config.logDir, log);
-  tidyUp();
+  if (config.logDir !== undefined) startLogRotation(config.logDir, log);
+  compactHeap();
   const end = (ended: Promise<void>) => {
     ended.then(
       () => process.exit(0),
@@ -54,12 +54,13 @@ async function main(): Promise<void> {
   };
   const stop = () => end(relay.close());
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
-  process.on("SIGUSR2", () => end(relay.letGo()));
+  process.on("SIGUSR2", () => end(relay.relinquish()));
 }
 
 main().catch((cause: unknown) => {
   const usage = cause instanceof TypeError && "code" in cause && String(cause.code).startsWith("ERR_PARSE_ARGS");
-  const lines = cause instanceof BadSettings ? cause.faults : [cause instanceof Error ? cause.message : String(cause)];
+  const lines =
+    cause instanceof InvalidSettings ? cause.problems : [cause instanceof Error ? cause.message : String(cause)];
   for (const line of lines) process.stderr.write(`${line}\n`);
-  process.exit(cause instanceof BadSettings || usage ? BAD_SETTINGS : 1);
+  process.exit(cause instanceof InvalidSettings || usage ? BAD_SETTINGS : 1);
 });

@@ -6,19 +6,19 @@ import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
-import { createLaneMetrics } from "./admission/metrics.ts";
+import { createQueueMetrics } from "./admission/metrics.ts";
 import { createDocuments } from "./documents/documents.ts";
 import { type Parts, publicHandler } from "./handler.ts";
-import { Alarms } from "./http/alarms.ts";
 import { PACE, type Pace } from "./http/body.ts";
+import { CoarseTimers } from "./http/coarse-timers.ts";
 import { Running } from "./http/exchange.ts";
-import { HOLDS, type Holds } from "./http/hold.ts";
-import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/http.ts";
-import { bootId } from "./jobs/boot.ts";
+import { KEEP_ALIVE_TIMES, type KeepAliveTimes } from "./http/keep-alive-writer.ts";
+import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/listener.ts";
+import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import { cacheBytes } from "./memory/budget.ts";
-import { ADMIN_CONNECTIONS, Holdings, PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
+import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
 import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
 import { createUpstream } from "./model/upstream.ts";
@@ -40,7 +40,7 @@ export interface Relay {
    * Stops for another relay that waits to take over: lets go of the ports and the stores at once (jobs that run are given
    * back), finishes the requests that run as `close` does, and resolves when nothing is left.
    */
-  letGo(): Promise<void>;
+  relinquish(): Promise<void>;
   /**
    * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
    * `config` is left as it was at the start.
@@ -53,7 +53,7 @@ export interface RelayOptions {
   /** Where the keys of Access come from; by default the team's address. For tests. */
   readonly keys?: JWTVerifyGetKey;
   /** Shorter times, for tests. */
-  readonly holds?: Holds;
+  readonly keepAlive?: KeepAliveTimes;
   readonly pace?: Pace;
   /** Waits for another relay to let go of the public port, instead of failing while it is taken. @default false */
   readonly takeOver?: boolean;
@@ -93,7 +93,7 @@ class WhenOpen {
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, now, openRequests, takeOver = false, holds = HOLDS, pace = PACE }: RelayOptions,
+  { log, keys, now, openRequests, takeOver = false, keepAlive = KEEP_ALIVE_TIMES, pace = PACE }: RelayOptions,
 ): Promise<Relay> {
   // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
   const config: RelayConfig = { ...startConfig };
@@ -103,11 +103,11 @@ export async function startRelay(
   const whenOpen = new WhenOpen();
   const unbind = () => Promise.all(listeners.map((listener) => listener.close()));
   try {
-    const { stallMs } = holds;
-    const ofAdmin = { stallMs, connections: ADMIN_CONNECTIONS };
+    const { stallMs } = keepAlive;
+    const ofAdmin = { stallMs, connections: MAX_ADMIN_CONNECTIONS };
     listeners.push(await listen("admin", config.adminPort, onlyLocal(whenOpen.admin), ofAdmin));
     const bind = takeOver ? listenWhenFree : listen;
-    const ofPublic = { stallMs, connections: PUBLIC_CONNECTIONS, headersMs: pace.ms };
+    const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms };
     listeners.unshift(await bind("public", config.port, whenOpen.public, ofPublic, log));
   } catch (cause) {
     await unbind();
@@ -127,9 +127,9 @@ export async function startRelay(
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const laneMetrics = createLaneMetrics(metrics.registry, admission, upstream.breaker);
+  const queueMetrics = createQueueMetrics(metrics.registry, admission, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
-  const check = outages.unclean;
+  const check = outages.uncleanShutdown;
   const { registry } = metrics;
   const { memory } = holdings;
   const jobs = await openJobs({
@@ -139,18 +139,18 @@ export async function startRelay(
     upstream,
     admission,
     memory,
-    onUsage: (lane, owner, usage) => laneMetrics.usedTokens(lane, owner, "job", usage),
+    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
     boot,
     check,
   });
-  await outages.recovered(jobs.recovered);
+  await outages.noteRecoveredJobs(jobs.recovered);
   const documents = createDocuments(config, secrets, {
     log,
     admission,
     breaker: upstream.breaker,
     registry,
     onUsage: (caller, prompt) =>
-      laneMetrics.usedTokens("embeddings", caller, "documents", { prompt, output: undefined }),
+      queueMetrics.usedTokens("embeddings", caller, "documents", { prompt, output: undefined }),
     now,
     cacheBytes: cacheBytes(config.limits),
   });
@@ -162,8 +162,10 @@ export async function startRelay(
   const running = new Running();
   const access = createAccess(config, keys ?? fetched!.get);
   // Late by a second at most: nothing here is shorter than 15 s, but in tests.
-  const alarms = new Alarms(Math.min(1000, holds.sseMs / 8, holds.jsonMs / 8, holds.everyMs / 8, pace.ms / 8));
-  const calls = { upstream, fallback, admission, laneMetrics, holds, alarms };
+  const timers = new CoarseTimers(
+    Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
+  );
+  const calls = { upstream, fallback, admission, queueMetrics, keepAlive, timers };
   const parts: Parts = {
     ...calls,
     config,
@@ -220,7 +222,7 @@ export async function startRelay(
       stopping ??= stop();
       return stopping;
     },
-    letGo() {
+    relinquish() {
       stopping ??= handOver();
       return stopping;
     },

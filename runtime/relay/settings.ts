@@ -10,32 +10,34 @@ import {
   relaySecretsSchema,
 } from "../config.ts";
 
-/** The files can not be used; `faults` holds one message for a person each. */
-export class BadSettings extends Error {
-  readonly faults: readonly string[];
+/** The files can not be used; `problems` holds one message for a person each. */
+export class InvalidSettings extends Error {
+  readonly problems: readonly string[];
 
-  constructor(faults: readonly string[]) {
-    super(faults.join("\n"));
-    this.faults = faults;
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.problems = problems;
   }
 }
 
-/** Reads and checks both files. Throws BadSettings with all faults at once. Values of secrets are never shown. */
+/** Reads and checks both files. Throws InvalidSettings with all problems at once. Values of secrets are never shown. */
 export async function readSettings(
   configFile: string,
   secretsFile: string,
 ): Promise<{ config: RelayConfig; secrets: RelaySecrets }> {
   const config = await readOne(configFile, relayConfigSchema, true);
   const secrets = await readOne(secretsFile, relaySecretsSchema, false);
-  const faults = [...config.faults, ...secrets.faults];
-  if (config.value !== undefined) faults.push(...configFaults(config.value).map((fault) => `${configFile}: ${fault}`));
-  if (faults.length > 0 || config.value === undefined || secrets.value === undefined) throw new BadSettings(faults);
+  const problems = [...config.problems, ...secrets.problems];
+  if (config.value !== undefined)
+    problems.push(...configProblems(config.value).map((fault) => `${configFile}: ${fault}`));
+  if (problems.length > 0 || config.value === undefined || secrets.value === undefined)
+    throw new InvalidSettings(problems);
   return { config: config.value, secrets: secrets.value };
 }
 
 interface Read<T> {
   readonly value?: T;
-  readonly faults: readonly string[];
+  readonly problems: readonly string[];
 }
 
 async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Promise<Read<T>> {
@@ -44,7 +46,7 @@ async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Pr
     text = await readFile(file, "utf8");
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    return { faults: [`${file} can not be read: ${why}. The installer writes it; run \`pulumi up\` again.`] };
+    return { problems: [`${file} can not be read: ${why}. The installer writes it; run \`pulumi up\` again.`] };
   }
   let json: unknown;
   try {
@@ -52,12 +54,12 @@ async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Pr
   } catch (cause) {
     // The parser's message quotes the text.
     const why = show && cause instanceof Error ? `: ${cause.message}` : "";
-    return { faults: [`${file} is not JSON${why}. The installer writes it; run \`pulumi up\` again.`] };
+    return { problems: [`${file} is not JSON${why}. The installer writes it; run \`pulumi up\` again.`] };
   }
   const parsed = schema.safeParse(json, { reportInput: show });
-  if (parsed.success) return { value: parsed.data, faults: [] };
+  if (parsed.success) return { value: parsed.data, problems: [] };
   return {
-    faults: parsed.error.issues.map((issue) => {
+    problems: parsed.error.issues.map((issue) => {
       const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
       const where = path.replace(/^\./, "") || "the whole file";
       const is = show && issue.input !== undefined ? ` is ${JSON.stringify(issue.input).slice(0, 120)}` : "";
@@ -67,36 +69,38 @@ async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Pr
 }
 
 /** What the schema can not see: values that contradict each other. */
-export function configFaults(config: RelayConfig): string[] {
-  const faults: string[] = [];
+export function configProblems(config: RelayConfig): string[] {
+  const problems: string[] = [];
   if (config.port === config.adminPort) {
-    faults.push(`port and adminPort are both ${config.port}: give them different numbers`);
+    problems.push(`port and adminPort are both ${config.port}: give them different numbers`);
   }
   if (/\/v1\/*$/.test(new URL(config.model.url).pathname)) {
-    faults.push(`model.url is ${JSON.stringify(config.model.url)}: leave out the /v1, the relay adds it`);
+    problems.push(`model.url is ${JSON.stringify(config.model.url)}: leave out the /v1, the relay adds it`);
   }
   if (config.fallback !== undefined && /\/v1\/*$/.test(new URL(config.fallback.url).pathname)) {
-    faults.push(`fallback.url is ${JSON.stringify(config.fallback.url)}: leave out the /v1, the relay adds it`);
+    problems.push(`fallback.url is ${JSON.stringify(config.fallback.url)}: leave out the /v1, the relay adds it`);
   }
   const jobSlots = jobSlotsProblem(config.limits, config.jobs.slots);
-  if (jobSlots !== undefined) faults.push(`jobs.slots: ${config.jobs.slots} ${jobSlots}`);
+  if (jobSlots !== undefined) problems.push(`jobs.slots: ${config.jobs.slots} ${jobSlots}`);
   const { servers, people } = config.access.audiences;
   if (servers === people) {
-    faults.push(`access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`);
+    problems.push(
+      `access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`,
+    );
   }
   const enabled = config.callers.filter((caller) => caller.enabled);
   for (const { field, problem } of limitsProblems(config.limits, enabled.length)) {
-    faults.push(`limits.${field} is ${String(config.limits[field])}: ${problem}`);
+    problems.push(`limits.${field} is ${String(config.limits[field])}: ${problem}`);
   }
   const seen = new Map<string, string>();
   for (const { name, clientId } of config.callers) {
     const other = seen.get(clientId);
     if (other !== undefined) {
-      faults.push(
+      problems.push(
         `callers "${other}" and "${name}" have the same clientId ${clientId}: give each its own service token`,
       );
     }
     seen.set(clientId, name);
   }
-  return faults;
+  return problems;
 }

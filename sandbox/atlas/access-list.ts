@@ -24,7 +24,7 @@ const entrySchema = z
 
 function addressBits(address: string): bigint {
   if (isIP(address) === 4) return address.split(".").reduce((sum, part) => sum * 256n + BigInt(part), 0n);
-  // An IPv4 tail (::ffff:192.0.2.1) is not written by anybody in a CIDR block; the URL parser expands the rest.
+  // Nobody writes an IPv4 tail (::ffff:192.0.2.1) in a CIDR block; the URL parser expands all other forms.
   const full = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [head = "", tail] = full.split("::");
   const left = head === "" ? [] : head.split(":");
@@ -52,7 +52,7 @@ export function cidrFault(text: string): string | undefined {
   return undefined;
 }
 
-/** What is stored of one entry that was sent. */
+/** The stored form of a submitted entry. */
 function entryOf(sent: z.infer<typeof entrySchema>, activeAt: number): StoredEntry {
   if (sent.ipAddress !== undefined && isIP(sent.ipAddress) === 0) {
     const detail = `Invalid attribute ipAddress specified: "${sent.ipAddress}" is not an IP address.`;
@@ -80,7 +80,7 @@ function list({ project, query }: Call): Answer {
   );
 }
 
-/** Has the access list take effect. */
+/** Applies the access list. */
 async function apply(project: Project): Promise<void> {
   await project.effects.accessList(Object.keys(project.state.accessList), project.delays.accessMs);
 }
@@ -98,7 +98,7 @@ async function create(call: Call): Promise<Answer> {
   return { status: 201, body: list({ ...call, query: new URLSearchParams() }).body };
 }
 
-/** An entry by its CIDR block, or by its address when it is a single one. */
+/** Finds an entry by its CIDR block, or by its address when it covers one address. */
 function find({ project, params }: Call): StoredEntry {
   const [wanted = ""] = params;
   const entry = Object.values(project.state.accessList).find(

@@ -21,40 +21,40 @@ const prefix = "/api/atlas/v2";
 
 /** How to start. */
 export interface AtlasOptions {
-  /** 0 takes a free one. */
+  /** 0 picks a free port. */
   port: number;
   /** 24 hex digits, as Atlas' project ids. */
   projectId: string;
-  /** The cluster that is there from the start. */
+  /** The existing cluster. */
   clusterName: string;
   publicKey: string;
   privateKey: string;
-  /** A key that may only read, as for previews (the project role GROUP_READ_ONLY). */
+  /** A read-only API key, as used for previews (project role GROUP_READ_ONLY). */
   readOnlyKey?: { publicKey: string; privateKey: string };
-  /** The MongoDB that plays all clusters. */
+  /** The MongoDB behind every cluster. */
   mongo: MongoAdmin;
-  /** The address all callers seem to come from. @default 203.0.113.7, which is nobody's (RFC 5737) */
+  /** The source address of every caller. @default 203.0.113.7, a documentation address (RFC 5737) */
   publicAddress?: string;
-  /** @default in order */
+  /** @default defaultConditions */
   conditions?: Partial<AtlasConditions>;
-  /** Where the state is kept, 0600; without it, only in memory. */
+  /** State file, mode 0600. In memory only when absent. */
   statePath?: string;
   /** All 0 unless given. */
   delays?: Partial<AtlasDelays>;
-  /** Failures it shall show; paths below `/api/atlas/v2`. */
+  /** Failures to inject; paths below `/api/atlas/v2`. */
   faults?: Faults;
   log: Log;
 }
 
-/** How the project is found, whatever was declared in it; each can be changed while it runs. */
+/** Conditions outside of what was declared. Each can be changed at run time. */
 export interface AtlasConditions {
-  /** The cluster that is there from the start. */
+  /** The existing cluster. */
   clusterPaused: boolean;
-  /** False: the key's own access list does not have the caller's address. */
+  /** False: the API key's own access list lacks the caller's address. */
   keyAddressAllowed: boolean;
 }
 
-/** Refuses an `Accept` without a version of the API. Some media type of the list has to carry one. */
+/** Refuses an `Accept` header without an API version. At least one media type must carry one. */
 function checkVersion(accept: string | undefined): void {
   const dates = [...(accept ?? "").matchAll(/application\/vnd\.atlas\.([^+;,\s]+)\+(?:json|csv|gzip)/g)].map(
     (one) => one[1],
@@ -83,7 +83,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Variable parts of the path when it is the route's. An encoded slash stays inside its part. */
+/** The variable parts of a matching path. An encoded slash stays inside its part. */
 function matchPath(pattern: string, parts: string[]): string[] | undefined {
   const wanted = pattern.split("/").slice(1);
   if (wanted.length !== parts.length) return undefined;
@@ -139,10 +139,10 @@ async function call(project: Project, request: JsonRequest): Promise<JsonAnswer>
 }
 
 /**
- * Serves one Atlas project on 127.0.0.1. What an earlier run left in the state file is put into effect before this resolves.
- * @returns `url` is what the provider takes as `mongodbatlas:baseUrl`. `close` writes the state; changes whose delay is not
- * over take effect at the next start.
- * @throws when the port is taken, the state can not be read, or MongoDB refuses a restored user
+ * Serves one Atlas project on 127.0.0.1. State from an earlier run is applied before this resolves.
+ * @returns `url` is what the provider takes as `mongodbatlas:baseUrl`. `close` writes the state; delayed changes take
+ * effect at the next start.
+ * @throws when the port is taken, the state cannot be read, or MongoDB refuses a restored user
  */
 export async function startAtlasApi(
   options: AtlasOptions,
@@ -196,7 +196,7 @@ export async function startAtlasApi(
     }
   };
   const handle = async (request: JsonRequest): Promise<JsonAnswer> => {
-    // Beside the versioned API, for MongoDB's own tools; answers whoever asks.
+    // An unversioned endpoint for MongoDB's own tools. It needs no authentication.
     if (request.method === "GET" && request.path === "/api/private/ipinfo") {
       return { status: 200, body: { currentIpv4Address: publicAddress } };
     }
@@ -208,7 +208,7 @@ export async function startAtlasApi(
         body: errorBody(401, "UNAUTHORIZED", "You are not authorized for this resource."),
       };
     }
-    // After the digest's first, unauthenticated round: every call has one, and a fault shall hit calls.
+    // After the first, unauthenticated round of digest: every call makes one, and a fault must hit the call itself.
     const fault = options.faults?.take(request.method, request.path.slice(prefix.length));
     const answer = await withFault(fault, refusal, () => answered(request, checked.username));
     const status = typeof answer === "string" ? "no answer (fault)" : answer.status;

@@ -1,5 +1,5 @@
 /**
- * The cluster that is there already, and Flex clusters that are declared.
+ * The existing cluster, and declared Flex clusters.
  * @see https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-clusters
  * @see https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/group/endpoint-flex-clusters
  */
@@ -13,7 +13,7 @@ import type { StoredFlex } from "./state.ts";
 const since = "2026-01-01T00:00:00Z";
 const version = "8.0.4";
 
-/** A stable 24-digit id, so that a second reading shows the same. */
+/** A stable 24-digit id, the same on every read. */
 function idOf(project: Project, what: string): string {
   return createHash("sha256").update(`${project.id}/${project.clusterName}/${what}`).digest("hex").slice(0, 24);
 }
@@ -90,7 +90,7 @@ function flexWire(project: Project, flex: StoredFlex): Record<string, unknown> {
     mongoDBVersion: version,
     versionReleaseSystem: "LTS",
     backupSettings: { enabled: true },
-    // A cluster that is being made has no address yet.
+    // A cluster in creation has no address yet.
     connectionStrings: flex.stateName === "CREATING" ? {} : connectionStrings(project),
     providerSettings: { ...flex.providerSettings, providerName: "FLEX", diskSizeGB: 5 },
     links: [],
@@ -107,7 +107,7 @@ function findFlex({ project, params }: Call): StoredFlex {
   ]);
 }
 
-/** Reading brings a change nearer to its end: what waits for it polls. */
+/** Each read advances a pending change, because clients poll for its end. */
 function readFlex(call: Call): Answer {
   const { project } = call;
   const flex = findFlex(call);
@@ -186,7 +186,7 @@ function containers({ project, query }: Call): Answer {
   return page(provider === "AWS" ? [container(project)] : [], query);
 }
 
-/** Routes of clusters, and of what the provider reads beside them. */
+/** Routes of clusters and of the resources the provider reads with them. */
 export const clusterRoutes: Route[] = [
   { method: "GET", path: "/clusters", handle: ({ project, query }) => page([clusterWire(project)], query) },
   {

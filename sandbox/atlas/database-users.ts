@@ -83,7 +83,7 @@ function find({ project, params }: Call): StoredUser {
   return user;
 }
 
-/** Has the users take effect. Called too when a cluster appears, since scopes name clusters. */
+/** Applies the users. Called again when a cluster appears, because scopes name clusters. */
 export async function applyUsers(project: Project): Promise<void> {
   const clusters = [project.clusterName, ...Object.keys(project.state.flexClusters)];
   await project.effects.users(effectiveUsers(project.state, clusters), project.delays.userMs);
@@ -119,7 +119,7 @@ async function create({ project, body }: Call) {
   try {
     await applyUsers(project);
   } catch (error) {
-    // Otherwise a second try would find a user that nobody can sign in as.
+    // Otherwise a retry would find a user that cannot sign in.
     delete project.state.users[user.username];
     project.changed();
     throw error;

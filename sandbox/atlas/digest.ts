@@ -1,5 +1,5 @@
 /**
- * The server's side of HTTP Digest, as the Atlas Admin API wants it: MD5, qop "auth".
+ * HTTP Digest, server side, as the Atlas Admin API uses it: MD5, qop "auth".
  * @see RFC 7616 (and RFC 2617, whose MD5 form this is)
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
@@ -11,7 +11,7 @@ function md5(text: string): string {
   return createHash("md5").update(text).digest("hex");
 }
 
-/** Fields of `Authorization: Digest …`; undefined when it is something else. */
+/** The fields of `Authorization: Digest …`; undefined for another scheme. */
 export function parseDigest(header: string | undefined): Record<string, string> | undefined {
   const rest = /^Digest\s+(.*)$/i.exec(header ?? "")?.[1];
   if (rest === undefined) return undefined;
@@ -39,7 +39,7 @@ interface Credentials {
   password: string;
 }
 
-/** Checks requests, and remembers the nonces it gave out. */
+/** Checks requests and keeps the issued nonces. */
 export class DigestGuard {
   readonly #credentials: readonly Credentials[];
   /** Nonce → when it was issued, and the (nc, cnonce) pairs already used with it. */
@@ -61,8 +61,8 @@ export class DigestGuard {
   /**
    * Checks one request.
    * @param target path and query as on the request line
-   * @returns whose key it was; or `stale`: the credentials are right, but the nonce is unknown, too old, or was used with
-   * this count before
+   * @returns the matching key; or `stale` when the credentials are right but the nonce is unknown, expired, or already
+   * used with this count
    */
   check(header: string | undefined, method: string, target: string): { username: string } | "stale" | "refused" {
     const fields = parseDigest(header);

@@ -1,6 +1,6 @@
 /**
- * Puts declared users and the access list into effect on the MongoDB behind, after a delay as Atlas has one. Changes are
- * applied one after another, in the order in which they were declared.
+ * Applies declared users and the access list to the MongoDB behind the emulator, after a delay like Atlas'. Changes are
+ * applied one by one, in the order of declaration.
  */
 import type { Log } from "../log.ts";
 import type { MongoAdmin, MongoRole } from "../mongo/mongo-admin.ts";
@@ -8,7 +8,7 @@ import type { AtlasState, StoredUser } from "./state.ts";
 
 type MongoUser = { username: string; password: string; roles: MongoRole[] };
 
-/** Users that count on one of `clusters`: all but those whose scopes name other clusters only. */
+/** Users valid on one of `clusters`: all except those whose scopes name only other clusters. */
 export function effectiveUsers(state: AtlasState, clusters: string[]): MongoUser[] {
   const counts = (user: StoredUser): boolean =>
     user.scopes.length === 0 || user.scopes.some(({ type, name }) => type === "CLUSTER" && clusters.includes(name));
@@ -34,17 +34,17 @@ export class Effects {
     this.#log = log;
   }
 
-  /** Makes MongoDB's users these. With no delay it resolves when they are, and rejects when MongoDB refuses. */
+  /** Sets MongoDB's users. Without a delay it resolves once they are set, and rejects when MongoDB refuses. */
   users(users: MongoUser[], delayMs: number): Promise<void> {
     return this.#after(delayMs, () => this.#applyUsers(users));
   }
 
-  /** Makes MongoDB's access list this. With no delay it resolves when it is, and rejects when MongoDB refuses. */
+  /** Sets MongoDB's access list. Without a delay it resolves once it is set, and rejects when MongoDB refuses. */
   accessList(cidrBlocks: string[], delayMs: number): Promise<void> {
     return this.#after(delayMs, () => this.#mongo.setAccessList(cidrBlocks));
   }
 
-  /** Drops what has not taken effect yet, and waits for what is being applied. */
+  /** Drops pending changes and waits for the one being applied. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
@@ -61,7 +61,7 @@ export class Effects {
     if (delayMs <= 0) return this.#enqueue(apply);
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      // A failure is logged by the chain; nobody waits for this one.
+      // The chain logs failures; this promise has no consumer.
       this.#enqueue(apply).catch(() => undefined);
     }, delayMs);
     this.#timers.add(timer);

@@ -1,18 +1,18 @@
-/** What a route of the emulated Atlas is. */
+/** The shape of a route of the emulated Atlas API. */
 import type { Effects } from "./effects.ts";
 import type { AtlasState } from "./state.ts";
 
-/** How long things take; 0 is at once. */
+/** Emulated delays; 0 means none. */
 export interface AtlasDelays {
-  /** From the answer until a database user can sign in. */
+  /** From the response until a database user can sign in. */
   userMs: number;
-  /** From the answer until an access-list entry counts. */
+  /** From the response until an access-list entry takes effect. */
   accessMs: number;
-  /** How many readings a cluster stays CREATING, UPDATING or DELETING. */
+  /** Number of reads during which a cluster stays CREATING, UPDATING or DELETING. */
   clusterPolls: number;
 }
 
-/** The emulated project, as handlers see it. */
+/** The emulated project, as passed to handlers. */
 export interface Project {
   id: string;
   clusterName: string;
@@ -22,7 +22,7 @@ export interface Project {
   conditions: { clusterPaused: boolean };
   state: AtlasState;
   effects: Effects;
-  /** To be called after a change of `state`. */
+  /** Must be called after a change of `state`. */
   changed(): void;
 }
 

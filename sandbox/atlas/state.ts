@@ -1,4 +1,4 @@
-/** What the emulated project keeps, as zod schemas: the same in memory and in the state file (0600: it holds passwords). */
+/** The state of the emulated project as zod schemas, in memory and in the state file (mode 0600: it holds passwords). */
 import { z } from "zod";
 
 const roleSchema = z.object({ roleName: z.string(), databaseName: z.string() });
@@ -29,11 +29,11 @@ const flexSchema = z.object({
   tags: z.array(z.object({ key: z.string(), value: z.string() })),
   terminationProtectionEnabled: z.boolean(),
   stateName: z.enum(["CREATING", "IDLE", "UPDATING", "DELETING"]),
-  /** How many readings the state lasts. */
+  /** Number of reads the state lasts. */
   pollsLeft: z.int(),
 });
 
-/** The whole project; the keys are user name, CIDR block and cluster name. */
+/** The whole project, keyed by user name, CIDR block and cluster name. */
 export const stateSchema = z.object({
   format: z.literal(1),
   users: z.record(z.string(), userSchema),

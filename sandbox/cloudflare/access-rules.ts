@@ -1,5 +1,5 @@
 /**
- * Rules of an Access policy: each is an object with exactly one key, which says its kind.
+ * Rules of an Access policy. Each is an object with exactly one key, its kind.
  * @see https://developers.cloudflare.com/cloudflare-one/access-controls/policies/#selectors
  */
 import { isIP } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * The emulated Cloudflare account: its state, what the edge may see of it (`EdgeView`), and its file. The API's handlers
- * change it through `update`; nothing else does.
+ * The emulated Cloudflare account: its state, the edge's view of it (`EdgeView`), and its file. Only the API's handlers
+ * change it, through `update`.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Faults } from "../http/faults.ts";
@@ -18,11 +18,11 @@ import { type Mail, tokenMails, tunnelMails, writeMail } from "./mail.ts";
 import { readOutsideDns, validated } from "./outside-dns.ts";
 import { type AccountState, emptyState, stateSchema } from "./state.ts";
 
-/** An API token and what it may do: all, or permissions by the names Cloudflare's dashboard shows, e.g. `DNS Write`. */
+/** An API token and its permissions: "all", or the dashboard's names, e.g. `DNS Write`. */
 export interface ApiToken {
   value: string;
   permissions: "all" | string[];
-  /** A token that the account owns is not known where a user's tokens are asked about. @default "user" */
+  /** Account-owned tokens are unknown to the endpoints for user tokens. @default "user" */
   owner?: "user" | "account";
 }
 
@@ -40,21 +40,21 @@ export interface AccountOptions {
   /** `<team>.cloudflareaccess.com` */
   teamDomain: string;
   apiTokens: ApiToken[];
-  /** Where the state is kept, 0600; without it, only in memory. */
+  /** State file, mode 0600. In memory only when absent. */
   statePath?: string;
-  /** What the account is entitled to; Regional Services is an add-on, so `[]` is an ordinary account. */
+  /** Regions the account is entitled to. Regional Services is an add-on: `[]` is an ordinary account. */
   regions?: Region[];
-  /** Folder for the mails of notification policies; without it none is written. */
+  /** Folder for the emails of notification policies; none are written when absent. */
   mailDir?: string;
-  /** @default in order */
+  /** @default defaultConditions */
   conditions?: Partial<Conditions>;
-  /** File with the records of domains that are not the account's: `[{ "type": "CNAME", "name": …, "content": … }]`. */
+  /** File with the DNS records of external domains: `[{ "type": "CNAME", "name": …, "content": … }]`. */
   outsideDnsPath?: string;
 }
 
 const LOOK_FOR_ENDING_TOKENS_MS = 60_000;
 
-/** Regions a test account has unless told otherwise. */
+/** Default regions of a test account. */
 const defaultRegions: Region[] = [
   { key: "ca", label: "Canada" },
   { key: "eu", label: "European Union" },
@@ -63,7 +63,7 @@ const defaultRegions: Region[] = [
   { key: "kr", label: "Republic of Korea" },
 ];
 
-/** SHA-256 in hex: what is kept of a service token's secret. */
+/** SHA-256 in hex, stored in place of a service token's secret. */
 export function hashSecret(secret: string): string {
   return createHash("sha256").update(secret).digest("hex");
 }
@@ -80,13 +80,13 @@ function tunnelOfContent(content: string): string | undefined {
   return /^([0-9a-f-]{36})\.cfargotunnel\.com$/.exec(content)?.[1];
 }
 
-/** The account. All methods answer at once; the state is written behind, and by `close()` at the latest. */
+/** The account. All methods are synchronous; the state is written with a delay, and by `close()` at the latest. */
 export class CloudflareAccount implements EdgeView {
   readonly accountId: string;
   readonly zone: { id: string; name: string };
   readonly apiTokens: ApiToken[];
   readonly regions: Region[];
-  /** Failures its API shall show; paths without `/client/v4`. */
+  /** Failures to inject into its API; paths without `/client/v4`. */
   readonly faults = new Faults();
   readonly conditions: Conditions;
   readonly #teamDomain: string;
@@ -97,7 +97,7 @@ export class CloudflareAccount implements EdgeView {
   readonly #outsideDnsPath: string | undefined;
   readonly #clock: NodeJS.Timeout;
 
-  /** @throws when the state file is there but can not be read */
+  /** @throws when the state file exists but cannot be read */
   constructor(options: AccountOptions) {
     for (const [name, id] of [
       ["accountId", options.accountId],
@@ -121,14 +121,14 @@ export class CloudflareAccount implements EdgeView {
     this.#clock = setInterval(() => this.tellEndingTokens(new Date()), LOOK_FOR_ENDING_TOKENS_MS).unref();
   }
 
-  /** What is declared now. To be changed in `update` only. */
+  /** The current state. Changed only in `update`. */
   get state(): Readonly<AccountState> {
     return this.#file.value;
   }
 
   /**
-   * Changes the state, and has it written.
-   * @param notify a tunnel's id, or "dns", tells the edge's listeners afterwards
+   * Changes the state and schedules a write.
+   * @param notify a tunnel id or "dns": the edge's listeners are called afterwards
    */
   update<T>(change: (state: AccountState) => T, notify?: { tunnel: string } | "dns"): T {
     const result = change(this.#file.value);
@@ -139,13 +139,13 @@ export class CloudflareAccount implements EdgeView {
     return result;
   }
 
-  /** Writes what is not yet written. Blocks until it is on disk. */
+  /** Writes pending changes. Blocks until they are on disk. */
   close(): void {
     clearInterval(this.#clock);
     this.#file.flush();
   }
 
-  /** Writes the mails about service tokens that end within a week, once for each token and end. */
+  /** Writes the emails about service tokens that expire within a week, once per token and expiry. */
   tellEndingTokens(at: Date): void {
     const { notificationPolicies, serviceTokens } = this.state;
     this.#send(tokenMails(Object.values(notificationPolicies), Object.values(serviceTokens), at), at);
@@ -156,7 +156,7 @@ export class CloudflareAccount implements EdgeView {
     for (const mail of mails) writeMail(this.#mailDir, mail, at);
   }
 
-  /** Looks at the DNS of the other domains again, as Cloudflare does by itself. @throws when the file is damaged */
+  /** Reads the external domains' DNS again, as Cloudflare does periodically. @throws when the file is damaged */
   validateCustomHostnames(): void {
     const customs = Object.entries(this.state.customHostnames);
     if (customs.length === 0) return;
@@ -171,7 +171,7 @@ export class CloudflareAccount implements EdgeView {
     }
   }
 
-  /** The name in the zone that an active custom hostname leads to. */
+  /** The zone's host name behind an active custom hostname. */
   #originOf(name: string): string | undefined {
     this.validateCustomHostnames();
     const custom = Object.values(this.state.customHostnames).find(({ hostname }) => hostname === name);
@@ -181,7 +181,7 @@ export class CloudflareAccount implements EdgeView {
     return typeof origin === "string" ? origin : undefined;
   }
 
-  /** Live connections of a tunnel, as the edge told. */
+  /** Live connections of a tunnel, reported by the edge. */
   connections(tunnelId: string): ConnectorConnection[] {
     return this.#connections.get(tunnelId) ?? [];
   }

@@ -11,7 +11,6 @@ import { applicationRoutes } from "./applications.ts";
 import { dnsRoutes } from "./dns.ts";
 import { ApiError, notFound } from "./errors.ts";
 import { hostnameRoutes } from "./hostnames.ts";
-import { loadBalancerRoutes } from "./load-balancers.ts";
 import { notificationRoutes } from "./notifications.ts";
 import { policyRoutes } from "./policies.ts";
 import type { Answer, Route } from "./route.ts";
@@ -27,7 +26,6 @@ const routes: Route[] = [
   ...policyRoutes,
   ...applicationRoutes,
   ...hostnameRoutes,
-  ...loadBalancerRoutes,
   ...notificationRoutes,
   ...zoneRoutes,
   ...tokenRoutes,
@@ -80,7 +78,7 @@ function authenticate(account: CloudflareAccount, header: string | undefined): A
   return token;
 }
 
-/** Values of a route's `:names` when the path is the route's. */
+/** The values of a route's `:names` when the path matches. */
 function matchPath(pattern: string, path: string): Record<string, string> | undefined {
   const wanted = pattern.split("/");
   const given = path.split("/");
@@ -158,7 +156,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** The path that routes and faults are matched with. */
+/** The path used for matching routes and faults. */
 const pathOf = (request: JsonRequest): string =>
   request.path.replace(/^\/client\/v4(?=\/)/, "").replace(/(?<=.)\/$/, "");
 
@@ -170,7 +168,7 @@ const refusal = (status: number, message: string): unknown =>
       : { code: status, message },
   ]);
 
-/** Answers one request; pure but for the account. */
+/** Answers one request. Pure except for the account. */
 function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
   const path = pathOf(request);
   try {
@@ -196,10 +194,9 @@ function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
 }
 
 /**
- * Serves the account on 127.0.0.1, with and without the prefix `/client/v4`.
- * @param options.port 0 takes a free one
- * @returns `url` is what providers and clients take as their base URL. `close` ends open connections; the account is the
- * caller's to close.
+ * Serves the account on 127.0.0.1, with or without the prefix `/client/v4`.
+ * @param options.port 0 picks a free one
+ * @returns `url` is the base URL for providers and clients. `close` ends open connections; the caller closes the account.
  * @throws when the port is taken
  */
 export async function startCloudflareApi(

@@ -1,5 +1,5 @@
 /**
- * Access applications: self-hosted ones, and the WARP enrolment.
+ * Access applications: self-hosted and WARP enrolment.
  * @see https://developers.cloudflare.com/api/resources/zero_trust/subresources/access/subresources/applications/
  */
 import { randomBytes, randomUUID } from "node:crypto";
@@ -76,7 +76,10 @@ export function normaliseDestination(uri: string): string {
   return uri.slice(0, slash).toLowerCase() + uri.slice(slash).replace(/\/+$/, "");
 }
 
-/** A custom hostname of the zone may be a destination, too: https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/security/secure-with-access/ */
+/**
+ * A custom hostname of the zone can be a destination too:
+ * https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/security/secure-with-access/
+ */
 function checkDestination(uri: string, account: CloudflareAccount): string {
   const zone = account.zone.name;
   const domain = normaliseDestination(uri);

@@ -1,4 +1,4 @@
-/** Routes of a kind of object that is stored in its wire form: create, list, read, replace or change, delete. */
+/** Routes of objects that are stored in their wire form: create, list, read, replace or change, delete. */
 import type { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
 import { checkBody, notFound, type RefusalStyle } from "./errors.ts";
@@ -7,23 +7,23 @@ import type { PlainKind } from "./state.ts";
 
 type Wire = Record<string, unknown>;
 
-/** What differs from one kind to the next. */
+/** The differences between kinds. */
 export interface Collection {
   kind: PlainKind;
   path: string;
-  /** Permission groups; the method says whether Read or Write. */
+  /** Permission groups; the method decides between Read and Write. */
   groups: string[];
   style: RefusalStyle;
-  /** Body of POST and, unless `change` is there, of PUT. */
+  /** Body of POST and, without `change`, of PUT. */
   create: z.ZodType<Wire>;
-  /** Body of PATCH (and PUT when there is one for both); fields that are absent stay. */
+  /** Body of PATCH, and of PUT when one schema serves both. Absent fields keep their value. */
   change?: z.ZodType<Wire>;
   methods: ("PUT" | "PATCH")[];
-  /** Makes the object out of what was sent; for a change `old` is what was there. */
+  /** Builds the object from the request body. `old` is the previous object of a change. */
   build(account: CloudflareAccount, sent: Wire, old: Wire | undefined): Wire;
-  /** The key in the path; `id` unless told otherwise. */
+  /** The key in the path. @default `id` */
   key?: string;
-  /** Throws `ApiError` when the object is not allowed beside the others, or refers to what is not there. */
+  /** Throws `ApiError` when the object conflicts with others or refers to a missing one. */
   check?(account: CloudflareAccount, next: Wire): void;
   /** Throws `ApiError` when the object is still in use. */
   checkRemoval?(account: CloudflareAccount, id: string): void;
@@ -31,12 +31,12 @@ export interface Collection {
   filters?: string[];
 }
 
-/** Objects of one kind that are there, except the one with `id`. */
+/** The objects of one kind except the one with `id`. */
 export function others(account: CloudflareAccount, kind: PlainKind, id: unknown): Wire[] {
   return Object.entries(account.state[kind]).flatMap(([key, value]) => (key === id ? [] : [value]));
 }
 
-/** Makes the routes. */
+/** Builds the routes. */
 export function collectionRoutes(collection: Collection): Route[] {
   const { kind, path, groups, style } = collection;
   const key = collection.key ?? "id";

@@ -25,7 +25,7 @@ const group = "DNS";
 const proxiableTypes = ["A", "AAAA", "CNAME"];
 
 const shape = {
-  // The API has more types; these are the ones a tunnel's zone needs here, and an unknown one is refused by name.
+  // The API has more types. These are the ones needed here; others are refused by name.
   type: z.enum(["A", "AAAA", "CNAME", "TXT", "MX"]),
   name: hostname,
   content: z.string().min(1).max(4096),
@@ -83,7 +83,7 @@ function checkContent(sent: Sent): void {
   if (sent.type === "MX" && sent.priority === undefined) fail(9102, "priority: an MX record needs one, e.g. 10");
 }
 
-/** Records that cannot stand beside each other on one name, RFC 1034 section 3.6.2, with Cloudflare's numbers. */
+/** Records that cannot coexist on one name (RFC 1034 section 3.6.2), with Cloudflare's error codes. */
 function checkNeighbours(account: CloudflareAccount, sent: Sent, except?: string): void {
   const neighbours = Object.values(account.state.dnsRecords).filter(
     (other) => other.name === sent.name && other.id !== except,
@@ -105,7 +105,7 @@ function checkNeighbours(account: CloudflareAccount, sent: Sent, except?: string
 
 function checked(account: CloudflareAccount, sent: Sent, except?: string): Sent {
   if (!inZone(sent.name, account.zone.name)) {
-    // The real API appends the zone to such a name without a word; here the slip is shown.
+    // The real API silently appends the zone to such a name; the emulator refuses it to reveal the mistake.
     throw refuse(refusals.dns, "name", `"${sent.name}" is not in the zone ${account.zone.name}: use a full name in it`);
   }
   if (sent.proxied && !proxiableTypes.includes(sent.type)) {
@@ -192,7 +192,7 @@ function edit(call: Call) {
   const { type, name, content, ttl, proxied, priority, comment, tags, settings } = old;
   const before = { type, name, content, ttl, proxied, priority, comment, tags, settings };
   const given = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
-  // JSON null in a patch takes the field away.
+  // JSON null in a PATCH removes the field.
   const raw: object = typeof call.body === "object" && call.body !== null ? call.body : {};
   const cleared = Object.fromEntries(Object.entries(raw).filter(([, value]) => value === null));
   const merged = checkBody(recordSchema, { ...before, ...given, ...cleared }, refusals.dns);

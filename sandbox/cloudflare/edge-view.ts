@@ -1,6 +1,6 @@
 /**
- * What the edge may know of the emulated account: exactly what was declared through the API, nothing else. The account
- * (`account.ts`) implements it; the edge's tests use an object of their own.
+ * The edge's view of the emulated account: exactly what was declared through the API. The account (`account.ts`)
+ * implements it; the edge's tests use their own object.
  */
 
 /** One ingress rule as the API stores it (wire names). */
@@ -13,7 +13,7 @@ export interface IngressRule {
 
 /** The remote configuration of a tunnel, as PUT to `…/configurations`. */
 export interface TunnelConfiguration {
-  /** Rises with every PUT; int32. */
+  /** Incremented by every PUT; int32. */
   version: number;
   config: { ingress: IngressRule[]; originRequest?: Record<string, unknown> };
 }
@@ -51,20 +51,20 @@ export interface AccessApplicationView {
   /** Go duration, e.g. `24h`. */
   sessionDuration: string;
   policies: AccessPolicyView[];
-  /** Ids of the identity providers that people may take; none named: every one of the account. */
+  /** Ids of the allowed identity providers; empty: all of the account. */
   allowedIdps: string[];
 }
 
 /** A login method of the team's sign-in page. */
 export interface IdentityProviderView {
   id: string;
-  /** "" for one that has none; the page then shows its type. */
+  /** "" without a name; the page then shows its type. */
   name: string;
   /** e.g. `onetimepin`, `google`. */
   type: string;
 }
 
-/** What the account knows of one live connector connection; the API shows it under `…/connections`. */
+/** One live connector connection, as the API shows it under `…/connections`. */
 export interface ConnectorConnection {
   connectorId: string;
   clientVersion: string;
@@ -82,20 +82,20 @@ export interface EdgeView {
   teamDomain(): string;
   tunnel(id: string): TunnelView | undefined;
   configuration(tunnelId: string): TunnelConfiguration | undefined;
-  /** The tunnel id that a proxied CNAME to `<id>.cfargotunnel.com` gives for this host name, if such a record exists. */
+  /** The tunnel id of this host name's proxied CNAME to `<id>.cfargotunnel.com`, if there is one. */
   tunnelFor(hostname: string): string | undefined;
-  /** Hostnames with a proxied record, in order of creation: the first is what the bare loopback address stands for. */
+  /** Host names with a proxied record, in order of creation. The bare loopback address serves the first one. */
   hostnames(): string[];
   accessApplications(): AccessApplicationView[];
-  /** The account's, in order of creation. */
+  /** The account's applications, in order of creation. */
   identityProviders(): IdentityProviderView[];
   /**
    * Checks a service token's client id and secret (current, or previous until its expiry; not when disabled or expired).
    * @returns the token's id, or undefined when it is not valid
    */
   verifyServiceToken(clientId: string, clientSecret: string): string | undefined;
-  /** Tells the account which connections a tunnel has now. */
+  /** Reports a tunnel's current connections to the account. */
   setConnections(tunnelId: string, connections: ConnectorConnection[]): void;
-  /** Calls `listener` after every change of a configuration, a tunnel or a DNS record. @returns a function that stops it */
+  /** Calls `listener` after every change of a configuration, tunnel or DNS record. @returns a function that unsubscribes */
   onChange(listener: (tunnelId: string | undefined) => void): () => void;
 }

@@ -20,19 +20,18 @@ export class ApiError extends Error {
   }
 }
 
-/** The number and the words with which a part of the API refuses a body. */
+/** The error code and message prefix of one part of the API for an invalid body. */
 export interface RefusalStyle {
   code: number;
   prefix: string;
 }
 
-/** How each part of the API words an invalid body. */
+/** Error code and prefix of each part of the API for an invalid body. */
 export const refusals = {
   access: { code: 12130, prefix: "access.api.error.invalid_request: " },
   dns: { code: 9000, prefix: "DNS Validation Error: " },
   tunnel: { code: 1001, prefix: "Invalid request: " },
   zone: { code: 1400, prefix: "Invalid request: " },
-  balancer: { code: 1002, prefix: "Invalid request: " },
   alerting: { code: 17103, prefix: "Invalid request: " },
 } satisfies Record<string, RefusalStyle>;
 

@@ -1,5 +1,5 @@
 /**
- * Host names beside DNS: Regional Services, Cloudflare for SaaS, and routes of private host names.
+ * Host names outside DNS records: Regional Services, Cloudflare for SaaS, and routes of private host names.
  * @see https://developers.cloudflare.com/api/resources/addressing/subresources/regional_hostnames/
  * @see https://developers.cloudflare.com/api/resources/custom_hostnames/
  * @see https://developers.cloudflare.com/api/resources/zero_trust/subresources/networks/subresources/hostname_routes/
@@ -36,7 +36,7 @@ const regional = collectionRoutes({
   },
 });
 
-/** A second POST of the same host name is a conflict; PATCH comes with the name in its path. */
+/** A second POST of a host name is a conflict; PATCH carries the name in its path. */
 const createRegional = regional.map((route): Route => {
   if (route.method !== "POST") return route;
   return {
@@ -92,7 +92,7 @@ const custom = collectionRoutes({
   build: (_account, sent, old) => {
     const name = String(sent.hostname);
     const ssl: Record<string, unknown> = typeof sent.ssl === "object" ? { ...sent.ssl } : {};
-    // Pending until its owner has made the records at the other domain's DNS (`outside-dns.ts`).
+    // Pending until the domain's owner has created the records in the external DNS (`outside-dns.ts`).
     return {
       ownership_verification: { type: "txt", name: `_cf-custom-hostname.${name}`, value: randomUUID() },
       id: randomUUID(),
@@ -110,7 +110,7 @@ const custom = collectionRoutes({
   },
 });
 
-/** Cloudflare validates by itself; here it does so before it is asked for the state. */
+/** Cloudflare validates periodically; the emulator validates before every read. */
 const validatedCustom = custom.map((route): Route => {
   if (route.method !== "GET") return route;
   return {
@@ -181,7 +181,7 @@ const privateRoutes = collectionRoutes({
   },
 });
 
-/** Routes of host names beside DNS. The fixed path of the fallback origin comes before the ids. */
+/** Routes of host names outside DNS records. The fixed path of the fallback origin comes before the ids. */
 export const hostnameRoutes: Route[] = [
   {
     method: "GET",

@@ -1,5 +1,5 @@
 /**
- * The mails of notification policies, as files instead: which ones an event causes, and how one is written.
+ * Emails of notification policies, written as files: which ones an event triggers, and their format.
  * @see https://developers.cloudflare.com/notifications/notification-available/
  */
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { StoredServiceToken, StoredTunnel } from "./state.ts";
 
-/** A mail that was caused by a policy. */
+/** An email triggered by a policy. */
 export interface Mail {
-  /** Unique for what it tells; the file's name without its end. */
+  /** Unique per event; the file name without its extension. */
   key: string;
   to: string[];
   subject: string;
@@ -27,7 +27,7 @@ const policySchema = z.object({
 /** Policies in their wire form. */
 export type Policies = Record<string, unknown>[];
 
-/** @returns the enabled policies of that type that somebody gets mails of, and whose filters let the event pass */
+/** @returns the enabled policies of that type that have email recipients and whose filters match the event */
 function asking(policies: Policies, alertType: string, event: Record<string, string>) {
   return policies
     .flatMap((policy) => policySchema.safeParse(policy).data ?? [])
@@ -38,7 +38,7 @@ function asking(policies: Policies, alertType: string, event: Record<string, str
     .map(({ name, mechanisms }) => ({ name, to: mechanisms.email.map(({ id }) => id) }));
 }
 
-/** @returns the mails that tell of a tunnel's new state */
+/** @returns the emails about a tunnel's new status */
 export function tunnelMails(
   policies: Policies,
   tunnel: Pick<StoredTunnel, "id" | "name">,
@@ -60,7 +60,7 @@ export function tunnelMails(
 
 const WEEK_MS = 7 * 86_400_000;
 
-/** @returns the mails about service tokens that end within a week; the same ones again until then */
+/** @returns the emails about service tokens that expire within a week, on every call until then */
 export function tokenMails(
   policies: Policies,
   tokens: Pick<StoredServiceToken, "id" | "name" | "expires_at">[],
@@ -80,7 +80,7 @@ export function tokenMails(
   );
 }
 
-/** Writes a mail (RFC 5322) into the folder, once for each key. */
+/** Writes an email (RFC 5322) into the folder, once per key. */
 export function writeMail(folder: string, mail: Mail, at: Date): void {
   const path = join(folder, `${mail.key}.eml`);
   if (existsSync(path)) return;
@@ -95,7 +95,7 @@ export function writeMail(folder: string, mail: Mail, at: Date): void {
     mail.text,
     "",
   ];
-  // Whoever watches the folder never sees half a mail.
+  // A watcher of the folder never sees a partial email.
   writeFileSync(`${path}.new`, lines.join("\n").replaceAll("\n", "\r\n"), { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }

@@ -7,7 +7,7 @@ import { collectionRoutes } from "./collection.ts";
 import { refusals } from "./errors.ts";
 import { hexId, now, optional, type Route } from "./route.ts";
 
-/** The alert types that concern what is declared here; the API has some seventy more, of other products. */
+/** The alert types for resources emulated here; the API has about seventy more for other products. */
 const alertTypes = [
   "expiring_service_token_alert",
   "health_check_status_notification",

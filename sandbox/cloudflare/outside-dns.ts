@@ -1,6 +1,6 @@
 /**
- * The DNS of domains that are not the account's: a file that a person (or a test) writes, and that Cloudflare looks at to
- * validate custom hostnames. Like the real one it looks again by itself.
+ * The DNS of external domains: a file written by a person or a test, which the emulator reads to validate custom
+ * hostnames. It is read again periodically.
  * @see https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/domain-support/hostname-validation/
  */
 import { readFileSync } from "node:fs";
@@ -8,10 +8,10 @@ import { z } from "zod";
 import { inZone } from "./zone-name.ts";
 
 const recordsSchema = z.array(z.object({ type: z.string(), name: z.string(), content: z.string() }));
-/** A record at somebody else's DNS. */
+/** A record of an external domain. */
 export type OutsideRecord = z.infer<typeof recordsSchema>[number];
 
-/** @returns the records in the file, none when there is no file. @throws when it is there but holds something else */
+/** @returns the records in the file; empty without a file. @throws when the file has another format */
 export function readOutsideDns(path: string | undefined): OutsideRecord[] {
   if (path === undefined) return [];
   let text: string;
@@ -27,8 +27,8 @@ export function readOutsideDns(path: string | undefined): OutsideRecord[] {
 
 /**
  * @param custom the wire form of a custom hostname
- * @returns its states by those records: the name is active once a CNAME leads into the zone or the TXT record proves it, its
- * certificate (validated over HTTP) once the CNAME leads there
+ * @returns its status by those records: the name is active once a CNAME points into the zone or the TXT record proves
+ * ownership, its certificate (validated over HTTP) once the CNAME points there
  */
 export function validated(
   custom: Record<string, unknown>,

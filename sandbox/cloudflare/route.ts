@@ -1,9 +1,9 @@
-/** What a route of the emulated API is: how a handler gets its call and gives its answer, and how lists are cut. */
+/** The shape of a route of the emulated API: a handler's call and result, and paging of lists. */
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
 
-/** A call that has passed authentication and permission. */
+/** An authenticated and authorized call. */
 export interface Call {
   account: CloudflareAccount;
   /** The `:names` of the route's path, decoded. */
@@ -15,13 +15,13 @@ export interface Call {
   token: string;
 }
 
-/** A handler's answer, to be put into the envelope. */
+/** A handler's result, before the envelope is added. */
 export interface Answer {
   status?: number;
   result: unknown;
   messages?: { code: number; message: string }[];
   resultInfo?: Record<string, number>;
-  /** Fields beside `result`, for the few answers that are documented without the envelope. */
+  /** Fields outside `result`, for the few responses documented without the envelope. */
   beside?: Record<string, unknown>;
 }
 
@@ -29,7 +29,7 @@ export interface Answer {
 export interface Route {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   path: string;
-  /** Any one of them is enough; empty needs a valid token only. */
+  /** One of them is sufficient; empty requires only a valid token. */
   permissions: string[];
   /** Throws `ApiError` to refuse. */
   handle(call: Call): Answer;
@@ -45,7 +45,7 @@ export function canWrite(...groups: string[]): string[] {
   return groups.map((group) => `${group} Write`);
 }
 
-/** An id as DNS, load balancing and alerting use it: 32 hex digits. */
+/** An id as DNS and alerting use it: 32 hex digits. */
 export function hexId(): string {
   return randomBytes(16).toString("hex");
 }
@@ -55,7 +55,7 @@ export function now(): string {
   return new Date().toISOString();
 }
 
-/** An optional field: absent, or null as the official provider sends when an argument is taken away. */
+/** An optional field: absent, or null as the official provider sends for a removed argument. */
 export function optional<T extends z.ZodType>(schema: T) {
   return schema.nullish().transform((value) => value ?? undefined);
 }
@@ -76,14 +76,14 @@ export function durationMs(duration: string): number {
   return total;
 }
 
-/** A host name in lower case, with a wildcard as its first label if at all. */
+/** A host name in lower case; a wildcard is allowed as the first label only. */
 export const hostname = z
   .string()
   .max(253)
   .transform((name) => name.toLowerCase().replace(/\.$/, ""))
   .pipe(z.string().regex(/^(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)+[a-z0-9-]{2,}$/, "expected a host name"));
 
-/** Removes keys whose value is undefined, so that the answer carries only what was sent. */
+/** Removes undefined values, so that the response repeats only the fields that were sent. */
 export function withoutUndefined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T;
 }
@@ -93,7 +93,7 @@ function positive(text: string | null, fallback: number): number {
   return Number.isSafeInteger(value) && value > 0 ? value : fallback;
 }
 
-/** Cuts a list by `page` and `per_page`, and says so in `result_info`. */
+/** Pages a list by `page` and `per_page`, with `result_info`. */
 export function page(items: unknown[], query: URLSearchParams, perPageDefault = 20): Answer {
   const perPage = Math.min(positive(query.get("per_page"), perPageDefault), 5000);
   const number = positive(query.get("page"), 1);
@@ -110,7 +110,7 @@ export function page(items: unknown[], query: URLSearchParams, perPageDefault = 
   };
 }
 
-/** Keeps what has exactly the value that the query asks for; a field the query does not name keeps all. */
+/** Filters by exact value. Fields that the query does not name are not filtered. */
 export function keepEqual<T>(items: T[], query: URLSearchParams, fields: Record<string, (item: T) => unknown>): T[] {
   return items.filter((item) =>
     Object.entries(fields).every(([field, value]) => {

@@ -1,5 +1,5 @@
 /**
- * Access service tokens: made, rotated with an overlap, refreshed.
+ * Access service tokens: creation, rotation with an overlap, refresh.
  * @see https://developers.cloudflare.com/api/resources/zero_trust/subresources/access/subresources/service_tokens/
  */
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
@@ -36,7 +36,7 @@ const createSchema = z.strictObject(shape);
 const updateSchema = z.strictObject({ ...shape, name: optional(shape.name) });
 const rotateSchema = z.strictObject({ previous_client_secret_expires_at: optional(time) });
 
-/** `cfast_` and 48 letters and digits, as secrets issued since August 2026 look. */
+/** `cfast_` and 48 letters and digits: the format of secrets issued since August 2026. */
 function newSecret(): string {
   const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   return `cfast_${Array.from({ length: 48 }, () => letters[randomInt(letters.length)]).join("")}`;
@@ -46,7 +46,7 @@ function expiry(duration: string): string | null {
   return duration === "forever" ? null : new Date(Date.now() + durationMs(duration)).toISOString();
 }
 
-/** The token without its secrets; `secret` only right after it was made. */
+/** The token without its secrets; `secret` only after creation or rotation. */
 function wire(token: StoredServiceToken, secret?: string): Record<string, unknown> {
   const { secret_hash: _current, previous_secret_hash: _previous, previous_client_secret_expires_at, ...shown } = token;
   return {
@@ -62,7 +62,7 @@ function find({ account, params }: Call): StoredServiceToken {
   return token;
 }
 
-/** Gives the token a new secret; the old one works until `until`, or not at all any more. */
+/** Rotates the secret. The previous one is valid until `until`, or invalid at once. */
 function rotate(token: StoredServiceToken, version: number, until: string | undefined): string {
   const secret = newSecret();
   token.previous_secret_hash = until === undefined ? null : token.secret_hash;
@@ -105,7 +105,7 @@ function update(call: Call) {
     throw refuse(
       refusals.access,
       "client_secret_version",
-      `${version} is below the current ${token.client_secret_version}: it only rises, keep it in the config for ever`,
+      `${version} is below the current ${token.client_secret_version}: it only rises, keep it in the config`,
     );
   }
   const secret = call.account.update(() => {
@@ -117,7 +117,7 @@ function update(call: Call) {
     }
     token.updated_at = now();
     if (version > token.client_secret_version) return rotate(token, version, until);
-    // Without a rotation the overlap of the last one can still be moved.
+    // Without a rotation, the end of the last overlap can still be changed.
     if (until !== undefined) token.previous_client_secret_expires_at = until;
     return undefined;
   });

@@ -1,4 +1,4 @@
-/** What the emulated account keeps, as zod schemas: the same in memory and in the state file. */
+/** The state of the emulated account as zod schemas, in memory and in the state file. */
 import { z } from "zod";
 
 const object = z.record(z.string(), z.unknown());
@@ -51,7 +51,7 @@ const serviceTokenSchema = z.object({
   id: z.string(),
   name: z.string(),
   client_id: z.string(),
-  /** SHA-256 of the secret, hex: the secret itself is shown once and kept nowhere. */
+  /** SHA-256 of the secret in hex; the secret itself is shown once and not stored. */
   secret_hash: z.string(),
   client_secret_version: z.int(),
   previous_secret_hash: z.string().nullable(),
@@ -73,7 +73,7 @@ const policySchema = z.object({
   exclude: z.array(accessRuleSchema),
   require: z.array(accessRuleSchema),
   session_duration: z.string().nullable(),
-  /** What else was sent, as it came. */
+  /** Further fields of the body, unchanged. */
   rest: object,
   created_at: z.string(),
   updated_at: z.string(),
@@ -82,7 +82,7 @@ const policySchema = z.object({
 const applicationSchema = z.object({
   id: z.string(),
   aud: z.string(),
-  /** The body as it came, without `policies`. */
+  /** The body, unchanged except for `policies`. */
   body: object,
   type: z.string(),
   /** Public destinations, normalised. */
@@ -92,7 +92,7 @@ const applicationSchema = z.object({
   updated_at: z.string(),
 });
 
-/** Objects of a kind that need nothing but their wire form. */
+/** Objects stored in their wire form. */
 const plain = z.record(z.string(), object).default({});
 
 /** The whole account. Keys of the records are the ids; their order is the order of creation. */
@@ -108,9 +108,6 @@ export const stateSchema = z.object({
   regionalHostnames: plain,
   customHostnames: plain,
   fallbackOrigin: object.nullable().default(null),
-  monitors: plain,
-  pools: plain,
-  loadBalancers: plain,
   notificationPolicies: plain,
   hostnameRoutes: plain,
 });
@@ -121,18 +118,15 @@ export type StoredDnsRecord = z.infer<typeof dnsRecordSchema>;
 export type StoredServiceToken = z.infer<typeof serviceTokenSchema>;
 export type StoredPolicy = z.infer<typeof policySchema>;
 export type StoredApplication = z.infer<typeof applicationSchema>;
-/** Names of the kinds that are kept in their wire form. */
+/** The kinds stored in their wire form. */
 export type PlainKind =
   | "identityProviders"
   | "regionalHostnames"
   | "customHostnames"
-  | "monitors"
-  | "pools"
-  | "loadBalancers"
   | "notificationPolicies"
   | "hostnameRoutes";
 
-/** An account in which nothing has been declared. */
+/** An empty account. */
 export function emptyState(): AccountState {
   return {
     format: 1,
@@ -146,9 +140,6 @@ export function emptyState(): AccountState {
     regionalHostnames: {},
     customHostnames: {},
     fallbackOrigin: null,
-    monitors: {},
-    pools: {},
-    loadBalancers: {},
     notificationPolicies: {},
     hostnameRoutes: {},
   };

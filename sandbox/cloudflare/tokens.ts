@@ -1,6 +1,6 @@
 /**
- * API tokens, as far as they may look at themselves: verifying needs nothing, reading what a token may do needs a permission
- * that the dashboard's custom tokens do not get.
+ * API tokens reading their own record: verifying needs no permission; reading a token's permissions needs one that custom
+ * tokens of the dashboard do not get.
  * @see https://developers.cloudflare.com/api/resources/user/subresources/tokens/
  * @see https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/
  */

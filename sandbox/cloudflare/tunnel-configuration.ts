@@ -1,5 +1,5 @@
 /**
- * The remote configuration of a tunnel as the API takes it. Names are in camelCase on the wire here, unlike elsewhere.
+ * The remote configuration of a tunnel. Unlike elsewhere, its names are camelCase on the wire.
  * @see https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/configure-tunnels/
  */
 import { z } from "zod";
@@ -60,7 +60,7 @@ const ruleSchema = z
   })
   .transform(withoutUndefined);
 
-/** Body of PUT `…/configurations`. cloudflared refuses rules without a catch-all at the end, and so does the API. */
+/** Body of PUT `…/configurations`. cloudflared and the API refuse rules without a final catch-all. */
 export const tunnelConfigurationSchema = z.strictObject({
   config: z
     .strictObject({

@@ -29,8 +29,9 @@ const editSchema = z.strictObject({
 });
 
 /**
- * A tunnel's status. Four connections are healthy, as cloudflared opens by default.
- * @see https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/troubleshoot-tunnels/common-errors/
+ * A tunnel's status. Four connections, cloudflared's default, are healthy.
+ * @see
+ * https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/troubleshoot-tunnels/common-errors/
  */
 function statusOf(tunnel: StoredTunnel, connections: ConnectorConnection[]): string {
   if (connections.length === 0) return tunnel.conns_active_at === null ? "inactive" : "down";
@@ -38,7 +39,7 @@ function statusOf(tunnel: StoredTunnel, connections: ConnectorConnection[]): str
 }
 
 function connectionWire(connection: ConnectorConnection, index: number): Record<string, unknown> {
-  // The API gives each connection an id; the edge knows them by connector and place.
+  // The API gives each connection an id; the edge identifies them by connector and index.
   const id = `${connection.connectorId.slice(0, -4)}${index.toString(16).padStart(4, "0")}`;
   return {
     id,
@@ -71,7 +72,7 @@ function wire(account: CloudflareAccount, tunnel: StoredTunnel): Record<string, 
   };
 }
 
-/** The tunnel of the call, or 404; a deleted one is gone. */
+/** The tunnel of the call. @throws ApiError 404 */
 function find({ account, params }: Call): StoredTunnel {
   const tunnel = account.state.tunnels[params.id ?? ""];
   if (tunnel === undefined || tunnel.deleted_at !== null) {
@@ -89,7 +90,7 @@ function checkName(account: CloudflareAccount, name: string, except?: string): v
   }
 }
 
-/** One entry for each connector, with its connections, as `…/connections` answers. */
+/** One entry per connector with its connections, the format of `…/connections`. */
 function connectors(account: CloudflareAccount, tunnel: StoredTunnel): Record<string, unknown>[] {
   const connections = account.connections(tunnel.id);
   return [...new Set(connections.map((one) => one.connectorId))].map((id) => {
@@ -213,7 +214,7 @@ function token(call: Call) {
 
 const one = "/accounts/:account/cfd_tunnel/:id";
 
-/** Routes of tunnels. The token needs the right to write, since who has it can serve the tunnel. */
+/** Routes of tunnels. The token needs write permission, because its holder can serve the tunnel. */
 export const tunnelRoutes: Route[] = [
   { method: "GET", path: "/accounts/:account/cfd_tunnel", permissions: canRead(group), handle: list },
   { method: "POST", path: "/accounts/:account/cfd_tunnel", permissions: canWrite(group), handle: create },

@@ -1,5 +1,5 @@
 /**
- * What is there without being declared: the account, the zone, the Zero Trust organisation; and identity providers.
+ * Resources that exist without being declared (account, zone, Zero Trust organisation), and identity providers.
  * @see https://developers.cloudflare.com/api/resources/zones/
  * @see https://developers.cloudflare.com/api/resources/zero_trust/subresources/organizations/
  * @see https://developers.cloudflare.com/api/resources/bot_management/
@@ -112,7 +112,7 @@ const providerRoutes = collectionRoutes({
 
 const zoneRead = [...canRead("Zone"), ...canRead("Zone Settings")];
 
-/** Routes of what is there from the start. */
+/** Routes of these resources. */
 export const zoneRoutes: Route[] = [
   {
     method: "GET",

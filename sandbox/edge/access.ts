@@ -1,33 +1,33 @@
 /**
- * Access's decision over one request: a pure function. Sources: developers.cloudflare.com, "Access policies" (rule types
+ * Access's decision for one request: a pure function. Sources: developers.cloudflare.com, "Access policies" (rule types
  * and the order of execution) and "Service tokens" (strict authentication).
  */
 import { BlockList, isIPv6 } from "node:net";
 import type { AccessApplicationView, AccessPolicyView, AccessRule } from "../cloudflare/edge-view.ts";
 
-/** What the request says of its sender. */
+/** The credentials and origin of a request. */
 export interface Caller {
-  /** The service token it carried: checked, or found wrong; undefined when it carried none. */
+  /** Its service token, valid or invalid; undefined without one. */
   serviceToken?: { clientId: string; tokenId: string } | "invalid";
-  /** The person that its session cookie proves, for this application. */
+  /** The person proven by its session cookie for this application. */
   email?: string;
   ip: string;
   /** Two letters, e.g. `KR`. */
   country: string;
 }
 
-/** What is to be done with the request. */
+/** The decision for a request. */
 export type Decision =
-  /** Passed on without a token: no application covers it, or a policy bypasses Access. */
+  /** Forwarded without a token: no application covers it, or a policy bypasses Access. */
   | { outcome: "open" }
-  /** Passed on with a token about a service; `clientId` is "" when a rule let it in without one. */
+  /** Forwarded with a token for a service; `clientId` is "" when a rule admitted it without one. */
   | { outcome: "service"; application: AccessApplicationView; clientId: string }
   | { outcome: "person"; application: AccessApplicationView; email: string }
-  /** Sent to the team's sign-in page. */
+  /** Redirected to the team's sign-in page. */
   | { outcome: "sign-in"; application: AccessApplicationView }
   | { outcome: "refused"; application: AccessApplicationView; status: 401 | 403; reason: string };
 
-/** What an application does not let be decided from policies alone. */
+/** Settings outside of an application's policies. */
 export interface AccessOptions {
   /**
    * "Strict service token authentication" of the organisation: 401 for a wrong token, 403 for a token without a policy,
@@ -37,7 +37,7 @@ export interface AccessOptions {
   strictServiceTokens?: boolean;
 }
 
-/** `undefined`: a rule of a kind the sandbox does not know. */
+/** `undefined`: a rule of a kind that the sandbox does not implement. */
 type Match = boolean | undefined;
 
 function addressMatches(ip: string, range: string): Match {
@@ -57,7 +57,7 @@ function field(rule: AccessRule, kind: string, name: string): string | undefined
   return typeof value === "string" ? value : undefined;
 }
 
-/** Does one rule, such as `{"email": {"email": "…"}}`, hold for the caller? */
+/** Whether one rule, such as `{"email": {"email": "…"}}`, matches the caller. */
 function ruleMatches(rule: AccessRule, caller: Caller): Match {
   const kind = Object.keys(rule)[0] ?? "";
   const valid = typeof caller.serviceToken === "object" ? caller.serviceToken : undefined;
@@ -83,8 +83,8 @@ function ruleMatches(rule: AccessRule, caller: Caller): Match {
 }
 
 /**
- * Include is OR, require is AND, exclude is NOT. A rule that cannot be judged counts against the caller: it does not let
- * in where the policy lets in, and it shuts out where the policy shuts out.
+ * Include is OR, require is AND, exclude is NOT. A rule that cannot be evaluated counts against the caller: it does not
+ * match in an allow policy and matches in a deny policy.
  */
 function policyMatches(policy: AccessPolicyView, caller: Caller): boolean {
   const unknown = policy.decision === "deny";
@@ -95,7 +95,7 @@ function policyMatches(policy: AccessPolicyView, caller: Caller): boolean {
   );
 }
 
-/** The first of the bypass and service policies that matches: they come before the policies for people. */
+/** The first matching bypass or service policy. These precede the policies for people. */
 function withoutIdentity(application: AccessApplicationView, caller: Caller): Decision | undefined {
   for (const policy of application.policies) {
     if (policy.decision === "bypass" && policyMatches(policy, caller)) return { outcome: "open" };
@@ -107,7 +107,7 @@ function withoutIdentity(application: AccessApplicationView, caller: Caller): De
   return undefined;
 }
 
-/** Nobody was let in without an identity, and nobody has signed in. */
+/** No policy admits the request without an identity, and nobody has signed in. */
 function withoutPerson(application: AccessApplicationView, caller: Caller, strict: boolean): Decision {
   const refused = (status: 401 | 403, reason: string): Decision => ({
     outcome: "refused",
@@ -125,7 +125,7 @@ function withoutPerson(application: AccessApplicationView, caller: Caller, stric
   return refused(403, caller.serviceToken === "invalid" ? "the service token is not valid" : "no valid service token");
 }
 
-/** Decides over a request for `application` (undefined: no application covers it). */
+/** Decides a request for `application` (undefined: no application covers it). */
 export function decide(
   application: AccessApplicationView | undefined,
   caller: Caller,

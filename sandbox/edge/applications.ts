@@ -1,5 +1,5 @@
 /**
- * Which Access application stands before a URL: pure functions. Source: developers.cloudflare.com, "Application paths"
+ * Which Access application covers a URL: pure functions. Source: developers.cloudflare.com, "Application paths"
  * (wildcards; the more specific path wins and inherits nothing).
  */
 import type { AccessApplicationView } from "../cloudflare/edge-view.ts";
@@ -37,7 +37,7 @@ function parsed(destination: string): Destination {
 const literalLength = (pattern: string): number => pattern.replaceAll("*", "").length;
 const wildcards = (pattern: string): number => pattern.split("*").length - 1;
 
-/** Negative when `a` is the more specific: first the host without wildcards, then the longer path. */
+/** Sorts the more specific first: a host without wildcards, then the longer path. */
 function moreSpecific(a: Destination, b: Destination): number {
   return (
     wildcards(a.host) - wildcards(b.host) ||
@@ -48,7 +48,7 @@ function moreSpecific(a: Destination, b: Destination): number {
 }
 
 /**
- * The application for a request, or undefined when none covers it.
+ * The application that covers a request, or undefined.
  * @param hostname lower case, without a port
  * @param target the request's target as received, with or without a query
  */
@@ -70,7 +70,7 @@ export function applicationFor(
 const UNIT_SECONDS: Record<string, number> = { h: 3600, m: 60, s: 1, ms: 0.001 };
 const DEFAULT_SESSION_SECONDS = 24 * 3600;
 
-/** Seconds of a session duration such as `24h` or `1h30m`; 24 hours (the default) for "" and what is no duration. */
+/** Seconds of a session duration such as `24h` or `1h30m`; 24 hours (the default) for "" and invalid durations. */
 export function sessionSeconds(duration: string): number {
   const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(ms|h|m|s)/g)];
   if (parts.length === 0 || parts.map((part) => part[0]).join("") !== duration) return DEFAULT_SESSION_SECONDS;

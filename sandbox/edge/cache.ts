@@ -10,7 +10,7 @@ export type CacheStatus = "HIT" | "MISS" | "DYNAMIC" | "BYPASS";
 /** A stored answer. */
 export interface CachedAnswer {
   status: number;
-  /** Names and values in turn. */
+  /** Alternating names and values. */
   headers: string[];
   body: Buffer;
   storedAt: number;
@@ -35,7 +35,7 @@ const LIFETIME_SECONDS: Record<number, number> = {
   410: 180,
 };
 
-/** May an answer to this request come from the cache at all? */
+/** Whether a response to this request may come from the cache. */
 export function cacheable(method: string, path: string, headers: { range?: string | undefined }): boolean {
   if (method !== "GET" || headers.range !== undefined) return false;
   const name = path.slice(path.lastIndexOf("/") + 1).toLowerCase();
@@ -48,7 +48,7 @@ function directives(cacheControl: string | undefined): Map<string, string> {
 }
 
 /**
- * How many seconds an origin's answer is kept; 0 means it is not. Call only for a request that is `cacheable`.
+ * The lifetime of an origin's response in seconds; 0: not stored. Call only for a `cacheable` request.
  * @param authorized the request carried `Authorization`
  * @param now milliseconds since the epoch
  */
@@ -65,14 +65,14 @@ export function lifetimeSeconds(status: number, headers: string[], authorized: b
   return LIFETIME_SECONDS[status];
 }
 
-/** Answers by key, the least recently stored dropped first. */
+/** Responses by key. The least recently stored is evicted first. */
 export interface Cache {
   get(key: string): CachedAnswer | undefined;
   put(key: string, answer: CachedAnswer): void;
 }
 
 const MAX_ENTRIES = 200;
-/** A larger answer passes without being stored; Cloudflare's own limit, 512 MB, is not for a laptop's memory. */
+/** Larger responses are not stored. Cloudflare's limit of 512 MB is too much for a laptop's memory. */
 export const MAX_CACHED_BYTES = 8 << 20;
 
 /** An empty cache in memory. @param now milliseconds since the epoch */

@@ -1,5 +1,5 @@
 /**
- * Just enough Cap'n Proto: encoding of structs, and reading of whole messages from a stream in unpacked framing.
+ * A subset of Cap'n Proto: encoding structs, and reading whole messages from a stream in unpacked framing.
  * Source: https://capnproto.org/encoding.html (layout, pointers, "Serialization Over a Stream").
  */
 
@@ -9,7 +9,10 @@ export interface StructValue {
   pointers: Value[];
 }
 
-/** What a pointer can lead to: nothing, bytes (Data, or Text with its NUL), a struct, a list of equal structs, a capability. */
+/**
+ * What a pointer can refer to: nothing, bytes (Data, or Text with its NUL), a struct, a list of equal structs, a
+ * capability.
+ */
 export type Value = null | Buffer | StructValue | { list: StructValue[] } | { capability: number };
 
 /** Text as bytes with the closing NUL. */
@@ -89,7 +92,7 @@ export function encode(root: StructValue): Buffer {
   return Buffer.concat([frame, buffer.subarray(0, used * 8)]);
 }
 
-/** A struct that was received. A field beyond the sender's struct reads as 0 or empty, as the encoding asks. */
+/** A received struct. Fields beyond the sender's struct read as 0 or empty, as the encoding requires. */
 export class StructReader {
   readonly #segments: Buffer[];
   readonly #segment: number;
@@ -126,12 +129,12 @@ export class StructReader {
     if (index >= this.#pointers) return null;
     return follow(this.#segments, this.#segment, this.#at + this.#dataWords + index);
   }
-  /** The struct at pointer `index`; an empty one when there is none. */
+  /** The struct at pointer `index`; empty for a null pointer. */
   struct(index: number): StructReader {
     const value = this.#pointer(index);
     return value instanceof StructReader ? value : new StructReader([Buffer.alloc(0)], 0, 0, 0, 0);
   }
-  /** The bytes at pointer `index`; none when there are none. */
+  /** The bytes at pointer `index`; empty for a null pointer. */
   data(index: number): Buffer {
     const value = this.#pointer(index);
     return Buffer.isBuffer(value) ? value : Buffer.alloc(0);
@@ -162,7 +165,7 @@ function follow(segments: Buffer[], segment: number, at: number): Received {
   const high = word.readUInt32LE(4);
   if (low === 0 && high === 0) return null;
   const kind = low & 3;
-  if (kind === OTHER) return null; // a capability: this server is never sent one it needs
+  if (kind === OTHER) return null; // a capability: this server needs none
   if (kind !== FAR) return target(segments, segment, at + 1 + (low >> 2), kind, high);
   if ((low & 4) === 0) {
     const pad = words(segments, high, low >>> 3, 1);
@@ -182,17 +185,17 @@ function target(segments: Buffer[], segment: number, at: number, kind: number, h
     words(segments, segment, at, count);
     return Array.from({ length: count }, (_, index) => follow(segments, segment, at + index));
   }
-  return null; // other lists are not part of what is read here
+  return null; // other kinds of lists are not needed
 }
 
 const MAX_SEGMENTS = 512;
 const MAX_MESSAGE_BYTES = 4 << 20;
 
-/** Takes the chunks of a stream and gives whole messages. */
+/** Assembles messages from the chunks of a stream. */
 export class MessageReader {
   #pending: Buffer = Buffer.alloc(0);
 
-  /** The root structs of the messages that `chunk` completes. @throws when the framing or a size is not sensible */
+  /** The root structs of the messages that `chunk` completes. @throws on invalid framing or an implausible size */
   *push(chunk: Buffer): Generator<StructReader> {
     this.#pending = Buffer.concat([this.#pending, chunk]);
     for (;;) {

@@ -1,4 +1,4 @@
-/** The edge's own certificate authority: kept in a folder, made once, and used again on the next start. */
+/** The edge's own certificate authority: created once, kept in a folder and reused. */
 import "reflect-metadata"; // @peculiar/x509 needs it to load
 import { createPrivateKey, createPublicKey, type webcrypto, X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -11,21 +11,21 @@ export interface KeyPair {
   key: string;
 }
 
-/** Issues server certificates that whoever trusts `caFile` accepts. */
+/** Issues server certificates under the authority in `caFile`. */
 export interface Authority {
   /** Path of the authority's certificate (PEM). */
   caFile: string;
-  /** The certificate of one DNS name; from the folder when it is still good for 30 days, else a new one. */
+  /** The certificate of one DNS name; taken from the folder when it is valid for 30 more days, else a new one. */
   leaf(dnsName: string): Promise<KeyPair>;
 }
 
 const AUTHORITY_NAME = "slm-network sandbox authority";
 const AUTHORITY_DAYS = 3650;
-/** Apple's systems refuse server certificates that live longer than 398 days. */
+/** Apple's systems refuse server certificates valid for more than 398 days. */
 const LEAF_DAYS = 397;
 const RENEW_BEFORE_MS = 30 * 86_400_000;
 
-/** Writes a file with mode 0600 so that no reader sees it half written. */
+/** Writes a file with mode 0600 atomically. */
 export function writePrivate(path: string, content: string): void {
   const unfinished = `${path}.new`;
   writeFileSync(unfinished, content, { mode: 0o600 });
@@ -39,13 +39,13 @@ async function privatePem(keys: webcrypto.CryptoKeyPair): Promise<string> {
   return x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", keys.privateKey), "PRIVATE KEY");
 }
 
-/** Valid from a day ago, so that a clock slightly behind does not refuse it. */
+/** Valid since yesterday, so that a slow clock does not refuse it. */
 const validity = (days: number) => ({
   notBefore: new Date(Date.now() - 86_400_000),
   notAfter: new Date(Date.now() + days * 86_400_000),
 });
 
-/** Reads `<name>.pem` and `<name>.key`; undefined when one is missing, unreadable, or soon expires. */
+/** Reads `<name>.pem` and `<name>.key`; undefined when one is missing, unreadable, or expires soon. */
 function stored(dir: string, name: string): (KeyPair & { parsed: X509Certificate }) | undefined {
   const certPath = join(dir, `${name}.pem`);
   const keyPath = join(dir, `${name}.key`);
@@ -114,7 +114,7 @@ async function newLeaf(dnsName: string, authority: KeyPair): Promise<KeyPair> {
 }
 
 /**
- * Opens the authority kept in `dir`, or makes it. A missing, damaged or nearly expired file is replaced.
+ * Opens the authority in `dir`, or creates it. A missing, damaged or nearly expired file is replaced.
  * @param dir made with mode 0700 when it is missing; keys in it are 0600
  */
 export async function openAuthority(dir: string): Promise<Authority> {

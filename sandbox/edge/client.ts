@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
 import * as answers from "./answers.ts";
 import { applicationFor, sessionSeconds } from "./applications.ts";
@@ -17,7 +17,7 @@ import type { AccessKeys } from "./keys.ts";
 import type { SignIn } from "./sign-in.ts";
 import { forwardUpgrade } from "./upgrade.ts";
 
-/** Where the sandbox's callers are. */
+/** The location of the sandbox's callers. */
 export const COUNTRY = "KR";
 
 /** What the client listener needs. */
@@ -39,7 +39,7 @@ export interface ClientOptions extends AccessOptions {
 export interface ClientListener {
   /** `http://127.0.0.1:<port>`. */
   url: string;
-  /** Serves a connection that came another way: through the proxy, over TLS. */
+  /** Serves a connection that arrived over TLS through the proxy. */
   take(socket: Duplex): void;
   close(): Promise<void>;
 }
@@ -55,15 +55,15 @@ function only(header: string | string[] | undefined): string | undefined {
 
 const nameOf = (host: string | undefined): string => (host ?? "").toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
 
-/** Does the client know no name? */
+/** Whether the client used an IP address instead of a name. */
 const isBare = (host: string | undefined): boolean => ["", "127.0.0.1", "localhost", "[::1]"].includes(nameOf(host));
 
-/** The name a client asks for: the bare loopback address stands for the first host name there is. */
+/** The requested host name. The bare loopback address serves the first one. */
 function requestedName(host: string | undefined, view: EdgeView): string {
   return isBare(host) ? (view.hostnames()[0] ?? nameOf(host)) : nameOf(host);
 }
 
-/** Collects a body that may be cached; undefined once it has grown too large. */
+/** Collects a cacheable body; undefined once it is too large. */
 function collector() {
   let chunks: Buffer[] | undefined = [];
   let size = 0;
@@ -97,7 +97,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     };
   }
 
-  /** The headers that let a request in, or undefined once it was answered. */
+  /** The headers of an admitted request, or undefined after it was answered. */
   async function admit(
     request: IncomingMessage,
     response: ServerResponse,
@@ -118,7 +118,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
         return { assertion: await keys.sign({ clientId: decision.clientId }, claims) };
       }
       case "sign-in": {
-        // A browser on this machine can not reach the team's domain: it gets the page from here.
+        // A browser on this machine cannot reach the team's domain, so this host serves the page.
         const isBrowser = isBare(request.headers.host) && (request.headers.accept ?? "").includes("text/html");
         answers.signIn(response, ray, isBrowser ? "" : issuer(), decision.application, facts);
         return undefined;
@@ -130,7 +130,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     }
   }
 
-  /** Answers from the cache if it can. @returns what to do with the origin's answer, or undefined once answered */
+  /** Answers from the cache if possible. @returns how to handle the origin's response, or undefined after answering */
   function caching(
     request: IncomingMessage,
     response: ServerResponse,
@@ -204,7 +204,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     pass(tunnelId, { request, response, ray, ...answering }, { ...facts, ...admission });
   }
 
-  /** Gives the request to a connection; to the next one when the first is just going. */
+  /** Sends the request over a connection, or the next one if the first is closing. */
   function pass(
     tunnelId: string,
     parts: Omit<Forwarding, "connection" | "headers" | "readTimeoutMs" | "bodyLimitBytes" | "log">,
@@ -234,7 +234,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     if (!passed) answers.errorCode(response, ray, 530, 1033);
   }
 
-  /** @returns whether one took it */
+  /** @returns whether a connection accepted it */
   function withConnection(tunnelId: string, use: (connection: Connection) => void): boolean {
     for (let attempt = 0; attempt < 4; attempt += 1) {
       const connection = options.connectors.choose(tunnelId);
@@ -249,18 +249,19 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     return false;
   }
 
-  // Cloudflare keeps an idle client for 400 s and takes 128 KB of headers; a slow upload has no bound of its own.
+  // Cloudflare keeps an idle client for 400 s and takes 128 KB of headers; slow uploads have no time limit.
   const limits = { requestTimeout: 0, keepAliveTimeout: 400_000, maxHeaderSize: 128 * 1024 };
   const failed = (response: ServerResponse, error: unknown): void => {
     log(`edge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     if (response.headersSent) response.destroy();
     else answers.errorCode(response, `${randomBytes(8).toString("hex")}-${options.colo}`, 500, 500);
   };
-  // Java's client offers HTTP/2 to every server it calls; what is not taken up is an ordinary request (RFC 9110, 7.8).
+  // Java's client offers HTTP/2 to every server it calls; an offer that is not accepted leaves an ordinary request (RFC
+  // 9110, 7.8).
   const shouldUpgradeCallback = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket";
   const server = createServer({ ...limits, shouldUpgradeCallback }, (request, response) => {
     handle(request, response).catch((error: unknown) => failed(response, error));
-    response.on("finish", () => request.resume()); // what the edge answered early is read to its end and dropped
+    response.on("finish", () => request.resume()); // the rest of a request answered early is read and dropped
   });
   const upgraded = new Set<Duplex>();
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {

@@ -1,4 +1,4 @@
-/** Where cloudflared comes in: TLS, then HTTP/2 with the roles reversed, so that the edge sends the requests. */
+/** cloudflared's connections: TLS, then HTTP/2 with reversed roles, in which the edge sends the requests. */
 import { randomUUID, timingSafeEqual } from "node:crypto";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
@@ -6,18 +6,21 @@ import { createServer, type TLSSocket } from "node:tls";
 import { z } from "zod";
 import type { ConnectorConnection, EdgeView, TunnelConfiguration } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import type { KeyPair } from "./certificates.ts";
 import { type Registration, type RegistrationAnswer, serveRegistration } from "./registration.ts";
 
-/** The name that cloudflared asks for in TLS with `--protocol http2` (its `connection/protocol.go`). */
+/** The TLS server name of cloudflared with `--protocol http2` (its `connection/protocol.go`). */
 export const CONNECTOR_NAME = "h2.cftunnel.com";
 
 /** One connection of one cloudflared. */
 export interface Connection {
-  /** Requests that are running over it now. The caller of `request` counts up and down. */
+  /** Requests in flight. The caller of `request` maintains this counter. */
   inFlight: number;
-  /** Starts a request. Abort it by `signal` only: a closed stream would look complete to the origin. @throws when the connection is going */
+  /**
+   * Starts a request. Abort it by `signal` only: a closed stream would look complete to the origin. @throws when the
+   * connection is closing
+   */
   request(headers: OutgoingHttpHeaders, options: { endStream: boolean; signal: AbortSignal }): ClientHttp2Stream;
 }
 
@@ -25,11 +28,11 @@ export interface Connection {
 export interface Connectors {
   /** `127.0.0.1:<port>`. */
   address: string;
-  /** The connection of this tunnel with the fewest running requests, or undefined when none can take one. */
+  /** This tunnel's connection with the fewest requests in flight, or undefined when none accepts requests. */
   choose(tunnelId: string): Connection | undefined;
   /**
-   * Waits until the tunnel can be routed to: that many connections hold the view's configuration of this moment.
-   * @throws after `timeoutMs`, with what there was
+   * Waits until the given number of connections have the view's current configuration.
+   * @throws after `timeoutMs`, describing the connections
    */
   routed(tunnelId: string, options?: { connections?: number; timeoutMs?: number }): Promise<void>;
   close(): Promise<void>;
@@ -42,7 +45,7 @@ export interface ConnectorOptions {
   port: number;
   /** e.g. `ICN`. */
   colo: string;
-  /** How often a connection is pinged; after three pings without an answer it is cut. @default 1000 */
+  /** Ping interval in ms; a connection is cut after three unanswered pings. @default 1000 */
   heartbeatMs?: number;
   log: Log;
 }
@@ -54,7 +57,7 @@ interface Live extends Connection {
   registration?: Registration;
   ready: boolean;
   appliedVersion: number;
-  /** Pushes run one after the other. */
+  /** Pushes run sequentially. */
   pushing: Promise<void>;
 }
 
@@ -63,7 +66,7 @@ const INVALID_SECRET = "Unauthorized: Invalid tunnel secret";
 
 const sameBytes = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b);
 
-/** Ends a session with an error: destroyed without one, its streams would end as if their answers were complete. */
+/** Destroys a session with an error. Without one, its streams would end as if their responses were complete. */
 function cut(session: ClientHttp2Session): void {
   if (!session.destroyed) session.destroy(new Error("the connection to the connector is lost"));
 }
@@ -87,11 +90,11 @@ async function pushConfiguration(session: ClientHttp2Session, configuration: Tun
   return answer.lastAppliedVersion;
 }
 
-/** Node does not always notice a peer that died in the middle of a transfer, so the edge asks. */
+/** Node does not always notice a peer that died during a transfer, so the edge pings. */
 function heartbeat(session: ClientHttp2Session, everyMs: number, dead: () => void): void {
   let unanswered = 0;
   const timer = setInterval(() => {
-    if (session.closed) return; // it leaves and finishes its requests; Node sends no pings any more
+    if (session.closed) return; // it is draining; Node no longer sends pings
     if (unanswered >= 3) return dead();
     unanswered += 1;
     if (!session.destroyed) session.ping((error) => (unanswered = error ? unanswered : 0));
@@ -105,7 +108,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
   const { view, log } = options;
   const location = `${options.colo.toLowerCase()}01`;
   const live = new Set<Live>();
-  const sockets = new Set<Socket>(); // those in their handshake and those of leaving connectors too
+  const sockets = new Set<Socket>(); // includes those in their handshake and those of draining connectors
   const waiting = new Set<() => void>();
 
   function usable(tunnelId: string): Live[] {
@@ -114,7 +117,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
     );
   }
 
-  /** Tells the account and whoever waits. */
+  /** Notifies the account and waiters. */
   function changed(tunnelId: string): void {
     const connections = [...live].flatMap((one): ConnectorConnection[] =>
       one.registration?.tunnelId === tunnelId
@@ -142,7 +145,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
     changed(one.registration.tunnelId);
   }
 
-  /** Brings a connection to the account's configuration. On failure it goes on with what it has. */
+  /** Pushes the account's configuration to a connection. On failure the connection keeps its previous one. */
   function update(one: Live, tunnelId: string): void {
     one.pushing = one.pushing.then(async () => {
       const configuration = view.configuration(tunnelId);
@@ -150,7 +153,7 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
       try {
         if (configuration && configuration.version > one.appliedVersion)
           one.appliedVersion = await pushConfiguration(one.session, configuration);
-        one.ready = live.has(one); // a tunnel without a configuration is served too: cloudflared answers 503 itself
+        one.ready = live.has(one); // a tunnel without a configuration is served too: cloudflared itself answers 503
         for (const check of waiting) check();
       } catch (error) {
         log(`edge: tunnel ${tunnelId}: ${error instanceof Error ? error.message : String(error)}`);
@@ -208,14 +211,14 @@ export async function startConnectors(options: ConnectorOptions): Promise<Connec
       { ":method": "GET", ":path": "/", "cf-cloudflared-proxy-connection-upgrade": "control-stream" },
       { endStream: false },
     );
-    control.on("error", () => {}); // its close is what counts
+    control.on("error", () => {}); // its close event decides
     control.on("end", () => control.end());
     control.on("close", () => leave(one, "its control stream ended"));
     serveRegistration(control, {
       register: (registration) => register(one, registration),
       unregister() {
         leave(one, "it unregistered");
-        setImmediate(() => session.close()); // waits for the requests that run
+        setImmediate(() => session.close()); // waits for the requests in flight
       },
       ended: (reason) => leave(one, reason),
       failed(reason) {

@@ -1,6 +1,6 @@
 /**
- * Cloudflare's edge on loopback, for the real cloudflared: it serves what the emulated account was told through its API
- * and nothing else (DNS, tunnels and their configuration, Access, service tokens).
+ * Cloudflare's edge on loopback, for the real cloudflared. It serves only what was declared through the emulated API (DNS,
+ * tunnels and their configuration, Access, service tokens).
  */
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -18,42 +18,42 @@ import { startTeam } from "./team.ts";
 
 /** How to start an edge. */
 export interface EdgeOptions extends AccessOptions {
-  /** The account, as far as the edge may know it. */
+  /** The edge's view of the account. */
   view: EdgeView;
-  /** Folder of the authority, the certificates and the signing keys (0600); made when missing, used again if not. */
+  /** Folder of the authority, certificates and signing keys (0600); created when missing. */
   dir: string;
-  /** Ports on 127.0.0.1; 0 takes a free one. */
+  /** Ports on 127.0.0.1; 0 picks a free port. */
   ports: { connector: number; client: number; proxy: number };
-  /** Code of the data centre that clients and connectors seem to reach. @default "ICN" */
+  /** Code of the data centre shown to clients and connectors. @default "ICN" */
   colo?: string;
-  /** The connectors' own, where it is another. @default colo */
+  /** The connectors' data centre, if different. @default colo */
   connectorColo?: string;
-  /** Longest silence of an origin. @default 100_000 */
+  /** Longest silence of an origin in ms. @default 100_000 */
   readTimeoutMs?: number;
   /** Largest request body. @default 100 MB (Cloudflare's Free and Pro) */
   bodyLimitBytes?: number;
-  /** Where the sign-in page's mail goes. @default `mail.txt` in `dir` */
+  /** File for the sign-in page's emails. @default `mail.txt` in `dir` */
   mailFile?: string;
   log: Log;
 }
 
 /** A running edge. */
 export interface Edge {
-  /** Where clients come: `http://127.0.0.1:<port>`; the host name goes into the Host header. */
+  /** Address for clients, `http://127.0.0.1:<port>`; the host name goes into the Host header. */
   url: string;
-  /** Where connectors come: `127.0.0.1:<port>`. */
+  /** Address for connectors, `127.0.0.1:<port>`. */
   connectorAddress: string;
-  /** An HTTP proxy that leads to the team's domain and to the names that are served, over TLS. */
+  /** An HTTP proxy to the team's domain and the served names, over TLS. */
   proxyUrl: string;
   /** PEM file of the authority behind every TLS name of the edge. */
   caFile: string;
-  /** Waits until a tunnel can be routed to with its configuration of this moment. @throws after the time (20 s) */
+  /** Waits until a tunnel is routable with its current configuration. @throws after the time limit (20 s) */
   routed: Connectors["routed"];
-  /** A new signing key for Access; the previous one stays published. */
+  /** Creates a new signing key for Access; the previous one stays published. */
   rotateKeys(): Promise<void>;
-  /** The session token of a person who has signed in, to be sent as the cookie `CF_Authorization`. */
+  /** The session token of a signed-in person, for the cookie `CF_Authorization`. */
   signPersonToken(audience: string, email: string): Promise<string>;
-  /** Stops all listeners and cuts what runs. */
+  /** Stops all listeners and cuts open connections. */
   close(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** One request through one connection of a connector, and its answer back, streamed both ways. */
+/** One request over one connector connection and its response, streamed both ways. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { Transform } from "node:stream";
@@ -8,28 +8,28 @@ import { errorCode, tooLarge } from "./answers.ts";
 import type { Connection } from "./connector.ts";
 import { originHeaders } from "./headers.ts";
 
-/** What is passed on, and the bounds. */
+/** The request to forward, and its limits. */
 export interface Forwarding {
   request: IncomingMessage;
   response: ServerResponse;
   connection: Connection;
   headers: OutgoingHttpHeaders;
   ray: string;
-  /** Longest silence: before the headers the client gets 524, after them it is cut. */
+  /** Longest silence in ms: before the headers the client gets 524, after them its connection is cut. */
   readTimeoutMs: number;
   bodyLimitBytes: number;
-  /** The origin's status and headers (names and values in turn) arrived. @returns the headers for the client */
+  /** The origin's status and headers (alternating names and values) arrived. @returns the headers for the client */
   answered(status: number, headers: string[]): string[];
-  /** A piece of the body passed. */
+  /** A chunk of the body was forwarded. */
   passed?(chunk: Buffer): void;
-  /** The answer is complete and whole. */
+  /** The response is complete. */
   completed?(): void;
   log: Log;
 }
 
 const responseMeta = z.object({ src: z.string() });
 
-/** Does the answer come from the origin, and not from cloudflared itself (which could not reach it)? */
+/** Whether the response comes from the origin rather than from cloudflared itself (origin unreachable). */
 export function fromOrigin(meta: string | string[] | undefined): boolean {
   if (typeof meta !== "string") return true;
   try {
@@ -39,7 +39,7 @@ export function fromOrigin(meta: string | string[] | undefined): boolean {
   }
 }
 
-/** Counts the bytes of an upload and tells when they are too many. */
+/** Counts the bytes of an upload and reports when they exceed the limit. */
 function bounded(limit: number, moved: () => void, exceeded: () => void): Transform {
   let total = 0;
   return new Transform({
@@ -57,9 +57,9 @@ const hasBody = (request: IncomingMessage): boolean =>
   request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
 
 /**
- * Starts the request; it runs on by itself. When the client leaves, the origin is told at once; when the connection is
- * lost, the client gets 502, or is cut if its headers are out already. Nothing is sent twice.
- * @throws when the connection takes no more requests; then nothing was sent, and another may be tried
+ * Starts the request and returns. When the client disconnects, the request is cancelled at once. When the connector
+ * connection is lost, the client gets 502, or its connection is cut if headers were sent. Nothing is sent twice.
+ * @throws when the connection accepts no more requests; nothing was sent, so another one may be tried
  */
 export function forward(forwarding: Forwarding): void {
   const { request, response, connection, ray, readTimeoutMs } = forwarding;
@@ -72,7 +72,7 @@ export function forward(forwarding: Forwarding): void {
   connection.inFlight += 1;
 
   const silence = setTimeout(() => {
-    if (response.headersSent && response.writableNeedDrain) return void silence.refresh(); // the client is the slow one
+    if (response.headersSent && response.writableNeedDrain) return void silence.refresh(); // the client is slow
     if (response.headersSent) response.destroy();
     else errorCode(response, ray, 524, 524);
     gone.abort();
@@ -121,7 +121,7 @@ export function forward(forwarding: Forwarding): void {
         response.addTrailers({ [name]: value });
   });
   stream.on("end", () => {
-    // A lost session emits 'end' too, with rstCode 8: only a clean end is the end of the answer.
+    // A lost session emits 'end' too, with rstCode 8: only a clean end completes the response.
     if (stream.rstCode !== 0 || response.writableEnded || !response.headersSent) return;
     response.end();
     forwarding.completed?.();
@@ -133,7 +133,7 @@ export function forward(forwarding: Forwarding): void {
     clearTimeout(silence);
     connection.inFlight -= 1;
     request.unpipe();
-    request.resume(); // an answer may come before the upload's end; its rest must not block the client's connection
+    request.resume(); // the response may precede the end of the upload; the rest must not block the client's connection
     if (!response.headersSent) errorCode(response, ray, 502, 502);
     else if (!response.writableEnded) response.destroy();
   });

@@ -1,4 +1,4 @@
-/** The headers of a request and a response on their way through the edge: pure functions. */
+/** Headers of requests and responses passing the edge: pure functions. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { OutgoingHttpHeaders } from "node:http2";
 
@@ -17,7 +17,7 @@ const HOP_BY_HOP = new Set([
   "upgrade",
 ]);
 
-/** What the edge itself knows of a request. */
+/** What the edge adds to a request. */
 export interface RequestFacts {
   method: string;
   /** As received. */
@@ -28,9 +28,9 @@ export interface RequestFacts {
   /** `<16 hex>-<COLO>`. */
   ray: string;
   country: string;
-  /** Access's token, when one was given. */
+  /** Access's token, if one was issued. */
   assertion?: string;
-  /** The person's address, when one signed in. */
+  /** The signed-in person's email address. */
   email?: string;
 }
 
@@ -40,9 +40,9 @@ function declaredHopByHop(connection: string | undefined): Set<string> {
 }
 
 /**
- * The headers for the connector. Whatever a client sends under `Cf-` is dropped: what the edge asserts there would
- * otherwise be forgeable, and cloudflared takes commands by such headers. So the service token's secret stops here too
- * (whether Cloudflare passes `CF-Access-Client-*` on is not documented; a relay must not count on either).
+ * The headers for the connector. A client's own `Cf-` headers are dropped: otherwise the edge's assertions could be
+ * forged, and cloudflared accepts commands in such headers. The service token's secret is dropped with them
+ * (whether Cloudflare passes `CF-Access-Client-*` on is not documented; a relay must not rely on either).
  */
 export function tunnelHeaders(received: IncomingHttpHeaders, facts: RequestFacts): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = {
@@ -57,7 +57,7 @@ export function tunnelHeaders(received: IncomingHttpHeaders, facts: RequestFacts
     if (name.startsWith("cf-")) continue;
     headers[name] = value;
   }
-  // Without it Go's client would ask the origin for gzip by itself and undo it: the bytes would not be the origin's.
+  // Without it Go's client would request gzip and decompress it, so the bytes would not be the origin's.
   headers["accept-encoding"] ??= "identity";
   const forwarded = received["x-forwarded-for"];
   headers["x-forwarded-for"] = forwarded === undefined ? facts.clientIp : `${String(forwarded)}, ${facts.clientIp}`;
@@ -73,13 +73,13 @@ export function tunnelHeaders(received: IncomingHttpHeaders, facts: RequestFacts
   return headers;
 }
 
-/** Names the edge sets itself, or keeps from clients. */
+/** Names that the edge sets itself or withholds from clients. */
 const REPLACED = new Set(["server", "cf-ray", "cf-cache-status", "x-accel-buffering"]);
 
 /**
  * Reads `cf-cloudflared-response-headers`: unpadded base64 of name and value, `name:value` joined by `;` (cloudflared,
  * connection/header.go). Bytes become latin1, which is how Node writes header strings.
- * @returns names and values in turn, without what is hop by hop or replaced by the edge
+ * @returns alternating names and values, without hop-by-hop headers and those the edge replaces
  */
 export function originHeaders(serialized: string): string[] {
   const decode = (part: string): string => Buffer.from(part, "base64").toString("latin1");
@@ -98,7 +98,7 @@ export function originHeaders(serialized: string): string[] {
     .flat();
 }
 
-/** The value of a header in a list of names and values in turn; several are joined by ", ". */
+/** The value of a header in a list of alternating names and values; repeated headers are joined by ", ". */
 export function headerIn(headers: string[], name: string): string | undefined {
   const values = headers.filter((_, index) => index % 2 === 1 && headers[index - 1]!.toLowerCase() === name);
   return values.length > 0 ? values.join(", ") : undefined;

@@ -10,10 +10,10 @@ import { createLocalJWKSet, exportJWK, generateKeyPair, importJWK, type JWK, jwt
 import { z } from "zod";
 import { writePrivate } from "./certificates.ts";
 
-/** Whom a token is about: a service token's client id, or a person's address. */
+/** The subject of a token: a service token's client id, or a person's email address. */
 export type TokenSubject = { clientId: string } | { email: string };
 
-/** What goes into a token besides its subject. */
+/** The claims of a token besides its subject. */
 export interface TokenRequest {
   /** `https://<team>.cloudflareaccess.com`. */
   issuer: string;
@@ -31,10 +31,10 @@ export interface AccessKeys {
   sign(subject: TokenSubject, request: TokenRequest): Promise<string>;
   /**
    * Checks a person's token against the published keys.
-   * @returns the address, or undefined when the token is not ours, not for this audience, expired, or of no person
+   * @returns the address, or undefined when the token is foreign, for another audience, expired, or not a person's
    */
   verifyPerson(token: string, issuer: string, audience: string): Promise<string | undefined>;
-  /** Makes a new key the current one. The previous one stays published; those before it are gone. */
+  /** Creates a new current key. The previous one stays published; older ones are dropped. */
   rotate(): Promise<void>;
 }
 
@@ -81,8 +81,8 @@ function claims(subject: TokenSubject, country: string): Record<string, unknown>
 }
 
 /**
- * Opens the keys kept in `dir/access-keys.json` (0600), or makes them.
- * @throws when the file is there but cannot be understood
+ * Opens the keys in `dir/access-keys.json` (0600), or creates them.
+ * @throws when the file exists but is invalid
  */
 export async function openAccessKeys(dir: string): Promise<AccessKeys> {
   const path = join(dir, "access-keys.json");
@@ -112,7 +112,7 @@ export async function openAccessKeys(dir: string): Promise<AccessKeys> {
         const { payload } = await jwtVerify(token, set, { algorithms: ["RS256"], issuer, audience });
         return typeof payload.email === "string" && payload.email !== "" ? payload.email : undefined;
       } catch {
-        return undefined; // whatever is wrong with it, it lets nobody in
+        return undefined; // an invalid token admits nobody
       }
     },
     async rotate() {

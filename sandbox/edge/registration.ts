@@ -5,13 +5,13 @@
 import type { Duplex } from "node:stream";
 import { encode, MessageReader, type StructReader, type StructValue, struct, text, type Value } from "./capnp.ts";
 
-/** What a connector says of itself and of the tunnel it wants to serve. */
+/** A connector's description of itself and of the tunnel it serves. */
 export interface Registration {
   accountTag: string;
   /** Raw bytes, as in the connector's token. */
   secret: Buffer;
   tunnelId: string;
-  /** 0 to 3: which of its connections this is. */
+  /** The connection's index, 0 to 3. */
   connectionIndex: number;
   /** UUID of the running cloudflared. */
   connectorId: string;
@@ -33,18 +33,18 @@ export type RegistrationAnswer =
     }
   | {
       accepted: false;
-      /** Shown in the connector's log. With "Unauthorized" in it cloudflared does not blame the address. */
+      /** Shown in the connector's log. If it contains "Unauthorized", cloudflared does not blame the address. */
       cause: string;
     };
 
-/** What the edge does on the calls of a connector. */
+/** The edge's handlers for a connector's calls. */
 export interface RegistrationHandlers {
   register(registration: Registration): RegistrationAnswer;
-  /** The connector is about to leave: its running requests end, new ones go elsewhere. */
+  /** The connector unregisters: its requests in flight finish, new ones use other connections. */
   unregister(): void;
-  /** The connector ends the calls, as it does after it has unregistered; its running requests may go on. */
+  /** The connector closed the control stream, as after unregistering; its requests in flight may continue. */
   ended(reason: string): void;
-  /** A message that could not be read: this is no connector, or a broken one. */
+  /** An unreadable message: not a connector, or a broken one. */
   failed(reason: string): void;
 }
 
@@ -136,8 +136,8 @@ function called(call: StructReader, handlers: RegistrationHandlers): Buffer {
 }
 
 /**
- * Serves the calls of one connector on its control stream until the stream ends. The target of a call is not looked at:
- * cloudflared calls the bootstrap capability before it has the answer to Bootstrap, and there is no other.
+ * Serves the calls of one connector on its control stream until the stream ends. The target of a call is ignored:
+ * cloudflared calls the bootstrap capability before Bootstrap is answered, and there is no other.
  */
 export function serveRegistration(stream: Duplex, handlers: RegistrationHandlers): void {
   const reader = new MessageReader();

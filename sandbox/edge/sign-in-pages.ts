@@ -11,7 +11,7 @@ const page = (title: string, content: string): string => `<!doctype html>
 <body>
 <h1>${escaped(title)}</h1>
 ${content}
-<hr><p>The sandbox's stand-in for Cloudflare Access.</p>
+<hr><p>The sandbox's emulation of Cloudflare Access.</p>
 </body>
 </html>
 `;
@@ -19,23 +19,25 @@ ${content}
 const elsewhere = (methods: readonly string[]): string =>
   methods.length === 0
     ? ""
-    : `\n<p>Also by ${escaped(methods.join(", "))}: outside the sandbox only, which can not play these.</p>`;
+    : `\n<p>Also by ${escaped(methods.join(", "))}: outside the sandbox only, which does not emulate these.</p>`;
 
-/** Asks for the address; the form is sent to the page's own URL. @param others login methods besides the code by e-mail */
+/**
+ * The form for the email address, submitted to the page's own URL. @param others login methods besides the code by e-mail
+ */
 export const emailPage = (application: string, others: readonly string[] = []): string =>
   page(
     `Sign in to ${application}`,
     `<form method="post"><label>E-mail <input type="email" name="email" autocomplete="email" required autofocus></label> <button>Send me a code</button></form>${elsewhere(others)}`,
   );
 
-/** Nobody can sign in with a code here. @param others the login methods there are */
+/** The page without one-time PIN. @param others the available login methods */
 export const noPinPage = (application: string, others: readonly string[]): string =>
   page(
     `Sign in to ${application}`,
     `<p>${others.length === 0 ? "There is no login method." : "There is no code by e-mail here."}</p>${elsewhere(others)}`,
   );
 
-/** Asks for the code. The same whether one was sent or not. */
+/** The form for the code. Identical whether or not a code was sent. */
 export const codePage = (email: string, request: string, fault = ""): string =>
   page(
     "Enter the code",
@@ -43,5 +45,5 @@ export const codePage = (email: string, request: string, fault = ""): string =>
 <form method="post" action="/cdn-cgi/access/verify"><input type="hidden" name="request" value="${escaped(request)}"><label>Code <input name="code" inputmode="numeric" autocomplete="one-time-code" required autofocus></label> <button>Sign in</button></form>`,
   );
 
-/** Says why it ends here. */
+/** The page for a sign-in that cannot continue. */
 export const refusedPage = (reason: string): string => page("Not signed in", `<p>${escaped(reason)}</p>`);

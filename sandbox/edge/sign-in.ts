@@ -1,8 +1,8 @@
 /**
  * Signing in with a one-time PIN, as the team's domain offers it: e-mail → code → session cookie. Source:
- * developers.cloudflare.com, "One-time PIN login" (the code lives 10 minutes and is sent only to who a policy lets in,
- * while the page says the same to everybody), "Identity providers" (an application may name those it takes; otherwise it takes
- * all of the account) and "Authorization cookie". The mail goes to a file.
+ * developers.cloudflare.com, "One-time PIN login" (the code is valid for 10 minutes and is sent only to people admitted by
+ * a policy, while the page is the same for everybody), "Identity providers" (an application may restrict them; by default
+ * it accepts all of the account) and "Authorization cookie". The mail goes to a file.
  */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { appendFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ const maxAttempts = 5;
 const maxPending = 1_000;
 const maxForm = 16 * 1024;
 
-/** What signing in works with. */
+/** The dependencies of the sign-in pages. */
 export interface SignInOptions {
   view: EdgeView;
   keys: AccessKeys;
@@ -29,17 +29,17 @@ export interface SignInOptions {
   country: string;
 }
 
-/** Where a request for signing in arrived. */
+/** Where a sign-in request arrived. */
 export interface SignInPlace {
   target: string;
   clientIp: string;
   /** Headers of every answer. */
   headers: string[];
-  /** Before the path of what leads back to the application: its origin, or "" when it is served here too. */
+  /** Prefix of the path back to the application: its origin, or "" when this host serves it. */
   origin(hostname: string): string;
 }
 
-/** The pages. Each answers true when it was one of them, false when the path is another's. */
+/** The pages. Each method returns true if it handled the path. */
 export interface SignIn {
   /** `/cdn-cgi/access/login/<host name>` and `/cdn-cgi/access/verify`: on the team's domain. */
   onTeam(request: IncomingMessage, response: ServerResponse, place: SignInPlace): Promise<boolean>;
@@ -52,13 +52,13 @@ interface Pending {
   hostname: string;
   redirect: string;
   email: string;
-  /** Undefined: nobody was sent one. */
+  /** Undefined: no code was sent. */
   code?: string;
   attempts: number;
   until: number;
 }
 
-/** A path on the same host: anything else would lead a person who has just signed in to a stranger. */
+/** A path on the same host. Anything else would be an open redirect. */
 function safePath(text: string | null): string {
   return text !== null && /^\/(?![/\\])[\x21-\x7e]*$/.test(text) ? text : "/";
 }
@@ -77,7 +77,7 @@ async function form(request: IncomingMessage): Promise<URLSearchParams> {
   return new URLSearchParams(text);
 }
 
-/** Keeps things under unguessable names, and at most so many. */
+/** Stores values under unguessable names, up to a limit. */
 function keep<T>(map: Map<string, T>, value: T): string {
   const [oldest] = map.keys();
   if (map.size >= maxPending && oldest !== undefined) map.delete(oldest);
@@ -135,7 +135,7 @@ export function signInPages({ view, keys, mailFile, country }: SignInOptions): S
     if (request.method !== "POST") return answer(response, place, 200, emailPage(name, others));
     const email = (await form(request)).get("email")?.trim() ?? "";
     if (!/^[^@\s]+@[^@\s]+$/.test(email) || email.length > 254) {
-      return answer(response, place, 400, refusedPage("This is no e-mail address."));
+      return answer(response, place, 400, refusedPage("This is not an email address."));
     }
     const entry: Pending = { ...wanted, email, attempts: 0, until: Date.now() + codeLifetimeMs };
     await send(entry, place.clientIp);
@@ -148,7 +148,7 @@ export function signInPages({ view, keys, mailFile, country }: SignInOptions): S
     const entry = pending.get(id);
     if (!entry || entry.until < Date.now() || entry.attempts >= maxAttempts) {
       pending.delete(id);
-      return answer(response, place, 403, refusedPage("The code is no longer good: begin again."));
+      return answer(response, place, 403, refusedPage("The code is no longer valid: start again."));
     }
     entry.attempts += 1;
     if (entry.code === undefined || !same(entry.code, sent.get("code")?.trim() ?? "")) {
@@ -173,7 +173,7 @@ export function signInPages({ view, keys, mailFile, country }: SignInOptions): S
     const issuer = `https://${view.teamDomain()}`;
     const claims = { issuer, audience: entry.application.aud, lifetimeSeconds, country };
     const token = await keys.sign({ email: entry.email }, claims);
-    // The real one is `Secure` too; browsers would not send it to the sandbox's plain HTTP.
+    // The real cookie is also `Secure`; browsers would not send it over the sandbox's plain HTTP.
     const cookie = `CF_Authorization=${token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${lifetimeSeconds}`;
     return redirect(response, place, entry.redirect, cookie);
   }

@@ -1,7 +1,7 @@
 /**
  * The team's domain, `<team>.cloudflareaccess.com`, as cloudflared and the relay reach it: through an HTTP proxy
- * (CONNECT, RFC 9110 9.3.6) that leads this name to the edge's own TLS server. It leads the names that the edge serves there as
- * well, for callers that will have TLS, and refuses every other.
+ * (CONNECT, RFC 9110 9.3.6) that connects this name to the edge's own TLS server. It does the same for the names that the
+ * edge serves, for callers that require TLS, and refuses all others.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createCallersServer, createSecureContext, type SecureContext } from "node:tls";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import type { Authority } from "./certificates.ts";
 import type { AccessKeys } from "./keys.ts";
 import type { SignIn } from "./sign-in.ts";
@@ -21,14 +21,14 @@ export interface Team {
   close(): Promise<void>;
 }
 
-/** What the team's domain needs. */
+/** The dependencies of the team's domain. */
 export interface TeamOptions {
-  /** Asked at each connection, since the organisation may be named later. */
+  /** Read at each connection, because the organisation may be named later. */
   teamDomain(): string;
   authority: Authority;
   keys: AccessKeys;
   signIn: SignIn;
-  /** The edge's own names and who serves them: the proxy leads there too, over TLS. */
+  /** The edge's names and their handler: the proxy connects these too, over TLS. */
   callers: { has(hostname: string): boolean; take(socket: Duplex): void };
   port: number;
   log: Log;

@@ -11,12 +11,12 @@ import type { Connection } from "./connector.ts";
 import { fromOrigin } from "./forward.ts";
 import { originHeaders } from "./headers.ts";
 
-/** What is passed on. */
+/** The request to forward. */
 export interface Upgrading {
-  /** The client's connection, and what came on it behind the request's headers. */
+  /** The client's connection, and the bytes received after the request's headers. */
   socket: Socket;
   head: Buffer;
-  /** Has that connection until the upgrade has come about; a refusal is answered there. */
+  /** Owns that connection until the upgrade succeeds; refusals are written to it. */
   response: ServerResponse;
   connection: Connection;
   headers: OutgoingHttpHeaders;
@@ -26,7 +26,7 @@ export interface Upgrading {
 
 /**
  * Starts it; it runs until one of the two sides closes.
- * @throws when the connection takes no more requests; then nothing was sent, and another may be tried
+ * @throws when the connection accepts no more requests; nothing was sent, so another one may be tried
  */
 export function forwardUpgrade({ socket, head, response, connection, headers, ray, log }: Upgrading): void {
   const gone = new AbortController();

@@ -1,4 +1,4 @@
-/** Failures on demand: what an emulated API shows instead of its answer, so that a caller's behaviour in bad hours can be seen. */
+/** Fault injection: what an emulated API returns instead of its response, to test callers under failure. */
 import { z } from "zod";
 import type { JsonAnswer } from "./json-server.ts";
 
@@ -11,7 +11,7 @@ const regularExpression = z.string().transform((text, context) => {
   }
 });
 
-/** A failure as it is asked for. */
+/** A requested fault. */
 export const faultSchema = z.strictObject({
   /** Any method when absent. */
   method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).optional(),
@@ -22,20 +22,20 @@ export const faultSchema = z.strictObject({
    * breaks before the answer; `stalled`: it is carried out and never answered.
    */
   status: z.union([z.int().min(400).max(599), z.enum(["timeout", "lost", "stalled"])]),
-  /** How often. */
+  /** Number of calls it applies to. */
   times: z.int().min(1).max(10_000).default(1),
   /** For 429: `Retry-After`, in seconds. */
   retryAfterSeconds: z.int().min(0).max(3_600).default(1),
 });
 
-/** A failure still to be shown. */
+/** A pending fault. */
 export type Fault = z.infer<typeof faultSchema>;
 
-/** Failures of one API; those asked for first come first. */
+/** The pending faults of one API, applied in order of request. */
 export class Faults {
   readonly #left: Fault[] = [];
 
-  /** Those not shown yet. */
+  /** The faults not applied yet. */
   get left(): readonly Fault[] {
     return this.#left;
   }
@@ -48,7 +48,7 @@ export class Faults {
     this.#left.length = 0;
   }
 
-  /** The failure for this call, counted down; undefined: it is to be answered. */
+  /** The fault for this call, counted down; undefined: answer normally. */
   take(method: string, path: string): Fault | undefined {
     const index = this.#left.findIndex((fault) => (fault.method ?? method) === method && fault.path.test(path));
     const fault = this.#left[index];
@@ -60,9 +60,9 @@ export class Faults {
 }
 
 /**
- * Answers a call, or shows the fault instead.
- * @param refuse the API's own form of an error
- * @param carryOut what the call does, and its answer
+ * Answers a call, or applies the fault instead.
+ * @param refuse builds the API's error body
+ * @param carryOut carries out the call and returns its response
  */
 export async function withFault(
   fault: Fault | undefined,

@@ -1,12 +1,12 @@
 /**
- * A small JSON-over-HTTP server on 127.0.0.1, for the emulated APIs. It reads the whole request, lets `handle` decide,
- * and writes the answer; what `handle` decides is independent of sockets.
+ * A small JSON-over-HTTP server on 127.0.0.1, for the emulated APIs. It reads the whole request, calls `handle`, and
+ * writes the response; `handle` is independent of sockets.
  */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 
-/** A request, read to its end. */
+/** A fully read request. */
 export interface JsonRequest {
   method: string;
   /** As on the request line: path and query, still percent-encoded. */
@@ -20,7 +20,8 @@ export interface JsonRequest {
 }
 
 /**
- * An answer; `body` undefined sends no body. `hang` never answers: the client has to give up. `cut` breaks the connection.
+ * A response; `body` undefined sends no body. `hang` never responds, so the client has to time out. `cut` breaks the
+ * connection.
  */
 export type JsonAnswer = { status: number; headers?: Record<string, string>; body?: unknown } | "hang" | "cut";
 
@@ -62,9 +63,9 @@ function write(response: ServerResponse, answer: Exclude<JsonAnswer, string>): v
 
 /**
  * Listens on 127.0.0.1 and answers every request with what `handle` returns.
- * @param options.port 0 takes a free one
+ * @param options.port 0 picks a free one
  * @param options.handle an exception in it is logged and answered with 500 and `options.failure`
- * @param options.failure body of an answer that this server itself has to give (500, 413)
+ * @param options.failure builds the body of this server's own errors (500, 413)
  * @throws when the port is taken
  */
 export async function startJsonServer(options: {

@@ -3,12 +3,12 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rm
 import { dirname } from "node:path";
 import { z } from "zod";
 
-/** A value that is written to a file some time after it was changed. */
+/** A value written to a file with a delay after changes. */
 export interface StateFile<T> {
   value: T;
-  /** Says that `value` has changed: it is written within `debounceMs`. */
+  /** Marks `value` as changed: it is written within `debounceMs`. */
   changed(): void;
-  /** Writes at once what is not yet written. Blocks until it is on disk. */
+  /** Writes pending changes at once. Blocks until they are on disk. */
   flush(): void;
 }
 
@@ -24,7 +24,7 @@ function read<T>(path: string, schema: z.ZodType<T>, initial: () => T): T {
     return schema.parse(JSON.parse(text));
   } catch (error) {
     const reason = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
-    throw new Error(`the state file ${path} can not be used: ${reason}. Move it away to start from nothing.`);
+    throw new Error(`the state file ${path} cannot be used: ${reason}. Move it away to start from nothing.`);
   }
 }
 
@@ -43,9 +43,9 @@ function writeAtomically(path: string, text: string): void {
 }
 
 /**
- * Reads `path`, or takes `initial()` when there is no such file.
- * @param path without one nothing is read or written
- * @throws when the file is there but does not fit `schema`
+ * Reads `path`, or uses `initial()` without a file.
+ * @param path undefined: nothing is read or written
+ * @throws when the file exists but does not match `schema`
  */
 export function openStateFile<T>(
   path: string | undefined,

@@ -1,6 +1,6 @@
 /**
  * An ssh-agent that holds one ed25519 key, on a unix socket. Protocol: draft-ietf-sshm-ssh-agent, sections 3 and 5.
- * Not ssh2's AgentProtocol: that loses its place in the stream on a request it does not know, and OpenSSH's ssh sends one
+ * Not ssh2's AgentProtocol: it loses its position in the stream on an unknown request, and OpenSSH's ssh sends one
  * (`session-bind@openssh.com`) before anything else.
  */
 import { createServer, type Server, type Socket } from "node:net";
@@ -21,7 +21,7 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-/** Starts the agent at `socketPath`, where nothing may be yet. @throws Error when it can not listen there */
+/** Starts the agent at `socketPath`, which must not exist. @throws Error when it cannot listen there */
 export async function startAgent(socketPath: string, key: ParsedKey, comment: string): Promise<Agent> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -52,7 +52,7 @@ export async function startAgent(socketPath: string, key: ParsedKey, comment: st
   };
 }
 
-/** The reply to one message, both without their length. */
+/** The reply to one message, both without the length prefix. */
 function answer(message: Buffer, key: ParsedKey, comment: string): Buffer {
   const blob = key.getPublicSSH();
   if (message[0] === requestIdentities) {

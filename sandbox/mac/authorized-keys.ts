@@ -1,20 +1,20 @@
-/** `~/.ssh/authorized_keys` of the Mac's accounts, the part of sshd(8) that limits what a key may do. */
+/** `~/.ssh/authorized_keys` of the Mac's accounts: the subset of sshd(8) that restricts keys. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 
-/** What a key is let in for. */
+/** An authorized key and its restrictions. */
 export interface AuthorizedKey {
   /** SSH wire form. */
   key: Buffer;
-  /** `command="…"`: runs in place of whatever the client asks for. */
+  /** `command="…"`: runs instead of the client's command. */
   forced?: string;
 }
 
 /** Options before a key: words and `name="value"`, where `\"` is a quotation mark. */
 const options = /^((?:[a-z-]+(?:="(?:[^"\\]|\\.)*")?)(?:,[a-z-]+(?:="(?:[^"\\]|\\.)*")?)*)\s+(?=(?:ssh|ecdsa|sk)-)/;
 
-/** @returns the keys of a file's text; lines that are no key are passed over, as sshd does */
+/** @returns the keys in a file's text; other lines are skipped, as sshd does */
 export function parseAuthorizedKeys(text: string): AuthorizedKey[] {
   return text.split("\n").flatMap((raw) => {
     const line = raw.trim();
@@ -27,7 +27,7 @@ export function parseAuthorizedKeys(text: string): AuthorizedKey[] {
   });
 }
 
-/** Keys of one account; none when it has no file. */
+/** The keys of one account; empty without a file. */
 export function authorizedKeys(root: string, user: string): AuthorizedKey[] {
   try {
     return parseAuthorizedKeys(readFileSync(join(root, "Users", user, ".ssh/authorized_keys"), "utf8"));

@@ -1,11 +1,11 @@
 /**
- * Where GNU's tools are kinder than macOS': wrappers that refuse what BSD's tools do not know, and commands that a Mac has
- * not got. Sources: the manual pages of macOS 26 and of GNU coreutils, findutils, sed, grep and tar.
+ * macOS' BSD tools on top of GNU's: wrappers that refuse GNU-only options, and commands that do not exist on a Mac.
+ * Sources: the manual pages of macOS 26 and of GNU coreutils, findutils, sed, grep and tar.
  */
 import { chmodSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** On Linux by default and on no Mac. */
+/** Present on Linux by default, absent on macOS. */
 const absent = [
   "apt-get",
   "chpasswd",
@@ -29,13 +29,13 @@ const absent = [
 ];
 
 interface Tool {
-  /** Patterns of sh's `case` for arguments that only GNU's takes. */
+  /** Patterns of sh's `case` for GNU-only arguments. */
   refused: string[];
-  /** BSD's getopt stops at the first operand: an option after it is taken for a file. */
+  /** BSD's getopt stops at the first operand: an option after it is treated as a file. */
   isOrdered?: true;
 }
 
-/** One of these letters, alone or with others behind one dash. */
+/** One of these letters, alone or combined behind one dash. */
 const letters = (set: string): string[] => [`-[${set}]*`, `-[!-]*[${set}]*`];
 const long = "--?*";
 
@@ -66,7 +66,7 @@ const tools: Record<string, Tool> = {
   xargs: { refused: ["-d*", "--?*"] },
 };
 
-/** `sed -i SUFFIX …` of BSD, put to GNU's sed as `-iSUFFIX …`: there the suffix is an argument of its own, even when empty. */
+/** BSD's `sed -i SUFFIX …` as GNU's `-iSUFFIX …`: BSD's suffix is a separate argument, even when empty. */
 const sedInPlace = `if [ "\${1:-}" = -i ]; then
   case "\${2-none}" in
   '' | .*) suffix=$2; shift 2; exec REAL "-i$suffix" "$@" ;;
@@ -75,13 +75,25 @@ const sedInPlace = `if [ "\${1:-}" = -i ]; then
 fi
 `;
 
-/** `ps -E …` of macOS shows the environment as well; procps has that as a BSD option without a dash. */
-const psEnvironment = `if [ "\${1:-}" = -E ]; then
+/**
+ * macOS' `ps -E …` shows the environment as well; procps has that as a BSD option without a dash. macOS' `comm` is the path
+ * of the executable; procps' is the name of the main thread (Node's is "MainThread"), and its `exe` the path.
+ */
+const macPs = `if [ "\${1:-}" = -E ]; then
   shift
   exec REAL e "$@"
 fi
+before=
+for argument do
+  shift
+  case "$before:$argument" in
+    -*o:*) argument=$(printf %s "$argument" | sed -E 's/(^|,)comm(=|,|$)/\\1exe\\2/g') ;;
+  esac
+  before=$argument
+  set -- "$@" "$argument"
+done
 `;
-const before: Record<string, string> = { ps: psEnvironment, sed: sedInPlace };
+const before: Record<string, string> = { ps: macPs, sed: sedInPlace };
 
 function wrapper(name: string, real: string, { refused, isOrdered }: Tool): string {
   const late = isOrdered ? '    -?*) [ -z "$operand" ] || refuse "$argument" ;;\n' : "";
@@ -102,7 +114,7 @@ exec ${real} "$@"
 `;
 }
 
-/** Writes them into `bin`, the first folder of the Mac's PATH. Does nothing on a Mac: there the tools are BSD's. */
+/** Writes the wrappers into `bin`, the first folder of the Mac's PATH. Does nothing on macOS, whose tools are BSD's. */
 export function writeBsdTools(bin: string, platform: NodeJS.Platform = process.platform): void {
   if (platform === "darwin") return;
   const write = (name: string, text: string): void => {

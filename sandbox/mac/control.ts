@@ -1,4 +1,8 @@
-/** The unix socket at which the stand-in commands reach the Mac. One call a connection: a line of JSON each way. */
+/**
+ * The Unix socket at which the emulated commands reach the Mac. One call per connection. The call is a line of JSON, its
+ * standard input in hexadecimal; the answer is `<exit code> <bytes of standard output>`, a line feed, standard output, and
+ * standard error until the end.
+ */
 import { createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
@@ -10,7 +14,7 @@ const callSchema = z.object({
   argv: z.array(z.string()),
   cwd: z.string(),
   user: z.string(),
-  stdin: z.base64(),
+  stdin: z.hex(),
 });
 
 /** The listening socket. */
@@ -19,7 +23,7 @@ export interface Control {
   close(): Promise<void>;
 }
 
-/** Listens at `socketPath`, where nothing may be yet. */
+/** Listens at `socketPath`, which must not exist. */
 export async function startControl(socketPath: string, mac: Machine): Promise<Control> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -28,7 +32,7 @@ export async function startControl(socketPath: string, mac: Machine): Promise<Co
     void text(socket)
       .then((line) => run(line, mac))
       .then(
-        (answer) => socket.end(JSON.stringify(answer)),
+        ({ code, stdout, stderr }) => socket.end(`${code} ${Buffer.byteLength(stdout)}\n${stdout}${stderr}`),
         () => socket.destroy(),
       );
   });
@@ -48,10 +52,10 @@ async function run(line: string, mac: Machine): Promise<Answer> {
   const call = callSchema.parse(JSON.parse(line));
   const command = Object.hasOwn(commands, call.command) ? commands[call.command] : undefined;
   if (command === undefined) return { code: 127, stdout: "", stderr: `${call.command}: command not found\n` };
-  // A process whose environment was emptied is taken for the administrator: the one with fewer rights.
+  // A process with an empty environment counts as the administrator, who has fewer rights.
   const user = mac.directory.get("Users", call.user) === undefined ? mac.admin : call.user;
   try {
-    return await command.run({ ...call, user, stdin: Buffer.from(call.stdin, "base64") }, mac);
+    return await command.run({ ...call, user, stdin: Buffer.from(call.stdin, "hex") }, mac);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { code: 1, stdout: "", stderr: `${call.command}: ${message}\n` };

@@ -54,7 +54,7 @@ function freshRecords(admin: string): z.infer<typeof stateSchema> {
   };
 }
 
-/** Users and groups of the Mac; kept in `dir/directory.json`. */
+/** Users and groups of the Mac, kept in `dir/directory.json`. */
 export class Directory {
   readonly #state: StateFile<z.infer<typeof stateSchema>>;
 
@@ -73,7 +73,7 @@ export class Directory {
     return Object.hasOwn(records, name) ? records[name] : undefined;
   }
 
-  /** Makes the record if there is none; sets one attribute of it if a key is given. */
+  /** Creates the record if missing, and sets one attribute if a key is given. */
   create(kind: RecordKind, name: string, key?: string, values: string[] = []): void {
     const records = this.#state.value[kind];
     const record = this.get(kind, name) ?? { GeneratedUID: [randomUUID().toUpperCase()] };
@@ -97,7 +97,7 @@ export class Directory {
     return value === undefined || !/^-?\d+$/.test(value) ? undefined : Number(value);
   }
 
-  /** The name with this number. */
+  /** The name for this number. */
   nameOf(kind: RecordKind, id: number): string | undefined {
     return this.all(kind).find(([name]) => this.id(kind, name) === id)?.[0];
   }

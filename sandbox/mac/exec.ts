@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import type { ServerChannel } from "ssh2";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 
-/** What a session's commands are run with. */
+/** The environment of a session's commands. */
 export interface ExecOptions {
   command: string;
   environment: Record<string, string>;
@@ -12,7 +12,7 @@ export interface ExecOptions {
   cwd: string;
 }
 
-/** Process groups that SSH sessions started and that may still have members. */
+/** Process groups of SSH sessions that may still have members. */
 export class SessionProcesses {
   readonly #reaper: Reaper;
   readonly #groups = new Set<number>();
@@ -23,8 +23,8 @@ export class SessionProcesses {
 
   /**
    * Runs a command in a process group of its own. Its exit code or signal is reported once it has ended and closed its
-   * output (so a background child that holds the output keeps the channel open, as with sshd). When the channel is closed
-   * first, the command goes on, its input at its end and its output closed.
+   * output, so a background child that holds the output keeps the channel open, as with sshd. When the channel closes
+   * first, the command continues with its input ended and its output closed.
    */
   run(channel: ServerChannel, options: ExecOptions): void {
     const child = spawn("/bin/sh", ["-c", options.command], {
@@ -36,7 +36,7 @@ export class SessionProcesses {
     const { stdin, stdout, stderr } = child;
     this.#watch(child);
     for (const stream of [stdin, stdout, stderr, channel, channel.stderr]) {
-      stream.on("error", () => {}); // either side may go first; the close events below tell
+      stream.on("error", () => {}); // either side may close first; see the close events below
     }
     channel.pipe(stdin);
     const output = new Output(channel);
@@ -61,7 +61,7 @@ export class SessionProcesses {
     });
   }
 
-  /** Kills every group, with what its members left in it. */
+  /** Kills every group including left-over members. */
   kill(signal: "SIGTERM" | "SIGKILL"): void {
     for (const group of this.#groups) {
       if (!send(group, signal)) this.#forget(group);
@@ -81,7 +81,7 @@ export class SessionProcesses {
     if (pid === undefined) return;
     this.#groups.add(pid);
     this.#reaper.watch(pid);
-    // A process it left in the background keeps the group alive: it then stays watched.
+    // A background process keeps the group alive and watched.
     child.once("exit", () => {
       if (!send(pid, 0)) this.#forget(pid);
     });
@@ -93,7 +93,7 @@ export class SessionProcesses {
   }
 }
 
-/** The parts of an ssh2 channel where it keeps what the window holds back. */
+/** The internals of an ssh2 channel that hold data back by the window. */
 interface HeldBack {
   _chunk: unknown;
   _chunkcb: unknown;
@@ -102,8 +102,8 @@ interface HeldBack {
 }
 
 /**
- * Writes a channel's two outputs one piece after the other. ssh2 does not forget a piece once the window has let it pass,
- * and would send it again when the other output has to wait.
+ * Serialises a channel's two outputs. ssh2 does not drop a chunk once the window lets it pass, and would send it again
+ * when the other output has to wait.
  */
 class Output {
   readonly #held: HeldBack;
@@ -120,7 +120,7 @@ class Output {
     });
   }
 
-  /** Resolves when everything forwarded until now has been sent; never when the channel was closed before. */
+  /** Resolves when all chunks forwarded so far are sent; never if the channel closed before. */
   written(): Promise<void> {
     return this.#queue;
   }
@@ -138,6 +138,6 @@ function send(group: number, signal: NodeJS.Signals | 0): boolean {
     process.kill(-group, signal);
     return true;
   } catch {
-    return false; // nobody is left (on macOS also EPERM, when all that is left is zombies)
+    return false; // the group is empty (EPERM on macOS when only zombies are left)
   }
 }

@@ -1,4 +1,4 @@
-/** The Mac's root folder as it is before anything is installed, and the stand-ins in it. */
+/** The Mac's root folder before installation, and the emulated commands in it. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { build } from "plist";
@@ -24,7 +24,7 @@ const folders = [
   "usr/sbin",
 ];
 
-/** As a Mac is set up when one agrees to automatic updates. */
+/** A Mac set up with automatic updates. */
 const updates = {
   AutomaticCheckEnabled: true,
   AutomaticDownload: true,
@@ -38,8 +38,8 @@ function writeOnce(path: string, text: string): void {
 }
 
 /**
- * Makes what is missing below `root`. Blocking; running it again changes nothing.
- * @param isTmpShared the Mac's /tmp is this machine's: another server's sftp knows no other
+ * Creates missing folders below `root`. Blocking; idempotent.
+ * @param isTmpShared the Mac's /tmp is this machine's, the only one another server's sftp can use
  */
 export function makeRoot(root: string, admin: string, isTmpShared = false): void {
   for (const folder of folders) mkdirSync(join(root, folder), { recursive: true, mode: 0o755 });
@@ -51,7 +51,7 @@ export function makeRoot(root: string, admin: string, isTmpShared = false): void
   if (isTmpShared) link("/tmp", join(root, "tmp"));
 }
 
-/** The administrator may use sudo without a password: what a person does by hand before the first installation. */
+/** Lets the administrator use sudo without a password, the manual step before the first installation. */
 export function allowSudo(root: string, admin: string, owners: Owners): void {
   const path = join(root, "private/etc/sudoers.d", `slm-network-${admin}`);
   try {
@@ -71,17 +71,19 @@ export function emptyTmp(root: string): void {
 }
 
 /**
- * Writes a wrapper for every stand-in into `bin`, and a link to it where macOS has the command. The wrappers name the
- * socket, so they need no variable. Written anew at each start.
+ * Writes a wrapper for every emulated command into `bin`, and a link at its place on macOS. The wrappers contain the
+ * socket's path, so they need no variable. Rewritten at each start.
  */
-export function writeStandIns(root: string, bin: string, nodePath: string, socketPath: string): void {
-  const client = join(import.meta.dirname, "commands", "client.ts");
-  const words = [nodePath, "--disable-warning=ExperimentalWarning", client, socketPath];
+export function writeEmulatedCommands(root: string, bin: string, nodePath: string, socketPath: string): void {
+  const program = (name: string) => join(import.meta.dirname, "commands", name);
+  const sudo = [nodePath, "--disable-warning=ExperimentalWarning", program("sudo-client.ts")];
+  const others = ["/usr/bin/perl", program("client.pl")];
   rmSync(bin, { recursive: true, force: true });
   mkdirSync(bin, { recursive: true });
   for (const [name, { folder }] of Object.entries(commands)) {
     const wrapper = join(bin, name);
-    writeFileSync(wrapper, `#!/bin/sh\nexec ${words.map(quote).join(" ")} ${name} "$@"\n`);
+    const client = [...(name === "sudo" ? sudo : others), socketPath];
+    writeFileSync(wrapper, `#!/bin/sh\nexec ${client.map(quote).join(" ")} ${name} "$@"\n`);
     chmodSync(wrapper, 0o755);
     const place = join(root, folder, name);
     link(relative(join(root, folder), wrapper), place);

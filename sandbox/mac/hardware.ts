@@ -1,4 +1,4 @@
-/** What makes one Mac another than the next: its hardware UUID and serial number, kept as long as its folder. */
+/** The identity of a Mac: hardware UUID and serial number, kept with its folder. */
 import { randomBytes, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,7 +9,7 @@ const hardwareSchema = z.strictObject({ uuid: z.string(), serial: z.string() });
 /** Identity of the machine. */
 export type Hardware = z.infer<typeof hardwareSchema>;
 
-/** Reads `dir/hardware.json`, or makes it. Blocking. */
+/** Reads `dir/hardware.json`, or creates it. Blocking. */
 export function readHardware(dir: string): Hardware {
   // Serial numbers of Apple silicon are ten random letters and digits.
   const serial = [...randomBytes(10)].map((byte) => "0123456789CDFGHJKLMNPQRTVWXY"[byte % 28]).join("");

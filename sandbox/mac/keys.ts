@@ -1,4 +1,4 @@
-/** The Mac's host key and the administrator's key pair: made once, then read again. */
+/** The Mac's host key and the administrator's key pair: created once, then reused. */
 import { createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,8 +15,8 @@ export interface KeyPair {
 }
 
 /**
- * Reads `folder/name`, or makes the key there (with `name.pub` beside it). Blocking.
- * @throws Error when the file is no private key
+ * Reads `folder/name`, or creates the key there (with `name.pub` beside it). Blocking.
+ * @throws Error when the file is not a private key
  */
 export function keyPair(folder: string, name: string): KeyPair {
   const privateKeyPath = join(folder, name);
@@ -36,8 +36,8 @@ export function keyPair(folder: string, name: string): KeyPair {
 }
 
 /**
- * The host keys that macOS makes besides ed25519, as PEM: made once, then read again. RSA is shorter than macOS' 3072 bits,
- * which would take seconds to make. Blocking.
+ * The host keys that macOS has besides ed25519, as PEM: created once, then reused. RSA is shorter than macOS' 3072 bits,
+ * which take seconds to generate. Blocking.
  */
 export function otherHostKeys(folder: string): { ecdsa: string; rsa: string } {
   const kept = (name: string, make: () => string): string => {
@@ -63,7 +63,7 @@ export function otherHostKeys(folder: string): { ecdsa: string; rsa: string } {
   };
 }
 
-/** `ssh-rsa AAAA…` of a private key. @throws Error when it is none */
+/** `ssh-rsa AAAA…` of a private key. @throws Error when it is not one */
 export function publicKeyOf(privateKey: string): string {
   const parsed = ssh2.utils.parseKey(privateKey);
   if (parsed instanceof Error) throw parsed;
@@ -72,7 +72,7 @@ export function publicKeyOf(privateKey: string): string {
 
 /**
  * A new ed25519 key in the format of OpenSSH (PROTOCOL.key of its sources: openssh-key-v1, no passphrase). Not by ssh2's
- * generateKeyPairSync: once in some hundred times that makes a key that can not be read.
+ * generateKeyPairSync: about one in several hundred of its keys is unreadable.
  */
 export function newKey(comment: string): { private: string; public: string } {
   const { x, d } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });

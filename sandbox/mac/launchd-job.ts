@@ -4,7 +4,7 @@
  * | state | leaves it by |
  * |---|---|
  * | waiting | start (at load, kickstart) → running |
- * | running | exit → waiting, or → throttled when it is to be started again; remove → ending |
+ * | running | exit → waiting, or → throttled if it is to be restarted; remove → ending |
  * | throttled | ThrottleInterval after the last start → running; remove → gone |
  * | ending | exit (SIGTERM, after ExitTimeOut SIGKILL) → gone |
  * | gone | never |
@@ -12,7 +12,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, openSync } from "node:fs";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { type JobDefinition, restarts } from "./launchd-plist.ts";
 
 /** sysexits.h: launchd reports this when it could not start the program. */
@@ -27,17 +27,17 @@ export interface JobExit {
   signal: NodeJS.Signals | null;
 }
 
-/** What a job needs around it. */
+/** The dependencies of a job. */
 export interface JobSurroundings {
   /** The Mac's root folder: where a job without WorkingDirectory runs. */
   root: string;
   /** Full environment of the process. */
   environment: Record<string, string>;
-  /** Says why launchd could not start this job (no such user, a log file that user may not write), or undefined. */
+  /** Why launchd could not start this job (no such user, log file not writable), or undefined. */
   obstacle: () => string | undefined;
   reaper: Reaper;
   log: Log;
-  /** Called once, when the job is gone. */
+  /** Called once when the job is gone. */
   onGone: () => void;
 }
 
@@ -69,7 +69,7 @@ export class Job {
   get pid(): number | undefined {
     return this.#pid;
   }
-  /** How often it was started since it was loaded. */
+  /** Number of starts since it was loaded. */
   get runs(): number {
     return this.#runs;
   }
@@ -77,7 +77,7 @@ export class Job {
     return this.#lastExit;
   }
 
-  /** Called once after the job was loaded: starts it when the plist says so. */
+  /** Called once after loading: starts the job if the plist says so. */
   load(): void {
     if (this.definition.runAtLoad) this.#start();
   }
@@ -105,11 +105,11 @@ export class Job {
       process.kill(this.#pid, signal);
       return true;
     } catch {
-      return false; // it ended just now; the exit is on its way
+      return false; // it has just ended; the exit event follows
     }
   }
 
-  /** Unloads the job: it ends (SIGTERM, SIGKILL after ExitTimeOut) and is gone later; `state` says when. */
+  /** Unloads the job: sends SIGTERM, and SIGKILL after ExitTimeOut. `state` shows when it is gone. */
   remove(limitSeconds = this.definition.exitTimeOutSeconds): void {
     if (this.#state === "ending" || this.#state === "gone") return;
     clearTimeout(this.#timer);
@@ -127,7 +127,7 @@ export class Job {
     }, limitSeconds * 1000);
   }
 
-  /** The power is cut: everything the job started is killed at once, nothing is started again. Resolves when it is gone. */
+  /** Power cut: kills everything the job started, without a restart. Resolves when it is gone. */
   async cut(): Promise<void> {
     clearTimeout(this.#timer);
     this.#startAfterExit = false;
@@ -138,7 +138,7 @@ export class Job {
     await ended;
   }
 
-  /** Resolves when the process that runs now has ended; at once when none runs. */
+  /** Resolves when the current process has ended; at once without one. */
   async ended(): Promise<void> {
     if (this.#pid !== undefined) await this.#nextExit();
   }
@@ -154,7 +154,7 @@ export class Job {
     this.#runs++;
     const fault = obstacle();
     if (fault !== undefined) {
-      log(`launchd: ${definition.label} can not be started: ${fault}`);
+      log(`launchd: ${definition.label} cannot be started: ${fault}`);
       this.#exited({ code: exitConfig, signal: null });
       return;
     }
@@ -180,7 +180,7 @@ export class Job {
       });
       child.once("error", (error) => {
         if (child.pid !== undefined) return;
-        log(`launchd: ${definition.label} can not be started: ${error.message}`);
+        log(`launchd: ${definition.label} cannot be started: ${error.message}`);
         this.#exited({ code: exitConfig, signal: null });
       });
       if (child.pid === undefined) return;
@@ -189,13 +189,13 @@ export class Job {
       this.#state = "running";
       reaper.watch(pid);
       child.once("exit", (code, signal) => {
-        this.#killGroup(); // launchd ends what a job leaves behind in its process group
+        this.#killGroup(); // launchd kills left-over processes of a job's group
         reaper.forget(pid);
         this.#pid = undefined;
         this.#exited({ code, signal });
       });
     } catch (error) {
-      log(`launchd: ${definition.label} can not be started: ${String(error)}`);
+      log(`launchd: ${definition.label} cannot be started: ${String(error)}`);
       this.#exited({ code: exitConfig, signal: null });
     } finally {
       process.umask(umask);
@@ -234,7 +234,7 @@ export class Job {
     try {
       process.kill(-this.#pid, "SIGKILL");
     } catch {
-      // nobody left in the group
+      // the group is empty
     }
   }
 }

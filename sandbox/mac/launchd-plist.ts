@@ -2,7 +2,7 @@
 import { parse } from "plist";
 import { z } from "zod";
 
-/** launchd.plist(5): jobs are not started more often than once in so many seconds. */
+/** launchd.plist(5): minimum seconds between two starts of a job. */
 const defaultThrottleSeconds = 10;
 /** Seconds from SIGTERM to SIGKILL. The manual says "system-defined"; `launchctl print` of macOS 13 to 26 says 5. */
 const defaultExitTimeOutSeconds = 5;
@@ -30,7 +30,7 @@ const schema = z.looseObject({
   HardResourceLimits: z.record(z.string(), z.int()).optional(),
 });
 
-/** Keys that are right on a Mac and change nothing here. */
+/** Keys that are valid on a Mac and have no effect here. */
 const withoutEffect = [
   "ProcessType",
   "Nice",
@@ -45,7 +45,7 @@ const withoutEffect = [
   "AssociatedBundleIdentifiers",
 ];
 
-/** What a job needs to run; all times in seconds. */
+/** The settings of a job; times in seconds. */
 export interface JobDefinition {
   label: string;
   /** The file to execute. */
@@ -60,7 +60,7 @@ export interface JobDefinition {
   standardInPath?: string;
   standardOutPath?: string;
   standardErrorPath?: string;
-  /** Started again: always, never, or after an exit that was successful or not, or was a crash (a signal) or not. */
+  /** Restart: always, never, or depending on a successful exit or a crash (signal). */
   keepAlive: boolean | { successfulExit?: boolean; crashed?: boolean };
   runAtLoad: boolean;
   throttleSeconds: number;
@@ -75,8 +75,8 @@ export interface JobDefinition {
 
 /**
  * Reads a property list in XML.
- * @returns the job, and one sentence for each key that has no effect here or that launchd does not know
- * @throws Error naming the fault when it is no property list or no job
+ * @returns the job, and a note per key that has no effect here or that launchd does not know
+ * @throws Error naming the problem when it is not a property list or not a job
  */
 export function readJob(xml: string): { job: JobDefinition; warnings: string[] } {
   const list: unknown = parse(xml);
@@ -105,7 +105,7 @@ export function readJob(xml: string): { job: JobDefinition; warnings: string[] }
     standardOutPath: plist.StandardOutPath,
     standardErrorPath: plist.StandardErrorPath,
     keepAlive,
-    // An exit can only be judged once the job has run: launchd.plist(5), SuccessfulExit.
+    // An exit condition requires that the job has run: launchd.plist(5), SuccessfulExit.
     runAtLoad: plist.RunAtLoad === true || plist.KeepAlive === true || conditions.length > 0,
     throttleSeconds: plist.ThrottleInterval ?? defaultThrottleSeconds,
     exitTimeOutSeconds: plist.ExitTimeOut ?? defaultExitTimeOutSeconds,
@@ -126,7 +126,7 @@ export function readJob(xml: string): { job: JobDefinition; warnings: string[] }
   return { job, warnings };
 }
 
-/** Is a job that ended like this started again? Several conditions: one is enough, launchd.plist(5). */
+/** Whether a job with this exit is restarted. One of several conditions suffices: launchd.plist(5). */
 export function restarts(job: JobDefinition, exit: { code: number | null; signal: NodeJS.Signals | null }): boolean {
   if (typeof job.keepAlive === "boolean") return job.keepAlive;
   const { successfulExit, crashed } = job.keepAlive;

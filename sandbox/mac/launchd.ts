@@ -1,9 +1,9 @@
-/** launchd's system domain: loads plists as jobs, keeps which labels are disabled, starts all of it at boot. */
+/** launchd's system domain: loads plists as jobs, keeps disabled labels, starts all jobs at boot. */
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import type { Directory } from "./directory.ts";
 import { Job } from "./launchd-job.ts";
 import { type JobDefinition, readJob } from "./launchd-plist.ts";
@@ -21,7 +21,7 @@ const errors = {
   119: "Service is disabled",
 } as const;
 
-/** A refusal, with launchd's number and name for it. */
+/** An error with launchd's number and name. */
 export class LaunchdError extends Error {
   readonly code: keyof typeof errors;
   constructor(code: keyof typeof errors) {
@@ -30,12 +30,12 @@ export class LaunchdError extends Error {
   }
 }
 
-/** What `Launchd` works with. */
+/** The dependencies of `Launchd`. */
 export interface LaunchdOptions {
   /** Folder of `launchd.json`, where disabled labels are kept. */
   dir: string;
   paths: RootPaths;
-  /** Added to every job, below what its plist sets. */
+  /** Added to every job's environment; the plist's values take precedence. */
   environment: Record<string, string>;
   /** PATH of the jobs. */
   path: string;
@@ -45,10 +45,10 @@ export interface LaunchdOptions {
   log: Log;
 }
 
-/** Folders that macOS keeps from daemons unless somebody at the screen allows it (EPERM), and disks that come later than they. */
+/** Folders that macOS denies daemons until a user allows it (EPERM), and disks that are mounted later. */
 const isPrivate = /^(\/Users\/[^/]+\/(Documents|Desktop|Downloads)|\/Volumes\/[^/]+)(\/|$)/;
 
-/** Longest wait for jobs without a time limit of their own when the Mac is shut down, in seconds. */
+/** Longest wait at shutdown for jobs without a time limit, in seconds. */
 const shutdownLimitSeconds = 20;
 
 /** The system domain. Its jobs are real processes of this machine, run as the current user. */
@@ -63,7 +63,7 @@ export class Launchd {
     this.#overrides = new StateFile(join(options.dir, "launchd.json"), schema, {});
   }
 
-  /** A loaded job (it may be ending), or undefined. */
+  /** A loaded job (possibly ending), or undefined. */
   job(label: string): Job | undefined {
     return this.#jobs.get(label);
   }
@@ -73,14 +73,14 @@ export class Launchd {
     return [...this.#jobs.values()];
   }
 
-  /** What `enable` and `disable` were told, by label. */
+  /** The labels set by `enable` and `disable`. */
   overrides(): Readonly<Record<string, "enabled" | "disabled">> {
     return this.#overrides.value;
   }
 
   /**
-   * Loads the plist at a real path and starts it when it says so. The reason of a refusal goes to the log.
-   * @throws LaunchdError 5: not a proper plist of root, or the job of that label is still ending; 37: loaded already;
+   * Loads the plist at a real path and starts the job if configured. The reason of a refusal is logged.
+   * @throws LaunchdError 5: not a valid plist owned by root, or the label's job is still ending; 37: loaded already;
    *   119: disabled
    */
   bootstrap(plist: string): Job {
@@ -105,7 +105,7 @@ export class Launchd {
 
   /**
    * Unloads a job: returns before its process has ended.
-   * @throws LaunchdError 3: not loaded; 36: already on its way out
+   * @throws LaunchdError 3: not loaded; 36: already ending
    */
   bootout(label: string): void {
     const job = this.#jobs.get(label);
@@ -114,13 +114,13 @@ export class Launchd {
     job.remove();
   }
 
-  /** Lets a label be bootstrapped, or not any more; kept over restarts. A loaded job is left as it is. */
+  /** Enables or disables bootstrapping of a label; survives restarts. A loaded job is not changed. */
   override(label: string, value: "enabled" | "disabled"): void {
     this.#overrides.value[label] = value;
     this.#overrides.save();
   }
 
-  /** Starts a job now. @throws LaunchdError 113: not loaded; 37: it is on its way out */
+  /** Starts a job now. @throws LaunchdError 113: not loaded; 37: it is ending */
   async kickstart(label: string, kill: boolean): Promise<Job> {
     const job = this.#jobs.get(label);
     if (job === undefined) throw new LaunchdError(113);
@@ -129,7 +129,7 @@ export class Launchd {
     return job;
   }
 
-  /** Loads every plist of /Library/LaunchDaemons, as at boot: what can not be loaded is logged and passed over. */
+  /** Loads every plist of /Library/LaunchDaemons, as at boot. Plists that cannot be loaded are logged and skipped. */
   boot(): void {
     const folder = join(this.#options.paths.root, "Library/LaunchDaemons");
     for (const name of readdirSync(folder).sort()) {
@@ -151,7 +151,7 @@ export class Launchd {
   async shutdown(): Promise<void> {
     await Promise.all(
       this.jobs().map(async (job) => {
-        // What is on its way out without a limit must not keep the Mac from shutting down.
+        // A job that is ending without a limit must not block the shutdown.
         const limit = job.definition.exitTimeOutSeconds || shutdownLimitSeconds;
         const timer = setTimeout(() => void job.cut(), limit * 1000 + 500);
         job.remove(limit);
@@ -187,7 +187,7 @@ export class Launchd {
     }
   }
 
-  /** Variables launchd takes from the account a daemon runs as. */
+  /** Variables launchd sets from the daemon's account. */
   #account(userName: string): Record<string, string> {
     const record = this.#options.directory.get("Users", userName);
     const home = record?.NFSHomeDirectory?.[0] ?? "/var/empty";

@@ -1,17 +1,17 @@
-/** A Mac Studio to install on, played on this machine: SSH, a root folder, macOS' commands and launchd. */
+/** An emulated Mac Studio to install on: SSH, a root folder, macOS' commands and launchd. */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { startAgent } from "./agent.ts";
 import { writeBsdTools } from "./bsd-tools.ts";
 import type { Machine } from "./commands/command.ts";
 import { type Control, startControl } from "./control.ts";
 import { Directory } from "./directory.ts";
 import { SessionProcesses } from "./exec.ts";
-import { allowSudo, emptyTmp, makeRoot, writeStandIns } from "./file-system.ts";
+import { allowSudo, emptyTmp, makeRoot, writeEmulatedCommands } from "./file-system.ts";
 import { readHardware } from "./hardware.ts";
 import { type KeyPair, keyPair, otherHostKeys, publicKeyOf } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
@@ -23,27 +23,27 @@ import { type SshServer, startSshServer } from "./ssh-server.ts";
 import { StateFile } from "./state-file.ts";
 import { Wtmp } from "./wtmp.ts";
 
-/** What `startMac` is told. */
+/** Options of `startMac`. */
 export interface MacOptions {
-  /** Keeps the keys, the root folder and all state; made when it is not there, used again when it is. */
+  /** Holds the keys, the root folder and all state; created when missing. */
   dir: string;
-  /** Port of the SSH server on 127.0.0.1; 0 picks one, which it keeps over `powerCut` and `boot`. */
+  /** Port of the SSH server on 127.0.0.1; 0 picks one that survives `powerCut` and `boot`. */
   port: number;
   /** Short name of the administrator's account. */
   user: string;
-  /** Added to every launchd job (a proxy, certificates), as the Mac's own network settings are there for every daemon. */
+  /** Environment of every launchd job (proxy, certificates), in place of the Mac's own network settings. */
   environment: Record<string, string>;
   reaper: Reaper;
   log: Log;
-  /** The Node that runs the stand-in commands. */
+  /** The Node that runs the emulated commands. */
   nodePath: string;
   /** Its version of macOS. @default "26.5.1" */
   macos?: string;
-  /** Its disk is encrypted. @default as it was kept, false at first */
+  /** FileVault is on. @default the stored value, initially false */
   fileVault?: boolean;
-  /** Lets this key in, in place of one of its own: for a second Mac beside the first. */
+  /** Accepts this key instead of a generated one: for a second Mac beside the first. */
   clientKey?: Pick<KeyPair, "privateKeyPath" | "parsed"> | undefined;
-  /** Another SSH server in place of the own one; `user` and `port` above are then this one's. */
+  /** An external SSH server instead of the built-in one; `user` and `port` above are then that server's. */
   otherSsh?: OtherSsh;
 }
 
@@ -54,7 +54,7 @@ export interface Mac {
   user: string;
   /** `ssh-ed25519 AAAA…` */
   hostKey: string;
-  /** Its other two, `ecdsa-sha2-nistp256 AAAA…` and `ssh-rsa AAAA…`; not with another SSH server. */
+  /** Its other two, `ecdsa-sha2-nistp256 AAAA…` and `ssh-rsa AAAA…`; absent with an external SSH server. */
   otherHostKeys: string[];
   /** The administrator's key, OpenSSH's format, 0600. */
   privateKeyPath: string;
@@ -65,37 +65,37 @@ export interface Mac {
   /** As `ioreg` prints it; another one for each `dir`. */
   hardwareUuid: string;
   launchd: Launchd;
-  /** What `pmset` and `fdesetup` say and keep; change it in place, then `save`. */
+  /** The state of `pmset` and `fdesetup`; change it in place, then `save`. */
   power: StateFile<PowerSettings>;
-  /** Owner and mode that the Mac has for a real path below the root. @throws Error (ENOENT …) as lstat(2) */
+  /** Owner and mode on the Mac of a real path below the root. @throws Error (ENOENT …) as lstat(2) */
   ownerOf(path: string): Owner & { mode: number };
-  /** The mains fail: SIGKILL to every process at once, connections cut, nothing answers. Resolves when nothing runs. */
+  /** Power cut: SIGKILL to every process, connections cut. Resolves when nothing runs. */
   powerCut(): Promise<void>;
   /**
-   * Somebody switches it on, and types the password when there is one: /tmp empty, every plist of /Library/LaunchDaemons
-   * loaded, SSH on the same port.
+   * Switches it on, with the FileVault password if needed: empties /tmp, loads every plist of /Library/LaunchDaemons,
+   * serves SSH on the same port.
    */
   boot(): Promise<void>;
-  /** The mains are back, and nobody is there. @throws Error that says why it stays off */
+  /** Power returns with nobody present. @throws Error saying why the Mac stays off */
   powerReturns(): Promise<void>;
   /** Shuts it down: SIGTERM, each job's ExitTimeOut, SIGKILL. Resolves when no process is left and the sockets are gone. */
   close(): Promise<void>;
 }
 
-/** The Mac did not start by itself; the message says why and what sets it right. */
+/** The Mac did not start by itself; the message says why and how to fix it. */
 export class StaysOff extends Error {
   override name = "StaysOff";
 }
 
-/** sun_path has 104 bytes on macOS, 108 on Linux, with a zero at the end. */
+/** sun_path has 104 bytes on macOS and 108 on Linux, including the terminating zero. */
 const maxSocketPath = 103;
-/** How long commands of SSH sessions get to end at shutdown, in milliseconds. */
+/** Grace period for commands of SSH sessions at shutdown, in milliseconds. */
 const sessionGraceMs = 2000;
 
 /**
- * Makes the Mac in `dir` and switches it on, with what is installed there. Needs no root, and touches nothing outside `dir`
- * but a folder for sockets when `dir` is too long for them.
- * @throws Error when the port is taken or the state in `dir` can not be read
+ * Creates the Mac in `dir`, or opens it with what is installed there, and switches it on. Needs no root, and changes
+ * nothing outside `dir` except a folder for sockets when `dir` is too long.
+ * @throws Error when the port is taken or the state in `dir` cannot be read
  */
 export async function startMac(options: MacOptions): Promise<Mac> {
   const { reaper, log, otherSsh } = options;
@@ -107,7 +107,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const sockets = socketFolder(dir);
   const controlSocket = join(sockets, "control.sock");
   makeRoot(root, user, otherSsh !== undefined);
-  writeStandIns(root, bin, options.nodePath, controlSocket);
+  writeEmulatedCommands(root, bin, options.nodePath, controlSocket);
   writeBsdTools(bin);
 
   const hostKey = keyPair(dir, "host_ed25519");
@@ -151,7 +151,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   let publicHostKey = hostKey.publicKey;
   const reachOther = async (other: OtherSsh): Promise<SshServer> => {
     publicHostKey = await reachOtherSsh(other, clientKey.parsed, root, session);
-    return { port: other.port, close: async () => {} }; // it is not ours to end
+    return { port: other.port, close: async () => {} }; // another owner ends it
   };
   const boot = async (): Promise<void> => {
     if (on !== undefined) return;
@@ -236,18 +236,18 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   };
 }
 
-/** Waits until no process of an SSH session is left; not longer than `limitMs`. */
+/** Waits until no process of an SSH session is left, at most `limitMs`. */
 async function ended(processes: SessionProcesses, limitMs: number): Promise<void> {
-  // Grandchildren are not ours to wait for: only asking tells when a group is empty.
+  // Grandchildren cannot be waited for; only polling shows that a group is empty.
   for (const end = performance.now() + limitMs; processes.alive > 0 && performance.now() < end; ) await delay(10);
 }
 
-/** An empty folder, only for this user, whose path is short enough for sockets in it. */
+/** An empty folder for this user only, with a path short enough for sockets. */
 function socketFolder(dir: string): string {
   const own = join(dir, "run");
   const isShort = (folder: string): boolean => Buffer.byteLength(join(folder, "control.sock")) <= maxSocketPath;
   if (isShort(own)) {
-    rmSync(own, { recursive: true, force: true }); // what a killed sandbox left
+    rmSync(own, { recursive: true, force: true }); // left by a killed sandbox
     mkdirSync(own, { mode: 0o700 });
     return own;
   }

@@ -1,9 +1,11 @@
-/** Another SSH server in place of the sandbox's own: any that lets a key in and can force a command, as OpenSSH's does. */
+/**
+ * An external SSH server instead of the built-in one: any that accepts a key and can force a command, such as OpenSSH's.
+ */
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import ssh2, { type ParsedKey } from "ssh2";
 
-/** Where it is, and the key that it lets in. */
+/** Its address, and a key that it accepts. */
 export interface OtherSsh {
   user: string;
   host: string;
@@ -16,8 +18,8 @@ const connectWithinMs = 15_000;
 const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 /**
- * What a session on the Mac is, for a server that knows nothing of it: `command="<this file>"` before the key in
- * `authorized_keys` (sshd(8)). `internal-sftp` is no program, so the one that comes with OpenSSH is looked for.
+ * The program that makes an external server's session one on the Mac: `command="<this file>"` before the key in
+ * `authorized_keys` (sshd(8)). `internal-sftp` is not a program, so OpenSSH's own sftp-server is located.
  */
 export function writeSession(path: string, environment: Record<string, string>): void {
   const variables = Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)}`);
@@ -48,22 +50,26 @@ export function readKey(path: string): ParsedKey {
 }
 
 /**
- * Signs in and looks whether its sessions are this Mac's.
- * @returns the server's ed25519 host key, `ssh-ed25519 AAAA…`, taken on trust: it is on this machine, or the user's own
- * @throws Error that says what the server lacks, with the line for `authorized_keys`
+ * Signs in and checks that its sessions are this Mac's.
+ * @returns the server's ed25519 host key, `ssh-ed25519 AAAA…`, trusted on first use: it is on this machine, or the user's
+ * own
+ * @throws Error saying what the server lacks, with the line for `authorized_keys`
  */
 export async function reachOtherSsh(other: OtherSsh, key: ParsedKey, root: string, session: string): Promise<string> {
   const line = `command="${session}" ssh-ed25519 ${key.getPublicSSH().toString("base64")}`;
   const failed = (why: string) =>
     new Error(
-      `SANDBOX_SSH is ${other.user}@${other.host}:${other.port}: ${why}. Let the key in there, with the stand-in's session: a line in ${other.user}'s authorized_keys\n${line}`,
+      `SANDBOX_SSH is ${other.user}@${other.host}:${other.port}: ${why}. Let the key in there, with the emulated Mac's session: a line in ${other.user}'s authorized_keys\n${line}`,
     );
   const { hostKey, said } = await ask(other, 'command -v launchctl; echo "$SLM_NETWORK_ROOT"', failed);
-  if (said.trim().split("\n").at(-1) !== root) throw failed("its sessions are not those of the stand-in Mac");
+  if (said.trim().split("\n").at(-1) !== root) throw failed("its sessions are not those of the emulated Mac");
   return hostKey;
 }
 
-/** @returns the ed25519 host key of a server that lets the key in, taken on trust. @throws Error naming what it should be */
+/**
+ * @returns the ed25519 host key of a server that accepts the key, trusted on first use. @throws Error naming the
+ * requirements
+ */
 export async function hostKeyOf(other: OtherSsh, key: ParsedKey, what: string): Promise<string> {
   const line = `ssh-ed25519 ${key.getPublicSSH().toString("base64")}`;
   const failed = (why: string) =>

@@ -1,6 +1,6 @@
 /**
- * Who owns which file of the Mac. A normal user of this machine can not chown, so owner and group are kept beside the
- * files; the mode is the file's own.
+ * Owners of the Mac's files. A normal user of this machine cannot chown, so owner and group are kept beside the files; the
+ * mode is the file's own.
  */
 import { type BigIntStats, lstatSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -13,12 +13,12 @@ const ownerSchema = z.object({ user: z.string(), group: z.string() });
 
 /** Names of a file's user and group. */
 export type Owner = z.infer<typeof ownerSchema>;
-/** What is wanted of a file: read, write, or execute/search. */
+/** Requested access to a file: read, write, or execute/search. */
 export type Wanted = "read" | "write" | "execute";
 
 const bitOf: Record<Wanted, number> = { read: 4, write: 2, execute: 1 };
 
-/** Owners by inode, so that they follow a rename and do not stick to a path; kept in `dir/owners.json`. */
+/** Owners by inode, so that they follow a rename; kept in `dir/owners.json`. */
 export class Owners {
   readonly #state: StateFile<Record<string, Owner>>;
   readonly #paths: RootPaths;
@@ -33,8 +33,8 @@ export class Owners {
   }
 
   /**
-   * Owner of the file at a real path (of the link itself when it is one), and its permission bits. A file nobody has set
-   * an owner for belongs to the administrator in its home and in /tmp, to root:wheel elsewhere.
+   * Owner of the file at a real path (of the link itself when it is one), and its permission bits. Without a stored owner,
+   * a file belongs to the administrator in its home and in /tmp, and to root:wheel elsewhere.
    * @throws Error (ENOENT …) as lstat(2)
    */
   of(path: string): Owner & { mode: number } {
@@ -43,7 +43,7 @@ export class Owners {
     return { user: owner.user, group: owner.group, mode: Number(stats.mode) & 0o7777 };
   }
 
-  /** Sets owner or group or both of some files and saves once. @throws Error as lstat(2), before anything is changed */
+  /** Sets owner, group or both of several files and saves once. @throws Error as lstat(2), before anything is changed */
   set(paths: string[], change: Partial<Owner>): void {
     const next = paths.map((path): [string, Owner] => {
       const { user, group } = this.of(path);
@@ -53,7 +53,9 @@ export class Owners {
     this.#state.save();
   }
 
-  /** Would macOS let this user do that with the existing file at a real path? The folders above it are not looked at. */
+  /**
+   * Whether macOS would allow this user that access to the existing file at a real path. Parent folders are not checked.
+   */
   may(user: string, wanted: Wanted, path: string): boolean {
     if (user === "root") return true;
     const followed = statSync(path, { bigint: true });
@@ -72,5 +74,5 @@ export class Owners {
   }
 }
 
-/** Inode numbers are used again; the time of birth tells two files with one number apart. */
+/** Inode numbers are reused; the birth time distinguishes two files with one number. */
 const keyOf = (stats: BigIntStats): string => `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;

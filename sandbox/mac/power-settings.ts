@@ -5,21 +5,21 @@ export const powerSettingsSchema = z.object({
   ac: z.record(z.string(), z.number()),
   /** -1: off */
   ups: z.record(z.string(), z.number()),
-  /** Is the disk encrypted, so that nothing starts before somebody types a password? */
+  /** Whether the disk is encrypted, so that nothing starts before somebody types a password. */
   fileVault: z.boolean().default(false),
-  /** Keys that `pmset` takes and macOS then does not keep. */
+  /** Keys that `pmset` accepts and macOS does not keep. */
   forgotten: z.array(z.string()).default([]),
   /** Setting one of the two keys for a start after a power cut clears the other. */
   oneRestartKey: z.boolean().default(false),
 });
 
-/** Settings on mains power and for a UPS, and what else decides whether the Mac starts by itself. */
+/** Settings on mains power and for a UPS, and whether the Mac starts by itself. */
 export type PowerSettings = z.infer<typeof powerSettingsSchema>;
 
-/** Not a setting but a line of `pmset -g custom` all the same; its name has spaces, which programs that split at them meet. */
+/** Not a setting but a line of `pmset -g custom`; its name contains spaces, which breaks programs that split there. */
 export const powerButton = "Sleep On Power Button";
 
-/** Settings that only some machines have: pmset takes them everywhere, says nothing, and nothing changes. */
+/** Settings of some machines only: elsewhere pmset accepts them silently and nothing changes. */
 export const unsupportedSettings: readonly string[] = [
   "acwake",
   "autopoweroff",
@@ -34,7 +34,7 @@ export const unsupportedSettings: readonly string[] = [
   "sms",
 ];
 
-/** As a Mac Studio comes; the keys, in this order, are also what `pmset -g cap` lists. */
+/** Factory settings of a Mac Studio; `pmset -g cap` lists these keys in this order. */
 export function freshPowerSettings(macos: string): PowerSettings {
   return {
     ac: {
@@ -59,7 +59,7 @@ export function freshPowerSettings(macos: string): PowerSettings {
   };
 }
 
-/** What was kept, as this version of macOS knows it. */
+/** The stored settings as this version of macOS supports them. */
 export function knownPowerSettings(kept: PowerSettings, macos: string): PowerSettings {
   const fresh = freshPowerSettings(macos);
   const known = (before: Record<string, number>, now: Record<string, number>) =>
@@ -67,7 +67,7 @@ export function knownPowerSettings(kept: PowerSettings, macos: string): PowerSet
   return { ...kept, ac: known(kept.ac, fresh.ac), ups: known(kept.ups, fresh.ups) };
 }
 
-/** Came with macOS 26.5. */
+/** Introduced in macOS 26.5. */
 export function hasRestartAtConnect(macos: string): boolean {
   const [major = 0, minor = 0] = macos.split(".").map(Number);
   return major > 26 || (major === 26 && minor >= 5);

@@ -1,4 +1,4 @@
-/** Where a path of the Mac is on this machine: everything lies below one folder, and nothing leads out of it. */
+/** Maps paths of the Mac to this machine: everything is below one folder, and no path leads out of it. */
 import { readlinkSync } from "node:fs";
 import { join, resolve, sep } from "node:path";
 
@@ -57,7 +57,7 @@ export class RootPaths {
   }
 
   /**
-   * The real path that a command on the Mac means: a path that is below the root already (the product prefixes its paths
+   * The real path of a command's argument: a path already below the root (the product prefixes its paths
    * with SLM_NETWORK_ROOT) as it is, any other below the root. Lexical only, so a link at the end stays a link.
    */
   real(path: string, cwd: string): string {
@@ -76,6 +76,6 @@ function linkTarget(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {
-    return undefined; // not a link, or not there: the operation itself will say so
+    return undefined; // not a link, or missing: the operation itself reports it
   }
 }

@@ -1,4 +1,4 @@
-/** SFTP's numbers and records, made from and into those of the file system. */
+/** Conversion between SFTP's numbers and records and those of the file system. */
 import { constants, type Stats } from "node:fs";
 import { basename } from "node:path";
 import ssh2, { type Attributes, type InputAttributes } from "ssh2";
@@ -8,7 +8,7 @@ import type { RootPaths } from "./root-path.ts";
 
 const { STATUS_CODE, OPEN_MODE } = ssh2.utils.sftp;
 
-/** What the subsystem works on. */
+/** The dependencies of the subsystem. */
 export interface SftpOptions {
   paths: RootPaths;
   owners: Owners;
@@ -16,7 +16,7 @@ export interface SftpOptions {
   user: string;
 }
 
-/** A refusal with SFTP's code for it. */
+/** An error with SFTP's status code. */
 export class StatusError extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
@@ -57,7 +57,7 @@ export function attributes(path: string, stats: Stats, { owners, directory }: Sf
   };
 }
 
-/** A line as of `ls -l`, which OpenSSH's sftp shows as it is. */
+/** A line of `ls -l`, which OpenSSH's sftp prints unchanged. */
 export function longName(filename: string, path: string, stats: Stats, { owners }: SftpOptions): string {
   const { user, group, mode } = owners.of(path);
   const kind = stats.isDirectory() ? "d" : stats.isSymbolicLink() ? "l" : "-";

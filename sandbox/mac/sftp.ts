@@ -30,8 +30,8 @@ const maxRead = 256 * 1024;
 type Handle = { kind: "file"; file: FileHandle; append: boolean; path: string } | { kind: "folder"; left: FileEntry[] };
 
 /**
- * Serves one SFTP session until its channel closes. Requests are carried out one after the other, in their order. Paths
- * never lead out of the root folder, and what the user may not read or write on a Mac is refused.
+ * Serves one SFTP session until its channel closes. Requests are carried out sequentially. Paths never lead out of the
+ * root folder, and access that the user lacks on a Mac is refused.
  */
 export function serveSftp(sftp: SFTPWrapper, options: SftpOptions): void {
   const { paths, owners, user } = options;
@@ -67,7 +67,7 @@ export function serveSftp(sftp: SFTPWrapper, options: SftpOptions): void {
     if (owners.may(user, wanted, path)) return;
     throw new StatusError(STATUS_CODE.PERMISSION_DENIED, `Permission denied: ${paths.toVirtual(path)}`);
   };
-  /** Real path of something that is made, removed or renamed: its folder must be writable. */
+  /** Real path of an entry to create, remove or rename: its folder must be writable. */
   const entry = (path: string): string => {
     const real = paths.resolve(path, false);
     need("write", dirname(real));
@@ -203,7 +203,7 @@ export function serveSftp(sftp: SFTPWrapper, options: SftpOptions): void {
   sftp.on("RENAME", (id, from, to) =>
     enqueue(id, async () => {
       const target = entry(to);
-      // Version 3: it is an error if there is a file of the new name already.
+      // Version 3: an existing file of the new name is an error.
       if (lstatSync(target, { throwIfNoEntry: false })) throw new StatusError(STATUS_CODE.FAILURE, "File exists");
       await rename(entry(from), target);
       done(id);
@@ -225,11 +225,11 @@ export function serveSftp(sftp: SFTPWrapper, options: SftpOptions): void {
       ]);
     }),
   );
-  // Its types name them the other way round: the link comes first, from OpenSSH's client and from others.
+  // Its types name them in the opposite order: OpenSSH's client and others send the link first.
   sftp.on("SYMLINK", (id, name, target) =>
     enqueue(id, async () => {
       const path = entry(name);
-      // Commands on the Mac follow the link themselves, so an absolute one must name the real place.
+      // Commands on the Mac follow the link themselves, so an absolute one must contain the real path.
       await symlink(target.startsWith("/") ? paths.real(target, paths.root) : target, path);
       created(path);
       done(id);
@@ -253,7 +253,7 @@ interface SftpInternals {
   _protocol: { exitStatus(channel: number, status: number): void };
 }
 
-/** sftp-server exits 0 at the end of its input; without an exit status OpenSSH's scp takes the copy for failed. */
+/** sftp-server exits 0 at the end of its input; without an exit status OpenSSH's scp reports a failed copy. */
 function endChannel(sftp: SFTPWrapper): void {
   const { outgoing, _protocol } = sftp as unknown as SftpInternals;
   if (outgoing.state === "open") _protocol.exitStatus(outgoing.id, 0);

@@ -1,25 +1,25 @@
 /**
- * The Mac's sshd: exec and sftp for the administrator's key and for those of every account's `authorized_keys`. As strict as
- * macOS' own: six attempts to sign in, host keys by ed25519, ECDSA and RSA with SHA-2.
+ * The Mac's sshd: exec and sftp for the administrator's key and the keys of every account's `authorized_keys`. As strict
+ * as macOS': six authentication attempts, host keys of ed25519, ECDSA and RSA with SHA-2.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import ssh2, { type AuthContext, type Connection, type ParsedKey, type Session } from "ssh2";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { type AuthorizedKey, authorizedKeys } from "./authorized-keys.ts";
 import type { SessionProcesses } from "./exec.ts";
 import { serveSftp } from "./sftp.ts";
 import type { SftpOptions } from "./sftp-records.ts";
 
-/** What the server lets in, and what a session is given. */
+/** The accepted keys and the environment of sessions. */
 export interface SshServerOptions {
   host: string;
   port: number;
   /** Private host keys, OpenSSH's format or PEM. */
   hostKeys: string[];
-  /** Is let in to the administrator's account, besides those of its `authorized_keys`. */
+  /** Accepted for the administrator's account, besides its `authorized_keys`. */
   authorizedKey: ParsedKey;
   /** Environment of every command; LANG and LC_* may be set by the client (AcceptEnv of macOS). */
   environment: Record<string, string>;
@@ -30,7 +30,7 @@ export interface SshServerOptions {
 
 /** Not `ssh-rsa`, which is RSA with SHA-1. */
 const hostKeyAlgorithms = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"] as const;
-/** sshd_config(5), MaxAuthTries: after so many failures the connection is ended. */
+/** sshd_config(5), MaxAuthTries: the connection is closed after this many failures. */
 const maxAuthTries = 6;
 
 /** The listening server. */
@@ -63,7 +63,7 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
   };
 }
 
-/** Who signed in, and what the key is limited to. */
+/** The authenticated user and the restrictions of the key. */
 interface SignedIn {
   user: string;
   forced?: string | undefined;
@@ -73,13 +73,13 @@ interface SignedIn {
 interface List {
   array: string[];
 }
-/** The part of ssh2's server where it keeps what it offers; sent right after the `connection` event. */
+/** The internals of ssh2's server that hold its offer, which is sent right after the `connection` event. */
 interface Offering {
   _protocol: { _offer: { lists: { kex: List; serverHostKey: List; cs: Lists; sc: Lists }; constructor: unknown } };
 }
 type Lists = Record<"cipher" | "mac" | "compress" | "lang", List>;
 
-/** Takes RSA with SHA-1 out of the offer: ssh2 adds it for an RSA key, whatever its algorithms say. */
+/** Removes RSA with SHA-1 from the offer: ssh2 adds it for an RSA key regardless of its algorithms. */
 function withoutSha1(connection: Connection): void {
   const protocol = (connection as unknown as Offering)._protocol;
   const { lists, constructor: KexInit } = protocol._offer;
@@ -104,7 +104,7 @@ function serve(connection: Connection, options: SshServerOptions): void {
     if (signedIn) return context.accept();
     if (context.method !== "none") {
       failures++;
-      options.log(`sshd: ${context.username} is not let in by ${context.method}`);
+      options.log(`sshd: ${context.username} is refused by ${context.method}`);
     }
     if (failures < maxAuthTries) return context.reject(["publickey"]);
     options.log(`sshd: ${context.username}: too many authentication failures`);
@@ -133,7 +133,7 @@ function signIn(context: AuthContext, { authorizedKey, sftp }: SshServerOptions)
   return { user: username, forced: known.forced };
 }
 
-/** Takes the same time wherever two values differ. */
+/** Constant-time comparison. */
 function isSame(one: Buffer, other: Buffer): boolean {
   const digest = (value: Buffer): Buffer => createHash("sha256").update(value).digest();
   return timingSafeEqual(digest(one), digest(other));

@@ -1,4 +1,4 @@
-/** A small JSON file the Mac keeps between runs (accounts, owners, power settings, disabled services). */
+/** A small JSON file kept between runs (accounts, owners, power settings, disabled services). */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { z } from "zod";
 
@@ -8,8 +8,8 @@ export class StateFile<T> {
   #value: T;
 
   /**
-   * Reads `path`, or starts with `initial` when there is no such file. Blocking.
-   * @throws Error when the file is there and not what `schema` says
+   * Reads `path`, or starts with `initial` without a file. Blocking.
+   * @throws Error when the file exists but does not match `schema`
    */
   constructor(path: string, schema: z.ZodType<T>, initial: T) {
     this.#path = path;
@@ -30,12 +30,12 @@ export class StateFile<T> {
     this.#value = read.data;
   }
 
-  /** The value now; may be changed in place, then call `save`. */
+  /** The current value; change it in place, then call `save`. */
   get value(): T {
     return this.#value;
   }
 
-  /** Writes the value, replacing the file by rename, so a killed sandbox never leaves half a file. Blocking. */
+  /** Writes the value, replacing the file by rename, so a killed sandbox never leaves a partial file. Blocking. */
   save(): void {
     const next = `${this.#path}.new`;
     writeFileSync(next, `${JSON.stringify(this.#value, undefined, 1)}\n`, { mode: 0o600 });

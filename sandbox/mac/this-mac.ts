@@ -1,6 +1,6 @@
 /**
- * This machine itself as the Mac: its own sshd, launchd, plutil and pmset, nothing played. For a hosted runner that is
- * thrown away afterwards, since what is installed is installed for real.
+ * This machine itself as the Mac: its own sshd, launchd, plutil and pmset, without emulation. For a disposable hosted
+ * runner, because the installation is real.
  */
 import { execFile } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -11,10 +11,10 @@ import { startAgent } from "./agent.ts";
 import type { Mac } from "./mac.ts";
 import { hostKeyOf, type OtherSsh, readKey } from "./other-ssh.ts";
 
-/** What a sandbox needs of its Mac. */
+/** The sandbox's interface to its Mac. */
 export type UsedMac = Omit<Mac, "launchd" | "ownerOf" | "power" | "hardwareUuid" | "otherHostKeys">;
 
-/** What `useThisMac` is told. */
+/** Options of `useThisMac`. */
 export interface ThisMacOptions {
   /** This machine's own sshd, and a key that it lets in. */
   ssh: OtherSsh;
@@ -27,7 +27,7 @@ export interface ThisMacOptions {
   platform?: NodeJS.Platform;
 }
 
-/** A file's name becomes that of a copy which the daemons' account may read: the sandbox's own folder is for its user only. */
+/** Replaces a file's path by that of a copy readable by the daemons' account: the sandbox's own folder is private. */
 function shared(value: string, folder: string): string {
   if (!isAbsolute(value) || !existsSync(value)) return value;
   const copy = join(folder, basename(value));
@@ -36,7 +36,7 @@ function shared(value: string, folder: string): string {
   return copy;
 }
 
-/** @throws Error that says what is missing */
+/** @throws Error naming what is missing */
 export async function useThisMac(options: ThisMacOptions): Promise<UsedMac> {
   const { ssh, environment, log, run = promisify(execFile), platform = process.platform } = options;
   if (platform !== "darwin")
@@ -45,11 +45,11 @@ export async function useThisMac(options: ThisMacOptions): Promise<UsedMac> {
   const hostKey = await hostKeyOf(ssh, key, "this machine's sshd");
   const variables = Object.keys(environment);
   const launchctl = (...args: string[]) => run("sudo", ["-n", "launchctl", ...args]);
-  const folder = mkdtempSync("/tmp/slm-this-mac-"); // where the daemons' account may look; a short path for the socket
+  const folder = mkdtempSync("/tmp/slm-this-mac-"); // readable by the daemons' account; short enough for the socket
   chmodSync(folder, 0o711);
   for (const [name, value] of Object.entries(environment)) await launchctl("setenv", name, shared(value, folder));
   const agent = await startAgent(join(folder, "agent.sock"), key, "this-mac");
-  const impossible = () => Promise.reject(new Error("this machine is the Mac: its power can not be cut from here"));
+  const impossible = () => Promise.reject(new Error("this machine is the Mac: its power cannot be cut from here"));
   log(`mac: this machine, ssh at ${ssh.host}:${ssh.port}`);
   return {
     host: ssh.host,

@@ -1,4 +1,4 @@
-/** When the Mac was started and shut down, as wtmp keeps it: a power cut leaves no entry, only the start after it. */
+/** Starts and shutdowns of the Mac, as wtmp records them: a power cut leaves no entry, only the start after it. */
 import { join } from "node:path";
 import { z } from "zod";
 import { StateFile } from "./state-file.ts";
@@ -8,7 +8,7 @@ const entrySchema = z.object({ kind: z.enum(["reboot", "shutdown"]), at: z.iso.d
 /** One entry. */
 export type WtmpEntry = z.infer<typeof entrySchema>;
 
-/** Kept entries; the real file is kept until the disk is erased. */
+/** Number of kept entries; the real file is never truncated. */
 const most = 100;
 
 /** The log of starts; kept in `dir/wtmp.json`. */
@@ -24,7 +24,7 @@ export class Wtmp {
     return this.#state.value;
   }
 
-  /** Notes that it happens now. */
+  /** Records an event at the current time. */
   note(kind: WtmpEntry["kind"]): void {
     this.#state.value.push({ kind, at: new Date().toISOString() });
     this.#state.value.splice(0, this.#state.value.length - most);

@@ -1,7 +1,7 @@
 /** The sandbox's model server: it plays Ollama, answers deterministically, and takes real time in real slots. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { type Exchange, ModelError, openExchange, type RequestRecord } from "./exchange.ts";
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";
@@ -10,7 +10,7 @@ import { Slots } from "./slots.ts";
 
 /** How the model server is started. */
 export interface ModelServerOptions {
-  /** On 127.0.0.1; 0 is any free one. */
+  /** On 127.0.0.1; 0 picks a free one. */
   port: number;
   log: Log;
   /** Requests that compute at once; others wait in order, without bound. @default 4 */

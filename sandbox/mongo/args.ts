@@ -1,9 +1,9 @@
-/** Reads a command's fields; what is of the wrong type or not known is refused as MongoDB does. */
+/** Parses a command's fields. Wrong types and unknown fields are refused as by MongoDB. */
 import type { Document } from "bson";
 import { CommandError, notImplemented } from "./errors.ts";
 import { isDocument, toNumber, typeName } from "./values.ts";
 
-// Fields any command may have. Source: idl/generic_argument.idl of MongoDB.
+// Generic fields of any command. Source: idl/generic_argument.idl of MongoDB.
 const GENERIC = new Set([
   "$db",
   "lsid",
@@ -54,8 +54,8 @@ function checkGeneric(command: Document): void {
 
 /**
  * Checks a command's fields.
- * @param known fields this server acts on
- * @param missing real fields it does not have: refused (238) unless they say "no" (false or null)
+ * @param known fields this server implements
+ * @param missing real fields it does not implement: refused (238) unless false or null
  * @throws CommandError 40415 for any other field.
  */
 export function checkFields(command: Document, known: readonly string[], missing: readonly string[] = []): void {
@@ -67,7 +67,7 @@ export function checkFields(command: Document, known: readonly string[], missing
   }
 }
 
-/** The same for one statement of a command (`update.updates`), which has no generic fields. */
+/** The same for one statement of a command (`update.updates`), without generic fields. */
 export function checkStatement(
   where: string,
   statement: Document,

@@ -16,7 +16,7 @@ function duplicate(namespace: string, index: IndexSpec, value: Document): Comman
   );
 }
 
-/** A collection; every change calls `changed`, so that it gets to the disk. */
+/** A collection. Every change calls `changed`, which schedules the write to disk. */
 export class Collection {
   readonly database: string;
   readonly name: string;
@@ -46,7 +46,7 @@ export class Collection {
     return this.#indexes;
   }
 
-  /** All documents, in the order they came. */
+  /** All documents, in insertion order. */
   documents(): Document[] {
     return [...this.#documents.values()];
   }
@@ -56,7 +56,7 @@ export class Collection {
     return this.#documents.get(keyOf(id));
   }
 
-  /** Puts an index in place. @throws CommandError 11000 when it is unique and the documents are not. */
+  /** Adds an index. @throws CommandError 11000 when it is unique and the documents are not. */
   addIndex(index: IndexSpec): void {
     if (index.unique) {
       const keys = new Map<string, string>();
@@ -72,7 +72,7 @@ export class Collection {
     this.#changed(this);
   }
 
-  /** Takes an index away; the one on `_id` stays. */
+  /** Removes an index; the one on `_id` stays. */
   dropIndex(name: string): void {
     this.#indexes = this.#indexes.filter((index) => index.name !== name || name === "_id_");
     this.#unique.delete(name);
@@ -86,8 +86,8 @@ export class Collection {
   }
 
   /**
-   * Adds a document, with a new `_id` if it has none, and gives it as stored.
-   * @throws CommandError 11000, 53 (an `_id` of a type that can not be one), 10334 (larger than 16 MiB).
+   * Inserts a document, with a new `_id` if missing, and returns it as stored.
+   * @throws CommandError 11000, 53 (an `_id` of an invalid type), 10334 (larger than 16 MiB).
    */
   insert(document: Document): Document {
     const stored = Object.hasOwn(document, "_id") ? document : { _id: new ObjectId(), ...document };
@@ -103,7 +103,7 @@ export class Collection {
     return stored;
   }
 
-  /** Puts another version of a document with the same `_id` in its place. @throws CommandError 11000 or 10334. */
+  /** Replaces the document with the same `_id`. @throws CommandError 11000 or 10334. */
   replace(before: Document, after: Document): void {
     const id = keyOf(before._id);
     this.#checkSize(after);
@@ -118,7 +118,7 @@ export class Collection {
     this.#changed(this);
   }
 
-  /** Takes a document away. */
+  /** Removes a document. */
   remove(document: Document): void {
     const id = keyOf(document._id);
     this.#release(id, document);

@@ -1,4 +1,4 @@
-/** What a command's code is given, and how it is declared. */
+/** The context of a command's handler, and its declaration. */
 import type { Document } from "bson";
 import type { Cursors } from "./cursors.ts";
 import type { Privilege } from "./roles.ts";
@@ -8,17 +8,17 @@ import type { Store, StoredUser } from "./store.ts";
 /** One client's connection. */
 export interface Connection {
   id: number;
-  /** The name it has proved; the user may have been removed since. */
+  /** The authenticated name; the user may have been removed since. */
   username?: string;
   scram?: { conversation: ScramConversation; skipEmptyExchange: boolean; proved: boolean };
 }
 
-/** The server as commands see it. */
+/** The server, as passed to commands. */
 export interface Context {
   store: Store;
   cursors: Cursors;
   connection: Connection;
-  /** The authenticated user, as it is now. */
+  /** The authenticated user in its current form. */
   user: StoredUser | undefined;
   startedAt: Date;
   ttlMonitorMs: number;
@@ -26,10 +26,10 @@ export interface Context {
 
 /** One command. */
 export interface Command {
-  /** What the user must be allowed; `"anyone"` needs no authentication, `"authenticated"` only that. */
+  /** Required privileges; `"anyone"` needs no authentication, `"authenticated"` nothing else. */
   needs: "anyone" | "authenticated" | ((command: Document, db: string) => Privilege[]);
   adminOnly?: boolean;
-  /** @throws CommandError, which becomes the answer. */
+  /** @throws CommandError, which becomes the response. */
   run(context: Context, command: Document, db: string): Document | Promise<Document>;
 }
 

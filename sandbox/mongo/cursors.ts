@@ -1,4 +1,4 @@
-/** Open cursors: what a find or an aggregate did not fit into its first answer. */
+/** Open cursors: results of find and aggregate beyond the first batch. */
 import { calculateObjectSize, type Document, Long } from "bson";
 import { MAX_DOCUMENT_BYTES } from "./collection.ts";
 import { CommandError } from "./errors.ts";
@@ -30,7 +30,7 @@ export class Cursors {
   readonly #open = new Map<bigint, Cursor>();
   #last = BigInt(Date.now()) << 16n;
 
-  /** The first answer; the rest stays under the cursor's id. `batchSize` absent means MongoDB's 101. */
+  /** The first batch; the rest is kept under the cursor's id. `batchSize` defaults to MongoDB's 101. */
   first(
     namespace: string,
     username: string,
@@ -49,7 +49,7 @@ export class Cursors {
     return { cursor: { firstBatch, id: Long.fromBigInt(id), ns: namespace }, ok: 1 };
   }
 
-  /** The next answer. @throws CommandError 43 when there is no such cursor, 13 when it is another's. */
+  /** The next batch. @throws CommandError 43 for an unknown cursor, 13 for another user's. */
   next(id: bigint, namespace: string, username: string, batchSize: number): Document {
     const cursor = this.#open.get(id);
     if (cursor === undefined) throw new CommandError(43, `cursor id ${id} not found`);
@@ -70,7 +70,7 @@ export class Cursors {
     };
   }
 
-  /** Closes a cursor; false when there is none of that id in that collection. */
+  /** Closes a cursor; false when that collection has none with that id. */
   kill(id: bigint, namespace: string, username: string): boolean {
     const cursor = this.#open.get(id);
     if (cursor === undefined || cursor.namespace !== namespace || cursor.username !== username) return false;

@@ -1,6 +1,6 @@
 /**
- * Fetches the official mongod once, in a process of its own: the download cannot be cancelled, a process can.
- * Run as a program it prints the binary's path.
+ * Downloads the official mongod once, in a separate process, because the download itself cannot be cancelled. As a program
+ * it prints the binary's path.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ const WITHIN_MS = 600_000;
 /**
  * Path of the official binary: downloaded once, compared with the MD5 that MongoDB publishes beside the archive, through
  * the proxy that the environment names.
- * @throws Error saying why it cannot be had; the environment may forbid it (MONGOMS_DISABLE_DOWNLOAD, SANDBOX_OFFLINE=1)
+ * @throws Error saying why it is not available; the environment may forbid it (MONGOMS_DISABLE_DOWNLOAD, SANDBOX_OFFLINE=1)
  */
 export async function downloadMongod(
   dir: string,
@@ -27,7 +27,7 @@ export async function downloadMongod(
   await mkdir(dir, { recursive: true, mode: 0o700 });
   log("MongoDB: fetching the official mongod, once (about 100 MB) …");
   const child = spawn(process.execPath, [import.meta.filename, dir], {
-    // By default the library checks neither the sum nor the server's certificate.
+    // By default the library checks neither the checksum nor the server's certificate.
     env: {
       MONGOMS_MD5_CHECK: "1",
       MONGOMS_MAX_RETRIES: "2",
@@ -49,7 +49,7 @@ export async function downloadMongod(
     .findLast((line) => line.startsWith("path: "))
     ?.slice("path: ".length);
   if (code === 0 && binary !== undefined) return binary;
-  // An archive with a wrong sum would be taken for a good one at the next start.
+  // An archive with a wrong checksum would be used at the next start.
   for (const left of await readdir(dir)) if (/\.(tgz|zip|md5|downloading)$/.test(left)) await rm(join(dir, left));
   const reason = code === null ? `not done within ${timeoutMs / 1000} s` : why.trim().split("\n").at(-1);
   throw new Error(`mongod could not be downloaded (${reason})`);

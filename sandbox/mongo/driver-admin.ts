@@ -2,7 +2,7 @@
 import { MongoClient, MongoServerError } from "mongodb";
 import type { MongoAdmin, MongoRole } from "./mongo-admin.ts";
 
-/** Atlas' own role, put in terms of a server that is not Atlas. */
+/** Atlas' own role, expressed by the roles of a server outside Atlas. */
 function ownRole({ role, db }: MongoRole): MongoRole {
   return role === "atlasAdmin" ? { role: "root", db: "admin" } : { role, db };
 }
@@ -13,8 +13,8 @@ export function withoutCredentials(uri: string): string {
 }
 
 /**
- * Connects with an administrator's connection string. Rejects after `timeoutMs` when nobody answers or the password is
- * wrong. `close` ends the connection; users that were made stay.
+ * Connects with an administrator's connection string. Rejects after `timeoutMs` without an answer, or when the password is
+ * wrong. `close` ends the connection; created users stay.
  */
 export async function connectAdmin(uri: string, timeoutMs = 10_000): Promise<MongoAdmin & { close(): Promise<void> }> {
   const client = new MongoClient(uri, { serverSelectionTimeoutMS: timeoutMs, appName: "slm-network-sandbox" });
@@ -43,7 +43,7 @@ export async function connectAdmin(uri: string, timeoutMs = 10_000): Promise<Mon
         if (!(error instanceof MongoServerError) || error.code !== 11) throw error;
       }
     },
-    setAccessList: async () => {}, // a mongod has no list of addresses
+    setAccessList: async () => {}, // a mongod has no access list
     close: () => client.close(),
   };
 }

@@ -1,4 +1,4 @@
-/** MongoDB's error codes, as far as the sandbox's server answers them. */
+/** The MongoDB error codes used by the sandbox's server. */
 import type { Document } from "bson";
 
 /** Names of the codes. Source: src/mongo/base/error_codes.yml of MongoDB 8; the ones not listed are called `Location<code>`. */
@@ -40,7 +40,7 @@ const CODE_NAMES: Readonly<Record<number, string>> = {
   40415: "IDLUnknownField",
 };
 
-/** A command's failure, as the client is told of it. `extra` are further fields of the answer (`keyPattern`, …). */
+/** A command's error for the client. `extra` are further fields of the response (`keyPattern`, …). */
 export class CommandError extends Error {
   readonly code: number;
   readonly extra: Document;
@@ -63,7 +63,7 @@ export class CommandError extends Error {
   }
 }
 
-/** The answer to a real feature which the sandbox's server does not have: refused, never ignored. */
+/** The error for a real feature that the sandbox's server lacks: refused, never ignored. */
 export function notImplemented(feature: string): CommandError {
   return new CommandError(
     238,

@@ -4,7 +4,7 @@ import { CommandError, notImplemented } from "./errors.ts";
 import { valuesAt } from "./paths.ts";
 import { compareValues, isDocument, keyOf, toNumber, typeBracket, typeName } from "./values.ts";
 
-/** Tells whether a document matches. */
+/** Whether a document matches. */
 export type Predicate = (document: Document) => boolean;
 type Test = (leaves: readonly unknown[]) => boolean;
 
@@ -154,14 +154,14 @@ function compileEntry(name: string, operand: unknown): Predicate {
 
 /**
  * Compiles a filter once, for many documents.
- * @throws CommandError 2 (BadValue) for what MongoDB would refuse, 238 for real operators which are missing here.
+ * @throws CommandError 2 (BadValue) for invalid filters, 238 for real operators that are not implemented.
  */
 export function compileFilter(filter: Document): Predicate {
   const entries = Object.entries(filter).map(([name, operand]) => compileEntry(name, operand));
   return (document) => entries.every((matches) => matches(document));
 }
 
-/** Fields which the filter sets to one value: what an upsert's new document starts from. */
+/** Fields that the filter fixes to one value: the initial document of an upsert. */
 export function equalities(filter: Document): [path: string, value: unknown][] {
   return Object.entries(filter).flatMap(([name, operand]): [string, unknown][] => {
     if (name === "$and" && Array.isArray(operand)) {

@@ -1,4 +1,4 @@
-/** Index specifications: what is accepted, and what conflicts with what. Source: MongoDB manual, "createIndexes", "TTL Indexes". */
+/** Index specifications: validation and conflicts. Source: MongoDB manual, "createIndexes", "TTL Indexes". */
 import type { Document } from "bson";
 import { CommandError, notImplemented } from "./errors.ts";
 import { valuesAt } from "./paths.ts";
@@ -21,13 +21,13 @@ const MISSING_OPTIONS = new Set(
   bits min max wildcardProjection storageEngine prepareUnique clustered`.split(/\s+/),
 );
 
-/** Most seconds a TTL index takes: a 32-bit integer. */
+/** Largest TTL in seconds: a 32-bit integer. */
 export const MAX_EXPIRE_SECONDS = 2 ** 31 - 1;
 
-/** The index on `_id`, which each collection has. */
+/** The index on `_id` of every collection. */
 export const idIndex = (): IndexSpec => ({ name: "_id_", key: { _id: 1 }, unique: true, sparse: false, hidden: false });
 
-/** The specification as `listIndexes` gives it. */
+/** The specification as returned by `listIndexes`. */
 export function describeIndex(index: IndexSpec): Document {
   return {
     v: 2,
@@ -40,7 +40,7 @@ export function describeIndex(index: IndexSpec): Document {
   };
 }
 
-/** Checks the seconds of a TTL index and gives whole ones. @throws CommandError with `code` when out of range. */
+/** Validates the seconds of a TTL index and truncates them. @throws CommandError with `code` when out of range. */
 export function checkExpireSeconds(value: unknown, code: number, spec: Document): number {
   const seconds = toNumber(value);
   if (seconds === undefined) {
@@ -91,7 +91,10 @@ function flag(spec: Document, name: string): boolean {
   return value === true || (number !== undefined && number !== 0);
 }
 
-/** Reads one entry of `createIndexes`. @throws CommandError 67, 197, 9 or 14, as MongoDB would, 238 for what is missing here. */
+/**
+ * Reads one entry of `createIndexes`. @throws CommandError 67, 197, 9 or 14, as MongoDB does, 238 for options that are not
+ * implemented.
+ */
 export function parseIndex(spec: unknown): IndexSpec {
   if (!isDocument(spec)) throw new CommandError(14, "The elements of the 'indexes' array must be objects");
   for (const option of Object.keys(spec)) {
@@ -135,18 +138,18 @@ export function parseIndex(spec: unknown): IndexSpec {
 }
 
 const keyPattern = (index: IndexSpec): string => JSON.stringify(Object.entries(index.key));
-// Since MongoDB 5.0 indexes may have the same keys when they differ in these.
+// Since MongoDB 5.0, indexes with the same keys may differ in these.
 const identity = (index: IndexSpec): string => `${keyPattern(index)} ${index.unique} ${index.sparse}`;
 const sameOptions = (a: IndexSpec, b: IndexSpec): boolean =>
   a.expireAfterSeconds === b.expireAfterSeconds && a.hidden === b.hidden;
 
 /**
- * Whether the wanted index is there already (true) or can be made (false).
- * @throws CommandError 86 when the name is taken by other keys, 85 when name or keys are there with other options.
+ * Whether the requested index exists (true) or can be created (false).
+ * @throws CommandError 86 when the name belongs to other keys, 85 when name or keys exist with other options.
  * Source: IndexCatalogImpl::_doesSpecConflictWithExisting of MongoDB.
  */
 export function existsAlready(existing: readonly IndexSpec[], wanted: IndexSpec): boolean {
-  if (keyPattern(wanted) === keyPattern(idIndex())) return true; // every collection has it; its name is ignored
+  if (keyPattern(wanted) === keyPattern(idIndex())) return true; // every collection has it; the name is ignored
   const both = (other: IndexSpec): string =>
     `Requested index: ${shellText(describeIndex(wanted))}, existing index: ${shellText(describeIndex(other))}`;
   const named = existing.find((index) => index.name === wanted.name);
@@ -172,7 +175,7 @@ export function existsAlready(existing: readonly IndexSpec[], wanted: IndexSpec)
   throw new CommandError(85, `An equivalent index already exists with a different name and options. ${both(alike)}`);
 }
 
-/** The keys under which a document stands in an index; none when the index is sparse and the document has no such field. */
+/** The index keys of a document; none when the index is sparse and the document lacks the field. */
 export function indexKeys(index: IndexSpec, document: Document): { key: string; value: Document }[] {
   const fields = Object.keys(index.key);
   const columns = fields.map((field) =>

@@ -1,6 +1,6 @@
 /**
- * What the emulated Atlas needs of the MongoDB behind it: its users and its access list, as declared through the API.
- * The sandbox's own server implements it directly; a real mongod through `createUser` and so on.
+ * The emulated Atlas' interface to the MongoDB behind it: users and access list. The sandbox's own server implements it
+ * directly, a real mongod by `createUser` and similar commands.
  */
 
 /** A role on a database, with Atlas' role names. */
@@ -9,13 +9,13 @@ export interface MongoRole {
   db: string;
 }
 
-/** Declared users and addresses, put into effect. */
+/** Applies declared users and addresses. */
 export interface MongoAdmin {
   /** Creates the user or replaces its password and roles. */
   putUser(user: { username: string; password: string; roles: MongoRole[] }): Promise<void>;
-  /** Removes the user; none of that name is no error. */
+  /** Removes the user. A missing one is not an error. */
   removeUser(username: string): Promise<void>;
-  /** The CIDR blocks from which connections are taken; a server that can not enforce it ignores it. */
+  /** The CIDR blocks that may connect. Ignored by a server that cannot enforce them. */
   setAccessList(cidrBlocks: string[]): Promise<void>;
   /** Connection string without user and password. */
   readonly uri: string;

@@ -6,8 +6,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MongoClient, MongoServerError } from "mongodb";
-import { claimPort } from "../ports.ts";
-import type { Reaper } from "../reaper.ts";
+import { claimPort } from "../machine/ports.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { connectAdmin } from "./driver-admin.ts";
 import type { MongoAdmin } from "./mongo-admin.ts";
 
@@ -15,7 +15,10 @@ const ADMIN = "sandbox-admin";
 const START_MS = 30_000;
 const STOP_MS = 10_000;
 
-/** The administrator's password: kept, or made and on the disk before the server knows it, so that none is lost. */
+/**
+ * The administrator's password: stored, or generated and written to disk before the server gets it, so that it is never
+ * lost.
+ */
 async function adminPassword(dir: string): Promise<string> {
   const file = join(dir, "admin-password");
   const kept = await readFile(file, "utf8").catch(() => undefined);
@@ -47,7 +50,7 @@ async function untilListening(child: ChildProcess, port: number, output: () => s
   }
 }
 
-/** The first user may be made without signing in, from this machine ("localhost exception" in MongoDB's manual). */
+/** The first user may be created without authentication from this machine ("localhost exception" in MongoDB's manual). */
 async function makeAdmin(port: number, password: string): Promise<void> {
   const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
     serverSelectionTimeoutMS: 5000,
@@ -74,13 +77,13 @@ async function stop(child: ChildProcess): Promise<void> {
 export interface Mongod {
   uri: string;
   admin: MongoAdmin;
-  /** Ends it in order (SIGTERM), by force after 10 s. */
+  /** Stops it (SIGTERM, SIGKILL after 10 s). */
   close(): Promise<void>;
 }
 
 /**
- * Starts the binary on 127.0.0.1 with its data under `dir`, in a process group of its own, and signs in as its
- * administrator (made on the first start). Rejects when it does not answer within 30 s.
+ * Starts the binary on 127.0.0.1 with its data under `dir`, in its own process group, and signs in as its administrator
+ * (created on the first start). Rejects without an answer within 30 s.
  */
 export async function startMongod(
   binary: string,

@@ -6,8 +6,8 @@ import { isDocument, shellText } from "./values.ts";
 const isIndex = (part: string): boolean => /^(0|[1-9]\d*)$/.test(part);
 
 /**
- * The values a path leads to; arrays on the way are entered by index and by element, as filters do. A missing field
- * gives `undefined`; an array at the end is given as a whole.
+ * The values at a path; arrays on the way are entered by index and by element, as in filters. A missing field yields
+ * `undefined`; an array at the end is returned as a whole.
  */
 export function valuesAt(value: unknown, path: string | readonly string[]): unknown[] {
   const [head, ...rest] = typeof path === "string" ? path.split(".") : path;
@@ -38,7 +38,7 @@ export function setField(target: Document, name: string, value: unknown): void {
 }
 
 /**
- * Sets the value at a path in place, making documents on the way.
+ * Sets the value at a path in place, creating documents on the way.
  * @throws CommandError 28 (PathNotViable) when a scalar or a non-numeric array index is in the way.
  */
 export function setAt(root: Document, path: string, value: unknown): void {
@@ -65,7 +65,7 @@ export function setAt(root: Document, path: string, value: unknown): void {
   }
 }
 
-/** Removes the field at a path in place; an array element becomes null. A missing one is no error. */
+/** Removes the field at a path in place; an array element becomes null. A missing one is not an error. */
 export function unsetAt(root: Document, path: string): void {
   const parts = path.split(".");
   const last = parts.pop() ?? "";

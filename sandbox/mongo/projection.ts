@@ -15,7 +15,7 @@ export function compileSort(sort: Document): (a: Document, b: Document) => numbe
       throw new CommandError(15975, "$sort key ordering must be 1 (for ascending) or -1 (for descending)");
     return { path: path.split("."), direction };
   });
-  // Of an array the smallest element counts ascending, the largest descending.
+  // An array sorts by its smallest element ascending, its largest descending.
   const pick = (document: Document, path: readonly string[], direction: number): unknown => {
     const leaves = valuesAt(document, path).flatMap((leaf): unknown[] => (Array.isArray(leaf) ? leaf : [leaf]));
     return leaves.reduce<unknown>((best, leaf) => (compareValues(leaf, best) * direction < 0 ? leaf : best), leaves[0]);

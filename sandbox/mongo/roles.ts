@@ -1,4 +1,6 @@
-/** What each role may do. Source: MongoDB manual, "Built-In Roles"; Atlas, "Configure Database Users" for atlasAdmin. */
+/**
+ * The privileges of each role. Source: MongoDB manual, "Built-In Roles"; Atlas, "Configure Database Users" for atlasAdmin.
+ */
 import { CommandError } from "./errors.ts";
 import type { MongoRole } from "./mongo-admin.ts";
 
@@ -24,7 +26,7 @@ export type Action =
   | "dropUser"
   | "viewUser";
 
-/** What a command needs: an action on a database, or on the cluster when `db` is absent. */
+/** A required privilege: an action on a database, or on the cluster without `db`. */
 export interface Privilege {
   action: Action;
   db?: string;
@@ -66,7 +68,7 @@ const ON_ALL: Readonly<Record<string, Everywhere>> = {
   readWriteAnyDatabase: { databases: READ_WRITE, cluster: ["listDatabases"] },
   dbAdminAnyDatabase: { databases: DB_ADMIN, cluster: ["listDatabases"] },
   userAdminAnyDatabase: { databases: USER_ADMIN, cluster: ["listDatabases"] },
-  // Atlas' administrator may do everything but make users: those are made through Atlas' own API.
+  // Atlas' administrator may do everything except create users, which is done through Atlas' API.
   atlasAdmin: { databases: [...READ_WRITE, ...DB_ADMIN], cluster: ["listDatabases", "serverStatus", "getParameter"] },
   root: {
     databases: [...READ_WRITE, ...DB_ADMIN, ...USER_ADMIN],
@@ -74,7 +76,7 @@ const ON_ALL: Readonly<Record<string, Everywhere>> = {
   },
 };
 
-/** @throws CommandError 31 (RoleNotFound) for a role this server does not know, or one that is only in `admin`. */
+/** @throws CommandError 31 (RoleNotFound) for an unknown role, or one that exists only in `admin`. */
 export function checkRole({ role, db }: MongoRole): void {
   if (Object.hasOwn(ON_ONE, role) && db !== "") return;
   if (Object.hasOwn(ON_ALL, role) && db === "admin") return;
@@ -85,7 +87,7 @@ function grants({ role, db }: MongoRole, privilege: Privilege): boolean {
   const everywhere = ON_ALL[role];
   if (everywhere !== undefined && db === "admin") {
     if (privilege.db === undefined) return everywhere.cluster.includes(privilege.action);
-    // The ...AnyDatabase roles leave out these two.
+    // The ...AnyDatabase roles exclude these two.
     if (privilege.db === "local" || privilege.db === "config") return false;
     return everywhere.databases.includes(privilege.action);
   }

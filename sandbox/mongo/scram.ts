@@ -2,7 +2,7 @@
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
 
-/** What a password is checked with; base64. */
+/** The stored verifier of a password; base64. */
 export interface ScramKeys {
   salt: string;
   iterations: number;
@@ -16,7 +16,10 @@ const derive = promisify(pbkdf2);
 const hmac = (key: Uint8Array, text: string): Buffer => createHmac("sha256", key).update(text).digest();
 const sha256 = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
 
-/** SASLprep (RFC 4013) without its tables of forbidden characters: other spaces become U+0020, soft hyphens and the like go, then NFKC. */
+/**
+ * SASLprep (RFC 4013) without its tables of forbidden characters: other spaces become U+0020, soft hyphens and similar
+ * characters are removed, then NFKC.
+ */
 function prepare(password: string): string {
   return password
     .replace(/[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/gu, " ")
@@ -24,7 +27,7 @@ function prepare(password: string): string {
     .normalize("NFKC");
 }
 
-/** Keys for a password, with a fresh salt; takes some milliseconds, off the main thread. */
+/** Derives the keys of a password with a fresh salt; takes some milliseconds off the main thread. */
 export async function makeKeys(password: string): Promise<ScramKeys> {
   const salt = randomBytes(28);
   const salted = await derive(prepare(password), salt, ITERATIONS, 32, "sha256");
@@ -39,9 +42,9 @@ export async function makeKeys(password: string): Promise<ScramKeys> {
 /** A conversation after the client's first message. */
 export interface ScramConversation {
   username: string;
-  /** To be sent to the client now. */
+  /** The reply to the client. */
   serverFirst: string;
-  /** Checks the client's final message: the server's final message, or undefined when the proof is wrong. */
+  /** Verifies the client's final message. @returns the server's final message, or undefined for a wrong proof */
   finish(clientFinal: string): string | undefined;
 }
 
@@ -50,8 +53,8 @@ function attributes(message: string): Map<string, string> {
 }
 
 /**
- * Takes the client's first message. Undefined when it is malformed, asks for channel binding, or names a user that is
- * not there: the caller answers all of them with the same error.
+ * Reads the client's first message. Undefined when it is malformed, requests channel binding, or names an unknown user:
+ * the caller answers all of these with the same error.
  */
 export function startScram(
   clientFirst: string,

@@ -1,11 +1,11 @@
-/** Finding the documents a command is about. */
+/** Selecting the documents of a command. */
 import type { Document } from "bson";
 import type { Collection } from "./collection.ts";
 import { compileFilter } from "./filter.ts";
 import { compileSort } from "./projection.ts";
 import { typeBracket } from "./values.ts";
 
-/** Brackets of scalars: an `_id` of one of these can be looked up instead of searched. */
+/** Scalar type brackets: an `_id` of one of these is looked up instead of searched. */
 const SCALARS = new Set(["x", 1, new Date()].map(typeBracket).concat(6, 7, 8));
 
 function candidates(collection: Collection, filter: Document): Document[] {
@@ -15,8 +15,8 @@ function candidates(collection: Collection, filter: Document): Document[] {
 }
 
 /**
- * The matching documents, sorted when `sort` is not empty, else in the order they came; at most `limit` of them (0: all).
- * The filter is checked even when there is no collection.
+ * The matching documents, sorted by `sort` or in insertion order; at most `limit` (0: all). The filter is validated even
+ * without a collection.
  */
 export function select(
   collection: Collection | undefined,

@@ -1,9 +1,9 @@
-/** The sandbox's own MongoDB: it speaks the wire protocol, keeps users, roles and an access list, and expires documents. */
+/** The sandbox's own MongoDB server: wire protocol, users, roles, access list, TTL. */
 import { once } from "node:events";
 import { BlockList, createServer, isIPv4, isIPv6, type Server, type Socket } from "node:net";
 import type { Document } from "bson";
 import type { Log } from "../log.ts";
-import { listenOn } from "../ports.ts";
+import { listenOn } from "../machine/ports.ts";
 import { commandName } from "./args.ts";
 import { aggregateCommands } from "./commands/aggregate.ts";
 import { collectionCommands } from "./commands/collections.ts";
@@ -34,18 +34,18 @@ const COMMANDS: Commands = {
 };
 const LEGACY = new Set(["hello", "isMaster", "ismaster"]);
 
-/** How the server is started. */
+/** Options of the server. */
 export interface EmulatedMongoOptions {
-  /** Folder for the data; made if it is not there. */
+  /** Folder for the data; created if missing. */
   dir: string;
-  /** On 127.0.0.1; 0 is any free one. */
+  /** On 127.0.0.1; 0 picks a free one. */
   port: number;
   log: Log;
-  /** Time between two runs of the TTL monitor, in ms; 60,000 as mongod's. */
+  /** Interval of the TTL monitor in ms; mongod's is 60,000. */
   ttlMonitorMs?: number;
   /**
-   * The address clients are taken to come from. They all come over loopback, and Atlas would see the office's public
-   * address: this stands for it, so that the access list has something to decide.
+   * The source address assumed for clients. They connect over loopback where Atlas would see the office's public address;
+   * the access list is checked against this one.
    * @default "203.0.113.7"
    */
   clientAddress?: string;
@@ -55,7 +55,7 @@ export interface EmulatedMongoOptions {
 export interface EmulatedMongo {
   port: number;
   admin: MongoAdmin;
-  /** Closes connections, writes what has changed, frees the port. */
+  /** Closes connections, writes pending changes, frees the port. */
   close(): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ function toBlockList(cidrBlocks: readonly string[]): BlockList {
     const most = family === "ipv4" ? 32 : 128;
     const prefix = bits === undefined ? most : Number(bits);
     if (family === undefined || !/^\d+$/.test(bits ?? "0") || prefix > most) {
-      throw new Error(`'${block}' is no address and no CIDR block; write it as 203.0.113.0/24`);
+      throw new Error(`'${block}' is neither an address nor a CIDR block; write it as 203.0.113.0/24`);
     }
     list.addSubnet(address, prefix, family);
   }
@@ -105,7 +105,7 @@ async function answer(context: Context, document: Document, legacy: boolean): Pr
   }
 }
 
-/** Starts the server. Rejects when the port is taken or the folder's data is damaged. */
+/** Starts the server. Rejects when the port is taken or the data is damaged. */
 export async function startEmulatedMongo(options: EmulatedMongoOptions): Promise<EmulatedMongo> {
   const { dir, port, log, ttlMonitorMs = 60_000, clientAddress = "203.0.113.7" } = options;
   const store = await Store.open(dir, log);
@@ -128,7 +128,8 @@ export async function startEmulatedMongo(options: EmulatedMongoOptions): Promise
   };
 
   const server: Server = createServer({ noDelay: true }, (socket) => {
-    // As Atlas does: who is not on the list is closed before a byte is read. Open connections stay when it changes.
+    // As in Atlas: a client outside the list is disconnected before a byte is read. Open connections survive a change of
+    // the list.
     if (!allowed.check(clientAddress, family)) return void socket.destroy();
     sockets.add(socket);
     socket.on("error", () => socket.destroy());

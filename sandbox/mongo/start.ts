@@ -3,7 +3,7 @@ import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { ConnectionString } from "mongodb-connection-string-url";
 import type { Log } from "../log.ts";
-import type { Reaper } from "../reaper.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { MissingTool } from "../tools/missing-tool.ts";
 import { executablesOnPath } from "../tools/on-path.ts";
 import { downloadMongod } from "./download.ts";
@@ -12,43 +12,45 @@ import type { MongoAdmin } from "./mongo-admin.ts";
 import { startMongod } from "./mongod.ts";
 import { startEmulatedMongo } from "./server.ts";
 
-/** How the MongoDB is started. */
+/** Options of the MongoDB. */
 export interface StartMongoOptions {
-  /** Folder for its data, made if it is not there. */
+  /** Folder for its data, created if missing. */
   dir: string;
-  /** On 127.0.0.1; 0 is any free one. Not used with MONGODB_URI. */
+  /** On 127.0.0.1; 0 picks a free one. Not used with MONGODB_URI. */
   port: number;
   log: Log;
   /** Ends a mongod when the sandbox dies. */
   reaper?: Reaper;
-  /** Time between two runs of the TTL monitor, in ms (whole seconds for a real mongod); 60,000 unless given. */
+  /** Interval of the TTL monitor in ms (whole seconds for a real mongod). @default 60,000 */
   ttlMonitorMs?: number;
-  /** For our own server: the address clients are taken to come from. */
+  /** For the sandbox's own server: the source address assumed for clients. */
   clientAddress?: string;
-  /** Folder that keeps a downloaded mongod. @default a folder in `dir` */
+  /** Folder for a downloaded mongod. @default a folder in `dir` */
   downloads?: string;
   /** @default process.env */
   env?: NodeJS.ProcessEnv;
 }
 
-/** A MongoDB that runs. */
+/** A running MongoDB. */
 export interface StartedMongo {
   /** Connection string without user and password. */
   uri: string;
   kind: "external" | "mongod" | "downloaded" | "emulated";
   admin: MongoAdmin;
-  /** Ends it; an external one only loses our connection. */
+  /** Stops it; with an external one only the connection is closed. */
   close(): Promise<void>;
 }
 
-/** Words of `SANDBOX_MONGO`. */
+/** Values of `SANDBOX_MONGO`. */
 export const mongoChoices = ["auto", "real", "emulated"] as const;
 
 /**
- * By `SANDBOX_MONGO`: `auto`, the default, takes the server of MONGODB_URI (an administrator's connection string; of this machine,
- * since a shell may have it for a real database), else a `mongod` on PATH, else our own server. `real` downloads the official binary in place of our own server; `emulated` takes
- * our own whatever else is there. Says which in one sentence. Rejects when the server that was asked for cannot be used:
- * falling back quietly would hide a fault.
+ * By `SANDBOX_MONGO`: `auto`, the default, takes the server of MONGODB_URI (an administrator's connection string; of this
+ * machine,
+ * since a shell may have it for a real database), else a `mongod` on PATH, else our own server. `real` downloads the
+ * official binary in place of our own server; `emulated` takes
+ * our own whatever else is there. Logs the choice in one sentence. Rejects when the requested server cannot be used: a
+ * silent fallback would hide the problem.
  */
 export async function startMongo(options: StartMongoOptions): Promise<StartedMongo> {
   const { dir, log, env = process.env } = options;
@@ -95,7 +97,7 @@ export async function startMongo(options: StartMongoOptions): Promise<StartedMon
   return { ...mongod, kind: "downloaded" };
 }
 
-/** @returns the hosts of a connection string that are not this machine; none for one that cannot be read, which fails later */
+/** @returns the hosts of a connection string that are not this machine; empty for an invalid one, which fails later */
 export function hostsElsewhere(uri: string): string[] {
   try {
     const { hosts, isSRV } = new ConnectionString(uri);

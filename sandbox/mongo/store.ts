@@ -12,7 +12,7 @@ import type { ScramKeys } from "./scram.ts";
 import { BSON_OPTIONS } from "./values.ts";
 import { encodeDocument } from "./wire.ts";
 
-/** A user as it is kept: never the password, only what SCRAM checks it with. */
+/** A stored user: SCRAM's verifier, never the password. */
 export interface StoredUser {
   username: string;
   roles: MongoRole[];
@@ -69,7 +69,7 @@ async function readDocuments(path: string): Promise<Document[]> {
   return documents;
 }
 
-/** All data. Changes are on the disk within about 200 ms, and at `close` for certain; a crash may lose the last of them. */
+/** All data. Changes are written within about 200 ms and by `close`; a crash may lose the last ones. */
 export class Store {
   readonly users = new Map<string, StoredUser>();
   accessList: string[] = [];
@@ -85,7 +85,7 @@ export class Store {
     this.#log = log;
   }
 
-  /** Opens the folder, made if it is not there. Rejects when a file in it is damaged. */
+  /** Opens the folder, created if missing. Rejects when a file in it is damaged. */
   static async open(dir: string, log: Log): Promise<Store> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const store = new Store(dir, log);
@@ -106,7 +106,7 @@ export class Store {
     return store;
   }
 
-  /** Names of the databases that hold something. */
+  /** Names of the non-empty databases. */
   databaseNames(): string[] {
     return [...this.#databases].filter(([, collections]) => collections.size > 0).map(([name]) => name);
   }
@@ -119,7 +119,7 @@ export class Store {
     return this.#databases.get(database)?.get(name);
   }
 
-  /** The collection, made if it is not there. @throws CommandError 73 for a name that can not be one. */
+  /** The collection, created if missing. @throws CommandError 73 for an invalid name. */
   ensure(database: string, name: string): Collection {
     const existing = this.find(database, name);
     if (existing !== undefined) return existing;
@@ -141,7 +141,7 @@ export class Store {
     this.changed();
   }
 
-  /** Users or the access list changed: put them on the disk soon. */
+  /** Marks users and access list as changed; they are written soon. */
   changed(): void {
     this.#timer ??= setTimeout(() => {
       this.flush().catch((error: unknown) =>
@@ -150,7 +150,7 @@ export class Store {
     }, FLUSH_AFTER_MS);
   }
 
-  /** Resolves when all that has changed so far is on the disk. */
+  /** Resolves when all changes so far are on disk. */
   flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -3,7 +3,7 @@ import type { Document } from "bson";
 import { valuesAt } from "./paths.ts";
 import type { Store } from "./store.ts";
 
-/** When a document is due: the earliest date under the field, in ms since 1970; undefined when there is none. */
+/** The date that a document's expiry counts from: the earliest under the field, in ms since 1970; undefined without one. */
 function earliestDate(document: Document, field: string): number | undefined {
   const dates = valuesAt(document, field)
     .flatMap((value): unknown[] => (Array.isArray(value) ? value : [value]))
@@ -12,7 +12,7 @@ function earliestDate(document: Document, field: string): number | undefined {
   return dates.length === 0 ? undefined : Math.min(...dates);
 }
 
-/** Removes every document whose indexed date plus `expireAfterSeconds` is before `now`; gives how many. */
+/** Removes every document whose indexed date plus `expireAfterSeconds` is before `now`. @returns their number */
 export function removeExpired(store: Store, now: Date): number {
   let removed = 0;
   for (const collection of store.databaseNames().flatMap((name) => store.collections(name))) {

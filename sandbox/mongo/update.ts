@@ -78,7 +78,7 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   $currentDate: currentDate,
 };
 
-/** Whether the update puts a whole new document in place (no operators). */
+/** Whether the update is a replacement (no operators). */
 export function isReplacement(update: Document): boolean {
   return !(Object.keys(update)[0]?.startsWith("$") ?? false);
 }
@@ -139,7 +139,7 @@ export function checkUpdate(update: unknown): asserts update is Document {
 }
 
 /**
- * The document after a checked update; the given one is left as it is. `inserting` is an upsert's new document.
+ * The document after a validated update; the given one is not changed. `inserting` is an upsert's new document.
  * @throws CommandError 66 when `_id` would change, 14, 28 or 2 as the operators do.
  */
 export function applyUpdate(document: Document, update: Document, inserting: boolean, now: Date): Document {

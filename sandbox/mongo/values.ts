@@ -1,7 +1,7 @@
 /** BSON values: their types, order and equality, as MongoDB compares them. */
 import { Decimal128, type Document, Double, Int32, Long, ObjectId } from "bson";
 
-/** How everything is read: numbers keep their BSON type, binaries and regular expressions stay what they are. */
+/** Deserialisation options: numbers keep their BSON type, binaries and regular expressions are not converted. */
 export const BSON_OPTIONS = {
   promoteValues: false,
   promoteLongs: false,
@@ -26,7 +26,7 @@ export function isDocument(value: unknown): value is Document {
   );
 }
 
-/** The value as a JavaScript number, or undefined when it is no number. Longs above 2^53 lose precision. */
+/** The value as a JavaScript number, or undefined when it is not a number. Longs above 2^53 lose precision. */
 export function toNumber(value: unknown): number | undefined {
   if (typeof value === "number") return value;
   if (value instanceof Int32 || value instanceof Double) return value.value;
@@ -34,7 +34,7 @@ export function toNumber(value: unknown): number | undefined {
   return bsonType(value) === "Long" ? (value as Long).toNumber() : undefined;
 }
 
-/** The value as an exact integer, or undefined when it is no 32- or 64-bit integer. */
+/** The value as an exact integer, or undefined when it is not a 32- or 64-bit integer. */
 export function toInteger(value: unknown): bigint | undefined {
   if (value instanceof Int32) return BigInt(value.value);
   return bsonType(value) === "Long" ? (value as Long).toBigInt() : undefined;
@@ -68,7 +68,7 @@ export function typeName(value: unknown): string {
   return typeof value === "number" ? "double" : "object";
 }
 
-/** Place of each type in the order of types. Source: MongoDB manual, "Comparison/Sort Order". */
+/** Rank of each type in the order of types. Source: MongoDB manual, "Comparison/Sort Order". */
 const ORDER: Readonly<Record<string, number>> = {
   minKey: 0,
   missing: 1,
@@ -171,7 +171,9 @@ export function compareValues(a: unknown, b: unknown): number {
   }
 }
 
-/** A string that is equal exactly for values which MongoDB takes for equal (5 as int, long or double): the key of an index. */
+/**
+ * A string that is equal exactly for values that MongoDB considers equal (5 as int, long or double): the key of an index.
+ */
 export function keyOf(value: unknown): string {
   const name = typeName(value);
   const bracket = typeBracket(value);
@@ -203,7 +205,7 @@ export function fromInteger(value: bigint): Int32 | Long {
   return value >= -0x80000000n && value <= 0x7fffffffn ? new Int32(Number(value)) : Long.fromBigInt(value);
 }
 
-/** Copies documents and arrays; the scalars in them are shared, since nothing changes them in place. */
+/** Copies documents and arrays; scalars are shared because they are never changed in place. */
 export function cloneValue<T>(value: T): T;
 export function cloneValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((inner) => cloneValue<unknown>(inner));

@@ -9,23 +9,23 @@ const OP_REPLY = 1;
 const OP_QUERY = 2004;
 const OP_MSG = 2013;
 const HEADER = 16;
-/** Longest message, in bytes, as told in hello. */
+/** Longest message in bytes, as announced in hello. */
 export const MAX_MESSAGE_BYTES = 48_000_000;
 const CHECKSUM_PRESENT = 1;
 const MORE_TO_COME = 2;
 
-/** A command as it came. */
+/** A received command. */
 export interface Request {
   requestId: number;
   /** With `$db` in it. */
   command: Document;
-  /** True for OP_QUERY: only hello is taken, and answered by OP_REPLY. */
+  /** True for OP_QUERY: only hello is accepted, and answered by OP_REPLY. */
   legacy: boolean;
-  /** False when the client wants no answer (unacknowledged writes). */
+  /** False when the client expects no response (unacknowledged writes). */
   wantsReply: boolean;
 }
 
-/** What breaks the protocol: the connection is closed, as mongod does. */
+/** A protocol violation: the connection is closed, as mongod does. */
 export class ProtocolError extends Error {}
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -110,8 +110,8 @@ function parse(message: Buffer): Request {
 }
 
 /**
- * Cuts a byte stream into requests; waits for the stream at every step, so a slow server slows the client.
- * @throws ProtocolError on what is no MongoDB message.
+ * Splits a byte stream into requests, with back-pressure on the client.
+ * @throws ProtocolError on an invalid MongoDB message.
  */
 export async function* readRequests(stream: AsyncIterable<Buffer>): AsyncGenerator<Request> {
   let chunks: Buffer[] = [];

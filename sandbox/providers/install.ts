@@ -1,22 +1,22 @@
-/** Puts this project's provider plugins where the engine looks for them. */
+/** Installs the emulated provider plugins where the engine looks for them. */
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { pinnedVersion } from "./pinned.ts";
 
-/** The providers there are; each is a program beside this file. */
+/** The emulated providers; the program of each is `<name>/main.ts`. */
 export const providerNames = ["cloudflare", "mongodbatlas", "command"] as const;
 
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** What the plugin's executable says. Pure. */
+/** The content of the plugin's executable. Pure. */
 export function launcher(nodePath: string, program: string): string {
   return `#!/bin/sh\nexec ${quote(nodePath)} ${quote(program)} "$@"\n`;
 }
 
 /**
  * Writes `$PULUMI_HOME/plugins/resource-<name>-v<version>/pulumi-resource-<name>` for each provider, at the version its
- * package in node_modules asks for. Running it again changes nothing; a launcher is replaced whole, by rename.
- * @param pulumiHome absolute path of the engine's home, made if it is not there
+ * package in node_modules asks for. Running it again changes nothing; a launcher is replaced by rename.
+ * @param pulumiHome absolute path of the engine's home, created if missing
  * @param nodePath absolute path of the node that runs the plugins
  */
 export function installProviders(pulumiHome: string, nodePath: string): void {
@@ -27,7 +27,7 @@ export function installProviders(pulumiHome: string, nodePath: string): void {
   for (const name of providerNames) {
     const directory = join(pulumiHome, "plugins", `resource-${name}-v${pinnedVersion(name)}`);
     const file = join(directory, `pulumi-resource-${name}`);
-    const text = launcher(nodePath, join(import.meta.dirname, `${name}.ts`));
+    const text = launcher(nodePath, join(import.meta.dirname, name, "main.ts"));
     if (read(file) === text) {
       chmodSync(file, 0o755);
       continue;

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
-import type { Answer, Failure } from "../../accounts/answer.ts";
 import { atlasLookups } from "../../accounts/atlas.ts";
 import { atlasFailure } from "../../accounts/atlas-failure.ts";
+import type { LookupFailure, LookupResult } from "../../accounts/lookup-result.ts";
 import { Faults } from "../../sandbox/http/faults.ts";
 import { type Harness, projectId, startHarness } from "../sandbox/atlas/harness.ts";
 
@@ -14,11 +14,11 @@ afterEach(async () => {
 const lookups = (harness: Harness, publicKey: string | undefined = "public", privateKey = "private") =>
   atlasLookups({ publicKey, privateKey, baseUrl: harness.url });
 
-function value<T>(answer: Answer<T>): T {
+function value<T>(answer: LookupResult<T>): T {
   if (!answer.ok) throw new Error(`expected an answer: ${JSON.stringify(answer.failure)}`);
   return answer.value;
 }
-function failure(answer: Answer<unknown>): Failure {
+function failure(answer: LookupResult<unknown>): LookupFailure {
   if (answer.ok) throw new Error(`expected a failure: ${JSON.stringify(answer.value)}`);
   return answer.failure;
 }
@@ -87,7 +87,7 @@ test("keys: none, wrong, not allowed from here, of another project", async () =>
 
 test("what does not answer is told from what refuses", async () => {
   const nobody = atlasLookups({ publicKey: "p", privateKey: "q", baseUrl: "http://127.0.0.1:9/" });
-  const { kind, said } = failure(await nobody.projects());
+  const { kind, reason: said } = failure(await nobody.projects());
   expect(kind).toBe("unreachable");
   expect(said).toContain("http://127.0.0.1:9");
   const faults = new Faults();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Answer, Failure } from "../../accounts/answer.ts";
 import { type CloudflareLookups, cloudflareLookups } from "../../accounts/cloudflare.ts";
+import type { LookupFailure, LookupResult } from "../../accounts/lookup-result.ts";
 import { account_id, type Harness, secret, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 
 let h: Harness;
@@ -19,11 +19,11 @@ beforeEach(async () => {
 });
 afterEach(() => h.close());
 
-function value<T>(answer: Answer<T>): T {
+function value<T>(answer: LookupResult<T>): T {
   if (!answer.ok) throw new Error(`expected an answer: ${JSON.stringify(answer.failure)}`);
   return answer.value;
 }
-function failure(answer: Answer<unknown>): Failure {
+function failure(answer: LookupResult<unknown>): LookupFailure {
   if (answer.ok) throw new Error(`expected a failure: ${JSON.stringify(answer.value)}`);
   return answer.failure;
 }

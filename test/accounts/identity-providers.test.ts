@@ -63,12 +63,12 @@ describe("a provider of the account", () => {
     ],
   ])("is refused: %s", (_what, wanted, there, reason) => {
     const chosen = chooseLogin(wanted, there, false);
-    expect("faults" in chosen ? chosen.faults.join() : chosen).toMatch(reason);
+    expect("problems" in chosen ? chosen.problems.join() : chosen).toMatch(reason);
   });
 
-  it("has all its faults told at once, each with its place", () => {
+  it("has all its problems told at once, each with its place", () => {
     const chosen = chooseLogin(["one", "Entra", "two"], existing, false);
-    expect("faults" in chosen ? chosen.faults.map((fault) => fault.slice(0, 50)) : chosen).toEqual([
+    expect("problems" in chosen ? chosen.problems.map((problem) => problem.slice(0, 50)) : chosen).toEqual([
       expect.stringContaining("identityProviders[0]"),
       expect.stringContaining("identityProviders[2]"),
     ]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { deployedSecrets, endOfLifeWarning, rotationFault } from "../../accounts/rotation.ts";
+import { deployedSecrets, endOfLifeWarning, rotationProblem } from "../../accounts/rotation.ts";
 
 const now = Date.parse("2026-11-22T10:00:00Z");
 const at = (minutes: number) => new Date(now + minutes * 60_000).toISOString();
@@ -23,7 +23,7 @@ describe("the guard of the overlap", () => {
     ["the token is new", undefined, to(3, -60)],
     ["nothing was ever rotated", at1, to(1)],
   ])("lets through when %s", (_what, deployed, wanted) => {
-    expect(rotationFault(wanted, deployed, now)).toBeUndefined();
+    expect(rotationProblem(wanted, deployed, now)).toBeUndefined();
   });
 
   it.each([
@@ -43,7 +43,7 @@ describe("the guard of the overlap", () => {
       /is 1, and 2 is deployed: put secretVersion: 2 and previousSecretExpiresAt: "2026-11-22T00:00/,
     ],
   ])("stops when %s, and says how to go on", (_what, deployed, wanted, reason) => {
-    const fault = rotationFault(wanted, deployed, now);
+    const fault = rotationProblem(wanted, deployed, now);
     expect(fault).toMatch(/"backend" is not rotated.*SLM_NETWORK_FORCE_ROTATION=1 pulumi up/);
     expect(fault).toMatch(reason);
   });

@@ -51,7 +51,7 @@ async function run(cached: boolean) {
         const found = cached ? await documents.lookUp(key, undefined) : "absent";
         if (typeof found === "string") {
           await documents.put({ key, version: undefined, source: { text: textOf(i) }, caller });
-        } else await documents.library.content(found);
+        } else await documents.repository.content(found);
         took[typeof found === "string" ? "miss" : "hit"].push(performance.now() - begun);
       }
     }),

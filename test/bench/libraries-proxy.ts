@@ -10,11 +10,11 @@ import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { pino, stdTimeFunctions } from "pino";
 import { Histogram, Registry } from "prom-client";
 import { Pool } from "undici";
-import { createTokenCheck } from "../../runtime/relay/access/token.ts";
+import { createTokenVerifier } from "../../runtime/relay/access/token.ts";
 
 const [origin = "", accessText = "{}", logFile = ""] = process.argv.slice(2);
 const { jwks, ...rules } = JSON.parse(accessText) as { jwks: JSONWebKeySet; issuer: string; audience: string };
-const check = createTokenCheck(createLocalJWKSet(jwks));
+const check = createTokenVerifier(createLocalJWKSet(jwks));
 const log = pino({ base: null, timestamp: stdTimeFunctions.isoTime }, pino.destination(logFile));
 const registers = [new Registry()];
 const histograms = ["a", "b", "c", "d"].map(

@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { RELAY_NODE_FLAGS } from "../../runtime/installer/plists.ts";
-import { claimPort } from "../../sandbox/ports.ts";
+import { claimPort } from "../../sandbox/machine/ports.ts";
 import type { Access } from "./access.ts";
 
 /** Something that takes requests. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { accountFacts } from "../../accounts/account-facts.ts";
-import { type AccountFacts, hostnameFault, type Region, routeFaults } from "../../accounts/route-check.ts";
+import { type AccountFacts, hostnameProblem, type Region, routeProblems } from "../../accounts/route-check.ts";
 import { ConfigError } from "../../config/config.ts";
 import { zonesAbove } from "../../config/host-name.ts";
 import type { RouteConfig } from "../../config/route.ts";
@@ -16,9 +16,9 @@ describe("a hostname", () => {
     ["slm.other.com", "example.com", /is not under the zone example\.com/],
     ["a.b.example.com", "example.com", /more than one label.*use e\.g\. a-b\.example\.com/],
     ["example.com.evil.org", "example.com", /is not under the zone/],
-  ])("%s in the zone %s", (name, zone, fault) => {
-    const found = hostnameFault(name, zone);
-    if (fault) expect(found).toMatch(fault);
+  ])("%s in the zone %s", (name, zone, problem) => {
+    const found = hostnameProblem(name, zone);
+    if (problem) expect(found).toMatch(problem);
     else expect(found).toBeUndefined();
   });
 
@@ -54,8 +54,8 @@ describe("what the account is asked before anything is declared", () => {
       },
     };
   };
-  const regional: RouteConfig = { mode: "regional", expectColo: ["ICN"], regionKey: "kr" };
-  const saas: RouteConfig = { mode: "saas", expectColo: ["ICN"], saasHostname: "slm.other.net" };
+  const regional: RouteConfig = { mode: "regional", direct: [], expectColo: ["ICN"], regionKey: "kr" };
+  const saas: RouteConfig = { mode: "saas", direct: [], expectColo: ["ICN"], saasHostname: "slm.other.net" };
 
   it.each<[string, RouteConfig, Parameters<typeof facts>[0], RegExp[]]>([
     ["a region in the list", regional, { regions }, []],
@@ -87,21 +87,21 @@ describe("what the account is asked before anything is declared", () => {
       [/has the fallback origin shop\.example\.com already.*Use another zone/],
     ],
     [
-      "two faults at once",
+      "two problems at once",
       saas,
       { zones: ["other.net"], fallbackOrigin: "shop.example.com" },
       [/belongs to other\.net/, /fallback origin shop/],
     ],
   ])("%s", async (_what, route, known, expected) => {
-    const faults = await routeFaults({ hostname, route }, "example.com", facts(known));
-    expect(faults).toHaveLength(expected.length);
-    for (const [index, fault] of expected.entries()) expect(faults[index]).toMatch(fault);
+    const problems = await routeProblems({ hostname, route }, "example.com", facts(known));
+    expect(problems).toHaveLength(expected.length);
+    for (const [index, problem] of expected.entries()) expect(problems[index]).toMatch(problem);
   });
 
   it("is nothing in mode proxied, so that a preview needs no more rights", async () => {
     const asking = facts({});
-    const route: RouteConfig = { mode: "proxied", expectColo: ["ICN"] };
-    expect(await routeFaults({ hostname, route }, "example.com", asking)).toEqual([]);
+    const route: RouteConfig = { mode: "proxied", direct: [], expectColo: ["ICN"] };
+    expect(await routeProblems({ hostname, route }, "example.com", asking)).toEqual([]);
     expect(asking.asked).toEqual([]);
   });
 });
@@ -144,7 +144,7 @@ describe("the questions, to an API", () => {
   it.each([
     ["a refusal", "regional_hostnames/regions|fallback_origin|/zones$", 403],
     ["an API that fails", ".*", 500],
-  ])("shows %s as a fault of the config, not as a stack trace", async (_what, path, status) => {
+  ])("shows %s as a problem of the config, not as a stack trace", async (_what, path, status) => {
     h.account.faults.add({ path, status, times: 99 });
     try {
       const asked = facts("all-token");
@@ -287,7 +287,9 @@ describe("what is said of a custom hostname", () => {
   const ownership = { name: "_cf-custom-hostname.slm.other.net", value: "f00d" };
 
   it("while it is pending: the records, and where callers go until then", async () => {
-    const { recordsElsewhere, saasState } = await import("../../components/saas-hostname.ts");
+    const { externalRecords: recordsElsewhere, validationText: saasState } = await import(
+      "../../components/saas-hostname.ts"
+    );
     expect(recordsElsewhere(names, { status: "pending", ownership })).toMatchObject([
       { type: "CNAME", name: "slm.other.net", content: hostname, note: expect.stringMatching(/DNS-only/) },
       { type: "TXT", name: ownership.name, content: "f00d", note: expect.stringMatching(/only needed when/) },
@@ -298,7 +300,9 @@ describe("what is said of a custom hostname", () => {
   });
 
   it("once it is active: both names answer", async () => {
-    const { recordsElsewhere, saasState } = await import("../../components/saas-hostname.ts");
+    const { externalRecords: recordsElsewhere, validationText: saasState } = await import(
+      "../../components/saas-hostname.ts"
+    );
     expect(recordsElsewhere(names, { status: "active" })).toHaveLength(1);
     expect(saasState(names, { status: "active" })).toBe(
       "slm.other.net is active; slm.example.com goes on answering beside it",

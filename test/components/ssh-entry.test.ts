@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { type SshConfig, sshFaults } from "../../accounts/ssh-check.ts";
+import { type SshConfig, sshProblems } from "../../accounts/ssh-check.ts";
 import { remoteConnection } from "../../components/mac/mac-host.ts";
 import { ingressRules } from "../../components/tunnel.ts";
 import { macsSchema } from "../../config/mac.ts";
-import { localEnd } from "../../config/ssh-at.ts";
+import { parseLocalEndpoint } from "../../config/ssh-override.ts";
 import { type Declared, only, recordResources, resolved, settled } from "./mocks.ts";
 
 const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -17,9 +17,9 @@ describe("the way to the Mac", () => {
   });
 
   it("is led by a variable to this machine only", () => {
-    expect(localEnd("127.0.0.1:2222")).toEqual({ host: "127.0.0.1", port: 2222 });
+    expect(parseLocalEndpoint("127.0.0.1:2222")).toEqual({ host: "127.0.0.1", port: 2222 });
     for (const text of ["10.0.0.1:22", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:22 x"]) {
-      expect(() => localEnd(text)).toThrow(/SLM_NETWORK_SSH_AT is ".*": it must be 127.0.0.1/);
+      expect(() => parseLocalEndpoint(text)).toThrow(/SLM_NETWORK_SSH_AT is ".*": it must be 127.0.0.1/);
     }
   });
 
@@ -51,16 +51,16 @@ describe("an SSH entry is refused", () => {
     ["slm.example.net", [], [/not under the zone/, /saasHostname already/]],
     ["ssh.office.example.com", [], [/^slm-network:macs\[0\].sshThroughTunnel.hostname: .*more than one label/]],
     ["ssh.example.com", ["nobody", "old"], [/"nobody" is none of access.servers/, /"old" is switched off/]],
-  ] as const)("%s for %s: %s", (hostname, servers, faults) => {
-    const found = sshFaults(config(hostname, [...servers]), "example.com");
-    expect(found).toHaveLength(faults.length);
-    faults.forEach((fault, index) => {
-      expect(found[index]).toMatch(fault);
+  ] as const)("%s for %s: %s", (hostname, servers, problems) => {
+    const found = sshProblems(config(hostname, [...servers]), "example.com");
+    expect(found).toHaveLength(problems.length);
+    problems.forEach((problem, index) => {
+      expect(found[index]).toMatch(problem);
     });
   });
 
   it("is nothing without one", () => {
-    expect(sshFaults({ ...config("x"), macs: [{}] }, "example.com")).toEqual([]);
+    expect(sshProblems({ ...config("x"), macs: [{}] }, "example.com")).toEqual([]);
   });
 });
 

@@ -7,13 +7,13 @@ import { withCredentials } from "../../components/document-store.ts";
 import {
   create,
   diff,
+  type RetryOptions,
   read,
   remove,
   type TtlCollectionState,
   ttlIndex,
   uniqueIndex,
   update,
-  type Waiting,
 } from "../../components/ttl-collection-provider.ts";
 import { startEmulatedMongo } from "../../sandbox/mongo/server.ts";
 
@@ -31,10 +31,10 @@ async function start() {
   const allow = () => server.admin.setAccessList(["203.0.113.7/32"]);
   const makeUser = () => server.admin.putUser({ username: "slm-schema", password: PASSWORD, roles });
   const said: string[] = [];
-  const waiting: Waiting = {
-    patienceMs: 10_000,
-    retryMs: 20,
-    say: (text) => void said.push(text),
+  const waiting: RetryOptions = {
+    retryForMs: 10_000,
+    retryPauseMs: 20,
+    log: (text) => void said.push(text),
     publicAddress: async () => "198.51.100.4",
   };
   const uri = withCredentials(server.admin.uri, "slm-schema", PASSWORD);
@@ -120,7 +120,7 @@ it("waits for a user that was just declared, saying so once", async () => {
     said.push(text);
     void makeUser();
   };
-  const made = create(inputs, { ...waiting, say });
+  const made = create(inputs, { ...waiting, log: say });
   expect((await made).outs.uniqueIndex).toBe(true);
   expect(said).toEqual(["waiting up to 10 s for the database user that was just declared to take effect in Atlas"]);
 });
@@ -132,7 +132,7 @@ it("waits for network access that was just declared, saying so once", async () =
     said.push(text);
     void allow();
   };
-  const made = create(inputs, { ...waiting, say });
+  const made = create(inputs, { ...waiting, log: say });
   expect((await made).outs.uniqueIndex).toBe(true);
   expect(said).toEqual(["waiting up to 10 s for the network access that was just declared to take effect in Atlas"]);
 }, 30_000);

@@ -15,11 +15,11 @@ const good = {
   tunnelSecret: secret,
 };
 
-function faultsOf(raw: Record<string, unknown>): readonly string[] {
+function problemsOf(raw: Record<string, unknown>): readonly string[] {
   try {
     parseStackConfig(raw);
   } catch (error) {
-    if (error instanceof ConfigError) return error.faults;
+    if (error instanceof ConfigError) return error.problems;
     throw error;
   }
   return [];
@@ -39,21 +39,23 @@ describe("the stack's config", () => {
   it("takes the memory's bound if the largest body and every caller fit into it, and says what would", () => {
     expect(parseStackConfig({ ...good, limits: { memoryMiB: 320 } }).limits.memoryMiB).toBe(320);
     expect(parseStackConfig(good).limits.memoryMiB).toBeUndefined();
-    expect(faultsOf({ ...good, limits: { memoryMiB: 300, waitingMiB: 400 }, hostname: "x y" }).join("\n")).toMatch(
+    expect(problemsOf({ ...good, limits: { memoryMiB: 300, waitingMiB: 400 }, hostname: "x y" }).join("\n")).toMatch(
       /hostname.*\n.*limits\.memoryMiB: .*is under 5 × bodyMiB \(64\).*320 or more.*; it is under waitingMiB \(400\)/,
     );
     const servers = Array.from({ length: 20 }, (_, n) => ({ name: `server-${n}` }));
     const limits = { memoryMiB: 64, bodyMiB: 8 };
-    expect(faultsOf({ ...good, limits, access: { servers } }).join()).toMatch(/too little for 20 callers.*80 or more/);
+    expect(problemsOf({ ...good, limits, access: { servers } }).join()).toMatch(
+      /too little for 20 callers.*80 or more/,
+    );
     expect(parseStackConfig({ ...good, documents: { maxDiskMiB: 512 } }).documents.maxDiskMiB).toBe(512);
   });
 
   it("explains the trap of a UPS that shuts the Mac down, and takes it only from who says so", () => {
     const mac = (power: unknown) => ({ ...good, macs: [{ ...good.macs[0], power }] });
-    expect(faultsOf(mac({ ups: { haltLevel: 20 } })).join()).toMatch(
+    expect(problemsOf(mac({ ups: { haltLevel: 20 } })).join()).toMatch(
       /macs\[0\]\.power\.ups\.mayStayOff: must be true: after a UPS has had the Mac shut down, the Mac can stay off.*take `ups` out/,
     );
-    expect(faultsOf(mac({ ups: { mayStayOff: true } })).join()).toMatch(/names no threshold.*haltLevel/);
+    expect(problemsOf(mac({ ups: { mayStayOff: true } })).join()).toMatch(/names no threshold.*haltLevel/);
     expect(parseStackConfig(mac({ ups: { mayStayOff: true, haltRemain: 5 } })).macs[0]?.power).toEqual({
       set: true,
       ups: { mayStayOff: true, haltRemain: 5 },
@@ -67,7 +69,7 @@ describe("the stack's config", () => {
 
   it("says of a model service what launchd could not start", () => {
     const service = { program: "ollama", args: [1], env: { OLLAMA_NUM_PARALLEL: 4, "A-B": "x" }, user: "root" };
-    const text = faultsOf({ ...good, model: { ...good.model, service } }).join("\n");
+    const text = problemsOf({ ...good, model: { ...good.model, service } }).join("\n");
     expect(text).toMatch(/model\.service\.program: "ollama" is no absolute path: launchd looks nowhere else/);
     expect(text).toMatch(/model\.service\.args\[0\]: 1 must be a text: put it in quotes/);
     expect(text).toMatch(/model\.service\.env\.OLLAMA_NUM_PARALLEL: 4 must be a text, as launchd takes no other/);
@@ -77,8 +79,8 @@ describe("the stack's config", () => {
     expect(parsed.model.service).toEqual({ ...least, args: ["serve"], env: {} });
   });
 
-  it("tells every fault at once, each with its value, the reason and the fix", () => {
-    const faults = faultsOf({
+  it("tells every problem at once, each with its value, the reason and the fix", () => {
+    const problems = problemsOf({
       ...good,
       zoneId: undefined,
       hostname: "https://slm.example.com/",
@@ -86,8 +88,8 @@ describe("the stack's config", () => {
       macs: [...good.macs, ...good.macs],
       route: { mode: "dns-only" },
     });
-    const text = faults.join("\n");
-    expect(faults).toHaveLength(8);
+    const text = problems.join("\n");
+    expect(problems).toHaveLength(8);
     expect(text).toMatch(/slm-network:zoneId: the zone's id is missing.*dash\.cloudflare\.com/);
     expect(text).toMatch(/slm-network:hostname: "https:\/\/slm\.example\.com\/" is no host name.*slm\.example\.com/);
     expect(text).toMatch(/slm-network:documents\.ttlDays: 0 .*1 to 365 days/);
@@ -99,9 +101,9 @@ describe("the stack's config", () => {
     expect(text).toMatch(/slm-network:atlasSchemaPassword: is missing.*pulumi config set --secret atlasSchemaPassword/);
   });
 
-  it("finds faults inside the entries of a list that is itself too long", () => {
-    const faults = faultsOf({ ...good, macs: [{ host: "a" }, ...good.macs] });
-    expect(faults.join("\n")).toMatch(/macs\[0\]\.hostKey: is missing.*ssh-keyscan[\s\S]*two or more Macs/);
+  it("finds problems inside the entries of a list that is itself too long", () => {
+    const problems = problemsOf({ ...good, macs: [{ host: "a" }, ...good.macs] });
+    expect(problems.join("\n")).toMatch(/macs\[0\]\.hostKey: is missing.*ssh-keyscan[\s\S]*two or more Macs/);
   });
 
   it.each([
@@ -110,7 +112,7 @@ describe("the stack's config", () => {
     ["carrier-pigeon", /is no route/],
     [7, /is no route/],
   ])("refuses the route %s with its reason", (mode, reason) => {
-    expect(faultsOf({ ...good, route: { mode } }).join()).toMatch(reason);
+    expect(problemsOf({ ...good, route: { mode } }).join()).toMatch(reason);
   });
 
   it.each([
@@ -129,14 +131,14 @@ describe("the stack's config", () => {
     [{ mode: "saas", saasHostname: "https://b.net" }, /saasHostname: "https:\/\/b\.net" is no host name/],
     [{ expectColo: ["Seoul"] }, /expectColo\[0\]: "Seoul" is no Cloudflare location/],
   ])("refuses the route %j", (route, reason) => {
-    const faults = faultsOf({ ...good, route });
-    expect(faults).toHaveLength(1);
-    expect(faults[0]).toMatch(reason);
+    const problems = problemsOf({ ...good, route });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(reason);
   });
 
   it("says which line to use instead of an RSA host key", () => {
-    const [fault] = faultsOf({ ...good, macs: [{ ...good.macs[0], hostKey: "ssh-rsa AAAAB3Nz" }] });
-    expect(fault).toMatch(
+    const [problem] = problemsOf({ ...good, macs: [{ ...good.macs[0], hostKey: "ssh-rsa AAAAB3Nz" }] });
+    expect(problem).toMatch(
       /macs\[0\]\.hostKey: .*is an RSA key.*`ssh-keyscan -t ed25519 .*copy `ssh-ed25519 AAAA…` instead/,
     );
   });
@@ -171,7 +173,7 @@ describe("the stack's config", () => {
     ["a setting that does not exist", { timeToLive: 30 }],
     ["a wait that Cloudflare would cut", { limits: { waitSeconds: 120 } }],
   ])("refuses %s", (_what, change) => {
-    expect(faultsOf({ ...good, ...change })).toHaveLength(1);
+    expect(problemsOf({ ...good, ...change })).toHaveLength(1);
   });
 
   it("takes the whole internet at the database only when that is said twice, and a cluster to make with its defaults", () => {
@@ -185,17 +187,19 @@ describe("the stack's config", () => {
     expect(config.documents.atlas?.cluster).toEqual({
       create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" },
     });
-    expect(faultsOf({ ...good, documents: { atlas: { ...atlas, allowAnywhere: false } } }).join()).toMatch(
+    expect(problemsOf({ ...good, documents: { atlas: { ...atlas, allowAnywhere: false } } }).join()).toMatch(
       /allowFrom\[0\]: "0\.0\.0\.0\/0" lets the whole internet.*allowAnywhere: true/,
     );
-    expect(faultsOf({ ...good, documents: { atlas: { ...atlas, cluster: 7 } } }).join()).toMatch(/neither the name of/);
-    expect(faultsOf({ ...good, documents: { chunk: { characters: 100, overlap: 90 } } }).join()).toMatch(
+    expect(problemsOf({ ...good, documents: { atlas: { ...atlas, cluster: 7 } } }).join()).toMatch(
+      /neither the name of/,
+    );
+    expect(problemsOf({ ...good, documents: { chunk: { characters: 100, overlap: 90 } } }).join()).toMatch(
       /chunk\.overlap: 90 is over half/,
     );
   });
 
   it("never shows a secret", () => {
-    const text = faultsOf({ ...good, tunnelSecret: "hunter2", atlasRelayPassword: "hunter2" }).join();
+    const text = problemsOf({ ...good, tunnelSecret: "hunter2", atlasRelayPassword: "hunter2" }).join();
     expect(text).toContain("(a secret)");
     expect(text).not.toContain("hunter2");
   });
@@ -211,7 +215,7 @@ describe("the stack's config", () => {
 
 describe("who may sign in", () => {
   const people = (settings: object) =>
-    faultsOf({ ...good, access: { servers: [{ name: "backend" }], people: settings } });
+    problemsOf({ ...good, access: { servers: [{ name: "backend" }], people: settings } });
 
   it("is nobody unless named, and by a code by e-mail unless said otherwise", () => {
     expect(parseStackConfig(good).access.people).toEqual({
@@ -246,9 +250,9 @@ describe("who may sign in", () => {
     ["a rule of Cloudflare's", { everyone: true }, /people\.everyone: is no setting/],
     ["a way in for nobody", { identityProviders: [] }, /identityProviders: \[\] is empty, so nobody could sign in/],
   ])("is never everyone, nor unclear: %s", (_what, settings, reason) => {
-    const faults = people(settings);
-    expect(faults).toHaveLength(1);
-    expect(faults[0]).toMatch(reason);
+    const problems = people(settings);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(reason);
   });
 });
 
@@ -257,8 +261,8 @@ describe("a fallback", () => {
     expect(parseStackConfig(good).fallback).toBeUndefined();
     const fallback = { url: "https://api.example.com", companies: ["acme"] };
     expect(parseStackConfig({ ...good, fallback }).fallback).toEqual(fallback);
-    const faults = faultsOf({ ...good, fallback: { url: "https://api.example.com/v1/", companies: [] } });
-    expect(faults.join("\n")).toMatch(/fallback\.url: .*leave that out.*fallback\.companies: .*is empty/s);
+    const problems = problemsOf({ ...good, fallback: { url: "https://api.example.com/v1/", companies: [] } });
+    expect(problems.join("\n")).toMatch(/fallback\.url: .*leave that out.*fallback\.companies: .*is empty/s);
   });
 });
 
@@ -272,7 +276,7 @@ describe("Pulumi.prod.yaml as committed", () => {
   it("passes once the secrets it names are set", () => {
     const named = [...file.matchAll(/config set --secret (\w+)/g)].map(([, key]) => key as string);
     expect(named).toEqual(["tunnelSecret", "atlasSchemaPassword", "atlasRelayPassword"]);
-    expect(faultsOf(settings)).toHaveLength(named.length);
+    expect(problemsOf(settings)).toHaveLength(named.length);
     const secrets = Object.fromEntries(named.map((key) => [key, secret]));
     expect(parseStackConfig({ ...settings, ...secrets }).protect).toBe(true);
   });

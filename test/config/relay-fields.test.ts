@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ConfigError, parseStackConfig } from "../../config/config.ts";
 import { installInput } from "../../config/install-input.ts";
 import { type InstallInput, installInputSchema, jobsSchema, limitsSchema } from "../../runtime/config.ts";
-import { configFaults } from "../../runtime/relay/settings.ts";
+import { configProblems } from "../../runtime/relay/settings.ts";
 import { testConfig } from "../runtime/relay/harness.ts";
 
 const good = {
@@ -79,28 +79,28 @@ describe.each([
 });
 
 describe("jobs.slots", () => {
-  const faults = (changes: Record<string, unknown>) => {
+  const problems = (changes: Record<string, unknown>) => {
     try {
       parseStackConfig({ ...good, ...changes });
       return [];
     } catch (error) {
-      if (error instanceof ConfigError) return error.faults;
+      if (error instanceof ConfigError) return error.problems;
       throw error;
     }
   };
 
   it("that leaves no slot for direct calls is refused, in the stack's config and on the Mac, with what to do", () => {
     const why = /jobs\.slots: 4 leaves no slot for direct calls \(limits\.chat is 4.*set it to 3 or less/;
-    expect(faults({ jobs: { slots: 4 } }).join("\n")).toMatch(why);
-    expect(faults({ jobs: { slots: 3 } })).toEqual([]);
-    expect(faults({ jobs: { slots: 0 } }).join("\n")).toMatch(/jobs\.slots/);
-    expect(faults({ jobs: { slots: 1 }, limits: { chat: 1, embeddings: 1 } })).toEqual([]);
+    expect(problems({ jobs: { slots: 4 } }).join("\n")).toMatch(why);
+    expect(problems({ jobs: { slots: 3 } })).toEqual([]);
+    expect(problems({ jobs: { slots: 0 } }).join("\n")).toMatch(/jobs\.slots/);
+    expect(problems({ jobs: { slots: 1 }, limits: { chat: 1, embeddings: 1 } })).toEqual([]);
     const config = testConfig("http://127.0.0.1:1", "/tmp", { jobs: jobsSchema.parse({ slots: 4 }) });
-    expect(configFaults(config).join("\n")).toMatch(why);
+    expect(configProblems(config).join("\n")).toMatch(why);
   });
 
   it("is said together with everything else that is wrong", () => {
-    const all = faults({ jobs: { slots: 9 }, hostname: "x" }).join("\n");
+    const all = problems({ jobs: { slots: 9 }, hostname: "x" }).join("\n");
     expect(all).toMatch(/jobs\.slots: 9 leaves/);
     expect(all).toMatch(/hostname/);
   });

@@ -63,7 +63,7 @@ async function installed(kind: Kind): Promise<string> {
     for (const step of steps) {
       const [command = "", ...args] = step;
       const ran = await run(command, args, {}, work).catch((error: Error) => {
-        throw new Error(`${step[0]} can not be run (${error.message}): ${advice}`);
+        throw new Error(`${step[0]} cannot be run (${error.message}): ${advice}`);
       });
       if (ran.code !== 0)
         throw new Error(`${step.join(" ")} ended with ${ran.code}: ${advice}\n${ran.stdout}${ran.stderr}`);

@@ -66,7 +66,7 @@ it.each(Object.keys(expected))("%s is answered with the token, and fails without
   expect(refused.stdout + refused.stderr).toMatch(/403/);
 });
 
-/** Who answered, as the page says it can be told. */
+/** Which server answered, by the method of the page. */
 async function answerTo(path: string, headers: Record<string, string>, method = "GET") {
   const response = await fetch(`${here.url}${path}`, { method, headers, redirect: "manual" });
   const byRelay = response.headers.has("x-slm-request-id");

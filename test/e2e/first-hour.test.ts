@@ -1,4 +1,4 @@
-/** The first hour's bad luck, with the real engine: what is in the way is said before, errors are put in words, and a failure half-way is no loss. */
+/** Problems of the first hour, with the real engine: obstacles are reported before, errors are explained, and a failure half-way loses nothing. */
 import { access } from "node:fs/promises";
 import Cloudflare from "cloudflare";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";

@@ -7,7 +7,7 @@ import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { withCredentials } from "../../components/document-store.ts";
 import { ttlIndex } from "../../components/ttl-collection-provider.ts";
-import { digestFetch } from "../../sandbox/providers/digest.ts";
+import { digestFetch } from "../../sandbox/providers/mongodbatlas/digest.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import {
   eventually,

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
-import { withoutStrays } from "../../sandbox/provider-environment.ts";
+import { withoutStrays } from "../../sandbox/providers/environment.ts";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 
 /** The checkout. */

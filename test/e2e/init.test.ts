@@ -6,7 +6,7 @@ import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
-import { withoutStrays } from "../../sandbox/provider-environment.ts";
+import { withoutStrays } from "../../sandbox/providers/environment.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import { fetchHostKey } from "../../ssh/session.ts";
 import { folder, inFolder, project, pulumi, type Ran, run, sandbox, start } from "./harness.ts";
@@ -210,7 +210,7 @@ it("names what was made by hand, takes it over, and has nothing left to change a
   const { result: tokens } = await client.zeroTrust.access.serviceTokens.list({ account_id: ids.account_id });
   expect(tokens.map((one) => one.id)).toEqual([token.id]);
 
-  // Whoever had the hand-made token goes on with it.
+  // Callers with the hand-made token can continue to use it.
   const response = await fetch(`${here.url}/v1/models`, {
     headers: { "CF-Access-Client-Id": token.client_id ?? "", "CF-Access-Client-Secret": token.client_secret ?? "" },
   });

@@ -144,7 +144,7 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
     const preview = await fine(inLater("preview", "--refresh"));
     expect(preview).toMatch(/the Mac: note this version's provider in the state/);
     expect(preview).toMatch(/TtlCollection slm-documents update/);
-    // A release built beside other node_modules has another hash: that is no part of this.
+    // A release built beside other node_modules has another hash, which is not tested here.
     expect(preview).not.toMatch(/to (create|delete|replace)/);
     await fine(inLater("up", "--yes", "--skip-preview"));
     // The version after that has no old path any more.

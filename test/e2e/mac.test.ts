@@ -5,8 +5,8 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseDocument } from "yaml";
 import { z } from "zod";
+import { claimPort } from "../../sandbox/machine/ports.ts";
 import { CHAT_MODEL } from "../../sandbox/model/models.ts";
-import { claimPort } from "../../sandbox/ports.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import { folder, inFolder, project, pulumi, type Ran, sandbox, start, strays, tokenHeaders } from "./harness.ts";
 
@@ -82,7 +82,7 @@ afterAll(async () => {
 });
 
 describe("an installation", () => {
-  it("reports the power settings it has read back, and warns that nobody starts the model server", {
+  it("reports the power settings it has read back, and warns that the model server is not started by launchd", {
     timeout: long,
   }, async () => {
     const { macReport, macWarnings } = await outputs();
@@ -90,7 +90,7 @@ describe("an installation", () => {
       power: { settings: { sleep: 0, disksleep: 0, womp: 1, powernap: 0, autorestart: 1 }, fileVault: "off" },
       modelServer: { startedBy: "another" },
     });
-    expect(macWarnings.join("\n")).toMatch(/not started by launchd as a daemon: after a power cut it is not back/);
+    expect(macWarnings.join("\n")).toMatch(/not started by launchd as a daemon: after a power cut it does not restart/);
     const again = await up("`pulumi up` with nothing to do", "--expect-no-changes");
     expect(said(again)).toMatch(/warning: the model server at .* was not started by launchd/);
   });
@@ -204,7 +204,7 @@ describe("an upgrade", () => {
     expect(failures).toEqual([]);
     expect(finished).toBe("stop");
     expect(calls).toBeGreaterThan(10);
-    expect(longest).toBeLessThan(10_000); // a second is what it shall be; a busy machine takes its own time
+    expect(longest).toBeLessThan(10_000); // the goal is a second; a busy machine takes longer
     expect((await details()).outages).toEqual([]);
   });
 });
@@ -265,7 +265,7 @@ describe("a power cut under load", () => {
     const seconds = (performance.now() - began) / 1000;
     timings["boot to the first answer"] = `${seconds.toFixed(1)} s`;
     await booting;
-    expect(seconds).toBeLessThan(60); // ten is what it shall be; a busy machine takes its own time
+    expect(seconds).toBeLessThan(60); // the goal is ten; a busy machine takes longer
 
     for (const [id, marker] of acknowledged) {
       const view = await fetch(`${here.url}/v1/jobs/${id}`, { headers: { ...headers, Prefer: "wait=60" } });
@@ -297,7 +297,7 @@ describe("the removal", () => {
     await access(onMac("usr/local/slm-network/current")); // nothing was asked of it
   });
 
-  it("takes the data along when it is told to, and leaves nothing", { timeout: long }, async () => {
+  it("removes the data on request, and leaves nothing", { timeout: long }, async () => {
     await configure([["macs", 0, "skipRemoval"], false], [["macs", 0, "removeData"], true]);
     await up("`pulumi up` of the whole network on a Mac that has it installed already");
     const ran = await timed("`pulumi destroy`", () => pulumi(here, "destroy", "--yes", "--skip-preview"));

@@ -154,7 +154,7 @@ describe("a service token's rotation", () => {
     const until = new Date(await previousExpiry()).toISOString().replace(".000Z", "Z");
     expect(ran.stderr).toMatch(new RegExp(`becomes possible in \\d+ (minutes|hours?), at ${until}`));
 
-    // Who writes it by hand, or forces it, is stopped by the program itself.
+    // The program itself refuses a manual or forced change.
     const before = await readFile(stackFile, "utf8");
     for (const [version, reason] of [
       ["3", `works until ${until}, and a second rotation would end it at once`],

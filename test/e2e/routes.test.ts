@@ -115,7 +115,7 @@ afterAll(async () => {
   expect(await strays()).toEqual([]);
 });
 
-describe("a route that can not be had", () => {
+describe("a route that is not available", () => {
   it.each([
     ["a region that is guessed", { mode: "regional", regionKey: "icn" }, /"icn" is not in .*kr \(Republic of Korea\)/],
     ["a custom hostname of the own zone", { mode: "saas", saasHostname: "b.example.com" }, /belongs to example\.com/],

@@ -1,11 +1,11 @@
-/** Drift, damage and interruption, with the real engine against the stand-ins; its own sandbox. */
+/** Drift, damage and interruption, with the real engine against the emulators; its own sandbox. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { withoutStrays } from "../../sandbox/provider-environment.ts";
+import { withoutStrays } from "../../sandbox/providers/environment.ts";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 import { eventually, project, pulumi, type Ran, run, tokenHeaders } from "./harness.ts";
 
@@ -118,7 +118,7 @@ describe("drift", () => {
     expect(refresh.stdout).toMatch(/TunnelCloudflaredConfig slm-ingress.*updated.*config/);
     expect(refresh.stdout).toMatch(/ZeroTrustAccessPolicy slm-policy-servers.*updated.*includes/);
 
-    // A pull request's credentials see what is to be done, and can not do it.
+    // A pull request's credentials can preview changes but not make them.
     const readOnly = { ...here, environment: here.previewEnvironment };
     const preview = await pulumi(readOnly, "preview");
     expect(preview.code, said(preview)).toBe(0);

@@ -1,8 +1,8 @@
 import { Secret } from "@pulumi/policy";
 import { describe, expect, it } from "vitest";
+import type { InspectedResource } from "../../policy/inspected-resource.ts";
 import * as rules from "../../policy/rules.ts";
 import { plainSecrets } from "../../policy/secrets.ts";
-import type { Seen } from "../../policy/seen.ts";
 
 /** A property that throws when it is touched, as @pulumi/policy has it for what is not known in a preview. */
 const later = Symbol("later");
@@ -18,7 +18,11 @@ function preview(value: unknown): unknown {
 }
 
 const cf = (name: string) => `cloudflare:index/${name.charAt(0).toLowerCase()}${name.slice(1)}:${name}`;
-const seen = (type: string, props: object, { protect = false, stack = "prod", name = "it" } = {}): Seen => ({
+const seen = (
+  type: string,
+  props: object,
+  { protect = false, stack = "prod", name = "it" } = {},
+): InspectedResource => ({
   type,
   name,
   urn: `urn:pulumi:${stack}::slm-network::${type}::${name}`,
@@ -103,7 +107,7 @@ describe("no Access policy lets everyone in", () => {
     ["a decision not known", policy({ decision: later, includes: [] }), /not known/],
     ["inside an application", inside({ decision: "allow", includes: [{ everyone: {} }] }), /everyone/],
   ])("fires: %s", (_what, resource, reason) => {
-    const messages = told((report) => rules.policyNamesWhoIsLetIn(resource, report));
+    const messages = told((report) => rules.accessPolicyIsNotOpen(resource, report));
     expect(messages).toHaveLength(1);
     expect(messages[0]).toMatch(reason);
   });
@@ -113,7 +117,7 @@ describe("no Access policy lets everyone in", () => {
     ["everyone shut out", policy({ decision: "deny", includes: [{ everyone: {} }] })],
     ["a policy that is named, new", inside({ id: later, precedence: 1 })],
   ])("does not: %s", (_what, resource) => {
-    expect(told((report) => rules.policyNamesWhoIsLetIn(resource, report))).toEqual([]);
+    expect(told((report) => rules.accessPolicyIsNotOpen(resource, report))).toEqual([]);
   });
 });
 
@@ -143,11 +147,11 @@ describe("documents are kept 1 to 365 days", () => {
     ["not set", undefined],
     ["text", "2592000"],
   ])("fires: %s", (_what, ttl) => {
-    expect(told((report) => rules.ttlIsSensible(collection(ttl), report))).toHaveLength(1);
+    expect(told((report) => rules.ttlIsInRange(collection(ttl), report))).toHaveLength(1);
   });
   it.each([86_400, 30 * 86_400, 365 * 86_400])("does not: %d", (ttl) => {
-    expect(told((report) => rules.ttlIsSensible(collection(ttl), report))).toEqual([]);
-    expect(told((report) => rules.ttlIsSensible(record({ ttlSeconds: 1 }), report))).toEqual([]);
+    expect(told((report) => rules.ttlIsInRange(collection(ttl), report))).toEqual([]);
+    expect(told((report) => rules.ttlIsInRange(record({ ttlSeconds: 1 }), report))).toEqual([]);
   });
 });
 

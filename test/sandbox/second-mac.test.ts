@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Identity, type Instance, identity } from "../../sandbox/instance.ts";
 import type { Mac } from "../../sandbox/mac/mac.ts";
-import { type Reaper, startReaper } from "../../sandbox/reaper.ts";
+import { type Reaper, startReaper } from "../../sandbox/machine/reaper.ts";
 import { secondMacFile, secondMacSchema, startSecondMac } from "../../sandbox/second-mac.ts";
 import { readAuth } from "../../ssh/auth.ts";
 import { openSession } from "../../ssh/session.ts";
@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-it("is another machine, which the same key lets in", async () => {
+it("is another machine that accepts the same key", async () => {
   const { host, port, user, hostKey, hardwareUuid, root } = await told();
   expect(hardwareUuid).not.toBe(first.mac.hardwareUuid);
   expect(root).not.toBe(first.mac.root);

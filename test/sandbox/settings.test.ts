@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { readSettings } from "../../sandbox/settings.ts";
 
-it("is as slow as Atlas and as strict as the edge unless told otherwise", () => {
+it("has defaults as slow as Atlas and as strict as the edge", () => {
   const settings = readSettings({ SANDBOX_READ_TIMEOUT_MS: "" });
   expect(settings).toMatchObject({ ttlMonitorMs: 60_000, readTimeoutMs: 100_000, bodyLimitBytes: 104_857_600 });
   expect(settings.atlas.userMs).toBeGreaterThan(0);
@@ -9,12 +9,20 @@ it("is as slow as Atlas and as strict as the edge unless told otherwise", () => 
   expect(settings.ssh).toBeUndefined();
 });
 
-it("reads another SSH server", () => {
+it("reads an external SSH server", () => {
   const { ssh } = readSettings({ SANDBOX_SSH: "me@127.0.0.1:2222", SANDBOX_SSH_KEY: "/keys/id_ed25519" });
   expect(ssh).toEqual({ user: "me", host: "127.0.0.1", port: 2222, keyPath: "/keys/id_ed25519" });
 });
 
-it("names every fault at once, with the value and what would be right", () => {
+it.each([
+  [undefined, "emulated"],
+  ["stand-in", "emulated"],
+  ["emulated", "emulated"],
+])("emulates the Mac with SANDBOX_MAC=%s", (given, mac) => {
+  expect(readSettings({ SANDBOX_MAC: given }).mac).toBe(mac);
+});
+
+it("reports all problems at once, each with its value and the allowed ones", () => {
   const wrong = {
     SANDBOX_ATLAS_USER_MS: "1s",
     SANDBOX_MACOS: "Tahoe",
@@ -26,7 +34,7 @@ it("names every fault at once, with the value and what would be right", () => {
   );
 });
 
-it("takes no word for no: what is refused is not read as left out", () => {
+it("refuses an unknown word instead of treating it as unset", () => {
   expect(() =>
     readSettings({ SANDBOX_OFFLINE: "yes", SANDBOX_VERBOSE: "true", SANDBOX_MODEL_URL: "localhost:11434" }),
   ).toThrow(

@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createSecureContext } from "node:tls";
 import { openAuthority } from "../../sandbox/edge/certificates.ts";
-import { listenOn } from "../../sandbox/ports.ts";
+import { listenOn } from "../../sandbox/machine/ports.ts";
 
 /** One request to a vendor's site. */
 export interface Asked {

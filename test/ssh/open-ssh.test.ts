@@ -23,7 +23,7 @@ const hostKey = newKey("").public.trim();
 const one = `    - { name: studio, host: 10.0.0.2, user: deploy, hostKey: "${hostKey}", jump: { host: gate.example.com, user: me, hostKey: "${hostKey}" } }`;
 
 describe("the stack file", () => {
-  it("says how the Mac is reached, without the secrets being readable", () => {
+  it("contains the Mac's connection, without readable secrets", () => {
     const { macs, limits } = macSettings(
       `encryptionsalt: v1:x\n${stackFile(one)}  slm-network:tunnelSecret: { secure: v1:y }\n`,
       "f",
@@ -48,15 +48,15 @@ describe("the stack file", () => {
     expect(() => tunnelCommand(mac)).toThrow(/sshThroughTunnel: \{ hostname/);
   });
 
-  it("has faults", () => {
-    expect(() => macSettings("config: {}\n", "f")).toThrow(/f has faults.*\n {2}- .*hostname/s);
+  it("with problems is refused", () => {
+    expect(() => macSettings("config: {}\n", "f")).toThrow(/f cannot be used.*\n {2}- .*hostname/s);
     expect(() => macSettings("x: 1\n", "f")).toThrow(/f has no config/);
     expect(() => macSettings(stackFile(one.replace("user: me, ", "")), "f")).toThrow(/macs.0.jump.user: is missing/);
   });
 });
 
 describe("the command line", () => {
-  it("ends at the first word that is no option", () => {
+  it("ends at the first word that is not an option", () => {
     expect(readSshOptions(["--key", "k", "studio", "tail", "-n", "5"])).toMatchObject({
       key: "k",
       words: ["studio", "tail", "-n", "5"],
@@ -67,23 +67,23 @@ describe("the command line", () => {
       throughTunnel: true,
     });
     expect(() => readSshOptions(["--here", "pulumi"])).toThrow(/--through-tunnel/);
-    expect(() => readSshOptions(["--through-tunnel", "--here"])).toThrow(/wants a command/);
-    expect(() => readSshOptions(["--nonsense"])).toThrow(/--nonsense is no option/);
-    expect(() => readSshOptions(["--key"])).toThrow(/--key wants a value/);
+    expect(() => readSshOptions(["--through-tunnel", "--here"])).toThrow(/needs a command/);
+    expect(() => readSshOptions(["--nonsense"])).toThrow(/--nonsense.*npm run ssh -- --help/s);
+    expect(() => readSshOptions(["--key"])).toThrow(/--key/);
   });
 });
 
-describe("what is pasted on the Mac once", () => {
+describe("the paste for the Mac", () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "slm-prepare-"));
-    // Shows what sudo would run, argument by argument.
+    // Prints sudo's command, one argument per line.
     mkdirSync(join(folder, "bin"));
     writeFileSync(join(folder, "bin/sudo"), '#!/bin/sh\nfor word do printf "%s\\0" "$word"; done\n', { mode: 0o755 });
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("is one command, whose script any POSIX shell can read", async () => {
+  it("is one command whose script any POSIX shell can parse", async () => {
     const key = "ssh-ed25519 AAAA it's me@office";
     const env = { ...process.env, PATH: `${join(folder, "bin")}:${process.env.PATH}` };
     const pasted = await program("/bin/sh", [], { input: `${prepareText("deploy", key)}\n`, env });
@@ -125,7 +125,7 @@ describe("OpenSSH's ssh with these arguments", () => {
     expect(other.stderr).toMatch(/host key.*(changed|verification failed)/is);
   });
 
-  it("goes over the jump host, whose key counts as well", async () => {
+  it("goes through the jump host, whose key is checked too", async () => {
     const jump = { host: "127.0.0.1", port: gate.port, user: "gate", hostKey: gate.hostKey };
     expect(await run({ ...target(), jump }, "id", "-un")).toMatchObject({ code: 0, stdout: "deploy\n" });
     expect(gate.users).toContain("gate");

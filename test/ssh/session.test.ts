@@ -39,14 +39,14 @@ const portOf = (server: Server): number => {
   if (address === null || typeof address === "string") throw new Error("no port");
   return address.port;
 };
-/** @returns what the failure says, after its kind */
+/** @returns the error's code and message */
 async function failure(attempt: Promise<unknown>): Promise<string> {
   const error = await attempt.then(
     () => new Error("it did not fail"),
     (caught: unknown) => caught,
   );
   if (!(error instanceof SessionError)) throw error;
-  return `${error.fault}: ${error.message}`;
+  return `${error.code}: ${error.message}`;
 }
 
 describe("a session", () => {
@@ -67,7 +67,7 @@ describe("a session", () => {
     expect(await failure(session.run("true"))).toMatch(/^broken: .*run it again/);
   });
 
-  it("ends a command that takes too long, and goes on", async () => {
+  it("ends a command after its time limit and stays usable", async () => {
     const session = await openSession(target(), agent());
     expect(await failure(session.run("sleep 60", { timeoutMs: 300 }))).toBe(
       "timeout: `sleep 60` on 127.0.0.1 did not end within 0.3 s",
@@ -76,7 +76,7 @@ describe("a session", () => {
     await session.close();
   });
 
-  it("closes also when the Mac has gone away meanwhile, or takes connections and says nothing more", async () => {
+  it("closes even when the Mac has disappeared or stopped responding", async () => {
     const sockets: Socket[] = [];
     const between = createServer((near) => {
       const far = connect(target().port, target().host);
@@ -110,7 +110,7 @@ describe("a session", () => {
     }
   });
 
-  it("goes over a jump host, whose key is checked as well", async () => {
+  it("goes through a jump host, whose key is checked too", async () => {
     const over = { host: "127.0.0.1", port: jump.port, user: "gate", hostKey: jump.hostKey };
     const session = await openSession({ ...target(), jump: over }, agent());
     expect((await session.run(["id", "-un"])).stdout).toBe("deploy\n");
@@ -125,13 +125,13 @@ describe("a session", () => {
   });
 });
 
-describe("what is said when it fails", () => {
-  it("a host that is not there, or speaks no SSH", async () => {
+describe("error messages", () => {
+  it("an unreachable host, or one without SSH", async () => {
     expect(await failure(openSession({ ...target(), port: 1 }, agent()))).toMatch(
       /^unreachable: 127.0.0.1:1 is not reachable \(connect ECONNREFUSED.*Remote Login.*FileVault/,
     );
     expect(await failure(openSession({ ...target(), port: portOf(deaf) }, agent()))).toMatch(/^unreachable: /);
-    // Takes connections and says nothing; the wait is the caller's.
+    // Accepts connections and never answers.
     const mute = createServer(() => {}).listen(0, "127.0.0.1");
     await once(mute, "listening");
     const began = performance.now();
@@ -143,7 +143,7 @@ describe("what is said when it fails", () => {
     expect(await failure(fetchHostKey("127.0.0.1", portOf(deaf)))).toMatch(/^unreachable: /);
   });
 
-  it("another host key: both fingerprints, how to see which is right, and the line to set", async () => {
+  it("a different host key: both fingerprints, how to verify, and the line to set", async () => {
     const other = newKey("other").public;
     const said = await failure(openSession({ ...target(), hostKey: other }, agent()));
     const expected = describeHostKey(readHostKey(other).key).fingerprint;
@@ -155,34 +155,34 @@ describe("what is said when it fails", () => {
     }
   });
 
-  it("a host key of a kind that the host has not got", async () => {
+  it("a host key type that the host does not have", async () => {
     const rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAQQCtest";
     const said = await failure(openSession({ ...target(), hostKey: rsa }, agent()));
     expect(said).toMatch(/^host-key: /);
     expect(said).toContain(`hostKey to: ${test.mac.hostKey}`);
   });
 
-  it("nothing to sign in with", async () => {
+  it("no usable key", async () => {
     expect(await failure(readAuth(undefined, {}))).toMatch(/^no-key: there is no SSH agent.*ssh-add/);
-    expect(await failure(readAuth(join(folder, "none"), {}))).toMatch(/^no-key: the key file .*none can not be read/);
+    expect(await failure(readAuth(join(folder, "none"), {}))).toMatch(/^no-key: the key file .*none cannot be read/);
     writeFileSync(join(folder, "text"), "no key");
-    expect(await failure(readAuth(join(folder, "text"), {}))).toMatch(/^no-key: the key file .*text can not be used/);
+    expect(await failure(readAuth(join(folder, "text"), {}))).toMatch(/^no-key: the key file .*text cannot be used/);
     expect(await failure(openSession(target(), { agent: join(folder, "no.sock") }))).toMatch(
       /^no-key: the SSH agent at .*no.sock does not answer/,
     );
   });
 
-  it("a key that the Mac does not know: which were offered, and how to let one in", async () => {
+  it("unknown keys: which were offered, and how to authorize one", async () => {
     const stranger = keyPair(folder, "stranger");
     const other: Agent = await startAgent(join(folder, "a.sock"), stranger.parsed, "stranger");
     const said = await failure(openSession(target(), { agent: other.socketPath }));
     await other.close();
-    expect(said).toMatch(/^refused: .* does not let deploy in/);
+    expect(said).toMatch(/^refused: .* refused deploy with/);
     expect(said).toContain(describeHostKey(stranger.parsed.getPublicSSH()).fingerprint);
     expect(said).toContain("authorized_keys");
   });
 
-  it("an account that may not use sudo: the one command for it", async () => {
+  it("an account without sudo: the command that fixes it", async () => {
     const drop = join(test.mac.root, "private/etc/sudoers.d");
     rmSync(drop, { recursive: true, force: true });
     const session = await openSession(target(), agent());

@@ -11,7 +11,7 @@ import { describeHostKey, fetchHostKey } from "../../ssh/host-key.ts";
 import { type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 import { openSshOptions, program, type TestMac, testMac, until } from "../sandbox/mac/fixture.ts";
 
-/** OpenSSH's own agent, with six strangers' keys before the one that is let in. */
+/** OpenSSH's agent, with six unknown keys before the authorized one. */
 let agent: string;
 let agentProcess: ChildProcess;
 let folder: string;
@@ -68,14 +68,14 @@ async function failure(attempt: Promise<unknown>): Promise<string> {
     (caught: unknown) => caught,
   );
   if (!(error instanceof SessionError)) throw error;
-  return `${error.fault}: ${error.message}`;
+  return `${error.code}: ${error.message}`;
 }
 const named = (name: string) => readAuth(undefined, { SLM_NETWORK_SSH_KEY: name, SSH_AUTH_SOCK: agent });
 
-describe("an agent with eight keys, of which the seventh is the right one", { timeout: 120_000 }, () => {
-  it("is given up on by the Mac after six, which is said with the way out", async () => {
+describe("an agent with eight keys, the seventh of which is authorized", { timeout: 120_000 }, () => {
+  it("is refused by the Mac after six; the error has the fix", async () => {
     const said = await failure(user({ agent }));
-    expect(said).toMatch(/^refused: .* does not let deploy in with any of these keys/);
+    expect(said).toMatch(/^refused: .* refused deploy with any of these keys/);
     expect(said).toMatch(
       /holds 8 keys, and sshd gives up after 6 \(MaxAuthTries\): name the right one.*SLM_NETWORK_SSH_KEY/,
     );
@@ -92,7 +92,7 @@ describe("an agent with eight keys, of which the seventh is the right one", { ti
     );
   });
 
-  it("says which key is missing when the agent does not have the named one, or there is no agent", async () => {
+  it("names the missing key when the agent does not have it, or there is no agent", async () => {
     expect(await failure(named(file("rsa.pub")).then((auth) => user(auth)))).toMatch(
       /^no-key: the SSH agent at .* does not hold the named key SHA256:.*; it has SHA256:/,
     );
@@ -108,7 +108,7 @@ describe("an agent with eight keys, of which the seventh is the right one", { ti
 });
 
 describe("the agent that the program offers to @pulumi/command", { timeout: 120_000 }, () => {
-  it("offers the named key alone, whatever it is and whoever asks", async () => {
+  it("offers only the named key, for every key type and client", async () => {
     const path = relative(process.cwd(), file("served/agent.sock"));
     for (const name of [mac.mac.privateKeyPath, file("locked"), file("rsa"), file("ecdsa")]) {
       const served = await serveAgent(path, await named(name));
@@ -138,7 +138,7 @@ describe("the agent that the program offers to @pulumi/command", { timeout: 120_
     }
   });
 
-  it("passes the whole agent on when no key is named, and lets nobody add or remove one", async () => {
+  it("forwards the whole agent when no key is named, and refuses to add or remove keys", async () => {
     const path = file("whole.sock");
     chmodSync(folder, 0o700);
     const served = await serveAgent(path, await readAuth(undefined, { SSH_AUTH_SOCK: agent }));
@@ -154,7 +154,7 @@ describe("the agent that the program offers to @pulumi/command", { timeout: 120_
 });
 
 describe("host keys", { timeout: 120_000 }, () => {
-  it("of ed25519 and ECDSA are taken, RSA is refused with the line to use instead", async () => {
+  it("of ed25519 and ECDSA are accepted, RSA is refused with the line to use instead", async () => {
     const [ecdsa, rsa] = mac.mac.otherHostKeys as [string, string];
     const auth = await readAuth(mac.mac.privateKeyPath, {});
     expect(await user(auth, { ...target(), hostKey: ecdsa })).toBe("deploy");
@@ -165,7 +165,7 @@ describe("host keys", { timeout: 120_000 }, () => {
   });
 });
 
-describe("a host that takes the connection and stays mute", { timeout: 120_000 }, () => {
+describe("a host that accepts the connection and never answers", { timeout: 120_000 }, () => {
   let mute: Server;
   const port = (): number => (mute.address() as { port: number }).port;
   beforeAll(async () => {
@@ -174,7 +174,7 @@ describe("a host that takes the connection and stays mute", { timeout: 120_000 }
   });
   afterAll(() => void mute.close());
 
-  it("is told within seconds", async () => {
+  it("is reported within seconds", async () => {
     const auth = await readAuth(mac.mac.privateKeyPath, {});
     const [session, key] = await Promise.all([
       failure(openSession({ ...target(), port: port() }, auth)),

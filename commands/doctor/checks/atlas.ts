@@ -1,6 +1,7 @@
 /** Can the Mac reach the cluster's servers? */
+import { quote } from "../../../runtime/shell.ts";
 import { defineCheck, fail, ok, outputOf, unknown, warn } from "../check.ts";
-import { quoted, root } from "../commands.ts";
+import { root } from "../commands.ts";
 
 /** Connects to the hosts of the connection string as the relay would; prints only their names and the result. */
 const script = `
@@ -23,7 +24,7 @@ export const atlas = defineCheck({
   name: "Atlas",
   commands({ documents }) {
     if (documents.store !== "atlas") return {};
-    return { hosts: `sudo -n ${node} -e ${quoted(script)} ${root}/etc/slm-network/secrets.json` };
+    return { hosts: `sudo -n ${node} -e ${quote(script)} ${root}/etc/slm-network/secrets.json` };
   },
   evaluate({ hosts }, { documents }) {
     if (documents.store !== "atlas") return undefined;

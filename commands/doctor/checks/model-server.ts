@@ -1,8 +1,9 @@
 /** Does the model server answer, and does it have the models of the config? */
 import { z } from "zod";
 import { modelListUrl } from "../../../runtime/model-list.ts";
+import { quote } from "../../../runtime/shell.ts";
 import { defineCheck, fail, ok, outputOf } from "../check.ts";
-import { curl, quoted, splitStatus } from "../commands.ts";
+import { curl, splitStatus } from "../commands.ts";
 import { parseJson } from "../json.ts";
 
 const listSchema = z.object({
@@ -15,7 +16,7 @@ const isSame = (one: string, other: string): boolean => one === other || one ===
 
 export const modelServer = defineCheck({
   name: "model server",
-  commands: ({ model }) => ({ list: `${curl} -w '\\n%{http_code}' ${quoted(modelListUrl(model))}` }),
+  commands: ({ model }) => ({ list: `${curl} -w '\\n%{http_code}' ${quote(modelListUrl(model))}` }),
   evaluate({ list: answer }, { model }) {
     const text = outputOf(answer);
     if (text === undefined) {

@@ -5,7 +5,7 @@ export const macErrors: readonly KnownError[] = [
   {
     id: "ssh.host-key",
     pattern:
-      /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED|is not the host whose key the config has/i,
+      /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED|is not the host whose key the config has|presented a host key that differs from the config/i,
     says: () =>
       "the Mac's host key differs from the config's (another machine has that address, or macOS was reinstalled)",
     todo: () =>
@@ -14,7 +14,7 @@ export const macErrors: readonly KnownError[] = [
   {
     id: "ssh.refused",
     pattern:
-      /unable to authenticate|All configured authentication methods failed|Permission denied \(publickey|does not let \S+ in with this key/i,
+      /unable to authenticate|All configured authentication methods failed|Permission denied \(publickey|does not let \S+ in with this key|refused \S+ with this key/i,
     says: () => "the Mac does not accept the SSH key",
     todo: () =>
       "`ssh-add -l` lists the agent's keys; add the public key to ~/.ssh/authorized_keys of macs[0].user on the Mac (`ssh-copy-id`)",

@@ -10,9 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Cloudflare from "cloudflare";
 import { z } from "zod";
-import type { Answer } from "../../../accounts/answer.ts";
 import type { AtlasLookups } from "../../../accounts/atlas.ts";
 import { type CloudflareAccess, cloudflareLookups } from "../../../accounts/cloudflare.ts";
+import type { LookupResult } from "../../../accounts/lookup-result.ts";
 import type { StackConfig } from "../../../config/config.ts";
 import { Refusal } from "../../errors.ts";
 import { project, runPulumi } from "../../pulumi.ts";
@@ -42,7 +42,7 @@ export async function adopt(adoption: Adoption): Promise<number> {
   const { stack, config, asker } = adoption;
   const { accountId, zoneId, hostname, documents } = config;
   const lookups = cloudflareLookups(adoption.cloudflare);
-  const ask = async <T>(question: Promise<Answer<T>>): Promise<T> => answerOf(await question, todo);
+  const ask = async <T>(question: Promise<LookupResult<T>>): Promise<T> => answerOf(await question, todo);
   const { store, atlas } = documents;
   const [records, tunnels, applications, policies, notifications, tokens, users] = await Promise.all([
     ask(lookups.dnsRecordsOf(zoneId, hostname)),

@@ -10,6 +10,7 @@ import type {
   Tunnel,
 } from "../../../accounts/cloudflare.ts";
 import type { StackConfig } from "../../../config/config.ts";
+import { type ResourceKind, typeToken } from "../../../config/resource-types.ts";
 
 /** A resource that can be imported into the stack. */
 export interface Adoptable {
@@ -45,17 +46,37 @@ export const parents = {
 /** The name of the program's components, and the prefix of their children's names. */
 export const programName = "slm";
 
-/** The engine's type tokens. */
-export const types = {
-  tunnel: "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared",
-  ingress: "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig",
-  record: "cloudflare:index/dnsRecord:DnsRecord",
-  application: "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
-  policy: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
-  notification: "cloudflare:index/notificationPolicy:NotificationPolicy",
-  token: "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken",
-  user: "mongodbatlas:index/databaseUser:DatabaseUser",
-} as const;
+const recreated = "`up` creates it again without loss";
+
+/** Whether a resource made by hand can be imported into the stack; a text says why not. */
+const adoption = {
+  tunnel: true,
+  ingress: true,
+  record: true,
+  application: true,
+  accessPolicy: true,
+  notification: true,
+  serviceToken: true,
+  databaseUser: true,
+  region: recreated,
+  customHostname: "its validation belongs to whoever made it: remove it by hand and let `up` create it",
+  fallbackOrigin: "a zone has one, and the route's check refuses a foreign one",
+  identityProvider: "used as it is, never owned",
+  accessListEntry: "used as it is, never owned",
+  cluster: "named in documents.atlas.cluster instead",
+  collection: "the program adopts it by itself",
+  upload: recreated,
+  mac: "the installer adopts what is on the Mac",
+  retiredCommand: recreated,
+} as const satisfies Readonly<Record<ResourceKind, true | string>>;
+
+/** Kinds of which something can be adopted. */
+export type AdoptableKind = {
+  [Kind in ResourceKind]: (typeof adoption)[Kind] extends true ? Kind : never;
+}[ResourceKind];
+
+/** @returns the engine's type token */
+export const adoptableType = (kind: AdoptableKind): string => typeToken(kind);
 
 /** The lookups: what exists in the accounts. */
 export interface Lookups {

@@ -1,5 +1,5 @@
 /** What exists under the names that the stack needs, and what adopting it means: pure functions. */
-import { type Adoptable, type Found, type Lookups, programName, types } from "./adoptable.ts";
+import { type Adoptable, adoptableType, type Found, type Lookups, programName } from "./adoptable.ts";
 
 /** @param ingress reads the public hostnames of a tunnel that is configured in the dashboard, as `name → service`; called only when needed */
 export async function findAdoptable(
@@ -38,7 +38,7 @@ async function tunnelParts(lookups: Lookups, ingress: (tunnelId: string) => Prom
     adoptable: [
       {
         shown,
-        type: types.tunnel,
+        type: adoptableType("tunnel"),
         name: `${programName}-tunnel`,
         parent: "tunnel",
         id: `${config.accountId}/${tunnel.id}`,
@@ -52,7 +52,7 @@ async function tunnelParts(lookups: Lookups, ingress: (tunnelId: string) => Prom
         : [
             {
               shown: `its public hostnames (${rules.join("; ")})`,
-              type: types.ingress,
+              type: adoptableType("ingress"),
               name: `${programName}-ingress`,
               parent: "tunnel" as const,
               id: `${config.accountId}/${tunnel.id}`,
@@ -82,7 +82,14 @@ function recordParts({ config, records }: Lookups): Found {
   ];
   return {
     adoptable: [
-      { shown, type: types.record, name: `${programName}-dns`, parent: "route", id: `${zoneId}/${record.id}`, means },
+      {
+        shown,
+        type: adoptableType("record"),
+        name: `${programName}-dns`,
+        parent: "route",
+        id: `${zoneId}/${record.id}`,
+        means,
+      },
     ],
     left: [],
   };
@@ -107,7 +114,7 @@ function appParts({ config, applications }: Lookups): Found {
     }
     adoptable.push({
       shown,
-      type: types.application,
+      type: adoptableType("application"),
       name: `${programName}-app-${kind}`,
       parent: "access",
       id: `accounts/${accountId}/${app.id}`,
@@ -140,7 +147,7 @@ function tokenParts({ config, tokens, tokensOf }: Lookups): Found {
     }
     adoptable.push({
       shown: `the service token ${JSON.stringify(token.name)} (${token.clientId})`,
-      type: types.token,
+      type: adoptableType("serviceToken"),
       name: `${programName}-token-${server.name}`,
       parent: "access",
       id: `accounts/${accountId}/${token.id}`,
@@ -169,7 +176,7 @@ function ownParts({ config, policies, notifications }: Lookups): Found {
       list: policies,
       name: `${hostname} servers`,
       resource: "policy-servers",
-      type: types.policy,
+      type: adoptableType("accessPolicy"),
       parent: "access" as const,
     },
     ...(emails.length + emailDomains.length > 0
@@ -178,7 +185,7 @@ function ownParts({ config, policies, notifications }: Lookups): Found {
             list: policies,
             name: `${hostname} people`,
             resource: "policy-people",
-            type: types.policy,
+            type: adoptableType("accessPolicy"),
             parent: "access" as const,
           },
         ]
@@ -187,7 +194,12 @@ function ownParts({ config, policies, notifications }: Lookups): Found {
       ? [
           { name: `${hostname}: tunnel down or back`, resource: "alert-tunnel" },
           { name: `${hostname}: service token about to end`, resource: "alert-token" },
-        ].map((one) => ({ ...one, list: notifications, type: types.notification, parent: "alerts" as const }))
+        ].map((one) => ({
+          ...one,
+          list: notifications,
+          type: adoptableType("notification"),
+          parent: "alerts" as const,
+        }))
       : []),
   ];
   const adoptable = wanted.flatMap(({ list, name, resource, type, parent }): Adoptable[] => {
@@ -211,7 +223,7 @@ function userParts({ config, users }: Lookups): Found {
     return [
       {
         shown: `the database user ${username} (${user.roles.join(", ") || "without roles"})`,
-        type: types.user,
+        type: adoptableType("databaseUser"),
         name: `${programName}-user-${kind}`,
         parent: "documents",
         id: `${atlas.projectId}/${username}/admin`,

@@ -4,13 +4,13 @@ import { errors, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Caller, RelayConfig } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import { KeysUnavailable } from "./keys.ts";
-import { createTokenCheck } from "./token.ts";
+import { createTokenVerifier } from "./token.ts";
 
 /** Which of the two Access applications a path belongs to. */
 export type Audience = keyof RelayConfig["access"]["audiences"];
 
 /** Somebody whom Access let in: a server with its config, or a person. */
-export type Visitor =
+export type Principal =
   | { readonly kind: "server"; readonly name: string; readonly caller: Caller }
   | { readonly kind: "person"; readonly name: string };
 
@@ -20,7 +20,7 @@ export function audienceOf(path: string): Audience {
 }
 
 /** Checks a request's token for an audience; see `createAccess`. */
-export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => Visitor | Promise<Visitor>;
+export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => Principal | Promise<Principal>;
 
 /**
  * Makes the check. It throws a RelayError: `access_*` for the token, `caller_*` for a server that is not (or no longer) in
@@ -30,22 +30,22 @@ export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => 
  */
 export function createAccess(config: Pick<RelayConfig, "access" | "callers">, keys: JWTVerifyGetKey): CheckAccess {
   const { teamDomain, audiences } = config.access;
-  const verify = createTokenCheck(keys);
+  const verify = createTokenVerifier(keys);
   const issuer = `https://${teamDomain}`;
   const rules = {
     servers: { issuer, audience: audiences.servers },
     people: { issuer, audience: audiences.people },
   };
-  const visitorOf = (audience: Audience, claims: JWTPayload): Visitor =>
+  const principalOf = (audience: Audience, claims: JWTPayload): Principal =>
     audience === "people" ? person(claims) : server(claims, config.callers);
-  const waitFor = async (audience: Audience, verifying: Promise<JWTPayload>): Promise<Visitor> => {
+  const afterVerification = async (audience: Audience, verifying: Promise<JWTPayload>): Promise<Principal> => {
     let claims: JWTPayload;
     try {
       claims = await verifying;
     } catch (cause) {
       throw refusal(cause);
     }
-    return visitorOf(audience, claims);
+    return principalOf(audience, claims);
   };
   return (audience, headers) => {
     const token = headers["cf-access-jwt-assertion"];
@@ -56,7 +56,7 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
       );
     }
     const verified = verify(token, rules[audience]);
-    return verified instanceof Promise ? waitFor(audience, verified) : visitorOf(audience, verified);
+    return verified instanceof Promise ? afterVerification(audience, verified) : principalOf(audience, verified);
   };
 }
 
@@ -84,7 +84,7 @@ function refusal(cause: unknown): RelayError {
 }
 
 /** `common_name` of a service token's JWT is its client id. */
-function server(claims: JWTPayload, callers: readonly Caller[]): Visitor {
+function server(claims: JWTPayload, callers: readonly Caller[]): Principal {
   const { common_name: id } = claims;
   const caller = callers.find(({ clientId }) => clientId === id);
   if (caller === undefined) {
@@ -96,6 +96,6 @@ function server(claims: JWTPayload, callers: readonly Caller[]): Visitor {
   return { kind: "server", name: caller.name, caller };
 }
 
-function person({ email }: JWTPayload): Visitor {
+function person({ email }: JWTPayload): Principal {
   return { kind: "person", name: typeof email === "string" ? email : "someone without an address" };
 }

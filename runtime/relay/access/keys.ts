@@ -15,10 +15,10 @@ const REFRESH_MS = 10 * 60_000;
 const RETRY_MS = 30_000;
 // Cloudflare keeps the previous key valid for 7 days, so an older set may hold keys it has given up.
 // Source: https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/
-const TRUST_MS = 7 * 24 * 3600_000;
+const MAX_AGE_MS = 7 * 24 * 3600_000;
 
 const jwksSchema = z.looseObject({ keys: z.array(z.looseObject({ kty: z.string() })).min(1) });
-const keptSchema = z.object({ url: z.string(), uat: z.number(), jwks: jwksSchema });
+const cacheSchema = z.object({ url: z.string(), uat: z.number(), jwks: jwksSchema });
 
 /** A source of keys for `jwtVerify`, with a timer that must be stopped. */
 export interface AccessKeys {
@@ -37,7 +37,7 @@ export interface AccessKeys {
 export async function openAccessKeys(teamDomain: string, dataDir: string, log: Log): Promise<AccessKeys> {
   const url = `https://${teamDomain}/cdn-cgi/access/certs`;
   const file = join(dataDir, "jwks.json");
-  const kept = await readKept(file, url, log);
+  const kept = await readCache(file, url, log);
   let fetchedAt = kept?.uat;
   let saving: Promise<void> = Promise.resolve();
 
@@ -51,7 +51,7 @@ export async function openAccessKeys(teamDomain: string, dataDir: string, log: L
         const jwks = jwksSchema.parse(await response.json());
         const now = Date.now();
         fetchedAt = now;
-        saving = saving.then(() => save(file, { url, uat: now, jwks }, log));
+        saving = saving.then(() => writeCache(file, { url, uat: now, jwks }, log));
         return Response.json(jwks);
       } catch (cause) {
         throw new KeysUnavailable(`the keys of Access at ${url} can not be fetched: ${reason(cause)}`, { cause });
@@ -75,7 +75,7 @@ export async function openAccessKeys(teamDomain: string, dataDir: string, log: L
 
   return {
     get: async (header, token) => {
-      if (fetchedAt === undefined || Date.now() - fetchedAt > TRUST_MS) await remote.reload();
+      if (fetchedAt === undefined || Date.now() - fetchedAt > MAX_AGE_MS) await remote.reload();
       return remote(header, token);
     },
     close: async () => {
@@ -86,11 +86,11 @@ export async function openAccessKeys(teamDomain: string, dataDir: string, log: L
   };
 }
 
-async function readKept(file: string, url: string, log: Log): Promise<ExportedJWKSCache | undefined> {
+async function readCache(file: string, url: string, log: Log): Promise<ExportedJWKSCache | undefined> {
   try {
-    const kept = keptSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    const kept = cacheSchema.parse(JSON.parse(await readFile(file, "utf8")));
     // Keys of another team must not count for this one; a time in the future would never grow old.
-    if (kept.url !== url || kept.uat > Date.now() || Date.now() - kept.uat > TRUST_MS) return undefined;
+    if (kept.url !== url || kept.uat > Date.now() || Date.now() - kept.uat > MAX_AGE_MS) return undefined;
     return { uat: kept.uat, jwks: kept.jwks };
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") {
@@ -100,7 +100,7 @@ async function readKept(file: string, url: string, log: Log): Promise<ExportedJW
   }
 }
 
-async function save(file: string, kept: z.infer<typeof keptSchema>, log: Log): Promise<void> {
+async function writeCache(file: string, kept: z.infer<typeof cacheSchema>, log: Log): Promise<void> {
   try {
     // Who can write this file can let anybody in.
     await writeFile(`${file}.new`, JSON.stringify(kept), { mode: 0o600 });

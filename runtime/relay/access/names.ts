@@ -9,7 +9,7 @@ export interface DocumentKey {
 }
 
 /** Longest names, in characters (code points). */
-const LONGEST = { company: 200, title: 2000 } as const;
+const MAX_CHARACTERS = { company: 200, title: 2000 } as const;
 
 /**
  * Composing sorts combining marks, in time that grows with the square of how many follow each other. No writing has more.
@@ -24,10 +24,10 @@ export const normalizeName = (name: string): string => name.trim().normalize("NF
  * A name as it is compared: trimmed, in Unicode NFC (macOS spells 한 in three code points where others use one), case kept.
  * @throws RelayError `document_name_invalid`
  */
-export function readName(what: keyof typeof LONGEST, raw: unknown): string {
+export function readName(what: keyof typeof MAX_CHARACTERS, raw: unknown): string {
   const invalid = (why: string) => new RelayError("document_name_invalid", `The ${what} ${why}`);
   if (typeof raw !== "string") throw invalid("is missing. Name it in UTF-8.");
-  const longest = LONGEST[what];
+  const longest = MAX_CHARACTERS[what];
   // Composed to NFC a name becomes at most four times shorter; a code point is one or two units.
   const trimmed = raw.trim();
   if (trimmed.length > longest * 8) throw invalid(`is longer than ${longest} characters.`);
@@ -45,7 +45,7 @@ export function readName(what: keyof typeof LONGEST, raw: unknown): string {
  * A name out of a header, percent-encoded UTF-8, since HTTP clients refuse Korean there.
  * @throws RelayError `document_name_invalid`
  */
-export function readHeaderName(what: keyof typeof LONGEST, value: string | string[] | undefined): string {
+export function readHeaderName(what: keyof typeof MAX_CHARACTERS, value: string | string[] | undefined): string {
   const header = what === "company" ? "Slm-Company" : "Slm-Document";
   if (typeof value !== "string") {
     throw new RelayError("document_name_invalid", `The header ${header} is missing; both are needed, each once.`);

@@ -9,11 +9,11 @@ import { type CompactJWSHeaderParameters, type JWTPayload, type JWTVerifyGetKey,
 /** Taken from here, never from a token's header. */
 const ALGORITHMS = ["RS256"];
 /** Access has two keys at a time; more headers than this are not worth remembering. */
-const HEADERS = 16;
+const MAX_HEADERS = 16;
 /** For so long a key that was found is not looked up again; it may have been withdrawn. */
-const KEY_MS = 1000;
+const KEY_CACHE_MS = 1000;
 /** Clocks differ. */
-const TOLERANCE_S = 30;
+const CLOCK_TOLERANCE_S = 30;
 
 /** What a token must say. */
 export interface TokenRules {
@@ -25,15 +25,15 @@ export interface TokenRules {
 export type VerifyToken = (token: string, rules: TokenRules) => JWTPayload | Promise<JWTPayload>;
 
 /** A header's text that jose has accepted, and the key it stands for. */
-interface Known {
+interface KnownHeader {
   readonly header: CompactJWSHeaderParameters;
   key: KeyObject | undefined;
-  foundAt: number;
+  keyFetchedAt: number;
 }
 
 /** As `createTokenCheck`, with jose alone. */
-export function judgeByJose(keys: JWTVerifyGetKey, token: string, { issuer, audience }: TokenRules) {
-  const claims = { issuer, audience, requiredClaims: ["exp", "iat"], clockTolerance: TOLERANCE_S };
+export function verifyWithJose(keys: JWTVerifyGetKey, token: string, { issuer, audience }: TokenRules) {
+  const claims = { issuer, audience, requiredClaims: ["exp", "iat"], clockTolerance: CLOCK_TOLERANCE_S };
   return jwtVerify(token, keys, { ...claims, algorithms: ALGORITHMS });
 }
 
@@ -43,70 +43,73 @@ export function judgeByJose(keys: JWTVerifyGetKey, token: string, { issuer, audi
  * in order. Whatever is not accepted so is judged by jose from the start: every refusal, and its reason, is jose's. A key
  * that is withdrawn counts for a second.
  */
-export function createTokenCheck(keys: JWTVerifyGetKey): VerifyToken {
-  const headers = new Map<string, Known>();
+export function createTokenVerifier(keys: JWTVerifyGetKey): VerifyToken {
+  const headers = new Map<string, KnownHeader>();
 
-  const judge = async (token: string, protectedHeader: string, rules: TokenRules): Promise<JWTPayload> => {
-    const judged = await judgeByJose(keys, token, rules);
-    if (headers.size >= HEADERS) headers.clear();
+  const verifyAndRemember = async (token: string, protectedHeader: string, rules: TokenRules): Promise<JWTPayload> => {
+    const judged = await verifyWithJose(keys, token, rules);
+    if (headers.size >= MAX_HEADERS) headers.clear();
     if (judged.protectedHeader.crit === undefined) {
       headers.set(protectedHeader, {
         header: judged.protectedHeader,
         key: undefined,
-        foundAt: Number.NEGATIVE_INFINITY,
+        keyFetchedAt: Number.NEGATIVE_INFINITY,
       });
     }
     return judged.payload;
   };
-  const afterKey = async (known: Known, token: Parts, rules: TokenRules): Promise<JWTPayload> => {
+  const verifyWithFreshKey = async (known: KnownHeader, token: TokenParts, rules: TokenRules): Promise<JWTPayload> => {
     known.key = undefined;
     const { protectedHeader, payload, signature } = token;
     const key = await keys(known.header, { protected: protectedHeader, payload, signature });
     if (key instanceof CryptoKey && key.type === "public") known.key = KeyObject.from(key);
-    known.foundAt = performance.now();
-    return (known.key && accepted(token, known.key, rules)) ?? judge(token.whole, protectedHeader, rules);
+    known.keyFetchedAt = performance.now();
+    return (
+      (known.key && verifyPlainToken(token, known.key, rules)) ?? verifyAndRemember(token.token, protectedHeader, rules)
+    );
   };
   return (token, rules) => {
     const first = token.indexOf(".");
     const last = token.lastIndexOf(".");
     const protectedHeader = token.slice(0, first);
     const known = headers.get(protectedHeader);
-    if (known === undefined) return judge(token, protectedHeader, rules);
+    if (known === undefined) return verifyAndRemember(token, protectedHeader, rules);
     const parts = {
-      whole: token,
+      token,
       protectedHeader,
       payload: token.slice(first + 1, last),
-      signed: token.slice(0, last),
+      signedText: token.slice(0, last),
       signature: token.slice(last + 1),
     };
-    if (known.key === undefined || performance.now() - known.foundAt >= KEY_MS) return afterKey(known, parts, rules);
-    return accepted(parts, known.key, rules) ?? judge(token, protectedHeader, rules);
+    if (known.key === undefined || performance.now() - known.keyFetchedAt >= KEY_CACHE_MS)
+      return verifyWithFreshKey(known, parts, rules);
+    return verifyPlainToken(parts, known.key, rules) ?? verifyAndRemember(token, protectedHeader, rules);
   };
 }
 
 /** A token's text and its parts. */
-interface Parts {
-  readonly whole: string;
+interface TokenParts {
+  readonly token: string;
   readonly protectedHeader: string;
   readonly payload: string;
   /** What the signature is of: header and payload. */
-  readonly signed: string;
+  readonly signedText: string;
   readonly signature: string;
 }
 
 /** The claims of a token that is in order beyond doubt; undefined if jose has to say. */
-function accepted(token: Parts, key: KeyObject, rules: TokenRules): JWTPayload | undefined {
-  return signed(token.signed, token.signature, key) ? plainClaims(token.payload, rules) : undefined;
+function verifyPlainToken(token: TokenParts, key: KeyObject, rules: TokenRules): JWTPayload | undefined {
+  return hasValidSignature(token.signedText, token.signature, key) ? validClaims(token.payload, rules) : undefined;
 }
 
-function signed(text: string, signature: string, key: KeyObject): boolean {
+function hasValidSignature(text: string, signature: string, key: KeyObject): boolean {
   const bytes = Buffer.from(signature, "base64url");
   // Buffer passes over what is no base64url; jose does not.
   return bytes.toString("base64url") === signature && verify("sha256", Buffer.from(text, "latin1"), key, bytes);
 }
 
 /** The claims if they are in order beyond doubt; undefined if jose has to say. */
-function plainClaims(payload: string, { issuer, audience }: TokenRules): JWTPayload | undefined {
+function validClaims(payload: string, { issuer, audience }: TokenRules): JWTPayload | undefined {
   const bytes = Buffer.from(payload, "base64url");
   if (bytes.toString("base64url") !== payload) return undefined;
   const text = bytes.toString("utf8");
@@ -122,8 +125,8 @@ function plainClaims(payload: string, { issuer, audience }: TokenRules): JWTPayl
   const inTime =
     typeof iat === "number" &&
     typeof exp === "number" &&
-    exp > now - TOLERANCE_S &&
-    (nbf === undefined || (typeof nbf === "number" && nbf <= now + TOLERANCE_S));
+    exp > now - CLOCK_TOLERANCE_S &&
+    (nbf === undefined || (typeof nbf === "number" && nbf <= now + CLOCK_TOLERANCE_S));
   const forUs = aud === audience || (Array.isArray(aud) && aud.includes(audience));
   return inTime && forUs && iss === issuer ? claims : undefined;
 }

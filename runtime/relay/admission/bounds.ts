@@ -6,7 +6,7 @@
  */
 import { NO_COMPANY } from "./flow-names.ts";
 import type { FlowTree } from "./flow-tree.ts";
-import type { Ticket } from "./ticket.ts";
+import type { SlotRequest } from "./slot-request.ts";
 import type { Waiter } from "./waiting-list.ts";
 
 /** What may wait in a lane, without background work. */
@@ -18,7 +18,7 @@ export interface WaitingBounds {
 type Measure = "requests" | "bytes";
 
 /** A company's part of what would wait if the newcomer were let in. */
-interface Company {
+interface CompanyUsage {
   requests: number;
   bytes: number;
   readonly isOwn: boolean;
@@ -26,20 +26,20 @@ interface Company {
   readonly evictable: Iterator<Waiter, undefined>;
 }
 
-interface Group {
+interface CallerUsage {
   readonly weight: number;
   requests: number;
   bytes: number;
   readonly isOwn: boolean;
-  readonly companies: Company[];
+  readonly companies: CompanyUsage[];
 }
 
 /** Who goes so that the newcomer can wait. `refuse`: the newcomer itself. */
-export type Room = { readonly kind: "refuse" } | { readonly kind: "admit"; readonly evict: readonly Waiter[] };
+export type RoomDecision = { readonly kind: "refuse" } | { readonly kind: "admit"; readonly evict: readonly Waiter[] };
 
 /** How far above the bounds newcomers are let in while nothing can be evicted. */
-const MOST = 2;
-const REFUSE: Room = { kind: "refuse" };
+const HARD_BOUND_FACTOR = 2;
+const REFUSE: RoomDecision = { kind: "refuse" };
 
 /**
  * Finds room for one more direct request. The newcomer is refused when it is itself the newest of the longest (ties are
@@ -48,13 +48,13 @@ const REFUSE: Room = { kind: "refuse" };
  * newcomer within its own share is let in all the same, above the bound: nobody can lock the others out. That ends at twice
  * the bounds, but for each caller's first request.
  */
-export function makeRoom(tree: FlowTree, newcomer: Ticket, bounds: WaitingBounds): Room {
+export function makeRoom(tree: FlowTree, newcomer: SlotRequest, bounds: WaitingBounds): RoomDecision {
   const fits = tree.waiting < bounds.requests;
   // A single request can always wait, however large: otherwise it could never be served under load.
   if (fits && (tree.waiting === 0 || tree.bytes + newcomer.bytes <= bounds.bytes)) return { kind: "admit", evict: [] };
   if (bounds.requests === 0) return REFUSE;
 
-  const callers = groupsWith(tree, newcomer);
+  const callers = usageWith(tree, newcomer);
   const total = { requests: tree.waiting + 1, bytes: tree.bytes + newcomer.bytes };
   const evict: Waiter[] = [];
   for (;;) {
@@ -63,24 +63,25 @@ export function makeRoom(tree: FlowTree, newcomer: Ticket, bounds: WaitingBounds
     const victim = findVictim(callers, over, bounds[over]);
     if (victim === "admit") {
       const isFirst = callers.some(({ isOwn, requests }) => isOwn && requests === 1);
-      const tooMuch = total.requests > MOST * bounds.requests || total.bytes > MOST * bounds.bytes;
+      const tooMuch =
+        total.requests > HARD_BOUND_FACTOR * bounds.requests || total.bytes > HARD_BOUND_FACTOR * bounds.bytes;
       return tooMuch && !isFirst ? REFUSE : { kind: "admit", evict };
     }
     if (victim === "refuse") return REFUSE;
     const { group, company, waiter } = victim;
     for (const part of [group, company, total]) {
       part.requests -= 1;
-      part.bytes -= waiter.ticket.bytes;
+      part.bytes -= waiter.request.bytes;
     }
     evict.push(waiter);
   }
 }
 
 function findVictim(
-  callers: readonly Group[],
+  callers: readonly CallerUsage[],
   over: Measure,
   bound: number,
-): "admit" | "refuse" | { readonly group: Group; readonly company: Company; readonly waiter: Waiter } {
+): "admit" | "refuse" | { readonly group: CallerUsage; readonly company: CompanyUsage; readonly waiter: Waiter } {
   let weights = 0;
   for (const { weight, requests } of callers) if (requests > 0) weights += weight;
   /** Somebody else is over their share, and nothing of theirs can be evicted. */
@@ -112,15 +113,15 @@ function longestFirst<T extends { readonly isOwn: boolean }>(all: readonly T[], 
 }
 
 /** What waits, by caller and company, as it would be with the newcomer. */
-function groupsWith(tree: FlowTree, { caller, company = NO_COMPANY, bytes }: Ticket): Group[] {
-  const ownFlow = tree.caller(caller.name)?.find(company);
+function usageWith(tree: FlowTree, { caller, company = NO_COMPANY, bytes }: SlotRequest): CallerUsage[] {
+  const ownFlow = tree.caller(caller.name)?.findCompany(company);
   const groups = tree.active.map(
-    (flow): Group => ({
+    (flow): CallerUsage => ({
       weight: flow.weight,
       requests: flow.waiting,
       bytes: flow.bytes,
       isOwn: flow.name === caller.name,
-      companies: flow.round.active.map((one) => ({
+      companies: flow.scheduler.active.map((one) => ({
         requests: one.waiting,
         bytes: one.bytes,
         isOwn: one === ownFlow,

@@ -18,7 +18,7 @@ export const QUANTUM = 256;
  * Most that is charged before a request has run. Estimates of long bodies (images above all) can be a hundred times too
  * high, and until the request ends its flow would be kept waiting for work it never caused. The end settles the rest.
  */
-export const LARGEST_ADVANCE = 8192;
+export const MAX_ADVANCE = 8192;
 
 /** One flow's account among its siblings. */
 export class Flow {
@@ -26,11 +26,11 @@ export class Flow {
   /** Relative to the siblings'. */
   weight: number;
   /** Tokens granted by turns less tokens settled; the requests that run are not in it. */
-  deficit = 0;
+  settledDeficit = 0;
   /** Tokens charged in advance for the requests that run. */
   outstanding = 0;
   /** The scheduler's clock when the flow last left the active list. */
-  idleSince = 0;
+  idleSinceVirtualTime = 0;
   /** In which of the scheduler's busy periods `deficit` was last changed. */
   busyPeriod = 0;
 
@@ -40,8 +40,8 @@ export class Flow {
   }
 
   /** Tokens it may still take; below zero it owes. */
-  get balance(): number {
-    return this.deficit - this.outstanding;
+  get deficit(): number {
+    return this.settledDeficit - this.outstanding;
   }
 }
 
@@ -49,9 +49,9 @@ export class Flow {
 export class DeficitRoundRobin<F extends Flow> {
   readonly #active: F[] = [];
   /** Whether the first of the active list has been given its quantum. */
-  #inTurn = false;
+  #headHasQuantum = false;
   /** Tokens per unit of weight that turns have given to a flow that was active all the time. */
-  #clock = 0;
+  #virtualTime = 0;
   /** Counts the times when somebody waited. */
   #busyPeriod = 0;
 
@@ -63,8 +63,8 @@ export class DeficitRoundRobin<F extends Flow> {
   /** Something of the flow waits now: it gets a turn behind all who are active. */
   activate(flow: F): void {
     this.#expireDebt(flow);
-    const missed = (this.#clock - flow.idleSince) * flow.weight;
-    if (flow.balance < 0) flow.deficit += Math.min(-flow.balance, Math.max(0, missed));
+    const missed = (this.#virtualTime - flow.idleSinceVirtualTime) * flow.weight;
+    if (flow.deficit < 0) flow.settledDeficit += Math.min(-flow.deficit, Math.max(0, missed));
     this.#active.push(flow);
   }
 
@@ -72,10 +72,10 @@ export class DeficitRoundRobin<F extends Flow> {
   deactivate(flow: F): void {
     const at = this.#active.indexOf(flow);
     if (at < 0) return;
-    if (at === 0) this.#inTurn = false;
+    if (at === 0) this.#headHasQuantum = false;
     this.#active.splice(at, 1);
-    flow.deficit = Math.min(flow.deficit, flow.outstanding);
-    flow.idleSince = this.#clock;
+    flow.settledDeficit = Math.min(flow.settledDeficit, flow.outstanding);
+    flow.idleSinceVirtualTime = this.#virtualTime;
     if (this.#active.length === 0) this.#busyPeriod += 1;
   }
 
@@ -86,7 +86,7 @@ export class DeficitRoundRobin<F extends Flow> {
    */
   charge(flow: F, estimatedTokens: number): number {
     this.#expireDebt(flow);
-    const advance = Math.min(Math.max(estimatedTokens, QUANTUM), LARGEST_ADVANCE);
+    const advance = Math.min(Math.max(estimatedTokens, QUANTUM), MAX_ADVANCE);
     flow.outstanding += advance;
     return advance;
   }
@@ -94,34 +94,34 @@ export class DeficitRoundRobin<F extends Flow> {
   /** Takes back the advance and charges what was used. */
   settle(flow: F, advance: number, usedTokens: number): void {
     this.#expireDebt(flow);
-    const before = flow.balance;
+    const before = flow.deficit;
     flow.outstanding -= advance;
-    if (this.#active.length > 0) flow.deficit -= usedTokens;
-    flow.deficit = Math.min(flow.deficit, flow.outstanding + Math.max(before, 0));
+    if (this.#active.length > 0) flow.settledDeficit -= usedTokens;
+    flow.settledDeficit = Math.min(flow.settledDeficit, flow.outstanding + Math.max(before, 0));
   }
 
   /** The flow that is served next. There must be an active one. */
   next(): F {
     for (let visits = 1; ; visits += 1) {
       const flow = this.#active[0]!;
-      if (!this.#inTurn) {
-        flow.deficit += this.#quantum(flow);
-        this.#clock += QUANTUM / this.#heaviest() / this.#active.length;
-        this.#inTurn = true;
+      if (!this.#headHasQuantum) {
+        flow.settledDeficit += this.#quantum(flow);
+        this.#virtualTime += QUANTUM / this.#heaviest() / this.#active.length;
+        this.#headHasQuantum = true;
       }
-      if (flow.balance > 0) return flow;
+      if (flow.deficit > 0) return flow;
       this.#active.push(this.#active.shift()!);
-      this.#inTurn = false;
-      if (visits % this.#active.length === 0) this.#skipRounds();
+      this.#headHasQuantum = false;
+      if (visits % this.#active.length === 0) this.#skipEmptyRounds();
     }
   }
 
   /** All owe: the rounds in which nobody would be served are given at once. */
-  #skipRounds(): void {
-    const rounds = Math.min(...this.#active.map((flow) => Math.floor(-flow.balance / this.#quantum(flow))));
+  #skipEmptyRounds(): void {
+    const rounds = Math.min(...this.#active.map((flow) => Math.floor(-flow.deficit / this.#quantum(flow))));
     if (!(rounds > 0)) return;
-    for (const flow of this.#active) flow.deficit += rounds * this.#quantum(flow);
-    this.#clock += (rounds * QUANTUM) / this.#heaviest();
+    for (const flow of this.#active) flow.settledDeficit += rounds * this.#quantum(flow);
+    this.#virtualTime += (rounds * QUANTUM) / this.#heaviest();
   }
 
   /** In proportion to the heaviest that waits: a round is equally short whether weights are 0.3 and 0.7 or 30 and 70. */
@@ -138,7 +138,7 @@ export class DeficitRoundRobin<F extends Flow> {
   #expireDebt(flow: F): void {
     if (flow.busyPeriod === this.#busyPeriod) return;
     flow.busyPeriod = this.#busyPeriod;
-    flow.deficit = 0;
-    flow.idleSince = this.#clock;
+    flow.settledDeficit = 0;
+    flow.idleSinceVirtualTime = this.#virtualTime;
   }
 }

@@ -1,7 +1,7 @@
 /** What a request is charged before it is known what it used. Pure. */
 
 import { numberAfter, type Usage } from "../usage/usage.ts";
-import type { Lane } from "./ticket.ts";
+import type { QueueName } from "./slot-request.ts";
 
 /** Tokens an answer is taken for when the request does not say how long it may be. */
 const ANSWER = 256;
@@ -22,8 +22,8 @@ const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens", "num
  * What an answer has cost, as far as it said so; undefined (the estimate stands) for a chat whose answer did not.
  * @param bytes of the request's body
  */
-export function usedTokens(lane: Lane, bytes: number, { prompt, output }: Usage): number | undefined {
-  if (lane === "chat" && output === undefined) return undefined;
+export function usedTokens(queue: QueueName, bytes: number, { prompt, output }: Usage): number | undefined {
+  if (queue === "chat" && output === undefined) return undefined;
   return Math.max((prompt ?? Math.min(Math.ceil(bytes / BYTES_PER_TOKEN), LONGEST_PROMPT)) + (output ?? 0), LEAST);
 }
 

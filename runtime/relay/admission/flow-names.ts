@@ -5,7 +5,7 @@
  * likes; those beyond share one flow, so that memory and the work per turn stay bounded. Whatever a caller names, its own
  * share among the callers stays the same.
  */
-export const COMPANY_FLOWS = 64;
+export const MAX_COMPANY_FLOWS = 64;
 /** The flow of requests that name no company. No company has this name: names are not empty. */
 export const NO_COMPANY = "";
 /** The flow that the companies beyond `COMPANY_FLOWS` share. No company has this name: names hold no control character. */

@@ -6,8 +6,8 @@
  */
 import type { Caller } from "../../config.ts";
 import { DeficitRoundRobin, Flow } from "./deficit-round-robin.ts";
-import { COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "./flow-names.ts";
-import type { Ticket } from "./ticket.ts";
+import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "./flow-names.ts";
+import type { SlotRequest } from "./slot-request.ts";
 import { type Waiter, WaitingList } from "./waiting-list.ts";
 
 /** A company within a caller. */
@@ -30,19 +30,19 @@ export class CompanyFlow extends Flow {
 /** A caller, with its companies. */
 export class CallerFlow extends Flow {
   readonly companies = new Map<string, CompanyFlow>();
-  readonly round = new DeficitRoundRobin<CompanyFlow>();
+  readonly scheduler = new DeficitRoundRobin<CompanyFlow>();
   waiting = 0;
   bytes = 0;
   running = 0;
 
   /** The flow a company's requests go into now, if it exists. */
-  find(name: string): CompanyFlow | undefined {
-    return this.companies.get(this.#nameOf(name));
+  findCompany(name: string): CompanyFlow | undefined {
+    return this.companies.get(this.#flowNameOf(name));
   }
 
   /** The flow a company's requests go into now; made if need be. */
-  company(name: string): CompanyFlow {
-    const own = this.#nameOf(name);
+  companyFlow(name: string): CompanyFlow {
+    const own = this.#flowNameOf(name);
     let flow = this.companies.get(own);
     if (flow === undefined) {
       flow = new CompanyFlow(own, this);
@@ -51,10 +51,10 @@ export class CallerFlow extends Flow {
     return flow;
   }
 
-  #nameOf(name: string): string {
+  #flowNameOf(name: string): string {
     if (name === NO_COMPANY || this.companies.has(name)) return name;
     const unnamed = Number(this.companies.has(NO_COMPANY)) + Number(this.companies.has(SHARED_FLOW));
-    return this.companies.size - unnamed < COMPANY_FLOWS ? name : SHARED_FLOW;
+    return this.companies.size - unnamed < MAX_COMPANY_FLOWS ? name : SHARED_FLOW;
   }
 }
 
@@ -68,8 +68,8 @@ export interface Charge {
 /** All that waits or runs of one class (direct requests, or background work) of a lane. */
 export class FlowTree {
   readonly #callers = new Map<string, CallerFlow>();
-  readonly #round = new DeficitRoundRobin<CallerFlow>();
-  /** As last told by `reweigh`. A request can be older than that, so these go before what its ticket says. */
+  readonly #scheduler = new DeficitRoundRobin<CallerFlow>();
+  /** As last told by `reweigh`. A request can be older than that, so these go before what its request says. */
   #weights: ReadonlyMap<string, number> = new Map();
   #waiting = 0;
   #bytes = 0;
@@ -89,7 +89,7 @@ export class FlowTree {
 
   /** Those with something waiting. */
   get active(): readonly CallerFlow[] {
-    return this.#round.active;
+    return this.#scheduler.active;
   }
 
   caller(name: string): CallerFlow | undefined {
@@ -97,27 +97,27 @@ export class FlowTree {
   }
 
   /** From now on these weights, also for what waits already. */
-  reweigh(callers: readonly Pick<Caller, "name" | "weight">[]): void {
+  setWeights(callers: readonly Pick<Caller, "name" | "weight">[]): void {
     this.#weights = new Map(callers.map(({ name, weight }) => [name, weight]));
     for (const flow of this.#callers.values()) flow.weight = this.#weights.get(flow.name) ?? flow.weight;
   }
 
   add(waiter: Waiter): void {
-    const company = this.#flow(waiter.ticket);
+    const company = this.#flow(waiter.request);
     const { caller } = company;
     company.queue.add(waiter);
-    if (company.waiting === 1) caller.round.activate(company);
-    if (caller.waiting === 0) this.#round.activate(caller);
+    if (company.waiting === 1) caller.scheduler.activate(company);
+    if (caller.waiting === 0) this.#scheduler.activate(caller);
     this.#count(company, waiter, 1);
   }
 
   /** @returns false if it does not wait here (any more) */
   remove(waiter: Waiter): boolean {
-    const company = this.#callers.get(waiter.ticket.caller.name)?.companies;
+    const company = this.#callers.get(waiter.request.caller.name)?.companies;
     for (const flow of company?.values() ?? []) {
       if (waiter.list !== flow.queue) continue;
-      this.#take(flow, waiter);
-      this.#drop(flow);
+      this.#dequeue(flow, waiter);
+      this.#removeIfEmpty(flow);
       return true;
     }
     return false;
@@ -125,16 +125,16 @@ export class FlowTree {
 
   /** Takes out the request that is served next, and charges it. Something must wait. */
   next(): { readonly waiter: Waiter; readonly charge: Charge } {
-    const flow = this.#round.next().round.next();
+    const flow = this.#scheduler.next().scheduler.next();
     const waiter = flow.queue.oldest!;
-    const charge = this.#charge(flow, waiter.ticket.estimatedTokens);
-    this.#take(flow, waiter);
+    const charge = this.#charge(flow, waiter.request.estimatedTokens);
+    this.#dequeue(flow, waiter);
     return { waiter, charge };
   }
 
   /** Charges a request that starts without having waited. */
-  start(ticket: Ticket): Charge {
-    return this.#charge(this.#flow(ticket), ticket.estimatedTokens);
+  start(request: SlotRequest): Charge {
+    return this.#charge(this.#flow(request), request.estimatedTokens);
   }
 
   /** A request has ended, having used so many tokens. */
@@ -142,25 +142,25 @@ export class FlowTree {
     const { caller } = flow;
     flow.running -= 1;
     caller.running -= 1;
-    caller.round.settle(flow, byCompany, usedTokens);
-    this.#round.settle(caller, byCaller, usedTokens);
-    this.#drop(flow);
+    caller.scheduler.settle(flow, byCompany, usedTokens);
+    this.#scheduler.settle(caller, byCaller, usedTokens);
+    this.#removeIfEmpty(flow);
   }
 
   /**
    * Requests that would be served before one more of this caller and company, itself included: others go before it only as
    * often as their share lets them.
    */
-  turnsUntil({ name, weight }: Pick<Caller, "name" | "weight">, company: string): number {
+  servedUntilNew({ name, weight }: Pick<Caller, "name" | "weight">, company: string): number {
     const caller = this.#callers.get(name);
-    const own = caller?.find(company);
+    const own = caller?.findCompany(company);
     let turns = (own?.waiting ?? 0) + 1;
     const companyTurns = turns;
-    for (const sibling of caller?.round.active ?? []) {
+    for (const sibling of caller?.scheduler.active ?? []) {
       if (sibling !== own) turns += Math.min(sibling.waiting, companyTurns);
     }
     const callerTurns = turns;
-    for (const other of this.#round.active) {
+    for (const other of this.#scheduler.active) {
       if (other !== caller) turns += Math.min(other.waiting, Math.ceil((callerTurns * other.weight) / weight));
     }
     return turns;
@@ -172,33 +172,33 @@ export class FlowTree {
     }
   }
 
-  #flow({ caller: { name, weight }, company = NO_COMPANY }: Ticket): CompanyFlow {
+  #flow({ caller: { name, weight }, company = NO_COMPANY }: SlotRequest): CompanyFlow {
     let caller = this.#callers.get(name);
     if (caller === undefined) {
       caller = new CallerFlow(name, weight);
       this.#callers.set(name, caller);
     }
     caller.weight = this.#weights.get(name) ?? weight;
-    return caller.company(company);
+    return caller.companyFlow(company);
   }
 
   #charge(flow: CompanyFlow, estimatedTokens: number): Charge {
     const { caller } = flow;
     flow.running += 1;
     caller.running += 1;
-    const byCompany = caller.round.charge(flow, estimatedTokens);
-    return { flow, byCompany, byCaller: this.#round.charge(caller, estimatedTokens) };
+    const byCompany = caller.scheduler.charge(flow, estimatedTokens);
+    return { flow, byCompany, byCaller: this.#scheduler.charge(caller, estimatedTokens) };
   }
 
-  #take(flow: CompanyFlow, waiter: Waiter): void {
+  #dequeue(flow: CompanyFlow, waiter: Waiter): void {
     const { caller } = flow;
     flow.queue.remove(waiter);
     this.#count(flow, waiter, -1);
-    if (flow.waiting === 0) caller.round.deactivate(flow);
-    if (caller.waiting === 0) this.#round.deactivate(caller);
+    if (flow.waiting === 0) caller.scheduler.deactivate(flow);
+    if (caller.waiting === 0) this.#scheduler.deactivate(caller);
   }
 
-  #count(flow: CompanyFlow, { ticket: { bytes } }: Waiter, by: 1 | -1): void {
+  #count(flow: CompanyFlow, { request: { bytes } }: Waiter, by: 1 | -1): void {
     flow.bytes += by * bytes;
     flow.caller.bytes += by * bytes;
     flow.caller.waiting += by;
@@ -206,7 +206,7 @@ export class FlowTree {
     this.#bytes += by * bytes;
   }
 
-  #drop(flow: CompanyFlow): void {
+  #removeIfEmpty(flow: CompanyFlow): void {
     const { caller } = flow;
     if (flow.waiting + flow.running === 0) caller.companies.delete(flow.name);
     if (caller.waiting + caller.running === 0) this.#callers.delete(caller.name);

@@ -1,13 +1,13 @@
 /** What is counted by lane and caller. Callers are those of the config, so the label sets are bounded. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { CellCounter, remembered } from "../telemetry/cells.ts";
+import { BatchedCounter, memoize } from "../telemetry/batched-counter.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { Admission } from "./admission.ts";
-import type { Lane } from "./ticket.ts";
+import type { QueueName } from "./slot-request.ts";
 
 /** A request of a lane whose answer has ended, whole or not. Times in ms. */
-export interface Served {
-  readonly lane: Lane;
+export interface ServedRequest {
+  readonly queue: QueueName;
   readonly caller: string;
   readonly waitedMs: number;
   /** From the request's arrival to the answer's first byte; undefined without one. */
@@ -22,10 +22,10 @@ export interface Served {
 /** Whose tokens they are, if not those of a direct request to the model server. */
 export type TokenSource = "job" | "fallback" | "documents";
 
-export interface LaneMetrics {
-  served(request: Served): void;
+export interface QueueMetrics {
+  served(request: ServedRequest): void;
   /** Tokens of what is no answer of the lane to a caller that waits: a job's, or the fallback's. */
-  usedTokens(lane: Lane, caller: string, source: TokenSource, usage: Usage): void;
+  usedTokens(lane: QueueName, caller: string, source: TokenSource, usage: Usage): void;
   /** A request that went to the fallback. */
   fellBack(caller: string, reason: string): void;
 }
@@ -41,7 +41,7 @@ interface BreakerView {
   readonly opened: number;
 }
 
-export function createLaneMetrics(registry: Registry, admission: Admission, breaker: BreakerView): LaneMetrics {
+export function createQueueMetrics(registry: Registry, admission: Admission, breaker: BreakerView): QueueMetrics {
   const registers = [registry];
   const byCaller = ["lane", "caller"] as const;
   gauges(registry, admission, breaker);
@@ -66,13 +66,13 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
     buckets: PER_TOKEN,
     registers,
   });
-  const tokens = new CellCounter({
+  const tokens = new BatchedCounter({
     name: "slm_tokens_total",
     help: "Tokens as the server counts them; where it does not, events of the stream. Without a source: direct requests to the model server.",
     labelNames: ["lane", "caller", "kind", "source"] as const,
     registers,
   });
-  const bytes = new CellCounter({
+  const bytes = new BatchedCounter({
     name: "slm_body_bytes_total",
     help: "Bytes of bodies: requests (in) and answers (out).",
     labelNames: ["lane", "caller", "direction"] as const,
@@ -84,7 +84,7 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
     labelNames: ["caller", "reason"] as const,
     registers,
   });
-  const cellsOf = remembered((lane, caller) => {
+  const cellsOf = memoize((lane, caller) => {
     const labels = { lane: lane!, caller: caller! };
     return {
       prompt: tokens.cell({ ...labels, kind: "prompt" }),
@@ -93,7 +93,7 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
       out: bytes.cell({ ...labels, direction: "out" }),
     };
   });
-  const sourceCells = remembered((lane, caller, source) => {
+  const sourceCells = memoize((lane, caller, source) => {
     const labels = { lane: lane!, caller: caller!, source: source! };
     return { prompt: tokens.cell({ ...labels, kind: "prompt" }), output: tokens.cell({ ...labels, kind: "output" }) };
   });
@@ -103,7 +103,7 @@ export function createLaneMetrics(registry: Registry, admission: Admission, brea
       cells.prompt.n += prompt;
       cells.output.n += output;
     },
-    served({ lane, caller, waitedMs, firstMs, streamedMs, usage, requestBytes, answerBytes }) {
+    served({ queue: lane, caller, waitedMs, firstMs, streamedMs, usage, requestBytes, answerBytes }) {
       const labels = { lane, caller };
       wait.observe(labels, waitedMs / 1000);
       if (firstMs !== undefined) first.observe(labels, firstMs / 1000);

@@ -1,9 +1,9 @@
 /** Requests that wait, oldest first. Adding, and removing any of them, take constant time; it can be read from both ends. */
-import type { Slot, Ticket } from "./ticket.ts";
+import type { Slot, SlotRequest } from "./slot-request.ts";
 
 /** A request that waits. Made by admission, which also says what happens when the wait ends. */
 export class Waiter {
-  readonly ticket: Ticket;
+  readonly request: SlotRequest;
   /** By the lane's clock, in ms. */
   readonly since: number;
   readonly #onGranted: (slot: Slot) => void;
@@ -13,8 +13,13 @@ export class Waiter {
   older: Waiter | undefined;
   newer: Waiter | undefined;
 
-  constructor(ticket: Ticket, since: number, onGranted: (slot: Slot) => void, onRejected: (cause: Error) => void) {
-    this.ticket = ticket;
+  constructor(
+    request: SlotRequest,
+    since: number,
+    onGranted: (slot: Slot) => void,
+    onRejected: (cause: Error) => void,
+  ) {
+    this.request = request;
     this.since = since;
     this.#onGranted = onGranted;
     this.#onRejected = onRejected;
@@ -22,7 +27,7 @@ export class Waiter {
 
   /** Whether it can still be turned away with an honest status. */
   get evictable(): boolean {
-    return this.ticket.evictable?.() ?? true;
+    return this.request.evictable?.() ?? true;
   }
 
   /** Ends the wait with a slot. It must have been removed from its list. */

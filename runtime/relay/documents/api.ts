@@ -9,8 +9,8 @@ import { reserveLargest } from "../memory/budget.ts";
 import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
-import type { Miss } from "./library.ts";
 import { startProgress } from "./progress.ts";
+import type { Miss } from "./repository.ts";
 import { type DocumentContent, type DocumentMeta, MAX_DOCUMENT_BYTES } from "./store.ts";
 import { StoreUnavailable } from "./store-guard.ts";
 import { base64Of, rowOf } from "./vectors.ts";
@@ -57,7 +57,7 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
     return;
   }
   if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(found, query));
-  const content = wantsContent(query) ? await documents.library.content(found) : undefined;
+  const content = wantsContent(query) ? await documents.repository.content(found) : undefined;
   if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
   await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
@@ -99,7 +99,7 @@ async function putBody(
     });
     const { meta, created, embedded, reused, stored } = result;
     if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(meta, query));
-    const content = wantsContent(query) ? (result.content ?? (await documents.library.content(meta))) : undefined;
+    const content = wantsContent(query) ? (result.content ?? (await documents.repository.content(meta))) : undefined;
     const answer = {
       ...describe(meta, documents),
       created,
@@ -117,7 +117,7 @@ async function putBody(
   }
 }
 
-async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { library }: Documents): Promise<void> {
+async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { repository }: Documents): Promise<void> {
   const company = readName("company", query.company);
   if (query.title === undefined && !query.all) {
     throw new RelayError(
@@ -131,14 +131,14 @@ async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { li
   await send(exchange, 200, {
     object: "document.deleted",
     company,
-    deleted: await library.remove(company, query.title),
+    deleted: await repository.remove(company, query.title),
   });
 }
 
 async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
   const { limit, after, company } = query;
   const companies = company === undefined ? companiesOf(caller) : [company];
-  const found = await documents.library.list({ companies, after, limit: limit + 1 });
+  const found = await documents.repository.list({ companies, after, limit: limit + 1 });
   const page = found.slice(0, limit);
   const last = page.at(-1);
   const next = found.length > limit && last !== undefined ? cursorOf(last) : null;
@@ -200,10 +200,10 @@ function matches(header: string, tag: string): boolean {
   return header.split(",").some((one) => one.trim().replace(/^W\//, "") === tag);
 }
 
-function describe(meta: DocumentMeta, { library }: Documents) {
+function describe(meta: DocumentMeta, { repository }: Documents) {
   const { company, title, version, fingerprint, model, dimensions, chunkCount, bytes, createdAt, lastAccessedAt } =
     meta;
-  const times = { createdAt, lastAccessedAt, expiresAt: library.expiresAt(meta) };
+  const times = { createdAt, lastAccessedAt, expiresAt: repository.expiresAt(meta) };
   return {
     object: "document",
     company,

@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import type { Budget } from "./budget.ts";
 import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import {
@@ -13,6 +12,7 @@ import {
   MAX_DOCUMENT_BYTES,
   textBytes,
 } from "./store.ts";
+import type { TokenBudget } from "./token-budget.ts";
 import { rowOf } from "./vectors.ts";
 
 /** A document as it is in the store, contents and all. */
@@ -53,7 +53,7 @@ export interface Assembled {
 }
 
 /** @throws RelayError `document_too_large` as soon as that is known, `company_budget_spent`, what the embedder throws */
-export async function assemble(wanted: Wanted, embedder: Embedder, budget: Budget): Promise<Assembled> {
+export async function assemble(wanted: Wanted, embedder: Embedder, budget: TokenBudget): Promise<Assembled> {
   const { have } = wanted;
   const unique = uniqueChunks(wanted.pieces);
   // Counted once: it is compared after each of the calls, of which there may be thousands.

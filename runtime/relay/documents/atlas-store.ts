@@ -119,7 +119,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       );
       return unpack(contentSchema.safeParse(found).data);
     },
-    async begin(key, token, now, livingSince) {
+    async declareWrite(key, token, now, livingSince) {
       // One that expired, and that the monitor has not found yet, must not come back to life.
       await documents.deleteOne({ ...names(key), lastAccessedAt: { $lte: new Date(livingSince) } });
       const change = { $set: { begun: token }, $max: { lastAccessedAt: new Date(now) } };
@@ -142,7 +142,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       const mine = { ...names(meta), begun: token };
       return (await documents.replaceOne(mine, record, { ignoreUndefined: true })).matchedCount > 0;
     },
-    async abandon(key, token) {
+    async withdrawWrite(key, token) {
       await documents.deleteOne({ ...names(key), begun: token, ...notYet });
     },
     async setVersion(key, revision, version) {
@@ -183,7 +183,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
         throw cause;
       }
     },
-    async unlease(key, owner) {
+    async releaseLease(key, owner) {
       await leases.deleteOne({ _id: idOf(key.company, key.title), owner });
     },
     async spent(company, day) {

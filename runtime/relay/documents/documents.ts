@@ -7,27 +7,27 @@ import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import type { Log } from "../telemetry/log.ts";
-import { createBudget } from "./budget.ts";
+import { BodyWorker } from "./body-worker.ts";
+import { DocumentLock } from "./document-lock.ts";
 import { createEmbedder } from "./embedder.ts";
 import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
-import { Heavy } from "./heavy.ts";
-import { Library, type Miss } from "./library.ts";
-import { createMaker, type Maker } from "./maker.ts";
+import { createIngestion, type Ingestion } from "./ingestion.ts";
+import { LastAccessWriter } from "./last-access.ts";
 import { documentMetrics } from "./metrics.ts";
 import { createReader, type Reader } from "./reader.ts";
+import { DocumentRepository, type Miss } from "./repository.ts";
 import { createSearch, type Search } from "./search.ts";
-import { Single } from "./single.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
 import { DOCUMENTS_MIB, type DocumentMeta, type DocumentStore } from "./store.ts";
 import { StoreGuard, type StoreState } from "./store-guard.ts";
-import { Touches } from "./touches.ts";
+import { createTokenBudget } from "./token-budget.ts";
 
 const DAY_MS = 86_400_000;
 const SWEEP_MS = 3_600_000;
 const MIB = 1024 * 1024;
 
 export interface Documents {
-  readonly library: Library;
+  readonly repository: DocumentRepository;
   /** Reads bodies. */
   readonly reader: Reader;
   /** The document, if it is there, of that version (when one is asked for) and of the model as it is now. Counts as a use. */
@@ -37,9 +37,9 @@ export interface Documents {
    * make one set of embedding calls; another text then takes its place, whole. Goes on when the caller has left, since the
    * next call then finds it. @throws RelayError `document_*`, `embedding_refused`, `company_budget_spent`, `model_*`
    */
-  put: Maker["put"];
+  put: Ingestion["put"];
   /** Vectors for all inputs; only those not stored under the document are embedded, and stored. Throws as `put` does. */
-  embedInputs: Maker["embedInputs"];
+  embedInputs: Ingestion["embedInputs"];
   search: Search;
   /** How the store is. */
   state(): { readonly store: "atlas" | "embedded" } & StoreState;
@@ -70,13 +70,13 @@ export function createDocuments(
   const settings = embeddingSettings(config.documents);
   const ttlMs = config.documents.ttlDays * DAY_MS;
   const guard = new StoreGuard(() => openStore(config, secrets), log);
-  const touches = new Touches(guard, ttlMs);
-  const library = new Library(guard, touches, ttlMs, now, cacheBytes);
+  const lastAccess = new LastAccessWriter(guard, ttlMs);
+  const repository = new DocumentRepository(guard, lastAccess, ttlMs, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
-  const heavy = new Heavy();
+  const heavy = new BodyWorker();
   const embedder = createEmbedder(config.model, settings.revision, admission, breaker, heavy, onUsage);
-  const budget = createBudget(config.documents.tokensPerCompanyPerDay, guard, now);
-  const single = new Single(guard, now);
+  const budget = createTokenBudget(config.documents.tokensPerCompanyPerDay, guard, now);
+  const single = new DocumentLock(guard, now);
   const stop = new AbortController();
   const { embeddingModel } = config.model;
 
@@ -92,8 +92,8 @@ export function createDocuments(
     const { relay, caller } = fingerprints(await embedder.identity(embeddingModel));
     return fingerprint === relay || fingerprint === caller;
   };
-  const maker = createMaker({
-    library,
+  const maker = createIngestion({
+    repository,
     single,
     embedder,
     budget,
@@ -107,13 +107,13 @@ export function createDocuments(
   });
 
   return {
-    library,
+    repository,
     reader: createReader(heavy, settings.chunk),
     put: maker.put,
     embedInputs: maker.embedInputs,
-    search: createSearch({ library, embedder, budget, metrics, settings, embeddingModel, fingerprints }),
+    search: createSearch({ repository, embedder, budget, metrics, settings, embeddingModel, fingerprints }),
     async lookUp(key, version) {
-      const found = await library.find(key);
+      const found = await repository.find(key);
       const result =
         typeof found === "string"
           ? found
@@ -123,14 +123,14 @@ export function createDocuments(
               ? found
               : "model";
       metrics.lookedUp(typeof result === "string" ? result : "hit");
-      return typeof result === "string" ? result : library.use(result);
+      return typeof result === "string" ? result : repository.use(result);
     },
     state: () => ({ store: config.documents.store, ...guard.state }),
     async close() {
       stop.abort(new RelayError("shutting_down", "The relay is shutting down."));
       clearInterval(sweeping);
       await opened;
-      await touches.flush().catch(() => {});
+      await lastAccess.flush().catch(() => {});
       await Promise.all([embedder.close(), guard.close(), heavy.close()]);
     },
   };

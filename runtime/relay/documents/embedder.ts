@@ -5,8 +5,8 @@ import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import { failure, openPool } from "../model/upstream.ts";
+import type { BodyWorker } from "./body-worker.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
-import type { Heavy } from "./heavy.ts";
 import { lengthOf, rowOf } from "./vectors.ts";
 
 /** At most this many texts and characters in one call: a lane's slot is held for the length of one. */
@@ -87,7 +87,7 @@ export function createEmbedder(
   revision: string | undefined,
   admission: Admission,
   breaker: Breaker,
-  heavy: Heavy,
+  heavy: BodyWorker,
   onUsage: (caller: string, tokens: number) => void = () => {},
 ): Embedder {
   const url = new URL(config.url);
@@ -174,7 +174,7 @@ export function createEmbedder(
     const { caller, company, client, signal } = task;
     breaker.check(); // nobody waits for a slot in vain
     const slot = await admission.acquire({
-      lane: "embeddings",
+      queue: "embeddings",
       caller,
       company,
       estimatedTokens,

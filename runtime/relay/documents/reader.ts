@@ -1,9 +1,9 @@
 /** Reads the bodies of requests for documents, of any length, without holding up the main thread. */
 import { scanObject, withoutMark } from "../http/body-rules.ts";
 import type { SearchBody } from "./bodies.ts";
+import type { EmbeddingsWork, PutWork } from "./body-tasks.ts";
+import type { BodyWorker } from "./body-worker.ts";
 import type { ChunkSize } from "./chunker.ts";
-import type { Heavy } from "./heavy.ts";
-import type { EmbeddingsWork, PutWork } from "./work.ts";
 
 /** Each takes the body whole, and for long ones its memory. @throws RelayError `body_*`, `document_*` */
 export interface Reader {
@@ -16,7 +16,7 @@ export interface Reader {
 const MAX_VALUES = 100_100;
 const NOTHING: ReadonlySet<string> = new Set();
 
-export function createReader(heavy: Heavy, size: ChunkSize): Reader {
+export function createReader(heavy: BodyWorker, size: ChunkSize): Reader {
   const scanned = async (bytes: Buffer): Promise<Buffer> => {
     const body = withoutMark(bytes);
     await scanObject(body, { wanted: NOTHING, maxValues: MAX_VALUES });

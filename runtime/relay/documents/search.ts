@@ -3,12 +3,12 @@ import { setImmediate as breathe } from "node:timers/promises";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Reserve } from "../memory/budget.ts";
-import type { Budget } from "./budget.ts";
 import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
-import type { Library } from "./library.ts";
 import { lengthsIn } from "./lru.ts";
 import type { DocumentMetrics } from "./metrics.ts";
+import type { DocumentRepository } from "./repository.ts";
+import type { TokenBudget } from "./token-budget.ts";
 import { insert, nearest } from "./vectors.ts";
 
 export interface SearchRequest {
@@ -49,9 +49,9 @@ export interface SearchResult {
 export type Search = (request: SearchRequest) => Promise<SearchResult>;
 
 interface SearchParts {
-  readonly library: Library;
+  readonly repository: DocumentRepository;
   readonly embedder: Embedder;
-  readonly budget: Budget;
+  readonly budget: TokenBudget;
   readonly metrics: DocumentMetrics;
   readonly settings: EmbeddingSettings;
   readonly embeddingModel: string;
@@ -59,7 +59,7 @@ interface SearchParts {
 }
 
 export function createSearch(parts: SearchParts): Search {
-  const { library, embedder, budget, metrics, settings, embeddingModel, fingerprints } = parts;
+  const { repository, embedder, budget, metrics, settings, embeddingModel, fingerprints } = parts;
 
   const embedQuery = async (text: string, { company, caller, client, signal }: SearchRequest) => {
     const inputs = [settings.queryPrefix + text];
@@ -85,7 +85,7 @@ export function createSearch(parts: SearchParts): Search {
     const { company, query } = request;
     const titles = [...new Set(request.titles)];
     const metas = await Promise.all(
-      titles.map(async (title) => [title, await library.find({ company, title })] as const),
+      titles.map(async (title) => [title, await repository.find({ company, title })] as const),
     );
     if (metas.some(([, meta]) => meta === "store_away")) {
       throw new RelayError("documents_unavailable", "The document store does not answer; nothing can be searched.", {
@@ -104,7 +104,7 @@ export function createSearch(parts: SearchParts): Search {
     for (const [title, meta] of metas) {
       const fits = typeof meta !== "string" && prints.includes(meta.fingerprint);
       if (fits) request.reserve?.(meta.bytes);
-      const content = fits ? await library.content(meta) : undefined;
+      const content = fits ? await repository.content(meta) : undefined;
       if (!fits || content === undefined) {
         missing.push(title);
         continue;
@@ -122,7 +122,7 @@ export function createSearch(parts: SearchParts): Search {
         insert(found, { title, index: row, score, text: content.chunks[row]?.text ?? "" }, request.k);
       }
       metrics.searched((performance.now() - since) / 1000, lengths.length);
-      await library.use(meta);
+      await repository.use(meta);
       await breathe(); // others' streams go on between two documents
     }
     if (missing.length === titles.length) throw noneThere(titles);

@@ -68,7 +68,7 @@ const SLACK_BYTES = 16 << 20;
 const VACUUM_PAGES = 2000;
 const SWEEP_VACUUM_PAGES = 50_000;
 /** Documents that may be on their way into the store at once. */
-const MOST_BEGUN = 10_000;
+const MOST_WRITE_INTENTS = 10_000;
 
 const metaSchema = storedNames.extend({
   createdAt: z.int(),
@@ -199,7 +199,7 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
       `INSERT INTO leases VALUES (:company, :title, :owner, :until)
        ON CONFLICT DO UPDATE SET owner = :owner, until = :until WHERE owner = :owner OR until <= :now`,
     ),
-    unlease: db.prepare(`DELETE FROM leases WHERE ${byKey} AND owner = :owner`),
+    releaseLease: db.prepare(`DELETE FROM leases WHERE ${byKey} AND owner = :owner`),
     spent: db.prepare("SELECT tokens FROM spending WHERE company = ? AND day = ?"),
     spend: db.prepare(
       "INSERT INTO spending VALUES (:company, :day, :tokens) ON CONFLICT DO UPDATE SET tokens = tokens + :tokens",
@@ -214,8 +214,8 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
     forgetSpending: db.prepare("DELETE FROM spending WHERE day < ?"),
   };
   const names = ({ company, title }: DocumentKey) => ({ company, title });
-  // In memory: one relay at a time has the file, and what it had begun ends with it.
-  const begun = new Map<string, string>();
+  // In memory: one relay at a time has the file, and what it had writeIntents ends with it.
+  const writeIntents = new Map<string, string>();
   const nameOf = ({ company, title }: DocumentKey) => JSON.stringify([company, title]);
   const companyOf = (name: string) => (JSON.parse(name) as [string, string])[0];
   const transaction = (work: () => void): void => {
@@ -258,21 +258,21 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
         vectors: floatsOf(vectors),
       };
     },
-    async begin(key, token, now, livingSince) {
+    async declareWrite(key, token, now, livingSince) {
       unlessFull(() => {
         statements.removeExpired.run({ ...names(key), livingSince });
         statements.touch.run({ ...names(key), at: now });
       }, undefined);
-      const [oldest] = begun.keys();
-      if (begun.size >= MOST_BEGUN && oldest !== undefined) begun.delete(oldest);
-      begun.set(nameOf(key), token);
+      const [oldest] = writeIntents.keys();
+      if (writeIntents.size >= MOST_WRITE_INTENTS && oldest !== undefined) writeIntents.delete(oldest);
+      writeIntents.set(nameOf(key), token);
     },
     async hasRoom(bytes, sharing) {
       return hasRoom(bytes, sharing);
     },
     async put(meta, { chunks, vectors }, token, sharing) {
-      if (begun.get(nameOf(meta)) !== token) return false;
-      begun.delete(nameOf(meta));
+      if (writeIntents.get(nameOf(meta)) !== token) return false;
+      writeIntents.delete(nameOf(meta));
       const store = () => {
         statements.remove.run(names(meta));
         if (!hasRoom(meta.bytes + RECORD_BYTES, sharing)) throw new NoRoom();
@@ -291,8 +291,8 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
         throw cause;
       }
     },
-    async abandon(key, token) {
-      if (begun.get(nameOf(key)) === token) begun.delete(nameOf(key));
+    async withdrawWrite(key, token) {
+      if (writeIntents.get(nameOf(key)) === token) writeIntents.delete(nameOf(key));
     },
     async setVersion(key, revision, version) {
       unlessFull(() => statements.setVersion.run({ ...names(key), revision, version }), undefined);
@@ -304,13 +304,13 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
       unlessFull(() => transaction(write), undefined);
     },
     async remove(key) {
-      begun.delete(nameOf(key));
+      writeIntents.delete(nameOf(key));
       const removed = Number(statements.remove.run(names(key)).changes) > 0;
       giveBack(VACUUM_PAGES);
       return removed;
     },
     async removeCompany(company) {
-      for (const name of begun.keys()) if (companyOf(name) === company) begun.delete(name);
+      for (const name of writeIntents.keys()) if (companyOf(name) === company) writeIntents.delete(name);
       const removed = Number(statements.removeCompany.run(company).changes);
       giveBack(SWEEP_VACUUM_PAGES);
       return removed;
@@ -326,8 +326,8 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
       // One relay at a time has the file, and it keeps its own requests in order without leases.
       return unlessFull(() => Number(statements.lease.run({ ...names(key), owner, until, now }).changes) > 0, true);
     },
-    async unlease(key, owner) {
-      unlessFull(() => statements.unlease.run({ ...names(key), owner }), undefined);
+    async releaseLease(key, owner) {
+      unlessFull(() => statements.releaseLease.run({ ...names(key), owner }), undefined);
     },
     async spent(company, day) {
       const row = statements.spent.get(company, day);

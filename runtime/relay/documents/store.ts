@@ -73,7 +73,7 @@ export interface DocumentStore {
   /** The contents of exactly that revision; undefined when it has been replaced or removed. */
   content(key: DocumentKey, revision: string): Promise<DocumentContent | undefined>;
   /** Says that a document is about to be made, as `token`. Ends with its removal, or when another is begun. A use of it. */
-  begin(key: DocumentKey, token: string, now: number, livingSince: number): Promise<void>;
+  declareWrite(key: DocumentKey, token: string, now: number, livingSince: number): Promise<void>;
   /** Whether the store's bound, and the caller's part of it, leave room for a document of that many bytes. */
   hasRoom(bytes: number, sharing: Sharing): Promise<boolean>;
   /**
@@ -82,7 +82,7 @@ export interface DocumentStore {
    */
   put(meta: DocumentMeta, content: DocumentContent, token: string, sharing?: Sharing): Promise<boolean | "full">;
   /** Ends what was begun without a document; one that is there stays. */
-  abandon(key: DocumentKey, token: string): Promise<void>;
+  withdrawWrite(key: DocumentKey, token: string): Promise<void>;
   /** Changes what the caller calls the document, if it is still that revision. */
   setVersion(key: DocumentKey, revision: string, version: string): Promise<void>;
   /** Moves the times of last use forward, never back; a document that is gone stays gone. */
@@ -95,7 +95,7 @@ export interface DocumentStore {
   /** Takes or extends the right to embed a document until `until`; false while another owner's runs. */
   lease(key: DocumentKey, owner: string, until: number, now: number): Promise<boolean>;
   /** Gives it back, if `owner` still has it. */
-  unlease(key: DocumentKey, owner: string): Promise<void>;
+  releaseLease(key: DocumentKey, owner: string): Promise<void>;
   /** Tokens that embedding for a company has cost on a day (`2026-11-22`). */
   spent(company: string, day: string): Promise<number>;
   spend(company: string, day: string, tokens: number): Promise<void>;

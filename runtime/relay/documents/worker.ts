@@ -1,6 +1,6 @@
 /** The thread that has the documents' file: to write 12 MB takes tens of milliseconds, which must not hold up the streams. */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { tidyUp } from "../tidy.ts";
+import { compactHeap } from "../heap.ts";
 import { openSqliteFile } from "./sqlite-file.ts";
 import type { DocumentStore, StoreBounds } from "./store.ts";
 
@@ -55,7 +55,7 @@ if (parentPort) {
     (store) => {
       serve(port, store);
       port.postMessage({ kind: "open" } satisfies FromWorker);
-      tidyUp();
+      compactHeap();
     },
     (cause: unknown) => port.postMessage({ kind: "refused", reason: reasonOf(cause) } satisfies FromWorker),
   );

@@ -2,11 +2,11 @@
 import type { IncomingMessage } from "node:http";
 import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
-import { Gatherer } from "../memory/gather.ts";
-import type { Alarm, Alarms } from "./alarms.ts";
+import { ChunkCollector } from "../memory/chunk-collector.ts";
+import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 
 /** The caller went away while its request was being read: there is nobody left to answer. */
-export class CallerLeft extends Error {}
+export class ClientDisconnected extends Error {}
 
 /** The slowest a body may come. */
 export interface Pace {
@@ -25,7 +25,7 @@ export interface Reading {
   readonly onStart: () => void;
   readonly onEnd: (bytes: number) => void;
   readonly pace: Pace;
-  readonly alarms: Alarms;
+  readonly timers: CoarseTimers;
   /** Grows by what the body takes: by its Content-Length before anything is read, else as it comes. */
   readonly memory: Reservation;
 }
@@ -38,7 +38,7 @@ export const BRIEF_DRAIN_MS = 1000;
 /**
  * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
  * read or else while reading, `body_too_large`, `memory_share_full` and `memory_full`; `request_timeout` when it comes slower
- * than `pace`; rejects with CallerLeft when the connection ends first. Then nothing of it is reserved.
+ * than `pace`; rejects with ClientDisconnected when the connection ends first. Then nothing of it is reserved.
  */
 export function readBody(req: IncomingMessage, limitMiB: number, reading: Reading): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -53,10 +53,10 @@ export function readBody(req: IncomingMessage, limitMiB: number, reading: Readin
     const declared = length === undefined ? undefined : Number(length);
     const body = new Body(limitMiB, declared, reading, resolve, reject);
     if ((declared ?? 0) > body.limit) throw tooLarge(limitMiB);
-    if (req.destroyed) throw new CallerLeft("the caller left before the body was read");
+    if (req.destroyed) throw new ClientDisconnected("the caller left before the body was read");
     body.reserve();
     reading.onStart();
-    reading.alarms.add(body);
+    reading.timers.add(body);
     req.on("data", (chunk: Buffer) => body.take(chunk));
     req.on("end", () => body.end());
     req.on("close", () => body.leave());
@@ -64,14 +64,14 @@ export function readBody(req: IncomingMessage, limitMiB: number, reading: Readin
 }
 
 /** A body on its way. What comes once it has ended or failed is dropped. */
-class Body implements Alarm {
+class Body implements CoarseTimer {
   readonly limit: number;
   readonly #limitMiB: number;
   readonly #declared: number | undefined;
   readonly #reading: Reading;
   readonly #resolve: (body: Buffer) => void;
   readonly #reject: (cause: Error) => void;
-  readonly #pieces: Gatherer;
+  readonly #pieces: ChunkCollector;
   readonly #startedAt = performance.now();
   #reserved = 0;
   #sizeBefore = 0;
@@ -89,7 +89,7 @@ class Body implements Alarm {
     this.limit = limitMiB * 1024 * 1024;
     this.#limitMiB = limitMiB;
     this.#declared = declared;
-    this.#pieces = new Gatherer(declared);
+    this.#pieces = new ChunkCollector(declared);
     this.#reading = reading;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -98,7 +98,7 @@ class Body implements Alarm {
 
   /** Reserves memory for what has come and, if its length is known, for the rest. @throws RelayError `memory_*` */
   reserve(size = 0): void {
-    const needed = Gatherer.bytesFor(size, this.#declared);
+    const needed = ChunkCollector.bytesFor(size, this.#declared);
     if (needed <= this.#reserved) return;
     this.#reading.memory.grow(needed - this.#reserved);
     this.#reserved = needed;
@@ -140,11 +140,11 @@ class Body implements Alarm {
 
   /** The connection has ended, or the request: most often all is well, and an error would be made for nothing. */
   leave(): void {
-    if (!this.#settled) this.fail(new CallerLeft("the caller left while sending the body"));
+    if (!this.#settled) this.fail(new ClientDisconnected("the caller left while sending the body"));
   }
 
-  /** See Alarm: looks at the pace. */
-  ring(): void {
+  /** See CoarseTimer: looks at the pace. */
+  onExpire(): void {
     const { pace } = this.#reading;
     const { size } = this.#pieces;
     const now = performance.now();
@@ -160,7 +160,7 @@ class Body implements Alarm {
 
   #settle(): void {
     this.#settled = true;
-    this.#reading.alarms.delete(this);
+    this.#reading.timers.delete(this);
   }
 }
 

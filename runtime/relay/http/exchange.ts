@@ -4,13 +4,13 @@ import { RelayError } from "../errors.ts";
 import type { Holding, Holdings } from "../memory/holdings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { Answer } from "./answer.ts";
 import { Bag, type InBag } from "./bag.ts";
 import { BRIEF_DRAIN_MS, drainBody } from "./body.ts";
 import { entryColo } from "./headers.ts";
-import type { Hold } from "./hold.ts";
-import { sendError } from "./http.ts";
+import type { KeepAliveWriter } from "./keep-alive-writer.ts";
 import { Leaving } from "./leaving.ts";
+import { sendError } from "./listener.ts";
+import type { RelayResponse } from "./relay-response.ts";
 import { splitTarget } from "./router.ts";
 
 export interface Exchange extends InBag {
@@ -18,7 +18,7 @@ export interface Exchange extends InBag {
   /** By the clock of `performance`. */
   readonly startedAt: number;
   readonly req: IncomingMessage;
-  readonly res: Answer;
+  readonly res: RelayResponse;
   /** Path as received, and the query with its `?`. */
   readonly path: string;
   readonly query: string;
@@ -31,7 +31,7 @@ export interface Exchange extends InBag {
   caller: string;
   /** Client id of the server that calls, once Access has been checked. */
   clientId: string | undefined;
-  visitor: string | undefined;
+  principal: string | undefined;
   bodyBytes: number;
   firstByteAt: number | undefined;
   /** Time in the queue, in ms; undefined for what never waits, or never got a slot. */
@@ -39,7 +39,7 @@ export interface Exchange extends InBag {
   /** Why it went to the fallback server, if it did. */
   fellBack: string | undefined;
   /** Holds the answer's first byte, from the moment it may have to. */
-  hold: Hold | undefined;
+  hold: KeepAliveWriter | undefined;
   /** What went wrong, if anything did. */
   failure: RelayError | undefined;
   /** What it holds for its caller, once Access has been checked; given back when the answer has ended and the body has come. */
@@ -109,7 +109,7 @@ const ignore = () => {};
 /** Starts an exchange; when its answer has ended or its connection is gone, it is counted and logged, whatever happened. */
 export function beginExchange(
   req: IncomingMessage,
-  res: Answer,
+  res: RelayResponse,
   expectsContinue: boolean,
   { log, metrics, running }: { log: Log; metrics: Metrics; running: Running },
 ): Exchange {
@@ -126,7 +126,7 @@ export function beginExchange(
     route: "other",
     caller: "-",
     clientId: undefined,
-    visitor: undefined,
+    principal: undefined,
     bodyBytes: 0,
     firstByteAt: undefined,
     waitedMs: undefined,
@@ -136,7 +136,7 @@ export function beginExchange(
     holding: undefined,
   };
   running.add(exchange);
-  metrics.began();
+  metrics.requestStarted();
   // Both are told of a broken connection by "close" as well; without a listener the process would end.
   req.on("error", ignore);
   res.on("error", ignore);
@@ -201,7 +201,7 @@ function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics)
   const ms = endedAt - startedAt;
   const firstMs = exchange.firstByteAt === undefined ? undefined : exchange.firstByteAt - startedAt;
   const colo = entryColo(req.headers);
-  metrics.ended({
+  metrics.requestEnded({
     route,
     status,
     caller,
@@ -217,7 +217,7 @@ function settle(exchange: Exchange, endedAt: number, log: Log, metrics: Metrics)
       method: req.method,
       path: exchange.path.slice(0, 200),
       status,
-      caller: exchange.visitor,
+      caller: exchange.principal,
       colo,
       ray: req.headers["cf-ray"],
       ms: Math.round(ms),

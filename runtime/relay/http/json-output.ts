@@ -1,6 +1,6 @@
 /** Writes JSON answers of any length: built in slices, sent with back-pressure, never whole in memory. */
 import type { ServerResponse } from "node:http";
-import { SLICE, turn } from "./turns.ts";
+import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 /** Characters of a string, or numbers of a vector, that become one piece. */
@@ -95,7 +95,7 @@ export async function sendJson(res: ServerResponse, status: number, value: unkno
 /** Writes the rest of an answer; see `sendJson`. Does not end it. */
 export async function writePieces(res: ServerResponse, pieces: Iterator<string>): Promise<void> {
   while (!res.destroyed) {
-    await turn();
+    await nextTimeSlice();
     const text = nextSlice(pieces);
     if (text === undefined) return;
     await writeSlice(res, text);

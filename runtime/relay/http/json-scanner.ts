@@ -14,7 +14,7 @@ import {
   type Scan,
   type ScanOptions,
 } from "./json-scan.ts";
-import { SLICE, turn } from "./turns.ts";
+import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
 /** Longest key, in bytes between its quotes, that is compared: six bytes (`\u006b`) for each of 42 characters. */
 const LONGEST_KEY = 252;
@@ -352,7 +352,7 @@ export function scanJson(bytes: Uint8Array, options: ScanOptions): Scan | Promis
 
 async function inSlices(scanner: JsonScanner): Promise<Scan> {
   for (;;) {
-    await turn();
+    await nextTimeSlice();
     const from = performance.now();
     for (let scanned = 0; scanned < SLICE && performance.now() - from < SLICE_MS; scanned += STEP) {
       if (scanner.step(STEP)) return scanner.result;

@@ -2,10 +2,10 @@
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { JobAct } from "../http/router.ts";
-import { answerJob, sendResponseObject, waitForEnd } from "./answers.ts";
 import { followJob } from "./events.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { parsePrefer } from "./prefer.ts";
+import { replyWithJob, replyWithResponseObject, waitForEnd } from "./replies.ts";
 import type { JobRecord } from "./store.ts";
 import { LONGEST_WAIT_S } from "./submit.ts";
 import { idOf } from "./views.ts";
@@ -22,26 +22,26 @@ export async function serveJob(
   const id = idOf(name, asResponse ? "resp" : "job");
   const found = id === undefined ? undefined : await fromStore(jobs.store.find(owner, id));
   // A job that was not made as a Response has no such form.
-  if (found === undefined || (asResponse && found.echo === undefined)) {
+  if (found === undefined || (asResponse && found.requestParameters === undefined)) {
     throw new RelayError(
       "job_not_found",
       `There is no job ${JSON.stringify(name)} of yours, or it has been forgotten.`,
     );
   }
-  if (act === "cancel_response") return sendResponseObject(exchange, jobs, await cancel(jobs, found));
+  if (act === "cancel_response") return replyWithResponseObject(exchange, jobs, await cancel(jobs, found));
   if (act === "events") return followJob(exchange, jobs, found);
-  if (exchange.req.method === "DELETE") return answerJob(exchange, jobs, await cancel(jobs, found), "state");
+  if (exchange.req.method === "DELETE") return replyWithJob(exchange, jobs, await cancel(jobs, found), "state");
   if (act === "response") {
     if (/[?&]stream=true(&|$)/.test(exchange.query)) {
       throw new RelayError("background_not_streamed", "A background response can not be streamed here. Poll it.");
     }
-    return sendResponseObject(exchange, jobs, found);
+    return replyWithResponseObject(exchange, jobs, found);
   }
   const { wait } = parsePrefer(exchange.req.headers.prefer);
   const seconds = Math.min(wait ?? 0, LONGEST_WAIT_S);
   const job = seconds > 0 ? await waitForEnd(exchange, jobs, found, seconds) : found;
   if (seconds > 0) exchange.res.setHeader("Preference-Applied", `wait=${seconds}`);
-  return answerJob(exchange, jobs, job, act === "result" ? "result" : "state");
+  return replyWithJob(exchange, jobs, job, act === "result" ? "result" : "state");
 }
 
 async function cancel(jobs: Jobs, { owner, id }: JobRecord): Promise<JobRecord> {

@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import { headersFromModel } from "../http/headers.ts";
-import type { Sink } from "../http/hold.ts";
+import type { Sink } from "../http/keep-alive-writer.ts";
 import type { Reservation } from "../memory/budget.ts";
-import { Gatherer } from "../memory/gather.ts";
+import { ChunkCollector } from "../memory/chunk-collector.ts";
 import type { Upstream, UpstreamCall } from "../model/upstream.ts";
 import { Meter, type Usage } from "../usage/usage.ts";
 import type { StoredAnswer } from "./store.ts";
@@ -17,7 +17,7 @@ export class AnswerCopy {
   readonly #memory: Reservation | undefined;
   #head: { status: number; headers: StoredAnswer["headers"] } | undefined;
   #declared: number | undefined;
-  #pieces: Gatherer | undefined;
+  #pieces: ChunkCollector | undefined;
   #reserved = 0;
   #kept: StoredAnswer | undefined;
   /** Why there is no copy: it was too long, or the memory for it could not be reserved. */
@@ -38,7 +38,7 @@ export class AnswerCopy {
     this.#head = { status, headers: headersFromModel(headers) };
     const length = headers["content-length"];
     this.#declared = length === undefined ? undefined : Number(length);
-    this.#pieces = new Gatherer(this.#declared);
+    this.#pieces = new ChunkCollector(this.#declared);
     if ((this.#declared ?? 0) > this.#maxBytes) this.#fail("too_long");
   }
 
@@ -50,7 +50,7 @@ export class AnswerCopy {
       this.#fail("too_long");
       return;
     }
-    const needed = Gatherer.bytesFor(size, this.#declared);
+    const needed = ChunkCollector.bytesFor(size, this.#declared);
     try {
       if (needed > this.#reserved) this.#memory?.grow(needed - this.#reserved);
     } catch (cause) {
@@ -144,7 +144,7 @@ export async function collectAnswer(
       },
     );
   } catch (cause) {
-    throw cause instanceof CallerLeft && copy.failure !== undefined ? failed() : cause;
+    throw cause instanceof ClientDisconnected && copy.failure !== undefined ? failed() : cause;
   }
   const { answer } = copy;
   if (answer === undefined) throw failed();

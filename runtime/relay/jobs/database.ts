@@ -1,8 +1,8 @@
 /** The job store's steps on its SQLite file. Everything here blocks; what is durable when is up to the caller's COMMIT. */
 import type { DatabaseSync } from "node:sqlite";
-import type { Lane } from "../admission/admission.ts";
+import type { QueueName } from "../admission/admission.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
-import { Disk } from "./disk.ts";
+import { DiskQuota } from "./disk-quota.ts";
 import {
   flowOf,
   type JobRow,
@@ -39,7 +39,7 @@ export interface DatabaseOptions {
   readonly maxBytes: number;
   readonly minFreeBytes: number;
   readonly maxAttempts: number;
-  /** Who shares the disk, see `Disk`. */
+  /** Who shares the disk, see `DiskQuota`. */
   readonly callers?: readonly string[];
   /** Names this run of the machine: an attempt of another run was ended by a reboot or a power cut, not by a crash. */
   readonly boot: string;
@@ -72,7 +72,7 @@ export class JobDatabase implements Steps {
   readonly db: DatabaseSync;
   readonly recovered: Recovered;
   readonly #sql: Sql;
-  readonly #disk: Disk;
+  readonly #quota: DiskQuota;
   readonly #options: DatabaseOptions;
   readonly #now: () => number;
 
@@ -83,7 +83,7 @@ export class JobDatabase implements Steps {
     this.db = openDatabase(options.file, options.maxBytes);
     if (options.check) checkDatabase(this.db, options.file);
     this.#sql = statements(this.db);
-    this.#disk = new Disk(this.#sql, options, options.callers);
+    this.#quota = new DiskQuota(this.#sql, options, options.callers);
     this.db.exec("BEGIN IMMEDIATE");
     this.recovered = this.#recover();
     this.db.exec("COMMIT");
@@ -99,8 +99,8 @@ export class JobDatabase implements Steps {
     for (const { id, boot, job } of rows) {
       const state =
         boot !== this.#options.boot
-          ? this.giveUp(id, "machine_restarted", "the Mac was restarted or lost power", 0)
-          : this.giveUp(id, "relay_crashed", "the relay ended while the job ran", 0);
+          ? this.failAttempt(id, "machine_restarted", "the Mac was restarted or lost power", 0)
+          : this.failAttempt(id, "relay_crashed", "the relay ended while the job ran", 0);
       (state === "queued" ? again : failed).push(job);
     }
     return { again, failed };
@@ -113,24 +113,24 @@ export class JobDatabase implements Steps {
       if (row !== undefined && row.request_sha256 !== job.requestSha256) return { kind: "mismatch" };
       if (row !== undefined) return { kind: "existing", job: recordOf(this.#sql, row) };
     }
-    const refused = this.#disk.refuseWork(owner, job.body.length + (job.echo?.length ?? 0));
+    const refused = this.#quota.refuseWork(owner, job.body.length + (job.requestParameters?.length ?? 0));
     if (refused !== undefined) return refused;
     const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
     this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
     return { kind: "added", job: recordOf(this.#sql, row) };
   }
 
-  keep(call: NewJob, answer: StoredAnswer, keepMs: number): void {
+  keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): void {
     const { owner, path, idempotencyKey } = call;
     if (idempotencyKey === undefined || rowByKey(this.#sql, owner, path, idempotencyKey) !== undefined) return;
-    if (this.#disk.refuseWork(owner, answer.body.length) !== undefined) return;
+    if (this.#quota.refuseWork(owner, answer.body.length) !== undefined) return;
     const { seq } = this.#insert(call, "completed", this.#now() + keepMs);
     this.#sql("UPDATE jobs SET started_at = created_at, finished_at = created_at WHERE seq = ?").run(seq);
     insertAnswer(this.#sql, seq, null, answer);
   }
 
   setCallers(names: readonly string[]): void {
-    this.#disk.setCallers(names);
+    this.#quota.setCallers(names);
   }
 
   byKey(owner: string, path: string, key: string): JobRecord | undefined {
@@ -159,7 +159,7 @@ export class JobDatabase implements Steps {
     return head && answerPieceOf(this.#sql, row.seq, from, head);
   }
 
-  waiting(lane: Lane, owners: readonly string[], perFlow: number): readonly WaitingJob[] {
+  waiting(lane: QueueName, owners: readonly string[], perFlow: number): readonly WaitingJob[] {
     return owners.flatMap((owner) => waitingOf(this.#sql, lane, owner, perFlow, this.#now()));
   }
 
@@ -192,7 +192,7 @@ export class JobDatabase implements Steps {
   finish(attemptId: string, answer: StoredAnswer): boolean | "no_room" {
     const row = this.#held(attemptId);
     if (row === undefined) return false;
-    const noRoom = this.#disk.refuseAnswer(row.owner, answer.body.length);
+    const noRoom = this.#quota.refuseAnswer(row.owner, answer.body.length);
     if (noRoom !== undefined) {
       this.failForRoom(attemptId, `${answer.body.length} bytes, ${reasonOf(noRoom)}`);
       return "no_room";
@@ -214,7 +214,7 @@ export class JobDatabase implements Steps {
     return true;
   }
 
-  giveUp(
+  failAttempt(
     attemptId: string,
     outcome: AttemptOutcome,
     detail: string,
@@ -228,7 +228,7 @@ export class JobDatabase implements Steps {
       used: number;
     };
     if (used >= this.#options.maxAttempts) {
-      const fits = answer !== undefined && this.#disk.refuseAnswer(row.owner, answer.body.length) === undefined;
+      const fits = answer !== undefined && this.#quota.refuseAnswer(row.owner, answer.body.length) === undefined;
       if (fits) insertAnswer(this.#sql, row.seq, attemptId, answer);
       const message = `It was tried ${used} times. The last time: ${outcome} (${detail}).`;
       this.#close(row.seq, "failed", { code: "attempts_used_up", message });
@@ -255,7 +255,7 @@ export class JobDatabase implements Steps {
     const lost = this.#sql("SELECT attempt_id AS id FROM jobs WHERE state = 'in_progress' AND lease_until < ?").all(
       now,
     ) as unknown as { id: string }[];
-    for (const { id } of lost) this.giveUp(id, "lease_lost", "its lease was not renewed in time", 0);
+    for (const { id } of lost) this.failAttempt(id, "lease_lost", "its lease was not renewed in time", 0);
     const old = this.#sql(
       "SELECT seq, state FROM jobs WHERE expires_at < ? AND state <> 'in_progress' ORDER BY expires_at LIMIT ?",
     ).all(now, SWEPT) as unknown as { seq: number; state: JobState }[];
@@ -298,7 +298,7 @@ export class JobDatabase implements Steps {
       job.body.length,
       job.estimatedTokens,
       job.idempotencyKey ?? null,
-      job.echo ?? null,
+      job.requestParameters ?? null,
       state,
       now,
       now,

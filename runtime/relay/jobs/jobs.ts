@@ -12,14 +12,14 @@
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig } from "../../config.ts";
-import type { Admission, Lane } from "../admission/admission.ts";
-import { backgroundSlots } from "../admission/lane.ts";
+import type { Admission, QueueName } from "../admission/admission.ts";
+import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
-import { bootId } from "./boot.ts";
+import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
 import { type Runner, startRunner } from "./runner.ts";
@@ -34,7 +34,7 @@ export interface JobsOptions {
   readonly upstream: Upstream;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Told of the tokens that a job's answer says it used. */
-  readonly onUsage: (lane: Lane, owner: string, usage: Usage) => void;
+  readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
   readonly memory: Pick<MemoryBudget, "reserve">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
@@ -52,7 +52,7 @@ export interface Jobs {
   readonly recovered: Recovered;
   readonly changes: Changes;
   readonly metrics: JobMetrics;
-  wake(lane: Lane): void;
+  wake(lane: QueueName): void;
   cancelled(jobId: string): void;
   /** The callers of the config have changed, and with them the parts of the disk. */
   callersChanged(): void;
@@ -165,7 +165,7 @@ function expectedWait(
   slots: number,
   admission: Pick<Admission, "expectedWaitMs">,
 ): number | undefined {
-  if (!runner.modelThere) return undefined;
+  if (!runner.modelAvailable) return undefined;
   const behind = Math.max(0, ahead - runner.taken(lane));
   const mean = runner.meanRunMs(lane);
   if (behind > 0 && mean === undefined) return undefined;

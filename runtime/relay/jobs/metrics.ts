@@ -1,14 +1,14 @@
 /** What is counted of the jobs. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { Lane } from "../admission/admission.ts";
+import type { QueueName } from "../admission/admission.ts";
 import type { OnCommit } from "./sqlite-store.ts";
 import type { StoreSummary } from "./store.ts";
 
 export interface JobMetrics {
   readonly onCommit: OnCommit;
-  added(lane: Lane): void;
+  added(lane: QueueName): void;
   /** `outcome`: how a run ended. */
-  ended(lane: Lane, outcome: string, ms: number): void;
+  ended(lane: QueueName, outcome: string, ms: number): void;
 }
 
 /** @param summary asked whenever the metrics are read; what can not be had is left out */

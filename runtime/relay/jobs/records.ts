@@ -1,8 +1,8 @@
 /** Reads of the jobs' file: rows in, records out. */
 import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
-import type { Lane } from "../admission/ticket.ts";
+import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
+import type { QueueName } from "../admission/slot-request.ts";
 import type { Attempt, AttemptOutcome, JobRecord, JobState, NewJob, StoreSummary, WaitingJob } from "./store.ts";
 
 /** Statements, each prepared once. */
@@ -25,7 +25,7 @@ export interface JobRow {
   readonly seq: number;
   readonly id: string;
   readonly owner: string;
-  readonly lane: Lane;
+  readonly lane: QueueName;
   readonly path: string;
   readonly state: JobState;
   readonly request_sha256: string;
@@ -86,7 +86,7 @@ export function recordOf(sql: Sql, row: JobRow): JobRecord {
     error: row.error_code === null ? undefined : { code: row.error_code, message: row.error_message ?? "" },
     answer: answer && { status: answer.status, bytes: answer.bytes, sha256: answer.sha256 },
     requestSha256: row.request_sha256,
-    echo: row.echo ?? undefined,
+    requestParameters: row.echo ?? undefined,
   };
 }
 
@@ -108,7 +108,7 @@ function attemptsOf(sql: Sql, seq: number): Attempt[] {
  * The oldest that could run now, at most `perFlow` of each of the owner's flows. Reads only those rows, however many wait:
  * the flows are found by a seek each (https://www.sqlite.org/lang_with.html), and `flowOf` bounds their number.
  */
-export function waitingOf(sql: Sql, lane: Lane, owner: string, perFlow: number, now: number): WaitingJob[] {
+export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: number, now: number): WaitingJob[] {
   return flowsOf(sql, lane, owner).flatMap(
     (flow) =>
       sql(
@@ -124,10 +124,10 @@ export function flowOf(sql: Sql, { lane, owner, company = NO_COMPANY }: NewJob):
   const flows = flowsOf(sql, lane, owner);
   if (flows.includes(company)) return company;
   const named = flows.filter((flow) => flow !== NO_COMPANY && flow !== SHARED_FLOW).length;
-  return named < COMPANY_FLOWS ? company : SHARED_FLOW;
+  return named < MAX_COMPANY_FLOWS ? company : SHARED_FLOW;
 }
 
-function flowsOf(sql: Sql, lane: Lane, owner: string): string[] {
+function flowsOf(sql: Sql, lane: QueueName, owner: string): string[] {
   const rows = sql(
     `WITH RECURSIVE flows (flow) AS (
        SELECT min(flow) FROM jobs WHERE state = 'queued' AND lane = ?1 AND owner = ?2
@@ -143,7 +143,7 @@ export function summaryOf(sql: Sql): StoreSummary {
   const counts = sql(
     "SELECT state, lane, count(*) AS jobs FROM jobs GROUP BY state, lane",
   ).all() as unknown as StoreSummary["counts"];
-  const mean = (lane: Lane) =>
+  const mean = (lane: QueueName) =>
     (
       sql(
         `SELECT avg(finished_at - started_at) AS ms FROM

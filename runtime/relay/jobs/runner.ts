@@ -4,17 +4,17 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
-import { type Admission, type Lane, type Slot, usedTokens } from "../admission/admission.ts";
+import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
+import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";
-import { createGate } from "./gate.ts";
+import { dispositionOf, type Ending, type StopReason } from "./disposition.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
-import { type Ending, type StopReason, verdict } from "./verdict.ts";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -33,24 +33,24 @@ export interface RunnerOptions {
   /** Called when anything of a job has changed. */
   readonly onChange: (jobId: string) => void;
   /** Called at the end of each run that got an answer, with the tokens it says it used. */
-  readonly onUsage: (lane: Lane, owner: string, usage: Usage) => void;
+  readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
   /** Called at the end of each run with what became of it. */
-  readonly onEnd: (lane: Lane, outcome: string, ms: number) => void;
+  readonly onEnd: (lane: QueueName, outcome: string, ms: number) => void;
 }
 
 export interface Runner {
   /** There may be something to run in this lane. */
-  wake(lane: Lane): void;
+  wake(lane: QueueName): void;
   /** Ends a job's run that has been cancelled in the store. */
   cancelled(jobId: string): void;
   /** Bytes that have arrived of a running job's answer. */
   received(jobId: string): number | undefined;
   /** Jobs of the lane that queue for a slot or run: those are not `ahead` of anybody in the store any more. */
-  taken(lane: Lane): number;
+  taken(lane: QueueName): number;
   /** Mean time of a run, in ms; undefined before the first. */
-  meanRunMs(lane: Lane): number | undefined;
+  meanRunMs(lane: QueueName): number | undefined;
   /** False while the model server is not there. */
-  readonly modelThere: boolean;
+  readonly modelAvailable: boolean;
   /** Starts nothing any more; what runs goes on. */
   stop(): void;
   /** Resolves when nothing runs, or after `ms`. */
@@ -59,7 +59,7 @@ export interface Runner {
   interrupt(): Promise<void>;
 }
 
-const LANES: readonly Lane[] = ["chat", "embeddings"];
+const LANES: readonly QueueName[] = ["chat", "embeddings"];
 const LEASE_MS = 120_000;
 const RENEW_MS = 30_000;
 const SWEEP_MS = 60_000;
@@ -77,7 +77,7 @@ const MEMORY = 20;
 
 /** A job that queues for a slot or runs. */
 interface Run {
-  readonly lane: Lane;
+  readonly lane: QueueName;
   readonly stop: AbortController;
   attemptId: string | undefined;
   received: number;
@@ -86,14 +86,14 @@ interface Run {
 export function startRunner(options: RunnerOptions): Runner {
   const { store, upstream, admission, limits, log, onChange, onUsage, onEnd, storeRetryMs = STORE_RETRY_MS } = options;
   const runs = new Map<string, Run>();
-  const mean: Partial<Record<Lane, number>> = {};
-  const looking: Record<Lane, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
+  const mean: Partial<Record<QueueName, number>> = {};
+  const looking: Record<QueueName, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
   let stopped = false;
   let onIdle: (() => void) | undefined;
-  const gate = createGate(upstream, () => LANES.forEach(wake));
+  const availability = watchAvailability(upstream, () => LANES.forEach(wake));
 
-  function wake(lane: Lane): void {
-    if (stopped || !gate.open) return;
+  function wake(lane: QueueName): void {
+    if (stopped || !availability.available) return;
     if (looking[lane] !== "no") {
       looking[lane] = "again";
       return;
@@ -106,7 +106,7 @@ export function startRunner(options: RunnerOptions): Runner {
     });
   }
 
-  async function look(lane: Lane): Promise<void> {
+  async function look(lane: QueueName): Promise<void> {
     const callers = new Map(options.callers().map((caller) => [caller.name, caller]));
     let found: readonly WaitingJob[];
     try {
@@ -135,7 +135,7 @@ export function startRunner(options: RunnerOptions): Runner {
       const { estimatedTokens } = job;
       // It waits on the disk: nothing of it is in memory yet.
       const slot = await admission.acquire({
-        lane,
+        queue: lane,
         caller,
         company: job.flow,
         estimatedTokens,
@@ -146,7 +146,7 @@ export function startRunner(options: RunnerOptions): Runner {
       let commit: (() => Promise<void>) | undefined;
       let giveBack = () => slot.release(0); // until something runs, nothing is owed
       try {
-        if (stopped || !gate.open || stop.signal.aborted) return;
+        if (stopped || !availability.available || stop.signal.aborted) return;
         memory = options.memory.reserve(job.owner, job.bytes);
         const attemptId = randomUUID();
         const claimed = await store.claim(job.id, attemptId, LEASE_MS);
@@ -163,7 +163,7 @@ export function startRunner(options: RunnerOptions): Runner {
       }
       await commit();
     } catch (cause) {
-      if (cause instanceof CallerLeft || stopped) return;
+      if (cause instanceof ClientDisconnected || stopped) return;
       log.warn({ job: job.id, reason: reason(cause) }, "a job could not be started; it waits");
       await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
     } finally {
@@ -204,9 +204,9 @@ export function startRunner(options: RunnerOptions): Runner {
    */
   async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<void> {
     const { id, lane, attemptId } = job;
-    const decided = verdict(ending);
+    const decided = dispositionOf(ending);
     if (decided.kind === "nothing") return;
-    if (decided.kind === "give_up" && decided.down) gate.shut();
+    if (decided.kind === "fail_attempt" && decided.down) availability.markUnavailable();
     let answer = ending.kind === "answer" ? ending.answer : undefined;
     const write = async (): Promise<string> => {
       if (decided.kind === "finish") {
@@ -218,7 +218,7 @@ export function startRunner(options: RunnerOptions): Runner {
         if (kept === "no_room") log.error({ job: id }, "a job has failed: there is no room for its answer on the disk");
         return kept === true ? "answered" : kept === false ? "fenced" : kept;
       }
-      const state = await store.giveUp(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
+      const state = await store.failAttempt(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
       log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
       return state === undefined ? "fenced" : decided.outcome;
     };
@@ -281,12 +281,12 @@ export function startRunner(options: RunnerOptions): Runner {
     received: (jobId) => runs.get(jobId)?.received,
     taken: (lane) => [...runs.values()].filter((run) => run.lane === lane).length,
     meanRunMs: (lane) => mean[lane],
-    get modelThere() {
-      return gate.open;
+    get modelAvailable() {
+      return availability.available;
     },
     stop() {
       stopped = true;
-      gate.close();
+      availability.close();
       for (const timer of timers) clearInterval(timer);
       // Those that only queue for a slot leave it; nothing of them is in the store.
       for (const { attemptId, stop } of runs.values()) {

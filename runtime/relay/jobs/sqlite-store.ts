@@ -1,11 +1,11 @@
-/** The job store's side in the main thread: asks the worker, and counts what its commits took. */
+/** The job store's side in the main thread: commands the worker, and counts what its commits took. */
 import { Worker } from "node:worker_threads";
-import type { Ask, Batch } from "./batch.ts";
+import type { Batch, Command } from "./batch.ts";
 import type { DatabaseOptions, Steps } from "./database.ts";
 import { type JobStore, type Recovered, StoreFailed } from "./store.ts";
 import { bytesIn, type FromWorker } from "./worker.ts";
 
-/** What is told of each group that was written. */
+/** What is results of each group that was written. */
 export type OnCommit = (batch: Pick<Batch, "commitMs" | "writes">) => void;
 
 // Bundled, the worker stands beside the relay as one file.
@@ -17,7 +17,7 @@ const WORKER = import.meta.url.endsWith(".ts")
 const UNDER_WAY_BYTES = 32 * 1024 * 1024;
 
 /** Lets steps with few bytes pass at once, others in their order as long as there is room. */
-class Gate {
+class TransferLimit {
   #bytes = 0;
   readonly #waiting: { readonly bytes: number; readonly go: () => void }[] = [];
 
@@ -59,7 +59,7 @@ export async function openSqliteStore(
 ): Promise<JobStore> {
   const worker = new Worker(WORKER, { workerData: options, name: "jobs" });
   const asked = new Map<number, { resolve: (value: unknown) => void; reject: (cause: Error) => void }>();
-  const gate = new Gate();
+  const transfers = new TransferLimit();
   let last = 0;
   let ended: Error | undefined;
   const opened = Promise.withResolvers<Recovered>();
@@ -84,11 +84,11 @@ export async function openSqliteStore(
     else if (message.kind === "closed") end(new StoreFailed("the store is closed"));
     else {
       if (message.commitMs !== undefined) onCommit(message);
-      for (const told of message.told) {
-        const waiting = asked.get(told.id);
-        asked.delete(told.id);
-        if ("error" in told) waiting?.reject(new StoreFailed(told.error, { full: told.full }));
-        else waiting?.resolve(told.value);
+      for (const results of message.results) {
+        const waiting = asked.get(results.id);
+        asked.delete(results.id);
+        if ("error" in results) waiting?.reject(new StoreFailed(results.error, { full: results.full }));
+        else waiting?.resolve(results.value);
       }
     }
   });
@@ -100,24 +100,24 @@ export async function openSqliteStore(
     (...args: Parameters<Steps[K]>) =>
       new Promise<ReturnType<Steps[K]>>((resolve, reject) => {
         const bytes = bytesIn(args);
-        gate.enter(bytes, () => {
+        transfers.enter(bytes, () => {
           if (ended !== undefined) {
-            gate.leave(bytes);
+            transfers.leave(bytes);
             reject(ended);
             return;
           }
           last += 1;
           asked.set(last, {
             resolve: (value) => {
-              gate.leave(bytes);
+              transfers.leave(bytes);
               (resolve as (value: unknown) => void)(value);
             },
             reject: (cause) => {
-              gate.leave(bytes);
+              transfers.leave(bytes);
               reject(cause);
             },
           });
-          worker.postMessage({ id: last, step, args } satisfies Ask);
+          worker.postMessage({ id: last, step, args } satisfies Command);
         });
       });
   const recovered = await opened.promise;
@@ -125,7 +125,7 @@ export async function openSqliteStore(
     recovered,
     setCallers: ask("setCallers"),
     add: ask("add"),
-    keep: ask("keep"),
+    keepAnswer: ask("keepAnswer"),
     byKey: ask("byKey"),
     find: ask("find"),
     answer: ask("answer"),
@@ -136,7 +136,7 @@ export async function openSqliteStore(
     renew: ask("renew"),
     finish: ask("finish"),
     failForRoom: ask("failForRoom"),
-    giveUp: ask("giveUp"),
+    failAttempt: ask("failAttempt"),
     cancel: ask("cancel"),
     sweep: ask("sweep"),
     summary: ask("summary"),

@@ -3,7 +3,7 @@
  * step, and its promise resolves only when that step would survive a power cut. A store behind which several relays work
  * claims with leases; whoever holds the attempt's id, and nobody else, may end the attempt (fencing).
  */
-import type { Lane } from "../admission/admission.ts";
+import type { QueueName } from "../admission/admission.ts";
 
 /** `completed`, `failed` and `cancelled` are final: nothing of such a job changes any more. */
 export type JobState = "queued" | "in_progress" | "completed" | "failed" | "cancelled";
@@ -52,7 +52,7 @@ export interface NewJob {
   readonly owner: string;
   /** The company the request named, normalised; for fairness among the owner's companies. */
   readonly company?: string | undefined;
-  readonly lane: Lane;
+  readonly lane: QueueName;
   /** Path as received: an Idempotency-Key counts for one owner and path. */
   readonly path: string;
   /** The query with its `?`, or "". */
@@ -65,7 +65,7 @@ export interface NewJob {
   readonly estimatedTokens: number;
   readonly idempotencyKey: string | undefined;
   /** JSON of what an OpenAI Response object repeats of its request; undefined for other jobs. */
-  readonly echo: string | undefined;
+  readonly requestParameters: string | undefined;
 }
 
 /** An answer of the model server, whole. */
@@ -88,7 +88,7 @@ export interface AnswerHead extends Pick<StoredAnswer, "status" | "headers" | "s
 export interface JobRecord {
   readonly id: string;
   readonly owner: string;
-  readonly lane: Lane;
+  readonly lane: QueueName;
   readonly path: string;
   readonly state: JobState;
   readonly createdAt: number;
@@ -102,7 +102,7 @@ export interface JobRecord {
   readonly error: { readonly code: string; readonly message: string } | undefined;
   readonly answer: { readonly status: number; readonly bytes: number; readonly sha256: string } | undefined;
   readonly requestSha256: string;
-  readonly echo: string | undefined;
+  readonly requestParameters: string | undefined;
 }
 
 /** A job that could run now. */
@@ -116,15 +116,15 @@ export interface WaitingJob {
 }
 
 /** A job that is ours to run until its lease ends. */
-export interface ClaimedJob extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "echo"> {
+export interface ClaimedJob extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "requestParameters"> {
   readonly attemptId: string;
 }
 
 /** How many there are, and how long runs took lately. */
 export interface StoreSummary {
-  readonly counts: readonly { readonly state: JobState; readonly lane: Lane; readonly jobs: number }[];
+  readonly counts: readonly { readonly state: JobState; readonly lane: QueueName; readonly jobs: number }[];
   /** Mean of the last runs that brought an answer, in ms; undefined before the first. */
-  readonly meanRunMs: Readonly<Record<Lane, number | undefined>>;
+  readonly meanRunMs: Readonly<Record<QueueName, number | undefined>>;
   readonly diskBytes: number;
 }
 
@@ -156,7 +156,7 @@ export interface JobStore {
    * Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken, or where
    * a new job would be refused for lack of room.
    */
-  keep(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
+  keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
   /** The job that has this key. */
   byKey(owner: string, path: string, key: string): Promise<JobRecord | undefined>;
   find(owner: string, id: string): Promise<JobRecord | undefined>;
@@ -170,7 +170,7 @@ export interface JobStore {
    */
   answerPiece(owner: string, id: string, from: number): Promise<Uint8Array | undefined>;
   /** The oldest that could run now, at most `perFlow` of each company of each of the owners. */
-  waiting(lane: Lane, owners: readonly string[], perFlow: number): Promise<readonly WaitingJob[]>;
+  waiting(lane: QueueName, owners: readonly string[], perFlow: number): Promise<readonly WaitingJob[]>;
   /** Starts an attempt; undefined if the job does not wait (any more). */
   claim(id: string, attemptId: string, leaseMs: number): Promise<ClaimedJob | undefined>;
   /** Extends the leases. @returns the attempts that are still held */
@@ -186,7 +186,7 @@ export interface JobStore {
    * Ends the attempt without an answer that counts; the job waits again, for `delayMs` at least, or has failed when its
    * attempts are used up (`answer`, if any, is then its answer). @returns the state it is in now; undefined if not held
    */
-  giveUp(
+  failAttempt(
     attemptId: string,
     outcome: AttemptOutcome,
     detail: string,

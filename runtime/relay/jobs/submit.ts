@@ -1,16 +1,16 @@
 /** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
 import { createHash, randomUUID } from "node:crypto";
-import { estimateTokens, type Lane, laneOf } from "../admission/admission.ts";
+import { estimateTokens, type QueueName, queueOf } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import { turn } from "../http/turns.ts";
-import { answerJob, sendResponseObject, sendResult, waitForEnd } from "./answers.ts";
+import { nextTimeSlice } from "../http/time-slices.ts";
+import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import { idempotencyKey, type Prefer, parsePrefer } from "./prefer.ts";
-import { readBackground } from "./responses.ts";
+import { replyWithJob, replyWithResponseObject, streamResult, waitForEnd } from "./replies.ts";
 import type { JobRecord, NewJob } from "./store.ts";
 import { isFinal, jobName } from "./views.ts";
 
@@ -49,7 +49,7 @@ export const LONGEST_WAIT_S = 60;
 /** What a request for inference asks for. */
 interface Asked {
   readonly route: string;
-  readonly lane: Lane;
+  readonly lane: QueueName;
   readonly owner: string;
   readonly company: string | undefined;
   readonly body: Buffer;
@@ -65,7 +65,7 @@ export function createSubmit(jobs: Jobs): Submit {
   const calls = new Map<string, string>();
 
   return (exchange, route, owner, { body, facts }, company) => {
-    const lane = laneOf(route);
+    const lane = queueOf(route);
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
     const prefer = parsePrefer(headers.prefer);
@@ -92,7 +92,7 @@ export function createSubmit(jobs: Jobs): Submit {
       requestSha256: await hashOfRequest(exchange.query, body),
       estimatedTokens: estimateTokens(route, body),
       idempotencyKey: key,
-      echo: background?.echo,
+      requestParameters: background?.requestParameters,
     };
     if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
     if (!asJob && key !== undefined) return keyedCall(exchange, job, key);
@@ -100,7 +100,7 @@ export function createSubmit(jobs: Jobs): Submit {
     return { kind: "answered" };
   }
 
-  async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: Lane): Promise<void> {
+  async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: QueueName): Promise<void> {
     const added = await fromStore(jobs.store.add(job));
     if (added.kind === "mismatch") throw mismatch();
     if (added.kind === "store_full") {
@@ -128,14 +128,14 @@ export function createSubmit(jobs: Jobs): Submit {
       jobs.metrics.added(lane);
       jobs.wake(lane);
     } else exchange.res.setHeader("Idempotency-Replayed", "true");
-    // The same request gets the same form of answer, so the record that was found has an echo if this one has.
-    if (job.echo !== undefined) return sendResponseObject(exchange, jobs, added.job);
+    // The same request gets the same form of answer, so the record that was found has an requestParameters if this one has.
+    if (job.requestParameters !== undefined) return replyWithResponseObject(exchange, jobs, added.job);
     const waited = prefer.wait === undefined ? undefined : Math.min(prefer.wait, LONGEST_WAIT_S);
     const applied = waited === undefined ? "respond-async" : `respond-async, wait=${waited}`;
     exchange.res.setHeader("Preference-Applied", applied);
     exchange.res.setHeader("Location", `/v1/jobs/${jobName(added.job.id)}`);
     const last = waited ? await waitForEnd(exchange, jobs, added.job, waited) : added.job;
-    await answerJob(exchange, jobs, last, waited !== undefined && isFinal(last) ? "result" : "accepted");
+    await replyWithJob(exchange, jobs, last, waited !== undefined && isFinal(last) ? "result" : "accepted");
   }
 
   /** A call that is answered at once, with a key: its answer is kept, and one that was kept is sent again. */
@@ -167,7 +167,7 @@ export function createSubmit(jobs: Jobs): Submit {
           const answer = whole ? copy.answer : undefined;
           // Only an answer that did the work is kept: after any other the client may try again.
           if (answer !== undefined && answer.status < 400 && jobs.available) {
-            await jobs.store.keep({ ...job, body: new Uint8Array(0) }, answer, KEEP_MS);
+            await jobs.store.keepAnswer({ ...job, body: new Uint8Array(0) }, answer, KEEP_MS);
           }
         } finally {
           calls.delete(name);
@@ -180,7 +180,7 @@ export function createSubmit(jobs: Jobs): Submit {
   async function repeat(exchange: Exchange, found: JobRecord, requestSha256: string): Promise<void> {
     if (found.requestSha256 !== requestSha256) throw mismatch();
     if (!isFinal(found)) throw inProgress({ Location: `/v1/jobs/${jobName(found.id)}` });
-    await sendResult(exchange, jobs, found, { "Idempotency-Replayed": "true" });
+    await streamResult(exchange, jobs, found, { "Idempotency-Replayed": "true" });
   }
 }
 
@@ -188,7 +188,7 @@ export function createSubmit(jobs: Jobs): Submit {
 async function hashOfRequest(query: string, body: Buffer): Promise<string> {
   const hash = createHash("sha256").update(query).update("\0");
   for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
-    if (at > 0) await turn();
+    if (at > 0) await nextTimeSlice();
     hash.update(body.subarray(at, at + HASHED_AT_ONCE));
   }
   return hash.digest("hex");

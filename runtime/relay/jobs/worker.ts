@@ -3,8 +3,8 @@
  * streams. While it commits, further steps arrive; they are the next group.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { tidyUp } from "../tidy.ts";
-import { type Ask, type Batch, runBatch } from "./batch.ts";
+import { compactHeap } from "../heap.ts";
+import { type Batch, type Command, runBatch } from "./batch.ts";
 import { type DatabaseOptions, JobDatabase } from "./database.ts";
 import type { Recovered } from "./store.ts";
 
@@ -16,7 +16,7 @@ export type FromWorker =
   | { readonly kind: "closed" };
 
 /** To the thread. */
-export type ToWorker = Ask | "close";
+export type ToWorker = Command | "close";
 
 /** One group takes at most so many steps, and so many bytes of bodies and answers. */
 const GROUP_STEPS = 256;
@@ -29,7 +29,7 @@ function serve(port: MessagePort, database: JobDatabase): void {
     port.close();
   };
   port.on("message", (first: ToWorker) => {
-    const group: Ask[] = [];
+    const group: Command[] = [];
     let bytes = 0;
     let message: ToWorker | undefined = first;
     while (message !== undefined && message !== "close") {
@@ -47,8 +47,8 @@ function serve(port: MessagePort, database: JobDatabase): void {
 }
 
 /** Pieces of answers: handed over, not copied. */
-function piecesIn({ told }: Batch): ArrayBuffer[] {
-  return told.flatMap((one) =>
+function piecesIn({ results }: Batch): ArrayBuffer[] {
+  return results.flatMap((one) =>
     "value" in one && one.value instanceof Uint8Array && one.value.buffer instanceof ArrayBuffer
       ? [one.value.buffer]
       : [],
@@ -71,7 +71,7 @@ if (parentPort) {
     const database = new JobDatabase(workerData as DatabaseOptions);
     serve(parentPort, database);
     parentPort.postMessage({ kind: "open", recovered: database.recovered } satisfies FromWorker);
-    tidyUp();
+    compactHeap();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     parentPort.postMessage({ kind: "refused", reason } satisfies FromWorker);

@@ -8,10 +8,10 @@ import { type Refusal, Shares } from "./shares.ts";
 
 const MIB = 1024 * 1024;
 /** `limits.memoryMiB` if it is not set. */
-export const MEMORY_MIB = 1024;
+export const DEFAULT_MEMORY_MIB = 1024;
 /** Contents of documents that are kept for the next search take this part of the budget, and at most so many bytes. */
-const CACHE_PART = 1 / 8;
-const CACHE_BYTES = 128 * MIB;
+const CACHE_FRACTION = 1 / 8;
+const MAX_CACHE_BYTES = 128 * MIB;
 
 /** Memory that one caller holds for one purpose. */
 export interface Reservation {
@@ -54,20 +54,20 @@ export function reserveLargest(memory: Reservation | undefined): Reserve {
 }
 
 /** Bytes of the budget for contents of documents that are kept for the next search. */
-export function cacheBytes({ memoryMiB = MEMORY_MIB }: Pick<Limits, "memoryMiB">): number {
-  return Math.min(CACHE_BYTES, memoryMiB * MIB * CACHE_PART);
+export function cacheBytes({ memoryMiB = DEFAULT_MEMORY_MIB }: Pick<Limits, "memoryMiB">): number {
+  return Math.min(MAX_CACHE_BYTES, memoryMiB * MIB * CACHE_FRACTION);
 }
 
 /** Bytes of the budget that callers share. */
 export function callersBytes(limits: Pick<Limits, "memoryMiB">): number {
-  return (limits.memoryMiB ?? MEMORY_MIB) * MIB - cacheBytes(limits);
+  return (limits.memoryMiB ?? DEFAULT_MEMORY_MIB) * MIB - cacheBytes(limits);
 }
 
 export function createMemoryBudget(limits: Pick<Limits, "memoryMiB">, callers: readonly string[]): MemoryBudget {
   const shares = new Shares(callersBytes(limits), callers);
   return {
     reserve(caller, bytes) {
-      const reservation = new Held(shares, caller);
+      const reservation = new CallerReservation(shares, caller);
       reservation.resize(bytes);
       return reservation;
     },
@@ -82,7 +82,7 @@ export function createMemoryBudget(limits: Pick<Limits, "memoryMiB">, callers: r
   };
 }
 
-class Held implements Reservation {
+class CallerReservation implements Reservation {
   readonly #shares: Shares;
   readonly #caller: string;
   #released = false;

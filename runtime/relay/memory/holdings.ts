@@ -5,18 +5,18 @@ import { createMemoryBudget, type MemoryBudget, type Reservation } from "./budge
 import { Shares } from "./shares.ts";
 
 /** Requests that may be open at once, of all callers: each has a file descriptor, and the process may have 8192. */
-export const OPEN_REQUESTS = 4096;
+export const MAX_OPEN_REQUESTS = 4096;
 /** Connections that the public listener takes: those requests, and idle ones of cloudflared. */
-export const PUBLIC_CONNECTIONS = 6144;
+export const MAX_PUBLIC_CONNECTIONS = 6144;
 /** Connections that the admin listener takes. */
-export const ADMIN_CONNECTIONS = 128;
+export const MAX_ADMIN_CONNECTIONS = 128;
 /** Event streams and waits (`Prefer: wait`) that one caller may have open at once. */
-export const STREAMS_PER_CALLER = 128;
+export const MAX_STREAMS_PER_CALLER = 128;
 /** Calls to the model server that take no slot (lists of models, `/api/show`) and may run at once, of all callers. */
-export const SLOTLESS_CALLS = 64;
+export const MAX_SLOTLESS_CALLS = 64;
 /** Requests of people that may be open at once, of one and of all. Each is for the status page. */
-export const OF_ONE_PERSON = 16;
-export const OF_ALL_PEOPLE = 256;
+export const MAX_REQUESTS_PER_PERSON = 16;
+export const MAX_REQUESTS_OF_PEOPLE = 256;
 
 /** The bounds of one relay on what its callers hold. */
 export class Holdings {
@@ -27,10 +27,10 @@ export class Holdings {
   readonly #people = new Map<string, number>();
   #ofPeople = 0;
 
-  constructor(limits: Pick<Limits, "memoryMiB">, callers: readonly string[], openRequests = OPEN_REQUESTS) {
+  constructor(limits: Pick<Limits, "memoryMiB">, callers: readonly string[], openRequests = MAX_OPEN_REQUESTS) {
     this.memory = createMemoryBudget(limits, callers);
     this.#requests = new Shares(openRequests, callers);
-    this.#slotless = new Shares(SLOTLESS_CALLS, callers);
+    this.#slotless = new Shares(MAX_SLOTLESS_CALLS, callers);
   }
 
   /** Requests that are open now. */
@@ -48,7 +48,7 @@ export class Holdings {
   update(limits: Limits, callers: readonly string[]): void {
     this.memory.update(limits, callers);
     this.#requests.update(this.#requests.capacity, callers);
-    this.#slotless.update(SLOTLESS_CALLS, callers);
+    this.#slotless.update(MAX_SLOTLESS_CALLS, callers);
   }
 
   /** A request of this caller has come. @throws RelayError `too_many_requests` */
@@ -64,8 +64,8 @@ export class Holdings {
   /** A request of a person has come. @returns ends it; idempotent @throws RelayError `too_many_requests` */
   enterPerson(name: string): () => void {
     const open = this.#people.get(name) ?? 0;
-    if (open >= OF_ONE_PERSON || this.#ofPeople >= OF_ALL_PEOPLE) {
-      const whose = open >= OF_ONE_PERSON ? "of yours" : "of people";
+    if (open >= MAX_REQUESTS_PER_PERSON || this.#ofPeople >= MAX_REQUESTS_OF_PEOPLE) {
+      const whose = open >= MAX_REQUESTS_PER_PERSON ? "of yours" : "of people";
       throw new RelayError("too_many_requests", `Too many requests ${whose} are open at once. Wait for some to end.`, {
         headers: { "Retry-After": "5" },
       });
@@ -106,7 +106,7 @@ export class Holdings {
   /** For `Holding` alone. @throws RelayError `too_many_streams` */
   openStream(caller: string): void {
     const open = this.#streams.get(caller) ?? 0;
-    if (open >= STREAMS_PER_CALLER) {
+    if (open >= MAX_STREAMS_PER_CALLER) {
       throw new RelayError(
         "too_many_streams",
         `You have ${open} event streams and waits open, which is the most. Close some, or poll.`,

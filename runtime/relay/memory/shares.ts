@@ -10,11 +10,11 @@
 export type Refusal = "own_share" | "all_used";
 
 /** Half of a capacity is guaranteed, the other half goes to whoever comes first. */
-const GUARANTEED = 0.5;
+const GUARANTEED_FRACTION = 0.5;
 
 /** The part that is guaranteed to each of so many callers. */
 export function guaranteedPart(capacity: number, callers: number): number {
-  return (capacity * GUARANTEED) / Math.max(1, callers);
+  return (capacity * GUARANTEED_FRACTION) / Math.max(1, callers);
 }
 
 /** The most that one of so many callers can use while the others use nothing. */

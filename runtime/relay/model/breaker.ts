@@ -1,7 +1,7 @@
 /** Stops sending to a model server that does not answer, and finds out by itself when it does again. */
 
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
+import { ClientDisconnected } from "../http/body.ts";
 
 /** closed: requests pass. open: none do. half-open: none do, and one look at the model server is under way. */
 export type BreakerState = "closed" | "open" | "half-open";
@@ -26,7 +26,7 @@ export interface Breaker {
   succeeded(): void;
   /** The model server could not be reached, broke off before its answer, or said nothing in time. */
   failed(): void;
-  /** Resolves once closed; rejects with CallerLeft when `signal` fires. For jobs, which wait without using up attempts. */
+  /** Resolves once closed; rejects with ClientDisconnected when `signal` fires. For jobs, which wait without using up attempts. */
   whenClosed(signal: AbortSignal): Promise<void>;
   /** Ends the timer. Who waits for `whenClosed` waits on until its signal fires. */
   stop(): void;
@@ -100,7 +100,7 @@ export function createBreaker(options: BreakerOptions): Breaker {
     },
     whenClosed(signal) {
       if (state === "closed") return Promise.resolve();
-      const left = () => new CallerLeft("left while the model server was down");
+      const left = () => new ClientDisconnected("left while the model server was down");
       if (signal.aborted) return Promise.reject(left());
       return new Promise((resolve, reject) => {
         const leave = () => {

@@ -1,13 +1,20 @@
 /** From a request that was accepted to the end of its answer: a slot, the model server or its stand-in, and the bill. */
 import type { Caller } from "../../config.ts";
-import { type Admission, estimateTokens, type Lane, laneOf, type Slot, usedTokens } from "../admission/admission.ts";
-import type { LaneMetrics } from "../admission/metrics.ts";
+import {
+  type Admission,
+  estimateTokens,
+  type QueueName,
+  queueOf,
+  type Slot,
+  usedTokens,
+} from "../admission/admission.ts";
+import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
-import type { Alarms } from "../http/alarms.ts";
 import type { BodyFacts } from "../http/body-rules.ts";
+import type { CoarseTimers } from "../http/coarse-timers.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import { type Format, Hold, type Holds, plainSink, type Sink } from "../http/hold.ts";
+import { type Format, type KeepAliveTimes, KeepAliveWriter, plainSink, type Sink } from "../http/keep-alive-writer.ts";
 import { Meter } from "../usage/usage.ts";
 import type { Fallback } from "./fallback.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
@@ -17,9 +24,9 @@ export interface CallParts {
   readonly upstream: Upstream;
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
-  readonly laneMetrics: LaneMetrics;
-  readonly holds: Holds;
-  readonly alarms: Alarms;
+  readonly queueMetrics: QueueMetrics;
+  readonly keepAlive: KeepAliveTimes;
+  readonly timers: CoarseTimers;
 }
 
 /** Sees an answer on its way. */
@@ -45,7 +52,7 @@ export interface Accepted {
 const SERVED_BY = "X-Slm-Served-By";
 
 /**
- * Answers into `exchange.res`. Rejects with a RelayError or CallerLeft; then `exchange.hold`, if there is one, knows whether
+ * Answers into `exchange.res`. Rejects with a RelayError or ClientDisconnected; then `exchange.hold`, if there is one, knows whether
  * the error can still be told.
  */
 export async function answerFromModel(exchange: Exchange, accepted: Accepted, parts: CallParts): Promise<void> {
@@ -64,15 +71,15 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
     const timing = `relay;dur=${(exchange.firstByteAt - exchange.startedAt).toFixed(1)}`;
     if (!res.headersSent) res.also("Server-Timing", timing);
   };
-  const lane = laneOf(routeName);
-  if (lane === undefined || body === null) {
+  const queue = queueOf(routeName);
+  if (queue === undefined || body === null) {
     exchange.holding?.slotless();
     return parts.upstream.forward({ ...call, slotless: true }, plainSink(res, onFirstByte));
   }
 
-  const hold = new Hold(res, formatAsked(routeName, accepted.facts), {
-    holds: parts.holds,
-    alarms: parts.alarms,
+  const hold = new KeepAliveWriter(res, formatAsked(routeName, accepted.facts), {
+    keepAlive: parts.keepAlive,
+    timers: parts.timers,
     responsesApi: routeName === "/v1/responses",
     memory: exchange.holding?.memory,
     onFirstByte,
@@ -80,18 +87,18 @@ export async function answerFromModel(exchange: Exchange, accepted: Accepted, pa
   exchange.hold = hold;
   const sink = accepted.copy?.tee(hold) ?? hold;
   try {
-    await inSlot(exchange, lane, accepted, call, sink, parts);
+    await inSlot(exchange, queue, accepted, call, sink, parts);
   } catch (cause) {
     if (!parts.fallback?.takes(routeName, cause, accepted.caller, accepted.company) || exchange.leaving.aborted)
       throw cause;
-    parts.laneMetrics.fellBack(accepted.caller.name, cause.code);
+    parts.queueMetrics.fellBack(accepted.caller.name, cause.code);
     exchange.fellBack = cause.code;
     if (!res.headersSent) res.also(SERVED_BY, "fallback");
     const metered = new MeteredSink(sink);
     try {
       await parts.fallback.forward(call, metered);
     } finally {
-      parts.laneMetrics.usedTokens(lane, accepted.caller.name, "fallback", metered.meter.usage());
+      parts.queueMetrics.usedTokens(queue, accepted.caller.name, "fallback", metered.meter.usage());
     }
   } finally {
     if (res.writableEnded || res.destroyed) hold.stop(); // else it watches the reader of what is left
@@ -107,19 +114,19 @@ export function formatAsked(routeName: string, facts: Pick<BodyFacts, "stream"> 
 
 async function inSlot(
   exchange: Exchange,
-  lane: Lane,
+  queue: QueueName,
   { routeName, caller, company, body }: Accepted,
   call: UpstreamCall,
   to: Sink,
-  { upstream, admission, laneMetrics }: CallParts,
+  { upstream, admission, queueMetrics }: CallParts,
 ): Promise<void> {
   upstream.breaker.check(); // nobody waits for a slot in vain
   const bytes = body?.length ?? 0;
   const estimatedTokens = body === null ? 0 : estimateTokens(routeName, body);
   const { res, leaving: signal } = exchange;
   const evictable = () => !res.headersSent;
-  const ticket = { lane, caller, company, estimatedTokens, bytes, signal, evictable };
-  const slot = admission.take(ticket) ?? (await admission.acquire(ticket));
+  const slotRequest = { queue, caller, company, estimatedTokens, bytes, signal, evictable };
+  const slot = admission.tryAcquire(slotRequest) ?? (await admission.acquire(slotRequest));
   exchange.waitedMs = slot.waitedMs;
   const sink = new MeteredSink(to);
   let failure: unknown;
@@ -131,9 +138,9 @@ async function inSlot(
   } finally {
     const { meter, firstAt, lastAt } = sink;
     const usage = meter.usage();
-    settle(slot, sink, failure, () => usedTokens(lane, bytes, usage));
-    laneMetrics.served({
-      lane,
+    settle(slot, sink, failure, () => usedTokens(queue, bytes, usage));
+    queueMetrics.served({
+      queue,
       caller: caller.name,
       waitedMs: slot.waitedMs,
       firstMs: firstAt === undefined ? undefined : firstAt - exchange.startedAt,

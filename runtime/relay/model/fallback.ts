@@ -3,8 +3,8 @@ import type { Caller, FallbackConfig, ModelConfig } from "../../config.ts";
 import { normalizeName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
 import { scanObject } from "../http/body-rules.ts";
-import type { Sink } from "../http/hold.ts";
 import { withMember } from "../http/json-edit.ts";
+import type { Sink } from "../http/keep-alive-writer.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
 
 /** OpenAI's paths; never embeddings: another model's vectors do not compare. */

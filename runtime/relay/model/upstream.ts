@@ -3,8 +3,8 @@ import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import type { ModelConfig } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import { CallerLeft } from "../http/body.ts";
-import type { Sink } from "../http/hold.ts";
+import { ClientDisconnected } from "../http/body.ts";
+import type { Sink } from "../http/keep-alive-writer.ts";
 import type { LeaveSignal } from "../http/leaving.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
 import { MODEL_SERVERS } from "./server.ts";
@@ -35,7 +35,7 @@ export interface Upstream {
   /**
    * Sends the call and writes the answer into `to`, status and body as they come, byte for byte, with back-pressure. Nothing
    * is retried. Resolves at the answer's end. Rejects with `model_down` (at once, nothing was sent), `model_unreachable`,
-   * `model_broke_off`, `model_timeout`, or CallerLeft; if the answer had begun, the caller of `forward` must cut it or say
+   * `model_broke_off`, `model_timeout`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut it or say
    * so within it, so that a cut answer never looks whole.
    */
   forward(call: UpstreamCall, to: Sink): Promise<void>;
@@ -125,7 +125,7 @@ export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, out
   });
 }
 
-const left = () => new CallerLeft("the caller left before the answer's end");
+const left = () => new ClientDisconnected("the caller left before the answer's end");
 
 /**
  * What becomes of one call. undici's `stream` would tell of a broken answer only after it has destroyed the sink, when it

@@ -33,8 +33,8 @@ const heartbeatSchema = z.object({ boot: z.string(), seenAt: z.string(), request
 type Heartbeat = z.infer<typeof heartbeatSchema>;
 
 /** So many are remembered. */
-const KEPT = 50;
-const EVERY_MS = 5_000;
+const MAX_OUTAGES = 50;
+const HEARTBEAT_MS = 5_000;
 
 export interface OutagesOptions {
   readonly dataDir: string;
@@ -52,9 +52,9 @@ export interface Outages {
   /** The newest first. */
   readonly list: readonly Outage[];
   /** The last run ended without a stop: what it wrote last deserves a look. */
-  readonly unclean: boolean;
+  readonly uncleanShutdown: boolean;
   /** Notes what became of the jobs, in the outage that has just ended; without one nothing. */
-  recovered(jobs: Recovered): Promise<void>;
+  noteRecoveredJobs(jobs: Recovered): Promise<void>;
   /** Leaves the mark of a stop. Nothing is written after. */
   close(): Promise<void>;
 }
@@ -64,7 +64,7 @@ export interface Outages {
  * the relay serves without this, too.
  */
 export async function openOutages(options: OutagesOptions): Promise<Outages> {
-  const { dataDir, boot, log, running, everyMs = EVERY_MS, now = Date.now } = options;
+  const { dataDir, boot, log, running, everyMs = HEARTBEAT_MS, now = Date.now } = options;
   const files = { heartbeat: join(dataDir, "heartbeat.json"), outages: join(dataDir, "outages.json") };
   const iso = (ms: number) => new Date(ms).toISOString();
   const kept = (file: string, value: unknown) =>
@@ -72,8 +72,8 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
       log.warn({ err: cause, file }, "can not note that the relay is there"),
     );
 
-  const last = await readIf(files.heartbeat, heartbeatSchema, log);
-  let list: readonly Outage[] = (await readIf(files.outages, z.array(outageSchema), log)) ?? [];
+  const last = await readIfPresent(files.heartbeat, heartbeatSchema, log);
+  let list: readonly Outage[] = (await readIfPresent(files.outages, z.array(outageSchema), log)) ?? [];
   const unclean = last !== undefined && !last.stopped;
   if (unclean) {
     const [from, to] = [Date.parse(last.seenAt), now()];
@@ -88,7 +88,7 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
       jobsRunAgain: [],
       jobsFailed: [],
     };
-    list = [outage, ...list].slice(0, KEPT);
+    list = [outage, ...list].slice(0, MAX_OUTAGES);
     await kept(files.outages, list);
     log.warn({ from: outage.from, to: outage.to, seconds: outage.seconds, what: outage.what }, "back after an outage");
   }
@@ -104,11 +104,11 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
   await beat(false);
   const timer = setInterval(() => void beat(false), everyMs);
   return {
-    unclean,
+    uncleanShutdown: unclean,
     get list() {
       return list;
     },
-    async recovered({ again, failed }) {
+    async noteRecoveredJobs({ again, failed }) {
       const [newest, ...rest] = list;
       if (!unclean || newest === undefined || again.length + failed.length === 0) return;
       const named = (ids: readonly string[]) => ids.map((id) => `job_${id}`);
@@ -146,7 +146,7 @@ export function createOutageMetrics(registry: Registry, outages: Pick<Outages, "
   });
   new Gauge({
     name: "slm_outages",
-    help: `Outages that are remembered (the last ${KEPT}), by what ended: the machine or only the relay.`,
+    help: `Outages that are remembered (the last ${MAX_OUTAGES}), by what ended: the machine or only the relay.`,
     labelNames: ["what"] as const,
     registers,
     collect() {
@@ -157,7 +157,7 @@ export function createOutageMetrics(registry: Registry, outages: Pick<Outages, "
   });
 }
 
-async function readIf<T>(file: string, schema: z.ZodType<T>, log: Log): Promise<T | undefined> {
+async function readIfPresent<T>(file: string, schema: z.ZodType<T>, log: Log): Promise<T | undefined> {
   try {
     return schema.parse(JSON.parse(await readFile(file, "utf8")));
   } catch (cause) {

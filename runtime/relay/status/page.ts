@@ -52,11 +52,11 @@ ${outagesOf(data.outages)}
 }
 
 /** So many on the page; the JSON has all that are remembered. */
-const OUTAGES_SHOWN = 5;
+const MAX_OUTAGES_SHOWN = 5;
 
 function outagesOf(outages: StatusData["outages"] = []): string {
   if (outages.length === 0) return "";
-  const lines = outages.slice(0, OUTAGES_SHOWN).map((outage) => {
+  const lines = outages.slice(0, MAX_OUTAGES_SHOWN).map((outage) => {
     const { from, to, what, seconds, requestsCut, jobsRunAgain, jobsFailed } = outage;
     const cause = what === "machine" ? "the Mac lost power or was reset" : "the relay ended by itself";
     const failed = jobsFailed.length > 0 ? `, ${jobsFailed.length} failed` : "";

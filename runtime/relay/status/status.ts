@@ -36,7 +36,7 @@ export interface Status {
 }
 
 /** What the status asks of the stores. */
-export interface Stores {
+export interface StatusSources {
   /** False: jobs can not be taken, so the relay is not ready. */
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
@@ -54,7 +54,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages }: Stores = {},
+  { jobsAvailable = () => true, documents, outages }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();

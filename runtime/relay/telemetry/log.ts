@@ -4,7 +4,7 @@ import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pin
 export type Log = Logger;
 
 /** While stdout can not be written, lines are kept up to so many bytes; what comes then is dropped. */
-const KEPT = 1024 * 1024;
+const MAX_BUFFERED_BYTES = 1024 * 1024;
 
 /**
  * A log that writes to `to`, or to stdout: at the end of the turn of the event loop, so that a write costs many requests
@@ -16,7 +16,7 @@ export function createLog(to: DestinationStream = stdout()): Log {
 }
 
 function stdout(): DestinationStream {
-  const out = pino.destination({ dest: 1, sync: true, maxLength: KEPT });
+  const out = pino.destination({ dest: 1, sync: true, maxLength: MAX_BUFFERED_BYTES });
   // pino's own listener throws what is no broken pipe, and a disk that is full would end the process.
   out.removeAllListeners("error").on("error", () => {});
   let lines = "";

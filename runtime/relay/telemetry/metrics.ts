@@ -1,9 +1,9 @@
 /** What is counted, for Prometheus and for the status page. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { CellCounter, remembered } from "./cells.ts";
+import { BatchedCounter, memoize } from "./batched-counter.ts";
 
 /** A request that has ended. */
-export interface Ended {
+export interface EndedRequest {
   /** The path's pattern; never the path itself, which callers choose. */
   readonly route: string;
   readonly status: number;
@@ -32,8 +32,8 @@ export interface Tally {
 export interface Metrics {
   readonly registry: Registry;
   readonly tally: Readonly<Tally>;
-  began(): void;
-  ended(request: Ended): void;
+  requestStarted(): void;
+  requestEnded(request: EndedRequest): void;
   /** `kind` is an error code of the registry. */
   upstreamFailed(kind: string): void;
   close(): void;
@@ -45,7 +45,7 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const requests = new CellCounter({
+  const requests = new BatchedCounter({
     name: "slm_requests_total",
     help: "Requests that have ended.",
     labelNames: ["route", "status", "caller"] as const,
@@ -91,25 +91,25 @@ export function createMetrics(): Metrics {
     labelNames: ["route", "caller"] as const,
     registers,
   });
-  const entries = new CellCounter({
+  const entries = new BatchedCounter({
     name: "slm_entry_colo_total",
     help: "Requests by the Cloudflare location they came in at (suffix of CF-Ray).",
     labelNames: ["colo", "caller"] as const,
     registers,
   });
   const tally: Tally = { inFlight: 0, requests: 0, byStatus: {}, byCaller: {}, clientAborts: 0, upstreamErrors: 0 };
-  const requestsOf = remembered((route, status, caller) =>
+  const requestsOf = memoize((route, status, caller) =>
     requests.cell({ route: route!, status: status!, caller: caller! }),
   );
-  const entriesOf = remembered((colo, caller) => entries.cell({ colo: colo!, caller: caller! }));
+  const entriesOf = memoize((colo, caller) => entries.cell({ colo: colo!, caller: caller! }));
 
   return {
     registry,
     tally,
-    began() {
+    requestStarted() {
       tally.inFlight += 1;
     },
-    ended({ route, status, caller, seconds, firstByteSeconds, aborted, colo, code }) {
+    requestEnded({ route, status, caller, seconds, firstByteSeconds, aborted, colo, code }) {
       tally.inFlight -= 1;
       requestsOf(route, String(status), caller).n += 1;
       duration.observe({ route }, seconds);

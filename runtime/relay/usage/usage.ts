@@ -7,7 +7,7 @@ export interface Usage {
 }
 
 /** The counts stand at the end of an answer, in all dialects. */
-const TAIL = 4096;
+const TAIL_BYTES = 4096;
 const DATA = Buffer.from("data:");
 const LINE_FEED = 10;
 
@@ -35,16 +35,16 @@ export class Meter {
     else if (this.#lines === "ndjson") this.events += count(chunk, LINE_FEED);
     this.#tail.push(chunk);
     this.#tailBytes += chunk.length;
-    while (this.#tailBytes - this.#tail[0]!.length >= TAIL) this.#tailBytes -= this.#tail.shift()!.length;
+    while (this.#tailBytes - this.#tail[0]!.length >= TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length;
   }
 
   /** What the answer said, or what its events let guess. */
   usage(): Usage {
     const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
-    const tail = bytes.subarray(Math.max(0, bytes.length - TAIL));
+    const tail = bytes.subarray(Math.max(0, bytes.length - TAIL_BYTES));
     return {
-      prompt: last(tail, PROMPT),
-      output: last(tail, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
+      prompt: lastNumber(tail, PROMPT),
+      output: lastNumber(tail, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
     };
   }
 }
@@ -56,7 +56,7 @@ function count(chunk: Buffer, what: Buffer | number): number {
 }
 
 /** The number of the key that stands last. */
-function last(text: Buffer, names: readonly Buffer[]): number | undefined {
+function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined {
   let found: number | undefined;
   let foundAt = -1;
   for (const name of names) {

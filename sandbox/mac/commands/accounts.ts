@@ -1,4 +1,4 @@
-/** `id`, `dseditgroup` and `sysadminctl`: other ways to the local directory. */
+/** `id`, `dseditgroup` and `sysadminctl`: further commands on the local directory. */
 import { parseArgs } from "node:util";
 import { type Answer, type Command, fail, illegalOption, ok } from "./command.ts";
 

@@ -1,4 +1,4 @@
-/** What the stand-ins for macOS commands have in common: they are functions that run in the sandbox's own process. */
+/** The shape of an emulated macOS command: a function that runs in the sandbox's own process. */
 import type { Log } from "../../log.ts";
 import type { Directory } from "../directory.ts";
 import type { Hardware } from "../hardware.ts";
@@ -9,7 +9,7 @@ import type { RootPaths } from "../root-path.ts";
 import type { StateFile } from "../state-file.ts";
 import type { Wtmp } from "../wtmp.ts";
 
-/** The Mac, as a command finds it. */
+/** The Mac, as passed to a command. */
 export interface Machine {
   /** Name of the administrator's account. */
   admin: string;
@@ -31,20 +31,20 @@ export interface Call {
   argv: string[];
   /** Real path of the caller's working folder. */
   cwd: string;
-  /** The Mac's user that calls: the administrator, or root under `sudo`. */
+  /** The calling user: the administrator, or root under `sudo`. */
   user: string;
-  /** Standard input when the arguments ask for it (`-`), else empty. */
+  /** Standard input when the arguments request it (`-`), else empty. */
   stdin: Buffer;
 }
 
-/** Exit code and what is printed. */
+/** Exit code and output. */
 export interface Answer {
   code: number;
   stdout: string;
   stderr: string;
 }
 
-/** A stand-in. An Error it throws is printed as `name: message`, exit 1. */
+/** An emulated command. A thrown Error is printed as `name: message` with exit code 1. */
 export type Command = (call: Call, mac: Machine) => Answer | Promise<Answer>;
 
 /** Exit 0, printing lines. */
@@ -57,7 +57,7 @@ export function fail(code: number, ...lines: string[]): Answer {
   return { code, stdout: "", stderr: lines.map((line) => `${line}\n`).join("") };
 }
 
-/** BSD's refusal of the first option that is none of `letters`; undefined when all are known. Long options are GNU's. */
+/** BSD's error for the first option outside of `letters`; undefined when all are known. Long options are GNU-only. */
 export function illegalOption(
   name: string,
   argv: readonly string[],

@@ -1,9 +1,9 @@
-/** `defaults read`: property lists of settings, defaults(1). Reading only: nothing here writes them. */
+/** `defaults read`: property lists of settings, defaults(1). Read-only. */
 import { existsSync, readFileSync } from "node:fs";
 import { type PlistValue, parse, parseBinary } from "plist";
 import { type Command, fail, ok, pathOf } from "./command.ts";
 
-/** As `defaults` prints values: numbers and booleans bare, text in quotes where it needs them. */
+/** The output format of `defaults`: bare numbers and booleans, text quoted where necessary. */
 function shown(value: PlistValue): string {
   if (typeof value === "boolean") return value ? "1" : "0";
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -2,7 +2,7 @@
 import type { RecordKind } from "../directory.ts";
 import { type Answer, type Command, fail, ok } from "./command.ts";
 
-/** Exit codes are the error's number, modulo 256. */
+/** Exit codes are the error number modulo 256. */
 const dsError = (number: number, name: string, ...before: string[]): Answer =>
   fail(-number % 256, ...before, `<dscl_cmd> DS Error: ${number} (${name})`);
 const recordNotFound = (): Answer => dsError(-14136, "eDSRecordNotFound");

@@ -105,7 +105,7 @@ function copy(paths: string[]): string[] {
   if (sources.length > 1 && !isFolder) throw new Error(`${target} is not a directory`);
   return sources.map((source) => {
     const to = isFolder ? join(target, basename(source)) : target;
-    // By a new file and a rename, so a file in use is replaced and never half written.
+    // Written to a new file and renamed, so that a file in use is replaced atomically.
     const next = join(dirname(to), `.${basename(to)}.install`);
     copyFileSync(source, next, constants.COPYFILE_FICLONE);
     renameSync(next, to);

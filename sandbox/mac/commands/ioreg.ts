@@ -1,7 +1,7 @@
 /** `ioreg`: the entry of the machine itself, ioreg(8). */
 import { type Command, fail, ok } from "./command.ts";
 
-/** ioreg -rd1 -c IOPlatformExpertDevice, as Apple silicon prints it (shortened to entries of a fixed form) */
+/** ioreg -rd1 -c IOPlatformExpertDevice, as Apple silicon prints it (reduced to entries with a fixed format) */
 export const ioreg: Command = (call, { hardware }) => {
   const at = call.argv.indexOf("-c");
   const flags = call.argv.filter((arg, index) => arg.startsWith("-") && index !== at).join("");

@@ -11,7 +11,7 @@ function shown(at: Date): string {
   return `${days[at.getDay()]} ${months[at.getMonth()]} ${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
-/** last [reboot] [shutdown]; `reboot` alone shows both, as the real one does */
+/** last [reboot] [shutdown]; `reboot` alone shows both, as on macOS */
 export const last: Command = (call, { wtmp }) => {
   if (call.argv.length === 0 || call.argv.some((arg) => arg !== "reboot" && arg !== "shutdown")) {
     return fail(1, "last: the sandbox's last knows reboot and shutdown");

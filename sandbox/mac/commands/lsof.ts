@@ -1,5 +1,8 @@
-/** `lsof` for a listening port: which process of this machine has it, since the Mac's processes are this machine's. */
-import { listeners } from "../../port-holder.ts";
+/**
+ * `lsof` for a listening port: prints the process of this machine that listens, because the Mac's processes are this
+ * machine's.
+ */
+import { listeners } from "../../machine/port-holder.ts";
 import { type Command, fail, ok } from "./command.ts";
 
 /** lsof -nP -iTCP:port -sTCP:LISTEN -t */

@@ -1,18 +1,18 @@
 /**
- * `pmset`: reads and writes the power settings. Forms as of pmset(1), Apple's PowerManagement (pmset.c) and captures of a
+ * `pmset`: reads and writes the power settings. Formats of pmset(1), Apple's PowerManagement (pmset.c) and captures of a
  * Mac Studio and a Mac mini with macOS 26.
  */
 import { powerButton, unsupportedSettings } from "../power-settings.ts";
 import { type Answer, type Command, fail, type Machine, ok } from "./command.ts";
 
-/** Settings that are on or off: any number over 0 is 1. */
+/** Boolean settings: any number above 0 counts as 1. */
 const switches = new Set(["womp", "powernap", "autorestart", "autorestartatconnect", "ttyskeepawake", "tcpkeepalive"]);
 
 /** pmset [-a|-c|-b|-u] key value … | -g [cap|custom|ups|live] */
 export const pmset: Command = (call, mac) => {
   const [flag = "", ...more] = call.argv;
   if (flag === "-g") return get(more[0] ?? "live", mac);
-  // Without a flag, all power sources are meant.
+  // Without a flag, it applies to all power sources.
   const rest = flag.startsWith("-") ? more : call.argv;
   if (flag.startsWith("-") && !["-a", "-c", "-b", "-u"].includes(flag)) return usage();
   if (rest.length === 0 || rest.length % 2 !== 0) return usage();
@@ -27,7 +27,7 @@ export const pmset: Command = (call, mac) => {
       if (flag === "-b" || flag === "-c") return usage();
       changes.ups[key] = key === "haltlevel" ? Math.min(value, 100) : value;
     } else if (value < 0) return usage();
-    // A desktop Mac has neither a battery nor settings of its own for a UPS: -b and -u change nothing, without a word.
+    // A desktop Mac has no battery and no separate UPS settings: -b and -u silently change nothing.
     else if (Object.hasOwn(ac, key)) Object.assign(changes.ac, flag === "-b" || flag === "-u" ? {} : { [key]: value });
     else if (!unsupportedSettings.includes(key)) return usage();
   }
@@ -44,7 +44,7 @@ export const pmset: Command = (call, mac) => {
   return ok();
 };
 
-/** The real one prints its usage for anything it does not know, and changes nothing. */
+/** macOS' pmset prints its usage for any unknown word and changes nothing. */
 const usage = (): Answer => fail(64, "Usage: pmset <options>", "See pmset(1) for details: 'man pmset'");
 
 const row = (key: string, value: string | number): string => ` ${key.padEnd(20)} ${value}`;
@@ -53,7 +53,7 @@ function get(what: string, mac: Machine): Answer {
   const { ac, ups } = mac.power.value;
   switch (what) {
     case "live":
-      // Who keeps the Mac awake stands behind the number.
+      // The processes that keep the Mac awake follow the number.
       return ok(
         "System-wide power settings:",
         "Currently in use:",

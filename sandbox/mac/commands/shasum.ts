@@ -1,6 +1,7 @@
-/** `shasum`: checksums of files, and checking a list of them, shasum(1). */
+/** `shasum`: prints and verifies checksums, shasum(1). */
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { type Answer, type Call, type Command, fail, type Machine, ok, pathOf } from "./command.ts";
 
@@ -55,9 +56,24 @@ async function check(algorithm: string, list: string, isQuiet: boolean, call: Ca
   return { ...fail(1, `shasum: WARNING: ${failed} computed checksum did NOT match`), stdout };
 }
 
+/** Digests of large files, by everything that changes when the content does: every installation asks for Node's again. */
+const known = new Map<string, Promise<string>>();
+const largeFileBytes = 1024 * 1024;
+
 async function digest(algorithm: string, file: string, call: Call, mac: Machine): Promise<string> {
+  if (file === "-") return createHash(`sha${algorithm}`).update(call.stdin).digest("hex");
+  const path = pathOf(call, mac, file);
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  if (size < largeFileBytes) return readDigest(algorithm, path);
+  const key = [algorithm, dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  const found = known.get(key) ?? readDigest(algorithm, path);
+  known.set(key, found);
+  found.catch(() => known.delete(key));
+  return found;
+}
+
+async function readDigest(algorithm: string, path: string): Promise<string> {
   const hash = createHash(`sha${algorithm}`);
-  if (file === "-") return hash.update(call.stdin).digest("hex");
-  await pipeline(createReadStream(pathOf(call, mac, file)), hash);
+  await pipeline(createReadStream(path), hash);
   return hash.digest("hex");
 }

@@ -1,14 +1,14 @@
-/** `sudo`: its options, and the command run with the environment it leaves (env_reset), sudo(8) and macOS' sudoers. */
+/** `sudo`: its options, and the environment of the command (env_reset), sudo(8) and macOS' sudoers. */
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { constants as osConstants } from "node:os";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 
-/** A call of sudo, understood. */
+/** A parsed call of sudo. */
 export interface SudoCall {
   /** User to run as. */
   user: string;
-  /** Program (a full path when it was found) and its arguments; empty for `sudo -v`. */
+  /** Program (a full path if found) and its arguments; empty for `sudo -v`. */
   command: string[];
   /** NAME=value given before the program. */
   variables: Record<string, string>;
@@ -17,8 +17,8 @@ export interface SudoCall {
 }
 
 /**
- * Reads sudo's arguments. Without `-n` it is refused even if no password is needed: nobody can type one, and what works
- * only on a Mac with a fresh timestamp must not work here.
+ * Parses sudo's arguments. Refused without `-n` even if no password is needed: nobody can type one, and calls that work
+ * only with a fresh timestamp must not work here.
  */
 export function parseSudo(argv: string[]): SudoCall | { refusal: string } {
   const call: SudoCall = { user: "root", command: [], variables: {}, setsHome: false };
@@ -70,7 +70,7 @@ function find(program: string): string | undefined {
   });
 }
 
-/** What env_reset and macOS' env_keep leave, and what the sandbox itself needs. */
+/** Variables kept by env_reset and macOS' env_keep, and those the sandbox needs. */
 const kept =
   /^(PATH|HOME|MAIL|TERM|TZ|LANG|LANGUAGE|LC_\w+|COLORTERM|COLUMNS|LINES|SSH_AUTH_SOCK|TMPDIR|SLM_NETWORK_ROOT)$/;
 
@@ -96,7 +96,7 @@ export function environmentOf(call: SudoCall, from: NodeJS.ProcessEnv): Record<s
   };
 }
 
-/** Runs the command with this process's standard streams and ends as it ends. */
+/** Runs the command with this process's standard streams and exits with its code. */
 export function runAs(call: SudoCall): void {
   const [program = "", ...args] = call.command;
   const child = spawn(program, args, { stdio: "inherit", env: environmentOf(call, process.env) });

@@ -1,4 +1,4 @@
-/** `visudo -c`, and the question whether sudo lets a user in without a password: sudoers(5), the part that installers use. */
+/** `visudo -c`, and whether sudo allows a command without a password: the subset of sudoers(5) that installers use. */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Answer, type Command, fail, type Machine, ok, pathOf } from "./command.ts";
@@ -12,7 +12,7 @@ interface Rule {
   commands: string[];
 }
 
-/** Rules of one file. @throws Error `line N: …` for a line that is no rule, default, alias or include */
+/** Rules of one file. @throws Error `line N: …` for a line other than a rule, default, alias or include */
 export function parseSudoers(text: string): Rule[] {
   const rules: Rule[] = [];
   text.split("\n").forEach((raw, index) => {
@@ -29,9 +29,9 @@ export function parseSudoers(text: string): Rule[] {
 }
 
 /**
- * Answers the `sudo` stand-in: exit 0 when a drop-in of /etc/sudoers.d lets the caller run the command (its path in
- * argv[0], arguments after it) without a password. As the real sudo does, files whose name has a `.` or ends with `~` are
- * passed over, and so are those that are not root's or that others may write.
+ * Answers the emulated `sudo`: exit 0 when a drop-in of /etc/sudoers.d allows the caller the command (path in argv[0],
+ * then arguments) without a password. As sudo does, it skips files whose name contains a `.` or ends with `~`, and those
+ * not owned by root or writable by others.
  */
 export const sudoCheck: Command = (call, mac) => {
   const [program = "", ...args] = call.argv;
@@ -45,7 +45,7 @@ export const sudoCheck: Command = (call, mac) => {
   return call.user === "root" || allowed ? ok() : fail(1, "sudo: a password is required");
 };
 
-/** sudoers(5): a path alone allows any arguments, `""` after it none, others exactly these. */
+/** sudoers(5): a path alone allows any arguments, `""` after it allows none, anything else exactly these. */
 function matches(command: string, path: string, args: readonly string[]): boolean {
   if (command === "ALL" || command === path) return true;
   if (command === `${path} ""`) return args.length === 0;

@@ -1,4 +1,4 @@
-/** Commands that say what kind of machine this is. */
+/** Commands that describe the machine. */
 import { type Command, fail, illegalOption, ok } from "./command.ts";
 
 /** macOS 26 runs Darwin 25, macOS 15 Darwin 24. */
@@ -6,7 +6,7 @@ function kernelOf(macos: string): string {
   const [major = 26, minor = 0] = macos.split(".").map(Number);
   return `${major >= 26 ? major - 1 : major + 9}.${minor}.0`;
 }
-/** Apple's build numbers begin with Darwin's version and a letter for the minor one; the rest is made up. */
+/** Apple's build numbers begin with Darwin's version and a letter for the minor one; the rest is invented. */
 const buildOf = (macos: string): string => {
   const [darwin, minor] = kernelOf(macos).split(".").map(Number);
   return `${darwin}${String.fromCharCode(65 + (minor ?? 0))}80`;
@@ -46,7 +46,7 @@ export const uname: Command = (call, { macos }) => {
   return wanted.length > 0 ? ok(wanted.join(" ")) : fail(1, "usage: uname [-amnoprsv]");
 };
 
-/** sysctl [-n] name …: a few names of the hardware and the kernel */
+/** sysctl [-n] name …: a subset of the hardware's and kernel's names */
 export const sysctl: Command = (call, { macos }) => {
   const values: Record<string, string> = {
     "hw.memsize": String(128 * 2 ** 30),

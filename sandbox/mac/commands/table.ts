@@ -1,4 +1,4 @@
-/** Every stand-in by name, and where macOS has that command. */
+/** All emulated commands by name, with their folder on macOS. */
 import { dseditgroup, id, sysadminctl } from "./accounts.ts";
 import type { Command } from "./command.ts";
 import { defaults } from "./defaults.ts";
@@ -14,7 +14,10 @@ import { shasum } from "./shasum.ts";
 import { sudoCheck, visudo } from "./sudoers.ts";
 import { csrutil, fdesetup, swVers, sysctl, systemProfiler, systemsetup, uname } from "./system.ts";
 
-/** Folder on the Mac, and the stand-in. `sudo` itself runs in the caller's process and only asks here (`sudo.ts`). */
+/**
+ * Folder on the Mac, and the emulated command. `sudo` runs in the caller's process and only checks permission here
+ * (`sudo.ts`).
+ */
 export const commands: Readonly<Record<string, { folder: string; run: Command }>> = {
   chgrp: { folder: "usr/bin", run: chgrp },
   chown: { folder: "usr/sbin", run: chown },

@@ -17,7 +17,7 @@ const create: Command = {
   needs: (_command, db) => [{ action: "createCollection", db }],
   run({ store }, command, db) {
     const name = stringField(command, "create");
-    // Real options this server does not have; against a collection that is there they are a conflict first.
+    // Real options that this server lacks; on an existing collection they are reported as a conflict first.
     const existing = store.find(db, name);
     const wanted = CREATE_OPTIONS.filter((option) => command[option] !== undefined && command[option] !== false);
     if (existing !== undefined && wanted.length > 0) {
@@ -27,7 +27,7 @@ const create: Command = {
       );
     }
     checkFields(command, [], CREATE_OPTIONS);
-    store.ensure(db, name); // one that is there with the same options is no error, since MongoDB 5.0
+    store.ensure(db, name); // an existing one with the same options is not an error since MongoDB 5.0
     return { ok: 1 };
   },
 };
@@ -37,7 +37,7 @@ const drop: Command = {
   run({ store }, command, db) {
     checkFields(command, []);
     const collection = store.find(db, stringField(command, "drop"));
-    if (collection === undefined) return { ok: 1 }; // no error since MongoDB 7.0
+    if (collection === undefined) return { ok: 1 }; // not an error since MongoDB 7.0
     store.drop(collection);
     return { nIndexesWas: collection.indexes.length, ns: collection.namespace, ok: 1 };
   },

@@ -60,7 +60,7 @@ function cursorId(value: unknown): bigint {
 }
 
 const getMore: Command = {
-  needs: "authenticated", // the cursor belongs to who opened it
+  needs: "authenticated", // the cursor belongs to the user who opened it
   run({ cursors, user }, command, db) {
     checkFields(command, ["collection", "batchSize"]);
     const namespace = `${db}.${stringField(command, "collection")}`;

@@ -1,4 +1,4 @@
-/** Handshake, authentication and other commands about the connection. */
+/** Handshake, authentication and other commands on the connection. */
 import { Binary, type Document } from "bson";
 import { booleanField, checkFields, stringField } from "../args.ts";
 import { MAX_DOCUMENT_BYTES } from "../collection.ts";
@@ -26,7 +26,7 @@ function begin(context: Context, connection: Connection, command: Document, db: 
   if (mechanism !== MECHANISM) {
     throw new CommandError(334, `Received authentication for mechanism ${mechanism} which is not enabled`);
   }
-  // All users are in `admin`, as Atlas keeps them; another authSource finds nobody.
+  // All users are in `admin`, as in Atlas; another authSource finds none.
   const conversation = startScram(payloadText(command.payload), (username) =>
     db === "admin" ? context.store.users.get(username)?.keys : undefined,
   );
@@ -77,7 +77,7 @@ function mechanismsOf(context: Context, asked: unknown): Document {
   return known ? { saslSupportedMechs: [MECHANISM] } : {};
 }
 
-/** Its answer, or nothing when it fails: the client then authenticates in the ordinary way and is told why. */
+/** Its response, or nothing on failure: the client then authenticates the regular way and gets the error. */
 function speculate(context: Context, asked: unknown): Document {
   if (!isDocument(asked) || asked.saslStart === undefined) return {};
   try {
@@ -169,7 +169,7 @@ export const sessionCommands: Commands = {
     const authenticatedUsers = user === undefined ? [] : [{ user: user.username, db: "admin" }];
     return { authInfo: { authenticatedUsers, authenticatedUserRoles: user?.roles ?? [] }, ok: 1 };
   }),
-  // Sessions hold nothing here: there are no transactions.
+  // Sessions hold no state: there are no transactions.
   endSessions: simple("anyone", [], () => ({ ok: 1 })),
   getParameter: {
     adminOnly: true,

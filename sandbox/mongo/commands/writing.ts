@@ -33,7 +33,7 @@ function statements(command: Document, field: string): Document[] {
   return list;
 }
 
-/** Runs each statement; one that fails is reported, and ends the batch when it is ordered. */
+/** Runs each statement. A failed one is reported and ends an ordered batch. */
 function runStatements(
   command: Document,
   list: readonly Document[],

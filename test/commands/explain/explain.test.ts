@@ -112,10 +112,10 @@ const said: [id: string, text: string, shows: string][] = [
   ["ssh.unreachable", "after 3 failed attempts: connect ECONNREFUSED 192.168.0.20:22", "192.168.0.20:22"],
   [
     "ssh.host-key",
-    "192.168.0.20:22 is not the host whose key the config has: it may be another machine, or somebody in between.",
+    "192.168.0.20:22 presented a host key that differs from the config: it may be another machine, or a man in the middle.",
     "host key",
   ],
-  ["ssh.refused", "192.168.0.20:22 does not let deploy in with this key.", "SSH key"],
+  ["ssh.refused", "192.168.0.20:22 refused deploy with this key.", "SSH key"],
   [
     "mac.former",
     "another Mac answers at deploy@192.168.0.21, and the former one at deploy@192.168.0.20 cannot be reached to take it out of service (192.168.0.20:22 is not reachable (connect ECONNREFUSED 192.168.0.20:22).)",
@@ -176,7 +176,7 @@ test("every known error has an example above", () => {
 });
 
 test("unknown errors are ignored", () => {
-  expect(explain(["TypeError: x is not a function", "the stack's config has one fault"])).toEqual([]);
+  expect(explain(["TypeError: x is not a function", "the stack's config has one problem"])).toEqual([]);
   expect(renderExplanations([])).toBe("");
 });
 

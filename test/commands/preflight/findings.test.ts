@@ -69,7 +69,7 @@ test("config and state as Pulumi prints them", () => {
   expect(known.owned("record", "r1")).toBe(true);
   expect(known.owned("record", "r2")).toBe(false);
   expect(known.owned("tunnel", "r1")).toBe(false);
-  expect(known.owned("database-user", "slm-relay")).toBe(true);
+  expect(known.owned("databaseUser", "slm-relay")).toBe(true);
   expect(readState("{}")).toMatchObject({ resources: 0, unfinished: 0 });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { rotationFault } from "../../../accounts/rotation.ts";
+import { rotationProblem } from "../../../accounts/rotation.ts";
 import { durationMs, inWords, rfc3339 } from "../../../commands/rotate/durations.ts";
 import { deployBefore, plan, type Wish } from "../../../commands/rotate/plan.ts";
 import { checkWritten } from "../../../commands/rotate/validate.ts";
@@ -48,7 +48,7 @@ describe("a rotation", () => {
     const overlapMs = durationMs("2h")!;
     const change = plan("backend", {}, { ...wish, overlapMs });
     const wanted = { name: "backend", secretVersion: 2, ...change };
-    const upAt = (minutes: number) => rotationFault(wanted, { version: 1 }, now + minutes * 60_000);
+    const upAt = (minutes: number) => rotationProblem(wanted, { version: 1 }, now + minutes * 60_000);
     expect([0, 1, 60].map(upAt)).toEqual([undefined, undefined, undefined]);
     expect(upAt(61)).toMatch(/ends in 59 min/);
     expect(deployBefore(change.previousSecretExpiresAt!)).toBe(now + 3_600_000);

@@ -1,7 +1,7 @@
 /** The Mac's provider against Macs that are no more than a record: which one is installed, removed, read, and when. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { MacAccess, Reach } from "../../../components/mac/access.ts";
-import type { Surroundings } from "../../../components/mac/look.ts";
+import type { ProviderContext } from "../../../components/mac/inspect.ts";
+import type { MacSession, OpenMac } from "../../../components/mac/mac-session.ts";
 import { PartialUpdate } from "../../../components/mac/move.ts";
 import { check, create, diff, read, remove, update } from "../../../components/mac/provider.ts";
 import type { MacInputs } from "../../../components/mac/record.ts";
@@ -61,11 +61,12 @@ const act = (what: string) => {
   acts.push(what);
 };
 
-const reach: Reach = async ({ host, hostKey }: MacTarget, connectMs): Promise<MacAccess> => {
+const reach: OpenMac = async ({ host, hostKey }: MacTarget, connectMs): Promise<MacSession> => {
   waits.push(connectMs);
   const mac = macs[host];
   if (!mac?.isOn) throw new SessionError("unreachable", `${host}:22 is not reachable (off).`);
-  if (hostKey !== keyOf(mac)) throw new SessionError("host-key", `${host}:22 is not the host whose key the config has`);
+  if (hostKey !== keyOf(mac))
+    throw new SessionError("host-key", `${host}:22 presented a host key that differs from the config`);
   return {
     inspect: async () => stateOf(mac),
     install: async ({ release }, installation) => {
@@ -98,9 +99,9 @@ const reach: Reach = async ({ host, hostKey }: MacTarget, connectMs): Promise<Ma
 };
 const keyOf = ({ uuid }: Fake) => `ssh-ed25519 ${Buffer.from(uuid).toString("base64")}`;
 
-const given: Surroundings = {
-  reach,
-  say: (text) => void said.push(text),
+const given: ProviderContext = {
+  openMac: reach,
+  log: (text) => void said.push(text),
   environment: { SSH_AUTH_SOCK: "/agent" },
 };
 
@@ -155,7 +156,7 @@ beforeEach(() => {
 });
 
 describe("check", () => {
-  it("names every fault at once, and leaves out what is not known yet", async () => {
+  it("names every problem at once, and leaves out what is not known yet", async () => {
     const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
     const good = await check({}, at("one"), given);
     expect(good.failures).toEqual([]);
@@ -267,7 +268,7 @@ describe("diff", () => {
     expect(waits.length).toBeGreaterThanOrEqual(4);
     for (const wait of waits) expect(wait).toBeLessThanOrEqual(6_000);
     // Also when it signs in and stays mute after that, or the agent does.
-    const mute: Surroundings = { ...given, lookMs: 20, reach: () => new Promise(() => {}) };
+    const mute: ProviderContext = { ...given, inspectTimeoutMs: 20, openMac: () => new Promise(() => {}) };
     expect((await diff(id, outs, at("one"), mute)).changes).toBe(false);
     expect(await read(id, outs, mute)).toEqual({ id, props: outs });
     expect(said.join()).toMatch(/no answer within/);
@@ -336,28 +337,28 @@ describe("the same machine", () => {
     const { id, outs } = await create(at("one"), given);
     Object.assign(macs.one!, { installation: null, release: null });
     const key = "ssh-ed25519 bmV3";
-    const again: Reach = (target) =>
+    const again: OpenMac = (target) =>
       target.hostKey === key ? reach({ ...target, hostKey: keyOf(macs.one!) }) : reach({ ...target, hostKey: "other" });
     const news = { ...at("one"), connection: { ...at("one").connection, hostKey: key } };
     said = [];
-    await diff(id, outs, news, { ...given, reach: again });
+    await diff(id, outs, news, { ...given, openMac: again });
     expect(said.join("\n")).toMatch(/reach the Mac with another host key/);
     expect(said.join("\n")).not.toMatch(/move to another Mac/);
-    const after = await update(id, outs, news, { ...given, reach: again });
+    const after = await update(id, outs, news, { ...given, openMac: again });
     expect(after.outs).toMatchObject({ installation: id, hardwareUuid: "UUID-1", previous: [] });
   });
 
   it("with another main board is no move: the preview says what the update does", async () => {
     const { id, outs } = await create(at("one"), given);
     macs.one!.uuid = "UUID-NEW";
-    const sameKey: Reach = (target) => reach({ ...target, hostKey: keyOf(macs.one!) });
+    const sameKey: OpenMac = (target) => reach({ ...target, hostKey: keyOf(macs.one!) });
     const news = { ...at("two"), connection: { ...at("two").connection, host: "one" } };
     said = [];
-    expect((await diff(id, outs, news, { ...given, reach: sameKey })).changes).toBe(true);
+    expect((await diff(id, outs, news, { ...given, openMac: sameKey })).changes).toBe(true);
     expect(said.join("\n")).toMatch(/hardware UUID-NEW instead of UUID-1.*no former Mac to take out of service/);
     expect(said.join("\n")).not.toMatch(/then .* is taken out of service/);
     acts = [];
-    const after = await update(id, outs, news, { ...given, reach: sameKey });
+    const after = await update(id, outs, news, { ...given, openMac: sameKey });
     expect(acts).toEqual(["install on UUID-NEW"]);
     expect(after.outs).toMatchObject({ installation: id, hardwareUuid: "UUID-NEW", previous: [] });
   });
@@ -401,11 +402,11 @@ describe("a move", () => {
 
   it("does not forget a former Mac that answered, although the config calls it gone", async () => {
     const outs = await moved();
-    const breaking: Reach = async (target) => {
+    const breaking: OpenMac = async (target) => {
       const access = await reach(target);
       return target.host === "one" ? { ...access, remove: () => Promise.reject(new Error("it broke")) } : access;
     };
-    const error = await update("id", outs, at("two", { previousGone: true }), { ...given, reach: breaking }).catch(
+    const error = await update("id", outs, at("two", { previousGone: true }), { ...given, openMac: breaking }).catch(
       (thrown: unknown) => thrown,
     );
     expect((error as PartialUpdate).properties).toMatchObject({ previous: [{ hardwareUuid: "UUID-1" }] });
@@ -429,11 +430,13 @@ describe("a move", () => {
 
   it("back before the former was taken out of service leaves the installation that serves", async () => {
     const outs = await moved();
-    const breaking: Reach = async (target) => ({
+    const breaking: OpenMac = async (target) => ({
       ...(await reach(target)),
       ...(target.host === "one" && { remove: () => Promise.reject(new Error("it broke")) }),
     });
-    const error = await update("id", outs, at("two"), { ...given, reach: breaking }).catch((thrown: unknown) => thrown);
+    const error = await update("id", outs, at("two"), { ...given, openMac: breaking }).catch(
+      (thrown: unknown) => thrown,
+    );
     const back = await update("id", (error as PartialUpdate).properties, at("one"), given);
     expect(macs.one?.installation).toBe(back.outs.installation);
     expect(macs.two?.installation).toBeNull();
@@ -442,12 +445,12 @@ describe("a move", () => {
 
   it("does not say that nothing lies on the former Mac when the key may not look", async () => {
     const outs = await moved();
-    const reading: Reach = async (target) => ({
+    const reading: OpenMac = async (target) => ({
       ...(await reach(target)),
       data: () => Promise.reject(new Error("could not be listed")),
     });
     said = [];
-    await diff("id", outs, at("two"), { ...given, reach: reading });
+    await diff("id", outs, at("two"), { ...given, openMac: reading });
     expect(said.join("\n")).toMatch(/what lies on deploy@one .* could not be listed/);
     expect(said.join("\n")).not.toMatch(/no jobs/);
   });
@@ -459,8 +462,8 @@ describe("a move", () => {
     const third = { ...macs.one, uuid: "UUID-3" };
     macs.one = third;
     // It even has the former's host key: a restored disk.
-    const sameKey: Reach = (target) => reach(target.host === "one" ? { ...target, hostKey: keyOf(third) } : target);
-    await expect(update("id", outs, at("two"), { ...given, reach: sameKey })).rejects.toThrow(
+    const sameKey: OpenMac = (target) => reach(target.host === "one" ? { ...target, hostKey: keyOf(third) } : target);
+    await expect(update("id", outs, at("two"), { ...given, openMac: sameKey })).rejects.toThrow(
       /a third Mac answers there/,
     );
     expect(third.installation).toBe("of others");
@@ -469,7 +472,7 @@ describe("a move", () => {
   it("records a former Mac that could not be removed, and the next up does it", async () => {
     const outs = await moved();
     let left = 1;
-    const failing: Reach = async (target) => {
+    const failing: OpenMac = async (target) => {
       const access = await reach(target);
       return {
         ...access,
@@ -477,7 +480,7 @@ describe("a move", () => {
       };
     };
     const news = { ...at("two"), __provider: "text" };
-    const error = await update("id", outs, news, { ...given, reach: failing }).catch((thrown: unknown) => thrown);
+    const error = await update("id", outs, news, { ...given, openMac: failing }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(PartialUpdate);
     const { id, properties } = error as PartialUpdate;
     expect(id).toBe("id");
@@ -559,8 +562,8 @@ describe("read", () => {
 
   it("sees another machine at the address", async () => {
     const { id, outs } = await create(at("one"), given);
-    const other: Reach = async (target) => ({ ...(await reach(target)), inspect: async () => stateOf(macs.two!) });
-    const { props } = await read(id, outs, { ...given, reach: other });
+    const other: OpenMac = async (target) => ({ ...(await reach(target)), inspect: async () => stateOf(macs.two!) });
+    const { props } = await read(id, outs, { ...given, openMac: other });
     expect(JSON.stringify(props)).toMatch(/another Mac answers: hardware UUID-2 instead of UUID-1/);
   });
 });
@@ -579,11 +582,11 @@ describe("a removal", () => {
 
   it("is not taken for done when it was no installer that answered", async () => {
     const { outs } = await create(at("one"), given);
-    const reading: Reach = async (target) => ({
+    const reading: OpenMac = async (target) => ({
       ...(await reach(target)),
       remove: async () => JSON.stringify(stateOf(macs.one!)),
     });
-    await expect(remove(outs, { ...given, reach: reading })).rejects.toThrow(/did not say that it was done/);
+    await expect(remove(outs, { ...given, openMac: reading })).rejects.toThrow(/did not say that it was done/);
   });
 
   it("that is skipped gets into the state although other changes wait for a Mac that is gone", async () => {

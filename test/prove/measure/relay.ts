@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { documentsSchema, jobsSchema, limitsSchema } from "../../../runtime/config.ts";
 import { RELAY_NODE_FLAGS } from "../../../runtime/installer/plists.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { BOUNDS } from "../limits.ts";
 import { type EdgeReady, HOST, TOKENS } from "./messages.ts";
 

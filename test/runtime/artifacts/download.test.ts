@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { download, unreachable } from "../../../runtime/artifacts/download.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { cut } from "../../sandbox/vendors.ts";
 
 const body = Buffer.alloc(200_000, "an archive ");

@@ -1,4 +1,4 @@
-/** What the Mac says of itself, and that each kind of drift is seen, and set right without restarting what need not be. */
+/** Inspecting the Mac: each kind of drift is found, and repaired with the minimal restarts. */
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
@@ -31,7 +31,7 @@ async function installed(id = installation): Promise<Report> {
   return JSON.parse(ran.stdout) as Report;
 }
 const drift = async () => driftOf(expected, await here.inspect());
-/** Somebody does something by hand; paths of the Mac are written `@/…`. */
+/** Manual changes; paths of the Mac are written `@/…`. */
 async function byHand(...commands: string[]): Promise<void> {
   for (const command of commands) {
     const ran = await here.mac.run(`sudo -n /bin/sh -c '${command.replaceAll("@/", `${here.at("")}/`)}'`);
@@ -43,7 +43,7 @@ const connector = "local.slm-network.connector";
 const plist = (label: string) => `@/Library/LaunchDaemons/${label}.plist`;
 
 describe("a Mac's state", { timeout: 240_000 }, () => {
-  it("without an installation is empty but for which machine it is", async () => {
+  it("without an installation contains only the machine's identity", async () => {
     expect(await here.inspect()).toMatchObject({
       hardwareUuid: here.mac.mac.hardwareUuid,
       installation: null,
@@ -53,7 +53,7 @@ describe("a Mac's state", { timeout: 240_000 }, () => {
     });
   });
 
-  it("after an installation is what the installation expects, and holds no secret", async () => {
+  it("after an installation equals the expected state and contains no secret", async () => {
     const report = await installed();
     expected = report.expected;
     expect(report).toMatchObject({ installation, hardwareUuid: here.mac.mac.hardwareUuid, notes: [] });
@@ -81,14 +81,14 @@ describe("a Mac's state", { timeout: 240_000 }, () => {
     expect(await listing()).toBe(before[1]);
   });
 
-  it("that is not in the known format is refused", () => {
+  it("in an unknown format is refused", () => {
     expect(() => parseMacState("usage: installer.mjs")).toThrow(/not JSON/);
     expect(() => parseMacState('{"schema":2}')).toThrow(/not in the format this version knows/);
   });
 });
 
 describe("drift", { timeout: 480_000 }, () => {
-  /** What is seen, what an installation restarts for it, and that nothing is left after it. */
+  /** The drift found, what an installation restarts for it, and that no drift is left. */
   async function seenAndMended(seen: readonly (string | RegExp)[], restarted: readonly string[]): Promise<void> {
     const found = (await drift()).join("\n");
     for (const one of seen) expect(found).toMatch(one);
@@ -100,7 +100,7 @@ describe("drift", { timeout: 480_000 }, () => {
     expect(await here.readyz()).toBe(200);
   }
 
-  it("of what no process has read is set right without a restart", async () => {
+  it("in files that no process has read is repaired without a restart", async () => {
     await byHand(
       `rm ${plist(relay)}`,
       `chmod 666 ${plist(connector)}`,
@@ -130,7 +130,7 @@ describe("drift", { timeout: 480_000 }, () => {
     );
   });
 
-  it("of what the relay may have read is set right, and the relay handed over", async () => {
+  it("in files that the relay may have read is repaired, with a relay handover", async () => {
     const release = `@/usr/local/slm-network/releases/${here.release.sha256}`;
     await byHand(
       `echo "/* by hand */" >>${release}/relay.mjs`,
@@ -145,19 +145,19 @@ describe("drift", { timeout: 480_000 }, () => {
     }
   });
 
-  it("of what the connector may have read is set right, and the connector handed over", async () => {
+  it("in files that the connector may have read is repaired, with a connector handover", async () => {
     const program = `@/usr/local/slm-network/cloudflared/${here.artifacts.cloudflared.sha256}/cloudflared`;
     await byHand("echo other >@/etc/slm-network/tunnel-token", `echo "// by hand" >>${program}`);
     await seenAndMended(["/etc/slm-network/tunnel-token: changed", /cloudflared: changed/], [connector]);
   });
 
-  it("of Node is set right: it is unpacked again", async () => {
+  it("in Node is repaired: it is unpacked again", async () => {
     const program = `@/usr/local/slm-network/node/${here.artifacts.node.sha256}/bin/node`;
     await byHand(`cp ${program} ${program}.new && echo >>${program}.new && mv ${program}.new ${program}`);
     await seenAndMended([/bin\/node: changed/], [relay]);
   });
 
-  it("of daemons that were unloaded, disabled or killed for good", async () => {
+  it("in unloaded, disabled or killed daemons is repaired", async () => {
     await byHand(`launchctl disable system/${relay}`);
     expect((await here.inspect()).findings).toEqual([`${relay} is disabled: it would not start with the Mac`]);
     await byHand(`launchctl bootout system/${connector}`);
@@ -167,16 +167,16 @@ describe("drift", { timeout: 480_000 }, () => {
     await seenAndMended([`${relay}: not loaded`], [relay]);
   });
 
-  it("of the account: it is made again, with what belongs to it", async () => {
+  it("in the account is repaired: it is created again, with its files", async () => {
     await byHand("dscl . -delete /Users/_slmnetwork");
     await seenAndMended(["the daemons' account: missing"], [relay, connector]);
     expect(here.mac.mac.ownerOf(here.at("var/db/slm-network/jobs.db")).user).toBe("_slmnetwork");
   });
 
-  it("of everything: what was installed was removed by hand, or its inspect command", async () => {
+  it("after everything, or the inspect command, was removed by hand is repaired", async () => {
     await byHand("rm -rf @/usr/local/slm-network/node");
     expect((await here.inspect()).findings).toEqual([
-      "the installation has no Node or no installer any more: run pulumi up",
+      "Node or the installer is missing from the installation: run pulumi up",
     ]);
     await byHand("rm -rf @/usr/local/slm-network");
     expect((await drift()).join("\n")).toMatch(/release: none instead of/);
@@ -187,8 +187,8 @@ describe("drift", { timeout: 480_000 }, () => {
   });
 });
 
-describe("a key that may only read the state", { timeout: 240_000 }, () => {
-  it("gets it whatever it asks for, and can do nothing else, also without the forced command", async () => {
+describe("a read-only key", { timeout: 240_000 }, () => {
+  it("always gets the state, and can do nothing else, even without the forced command", async () => {
     const key = keyPair(here.folder, "inspect");
     const { mac } = here.mac;
     // The paste, for this root folder. The script's own words are the Mac's, its redirections the shell's.
@@ -219,10 +219,10 @@ describe("a key that may only read the state", { timeout: 240_000 }, () => {
   });
 });
 
-describe("whose installation it is", { timeout: 240_000 }, () => {
+describe("the owner of an installation", { timeout: 240_000 }, () => {
   const remove = (...args: string[]) => here.mac.run(asRoot(removeScript, ...args));
 
-  it("decides over the removal: with another id, or none as of the version before, nothing is done, and that is said", async () => {
+  it("is required for a removal: with another id or none nothing is removed, with a message", async () => {
     const before = [here.pids(), await here.inspect()];
     for (const args of [[], [""], ["--data"], ["--installation", "another", "--data"], ["--installation", ""]]) {
       const ran = await remove(...args);
@@ -233,11 +233,11 @@ describe("whose installation it is", { timeout: 240_000 }, () => {
     expect([here.pids(), await here.inspect()]).toEqual(before);
   });
 
-  it("stays when an earlier version's script installs, which has no id", async () => {
+  it("is kept when an earlier version without ids installs", async () => {
     expect(await installed("")).toMatchObject({ installation, notes: [] });
   });
 
-  it("changes when another resource installs, which is said; the former one's removal does nothing then", async () => {
+  it("changes when another resource installs, with a message; a removal by the former owner then does nothing", async () => {
     const before = here.pids();
     const report = await installed("another");
     expect(report).toMatchObject({ installation: "another", restarted: [] });
@@ -249,13 +249,13 @@ describe("whose installation it is", { timeout: 240_000 }, () => {
     expect(here.pids()).toEqual(before);
   });
 
-  it("stays with the former one when the installation of another fails", async () => {
+  it("does not change when another resource's installation fails", async () => {
     const ran = await here.install({ connectorToken: "refused" }, here.release, here.artifacts.node, "third");
-    expect(ran.stderr).toMatch(/was put back and serves on/);
+    expect(ran.stderr).toMatch(/was restored and is serving/);
     expect((await here.inspect()).installation).toBe("another");
   });
 
-  it("lets its own removal go through, also twice", async () => {
+  it("can remove it, even twice", async () => {
     expect(JSON.parse((await remove("--installation", "another")).stdout)).toEqual({ removed: true });
     expect((await here.inspect()).files).toEqual({});
     expect((await remove("--installation", "another")).code).toBe(0);

@@ -24,20 +24,20 @@ async function connectorEvents(log: string) {
   return lines.map((line) => JSON.parse(line) as { what: string; port: number; requests: number; at: number });
 }
 
-/** Has the server listen on 127.0.0.1. @param port 0 is any */
+/** Listens on 127.0.0.1. @param port 0: any */
 const listening = (server: Server, port = 0) =>
   new Promise<Server>((resolve, reject) => {
     server.once("error", reject).listen(port, "127.0.0.1", () => resolve(server));
   });
 
-/** What an installation consists of. */
+/** The files of an installation. */
 const installed = () =>
   ["relay.json", "secrets.json", "tunnel-token", "../../Library/LaunchDaemons/local.slm-network.relay.plist"].map(
     (file) => join("etc/slm-network", file),
   );
 
 describe("the installer", { timeout: 120_000 }, () => {
-  it("refuses what does not have the hash it should, and says so", async () => {
+  it("refuses archives with a wrong hash", async () => {
     await writeFile(here.at(`private/tmp/slm-network-${here.release.sha256}.tar`), "damaged");
     const damaged = await here.install();
     expect(damaged.code).toBe(1);
@@ -50,7 +50,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
   });
 
-  it("brings a bare Mac to a relay that serves, over a line that cuts the first transfer of each archive", async () => {
+  it("installs a serving relay on a bare Mac, although the first transfer of each archive is cut", async () => {
     const asked: string[] = [];
     const site = createHttpServer((request, response) => {
       const isCut = !asked.includes(request.url ?? "");
@@ -87,7 +87,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect((await here.mac.run("id -u _slmnetwork")).stdout.trim()).toMatch(/^[34]\d\d$/);
   });
 
-  it("leaves config and secrets to root and the daemons' group, and secrets out of plists, logs and the process list", async () => {
+  it("makes config and secrets readable by root and the daemons' group only, and keeps secrets out of plists, logs and the process list", async () => {
     for (const file of ["relay.json", "secrets.json", "tunnel-token"]) {
       const path = here.at(`etc/slm-network/${file}`);
       expect(here.mac.mac.ownerOf(path), file).toEqual({ user: "root", group: "_slmnetwork", mode: 0o640 });
@@ -103,7 +103,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(seen.join("\n")).not.toMatch(/very-secret/);
   });
 
-  it("changes nothing the second time, and starts only what changed", async () => {
+  it("changes nothing the second time, and restarts only changed daemons", async () => {
     const before = here.pids();
     expect(JSON.parse((await here.install()).stdout).restarted).toEqual([]);
     expect(here.pids()).toEqual(before);
@@ -111,7 +111,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(JSON.parse(other.stdout)).toMatchObject({ restarted: ["local.slm-network.relay"], reloaded: [] });
   });
 
-  it("gives the running relay other callers and limits without starting it anew", async () => {
+  it("reloads callers and limits without restarting the relay", async () => {
     await here.install();
     const before = here.pids();
     const [caller] = here.input.relay.callers;
@@ -132,7 +132,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(here.pids()).toEqual(before);
   });
 
-  it("hands over to a connector with a new token without a moment that has none, and drains the old one first", async () => {
+  it("hands over to a connector with a new token without a gap, and drains the old one first", async () => {
     const log = here.at("var/log/slm-network/connector.log");
     const known = (await connectorEvents(log)).length;
     const ran = await here.install({ connectorToken: "very-secret-second" });
@@ -150,16 +150,18 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(await readdir(here.at("Library/LaunchDaemons"))).toHaveLength(2);
   });
 
-  it("leaves the connector alone that serves when the new token is refused, and says so", async () => {
+  it("keeps the running connector when the new token is refused", async () => {
     const before = here.pids();
     const ran = await here.install({ connectorToken: "refused" });
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toMatch(/with the new token, did not connect within 30 s; the first one serves on/);
+    expect(ran.stderr).toMatch(
+      /with the new token, did not connect within 30 s; the first one keeps running unchanged/,
+    );
     expect(here.pids()).toEqual(before);
     expect(await readFile(here.at("etc/slm-network/tunnel-token"), "utf8")).toBe("very-secret-second");
   });
 
-  it("refuses taken ports before it touches anything, all at once, with who holds them", async () => {
+  it("refuses ports in use before any change, all at once, with their processes", async () => {
     const taken = await Promise.all([1, 2, 3].map(() => listening(createServer())));
     const [port, adminPort, connectorPort] = taken.map((server) => (server.address() as AddressInfo).port);
     const before = here.pids();
@@ -177,7 +179,7 @@ describe("the installer", { timeout: 120_000 }, () => {
       ] as const) {
         expect(ran.stderr).toMatch(
           new RegExp(
-            `${who} cannot have port ${number} on the Mac: process ${process.pid} \\(.*\\) listens on it .*macs\\[\\]\\.ports\\.${setting}`,
+            `${who} cannot use port ${number} on the Mac: process ${process.pid} \\(.*\\) listens on it .*macs\\[\\]\\.ports\\.${setting}`,
           ),
         );
       }
@@ -190,7 +192,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(await here.readyz()).toBe(200);
   });
 
-  it("refuses its own port of before when another program has taken it meanwhile", async () => {
+  it("refuses its own former port when another program has bound it", async () => {
     const { adminPort } = here.input.relay;
     expect((await here.mac.run("sudo -n launchctl bootout system/local.slm-network.relay")).code).toBe(0);
     await expect.poll(() => here.readyz().catch(() => 0), { timeout: 20_000 }).toBe(0);
@@ -207,10 +209,7 @@ describe("the installer", { timeout: 120_000 }, () => {
       .toBe(true);
     try {
       expect((await here.install()).stderr).toMatch(
-        new RegExp(
-          `^the relay's admin listener cannot have port ${adminPort} on the Mac: process ${process.pid} `,
-          "m",
-        ),
+        new RegExp(`^the relay's admin listener cannot use port ${adminPort} on the Mac: process ${process.pid} `, "m"),
       );
     } finally {
       taken.close();
@@ -219,13 +218,13 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(await here.readyz()).toBe(200);
   });
 
-  it("says in one message what is wrong with its input, without repeating it", async () => {
+  it("reports invalid input in one message without repeating the input", async () => {
     const node = here.at(`usr/local/slm-network/node/${here.artifacts.node.sha256}/bin/node`);
     const installer = here.at(`usr/local/slm-network/releases/${here.release.sha256}/installer.mjs`);
     const args = `install --root '${here.mac.mac.root}/' --release r --node n`;
     const ran = await here.mac.run(`sudo -n '${node}' '${installer}' ${args}`, "very-secret {");
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toMatch(/the installer's input is no JSON \(13 characters arrived\)/);
+    expect(ran.stderr).toMatch(/the installer's input is not JSON \(13 characters arrived\)/);
     expect(ran.stderr).not.toContain("very-secret");
   });
 
@@ -236,7 +235,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     await expect.poll(() => here.readyz().catch(() => 0), { timeout: 10_000 }).toBe(200);
   });
 
-  it("removes everything but the data, also when it is asked twice", async () => {
+  it("removes everything but the data, even when run twice", async () => {
     for (let time = 0; time < 2; time++) {
       const ran = await here.mac.run(asRoot(removeScript, "--installation", installation));
       expect(ran.code, ran.stderr).toBe(0);
@@ -251,7 +250,7 @@ describe("the installer", { timeout: 120_000 }, () => {
   });
 });
 
-it("the installation's own programs are told from others, whatever folder plays the Mac's root", () => {
+it("the installation's own programs are recognised below any root folder", () => {
   const base = layout("/Users/김/a (b)").onMac(layout("/Users/김/a (b)").base);
   for (const root of ["", "/Users/???/a (b)", "/Users/\\352\\271\\200/a (b)", "/another/mac"]) {
     expect(runsFrom(base, `${root}/usr/local/slm-network/current/bin/node main.mjs`), root).toBe(true);
@@ -260,14 +259,14 @@ it("the installation's own programs are told from others, whatever folder plays 
   expect(runsFrom(base, "/usr/local/bin/ollama serve")).toBe(false);
 });
 
-describe("the account's number", () => {
-  it("is the highest below 500 that nobody has", () => {
+describe("the account's id", () => {
+  it("is the highest unused one below 500", () => {
     expect(freeId("root 0\n_www 70\ndeploy 501\n", "wheel 0\n")).toBe(499);
     expect(freeId("_a 499\n", "_b   498\n")).toBe(497);
   });
-  it("is refused when all are taken", () => {
+  it("is an error when all are in use", () => {
     const all = Array.from({ length: 200 }, (_, i) => `_u${i} ${300 + i}`).join("\n");
-    expect(() => freeId(all)).toThrow(/no number is free/);
+    expect(() => freeId(all)).toThrow(/no id is free/);
   });
 });
 
@@ -276,7 +275,7 @@ describe("the release", () => {
     expect((await buildRelease(here.folder)).sha256).toBe(here.release.sha256);
   });
 
-  it("does not depend on the machine that makes it: neither on its zlib nor on its umask", async () => {
+  it("does not depend on the build machine's zlib or umask", async () => {
     // gzip's output differs between versions of Node; a tar's does not.
     const archive = await readFile(here.release.path);
     expect(archive.subarray(257, 262).toString()).toBe("ustar");

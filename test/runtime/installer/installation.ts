@@ -1,4 +1,4 @@
-/** A stand-in Mac, a release, and an installer's input that goes with both. */
+/** An emulated Mac, a release, and an installer input for both. */
 import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,11 +7,11 @@ import { buildRelease, type Release } from "../../../runtime/build.ts";
 import type { InstallInput } from "../../../runtime/config.ts";
 import { inspectCommand, type MacState, parseMacState } from "../../../runtime/installer/mac-state.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
-import { claimPorts } from "../../../sandbox/ports.ts";
+import { claimPorts } from "../../../sandbox/machine/ports.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
 
-// A connector that says it is connected, unless its token tells it otherwise: what counts here is the installation. It is
-// busy with one request for a while after it was told to stop.
+// A fake connector that reports to be connected, unless its token says otherwise: only the installation is tested. It has
+// one running request for a while after SIGTERM.
 // The first two lines are shell and JavaScript at once: a shebang would break at a blank in the path of this node.
 const connector = `#!/bin/sh
 ':' //; exec '${process.execPath}' "$0" "$@"
@@ -34,7 +34,7 @@ process.on("SIGTERM", () => {
 });
 `;
 
-/** Id of the resource that installs, unless a test says another. */
+/** Default installation id. */
 export const installation = "0f5c0c5e-installation-of-the-test";
 
 export interface Installation {
@@ -46,7 +46,7 @@ export interface Installation {
   input: InstallInput;
   /** Real path of one of the Mac's. */
   at(path: string): string;
-  /** Has an archive lie where an upload lies. */
+  /** Puts an archive where uploads are. */
   upload(file: { path: string; sha256: string }): Promise<void>;
   /** Runs the installer, with changes to the input. */
   install(
@@ -55,7 +55,7 @@ export interface Installation {
     node?: Artifacts["node"],
     id?: string,
   ): Promise<Result>;
-  /** What the Mac says of itself. @throws Error when it does not */
+  /** The Mac's state as `inspect` prints it. */
   inspect(): Promise<MacState>;
   readyz(): Promise<number>;
   /** Every daemon with its process id, sorted. */
@@ -63,7 +63,7 @@ export interface Installation {
   end(): Promise<void>;
 }
 
-/** A Mac with nothing on it, and the release uploaded nowhere yet. */
+/** A bare Mac; the release is not uploaded yet. */
 export async function prepareInstallation(): Promise<Installation> {
   const folder = await mkdtemp(join(tmpdir(), "slm-install-"));
   const program = join(folder, "cloudflared");

@@ -1,4 +1,4 @@
-/** What the installer does with the Mac itself: its power, its model server, what it was sent. */
+/** The Mac itself: power settings, model server, uploads. */
 import { access, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "plist";
@@ -7,7 +7,7 @@ import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
 import type { InstallInput, ModelService } from "../../../runtime/config.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { readSettings, valuesOfUps } from "../../../runtime/installer/power.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { type Installation, installation, prepareInstallation } from "./installation.ts";
 
 /** Waits on a port, as Ollama does. */
@@ -61,20 +61,20 @@ describe("the power settings", { timeout: 240_000 }, () => {
     expect(second.restarted).toEqual([]);
   });
 
-  it("that do not take are warnings that say what it means; the installation is none the worse", async () => {
+  it("that have no effect are warnings with their consequence; the installation succeeds", async () => {
     const { power } = here.mac.mac;
     Object.assign(power.value.ac, { sleep: 1, autorestart: 0, autorestartatconnect: 0 });
     Object.assign(power.value, { forgotten: ["sleep", "autorestart", "autorestartatconnect"], fileVault: true });
     const report = await installed();
     expect(report.power).toMatchObject({ changed: [], fileVault: "on", settings: { sleep: 1, autorestart: 0 } });
     const said = report.warnings.join("\n");
-    expect(said).toMatch(/`pmset -a sleep 0` did not take: the Mac goes to sleep/);
-    expect(said).toMatch(/`pmset -a autorestart 1` did not take: after a power cut the Mac stays off/);
+    expect(said).toMatch(/`pmset -a sleep 0` had no effect: the Mac goes to sleep/);
+    expect(said).toMatch(/`pmset -a autorestart 1` had no effect: after a power cut the Mac stays off/);
     expect(said).toMatch(/FileVault is on: .*waits for a password.*Turn it off/);
     Object.assign(power.value, { forgotten: [], fileVault: false });
   });
 
-  it("need one of the two keys for a start after a power cut, also where one excludes the other or there is but one", async () => {
+  it("need one of the two keys for a start after a power cut, even if they exclude each other or only one exists", async () => {
     const { power } = here.mac.mac;
     power.value.oneRestartKey = true;
     const both = await installed();
@@ -89,13 +89,13 @@ describe("the power settings", { timeout: 240_000 }, () => {
     power.value.ac.autorestartatconnect = 0;
   });
 
-  it("are left alone when the config says so, and what that means is said", async () => {
+  it("are not changed when the config says so, with a warning about the consequence", async () => {
     const { power } = here.mac.mac;
     Object.assign(power.value.ac, { sleep: 15, autorestart: 0, autorestartatconnect: 0 });
     const report = await installed({ power: { set: false } });
     expect(power.value.ac).toMatchObject({ sleep: 15, autorestart: 0 });
     expect(report.power.changed).toEqual([]);
-    expect(report.warnings.join("\n")).toMatch(/sleep 0` is not so, and the config says to leave it/);
+    expect(report.warnings.join("\n")).toMatch(/sleep 0` is not set, and the config says not to change it/);
   });
 
   it("of a UPS are set only when configured", async () => {
@@ -106,7 +106,7 @@ describe("the power settings", { timeout: 240_000 }, () => {
     expect(report.power.changed).toEqual(expect.arrayContaining(["sleep", "haltlevel", "haltremain"]));
   });
 
-  it("are read from what macOS prints, several sources and words in between", () => {
+  it("are parsed from macOS's output with several power sources and extra words", () => {
     const custom =
       "AC Power:\n Sleep On Power Button 1\n autorestart          1\n sleep                0 (sleep prevented by x)\n womp 1\nUPS Power:\n sleep                10\n";
     const settings = readSettings(custom);
@@ -122,7 +122,7 @@ describe("the power settings", { timeout: 240_000 }, () => {
 });
 
 describe("the model server", { timeout: 240_000 }, () => {
-  it("that nobody starts, or somebody by hand, is a warning", async () => {
+  it("that is not running, or was started by hand, is a warning", async () => {
     const nobody = await installed();
     expect(nobody.modelServer).toEqual({ startedBy: "nobody" });
     expect(nobody.warnings.join("\n")).toMatch(/nothing listens at the model server's address.*Set model\.service/);
@@ -131,24 +131,24 @@ describe("the model server", { timeout: 240_000 }, () => {
     try {
       const another = await installed();
       expect(another.modelServer).toMatchObject({ startedBy: "another" });
-      expect(another.warnings.join("\n")).toMatch(/not started by launchd.*not back until somebody signs in/);
+      expect(another.warnings.join("\n")).toMatch(/not started by launchd.*does not restart until someone logs in/);
     } finally {
       byHand.close();
     }
   });
 
-  it("that can not be started as configured is refused before anything is changed, all faults at once", async () => {
+  it("that cannot be started as configured is refused before any change, all problems at once", async () => {
     const before = here.pids();
     const wrong = { ...service, program: "/opt/none/ollama", user: "nobody-here", workingDirectory: "/none" };
     const ran = await here.install({ relay, modelService: wrong });
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toMatch(/model\.service\.program: \/opt\/none\/ollama is no program on this Mac/);
+    expect(ran.stderr).toMatch(/model\.service\.program: \/opt\/none\/ollama is not a program on this Mac/);
     expect(ran.stderr).toMatch(/model\.service\.user: this Mac has no account nobody-here/);
     expect(ran.stderr).toMatch(/model\.service\.workingDirectory: there is no folder \/none/);
     expect(here.pids()).toEqual(before);
   });
 
-  it("is a daemon of its own account, with its own log, started anew only when its plist changed", async () => {
+  it("is a daemon of its own account, with its own log, restarted only when its plist changed", async () => {
     const report = await installed({ modelService: service });
     expect(report.restarted).toEqual(["local.slm-network.model"]);
     expect(report.modelServer).toEqual({ startedBy: "launchd", label: "local.slm-network.model" });
@@ -174,7 +174,7 @@ describe("the model server", { timeout: 240_000 }, () => {
     expect(await readFile(here.at("var/log/slm-network/model.log"), "utf8")).toContain("serves as 4");
   });
 
-  it("is back after a power cut, with nobody signed in", async () => {
+  it("restarts after a power cut without a login", async () => {
     await here.mac.mac.powerCut();
     await here.mac.mac.boot();
     await expect
@@ -189,15 +189,15 @@ describe("the model server", { timeout: 240_000 }, () => {
       .toBe(200);
   });
 
-  it("goes when it is taken out of the config", async () => {
+  it("is removed when it is removed from the config", async () => {
     await installed();
     expect(modelPid()).toBeUndefined();
     await expect(access(here.at(modelPlist))).rejects.toThrow();
   });
 });
 
-describe("a Mac without a way out", { timeout: 240_000 }, () => {
-  it("takes Node and cloudflared from what was uploaded, checks them, and says what to do when they are gone", async () => {
+describe("a Mac without internet access", { timeout: 240_000 }, () => {
+  it("installs uploaded Node and cloudflared, verifies them, and reports the fix when they are missing", async () => {
     const { artifacts, release, input } = here;
     await here.mac.run(
       `sudo -n rm -rf '${here.at("usr/local/slm-network/node")}' '${here.at("usr/local/slm-network/cloudflared")}'`,
@@ -216,12 +216,12 @@ describe("a Mac without a way out", { timeout: 240_000 }, () => {
     expect(ran.code, ran.stderr).toBe(0);
     expect(await here.readyz()).toBe(200);
     const other = await here.install({ relay, cloudflared: { ...cloudflared, sha256: "0".repeat(64) } }, release, node);
-    expect(other.stderr).toMatch(/upload of cloudflared is not at .*-upload-cloudflared/);
+    expect(other.stderr).toMatch(/upload of cloudflared is missing at .*-upload-cloudflared/);
   });
 });
 
 describe("the removal", { timeout: 240_000 }, () => {
-  it("takes the data along when it is told to", async () => {
+  it("deletes the data when asked to", async () => {
     const ran = await here.mac.run(asRoot(removeScript, "--installation", installation, "--data"));
     expect(ran.code, ran.stderr).toBe(0);
     for (const gone of ["var/db/slm-network", "usr/local/slm-network", "etc/slm-network", "var/log/slm-network"]) {

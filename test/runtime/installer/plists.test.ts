@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
-import { standIn } from "../../../runtime/installer/handover.ts";
+import { temporaryConnector } from "../../../runtime/installer/connector-handover.ts";
 import { layout } from "../../../runtime/installer/layout.ts";
 import { connectorDaemon, modelDaemon, relayDaemon } from "../../../runtime/installer/plists.ts";
-import { relayStandIn } from "../../../runtime/installer/takeover.ts";
+import { temporaryRelay } from "../../../runtime/installer/relay-handover.ts";
 import { readJob } from "../../../sandbox/mac/launchd-plist.ts";
 import { ensurePlistutil, throughPlistutil } from "../../plistutil.ts";
 
@@ -22,9 +22,9 @@ const account = { user: "director", group: "staff", home: "/Users/director" };
 
 const daemons = {
   relay: relayDaemon(paths, 30),
-  "relay's stand-in": relayStandIn(paths, 30, 50_000),
+  "relay's stand-in": temporaryRelay(paths, 30, 50_000),
   connector: connectorDaemon(paths, 8792),
-  "connector's stand-in": standIn(paths, 50_001),
+  "connector's stand-in": temporaryConnector(paths, 50_001),
   "model server": modelDaemon(paths, service, account),
 };
 
@@ -60,11 +60,11 @@ it.each(Object.entries(daemons))("the plist of the %s is read by another reader 
   }
 });
 
-it("gives arguments through as they are", () => {
+it("keeps arguments unchanged", () => {
   expect(readJob(daemons["model server"].plist).job.args).toEqual(service.args);
 });
 
-it("refuses what is no property list, so that it can fail", async () => {
+it("refuses an invalid property list, as a negative control", async () => {
   const folder = await mkdtemp(join(tmpdir(), "slm-plist-"));
   try {
     await writeFile(join(folder, "no.plist"), daemons.relay.plist.replace("</dict>", ""));

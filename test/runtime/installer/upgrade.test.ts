@@ -1,4 +1,4 @@
-/** A new release, one that is broken in one way or another, and the way back. */
+/** Upgrades to a good and to broken releases, and rollback. */
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => here?.end());
 
-/** The release with a line of its own at the relay's beginning: another hash, and whatever the line does. */
+/** The release with an extra line at the start of the relay. */
 async function otherRelease(line: string): Promise<{ path: string; sha256: string }> {
   const work = await mkdtemp(join(here.folder, "release-"));
   await mkdir(join(work, "in"));
@@ -36,7 +36,7 @@ async function otherRelease(line: string): Promise<{ path: string; sha256: strin
 const current = () => readlink(here.at("usr/local/slm-network/current"));
 const relayPid = () => here.mac.mac.launchd.job("local.slm-network.relay")?.pid;
 
-/** Asks for the relay's readiness all along. @returns the longest time without a 200, in ms */
+/** Polls the relay's readiness. @returns the longest time without a 200, in ms */
 async function longestGap(during: () => Promise<void>): Promise<number> {
   let [longest, since, asking] = [0, performance.now(), true];
   const asks = (async () => {
@@ -53,7 +53,7 @@ async function longestGap(during: () => Promise<void>): Promise<number> {
 }
 
 describe("an upgrade", { timeout: 300_000 }, () => {
-  it("changes the release, and hardly a request finds nobody; the stand-in is gone after", async () => {
+  it("changes the release with a gap of at most a moment, and removes the temporary relay", async () => {
     const next = await otherRelease("/* newer */");
     const before = relayPid();
     const began = performance.now();
@@ -70,7 +70,7 @@ describe("an upgrade", { timeout: 300_000 }, () => {
     expect((await readdir(here.at("usr/local/slm-network"))).filter((name) => name.endsWith(".plist"))).toEqual([]);
   });
 
-  it("that does not even start leaves the old one untouched, and says why", async () => {
+  it("that does not start leaves the old one unchanged and reports why", async () => {
     const before = [await current(), here.pids()];
     const broken = await otherRelease('console.error("this release is broken"); process.exit(3);');
     const ran = await here.install({}, broken);
@@ -78,13 +78,13 @@ describe("an upgrade", { timeout: 300_000 }, () => {
     expect(ran.stderr).toMatch(
       /the new relay did not start within 30 s\. Its last log lines:[\s\S]*this release is broken/,
     );
-    expect(ran.stderr).toMatch(/The previous installation was put back and serves on/);
+    expect(ran.stderr).toMatch(/The previous installation was restored and is serving/);
     expect([await current(), here.pids()]).toEqual(before);
   });
 
-  it("that starts and does not become ready is switched back, and says why", async () => {
+  it("that starts but does not become ready is rolled back and reports why", async () => {
     const before = await current();
-    // As of a release that does not know the file the newer one has written.
+    // Like a release that cannot read the newer file.
     const line =
       'console.log("it will not be ready"); setInterval(() => {}, 1000); import("node:http").then(({ createServer }) => createServer((q, r) => r.writeHead(q.url === "/healthz" ? 200 : 503).end()).listen(Number(process.argv.at(-1)) || 0, "127.0.0.1")); await new Promise(() => {});';
     const ran = await here.install({}, await otherRelease(line));
@@ -92,7 +92,7 @@ describe("an upgrade", { timeout: 300_000 }, () => {
     expect(ran.stderr).toMatch(
       /the relay did not become ready within 30 s\. Its last log lines:[\s\S]*it will not be ready/,
     );
-    expect(ran.stderr).toMatch(/The previous installation was put back and serves on/);
+    expect(ran.stderr).toMatch(/The previous installation was restored and is serving/);
     expect(await current()).toBe(before);
     await expect.poll(() => here.readyz().catch(() => 0), { timeout: 30_000 }).toBe(200);
     expect(here.mac.mac.launchd.jobs()).toHaveLength(2);
@@ -106,7 +106,7 @@ describe("an upgrade", { timeout: 300_000 }, () => {
     expect(await readdir(here.at("usr/local/slm-network/releases"))).toHaveLength(3);
   });
 
-  it("back to a release that does not know the jobs' file any more is refused with the reason; the file stays as it is", async () => {
+  it("back to a release that cannot read the jobs' file is refused with the reason; the file is unchanged", async () => {
     await here.mac.mac.powerCut();
     const file = here.at("var/db/slm-network/jobs.db");
     const db = new DatabaseSync(file);

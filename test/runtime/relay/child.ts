@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
 import type { RelayConfig } from "../../../runtime/config.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 
 const MAIN = join(import.meta.dirname, "../../../runtime/relay/main.ts");
 

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { BadSettings, readSettings } from "../../../runtime/relay/settings.ts";
+import { InvalidSettings, readSettings } from "../../../runtime/relay/settings.ts";
 import { temporaryFolder, testConfig } from "./harness.ts";
 
 const good = { ...testConfig("http://127.0.0.1:11434", "/var/db/x"), port: 8080, adminPort: 8081 };
@@ -15,12 +15,12 @@ async function read(config: unknown, secrets: unknown) {
   return readSettings(...files);
 }
 
-async function faults(config: unknown, secrets: unknown): Promise<readonly string[]> {
+async function problems(config: unknown, secrets: unknown): Promise<readonly string[]> {
   const error = await read(config, secrets).then(
     () => expect.fail("no fault was found"),
     (cause: unknown) => cause,
   );
-  return error instanceof BadSettings ? error.faults : expect.fail(String(error));
+  return error instanceof InvalidSettings ? error.problems : expect.fail(String(error));
 }
 
 test("good files are read", async () => {
@@ -30,8 +30,8 @@ test("good files are read", async () => {
   });
 });
 
-test("all faults of both files come at once, with the path and the value", async () => {
-  const found = await faults(
+test("all problems of both files come at once, with the path and the value", async () => {
+  const found = await problems(
     { ...good, port: 99999, callers: [{ ...good.callers[0], weight: -2 }] },
     { mongodbUri: 5, extra: 1 },
   );
@@ -42,14 +42,14 @@ test("all faults of both files come at once, with the path and the value", async
 });
 
 test("no value of the secrets is shown, even when the file is not JSON", async () => {
-  const found = await faults(good, '{"mongodbUri": mongodb+srv://relay:hunter2@x}');
+  const found = await problems(good, '{"mongodbUri": mongodb+srv://relay:hunter2@x}');
   expect(found).toHaveLength(1);
   expect(found[0]).toMatch(/secrets\.json is not JSON/);
   expect(found.join()).not.toMatch(/hunter2|mongodb/);
 });
 
-test("values that contradict each other are faults", async () => {
-  const found = await faults(
+test("values that contradict each other are problems", async () => {
+  const found = await problems(
     {
       ...good,
       adminPort: 8080,
@@ -70,7 +70,7 @@ test("a file that is not there is a fault", async () => {
   );
 });
 
-test("a file of the release before, without the newer bounds, is read; bounds that contradict each other are faults", async () => {
+test("a file of the release before, without the newer bounds, is read; bounds that contradict each other are problems", async () => {
   await expect(read(good, {})).resolves.toMatchObject({ config: { limits: { bodyMiB: 8 } } });
   const limits = { ...good.limits, bodyMiB: 64, waitingMiB: 300, memoryMiB: 256 };
   const callers = Array.from({ length: 70 }, (_, n) => ({
@@ -78,7 +78,7 @@ test("a file of the release before, without the newer bounds, is read; bounds th
     name: `c${n}`,
     clientId: `${String(n).padStart(32, "0")}.access`,
   }));
-  const found = (await faults({ ...good, limits, callers }, {})).join("\n");
+  const found = (await problems({ ...good, limits, callers }, {})).join("\n");
   expect(found).toMatch(
     /limits\.memoryMiB is 256: is under 5 × bodyMiB \(64\).*320.*\n.*under waitingMiB \(300\).*\n.*too little for 70 callers.*280/,
   );

@@ -25,7 +25,7 @@ const user = {
   x509Type: "NONE",
 };
 
-test("the first request is challenged, the second is let in; a nonce is not good twice with one count", async () => {
+test("the first request is challenged, the second accepted; a nonce is not valid twice with one count", async () => {
   const first = await send(h.url, "GET", group, undefined, { accept });
   expect(first.status).toBe(401);
   const challenge = first.headers.get("www-authenticate") ?? "";

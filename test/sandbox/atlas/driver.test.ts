@@ -1,9 +1,9 @@
-/** What Atlas' API was told, seen by MongoDB's own driver: refused until it counts, then let in with what the roles allow. */
+/** Declarations through Atlas' API, seen by MongoDB's own driver: refused until they take effect, then admitted with the roles' privileges. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startAtlasApi } from "../../../sandbox/atlas/api.ts";
 import { startEmulatedMongo } from "../../../sandbox/mongo/server.ts";
-import { Secret } from "../../../sandbox/providers/values.ts";
+import { Secret } from "../../../sandbox/providers/plugin/values.ts";
 import { atEnd, client, temporaryFolder } from "../mongo/harness.ts";
 import { startPlugin } from "../providers/plugin.ts";
 import { projectId } from "./harness.ts";
@@ -11,7 +11,7 @@ import { projectId } from "./harness.ts";
 /** Longer than any test: what was declared does not count yet, however busy the machine is. */
 const never = 3_600_000;
 
-test("a declared user and a declared address are refused at first, and then let in", async () => {
+test("a declared user and a declared address are refused at first, then admitted", async () => {
   const folder = await temporaryFolder();
   const mongo = await startEmulatedMongo({ dir: join(folder, "mongo"), port: 0, log: () => {} });
   atEnd(() => mongo.close());

@@ -1,4 +1,4 @@
-/** The emulated Atlas with a MongoDB that records what it is told, and a small digest client. */
+/** The emulated Atlas with a recording MongoDB, and a small digest client. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -152,7 +152,7 @@ test("a broken state file is refused with its path", async () => {
     apiTokens: [],
     statePath: h.statePath,
   };
-  expect(() => new CloudflareAccount(options)).toThrow(/account\.json can not be used.*format/s);
+  expect(() => new CloudflareAccount(options)).toThrow(/account\.json cannot be used.*format/s);
   expect(() => new CloudflareAccount({ ...options, accountId: "mine" })).toThrow(/accountId is "mine".*32 hex digits/);
 });
 

@@ -150,47 +150,6 @@ test("a private hostname route needs a tunnel that is there", async () => {
   expect(await refusalOf(routes.get(made.id!, { account_id }))).toMatchObject({ status: 404 });
 });
 
-test("monitor, pool and load balancer refer to each other, and go in the order of use", async () => {
-  const { loadBalancers } = h.client;
-  const monitor = await loadBalancers.monitors.create({
-    account_id,
-    type: "https",
-    path: "/readyz",
-    expected_codes: "200",
-    header: { Host: ["slm.example.com"] },
-    interval: 60,
-    retries: 2,
-    timeout: 5,
-    probe_zone: "",
-    description: "",
-    expected_body: "",
-    allow_insecure: false,
-    follow_redirects: false,
-  });
-  const origins = [{ name: "studio", address: "x.cfargotunnel.com", enabled: true, weight: 1, flatten_cname: true }];
-  const pool = await loadBalancers.pools.create({
-    account_id,
-    name: "macs",
-    origins,
-    monitor: monitor.id!,
-    minimum_origins: 1,
-  });
-  const body = { zone_id, name: "slm.example.com", default_pools: [pool.id!], fallback_pool: pool.id!, proxied: true };
-  const balancer = await loadBalancers.create({ ...body, steering_policy: "", session_affinity: "none" });
-  expect(balancer).toMatchObject({ name: "slm.example.com", zone_name: "example.com", default_pools: [pool.id] });
-  expect(await loadBalancers.pools.get(pool.id!, { account_id })).toMatchObject({ origins, monitor: monitor.id });
-  expect(await refusalOf(loadBalancers.pools.delete(pool.id!, { account_id }))).toMatchObject({ status: 412 });
-  expect(await refusalOf(loadBalancers.monitors.delete(monitor.id!, { account_id }))).toMatchObject({ status: 412 });
-  const stray = loadBalancers.create({ ...body, name: "b.example.com", fallback_pool: "f".repeat(32) });
-  expect(await refusalOf(stray)).toMatchObject({ status: 400, message: expect.stringMatching(/fallback_pool/) });
-  const changed = await loadBalancers.update(balancer.id!, { ...body, session_affinity: "cookie" });
-  expect(changed).toMatchObject({ id: balancer.id, session_affinity: "cookie", created_on: balancer.created_on });
-  await loadBalancers.delete(balancer.id!, { zone_id });
-  await loadBalancers.pools.delete(pool.id!, { account_id });
-  await loadBalancers.monitors.delete(monitor.id!, { account_id });
-  expect(await refusalOf(loadBalancers.get(balancer.id!, { zone_id }))).toMatchObject({ status: 404 });
-});
-
 test("a notification policy is checked, replaced and deleted", async () => {
   const policies = h.client.alerting.policies;
   const body = {

@@ -45,7 +45,7 @@ test("one PUT rotates: same client id, new secret, the old one valid until the t
   expect(rotated.client_secret).not.toBe(made.secret);
   expect(h.account.verifyServiceToken(made.clientId, rotated.client_secret!)).toBe(made.id);
   expect(h.account.verifyServiceToken(made.clientId, made.secret)).toBe(made.id);
-  // The same PUT again is no rotation, and answers without a secret.
+  // Repeating the PUT does not rotate, and the response has no secret.
   expect((await raw(h.url, "PUT", path, body)).result).not.toHaveProperty("client_secret");
   expect(h.account.verifyServiceToken(made.clientId, rotated.client_secret!)).toBe(made.id);
   const past = new Date(Date.now() - 1000).toISOString();

@@ -149,7 +149,7 @@ test("an edge that starts again on its ports is found by a cloudflared that runs
   expect((await ask(again, "/")).status).toBe(418);
 }, 60_000);
 
-test("what is no connector is cut and leaves no trace", async () => {
+test("a client that is not a connector is cut off and leaves no trace", async () => {
   const { edge, tunnel } = await declared((_request, response) => void response.end());
   const [host, port] = edge.connectorAddress.split(":");
   const socket = connect({ host, port: Number(port), servername: "h2.cftunnel.com", rejectUnauthorized: false });

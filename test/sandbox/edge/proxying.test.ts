@@ -237,7 +237,7 @@ test("an upload beyond the limit is 413, told by its length or found while it ru
   expect(chunked.status).toBe(413);
 });
 
-test("silence before the headers is 524, silence after them cuts the answer, and every byte starts the time anew", async () => {
+test("silence before the headers is 524, silence after them cuts the answer, and every byte restarts the time limit", async () => {
   const cancelled = new Promise<void>((resolve) => {
     serve = (_request, response) => void response.on("close", () => resolve());
   });

@@ -94,7 +94,7 @@ test("a person signs in with the code from the mail file, and cloudflared and th
   expect(String(out.headers["set-cookie"])).toContain("Max-Age=0");
 });
 
-test("who no policy lets in sees the same page, and is sent nothing", async () => {
+test("a person no policy admits sees the same page, and no code is sent", async () => {
   const before = codes().length;
   const request = await begin("stranger@example.org");
   expect(request).not.toBe("");

@@ -74,7 +74,7 @@ async function keySet(): Promise<JSONWebKeySet> {
 }
 
 test("a service token is exchanged for a token that the published keys verify, and cloudflared lets it pass", async () => {
-  // Whoever is let in by a service token cannot bring an assertion of its own along.
+  // A caller admitted by a service token cannot add its own assertion.
   const forged = await edge.signPersonToken(servers.aud, "boss@example.com");
   const headers = { ...credentials, "cf-access-jwt-assertion": forged, "cf-access-authenticated-user-email": "boss@x" };
   const answer = await ask(edge, "/v1/models", { headers });

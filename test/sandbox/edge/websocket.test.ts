@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectorEnvironment } from "../../../sandbox/edge/connector-environment.ts";
 import type { Edge } from "../../../sandbox/edge/edge.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { type MacTarget, openSession } from "../../../ssh/session.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
 import { application } from "./account.ts";
@@ -92,7 +92,7 @@ test("with the token a session comes about, and much goes through it both ways",
   await session.close();
 });
 
-test("without it nobody gets as far as sshd, and another upgrade is no way round", async () => {
+test("without it sshd is unreachable, also by another kind of upgrade", async () => {
   const { edge, target, privateKey } = await declared();
   const port = await localEnd(edge, { ...token, TUNNEL_SERVICE_TOKEN_SECRET: "wrong" });
   await expect(openSession(target(port), { privateKey })).rejects.toThrow(/is not reachable/);

@@ -238,7 +238,7 @@ it.each(["stat -c %s .", "stat --format=%s .", "id --user", "uname --machine"])(
   });
 });
 
-it("has each stand-in where macOS has the command", async () => {
+it("places each emulated command where macOS has it", async () => {
   expect(
     await test.run(
       '"$SLM_NETWORK_ROOT/bin/launchctl" list && "$SLM_NETWORK_ROOT/usr/bin/sudo" -n "$SLM_NETWORK_ROOT/usr/bin/id" -u',

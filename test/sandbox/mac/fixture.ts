@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { build, type PlistValue } from "plist";
 import ssh2, { type Client, type ClientChannel, type SFTPWrapper } from "ssh2";
 import { type Mac, type MacOptions, startMac } from "../../../sandbox/mac/mac.ts";
-import { type Reaper, startReaper } from "../../../sandbox/reaper.ts";
+import { type Reaper, startReaper } from "../../../sandbox/machine/reaper.ts";
 
 export interface Result {
   code: number | null;

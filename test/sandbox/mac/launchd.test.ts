@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => test.end());
 
-/** A job that runs until it is told to end, and writes down each start. */
+/** A job that runs until SIGTERM and records each start. */
 const sleeper = () => ({
   ProgramArguments: ["/bin/sh", "-c", `echo start >> ${join(test.dir, "starts")}; exec sleep 60`],
   RunAtLoad: true,
@@ -122,7 +122,7 @@ describe("a plist is refused", () => {
     await refused(path, /deploy:staff/);
   });
 
-  it("when it is malformed, has another name than its label, or is not there", async () => {
+  it("when it is malformed, missing, or named unlike its label", async () => {
     const path = test.daemon(label, { ...sleeper(), EnvironmentVariables: { PORT: 1 } });
     await refused(path, /EnvironmentVariables\.PORT/);
     writeFileSync(path, "<plist><dict>");
@@ -207,7 +207,7 @@ describe("a job", () => {
     await until(() => !isAlive(child), "its child to be gone");
   });
 
-  it("ends with 78 when its user, its program or its log file is not to be had", async () => {
+  it("ends with 78 when its user, program or log file is not available", async () => {
     const account = "_slmnetwork";
     const log = join(test.mac.root, "var/log/slm/out.log");
     const path = test.daemon(label, { ...sleeper(), UserName: account, StandardOutPath: log });

@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => test.end());
 
-describe("the stand-ins for looking", () => {
+describe("emulated read-only commands", () => {
   it("last shows starts, and a shutdown only where there was one", async () => {
     const kinds = async () => {
       const client = await connect(test.mac); // a connection does not outlive a power cut
@@ -50,6 +50,15 @@ describe("the stand-ins for looking", () => {
     await new Promise((resolve) => server.close(resolve));
     expect((await test.run(`lsof -nP -iTCP:${port} -sTCP:LISTEN -t`)).code).toBe(1);
   });
+
+  it.runIf(process.platform === "linux")(
+    "ps shows the executable of a process as `comm`, not its thread's name",
+    async () => {
+      const ran = await test.run(`ps -axo pid=,ppid=,comm= | grep -E '^ *${process.pid} '`);
+      expect(ran.stdout.trim().split(/\s+/)).toEqual([String(process.pid), String(process.ppid), process.execPath]);
+      expect((await test.run(`ps -o comm= -p ${process.pid}`)).stdout.trim()).toBe(process.execPath);
+    },
+  );
 
   it("ioreg and system_profiler show one hardware UUID", async () => {
     const { hardwareUuid } = test.mac;

@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keyPair } from "../../../sandbox/mac/keys.ts";
-import { claimPort } from "../../../sandbox/ports.ts";
+import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { startSshServer } from "../providers/ssh-server.ts";
 import { connect, finish, open, openSshOptions, program, type TestMac, testMac } from "./fixture.ts";
 
@@ -32,7 +32,7 @@ async function macBehind(port: number, keyPath: string): Promise<TestMac> {
 const session = () => join(folder, "mac", "session");
 
 describe("another SSH server", () => {
-  it("plays the Mac when its key is bound to the stand-in's session", async () => {
+  it("plays the Mac when its key is bound to the emulated Mac's session", async () => {
     const key = keyPair(folder, "id_ed25519");
     const server = await startSshServer("/", { publicKey: key.publicKey, forced: session() });
     ends.push(() => server.close());
@@ -50,7 +50,7 @@ describe("another SSH server", () => {
     const server = await startSshServer("/", { publicKey: key.publicKey });
     ends.push(() => server.close());
     await expect(macBehind(server.port, key.privateKeyPath)).rejects.toThrow(
-      new RegExp(`not those of the stand-in Mac.*\ncommand="${session()}" ssh-ed25519 AAAA`),
+      new RegExp(`not those of the emulated Mac.*\ncommand="${session()}" ssh-ed25519 AAAA`),
     );
   });
 

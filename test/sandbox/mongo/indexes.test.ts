@@ -97,7 +97,7 @@ describe("making and changing indexes", () => {
     });
   });
 
-  it("refuses a life that can not be (67)", async () => {
+  it("refuses an invalid TTL (67)", async () => {
     const documents = (await database()).collection("documents");
     const refused = { code: 67, codeName: "CannotCreateIndex" };
     await expect(documents.createIndex({ at: 1 }, { expireAfterSeconds: -1 })).rejects.toMatchObject(refused);

@@ -6,9 +6,9 @@ import { join, resolve } from "node:path";
 import type { Db } from "mongodb";
 import { create } from "tar";
 import { describe, expect, it } from "vitest";
+import type { Reaper } from "../../../sandbox/machine/reaper.ts";
 import { withoutCredentials } from "../../../sandbox/mongo/driver-admin.ts";
 import { hostsElsewhere, type StartedMongo, startMongo } from "../../../sandbox/mongo/start.ts";
-import type { Reaper } from "../../../sandbox/reaper.ts";
 import { startVendors } from "../vendors.ts";
 import { atEnd, client, startServer, temporaryFolder } from "./harness.ts";
 
@@ -262,7 +262,7 @@ describe("downloading the official binary", { timeout: 120_000 }, () => {
     }
   });
 
-  it("says why it cannot be had, and what to do", async () => {
+  it("says why it is not available, and how to fix it", async () => {
     const env = await startMirror((_request, response) => void response.writeHead(404).end());
     await expect(start(env)).rejects.toThrow(/SANDBOX_MONGO is real, but .*\(.*404.*\): install a mongod on PATH/);
     await expect(start({ ...env, SANDBOX_OFFLINE: "1" })).rejects.toThrow(/SANDBOX_OFFLINE forbids its download/);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Props, reveal, Secret, Unknown, unknown } from "../../../sandbox/providers/values.ts";
+import { type Props, reveal, Secret, Unknown, unknown } from "../../../sandbox/providers/plugin/values.ts";
 import { type Answer, type Asked, type JsonServer, jsonServer } from "./json-server.ts";
 import { type Plugin, startPlugin } from "./plugin.ts";
 
@@ -263,25 +263,7 @@ describe("what goes over the wire", () => {
     expect(api.asked.at(-1)).toMatchObject({ method: "PATCH", body: { name: "renamed" } });
   });
 
-  it("uses the names of load balancers' headers and of notification filters", async () => {
-    const pool = token("loadBalancerPool");
-    await createdClean(pool, {
-      accountId: account,
-      name: "macs",
-      origins: [{ address: "x", name: "studio", header: { hosts: ["h"] } }],
-    });
-    expect(api.asked[0]?.body).toMatchObject({
-      origins: [{ address: "x", enabled: true, header: { Host: ["h"] }, weight: 1 }],
-    });
-    api.asked.length = 0;
-    await createdClean(token("loadBalancerMonitor"), {
-      accountId: account,
-      header: { Host: ["h"] },
-      path: "/readyz",
-      type: "https",
-    });
-    expect(api.asked[0]?.body).toMatchObject({ header: { Host: ["h"] }, interval: 60, type: "https" });
-    api.asked.length = 0;
+  it("uses the API's names of notification filters", async () => {
     await createdClean(token("notificationPolicy"), {
       accountId: account,
       alertType: "tunnel_health_event",
@@ -581,7 +563,7 @@ describe("functions", () => {
     expect((await plugin.invoke(tunnelToken, { accountId: account })).failures).toEqual([
       expect.stringMatching(/^tunnelId: /),
     ]);
-    await expect(plugin.invoke("cloudflare:index/getNothing:getNothing", {})).rejects.toThrow(/is no function/);
+    await expect(plugin.invoke("cloudflare:index/getNothing:getNothing", {})).rejects.toThrow(/is not a function/);
   });
 });
 
@@ -590,7 +572,7 @@ describe("failures", () => {
     await expect(plugin.create(tunnel, { ...tunnelInputs, name: "taken" })).rejects.toThrow(
       `POST /accounts/${account}/cfd_tunnel: 409 You already have a tunnel with this name (1013)`,
     );
-    await expect(plugin.create("cloudflare:index/nothing:Nothing", {})).rejects.toThrow(/is no resource/);
+    await expect(plugin.create("cloudflare:index/nothing:Nothing", {})).rejects.toThrow(/is not a resource/);
   });
 
   it("brings a change to its end when the engine cancels: given up, it would be made and forgotten", async () => {

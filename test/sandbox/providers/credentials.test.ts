@@ -3,10 +3,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { atlasSource, cloudflareAccess } from "../../../accounts/credentials.ts";
-import { strayVariables } from "../../../sandbox/provider-environment.ts";
-import { atlasCredentials } from "../../../sandbox/providers/atlas-credentials.ts";
-import { cloudflareCredentials } from "../../../sandbox/providers/cloudflare-credentials.ts";
-import { type Props, Secret } from "../../../sandbox/providers/values.ts";
+import { cloudflareCredentials } from "../../../sandbox/providers/cloudflare/credentials.ts";
+import { strayVariables } from "../../../sandbox/providers/environment.ts";
+import { atlasCredentials } from "../../../sandbox/providers/mongodbatlas/credentials.ts";
+import { type Props, Secret } from "../../../sandbox/providers/plugin/values.ts";
 import { type JsonServer, jsonServer } from "./json-server.ts";
 import { type Plugin, startPlugin } from "./plugin.ts";
 

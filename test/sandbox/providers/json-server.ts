@@ -20,7 +20,7 @@ export interface JsonServer {
   close(): Promise<void>;
 }
 
-/** @param answer undefined keeps the request waiting for ever */
+/** @param answer undefined never answers */
 export async function jsonServer(answer: (asked: Asked) => Answer | undefined | Promise<Answer>): Promise<JsonServer> {
   const asked: Asked[] = [];
   const server = createServer((request, response) => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { authorization, parseChallenge } from "../../../sandbox/providers/digest.ts";
-import { type Props, Secret } from "../../../sandbox/providers/values.ts";
+import { authorization, parseChallenge } from "../../../sandbox/providers/mongodbatlas/digest.ts";
+import { type Props, Secret } from "../../../sandbox/providers/plugin/values.ts";
 import { type Answer, type Asked, type JsonServer, jsonServer } from "./json-server.ts";
 import { type Plugin, partialState, startPlugin } from "./plugin.ts";
 

@@ -8,8 +8,8 @@ import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import statusPb from "@pulumi/pulumi/proto/status_pb.js";
 import emptyPb from "google-protobuf/google/protobuf/empty_pb.js";
-import { withoutStrays } from "../../../sandbox/provider-environment.ts";
-import { decode, encode, type Props } from "../../../sandbox/providers/values.ts";
+import { withoutStrays } from "../../../sandbox/providers/environment.ts";
+import { decode, encode, type Props } from "../../../sandbox/providers/plugin/values.ts";
 
 /** A call's answer, or its error. */
 function ask<Response>(
@@ -157,7 +157,7 @@ export async function startPlugin(name: string, env: Record<string, string | und
       error ? reject(error) : resolve(port),
     );
   });
-  const program = join(import.meta.dirname, `../../../sandbox/providers/${name}.ts`);
+  const program = join(import.meta.dirname, `../../../sandbox/providers/${name}/main.ts`);
   const child = spawn(process.execPath, [program, `127.0.0.1:${enginePort}`], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...withoutStrays(process.env), SSH_AUTH_SOCK: undefined, ...env },

@@ -56,7 +56,7 @@ it("keeps what a resource without a read says of itself", async () => {
 
 it("ends when the engine that started it is gone", async () => {
   const { spawn } = await import("node:child_process");
-  const program = join(import.meta.dirname, "../../../sandbox/providers/command.ts");
+  const program = join(import.meta.dirname, "../../../sandbox/providers/command/main.ts");
   const script = `const c = require("node:child_process").spawn(process.execPath, [${JSON.stringify(program)}], { stdio: ["ignore", "inherit", "ignore"] }); console.log("pid " + c.pid);`;
   const parent = spawn(process.execPath, ["-e", `${script} setInterval(() => {}, 1000)`], {
     stdio: ["ignore", "pipe", "ignore"],

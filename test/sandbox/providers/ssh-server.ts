@@ -93,14 +93,14 @@ function serveSession(session: Session, state: SshServer, root: string, forced?:
 
 /**
  * Starts one; users sign in with `privateKey` or the password `letmein`.
- * @param options.publicKey is let in instead of a new one; `privateKey` is then of no use
+ * @param options.publicKey is accepted instead of a new one; `privateKey` is then unused
  * @param options.forced runs in place of every command, as `command="…"` in `authorized_keys` does
  */
 export async function startSshServer(
   root: string,
   options: { publicKey?: string; forced?: string } = {},
 ): Promise<SshServer> {
-  const host = newKey(""); // ssh2's own once in some hundred times makes a key that can not be read
+  const host = newKey(""); // about one in several hundred keys of ssh2's generator is unreadable
   const user = newKey("");
   const allowed = ssh2.utils.parseKey(options.publicKey ?? user.public);
   if (allowed instanceof Error) throw allowed;

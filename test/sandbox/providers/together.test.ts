@@ -1,6 +1,6 @@
 /** The sandbox's plugins against its APIs, resource by resource: made, unchanged at a second look, unchanged in refresh, gone. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Props, Secret } from "../../../sandbox/providers/values.ts";
+import { type Props, Secret } from "../../../sandbox/providers/plugin/values.ts";
 import { type Harness as AtlasHarness, projectId, startHarness as startAtlas } from "../atlas/harness.ts";
 import { account_id, type Harness, secret, startHarness, zone_id } from "../cloudflare/harness.ts";
 import { type Plugin, startPlugin } from "./plugin.ts";
@@ -121,7 +121,6 @@ it("Cloudflare: a tunnel with all that leads to it and stands before it", async 
   await live("regionalHostname", { ...zone, hostname: host, regionKey: "kr" });
   await live("customHostnameFallbackOrigin", { ...zone, origin: host });
   await live("customHostname", { ...zone, hostname: "slm.example.net", ssl: { method: "txt", type: "dv" } });
-  await live("zeroTrustNetworkHostnameRoute", { ...account, hostname: "slm.internal.example", tunnelId: tunnel.id });
   await live("notificationPolicy", {
     ...account,
     name: "tunnel",
@@ -129,25 +128,6 @@ it("Cloudflare: a tunnel with all that leads to it and stands before it", async 
     enabled: true,
     filters: { tunnelIds: [tunnel.id] },
     mechanisms: { emails: [{ id: "ops@example.com" }] },
-  });
-  const monitor = await live("loadBalancerMonitor", {
-    ...account,
-    type: "https",
-    path: "/readyz",
-    header: { Host: [host] },
-  });
-  const pool = await live("loadBalancerPool", {
-    ...account,
-    name: "studio",
-    monitor: monitor.id,
-    origins: [{ name: "studio", address: `${tunnel.id}.cfargotunnel.com`, header: { hosts: [host] } }],
-  });
-  await live("loadBalancer", {
-    ...zone,
-    name: `lb.${host}`,
-    defaultPools: [pool.id],
-    fallbackPool: pool.id,
-    proxied: true,
   });
   for (const end of ends) await end();
 });

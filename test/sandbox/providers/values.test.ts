@@ -1,7 +1,7 @@
 import structPb from "google-protobuf/google/protobuf/struct_pb.js";
 import { expect, it } from "vitest";
-import { diff } from "../../../sandbox/providers/diff.ts";
-import { list, string } from "../../../sandbox/providers/fields.ts";
+import { diff } from "../../../sandbox/providers/plugin/diff.ts";
+import { list, string } from "../../../sandbox/providers/plugin/fields.ts";
 import {
   Asset,
   decode,
@@ -12,7 +12,7 @@ import {
   reveal,
   Secret,
   unknown,
-} from "../../../sandbox/providers/values.ts";
+} from "../../../sandbox/providers/plugin/values.ts";
 
 const signature = "4dabf18193072939515e22adb298388d";
 
@@ -75,7 +75,7 @@ it("compares assets by their hash, since the engine elides the rest", () => {
   expect(equal(unknown, unknown)).toBe(false);
 });
 
-it("quotes keys in paths that are no identifiers, and sees no change in a secret's mark alone", () => {
+it("quotes keys that are not identifiers in paths, and ignores a change of the secret mark alone", () => {
   const fields = { tags: string(), names: list(string(), { set: true }) };
   expect([...diff(fields, { tags: { "a.b": "1" } }, { tags: { "a.b": "2" } }).keys()]).toEqual(['tags["a.b"]']);
   expect(diff(fields, { tags: "x" }, { tags: new Secret("x") }).size).toBe(0);

@@ -147,7 +147,7 @@ test("a request whose answer has begun is not evicted, one that can still be tol
   const relay = await startTestRelay(
     model.url,
     { callers: bound(["*"]), limits: { ...limits, waiting: 2 } },
-    { holds: { sseMs: 50, jsonMs: 60_000, everyMs: 100, stallMs: 60_000, pauseMs: 30_000 } },
+    { keepAlive: { sseMs: 50, jsonMs: 60_000, everyMs: 100, stallMs: 60_000, pauseMs: 30_000 } },
   );
   const other = { "Cf-Access-Jwt-Assertion": await token({ common_name: OTHER_ID }) };
   const running = post(relay, "/v1/completions", { who: "a" });

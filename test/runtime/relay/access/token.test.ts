@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, sign } from "node:crypto";
 import { createLocalJWKSet, exportJWK, exportPKCS8, generateKeyPair, type JWTVerifyGetKey } from "jose";
 import { expect, test } from "vitest";
-import { createTokenCheck, judgeByJose } from "../../../../runtime/relay/access/token.ts";
+import { createTokenVerifier, verifyWithJose } from "../../../../runtime/relay/access/token.ts";
 import { seeded } from "../drills/seed.ts";
 
 const ISSUER = "https://acme.cloudflareaccess.com";
@@ -33,16 +33,16 @@ async function verdict(check: () => Promise<unknown>): Promise<string> {
 
 /** A check that has seen good tokens with both keys, so that it recognises what it can by itself. */
 async function warm(from: JWTVerifyGetKey = keys) {
-  const check = createTokenCheck(from);
+  const check = createTokenVerifier(from);
   await check(make(), rules);
   await check(make({ ...HEADER, kid: "k2" }, CLAIMS, otherKey), rules);
   return check;
 }
 
 /** Whether both say the same of a token, and the same reason. */
-async function compare(check: ReturnType<typeof createTokenCheck>, token: string): Promise<string> {
+async function compare(check: ReturnType<typeof createTokenVerifier>, token: string): Promise<string> {
   const ours = await verdict(async () => check(token, rules));
-  const joses = await verdict(async () => (await judgeByJose(keys, token, rules)).payload);
+  const joses = await verdict(async () => (await verifyWithJose(keys, token, rules)).payload);
   expect(ours, token).toBe(joses);
   return ours;
 }

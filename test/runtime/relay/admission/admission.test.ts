@@ -4,24 +4,24 @@ import {
   type Admission,
   createAdmission,
   estimateTokens,
-  laneOf,
+  queueOf,
   type Slot,
-  type Ticket,
+  type SlotRequest,
 } from "../../../../runtime/relay/admission/admission.ts";
 
 const LIMITS: Limits = { chat: 1, embeddings: 1, waiting: 10_000, waitSeconds: 60, bodyMiB: 8, whenBusy: "queue" };
 const never = new AbortController().signal;
 
-function ticket(name: string, more: Partial<Ticket> & { weight?: number } = {}): Ticket {
+function slotRequest(name: string, more: Partial<SlotRequest> & { weight?: number } = {}): SlotRequest {
   const { weight = 1, ...rest } = more;
   const caller = { name, clientId: name, companies: ["*"], weight, enabled: true };
-  return { lane: "chat", caller, estimatedTokens: 300, bytes: 1000, signal: never, ...rest };
+  return { queue: "chat", caller, estimatedTokens: 300, bytes: 1000, signal: never, ...rest };
 }
 
 /** Serves one after another, each for `serviceMs` of the fake clock. @returns the names in the order they were served */
-async function serveAll(admission: Admission, first: Slot, tickets: Ticket[], used?: (name: string) => number) {
+async function serveAll(admission: Admission, first: Slot, requests: SlotRequest[], used?: (name: string) => number) {
   const order: string[] = [];
-  const waiting = tickets.map(async (one) => {
+  const waiting = requests.map(async (one) => {
     const slot = await admission.acquire(one);
     order.push(one.caller.name);
     await Promise.resolve();
@@ -35,9 +35,9 @@ async function serveAll(admission: Admission, first: Slot, tickets: Ticket[], us
 describe("between callers", () => {
   test("a single request goes before the 1,000 of another that came earlier", async () => {
     const admission = createAdmission(LIMITS);
-    const first = await admission.acquire(ticket("greedy"));
-    const many = Array.from({ length: 1000 }, () => ticket("greedy"));
-    const order = await serveAll(admission, first, [...many, ticket("single")]);
+    const first = await admission.acquire(slotRequest("greedy"));
+    const many = Array.from({ length: 1000 }, () => slotRequest("greedy"));
+    const order = await serveAll(admission, first, [...many, slotRequest("single")]);
     // Behind the one that runs and one round: one request of the only other caller.
     expect(order.indexOf("single")).toBeLessThanOrEqual(1);
     expect(order).toHaveLength(1001);
@@ -45,12 +45,12 @@ describe("between callers", () => {
 
   test("tokens are shared, not requests: whose requests are four times as long gets a quarter as many", async () => {
     const admission = createAdmission(LIMITS);
-    const first = await admission.acquire(ticket("other"));
-    const tickets = Array.from({ length: 400 }, (_, n) =>
-      ticket(n % 2 === 0 ? "long" : "short", { estimatedTokens: 300 }),
+    const first = await admission.acquire(slotRequest("other"));
+    const requests = Array.from({ length: 400 }, (_, n) =>
+      slotRequest(n % 2 === 0 ? "long" : "short", { estimatedTokens: 300 }),
     );
     // Both are estimated alike; the answers tell.
-    const order = await serveAll(admission, first, tickets, (name) => (name === "long" ? 2000 : 500));
+    const order = await serveAll(admission, first, requests, (name) => (name === "long" ? 2000 : 500));
     const early = order.slice(0, 200);
     const ratio = early.filter((name) => name === "short").length / early.filter((name) => name === "long").length;
     expect(ratio).toBeGreaterThan(3.5);
@@ -59,11 +59,11 @@ describe("between callers", () => {
 
   test("a weight of 3 gets three times the share", async () => {
     const admission = createAdmission(LIMITS);
-    const first = await admission.acquire(ticket("other"));
-    const tickets = Array.from({ length: 400 }, (_, n) =>
-      n % 2 === 0 ? ticket("heavy", { weight: 3 }) : ticket("light"),
+    const first = await admission.acquire(slotRequest("other"));
+    const requests = Array.from({ length: 400 }, (_, n) =>
+      n % 2 === 0 ? slotRequest("heavy", { weight: 3 }) : slotRequest("light"),
     );
-    const early = (await serveAll(admission, first, tickets)).slice(0, 200);
+    const early = (await serveAll(admission, first, requests)).slice(0, 200);
     const ratio = early.filter((name) => name === "heavy").length / early.filter((name) => name === "light").length;
     expect(ratio).toBeGreaterThan(2.5);
     expect(ratio).toBeLessThan(3.5);
@@ -71,13 +71,13 @@ describe("between callers", () => {
 
   test("a debt of before delays a caller who comes back by a round at most, also with a small weight", async () => {
     const admission = createAdmission(LIMITS);
-    const huge = await admission.acquire(ticket("debtor", { weight: 0.01 }));
-    const others = Array.from({ length: 50 }, () => ticket("greedy"));
+    const huge = await admission.acquire(slotRequest("debtor", { weight: 0.01 }));
+    const others = Array.from({ length: 50 }, () => slotRequest("greedy"));
     const waiting = others.map((one) => admission.acquire(one).then((slot) => slot.release()));
     huge.release(1_000_000);
     const order: string[] = [];
     void Promise.all(waiting).then(() => order.push("all of greedy"));
-    const slot = await admission.acquire(ticket("debtor", { weight: 0.01 }));
+    const slot = await admission.acquire(slotRequest("debtor", { weight: 0.01 }));
     order.push("debtor");
     slot.release();
     await Promise.all(waiting);
@@ -86,10 +86,10 @@ describe("between callers", () => {
 
   test("a caller's jobs and its direct requests both get on", async () => {
     const admission = createAdmission(LIMITS);
-    const first = await admission.acquire(ticket("a"));
+    const first = await admission.acquire(slotRequest("a"));
     const order: string[] = [];
     const run = async (background: boolean) => {
-      const slot = await admission.acquire(ticket("a", { background }));
+      const slot = await admission.acquire(slotRequest("a", { background }));
       order.push(background ? "job" : "direct");
       slot.release();
     };
@@ -122,9 +122,9 @@ describe("bounds", () => {
 
   test("what is over the number that may wait is turned away at once, and says when to come back", async () => {
     const admission = createAdmission({ ...LIMITS, waiting: 1 });
-    await admission.acquire(ticket("a"));
-    void admission.acquire(ticket("a"));
-    await expect(admission.acquire(ticket("b"))).rejects.toMatchObject({
+    await admission.acquire(slotRequest("a"));
+    void admission.acquire(slotRequest("a"));
+    await expect(admission.acquire(slotRequest("b"))).rejects.toMatchObject({
       code: "queue_full",
       status: 429,
       headers: {
@@ -138,27 +138,27 @@ describe("bounds", () => {
 
   test("so is what is over the bytes that may wait; one alone may always wait", async () => {
     const admission = createAdmission({ ...LIMITS, waitingMiB: 1 });
-    await admission.acquire(ticket("a"));
-    void admission.acquire(ticket("a", { bytes: 2_000_000 }));
-    await expect(admission.acquire(ticket("a", { bytes: 1 }))).rejects.toMatchObject({ code: "queue_full" });
+    await admission.acquire(slotRequest("a"));
+    void admission.acquire(slotRequest("a", { bytes: 2_000_000 }));
+    await expect(admission.acquire(slotRequest("a", { bytes: 1 }))).rejects.toMatchObject({ code: "queue_full" });
   });
 
   test("whenBusy reject: nobody waits", async () => {
     const admission = createAdmission({ ...LIMITS, whenBusy: "reject" });
-    const slot = await admission.acquire(ticket("a"));
-    await expect(admission.acquire(ticket("a"))).rejects.toMatchObject({ code: "queue_full" });
+    const slot = await admission.acquire(slotRequest("a"));
+    await expect(admission.acquire(slotRequest("a"))).rejects.toMatchObject({ code: "queue_full" });
     slot.release();
-    await admission.acquire(ticket("a"));
+    await admission.acquire(slotRequest("a"));
   });
 
   test("who waited too long is told so; a job waits on, and does not count", async () => {
     const admission = createAdmission({ ...LIMITS, waiting: 1 });
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     let job: Slot | undefined;
-    void admission.acquire(ticket("a", { background: true })).then((got) => {
+    void admission.acquire(slotRequest("a", { background: true })).then((got) => {
       job = got;
     });
-    const waiting = expect(admission.acquire(ticket("a"))).rejects.toMatchObject({
+    const waiting = expect(admission.acquire(slotRequest("a"))).rejects.toMatchObject({
       code: "queue_timeout",
       status: 429,
     });
@@ -174,19 +174,19 @@ describe("bounds", () => {
   test("who would wait far too long by what was measured is not let in to wait", async () => {
     const admission = createAdmission(LIMITS);
     for (let n = 0; n < 10; n += 1) {
-      const slot = await admission.acquire(ticket("a"));
+      const slot = await admission.acquire(slotRequest("a"));
       await vi.advanceTimersByTimeAsync(20_000);
       slot.release();
     }
-    await admission.acquire(ticket("a"));
-    const accepted = Array.from({ length: 6 }, () => admission.acquire(ticket("a")).catch(() => {}));
+    await admission.acquire(slotRequest("a"));
+    const accepted = Array.from({ length: 6 }, () => admission.acquire(slotRequest("a")).catch(() => {}));
     expect(admission.expectedWaitMs("chat")).toBe(140_000);
-    await expect(admission.acquire(ticket("a"))).rejects.toMatchObject({
+    await expect(admission.acquire(slotRequest("a"))).rejects.toMatchObject({
       code: "queue_full",
       headers: { "Retry-After": "60" },
     });
     // Another caller shares the lane, and is served far earlier.
-    void admission.acquire(ticket("b")).catch(() => {});
+    void admission.acquire(slotRequest("b")).catch(() => {});
     expect(admission.snapshot().chat.callers).toEqual({ a: { running: 1, waiting: 6 }, b: { running: 0, waiting: 1 } });
     admission.close();
     await Promise.all(accepted);
@@ -195,10 +195,10 @@ describe("bounds", () => {
 
 test("who leaves while waiting is gone at once, and nobody else is disturbed", async () => {
   const admission = createAdmission(LIMITS);
-  const first = await admission.acquire(ticket("a"));
+  const first = await admission.acquire(slotRequest("a"));
   const leaving = new AbortController();
-  const left = admission.acquire(ticket("a", { signal: leaving.signal }));
-  const stays = admission.acquire(ticket("a"));
+  const left = admission.acquire(slotRequest("a", { signal: leaving.signal }));
+  const stays = admission.acquire(slotRequest("a"));
   leaving.abort();
   expect(admission.snapshot().chat).toMatchObject({ waiting: 1, waitingBytes: 1000 });
   await expect(left).rejects.toThrow("left while waiting");
@@ -210,12 +210,12 @@ test("who leaves while waiting is gone at once, and nobody else is disturbed", a
 
 test("more slots let those who wait in; fewer are reached as requests end", async () => {
   const admission = createAdmission(LIMITS);
-  const slots = [await admission.acquire(ticket("a"))];
-  const waiting = [admission.acquire(ticket("a")), admission.acquire(ticket("b"))];
+  const slots = [await admission.acquire(slotRequest("a"))];
+  const waiting = [admission.acquire(slotRequest("a")), admission.acquire(slotRequest("b"))];
   admission.update({ ...LIMITS, chat: 3 });
   slots.push(...(await Promise.all(waiting)));
   admission.update({ ...LIMITS, chat: 1 });
-  const late = admission.acquire(ticket("a"));
+  const late = admission.acquire(slotRequest("a"));
   for (const slot of slots.slice(0, 2)) slot.release();
   expect(admission.snapshot().chat).toMatchObject({ running: 1, waiting: 1 });
   slots[2]!.release();
@@ -224,17 +224,17 @@ test("more slots let those who wait in; fewer are reached as requests end", asyn
 
 test("close turns away those who wait and those who come", async () => {
   const admission = createAdmission(LIMITS);
-  await admission.acquire(ticket("a"));
-  const waiting = admission.acquire(ticket("a"));
+  await admission.acquire(slotRequest("a"));
+  const waiting = admission.acquire(slotRequest("a"));
   admission.close();
   await expect(waiting).rejects.toMatchObject({ code: "shutting_down" });
-  await expect(admission.acquire(ticket("a"))).rejects.toMatchObject({ code: "shutting_down" });
+  await expect(admission.acquire(slotRequest("a"))).rejects.toMatchObject({ code: "shutting_down" });
 });
 
 test("the lanes do not wait for each other", async () => {
   const admission = createAdmission(LIMITS);
-  await admission.acquire(ticket("a"));
-  await admission.acquire(ticket("a", { lane: "embeddings" }));
+  await admission.acquire(slotRequest("a"));
+  await admission.acquire(slotRequest("a", { queue: "embeddings" }));
   expect(admission.expectedWaitMs("embeddings")).toBe(0);
 });
 
@@ -251,7 +251,7 @@ test.each([
   ["/api/tags", undefined],
   ["/api/show", undefined],
 ])("the lane of %s is %s", (route, lane) => {
-  expect(laneOf(route)).toBe(lane);
+  expect(queueOf(route)).toBe(lane);
 });
 
 test.each([

@@ -3,10 +3,10 @@ import {
   type Admission,
   createAdmission,
   type Slot,
-  type Ticket,
+  type SlotRequest,
 } from "../../../../runtime/relay/admission/admission.ts";
+import { BodyWorker } from "../../../../runtime/relay/documents/body-worker.ts";
 import { createEmbedder } from "../../../../runtime/relay/documents/embedder.ts";
-import { Heavy } from "../../../../runtime/relay/documents/heavy.ts";
 import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
 import type { JobStore, WaitingJob } from "../../../../runtime/relay/jobs/store.ts";
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
@@ -23,9 +23,9 @@ const callers = [
   { name: "other", clientId: OTHER_ID, companies: ["*"], weight: 1, enabled: true },
 ];
 
-function ticket(name: string, background = false): Ticket {
+function slotRequest(name: string, background = false): SlotRequest {
   const caller = { name, clientId: name, companies: ["*"], weight: 1, enabled: true };
-  return { lane: "chat", caller, estimatedTokens: 300, bytes: 0, signal: never, background };
+  return { queue: "chat", caller, estimatedTokens: 300, bytes: 0, signal: never, background };
 }
 
 interface ChatLane {
@@ -45,16 +45,16 @@ describe("slots of background work", () => {
     [2, 3, 1],
   ])("of %s with jobs.slots %s: %s", async (chat, backgroundSlots, expected) => {
     const admission = createAdmission({ ...limits, chat }, { backgroundSlots });
-    for (let n = 0; n < 10; n += 1) void admission.acquire(ticket("a", true));
+    for (let n = 0; n < 10; n += 1) void admission.acquire(slotRequest("a", true));
     expect(admission.snapshot().chat).toMatchObject({ running: expected, waitingBackground: 10 - expected });
-    const direct = await Promise.race([admission.acquire(ticket("b")), Promise.resolve("waits")]);
+    const direct = await Promise.race([admission.acquire(slotRequest("b")), Promise.resolve("waits")]);
     expect(direct === "waits").toBe(chat === 1);
   });
 
   test("fewer slots by a reload take effect as what runs ends; more are used at once", async () => {
     const admission = createAdmission(limits);
     const slots: Slot[] = [];
-    for (let n = 0; n < 10; n += 1) void admission.acquire(ticket("a", true)).then((slot) => slots.push(slot));
+    for (let n = 0; n < 10; n += 1) void admission.acquire(slotRequest("a", true)).then((slot) => slots.push(slot));
     await expect.poll(() => slots.length, PATIENT).toBe(3);
     admission.update({ ...limits, chat: 2 });
     for (const slot of slots.splice(0)) slot.release(300);
@@ -67,9 +67,9 @@ describe("slots of background work", () => {
 test("direct calls of any caller go before jobs four times in five, and jobs never starve", async () => {
   const admission = createAdmission({ ...limits, chat: 1 }, { now: () => 0 });
   const order: string[] = [];
-  const first = await admission.acquire(ticket("a"));
+  const first = await admission.acquire(slotRequest("a"));
   const run = async (name: string, background: boolean) => {
-    const slot = await admission.acquire(ticket(name, background));
+    const slot = await admission.acquire(slotRequest(name, background));
     order.push(background ? "job" : name);
     slot.release(300);
   };
@@ -105,7 +105,7 @@ test("long jobs on an idle Mac leave a slot: a direct call of another caller is 
 describe("embedding for documents", () => {
   const batch = Array.from({ length: 40 }, (_, n) => `text ${n}`);
 
-  async function ticketsOf(client: { hasLeft: boolean; isAnswered: boolean }): Promise<Ticket[]> {
+  async function requestsOf(client: { hasLeft: boolean; isAnswered: boolean }): Promise<SlotRequest[]> {
     const model = await startModel(({ body, method }, res) => {
       if (method === "GET") return void res.end('{"models":[{"name":"embed:latest","digest":"d"}]}');
       const { input } = JSON.parse(body.toString()) as { input: string[] };
@@ -113,36 +113,36 @@ describe("embedding for documents", () => {
     });
     const upstream = createUpstream({ kind: "ollama", url: model.url });
     const admission = createAdmission(limits);
-    const tickets: Ticket[] = [];
+    const requests: SlotRequest[] = [];
     const seen: Admission = {
       ...admission,
       acquire(one) {
-        tickets.push(one);
+        requests.push(one);
         return admission.acquire(one);
       },
     };
-    const heavy = new Heavy();
+    const heavy = new BodyWorker();
     const embedder = createEmbedder({ kind: "ollama", url: model.url }, undefined, seen, upstream.breaker, heavy);
-    const caller = ticket("a").caller;
+    const caller = slotRequest("a").caller;
     const common = { model: "embed", inputs: batch, dimensions: undefined, normalize: true, onProgress: () => {} };
     await embedder.embed({ ...common, caller, company: "acme", client, signal: never });
     await Promise.all([embedder.close(), upstream.close(), heavy.close()]);
-    return tickets;
+    return requests;
   }
 
   test("is charged to the company, and is background work after its first call", async () => {
-    const tickets = await ticketsOf({ hasLeft: false, isAnswered: false });
-    expect(tickets.map(({ company, background }) => [company, background])).toEqual([
+    const requests = await requestsOf({ hasLeft: false, isAnswered: false });
+    expect(requests.map(({ company, background }) => [company, background])).toEqual([
       ["acme", false],
       ["acme", true],
     ]);
-    expect(tickets[0]!.evictable?.()).toBe(true);
+    expect(requests[0]!.evictable?.()).toBe(true);
   });
 
   test("is background work from the start when its caller has left; an answer that has begun is not evicted", async () => {
-    const tickets = await ticketsOf({ hasLeft: true, isAnswered: true });
-    expect(tickets.map(({ background }) => background)).toEqual([true, true]);
-    expect(tickets[0]!.evictable?.()).toBe(false);
+    const requests = await requestsOf({ hasLeft: true, isAnswered: true });
+    expect(requests.map(({ background }) => background)).toEqual([true, true]);
+    expect(requests[0]!.evictable?.()).toBe(false);
   });
 });
 
@@ -164,7 +164,7 @@ describe("a job that does not come to run", () => {
       summary: () => Promise.reject(new Error("no summary")),
     } as unknown as JobStore;
     const upstream = createUpstream({ kind: "ollama", url: "http://127.0.0.1:1" });
-    let asked: Ticket | undefined;
+    let asked: SlotRequest | undefined;
     const slot: Slot = {
       waitedMs: 0,
       release(used) {

@@ -4,20 +4,20 @@ import {
   type Admission,
   createAdmission,
   type Slot,
-  type Ticket,
+  type SlotRequest,
 } from "../../../../runtime/relay/admission/admission.ts";
-import { COMPANY_FLOWS } from "../../../../runtime/relay/admission/flow-names.ts";
+import { MAX_COMPANY_FLOWS } from "../../../../runtime/relay/admission/flow-names.ts";
 import { randomOf } from "../drills/seed.ts";
 
 const LIMITS: Limits = { chat: 4, embeddings: 2, waiting: 256, waitSeconds: 60, bodyMiB: 64, whenBusy: "queue" };
 const MIB = 1024 * 1024;
 const never = new AbortController().signal;
 
-type More = Partial<Ticket> & { weight?: number };
+type More = Partial<SlotRequest> & { weight?: number };
 
-function ticket(name: string, { weight = 1, ...more }: More = {}): Ticket {
+function slotRequest(name: string, { weight = 1, ...more }: More = {}): SlotRequest {
   const caller = { name, clientId: name, companies: ["*"], weight, enabled: true };
-  return { lane: "chat", caller, estimatedTokens: 300, bytes: 1000, signal: never, ...more };
+  return { queue: "chat", caller, estimatedTokens: 300, bytes: 1000, signal: never, ...more };
 }
 
 /** Sends requests and keeps what became of each. */
@@ -34,7 +34,7 @@ class Queue {
   /** @returns what became of it at once */
   async send(label: string, caller: string, more: More = {}): Promise<string> {
     this.outcomes.set(label, "waits");
-    this.admission.acquire(ticket(caller, more)).then(
+    this.admission.acquire(slotRequest(caller, more)).then(
       (slot) => {
         this.slots.push(slot);
         this.outcomes.set(label, "runs");
@@ -163,7 +163,7 @@ describe("never evicted", () => {
 test("an expected wait that is too long is each flow's own", async () => {
   const queue = new Queue({ chat: 1, waitSeconds: 10 });
   for (let n = 0; n < 10; n += 1) {
-    const slot = await queue.admission.acquire(ticket("a"));
+    const slot = await queue.admission.acquire(slotRequest("a"));
     await vi.advanceTimersByTimeAsync(5000);
     slot.release(300);
   }
@@ -178,7 +178,7 @@ test("who is evicted is told when to come back by its own flow, and leaves nothi
   const queue = new Queue({ waiting: 2 });
   await queue.fill(4, "a");
   await queue.fill(1, "a", {}, "old");
-  const evicted = expect(queue.admission.acquire(ticket("a"))).rejects.toMatchObject({
+  const evicted = expect(queue.admission.acquire(slotRequest("a"))).rejects.toMatchObject({
     code: "queue_full",
     status: 429,
     headers: { "Retry-After": "1" },
@@ -217,6 +217,6 @@ test.each(Array.from({ length: 40 }, (_, seed) => seed))(
       expect(waitingBytes).toBeLessThanOrEqual((2 * 8 + callers) * MIB);
       if (random.next() < 0.1) queue.slots.shift()?.release(300);
     }
-    expect(COMPANY_FLOWS).toBeLessThan(100);
+    expect(MAX_COMPANY_FLOWS).toBeLessThan(100);
   },
 );

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createAdmission, type Slot, type Ticket } from "../../../../runtime/relay/admission/admission.ts";
+import { createAdmission, type Slot, type SlotRequest } from "../../../../runtime/relay/admission/admission.ts";
 import { CLIENT_ID, post, startModel, startTestRelay, type TestRelay, testConfig, token } from "../harness.ts";
 
 /** Conditions are waited for this long on a busy machine. */
@@ -12,9 +12,9 @@ const callers = [
   { name: "other", clientId: OTHER_ID, companies: ["*"], weight: 1, enabled: true },
 ];
 
-function ticket(name: string, estimatedTokens = 300): Ticket {
+function slotRequest(name: string, estimatedTokens = 300): SlotRequest {
   const caller = { name, clientId: name, companies: ["*"], weight: 1, enabled: true };
-  return { lane: "chat", caller, estimatedTokens, bytes: 1000, signal: never };
+  return { queue: "chat", caller, estimatedTokens, bytes: 1000, signal: never };
 }
 
 const metricsOf = async (relay: TestRelay) => (await fetch(`${relay.admin}/metrics`)).text();
@@ -46,15 +46,15 @@ test.each([
   let now = 0;
   const admission = createAdmission(limits, { now: () => now });
   for (let n = 0; n < 10; n += 1) {
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     now += 100; // so 3,000 tokens in a second
     slot.release(300);
   }
-  const slot = await admission.acquire(ticket("a", 64));
+  const slot = await admission.acquire(slotRequest("a", 64));
   now += ms;
   const waiting = Array.from({ length: 200 }, (_, n): [string, Promise<Slot>] => {
     const name = n % 2 === 0 ? "a" : "b";
-    return [name, admission.acquire(ticket(name))];
+    return [name, admission.acquire(slotRequest(name))];
   });
   const order = await serve(end, slot, waiting);
   const before = order.indexOf("a");
@@ -68,20 +68,20 @@ test("sixteen of them leave the measured time and Retry-After as they are", asyn
   let now = 0;
   const admission = createAdmission({ ...limits, waiting: 0 }, { now: () => now });
   for (let n = 0; n < 20; n += 1) {
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     now += 254_000 / 100;
     slot.release(300);
   }
   const measured = admission.snapshot().chat.serviceMs;
   for (let n = 0; n < 16; n += 1) {
-    const slot = await admission.acquire(ticket("a"));
+    const slot = await admission.acquire(slotRequest("a"));
     now += 1;
     if (n % 2 === 0) slot.release(0);
     else slot.abandon();
   }
   expect(admission.snapshot().chat.serviceMs).toBe(measured);
-  await admission.acquire(ticket("a"));
-  await expect(admission.acquire(ticket("b"))).rejects.toMatchObject({ headers: { "Retry-After": "3" } });
+  await admission.acquire(slotRequest("a"));
+  await expect(admission.acquire(slotRequest("b"))).rejects.toMatchObject({ headers: { "Retry-After": "3" } });
 });
 
 test("a caller that leaves while its prompt is processed pays for it", async () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { QUANTUM } from "../../../../runtime/relay/admission/deficit-round-robin.ts";
-import { COMPANY_FLOWS } from "../../../../runtime/relay/admission/flow-names.ts";
-import { backgroundSlots } from "../../../../runtime/relay/admission/lane.ts";
+import { MAX_COMPANY_FLOWS } from "../../../../runtime/relay/admission/flow-names.ts";
+import { backgroundSlots } from "../../../../runtime/relay/admission/queue.ts";
 import { type Random, randomOf } from "../drills/seed.ts";
-import { countOf, LaneSimulation, type Request, tokensBy } from "./lane-simulation.ts";
+import { countOf, QueueSimulation, type Request, tokensBy } from "./queue-simulation.ts";
 
 const short = (caller: string, more: Partial<Request> = {}): Request => ({
   caller,
@@ -17,17 +17,17 @@ const image = (caller: string, more: Partial<Request> = {}): Request =>
   short(caller, { estimate: 131_328, used: 1000, ...more });
 const times = (count: number, make: (n: number) => Request): Request[] =>
   Array.from({ length: count }, (_, n) => make(n));
-const submitAll = (lane: LaneSimulation, requests: readonly Request[]) => {
-  for (const request of requests) lane.submit(request);
+const submitAll = (simulation: QueueSimulation, requests: readonly Request[]) => {
+  for (const request of requests) simulation.submit(request);
 };
 
 describe("what is refunded is no credit", () => {
   test.each([1, 2, 4])("an image that was estimated a hundred times too high, %s slots", (slots) => {
-    const lane = new LaneSimulation(slots);
-    lane.submit(image("a"));
-    submitAll(lane, [...times(100, () => short("a")), ...times(100, () => short("b"))]);
-    lane.run();
-    const waited = lane.started.slice(slots);
+    const simulation = new QueueSimulation(slots);
+    simulation.submit(image("a"));
+    submitAll(simulation, [...times(100, () => short("a")), ...times(100, () => short("b"))]);
+    simulation.run();
+    const waited = simulation.started.slice(slots);
     // It was: all 100 of A's before the first of B's.
     for (const part of [20, 50, 100]) {
       expect(countOf(waited.slice(0, part), "b")).toBeGreaterThanOrEqual(part * 0.4);
@@ -36,56 +36,56 @@ describe("what is refunded is no credit", () => {
   });
 
   test("several images at once, some of which end while nobody waits", () => {
-    const lane = new LaneSimulation(4);
-    submitAll(lane, [image("a", { ms: 10 }), image("a", { ms: 500 }), image("a", { ms: 500 })]);
-    lane.step();
-    submitAll(lane, [...times(100, () => short("a")), ...times(100, () => short("b"))]);
-    lane.run();
-    expect(countOf(lane.started.slice(5, 65), "b")).toBeGreaterThanOrEqual(28);
+    const simulation = new QueueSimulation(4);
+    submitAll(simulation, [image("a", { ms: 10 }), image("a", { ms: 500 }), image("a", { ms: 500 })]);
+    simulation.step();
+    submitAll(simulation, [...times(100, () => short("a")), ...times(100, () => short("b"))]);
+    simulation.run();
+    expect(countOf(simulation.started.slice(5, 65), "b")).toBeGreaterThanOrEqual(28);
   });
 
   test("the same among the companies of one caller", () => {
-    const lane = new LaneSimulation(1);
-    lane.submit(image("a", { company: "x" }));
-    submitAll(lane, [
+    const simulation = new QueueSimulation(1);
+    simulation.submit(image("a", { company: "x" }));
+    submitAll(simulation, [
       ...times(100, () => short("a", { company: "x" })),
       ...times(100, () => short("a", { company: "y" })),
     ]);
-    lane.run();
-    const early = lane.started.slice(1, 101);
+    simulation.run();
+    const early = simulation.started.slice(1, 101);
     expect(early.filter(({ company }) => company === "y").length).toBeGreaterThanOrEqual(49);
   });
 
   test("turns that were missed because of it are not made up for in a row", () => {
-    const lane = new LaneSimulation(2);
-    lane.submit(image("a", { ms: 6000 }));
-    submitAll(lane, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
-    lane.run(() => lane.now >= 6000);
-    const after = lane.started.length;
-    lane.run(() => lane.started.length === after + 20);
-    expect(countOf(lane.started.slice(after), "b")).toBeGreaterThanOrEqual(8);
+    const simulation = new QueueSimulation(2);
+    simulation.submit(image("a", { ms: 6000 }));
+    submitAll(simulation, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
+    simulation.run(() => simulation.now >= 6000);
+    const after = simulation.started.length;
+    simulation.run(() => simulation.started.length === after + 20);
+    expect(countOf(simulation.started.slice(after), "b")).toBeGreaterThanOrEqual(8);
   });
 
   test("whose own image delayed it is not locked out while the image runs for long", () => {
-    const lane = new LaneSimulation(2);
-    lane.submit(image("a", { ms: 1_000_000 }));
-    submitAll(lane, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
-    lane.run(() => lane.started.length === 200);
-    expect(countOf(lane.started, "a")).toBeGreaterThan(60);
+    const simulation = new QueueSimulation(2);
+    simulation.submit(image("a", { ms: 1_000_000 }));
+    submitAll(simulation, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
+    simulation.run(() => simulation.started.length === 200);
+    expect(countOf(simulation.started, "a")).toBeGreaterThan(60);
   });
 });
 
 describe("what was estimated too low is paid for", () => {
   // Each client sends its next request when it has the answer: its caller has nothing waiting for a moment, again and again.
   test.each([2, 4, 8])("by %s clients", (clients) => {
-    const lane = new LaneSimulation(2);
+    const simulation = new QueueSimulation(2);
     const long = short("long", { estimate: 64, used: 20_000, ms: 2000 });
-    lane.onEnd = (request) => {
-      if (request.caller === "long") lane.submit(long);
+    simulation.onEnd = (request) => {
+      if (request.caller === "long") simulation.submit(long);
     };
-    submitAll(lane, [...times(clients, () => long), ...times(5000, () => short("short"))]);
-    lane.run(() => lane.now > 300_000 || countOf(lane.started, "short") === 5000);
-    const tokens = tokensBy(lane.started, ({ caller }) => caller);
+    submitAll(simulation, [...times(clients, () => long), ...times(5000, () => short("short"))]);
+    simulation.run(() => simulation.now > 300_000 || countOf(simulation.started, "short") === 5000);
+    const tokens = tokensBy(simulation.started, ({ caller }) => caller);
     const ratio = tokens.get("long")! / tokens.get("short")!;
     expect(ratio).toBeGreaterThan(0.7);
     expect(ratio).toBeLessThan(1.4);
@@ -93,111 +93,115 @@ describe("what was estimated too low is paid for", () => {
 
   /** A caller with one long request running that owes for another, and a queue of others. */
   const indebted = (others: number) => {
-    const lane = new LaneSimulation(2);
-    submitAll(lane, [short("a", { estimate: 64, used: 64, ms: 1e9 }), short("a", { estimate: 64, used: 20_000 })]);
+    const simulation = new QueueSimulation(2);
+    submitAll(simulation, [
+      short("a", { estimate: 64, used: 64, ms: 1e9 }),
+      short("a", { estimate: 64, used: 20_000 }),
+    ]);
     submitAll(
-      lane,
+      simulation,
       times(others, () => short("b")),
     );
-    return lane;
+    return simulation;
   };
 
   test("also by the turns that go by while only its running requests are there", () => {
-    const lane = indebted(400);
-    lane.run(() => countOf(lane.started, "b") === 200); // 60,000 tokens, for a debt of 20,000
-    const before = lane.started.length;
-    lane.submit(short("a"));
-    lane.run(() => lane.started.slice(before).some(({ caller }) => caller === "a"));
-    expect(lane.started.length - before).toBeLessThanOrEqual(4);
+    const simulation = indebted(400);
+    simulation.run(() => countOf(simulation.started, "b") === 200); // 60,000 tokens, for a debt of 20,000
+    const before = simulation.started.length;
+    simulation.submit(short("a"));
+    simulation.run(() => simulation.started.slice(before).some(({ caller }) => caller === "a"));
+    expect(simulation.started.length - before).toBeLessThanOrEqual(4);
   });
 
   test("but not after a time in which nobody waited", () => {
-    const lane = indebted(3);
-    lane.run(() => lane.lane.snapshot().running === 1);
-    const before = lane.started.length;
-    submitAll(lane, [...times(100, () => short("b")), short("a")]);
-    lane.run(() => lane.started.slice(before).some(({ caller }) => caller === "a"));
-    expect(lane.started.length - before).toBeLessThanOrEqual(4);
+    const simulation = indebted(3);
+    simulation.run(() => simulation.queue.snapshot().running === 1);
+    const before = simulation.started.length;
+    submitAll(simulation, [...times(100, () => short("b")), short("a")]);
+    simulation.run(() => simulation.started.slice(before).some(({ caller }) => caller === "a"));
+    expect(simulation.started.length - before).toBeLessThanOrEqual(4);
   });
 
   test("debts of a time when nobody waited are void: whoever had the Mac for itself is not locked out after", () => {
-    const lane = new LaneSimulation(1);
-    lane.onEnd = (request) => {
-      if (request.caller === "a" && lane.started.length < 50) lane.submit(short("a", { used: 10_000 }));
+    const simulation = new QueueSimulation(1);
+    simulation.onEnd = (request) => {
+      if (request.caller === "a" && simulation.started.length < 50) simulation.submit(short("a", { used: 10_000 }));
     };
-    lane.submit(short("a", { used: 10_000 }));
-    lane.run(() => lane.started.length === 50);
-    submitAll(lane, [...times(500, () => short("b")), ...times(20, () => short("a"))]);
-    lane.run();
+    simulation.submit(short("a", { used: 10_000 }));
+    simulation.run(() => simulation.started.length === 50);
+    submitAll(simulation, [...times(500, () => short("b")), ...times(20, () => short("a"))]);
+    simulation.run();
     // It owes the one that still ran: 10,000 tokens, some 35 requests of b's. Not the 49 before.
-    const first = lane.started.findIndex(({ caller, used }) => caller === "a" && used === 300);
+    const first = simulation.started.findIndex(({ caller, used }) => caller === "a" && used === 300);
     expect(first).toBeLessThanOrEqual(50 + 40);
   });
 });
 
 describe("companies", () => {
   test("of one caller take turns; those who name none are one more", () => {
-    const lane = new LaneSimulation(1);
-    submitAll(lane, [
+    const simulation = new QueueSimulation(1);
+    submitAll(simulation, [
       ...times(300, () => short("a", { company: "loud" })),
       ...times(10, () => short("a", { company: "quiet" })),
       ...times(10, () => short("a")),
     ]);
-    lane.run();
-    const last = (company: string | undefined) => lane.started.findLastIndex((request) => request.company === company);
+    simulation.run();
+    const last = (company: string | undefined) =>
+      simulation.started.findLastIndex((request) => request.company === company);
     expect(last("quiet")).toBeLessThan(40);
     expect(last(undefined)).toBeLessThan(40);
   });
 
   test("that are invented gain nothing against another caller, nor memory", () => {
-    const lane = new LaneSimulation(1);
-    submitAll(lane, [...times(500, (n) => short("a", { company: `c${n}` })), ...times(100, () => short("b"))]);
-    lane.run(() => lane.started.length === 201);
-    expect(countOf(lane.started.slice(1), "b")).toBeGreaterThanOrEqual(99);
-    lane.run();
-    expect(lane.started).toHaveLength(600);
-    expect(lane.lane.snapshot()).toMatchObject({ running: 0, waiting: 0, waitingBytes: 0, callers: {} });
+    const simulation = new QueueSimulation(1);
+    submitAll(simulation, [...times(500, (n) => short("a", { company: `c${n}` })), ...times(100, () => short("b"))]);
+    simulation.run(() => simulation.started.length === 201);
+    expect(countOf(simulation.started.slice(1), "b")).toBeGreaterThanOrEqual(99);
+    simulation.run();
+    expect(simulation.started).toHaveLength(600);
+    expect(simulation.queue.snapshot()).toMatchObject({ running: 0, waiting: 0, waitingBytes: 0, callers: {} });
   });
 
-  test(`beyond ${COMPANY_FLOWS} share one flow, and each of the first keeps its own`, () => {
-    const lane = new LaneSimulation(1);
-    lane.submit(short("other"));
-    submitAll(lane, [
-      ...times(COMPANY_FLOWS, (n) => short("a", { company: `c${n}` })),
+  test(`beyond ${MAX_COMPANY_FLOWS} share one flow, and each of the first keeps its own`, () => {
+    const simulation = new QueueSimulation(1);
+    simulation.submit(short("other"));
+    submitAll(simulation, [
+      ...times(MAX_COMPANY_FLOWS, (n) => short("a", { company: `c${n}` })),
       ...times(500, (n) => short("a", { company: `more${n}` })),
-      ...times(COMPANY_FLOWS, (n) => short("a", { company: `c${n}` })),
+      ...times(MAX_COMPANY_FLOWS, (n) => short("a", { company: `c${n}` })),
     ]);
-    lane.run(() => lane.started.length === 1 + 2 * (COMPANY_FLOWS + 1));
-    const known = lane.started.filter(({ company }) => /^c\d+$/.test(company ?? ""));
-    expect(known.length).toBeGreaterThanOrEqual(2 * COMPANY_FLOWS - 3);
+    simulation.run(() => simulation.started.length === 1 + 2 * (MAX_COMPANY_FLOWS + 1));
+    const known = simulation.started.filter(({ company }) => /^c\d+$/.test(company ?? ""));
+    expect(known.length).toBeGreaterThanOrEqual(2 * MAX_COMPANY_FLOWS - 3);
   });
 });
 
 test("a weight that changes while requests wait counts from then on, up and down", () => {
-  const lane = new LaneSimulation(1);
-  submitAll(lane, [...times(400, () => short("a")), ...times(400, () => short("b"))]);
-  lane.run(() => lane.started.length === 100);
-  lane.lane.reweigh([
+  const simulation = new QueueSimulation(1);
+  submitAll(simulation, [...times(400, () => short("a")), ...times(400, () => short("b"))]);
+  simulation.run(() => simulation.started.length === 100);
+  simulation.queue.setWeights([
     { name: "a", weight: 30 },
     { name: "b", weight: 10 },
   ]);
   // It was accepted before the change, and says so.
-  lane.submit(short("a", { weight: 1 }));
-  lane.run(() => lane.started.length === 300);
-  const a = countOf(lane.started.slice(100, 300), "a");
+  simulation.submit(short("a", { weight: 1 }));
+  simulation.run(() => simulation.started.length === 300);
+  const a = countOf(simulation.started.slice(100, 300), "a");
   expect(a).toBeGreaterThanOrEqual(146);
   expect(a).toBeLessThanOrEqual(154);
 });
 
 test("weights given as percentages make no longer rounds: a newcomer waits as short as with weights of one", () => {
-  const lane = new LaneSimulation(1);
-  submitAll(lane, [
+  const simulation = new QueueSimulation(1);
+  submitAll(simulation, [
     ...times(300, () => short("a", { weight: 70 })),
     ...times(300, () => short("b", { weight: 29 })),
     short("new", { weight: 1 }),
   ]);
-  lane.run(() => countOf(lane.started, "new") === 1);
-  expect(lane.started.length).toBeLessThanOrEqual(4);
+  simulation.run(() => countOf(simulation.started, "new") === 1);
+  expect(simulation.started.length).toBeLessThanOrEqual(4);
 });
 
 test.each([
@@ -207,27 +211,27 @@ test.each([
 ])(
   "a quiet caller who asks once a second waits for what runs and a round, whatever another sends: %s",
   (_name, tokens) => {
-    const lane = new LaneSimulation(4);
+    const simulation = new QueueSimulation(4);
     const random = randomOf(1);
     const attack = () =>
-      lane.submit(
+      simulation.submit(
         short("attacker", {
           ...tokens,
           company: `c${random.between(0, 500)}`,
           ms: random.between(1, Math.min(2 * tokens.used, 2000)),
         }),
       );
-    lane.onEnd = ({ caller }) => {
-      if (caller === "attacker" && lane.now < 120_000) attack();
+    simulation.onEnd = ({ caller }) => {
+      if (caller === "attacker" && simulation.now < 120_000) attack();
     };
     const waits: number[] = [];
-    lane.onStart = ({ caller }, waitedMs) => {
+    simulation.onStart = ({ caller }, waitedMs) => {
       if (caller === "quiet") waits.push(waitedMs);
     };
     for (let n = 0; n < 300; n += 1) attack();
     for (let second = 1; second <= 120; second += 1)
-      lane.at(second * 1000, () => lane.submit(short("quiet", { ms: 600 })));
-    lane.run();
+      simulation.at(second * 1000, () => simulation.submit(short("quiet", { ms: 600 })));
+    simulation.run();
     expect(waits).toHaveLength(120);
     // Of four slots one is free after 2 s at the latest; a round has one turn of the attacker before.
     expect(Math.max(...waits)).toBeLessThanOrEqual(4000);
@@ -236,34 +240,34 @@ test.each([
 
 describe("a request that holds its slot long for few tokens", () => {
   test.each([1, 2, 4])("delays a quiet caller by what runs and one of them a round (%s slots)", (slots) => {
-    const lane = new LaneSimulation(slots);
-    const attack = () => lane.submit(short("attacker", { estimate: 64, used: 64, ms: 20_000 }));
-    lane.onEnd = ({ caller }) => {
-      if (caller === "attacker" && lane.now < 2_000_000) attack();
+    const simulation = new QueueSimulation(slots);
+    const attack = () => simulation.submit(short("attacker", { estimate: 64, used: 64, ms: 20_000 }));
+    simulation.onEnd = ({ caller }) => {
+      if (caller === "attacker" && simulation.now < 2_000_000) attack();
     };
     const waits: number[] = [];
-    lane.onStart = ({ caller }, waitedMs) => {
+    simulation.onStart = ({ caller }, waitedMs) => {
       if (caller === "quiet") waits.push(waitedMs);
     };
-    for (let n = 0; n < 40; n += 1) lane.at(n * 700, attack);
+    for (let n = 0; n < 40; n += 1) simulation.at(n * 700, attack);
     for (let n = 1; n <= 20; n += 1) {
-      lane.at(n * 97_000, () => lane.submit(short("quiet", { estimate: 64, used: 64, ms: 600 })));
+      simulation.at(n * 97_000, () => simulation.submit(short("quiet", { estimate: 64, used: 64, ms: 600 })));
     }
-    lane.run();
+    simulation.run();
     expect(waits).toHaveLength(20);
     // With one slot it was 77 s: four of them fit into a turn.
     expect(Math.max(...waits)).toBeLessThanOrEqual(2 * 20_000);
   });
 
   test("pays for the time: of two who always have something waiting neither gets more of the slots than a turn's part", () => {
-    const lane = new LaneSimulation(1);
+    const simulation = new QueueSimulation(1);
     const times = new Map<string, number>();
-    lane.onStart = ({ caller, ms }) => times.set(caller, (times.get(caller) ?? 0) + ms);
-    submitAll(lane, [
+    simulation.onStart = ({ caller, ms }) => times.set(caller, (times.get(caller) ?? 0) + ms);
+    submitAll(simulation, [
       ...Array.from({ length: 4000 }, () => short("long", { estimate: 64, used: 64, ms: 8000 })),
       ...Array.from({ length: 4000 }, () => short("usual", { estimate: 300, used: 300, ms: 1000 })),
     ]);
-    lane.run(() => lane.now > 2_000_000);
+    simulation.run(() => simulation.now > 2_000_000);
     // It was 37 times as much.
     expect((times.get("long") ?? 0) / (times.get("usual") ?? 1)).toBeLessThan(6);
   });
@@ -289,10 +293,10 @@ describe("for any load", () => {
     (seed) => {
       const random = randomOf(seed);
       const slots = random.between(1, 5);
-      const lane = new LaneSimulation(slots);
+      const simulation = new QueueSimulation(slots);
       const most = backgroundSlots(slots, undefined);
-      lane.onEvent = () => {
-        const { running, runningBackground, waiting, waitingBackground } = lane.lane.snapshot();
+      simulation.onEvent = () => {
+        const { running, runningBackground, waiting, waitingBackground } = simulation.queue.snapshot();
         expect(running).toBeLessThanOrEqual(slots);
         expect(runningBackground).toBeLessThanOrEqual(most);
         if (running === slots) return;
@@ -304,12 +308,12 @@ describe("for any load", () => {
         if (random.next() < 0.6) {
           submitted += 1;
           const caller = random.between(1, 4);
-          lane.submit(anyRequest(random, `caller ${caller}`, caller));
-        } else lane.step();
+          simulation.submit(anyRequest(random, `caller ${caller}`, caller));
+        } else simulation.step();
       }
-      lane.run();
-      expect(lane.started).toHaveLength(submitted);
-      expect(lane.lane.snapshot()).toMatchObject({ running: 0, waiting: 0, waitingBackground: 0, callers: {} });
+      simulation.run();
+      expect(simulation.started).toHaveLength(submitted);
+      expect(simulation.queue.snapshot()).toMatchObject({ running: 0, waiting: 0, waitingBackground: 0, callers: {} });
     },
   );
 
@@ -318,18 +322,18 @@ describe("for any load", () => {
     (seed) => {
       const random = randomOf(seed);
       const slots = random.between(1, 4);
-      const lane = new LaneSimulation(slots);
+      const simulation = new QueueSimulation(slots);
       const weights = Array.from({ length: random.between(2, 5) }, () => random.pick([1, 1, 2, 5]));
       const largest = 2000;
       for (let n = 0; n < 400; n += 1) {
         for (const [caller, weight] of weights.entries()) {
           const used = random.between(64, largest);
           const estimate = random.pick([used, 64, largest]);
-          lane.submit({ caller: `${caller}`, weight, estimate, used, ms: random.between(1, 300) });
+          simulation.submit({ caller: `${caller}`, weight, estimate, used, ms: random.between(1, 300) });
         }
       }
-      lane.run(() => Object.values(lane.lane.snapshot().callers).some(({ waiting }) => waiting === 0));
-      const tokens = tokensBy(lane.started, ({ caller }) => caller);
+      simulation.run(() => Object.values(simulation.queue.snapshot().callers).some(({ waiting }) => waiting === 0));
+      const tokens = tokensBy(simulation.started, ({ caller }) => caller);
       const heaviest = Math.max(...weights);
       const rounds = weights.map((weight, n) => {
         const quantum = (QUANTUM * weight) / heaviest;
@@ -341,7 +345,7 @@ describe("for any load", () => {
           expect(Math.abs(one.served - other.served)).toBeLessThanOrEqual(one.within + other.within + 1);
         }
       }
-      expect(lane.started.length).toBeGreaterThan(300);
+      expect(simulation.started.length).toBeGreaterThan(300);
     },
   );
 
@@ -349,24 +353,24 @@ describe("for any load", () => {
     "a newcomer, caller or company, waits for what runs and one round at most (seed %s)",
     (seed) => {
       const random = randomOf(seed);
-      const lane = new LaneSimulation(random.between(1, 4));
+      const simulation = new QueueSimulation(random.between(1, 4));
       const callers = random.between(1, 4);
       for (let n = 0; n < 400; n += 1) {
         const caller = random.between(1, callers);
-        lane.submit({
+        simulation.submit({
           ...anyRequest(random, `${caller}`, caller),
           company: `c${random.between(1, 3)}`,
           background: false,
         });
-        if (random.next() < 0.3) lane.step();
+        if (random.next() < 0.3) simulation.step();
       }
-      const before = lane.started.length;
+      const before = simulation.started.length;
       const isNewCaller = random.next() < 0.5;
-      lane.submit(short(isNewCaller ? "new" : "1", { company: "new", weight: random.pick([0.01, 1, 10]) }));
-      lane.run(() => lane.started.some(({ company }) => company === "new"));
+      simulation.submit(short(isNewCaller ? "new" : "1", { company: "new", weight: random.pick([0.01, 1, 10]) }));
+      simulation.run(() => simulation.started.some(({ company }) => company === "new"));
       // In a turn a quantum is used, by requests of at least 4 tokens: it does not grow with the 400 that wait. A new company
       // waits for its caller's turns, which may have to pay for others: only those of its caller count.
-      const since = lane.started.slice(before);
+      const since = simulation.started.slice(before);
       const perTurn = QUANTUM / 4 + 1;
       const counted = isNewCaller ? since.length : countOf(since, "1");
       expect(counted).toBeLessThanOrEqual((isNewCaller ? callers : 3) * perTurn + 1);

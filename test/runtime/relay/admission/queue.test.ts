@@ -146,8 +146,8 @@ test("a caller that reads nothing is cut, and its slot is free", async () => {
     res.on("drain", more);
     more();
   });
-  const holds = { sseMs: 50, jsonMs: 50, everyMs: 50, stallMs: 300, pauseMs: 30_000 };
-  const relay = await startTestRelay(model.url, { limits }, { holds });
+  const keepAlive = { sseMs: 50, jsonMs: 50, everyMs: 50, stallMs: 300, pauseMs: 30_000 };
+  const relay = await startTestRelay(model.url, { limits }, { keepAlive });
   const req = request({ port: relay.port, host: "127.0.0.1", method: "POST", path: "/api/chat", headers: asServer });
   req.on("error", () => {});
   req.end("{}");

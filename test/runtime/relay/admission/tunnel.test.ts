@@ -5,7 +5,7 @@ import { Ollama } from "ollama";
 import OpenAI from "openai";
 import { ProxyAgent, fetch as proxiedFetch } from "undici";
 import { expect, onTestFinished, test } from "vitest";
-import { HOLDS, type Holds } from "../../../../runtime/relay/http/hold.ts";
+import { KEEP_ALIVE_TIMES, type KeepAliveTimes } from "../../../../runtime/relay/http/keep-alive-writer.ts";
 import { application } from "../../../sandbox/edge/account.ts";
 import { Harness } from "../../../sandbox/edge/harness.ts";
 import { type Seen, startModel, startTestRelay, testConfig } from "../harness.ts";
@@ -15,7 +15,7 @@ const CLIENT = { "CF-Access-Client-Id": "c1.access", "CF-Access-Client-Secret": 
 const READ_TIMEOUT_MS = 1500;
 /** Twice as long as the edge waits for a byte. */
 const SILENCE_MS = 3500;
-const scaled: Holds = { sseMs: 300, jsonMs: 1000, everyMs: 300, stallMs: 10_000, pauseMs: 30_000 };
+const scaled: KeepAliveTimes = { sseMs: 300, jsonMs: 1000, everyMs: 300, stallMs: 10_000, pauseMs: 30_000 };
 const messages = [{ role: "user" as const, content: "안녕" }];
 
 /** Answers of both dialects, after a long silence; a stream falls silent again in its middle. */
@@ -40,7 +40,7 @@ function answerLate({ url, body }: Seen): { type: string; pieces: string[] } {
   return { type: "application/json", pieces: [JSON.stringify(whole)] };
 }
 
-async function start(holds: Holds, limits = {}) {
+async function start(keepAlive: KeepAliveTimes, limits = {}) {
   const harness = new Harness();
   onTestFinished(() => harness.stop());
   const model = await startModel((seen, res) => {
@@ -77,7 +77,7 @@ async function start(holds: Holds, limits = {}) {
       callers: [{ name: "backend", clientId: "c1.access", companies: ["*"], weight: 1, enabled: true }],
       limits: { ...testConfig("", "").limits, ...limits },
     },
-    { holds, keys },
+    { keepAlive, keys },
   );
   const tunnel = account.declareTunnel(HOST, [{ hostname: HOST, service: relay.url }, { service: "http_status:404" }]);
   harness.cloudflared(edge, account.connectorToken(tunnel));
@@ -90,7 +90,7 @@ async function start(holds: Holds, limits = {}) {
 }
 
 test("without the relay's bytes the edge gives up: 524", async () => {
-  const { openai } = await start(HOLDS);
+  const { openai } = await start(KEEP_ALIVE_TIMES);
   await expect(openai.chat.completions.create({ model: "m", messages })).rejects.toMatchObject({ status: 524 });
 });
 

@@ -34,25 +34,25 @@ describe.each(stores)("the store on %s", (_name, open) => {
   it("puts only what is still begun: a removal, or another who begins, comes before it", async () => {
     const store = await open();
     const { meta, content, key } = record();
-    const begin = (token: string) => store.begin(key, token, meta.lastAccessedAt, 0);
+    const begin = (token: string) => store.declareWrite(key, token, meta.lastAccessedAt, 0);
     expect(await store.put(meta, content, "never begun")).toBe(false);
     await begin("removed");
     expect(await store.remove(key)).toBe(false); // nothing was there yet
     expect(await store.put(meta, content, "removed")).toBe(false);
     await begin("given up");
-    await store.abandon(key, "given up");
+    await store.withdrawWrite(key, "given up");
     expect(await store.put(meta, content, "given up")).toBe(false);
     await begin("earlier");
     await begin("later");
-    await store.abandon(key, "earlier");
+    await store.withdrawWrite(key, "earlier");
     expect(await store.put(meta, content, "earlier")).toBe(false);
     expect(await store.put(meta, content, "later")).toBe(true);
     expect(await store.put(meta, content, "later")).toBe(false); // once
     await begin("given up");
-    await store.abandon(key, "given up");
+    await store.withdrawWrite(key, "given up");
     expect(await store.content(key, meta.revision)).toEqual(content);
     await begin("the company leaves");
-    await store.begin({ company: "다른 회사", title: key.title }, "not this one's", meta.lastAccessedAt, 0);
+    await store.declareWrite({ company: "다른 회사", title: key.title }, "not this one's", meta.lastAccessedAt, 0);
     expect(await store.removeCompany(key.company)).toBe(1);
     expect(await store.put(meta, content, "the company leaves")).toBe(false);
     expect(await store.meta(key, 0)).toBeUndefined();
@@ -63,14 +63,14 @@ describe.each(stores)("the store on %s", (_name, open) => {
     const store = await open();
     const now = Date.now();
     const { meta, content, key } = record({ lastAccessedAt: now });
-    await store.begin(key, "a", now, 0);
+    await store.declareWrite(key, "a", now, 0);
     expect(await store.meta(key, 0)).toBeUndefined();
     expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toEqual([]);
     expect(await store.removeCompany(key.company)).toBe(0);
     await put(store, meta, content);
-    await store.begin(key, "b", now + 2 * HOUR, now - 1); // a use, as long as it lives
+    await store.declareWrite(key, "b", now + 2 * HOUR, now - 1); // a use, as long as it lives
     expect((await store.meta(key, 0))?.lastAccessedAt).toBe(now + 2 * HOUR);
-    await store.begin(key, "c", now + 4 * HOUR, now + 2 * HOUR);
+    await store.declareWrite(key, "c", now + 4 * HOUR, now + 2 * HOUR);
     expect(await store.meta(key, 0)).toBeUndefined();
   });
 
@@ -171,10 +171,10 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.lease(key, owner, at(3000), at(1500))).toBe(true); // extended
     expect(await store.lease(key, "x", at(9000), at(2500))).toBe(false);
     expect(await store.lease({ ...key, title: "다른" }, "x", at(9000), at(2500))).toBe(true);
-    await store.unlease(key, "x");
+    await store.releaseLease(key, "x");
     expect(await store.lease(key, "x", at(9000), at(2500))).toBe(false);
     expect(await store.lease(key, "x", at(9000), at(3000))).toBe(true); // it ran out
-    await store.unlease(key, "x");
+    await store.releaseLease(key, "x");
     expect(await store.lease(key, owner, at(9000), at(3000))).toBe(true);
   });
 

@@ -111,7 +111,7 @@ export async function put(
   content: DocumentContent,
   sharing?: Sharing,
 ): Promise<boolean | "full"> {
-  await store.begin(meta, meta.revision, meta.lastAccessedAt, 0);
+  await store.declareWrite(meta, meta.revision, meta.lastAccessedAt, 0);
   return store.put(meta, content, meta.revision, sharing);
 }
 

@@ -9,7 +9,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type Ask, runBatch } from "../../../../runtime/relay/jobs/batch.ts";
+import { type Command, runBatch } from "../../../../runtime/relay/jobs/batch.ts";
 import { type DatabaseOptions, JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
 import type { NewJob } from "../../../../runtime/relay/jobs/store.ts";
 import { temporaryFolder } from "../harness.ts";
@@ -58,9 +58,9 @@ function tearLog(before: Buffer, after: Buffer, random: Random): Buffer {
 }
 
 /** A random group of steps on the jobs that are there. */
-function group(random: Random, database: JobDatabase, running: string[]): Ask[] {
-  const asks: Ask[] = [];
-  const ask = (step: Ask["step"], ...args: unknown[]) => asks.push({ id: asks.length, step, args });
+function group(random: Random, database: JobDatabase, running: string[]): Command[] {
+  const asks: Command[] = [];
+  const ask = (step: Command["step"], ...args: unknown[]) => asks.push({ id: asks.length, step, args });
   for (let i = random.between(1, 8); i > 0; i -= 1) {
     const body = randomBytes(random.between(1, 9000));
     const job: NewJob = {
@@ -74,7 +74,7 @@ function group(random: Random, database: JobDatabase, running: string[]): Ask[] 
       requestSha256: createHash("sha256").update(body).digest("hex"),
       estimatedTokens: 64,
       idempotencyKey: undefined,
-      echo: undefined,
+      requestParameters: undefined,
     };
     ask("add", job);
   }
@@ -87,7 +87,7 @@ function group(random: Random, database: JobDatabase, running: string[]): Ask[] 
     const body = randomBytes(random.between(1, 20_000));
     const sha256 = createHash("sha256").update(body).digest("hex");
     if (random.next() < 0.8) ask("finish", attempt, { status: 200, headers: {}, body, sha256 });
-    else ask("giveUp", attempt, "model_error", "drill", 0);
+    else ask("failAttempt", attempt, "model_error", "drill", 0);
   }
   return asks;
 }
@@ -134,8 +134,8 @@ test("torn writes after the last sync: everything acknowledged is there, whole",
     const owed = new Set(jobs);
     const owedAnswers = new Map(answers);
     const asks = group(random, database, running);
-    const { told } = runBatch(database, asks);
-    for (const one of told) {
+    const { results } = runBatch(database, asks);
+    for (const one of results) {
       if ("error" in one) throw new Error(one.error);
       const { step, args } = asks[one.id]!;
       if (step === "add") jobs.add((args[0] as NewJob).id);

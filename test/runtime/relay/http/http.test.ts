@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { describe, expect, test } from "vitest";
-import { listen } from "../../../../runtime/relay/http/http.ts";
+import { listen } from "../../../../runtime/relay/http/listener.ts";
 import {
   asServer,
   codeOf,

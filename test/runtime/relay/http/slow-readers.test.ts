@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
-import { HOLDS } from "../../../../runtime/relay/http/hold.ts";
+import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
 import { CLIENT_ID, post, serverToken, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
 
 const MIB = 1024 * 1024;
@@ -97,7 +97,7 @@ test("a trickle that never stands still holds a slot for pauseMs in all, once no
   const relay = await startTestRelay(
     model.url,
     { callers, limits },
-    { holds: { ...HOLDS, everyMs: 100, pauseMs: 500 } },
+    { keepAlive: { ...KEEP_ALIVE_TIMES, everyMs: 100, pauseMs: 500 } },
   );
   const sockets = [await ask(relay), await ask(relay)];
   for (const socket of sockets) trickle(socket, 64 * 1024);
@@ -113,7 +113,7 @@ test("a caller whose memory is used up holds its slots no longer than that", { t
   const relay = await startTestRelay(
     model.url,
     { callers, limits: small },
-    { holds: { ...HOLDS, everyMs: 100, pauseMs: 500 } },
+    { keepAlive: { ...KEEP_ALIVE_TIMES, everyMs: 100, pauseMs: 500 } },
   );
   await Promise.all([ask(relay), ask(relay)]);
   expect(await gauge(relay, "slm_memory_held_bytes")).toBeLessThanOrEqual(42 * MIB);
@@ -128,7 +128,7 @@ test("a reader that is slower than the model server, but reads, gets all of a st
   const relay = await startTestRelay(
     model.url,
     { callers, limits },
-    { holds: { ...HOLDS, everyMs: 100, stallMs: 5000, pauseMs: 1 } },
+    { keepAlive: { ...KEEP_ALIVE_TIMES, everyMs: 100, stallMs: 5000, pauseMs: 1 } },
   );
   const socket = await ask(relay, "/v1/chat/completions", serverToken);
   await vi.waitFor(async () => expect(await running(relay)).toBe(0), PATIENT);

@@ -44,7 +44,7 @@ function newJob(): NewJob {
     requestSha256: createHash("sha256").update(body).digest("hex"),
     estimatedTokens: 1,
     idempotencyKey: undefined,
-    echo: undefined,
+    requestParameters: undefined,
   };
 }
 

@@ -3,7 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
-import { COMPANY_FLOWS, SHARED_FLOW } from "../../../../runtime/relay/admission/flow-names.ts";
+import { MAX_COMPANY_FLOWS, SHARED_FLOW } from "../../../../runtime/relay/admission/flow-names.ts";
 import { runBatch } from "../../../../runtime/relay/jobs/batch.ts";
 import { type DatabaseOptions, JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
 import { MIGRATIONS, migrate, openDatabase } from "../../../../runtime/relay/jobs/schema.ts";
@@ -31,7 +31,7 @@ function newJob(changes: Partial<NewJob> = {}): NewJob {
     requestSha256: createHash("sha256").update(body).digest("hex"),
     estimatedTokens: 64,
     idempotencyKey: undefined,
-    echo: undefined,
+    requestParameters: undefined,
     ...changes,
   };
 }
@@ -120,11 +120,11 @@ describe("jobs of a caller's companies", () => {
     for (let n = 0; n < 300; n += 1) database.add(newJob({ company: `c${n}` }));
     database.db.exec("COMMIT");
     const offered = database.waiting("chat", ["backend"], 2);
-    expect(new Set(offered.map(({ flow }) => flow)).size).toBe(COMPANY_FLOWS + 1);
+    expect(new Set(offered.map(({ flow }) => flow)).size).toBe(MAX_COMPANY_FLOWS + 1);
     expect(offered.filter(({ flow }) => flow === SHARED_FLOW)).toHaveLength(2);
     // The job still knows its own.
     const [shared] = offered.filter(({ flow }) => flow === SHARED_FLOW);
-    expect(database.claim(shared!.id, "s", HOUR)?.company).toBe(`c${COMPANY_FLOWS}`);
+    expect(database.claim(shared!.id, "s", HOUR)?.company).toBe(`c${MAX_COMPANY_FLOWS}`);
     database.close();
   });
 
@@ -152,12 +152,12 @@ describe("an attempt", () => {
     database.add(job);
     expect(database.claim(job.id, "a1", HOUR)).toMatchObject({ id: job.id, body: new Uint8Array(job.body) });
     expect(database.claim(job.id, "a2", HOUR)).toBeUndefined();
-    expect(database.giveUp("a1", "model_broke_off", "x", 0)).toBe("queued");
+    expect(database.failAttempt("a1", "model_broke_off", "x", 0)).toBe("queued");
     database.claim(job.id, "a2", HOUR);
     expect(database.finish("a1", answer("late"))).toBe(false);
     expect(database.finish("a2", answer("right"))).toBe(true);
     expect(database.finish("a2", answer("again"))).toBe(false);
-    expect(database.giveUp("a2", "model_error", "x", 0)).toBeUndefined();
+    expect(database.failAttempt("a2", "model_error", "x", 0)).toBeUndefined();
     expect(Buffer.from(database.answer("backend", job.id)!.body).toString()).toBe("right");
     expect(() => database.db.exec("UPDATE answers SET body = x'00'")).toThrow(/never changes/);
     database.close();
@@ -177,7 +177,7 @@ describe("an attempt", () => {
       restart(boot);
     }
     database.claim(job.id, "s", HOUR);
-    expect(database.giveUp("s", "relay_stopped", "", 0)).toBe("queued");
+    expect(database.failAttempt("s", "relay_stopped", "", 0)).toBe("queued");
     expect(database.find("backend", job.id)).toMatchObject({ state: "queued", attempts: { length: 4 } });
     for (const i of [1, 2, 3]) {
       expect(database.find("backend", job.id)?.state).toBe("queued");
@@ -232,7 +232,7 @@ describe("what is kept", () => {
     database.close();
   });
 
-  test("is told of as damaged when its bytes are not those that were stored", async () => {
+  test("is results of as damaged when its bytes are not those that were stored", async () => {
     const database = new JobDatabase(await options());
     const job = newJob();
     database.add(job);
@@ -255,7 +255,7 @@ describe("a group", () => {
       { id: 4, step: "add", args: [two] },
       { id: 5, step: "find", args: ["backend", two.id] },
     ]);
-    expect(batch.told.map((told) => "error" in told)).toEqual([false, true, true, false, false]);
+    expect(batch.results.map((results) => "error" in results)).toEqual([false, true, true, false, false]);
     expect(batch.commitMs).toBeGreaterThan(0);
     expect(database.summary().counts).toEqual([{ state: "queued", lane: "chat", jobs: 2 }]);
     database.close();
@@ -284,10 +284,10 @@ describe("a group", () => {
       { id: 1, step: "finish", args: ["a", answer("x".repeat(2 << 20))] },
       { id: 2, step: "add", args: [other] },
     ]);
-    expect(batch.told[0]).toEqual({ id: 1, error: expect.stringMatching(/full/), full: true });
-    expect(batch.told[1]).toMatchObject({ id: 2, value: { kind: "added" } });
+    expect(batch.results[0]).toEqual({ id: 1, error: expect.stringMatching(/full/), full: true });
+    expect(batch.results[1]).toMatchObject({ id: 2, value: { kind: "added" } });
     expect(database.find("backend", job.id)?.state).toBe("in_progress");
-    expect(runBatch(database, [{ id: 3, step: "finish", args: ["a", answer("small")] }]).told).toEqual([
+    expect(runBatch(database, [{ id: 3, step: "finish", args: ["a", answer("small")] }]).results).toEqual([
       { id: 3, value: true },
     ]);
     database.close();

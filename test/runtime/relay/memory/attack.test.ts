@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/config.ts";
-import { HOLDS } from "../../../../runtime/relay/http/hold.ts";
-import { STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
+import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
+import { MAX_STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
 import { startEmbeddingModel } from "../documents/model.ts";
 import { CLIENT_ID, codeOf, post, raw, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
 
@@ -166,14 +166,14 @@ test("event streams and waits of one caller are bounded, and the other's are its
   const id = await submit(asGreedy);
   const follow = (headers: Record<string, string>, job = id) =>
     fetch(`${relay.url}/v1/jobs/${job}/events`, { headers, signal: stop.signal });
-  const open = await Promise.all(Array.from({ length: STREAMS_PER_CALLER - 1 }, () => follow(asGreedy)));
+  const open = await Promise.all(Array.from({ length: MAX_STREAMS_PER_CALLER - 1 }, () => follow(asGreedy)));
   expect(new Set(open.map(({ status }) => status))).toEqual(new Set([200]));
   const wait = fetch(`${relay.url}/v1/jobs/${id}`, {
     headers: { ...asGreedy, Prefer: "wait=50" },
     signal: stop.signal,
   });
   wait.catch(() => {});
-  await settled(relay, "slm_open_streams", (streams) => streams === STREAMS_PER_CALLER);
+  await settled(relay, "slm_open_streams", (streams) => streams === MAX_STREAMS_PER_CALLER);
   for (const refused of [
     await follow(asGreedy),
     await fetch(`${relay.url}/v1/jobs/${id}`, { headers: { ...asGreedy, Prefer: "wait=50" } }),
@@ -195,7 +195,7 @@ test("a reader that takes nothing of an answer is cut, whatever the answer is", 
   const relay = await startTestRelay(
     model.url,
     { callers: twoCallers, limits: limitsSchema.parse({ bodyMiB: 8, memoryMiB: 64 }) },
-    { holds: { ...HOLDS, stallMs: 1000 } },
+    { keepAlive: { ...KEEP_ALIVE_TIMES, stallMs: 1000 } },
   );
   const headers = { ...asGreedy, Prefer: "respond-async, wait=30" };
   const done = await post(relay, "/v1/chat/completions", chat, { headers });
@@ -210,7 +210,7 @@ test("a reader that takes nothing of an answer is cut, whatever the answer is", 
   socket.destroy();
   // One that only waits for a slow model is not.
   const late = await startModel((_seen, res) => void setTimeout(() => res.end("late"), 2500));
-  const other = await startTestRelay(late.url, {}, { holds: { ...HOLDS, stallMs: 500 } });
+  const other = await startTestRelay(late.url, {}, { keepAlive: { ...KEEP_ALIVE_TIMES, stallMs: 500 } });
   expect(await (await post(other, "/v1/chat/completions", chat)).text()).toBe("late");
 });
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createBreaker } from "../../../../runtime/relay/model/breaker.ts";
 import { agreed } from "../../../../runtime/relay/model/fallback.ts";
-import { claimPort } from "../../../../sandbox/ports.ts";
+import { claimPort } from "../../../../sandbox/machine/ports.ts";
 import { asServer, CLIENT_ID, codeOf, post, startModel, startTestRelay, testConfig } from "../harness.ts";
 
 const ask = { model: "local", messages: [] };

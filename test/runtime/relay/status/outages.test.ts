@@ -14,11 +14,11 @@ test("what ended is told by the machine's own name for its run; jobs are noted i
   const open = (boot: string) =>
     openOutages({ dataDir, boot, log, running: () => 3, everyMs: 3600_000, now: () => now });
   const first = await open("boot-1");
-  expect([first.unclean, first.list]).toEqual([false, []]);
+  expect([first.uncleanShutdown, first.list]).toEqual([false, []]);
   now += 90_000;
   const second = await open("boot-2"); // the first was never closed
-  await second.recovered({ again: ["a"], failed: ["b"] });
-  expect(second.unclean).toBe(true);
+  await second.noteRecoveredJobs({ again: ["a"], failed: ["b"] });
+  expect(second.uncleanShutdown).toBe(true);
   expect(second.list).toMatchObject([
     {
       what: "machine",
@@ -37,7 +37,7 @@ test("what ended is told by the machine's own name for its run; jobs are noted i
   expect(metrics).toContain("slm_last_outage_seconds 90");
   await second.close();
   const third = await open("boot-3");
-  expect([third.unclean, third.list.length]).toEqual([false, 1]); // a stop and a start are no outage
+  expect([third.uncleanShutdown, third.list.length]).toEqual([false, 1]); // a stop and a start are no outage
   for (let i = 0; i < 60; i++) await open(`boot-${4 + i}`);
   expect((await open("last")).list).toHaveLength(50);
 });
@@ -47,6 +47,6 @@ test("files that a cut has damaged are begun anew, and the relay starts", async 
   await writeFile(join(dataDir, "heartbeat.json"), '{"boot":');
   await writeFile(join(dataDir, "outages.json"), "");
   const outages = await openOutages({ dataDir, boot: "b", log, running: () => 0 });
-  expect([outages.unclean, outages.list]).toEqual([false, []]);
+  expect([outages.uncleanShutdown, outages.list]).toEqual([false, []]);
   await outages.close();
 });

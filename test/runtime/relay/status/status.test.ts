@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { createAdmission } from "../../../../runtime/relay/admission/admission.ts";
-import { OF_ONE_PERSON } from "../../../../runtime/relay/memory/holdings.ts";
+import { MAX_REQUESTS_PER_PERSON } from "../../../../runtime/relay/memory/holdings.ts";
 import { renderStatus } from "../../../../runtime/relay/status/page.ts";
 import {
   asPerson,
@@ -128,7 +128,7 @@ test("requests of one person that are open at once are bounded; others see the p
   const get = (headers: Record<string, string>) => fetch(`${relay.url}/status`, { headers });
   // Each is open until its body has come, and that does not come.
   const head = `Host: x\r\nCf-Access-Jwt-Assertion: ${personToken}\r\nContent-Length: 5\r\n`;
-  const sockets = Array.from({ length: OF_ONE_PERSON }, () => {
+  const sockets = Array.from({ length: MAX_REQUESTS_PER_PERSON }, () => {
     const socket = connect(relay.port, "127.0.0.1");
     socket.write(`GET /status HTTP/1.1\r\n${head}\r\n`);
     return socket;

@@ -1,0 +1,70 @@
+/** The daily bound of embedding tokens a company; there is none unless the config has one. */
+import { RelayError } from "../errors.ts";
+import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
+
+const DAY_MS = 86_400_000;
+/** Companies whose sums are kept here as well; a caller that may use any company may also invent them. */
+const MOST_COMPANIES = 10_000;
+
+export interface TokenBudget {
+  /**
+   * Embeds, and notes what that has cost. What is under way counts with its estimate, so that many at once do not pass the
+   * bound together; only another relay's is not seen until it is done.
+   * @throws RelayError `company_budget_spent` when these tokens would pass the bound, and what `embed` throws
+   */
+  within<T extends { readonly tokens: number }>(
+    company: string,
+    estimatedTokens: number,
+    embed: () => Promise<T>,
+  ): Promise<T>;
+}
+
+/** Days are UTC's. The store keeps the sums, so that two relays share them; while it is away this process counts alone. */
+export function createTokenBudget(limit: number | undefined, guard: StoreGuard, now: () => number): TokenBudget {
+  const own = new Map<string, number>();
+  const dayOf = () => new Date(now()).toISOString().slice(0, 10);
+  const underWay = new Map<string, number>();
+  const keyOf = (company: string) => JSON.stringify([dayOf(), company]);
+  const check = (company: string, stored: number, estimatedTokens: number, most: number): void => {
+    const spent = Math.max(stored, own.get(keyOf(company)) ?? 0) + (underWay.get(company) ?? 0);
+    if (spent + estimatedTokens <= most) return;
+    const seconds = Math.ceil((DAY_MS - (now() % DAY_MS)) / 1000);
+    throw new RelayError(
+      "company_budget_spent",
+      `The company's bound of ${most} embedding tokens a day would be passed: ${spent} are spent or being spent, about ${estimatedTokens} more are needed. It starts anew at midnight UTC.`,
+      { headers: { "Retry-After": String(seconds) } },
+    );
+  };
+  const charge = async (company: string, tokens: number): Promise<void> => {
+    const key = keyOf(company);
+    if (!own.has(key)) for (const old of own.keys()) if (!old.startsWith(`["${dayOf()}"`)) own.delete(old);
+    const spent = (own.get(key) ?? 0) + tokens;
+    own.delete(key);
+    own.set(key, spent);
+    const [oldest] = own.keys();
+    if (own.size > MOST_COMPANIES && oldest !== undefined) own.delete(oldest);
+    await guard.use((store) => store.spend(company, dayOf(), tokens)).catch(orZero);
+  };
+  return {
+    async within(company, estimatedTokens, embed) {
+      if (limit === undefined) return embed();
+      const stored = await guard.use((store) => store.spent(company, dayOf())).catch(orZero);
+      check(company, stored, estimatedTokens, limit);
+      underWay.set(company, (underWay.get(company) ?? 0) + estimatedTokens);
+      try {
+        const embedded = await embed();
+        await charge(company, embedded.tokens);
+        return embedded;
+      } finally {
+        const rest = (underWay.get(company) ?? 0) - estimatedTokens;
+        if (rest > 0) underWay.set(company, rest);
+        else underWay.delete(company);
+      }
+    },
+  };
+}
+
+function orZero(cause: unknown): number {
+  if (cause instanceof StoreUnavailable) return 0;
+  throw cause;
+}

@@ -1,0 +1,157 @@
+/** The listeners: both on 127.0.0.1 only. */
+import { randomUUID } from "node:crypto";
+import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { errorAnswer, RelayError } from "../errors.ts";
+import type { Log } from "../telemetry/log.ts";
+import { KEEP_ALIVE_TIMES } from "./keep-alive-writer.ts";
+import { RelayResponse } from "./relay-response.ts";
+
+/** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
+export type Handler = (req: IncomingMessage, res: RelayResponse, expectsContinue: boolean) => void;
+
+export interface Listener {
+  readonly server: Server<typeof IncomingMessage, typeof RelayResponse>;
+  /** The port that was bound, also when 0 was asked for. */
+  readonly port: number;
+  /** Lets go of the port, so that another process can have it. Requests that run go on; `close` is still to come. */
+  leave(): void;
+  /** Takes no more connections, closes idle ones, and after 500 ms those that are left. Resolves when all are gone. */
+  close(): Promise<void>;
+}
+
+/** How long a request's headers may take to arrive, in milliseconds. */
+const HEADERS_MS = 30_000;
+
+/** Bounds of a listener. */
+export interface ListenerBounds {
+  /** A connection whose request headers take longer gets 408 and is closed, up to a sixth of it later. @default 30 s */
+  readonly headersMs?: number;
+  /** A caller that takes nothing of an answer that waits for it for so long is cut. @default 60 s */
+  readonly stallMs?: number;
+  /** Further connections are closed at once. @default as many as there are file descriptors */
+  readonly connections?: number;
+}
+
+/** Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible. */
+export async function listen(
+  name: string,
+  port: number,
+  handler: Handler,
+  { headersMs = HEADERS_MS, stallMs = KEEP_ALIVE_TIMES.stallMs, connections }: ListenerBounds = {},
+): Promise<Listener> {
+  const server = createServer<typeof IncomingMessage, typeof RelayResponse>({
+    IncomingMessage,
+    ServerResponse: RelayResponse,
+    // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
+    keepAliveTimeout: 130_000,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: Math.ceil(headersMs / 6),
+    requestTimeout: 0, // a large body over a slow line may take its time; `readBody` watches its pace
+    maxHeaderSize: 16 * 1024,
+    noDelay: true,
+  });
+  // Of a connection on which nothing moves either way: `RelayResponse` tells a reader that takes nothing from a wait for the model.
+  server.timeout = stallMs;
+  if (connections !== undefined) server.maxConnections = connections;
+  server.on("request", (req, res) => handler(req, res, false));
+  server.on("checkContinue", (req, res) => handler(req, res, true));
+  server.on("checkExpectation", (req, res) => handler(req, res, false));
+  server.on("clientError", (cause, socket) => answerMalformed(cause, socket, headersMs));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const why =
+        cause.code === "EADDRINUSE"
+          ? `another process holds it (sudo lsof -nP -iTCP:${port} shows which); end that one or configure another port`
+          : cause.message;
+      reject(new Error(`the ${name} listener can not bind 127.0.0.1:${port}: ${why}`, { cause }));
+    });
+    server.listen(port, "127.0.0.1", resolve);
+  });
+  let closed: Promise<void> | undefined;
+  let idle: NodeJS.Timeout | undefined;
+  const leave = () => {
+    closed ??= new Promise((resolve) => {
+      // A connection that becomes idle later would keep its client from finding whoever listens next.
+      idle = setInterval(() => server.closeIdleConnections(), 50);
+      server.close(() => {
+        clearInterval(idle);
+        resolve();
+      });
+    });
+  };
+  return {
+    server,
+    port: (server.address() as AddressInfo).port,
+    leave,
+    close: async () => {
+      leave();
+      const late = setTimeout(() => server.closeAllConnections(), 500);
+      await closed;
+      clearTimeout(late);
+    },
+  };
+}
+
+/** As `listen`, but waits as long as another process has the port. Says so in the log, at once and every ten seconds. */
+export async function listenWhenFree(
+  name: string,
+  port: number,
+  handler: Handler,
+  bounds: ListenerBounds,
+  log: Log,
+): Promise<Listener> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await listen(name, port, handler, bounds);
+    } catch (cause) {
+      const { cause: reason } = cause as Error;
+      if ((reason as NodeJS.ErrnoException | undefined)?.code !== "EADDRINUSE") throw cause;
+      if (tries % 500 === 0) log.warn({ port }, `waiting: ${(cause as Error).message}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+/** Writes a whole answer. The body of a HEAD is left out by Node. */
+export function sendText(res: ServerResponse, status: number, type: string, body: string): void {
+  res.writeHead(status, { "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
+  res.end(body);
+}
+
+/** Writes an error. `close`: the connection can not be used for another request. */
+export function sendError(res: ServerResponse, error: RelayError, close: boolean): void {
+  const { status, headers, body } = errorAnswer(error);
+  res.writeHead(status, close ? { ...headers, Connection: "close" } : headers);
+  res.end(body);
+}
+
+// What Node could not read as a request never reaches the handler, so the answer is written by hand.
+function answerMalformed(
+  cause: NodeJS.ErrnoException,
+  socket: Duplex & { bytesWritten?: number },
+  headersMs: number,
+): void {
+  // After the first byte of an answer on this connection, text in between would become part of it.
+  if (!socket.writable || cause.code === "ECONNRESET" || (socket.bytesWritten ?? 0) > 0) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = errorAnswer(malformed(cause.code, headersMs));
+  const lines = Object.entries({
+    "Cache-Control": "no-store",
+    "X-Slm-Request-Id": randomUUID(),
+    Connection: "close",
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
+}
+
+function malformed(code: string | undefined, headersMs: number): RelayError {
+  if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 16 KiB.");
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new RelayError("request_timeout", `The headers did not arrive within ${headersMs / 1000} s.`);
+  }
+  return new RelayError("http_malformed", "This is not a well-formed HTTP/1.1 request.");
+}

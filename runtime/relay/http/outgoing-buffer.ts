@@ -1,0 +1,134 @@
+/**
+ * An answer of the model server on its way to a reader that may be slower than the model server. What the reader has not
+ * taken yet is kept in memory, counted for its caller, so that the model server is not held up and its slot is free for
+ * others as soon as it has answered. Only what cannot be kept holds it up, and for a bounded time.
+ */
+import type { Reservation } from "../memory/budget.ts";
+
+/** What is kept of one answer at most: three times 2,048 vectors of 1,024 numbers as JSON. */
+export const LONGEST_KEPT = 64 * 1024 * 1024;
+/** A reader that takes so much in a millisecond is as good as one that does not hold up the model server. */
+const FAST = (8 * 1024 * 1024) / 1000;
+/** Bytes that a piece takes beside its own. */
+const PIECE_COST = 256;
+
+/** Where it is written to. */
+export interface Reader {
+  /** @returns false: no more until it is drained */
+  write(chunk: Buffer): boolean;
+  onceDrained(go: () => void): void;
+}
+
+/** Keeps account of nothing but one answer. Whoever ends it before its time destroys the reader; then nothing calls back. */
+export class OutgoingBuffer {
+  readonly #reader: Reader;
+  readonly #memory: Reservation | undefined;
+  #pieces: Buffer[] = [];
+  /** The first of the pieces that is still to be written. */
+  #next = 0;
+  /** What the pieces take, in bytes. */
+  #kept = 0;
+  #reserved = 0;
+  #last: (() => void) | undefined;
+  #onRoom: (() => void) | undefined;
+  /** Once no more than this is kept, the model server goes on. */
+  #resumeAt = 0;
+  #blockedSince: number | undefined;
+  #pausedSince: number | undefined;
+  #pausedMs = 0;
+
+  /** @param memory grows by what is kept; without one nothing is accounted for */
+  constructor(reader: Reader, memory: Reservation | undefined) {
+    this.#reader = reader;
+    this.#memory = memory;
+  }
+
+  /** How long the reader has taken nothing of what waits for it, in ms; 0 while nothing does. */
+  blockedMs(now: number): number {
+    return this.#blockedSince === undefined ? 0 : now - this.#blockedSince;
+  }
+
+  /** How long the model server has been held up by this reader, all together, less the time that a fast one would need, in ms. */
+  pausedMs(now: number): number {
+    return this.#pausedMs + (this.#pausedSince === undefined ? 0 : now - this.#pausedSince);
+  }
+
+  /** Whether the reader has still to take something. */
+  get waits(): boolean {
+    return this.#blockedSince !== undefined;
+  }
+
+  /** @returns false: the model server must wait until `onceRoom` calls */
+  write(chunk: Buffer): boolean {
+    if (this.#blockedSince === undefined) {
+      if (!this.#reader.write(chunk)) this.#block();
+      return true;
+    }
+    this.#pieces.push(chunk);
+    this.#kept += chunk.length + PIECE_COST;
+    if (this.#kept <= LONGEST_KEPT && this.#reserve()) return true;
+    this.#resumeAt = this.#kept / 2;
+    this.#pausedSince ??= performance.now();
+    return false;
+  }
+
+  /** Calls `go` once, when more may be written after a write that returned false. */
+  onceRoom(go: () => void): void {
+    this.#onRoom = go;
+  }
+
+  /** Does `last` when all has been written. */
+  finish(last: () => void): void {
+    if (this.#pieces.length === 0) last();
+    else this.#last = last;
+  }
+
+  /** False when the caller's memory is used up. What came is kept all the same: the model server is told to stop. */
+  #reserve(): boolean {
+    try {
+      if (this.#kept > this.#reserved) this.#memory?.grow(this.#kept - this.#reserved);
+    } catch {
+      return false;
+    }
+    this.#reserved = Math.max(this.#reserved, this.#kept);
+    return true;
+  }
+
+  #block(): void {
+    this.#blockedSince = performance.now();
+    this.#reader.onceDrained(() => this.#drained());
+  }
+
+  #drained(): void {
+    this.#blockedSince = undefined;
+    while (this.#next < this.#pieces.length && this.#blockedSince === undefined) {
+      const piece = this.#pieces[this.#next]!;
+      this.#next += 1;
+      this.#kept -= piece.length + PIECE_COST;
+      if (this.#pausedSince !== undefined) this.#pausedMs -= piece.length / FAST;
+      if (!this.#reader.write(piece)) this.#block();
+    }
+    // Not at each piece: that would move all that are left, each time.
+    if (this.#next * 2 >= this.#pieces.length) {
+      this.#pieces = this.#pieces.slice(this.#next);
+      this.#next = 0;
+    }
+    if (this.#reserved > this.#kept) {
+      this.#memory?.grow(this.#kept - this.#reserved);
+      this.#reserved = this.#kept;
+    }
+    if (this.#kept <= this.#resumeAt) this.#resume();
+    if (this.#pieces.length > 0) return;
+    const last = this.#last;
+    this.#last = undefined;
+    last?.();
+  }
+
+  #resume(): void {
+    const go = this.#onRoom;
+    if (this.#pausedSince !== undefined) this.#pausedMs += performance.now() - this.#pausedSince;
+    this.#pausedSince = undefined;
+    this.#onRoom = undefined;
+    go?.();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * What jobs may take on the disk, by owner and in all. New jobs and kept answers of direct calls are taken up to 80 % of the
+ * bound; the rest is a reserve for answers of jobs that were taken, and a little of it for the store's own notes. Within
+ * each line owners share as `memory/shares.ts` says: each configured caller has a part that nobody else can use.
+ */
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import { guaranteedPart, largestPart, refusalOf } from "../memory/shares.ts";
+import { type Sql, usedBytes } from "./records.ts";
+import { JOB_BYTES, PART_FOR_NOTES } from "./schema.ts";
+import { type DiskRefusal, StoreFailed } from "./store.ts";
+
+/** Part of the bound up to which new jobs are taken. */
+const PART_FOR_JOBS = 0.8;
+
+export interface DiskQuotaOptions {
+  readonly file: string;
+  readonly maxBytes: number;
+  readonly minFreeBytes: number;
+}
+
+export class DiskQuota {
+  readonly #sql: Sql;
+  readonly #options: DiskQuotaOptions;
+  #callers: readonly string[] | undefined;
+
+  /** @param callers who share the disk; undefined: whoever has jobs there, each as much as there is room for */
+  constructor(sql: Sql, options: DiskQuotaOptions, callers: readonly string[] | undefined) {
+    this.#sql = sql;
+    this.#options = options;
+    this.#callers = callers;
+  }
+
+  setCallers(names: readonly string[]): void {
+    this.#callers = names;
+  }
+
+  /** Whether new work of that many bytes must be refused, and why. @throws StoreFailed */
+  refuseWork(owner: string, bytes: number): DiskRefusal | undefined {
+    const freeBytes = this.#freeBytes();
+    if (freeBytes - bytes < this.#options.minFreeBytes) return { kind: "disk_low", freeBytes };
+    return this.#refuse(owner, bytes + JOB_BYTES, this.#options.maxBytes * PART_FOR_JOBS);
+  }
+
+  /** Whether the answer of a job that was taken must be refused: only its owner's own use, or the whole bound, is a reason. */
+  refuseAnswer(owner: string, bytes: number): DiskRefusal | undefined {
+    return this.#refuse(owner, bytes, this.#options.maxBytes * (1 - PART_FOR_NOTES));
+  }
+
+  #refuse(owner: string, bytes: number, line: number): DiskRefusal | undefined {
+    const used = usedBytes(this.#sql);
+    if (used + bytes > line) {
+      // What a deletion leaves within pages counts as used, so a guaranteed part may reach over the line for jobs.
+      const within = this.#usedBy(owner) + bytes <= guaranteedPart(line, this.#callers?.length ?? 1);
+      const last = this.#options.maxBytes * (1 - PART_FOR_NOTES);
+      if (!(within && this.#callers?.includes(owner) && used + bytes <= last)) {
+        return { kind: "store_full", usedBytes: used };
+      }
+    }
+    const callers = this.#callers ?? [owner];
+    const refused = refusalOf(owner, bytes, line, this.#usedByAll(), callers);
+    if (refused === undefined) return undefined;
+    if (refused === "all_used" || callers.length === 1) return { kind: "store_full", usedBytes: used };
+    return { kind: "share_full", usedBytes: this.#usedBy(owner), shareBytes: largestPart(line, callers.length) };
+  }
+
+  #usedBy(owner: string): number {
+    const row = this.#sql("SELECT bytes FROM usage WHERE owner = ?").get(owner) as { bytes: number } | undefined;
+    return row?.bytes ?? 0;
+  }
+
+  #usedByAll(): Map<string, number> {
+    const rows = this.#sql("SELECT owner, bytes FROM usage WHERE bytes > 0").all() as unknown as {
+      owner: string;
+      bytes: number;
+    }[];
+    return new Map(rows.map(({ owner, bytes }) => [owner, bytes]));
+  }
+
+  #freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(dirname(this.#options.file));
+      return bavail * bsize;
+    } catch (cause) {
+      throw new StoreFailed("the free space on the disk cannot be read", { cause });
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/** What the end of one attempt means for its job. Pure. */
+import { RelayError } from "../errors.ts";
+import type { Usage } from "../usage/usage.ts";
+import type { AttemptOutcome, StoredAnswer } from "./store.ts";
+
+/** Why the relay itself ends an attempt. */
+export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out";
+
+/** How an attempt went on at the model server. */
+export type Ending =
+  | { readonly kind: "answer"; readonly answer: StoredAnswer; readonly usage: Usage }
+  | { readonly kind: "stopped"; readonly reason: StopReason }
+  | { readonly kind: "failed"; readonly cause: unknown };
+
+export type Disposition =
+  /** The answer is the job's. */
+  | { readonly kind: "finish" }
+  /** The attempt is over. `down`: the model server takes no work now, so no other job need try. */
+  | {
+      readonly kind: "fail_attempt";
+      readonly outcome: AttemptOutcome;
+      readonly detail: string;
+      readonly delayMs: number;
+      readonly down: boolean;
+    }
+  /** Somebody else has ended the attempt already. */
+  | { readonly kind: "nothing" };
+
+/** Time between two attempts at a job that ended badly. */
+const RETRY_MS = 2000;
+/** Time between two attempts when the model server said that it is busy, or loads its model. */
+const BUSY_MS = 5000;
+/** The same when there was no memory for its answer: its owner's other requests must end first. */
+const MEMORY_MS = 30_000;
+
+export function dispositionOf(ending: Ending): Disposition {
+  if (ending.kind === "answer") return ofStatus(ending.answer.status);
+  if (ending.kind === "stopped") return ofStop(ending.reason);
+  const { cause } = ending;
+  const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
+  if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
+    return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: 0, down: true };
+  }
+  if (cause instanceof RelayError && (cause.code === "memory_share_full" || cause.code === "memory_full")) {
+    return { kind: "fail_attempt", outcome: "memory_full", detail, delayMs: MEMORY_MS, down: false };
+  }
+  const outcome = cause instanceof RelayError && cause.code === "model_timeout" ? "timed_out" : "model_broke_off";
+  return { kind: "fail_attempt", outcome, detail, delayMs: RETRY_MS, down: false };
+}
+
+function ofStatus(status: number): Disposition {
+  const detail = `the model server answered ${status}`;
+  // llama-server answers 503 while it loads its model, Ollama when its queue is full: no fault of the job's.
+  if (status === 503 || status === 429) {
+    return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: BUSY_MS, down: false };
+  }
+  if (status === 408 || status >= 500) {
+    return { kind: "fail_attempt", outcome: "model_error", detail, delayMs: RETRY_MS, down: false };
+  }
+  return { kind: "finish" };
+}
+
+function ofStop(reason: StopReason): Disposition {
+  switch (reason) {
+    case "stopping":
+      return {
+        kind: "fail_attempt",
+        outcome: "relay_stopped",
+        detail: "the relay was stopped",
+        delayMs: 0,
+        down: false,
+      };
+    case "timed_out":
+      return { kind: "fail_attempt", outcome: "timed_out", detail: "it took too long", delayMs: RETRY_MS, down: false };
+    case "cancelled":
+    case "lease_lost":
+      return { kind: "nothing" };
+  }
+}

@@ -1,0 +1,162 @@
+/** Writes what is known of a job to its owner. */
+import { createHash } from "node:crypto";
+import { RelayError } from "../errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { sendText } from "../http/listener.ts";
+import { responseObject } from "./background-responses.ts";
+import { fromStore, type Jobs } from "./jobs.ts";
+import type { JobRecord } from "./store.ts";
+import { isFinal, jobView, responseName, retryAfter } from "./views.ts";
+
+/** Waits up to `seconds` for the job's end; gives the job as it then is. Throws `too_many_streams`. */
+export async function waitForEnd(exchange: Exchange, jobs: Jobs, job: JobRecord, seconds: number): Promise<JobRecord> {
+  if (isFinal(job)) return job;
+  let last = job;
+  const close = exchange.holding?.stream();
+  try {
+    await jobs.changes.until(job.id, seconds * 1000, exchange.leaving.signal, async () => {
+      last = (await fromStore(jobs.store.find(job.owner, job.id))) ?? last;
+      return isFinal(last) ? last : undefined;
+    });
+  } finally {
+    close?.();
+  }
+  return last;
+}
+
+/** `accepted`: 202 and the job; `state`: 200 and the job; `result`: the stored answer, or an error if there is none. */
+export async function replyWithJob(
+  exchange: Exchange,
+  jobs: Jobs,
+  job: JobRecord,
+  form: "accepted" | "state" | "result",
+): Promise<void> {
+  const live = jobs.live(job);
+  if (form === "result") {
+    if (!isFinal(job)) {
+      throw new RelayError("job_not_finished", `The job is ${job.state}; it has no result yet.`, {
+        headers: { "Retry-After": retryAfter(live) },
+      });
+    }
+    return streamResult(exchange, jobs, job);
+  }
+  if (!isFinal(job)) exchange.res.setHeader("Retry-After", retryAfter(live));
+  sendJson(exchange, form === "accepted" ? 202 : 200, jobView(job, live));
+}
+
+/** The job in the form of OpenAI's background responses: always 200, its clients take a 202 for broken. */
+export async function replyWithResponseObject(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
+  // As bytes, as text, as what it says, and as the text that is sent.
+  if (job.answer !== undefined) exchange.holding?.memory.grow(4 * job.answer.bytes);
+  const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
+  const pieces = await responseObject(job, answer);
+  const { res } = exchange;
+  if (res.closed) return;
+  exchange.firstByteAt = performance.now();
+  res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
+  res.writeHead(200, {
+    "Content-Type": "application/json; charset=utf-8",
+    "Content-Length": String(pieces.reduce((sum, { length }) => sum + length, 0)),
+  });
+  for (const piece of pieces) res.write(piece);
+  res.end();
+}
+
+/**
+ * A job's stored answer as the model server gave it: status, headers and body, and the body's checksum. It is read piece by
+ * piece as the caller takes it. The last piece is sent only once the checksum is right: otherwise the connection is cut
+ * before the announced length. `more`: headers beside those. Throws `job_cancelled` and `job_failed` when there is none,
+ * `memory_*`, `jobs_unavailable`.
+ */
+export async function streamResult(
+  exchange: Exchange,
+  jobs: Jobs,
+  job: JobRecord,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const { res, req, leaving } = exchange;
+  const head = job.answer && (await fromStore(jobs.store.answerHead(job.owner, job.id)));
+  if (head === undefined) throw jobError(job);
+  // The piece that waits for the caller, and the one that is read.
+  exchange.holding?.memory.grow(2 * Math.min(head.bytes, head.pieceBytes));
+  const hash = createHash("sha256");
+  for (let at = 0; !leaving.aborted; ) {
+    const from = at;
+    const read = () => fromStore(jobs.store.answerPiece(job.owner, job.id, from));
+    const piece = at < head.bytes && (await inTurn(read));
+    if (piece === undefined || (piece && piece.length === 0)) throw unreadable("it has been forgotten");
+    if (piece) hash.update(piece);
+    at += piece ? piece.length : 0;
+    const last = at >= head.bytes;
+    if (last && hash.digest("hex") !== head.sha256) throw unreadable("its checksum does not fit");
+    if (leaving.aborted) return;
+    if (!res.headersSent) {
+      exchange.firstByteAt = performance.now();
+      res.writeHead(head.status, {
+        ...head.headers,
+        ...more,
+        "content-length": String(head.bytes),
+        // RFC 9530
+        "repr-digest": `sha-256=:${Buffer.from(head.sha256, "hex").toString("base64")}:`,
+      });
+    }
+    if (last || req.method === "HEAD") {
+      res.end(piece || undefined);
+      return;
+    }
+    if (piece && !res.write(piece)) await drained(exchange);
+  }
+}
+
+/** Pieces of results that are read at once: each takes about a millisecond of the event loop to be checked and sent. */
+const PIECES_AT_ONCE = 4;
+let reading = 0;
+const turns: (() => void)[] = [];
+
+/** Reads a piece when it is its turn: hundreds that arrived together would hold up everybody else's requests. */
+async function inTurn<T>(read: () => Promise<T>): Promise<T> {
+  if (reading >= PIECES_AT_ONCE) await new Promise<void>((resolve) => turns.push(resolve));
+  else reading += 1;
+  try {
+    return await read();
+  } finally {
+    const next = turns.shift(); // takes over this one's place
+    if (next === undefined) reading -= 1;
+    else setImmediate(next);
+  }
+}
+
+/** Resolves when more may be written, or nobody is left to read it. */
+function drained({ res, leaving }: Exchange): Promise<void> {
+  return new Promise((resolve) => {
+    if (leaving.aborted) {
+      resolve();
+      return;
+    }
+    const go = () => {
+      res.off("drain", go);
+      leaving.removeEventListener("abort", go);
+      resolve();
+    };
+    res.on("drain", go);
+    leaving.addEventListener("abort", go);
+  });
+}
+
+function unreadable(why: string): RelayError {
+  return new RelayError("jobs_unavailable", "The relay cannot read this result at the moment.", {
+    headers: { "Retry-After": "5" },
+    detail: `the stored answer cannot be read: ${why}`,
+  });
+}
+
+/** Why a finished job has no answer. */
+export function jobError(job: JobRecord): RelayError {
+  const message = job.error?.message ?? "The job has no answer.";
+  return new RelayError(job.state === "cancelled" ? "job_cancelled" : "job_failed", message);
+}
+
+function sendJson(exchange: Exchange, status: number, value: unknown): void {
+  exchange.firstByteAt = performance.now();
+  sendText(exchange.res, status, "application/json; charset=utf-8", JSON.stringify(value));
+}

@@ -1,0 +1,45 @@
+# What an emulated command's wrapper starts: `perl client.pl <socket> <command> <arguments>`. Sends the call to the Mac's
+# control socket and prints the answer. The protocol is described in ../control.ts. In Perl, because an installation runs
+# some fifty commands: Perl starts in a tenth of Node's time, and macOS and Debian both come with it (perl-base).
+use strict;
+use warnings;
+use Cwd qw(getcwd);
+use Socket qw(AF_UNIX SOCK_STREAM pack_sockaddr_un);
+
+my ($path, $command, @argv) = @ARGV;
+
+sub json_string {
+    my ($text) = @_;
+    $text =~ s/([\x00-\x1f"\\])/sprintf '\\u%04x', ord $1/ge;
+    return qq("$text");
+}
+
+sub fail {
+    print STDERR "$command: the sandbox's Mac does not answer: $_[0]\n";
+    exit 70;
+}
+
+# Standard input is read only when the arguments ask for it: it may never end.
+my $reads_stdin = grep({ $_ eq '-' } @argv) || ($command eq 'shasum' && !grep({ !/^(-.*|\d+)$/ } @argv));
+my $stdin = '';
+if ($reads_stdin) { local $/; binmode STDIN; $stdin = <STDIN> // ''; }
+my $user = $ENV{SLM_SANDBOX_USER} // $ENV{USER} // '';
+my $call = sprintf qq({"command":%s,"argv":[%s],"cwd":%s,"user":%s,"stdin":"%s"}\n),
+    json_string($command), join(',', map { json_string($_) } @argv), json_string(getcwd()), json_string($user),
+    unpack('H*', $stdin);
+
+socket(my $socket, AF_UNIX, SOCK_STREAM, 0) or fail($!);
+connect($socket, pack_sockaddr_un($path)) or fail($!);
+binmode $socket;
+binmode STDOUT;
+binmode STDERR;
+$SIG{PIPE} = 'IGNORE';
+{ my $old = select $socket; $| = 1; select $old; }
+print $socket $call or fail($!);
+shutdown $socket, 1;
+my $answer = do { local $/; <$socket> } // '';
+$answer =~ s/^(\d+) (\d+)\n// or fail('unexpected answer');
+my ($code, $length) = ($1, $2);
+print STDOUT substr($answer, 0, $length);
+print STDERR substr($answer, $length);
+exit $code;

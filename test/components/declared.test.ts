@@ -1,0 +1,139 @@
+/** Knowledge about resource types stands in config/resource-types.ts: nothing that is declared is missing there. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { neededPermissions, permissionName } from "../../accounts/permissions.ts";
+import { parseStackConfig } from "../../config/config.ts";
+import { installInput } from "../../config/install-input.ts";
+import { type ResourceKind, resourceTypes } from "../../config/resource-types.ts";
+import { type Declared, recordResources, settled } from "./mocks.ts";
+
+const folder = join(import.meta.dirname, "../..");
+let declared: Declared[];
+
+/** Every component with everything switched on. */
+beforeAll(async () => {
+  declared = await recordResources();
+  const { Access } = await import("../../components/access.ts");
+  const { Alerts } = await import("../../components/alerts.ts");
+  const { DocumentStore } = await import("../../components/document-store.ts");
+  const { MacHost } = await import("../../components/mac/mac-host.ts");
+  const { Route } = await import("../../components/route.ts");
+  const { SaasHostname } = await import("../../components/saas-hostname.ts");
+  const { SshEntry } = await import("../../components/ssh-entry.ts");
+  const { Tunnel } = await import("../../components/tunnel.ts");
+  const accountId = "a".repeat(32);
+  const zoneId = "b".repeat(32);
+  const hostname = "slm.example.com";
+  const behindAccess = new Set([hostname]);
+  const login = { existing: [], declareOneTimePin: true };
+  const people = { emails: ["a@example.com"], emailDomains: [], login, sessionDuration: "24h" };
+  const servers = [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }];
+  const access = new Access("slm", { accountId, hostname, servers, people, protect: true });
+  const tunnel = new Tunnel("slm", {
+    accountId,
+    tunnelName: "t",
+    hostname,
+    behindAccess,
+    tunnelSecret: "c2VjcmV0",
+    relayPort: 8790,
+    teamName: "acme",
+    audiences: access.audiences,
+    protect: true,
+  });
+  new Route("slm", {
+    zoneId,
+    hostname,
+    behindAccess,
+    target: tunnel.cname,
+    regionKey: "kr",
+    fallbackOrigin: true,
+    protect: true,
+  });
+  new SaasHostname("slm", { zoneId, saasHostname: "slm.example.net", hostname, protect: true });
+  new SshEntry("slm-mac", {
+    accountId,
+    hostname: "ssh.example.com",
+    emails: ["a@example.com"],
+    tokenIds: [],
+    protect: true,
+  });
+  new Alerts("slm", { accountId, hostname, tunnelId: tunnel.tunnelId, emails: ["a@example.com"] });
+  new DocumentStore("slm", {
+    projectId: "0".repeat(24),
+    cluster: { create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" } },
+    database: "slm",
+    collection: "documents",
+    ttlDays: 30,
+    allowFrom: ["203.0.113.7/32"],
+    schemaPassword: "one",
+    relayPassword: "two",
+    dropData: false,
+    protect: true,
+  });
+  const { noFormerNames } = await import("../../components/mac/former-names.ts");
+  const config = parseStackConfig({
+    hostname,
+    zoneId,
+    accountId,
+    access: { servers: [{ name: "backend" }] },
+    macs: [{ host: "192.0.2.1", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
+    model: { embeddingModel: "bge-m3" },
+    tunnelSecret: Buffer.alloc(32, 1).toString("base64"),
+  });
+  new MacHost("slm-mac", {
+    connection: { host: "192.0.2.1", port: 22, user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" },
+    release: { path: "package.json", sha256: "0".repeat(64) },
+    node: { url: "https://example.com/node.tgz", sha256: "1".repeat(64) },
+    input: installInput({
+      config,
+      teamDomain: "acme.cloudflareaccess.com",
+      audiences: { servers: "s", people: "p" },
+      clientIds: new Map([["backend", `${"0".repeat(32)}.access`]]),
+      connectorToken: "token",
+    }),
+    former: { ...noFormerNames, reach: ["urn:pulumi:test::slm-network::command:local:Command::slm-studio-reach"] },
+  });
+  await settled();
+});
+afterAll(() => settled());
+
+describe("the table of resource types", () => {
+  it("has every type that the components declare, and no other", () => {
+    const types = new Set(declared.map(({ type }) => type).filter((type) => !type.startsWith("slm-network:")));
+    expect([...types].sort()).toEqual(
+      Object.values(resourceTypes)
+        .map(({ token }) => token)
+        .sort(),
+    );
+  });
+
+  it("names inputs that the types have as those that must be secrets", () => {
+    for (const { token, secretInputs } of Object.values(resourceTypes)) {
+      const inputs = declared.filter(({ type }) => type === token).flatMap((one) => Object.keys(one.inputs));
+      expect(inputs, token).toEqual(expect.arrayContaining([...secretInputs]));
+    }
+  });
+});
+
+describe("permissions of the API token", () => {
+  const everything = {
+    alerts: { emails: ["a@example.com"] },
+    route: { saasHostname: "slm.example.net" },
+    makesOneTimePin: true,
+  };
+  const asked = neededPermissions(everything, false);
+
+  it("are asked for with a right to write for every type that is declared", () => {
+    const names = asked.map(permissionName);
+    for (const kind of Object.keys(resourceTypes) as ResourceKind[]) {
+      const { permission } = resourceTypes[kind];
+      if (permission) expect([kind, names]).toEqual([kind, expect.arrayContaining([`${permission} Write`])]);
+    }
+  });
+
+  it.each(["README.md", "README.ko.md", "docs/preflight.md"])("are all in the table of %s", (file) => {
+    const text = readFileSync(join(folder, file), "utf8");
+    for (const { group } of asked) expect([group, text.includes(group)]).toEqual([group, true]);
+  });
+});
