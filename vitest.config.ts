@@ -7,7 +7,7 @@ import { straysIn } from "./sandbox/providers/environment.ts";
 // Before a worker starts: what a developer's shell has for a real stack is none of the tests' business, and a proxy does
 // not reach the loopback they run on.
 for (const name of straysIn(process.env)) delete process.env[name];
-Object.assign(process.env, loopbackWithoutProxy(process.env));
+Object.assign(process.env, loopbackWithoutProxy(process.env), { SLM_NETWORK_ENV_FILE: "" });
 
 // Every test file, provider plugin and Pulumi program loads the same modules: compiled once, loading takes two thirds of the time.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules/.cache/compile");

@@ -4,6 +4,7 @@
  */
 import { type ParseArgsOptionDescriptor, parseArgs } from "node:util";
 import { SessionError } from "../ssh/session.ts";
+import { readEnvFile } from "./env-file.ts";
 import { Refusal, UsageError } from "./errors.ts";
 
 /** An option of parseArgs, with its line of `--help`. */
@@ -120,7 +121,7 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
 }
 
 /**
- * Runs a command and sets the process's exit code.
+ * Runs a command, with the variables of `.env`, and sets the process's exit code.
  * @param body gets the arguments; resolves with an exit code; with nothing, that is 0
  */
 export async function runCommand<O extends Options>(
@@ -129,8 +130,9 @@ export async function runCommand<O extends Options>(
   args: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   try {
-    if (asksForHelp(command, args)) console.log(helpText(command));
-    else process.exitCode = (await body(args)) ?? 0;
+    if (asksForHelp(command, args)) return console.log(helpText(command));
+    readEnvFile();
+    process.exitCode = (await body(args)) ?? 0;
   } catch (error) {
     const isForUser = [UsageError, Refusal, SessionError].some((kind) => error instanceof kind);
     console.error(isForUser ? (error as Error).message : error);

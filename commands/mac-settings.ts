@@ -6,7 +6,7 @@ import { stackConfigSchema } from "../config/schema.ts";
 import { parseLocalEndpoint } from "../config/ssh-override.ts";
 import type { MacTarget } from "../ssh/session.ts";
 import { UsageError } from "./errors.ts";
-import { project, stackFile, stackName } from "./pulumi.ts";
+import { project, stackFile, stackName } from "./pulumi-cli.ts";
 
 const { hostname, route, macs, model, limits, jobs, documents } = stackConfigSchema.shape;
 const settingsSchema = z.object({ hostname, route, macs, model, limits, jobs, documents });

@@ -1,7 +1,7 @@
 /** `route.direct` of the stack config: servers that the Mac connects to by SSH, so their calls do not cross Cloudflare. */
 import { isIPv4 } from "node:net";
 import { z } from "zod";
-import { evenIfInvalid, withMessage, resourceName } from "./rule-helpers.ts";
+import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 /** Account names that useradd(8) accepts on every distribution. */
 const accountName = /^[a-z_][a-z0-9_-]{0,30}$/;

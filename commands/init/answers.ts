@@ -6,6 +6,7 @@ import { problemText } from "../../accounts/finding.ts";
 import { chooseAccount } from "./cloudflare.ts";
 import { chooseDocuments } from "./documents.ts";
 import { chooseMac } from "./mac.ts";
+import { ensureCloudflareToken } from "./machine.ts";
 import { chooseModel } from "./model.ts";
 import { listOf, type Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
@@ -36,6 +37,9 @@ export async function gatherAnswers(options: Options, asker: Asker, before: Befo
     return typeof value === "string" ? value : undefined;
   };
   console.log("\nCloudflare");
+  const unsigned = accountsOf(before);
+  const uses = { alerts: { emails: options.alerts ?? [] }, route: {} };
+  await ensureCloudflareToken(unsigned.cloudflare.apiToken, uses, { asker, say });
   const { cloudflare, atlas, baseUrls } = accountsOf(before);
   const account = await chooseAccount(cloudflareLookups(cloudflare), { asker, options, say, known: known("hostname") });
 

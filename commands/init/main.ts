@@ -8,10 +8,11 @@ import { createTwoFilesPatch } from "diff";
 import { atlasLookups } from "../../accounts/atlas.ts";
 import { runCommand } from "../cli.ts";
 import { Refusal, UsageError } from "../errors.ts";
-import { project, stackFile } from "../pulumi.ts";
+import { project, stackFile } from "../pulumi-cli.ts";
 import { replaceFile } from "../replace-file.ts";
 import { adopt } from "./adopt/adopt.ts";
 import { accountsOf, gatherAnswers, say } from "./answers.ts";
+import { type Encryption, ensureBackend } from "./machine.ts";
 import { command, type Options, readOptions } from "./options.ts";
 import { type Asker, asker as makeAsker } from "./prompts.ts";
 import {
@@ -29,7 +30,8 @@ import { createSecrets, createStack, readStackState, type StackState } from "./s
 /** Asks, writes the file and its secrets. @returns the hostname */
 async function init(file: string, before: Before, options: Options, asker: Asker): Promise<string> {
   refuseUnasked(options, before);
-  const state = await readStackState(options.stack, hasOwnProvider(before));
+  await ensureBackend(encryption(before), { asker, say, local: options.localState });
+  const state = await readStackState(options.stack, encryption(before).hasOwnProvider);
   say(`state: ${state.backend}`);
   const answers = await gatherAnswers(options, asker, before);
   const model = await readFile(join(project, "Pulumi.prod.yaml"), "utf8");
@@ -41,8 +43,10 @@ async function init(file: string, before: Before, options: Options, asker: Asker
 }
 
 /** A file without a secrets provider of its own, or with a passphrase's salt, needs the passphrase. */
-const hasOwnProvider = ({ text }: Before): boolean =>
-  /^(secretsprovider|encryptedkey):/m.test(text) && !/^encryptionsalt:/m.test(text);
+function encryption({ text }: Before): Encryption {
+  const hasSalt = /^encryptionsalt:/m.test(text);
+  return { hasSalt, hasOwnProvider: /^(secretsprovider|encryptedkey):/m.test(text) && !hasSalt };
+}
 
 /** Creates the stack and the missing secrets, then writes the file in one step. */
 async function complete(file: string, text: string, stack: string, state: StackState): Promise<void> {
@@ -58,7 +62,7 @@ async function complete(file: string, text: string, stack: string, state: StackS
 /** A complete file needs no questions; the stack and the secrets may be missing after the state was lost. */
 async function completeAsItIs(file: string, before: Before, { stack }: Options): Promise<string> {
   const { hostname } = readConfig(before.text, file);
-  const state = await readStackState(stack, hasOwnProvider(before));
+  const state = await readStackState(stack, encryption(before).hasOwnProvider);
   if (!state.exists || missingSecrets(before.text).length > 0) await complete(file, before.text, stack, state);
   return hostname;
 }

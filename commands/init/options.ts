@@ -15,6 +15,7 @@ export const command = {
     yes: flag("asks nothing: uses the options, and what has only one choice"),
     force: flag("with --yes: changes an existing stack file"),
     adopt: flag("adopts what exists already under the stack's names (docs/ngrok.md)"),
+    "local-state": flag("without a Pulumi login: keeps the state in ~/slm-state, and a new passphrase in .env"),
     stack: text("NAME", "default: PULUMI_STACK, else prod"),
     account: text("ID|NAME", "Cloudflare account"),
     zone: text("ID|NAME", "zone of the account"),
@@ -54,6 +55,7 @@ export interface Options {
   readonly yes: boolean;
   readonly force: boolean;
   readonly adopt: boolean;
+  readonly localState: boolean;
   readonly stack: string;
   readonly account?: string | undefined;
   readonly zone?: string | undefined;
@@ -92,6 +94,7 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
     yes: values.yes,
     force: values.force,
     adopt: values.adopt,
+    localState: values["local-state"],
     // A stack's full name may carry an organisation and a project.
     stack: values.stack ?? (environment.PULUMI_STACK || "prod"),
     account: values.account,

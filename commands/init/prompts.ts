@@ -1,5 +1,5 @@
 /** Answers to questions: from an option, from the only choice, or from the user at the terminal. */
-import { confirm, input, select } from "@inquirer/prompts";
+import { confirm, input, password, select } from "@inquirer/prompts";
 import { Refusal } from "../errors.ts";
 
 /** One choice of several. */
@@ -30,6 +30,8 @@ export interface Asker {
   text(
     about: Question & { preferred?: string | undefined; fault?: (text: string) => string | undefined },
   ): Promise<string>;
+  /** Asks for a value that is not shown. @throws Refusal when nobody can be asked or the answer is empty */
+  secret(question: string): Promise<string>;
   /** @returns the answer; `unasked` when nobody can be asked */
   agree(question: string, unasked: boolean): Promise<boolean>;
 }
@@ -69,6 +71,10 @@ export function asker(asks: boolean): Asker {
         ...(preferred !== undefined && { default: preferred }),
         validate: (text) => fault?.(text.trim()) ?? true,
       }).then((text) => text.trim());
+    },
+    async secret(question) {
+      if (!asks) throw new Refusal(question);
+      return password({ message: question, mask: true, validate: (text) => text.trim() !== "" || "It is empty" });
     },
     agree: async (question, unasked) => (asks ? confirm({ message: question, default: false }) : unasked),
   };

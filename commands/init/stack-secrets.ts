@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { Refusal } from "../errors.ts";
-import { runPulumi } from "../pulumi.ts";
+import { runPulumi } from "../pulumi-cli.ts";
 import { type Encrypted, encryptionOf } from "./stack-file.ts";
 
 const whoSchema = z.object({ user: z.string().optional(), url: z.string().optional() });
@@ -30,7 +30,7 @@ export async function readStackState(
   const who = await runPulumi(["whoami", "--json"]);
   if (who.code !== 0) {
     throw new Refusal(
-      `Pulumi has no place for the stack's state yet (${who.stderr.trim().split("\n")[0]}). On this machine alone: mkdir -p ~/slm-state && pulumi login file://~/slm-state; or with several people: pulumi login (docs/state.md)`,
+      `Pulumi has no place for the stack's state yet (${who.stderr.trim().split("\n")[0]}). On this machine: --local-state; for several people: npm run pulumi -- login (docs/state.md)`,
     );
   }
   const { url = "" } = whoSchema.parse(JSON.parse(who.stdout));
@@ -39,9 +39,9 @@ export async function readStackState(
   if (!ownKeys && !hasOwnProvider && !passphrase) {
     throw new Refusal(
       [
-        "the stack's secrets are encrypted with a passphrase, and there is none in the environment. Make one, and keep a copy where you keep passwords:",
-        "  (umask 077; openssl rand -base64 24 > ~/slm-passphrase)",
-        "  export PULUMI_CONFIG_PASSPHRASE_FILE=~/slm-passphrase",
+        "the stack's secrets are encrypted with a passphrase, and none is set. For an existing stack put its passphrase into .env;",
+        "for a new one generate it there, and keep a copy in a password manager:",
+        '  (umask 077; echo "PULUMI_CONFIG_PASSPHRASE=$(openssl rand -base64 24)" >> .env)',
       ].join("\n"),
     );
   }

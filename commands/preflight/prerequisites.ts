@@ -2,7 +2,7 @@
 import { delimiter } from "node:path";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
 import { ConfigError, configKeys, readStackConfig, type StackConfig } from "../../config/config.ts";
-import { type Ran, run, stackFileName } from "../pulumi.ts";
+import { type Ran, run, stackFileName } from "../pulumi-cli.ts";
 import { type ConfigText, type Known, readConfig, readState } from "../stack.ts";
 
 /** The findings, and what later checks need of the stack. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { CloudflareAccess } from "../../accounts/cloudflare.ts";
 import { cloudflareAccess } from "../../accounts/credentials.ts";
-import { runPulumi } from "../pulumi.ts";
+import { runPulumi } from "../pulumi-cli.ts";
 import { readConfig } from "../stack.ts";
 
 const outputsSchema = z.object({

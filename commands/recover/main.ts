@@ -9,7 +9,7 @@ import { problemText } from "../../accounts/finding.ts";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { withProgress } from "../progress.ts";
-import { run, runPulumi, stackName } from "../pulumi.ts";
+import { run, runPulumi, stackName } from "../pulumi-cli.ts";
 import { type ConfigText, readConfig } from "../stack.ts";
 import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type DeployedSecret, deployedSecrets, tokenName } from "../../accounts/rotation.ts";
 import { programName } from "../init/adopt/adoptable.ts";
-import { runPulumi } from "../pulumi.ts";
+import { runPulumi } from "../pulumi-cli.ts";
 
 const outputsSchema = z.object({ serviceTokenEndOfLife: z.record(z.string(), z.string()).optional() });
 

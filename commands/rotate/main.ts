@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { Refusal, UsageError } from "../errors.ts";
-import { runPulumi, stackFile, stackName } from "../pulumi.ts";
+import { runPulumi, stackFile, stackName } from "../pulumi-cli.ts";
 import { replaceFile } from "../replace-file.ts";
 import { deployedSecretOf, endOfLifeOf } from "./deployed.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";

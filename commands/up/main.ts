@@ -11,7 +11,7 @@ import { runCommand } from "../cli.ts";
 import { explain, renderExplanations } from "../explain/explain.ts";
 import { allFindings } from "../preflight/checks.ts";
 import { exitCode, render } from "../preflight/report.ts";
-import { notInstalled, project } from "../pulumi.ts";
+import { notInstalled, project } from "../pulumi-cli.ts";
 import { type EngineEvent, errorsOf, madeAnything, Patience, readEvents } from "./events.ts";
 import { command, splitArgs } from "./options.ts";
 

@@ -14,7 +14,8 @@ const { scripts } = z
 /** Name and main file of every command, from package.json. */
 const commands = Object.entries(scripts).flatMap(([name, line]) => {
   const file = /^node (commands\/\w+\/main\.ts)$/.exec(line)?.[1];
-  return file === undefined ? [] : [[name, file] as const];
+  // `npm run pulumi` has Pulumi's own command line.
+  return file === undefined || name === "pulumi" ? [] : [[name, file] as const];
 });
 
 /** Without a terminal, a stack or Pulumi on PATH. */

@@ -15,7 +15,7 @@ import { type CloudflareAccess, cloudflareLookups } from "../../../accounts/clou
 import type { LookupResult } from "../../../accounts/lookup-result.ts";
 import type { StackConfig } from "../../../config/config.ts";
 import { Refusal } from "../../errors.ts";
-import { project, runPulumi } from "../../pulumi.ts";
+import { project, runPulumi } from "../../pulumi-cli.ts";
 import { answerOf } from "../cloudflare.ts";
 import type { Asker } from "../prompts.ts";
 import { findAdoptable } from "./find.ts";

@@ -269,7 +269,7 @@ describe("against what an edge may show", () => {
     };
     const ran = await probe(["--runs", "1"], environment);
     expect(ran.code, ran.stdout + ran.stderr).toBe(0);
-    expect(ran.stdout).toContain(`The stack is a sandbox's: measured is its edge, ${url}.`);
+    expect(ran.stdout).toContain(`This is a sandbox's stack; measured at its edge, ${url}.`);
     expect(heard.filter((secret) => secret !== undefined)).toContain("of-the-stack");
     const elsewhere = await probe(["--runs", "1", "--url", "http://127.0.0.1:9", "--timeout", "1"], environment);
     expect(elsewhere.stdout).not.toContain("The stack is a sandbox's");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { run, stackFileName } from "../../commands/pulumi.ts";
+import { run, stackFileName } from "../../commands/pulumi-cli.ts";
 
 it("reports a program that is not installed, and does not wait for it", async () => {
   const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
