@@ -195,4 +195,4 @@ export const macReport = host.report;
 /** What it found wrong on the Mac and could not set right, each with its consequence. */
 export const macWarnings = host.warnings;
 /** The line to try it with. */
-export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;
+export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(npm run -s pulumi -- stack output clientSecret --show-secrets)"`;
