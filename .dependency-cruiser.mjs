@@ -17,8 +17,11 @@ const relay = [
   "usage",
   "access",
   "http",
+  "dialects",
   "memory",
   "telemetry",
+  "threads",
+  "too-many-requests.ts",
   "errors.ts",
 ];
 

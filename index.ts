@@ -1,6 +1,5 @@
 /** The whole network, wired: config in, components, outputs. */
 import { relative } from "node:path";
-import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { deployedResources } from "./accounts/deployed.ts";
 import { checkStack } from "./accounts/stack-check.ts";
@@ -15,7 +14,7 @@ import { Route } from "./components/route.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
 import { SshEntry } from "./components/ssh-entry.ts";
 import { Tunnel } from "./components/tunnel.ts";
-import { ConfigError, readStackConfig } from "./config/config.ts";
+import { ConfigError, readStackConfig, type StackConfig } from "./config/config.ts";
 import { installInput } from "./config/install-input.ts";
 import { parseLocalEndpoint } from "./config/ssh-override.ts";
 import { cachedArtifact } from "./runtime/artifacts/cache.ts";
@@ -25,20 +24,14 @@ const name = "slm";
 const settings = new pulumi.Config("slm-network");
 // One for each stack, so that two stacks can be in one account.
 const tunnelName = `slm-network-${pulumi.getStack()}`;
-const { config, login, deployed } = await checked(async () => {
-  const parsed = readStackConfig(settings);
-  // `cloudflare:apiToken` → the key `apiToken` of the bag `cloudflare`
-  const providerConfig = (key: string) => new pulumi.Config(key.split(":")[0]).get(key.split(":")[1] ?? "");
-  const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
-  const last = await deployedResources();
-  const login = await checkStack(parsed, { name, tunnelName, providerConfig, deployed: last, forceRotation });
-  return { config: parsed, login, deployed: last };
-});
+const config = withoutStackTrace(() => readStackConfig(settings));
+// Built while the accounts are asked. Both run to their end, so that a failed check leaves no half-written build behind.
+const [checks, build] = await Promise.allSettled([check(config), buildRelease()]);
+const { login, authDomain, deployed } = withoutStackTrace(() => settled(checks));
+const release = settled(build);
 const { accountId, protect } = config;
-const organization = await cloudflare.getZeroTrustOrganization({ accountId });
-const release = await buildRelease();
 const [mac] = config.macs;
-if (!mac) throw new Error("no Mac in a config that has passed");
+if (!mac) throw new Error("a valid config has a Mac");
 
 const { saasHostname, regionKey } = config.route;
 const saas = saasHostname
@@ -60,7 +53,7 @@ const access = new Access(
   { dependsOn: saas ? [saas] : [] },
 );
 
-// Without the Mac's name, so that another name is no other resource.
+// Does not contain the Mac's name, so that renaming the Mac keeps the resource.
 const macName = `${name}-mac`;
 const former = formerMacNames(macName, deployed);
 const { sshThroughTunnel: ssh } = mac;
@@ -86,13 +79,13 @@ const tunnel = new Tunnel(name, {
   behindAccess: access.hostnames,
   tunnelSecret: settings.requireSecret("tunnelSecret"),
   relayPort: mac.ports.relay,
-  teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
+  teamName: authDomain.split(".")[0] ?? authDomain,
   audiences: access.audiences,
   ssh: ssh && sshEntry && { hostname: ssh.hostname, port: ssh.port, audience: sshEntry.audience },
   protect,
 });
 
-// The name leads somewhere only when Access stands in front of it.
+// The record is created only after Access protects the name.
 new Route(
   name,
   {
@@ -146,7 +139,7 @@ const host = new MacHost(macName, {
   previousGone: mac.previous === "gone",
   input: installInput({
     config,
-    teamDomain: organization.authDomain,
+    teamDomain: authDomain,
     audiences: access.audiences,
     clientIds: new Map([...access.tokens].map(([server, token]) => [server, token.clientId])),
     connectorToken: tunnel.connectorToken,
@@ -155,15 +148,30 @@ const host = new MacHost(macName, {
   }),
 });
 
-/** An archive for a Mac without a way out; the path is relative, so that it is the same from every checkout. */
+/** An archive for a Mac without internet access; the path is relative, so that it is the same from every checkout. */
 async function pushed({ url, sha256 }: { url: string; sha256: string }): Promise<{ path: string; sha256: string }> {
   return { path: relative(process.cwd(), await cachedArtifact("dist/artifacts", { url, sha256 })), sha256 };
 }
 
-/** Shows a fault of the config as it is, without a stack trace. */
-async function checked<T>(work: () => Promise<T>): Promise<T> {
+/** Checks the config against the accounts and the last deployment. @throws ConfigError */
+async function check(wanted: StackConfig) {
+  const last = await deployedResources();
+  const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
+  // `cloudflare:apiToken` is the key `apiToken` of the namespace `cloudflare`.
+  const providerConfig = (key: string) => new pulumi.Config(key.split(":")[0]).get(key.split(":")[1] ?? "");
+  const checked = await checkStack(wanted, { name, tunnelName, providerConfig, deployed: last, forceRotation });
+  return { ...checked, deployed: last };
+}
+
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === "rejected") throw result.reason;
+  return result.value;
+}
+
+/** Shows a problem of the config as it is, without a stack trace. */
+function withoutStackTrace<T>(work: () => T): T {
   try {
-    return await work();
+    return work();
   } catch (error) {
     throw error instanceof ConfigError ? new pulumi.RunError(error.message) : error;
   }

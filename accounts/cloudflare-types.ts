@@ -86,10 +86,15 @@ export interface NotificationPolicy {
   readonly id: string;
   readonly name: string;
 }
-/** Settings that stop callers who are no browsers. */
+/** Settings that block callers other than browsers. */
 export interface BotManagement {
   /** Bot Fight Mode (Free plan). */
   readonly fightMode: boolean;
   /** Super Bot Fight Mode blocks or challenges what is surely automated (Pro and up). */
   readonly definitelyAutomated?: string | undefined;
+}
+/** A region of Regional Services. */
+export interface Region {
+  readonly key: string;
+  readonly label: string;
 }

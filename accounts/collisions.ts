@@ -1,4 +1,4 @@
-/** What is in the account already under the names that the program wants: pure decisions. */
+/** Finds what already exists in the account under the program's names. Pure. */
 import type { ResourceKind } from "../config/resource-types.ts";
 import type { AccessApplication, DnsRecord, Tunnel } from "./cloudflare.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
@@ -41,7 +41,7 @@ export function recordFindings(
   });
 }
 
-/** Two applications can not have one destination; a wildcard beside them is less specific and gives way. */
+/** Two applications cannot have one destination; a wildcard beside them is less specific and gives way. */
 export function applicationFindings(
   destinations: readonly string[],
   applications: readonly AccessApplication[],
@@ -79,7 +79,7 @@ export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: 
   const where = "one.dash.cloudflare.com → Networks → Tunnels";
   const todo =
     other.configuredBy === "local"
-      ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, and such a one can not be taken over`
+      ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, which cannot be taken over`
       : `Rename or delete it (${where}); ${adoptAdvice}`;
   return [
     fail(

@@ -15,17 +15,17 @@ export interface ServerArgs {
   readonly duration: string;
 }
 
-/** Who may sign in on `/status`. */
+/** People who can sign in to `/status`. */
 export interface PeopleArgs {
   readonly emails: readonly string[];
   readonly emailDomains: readonly string[];
-  /** By what they sign in. */
+  /** How they sign in. */
   readonly login: Login;
   /** Go duration, e.g. 24h. */
   readonly sessionDuration: string;
 }
 
-/** What Access needs to know. */
+/** Arguments of Access. */
 export interface AccessArgs {
   readonly accountId: pulumi.Input<string>;
   readonly hostname: string;
@@ -44,16 +44,16 @@ export interface ServiceToken {
   readonly clientSecret: pulumi.Output<string>;
 }
 
-/** @throws Error when a name that shall lead to the tunnel has no application in front: it would answer anybody */
+/** @throws Error when a name that leads to the tunnel has no Access application: it would answer anyone */
 export function requireAccess(names: readonly string[], behindAccess: ReadonlySet<string>): void {
   const open = names.filter((name) => !behindAccess.has(name));
   if (open.length === 0) return;
   throw new Error(
-    `${open.join(", ")} would lead to the tunnel without an Access application in front, and answer anybody: give it to Access as well (it has ${[...behindAccess].join(", ") || "none"})`,
+    `${open.join(", ")} would lead to the tunnel without an Access application in front and answer anyone: pass it to Access as well (it has ${[...behindAccess].join(", ") || "none"})`,
   );
 }
 
-/** @returns the include rules of the policy for people; empty means that nobody is let in */
+/** @returns the include rules of the policy for people; empty: no one is admitted */
 function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
   return [
     ...people.emails.map((email) => ({ email: { email } })),
@@ -63,7 +63,7 @@ function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
 
 /**
  * Access in front of the hostname: one application for servers (the whole host, by service token), one for people
- * (`/status` and below, by sign-in; the more specific path wins). An application without a matching policy lets nobody in.
+ * (`/status` and below, by sign-in; the more specific path wins). An application without a matching policy admits no one.
  *
  * @example
  * const access = new Access("slm", { accountId, hostname: "slm.example.com", servers: [{ name: "backend", … }], people, protect: true });
@@ -78,7 +78,7 @@ export class Access extends pulumi.ComponentResource {
   readonly tokenIds: ReadonlyMap<string, pulumi.Output<string>>;
   /** When each token's own life ends (RFC 3339), by the server's name. */
   readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
-  /** The names it stands in front of: no other may lead to the tunnel. */
+  /** The names it protects: no other name may lead to the tunnel. */
   readonly hostnames: ReadonlySet<string>;
 
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -161,7 +161,7 @@ export class Access extends pulumi.ComponentResource {
     return [...existing, pin.id];
   }
 
-  /** One application and its policy. Without anybody to include there is no policy, so nobody is let in. */
+  /** One application and its policy. Without include rules there is no policy, so no one is admitted. */
   private application(
     name: string,
     audience: "servers" | "people",
@@ -185,7 +185,7 @@ export class Access extends pulumi.ComponentResource {
                 name: `${args.hostname} ${audience}`,
                 decision: policy.decision,
                 includes: policy.includes,
-                // Explicit: left out, the provider shows a difference for ever.
+                // Explicit: without it the provider reports a difference on every run.
                 sessionDuration: policy.sessionDuration,
               },
               { parent: this },

@@ -12,7 +12,7 @@ export interface NewCluster {
   readonly region: string;
 }
 
-/** What the document store needs to know. */
+/** Arguments of the document store. */
 export interface DocumentStoreArgs {
   readonly projectId: string;
   /** Name of an existing cluster, or the Flex cluster to make. */
@@ -36,7 +36,7 @@ export interface DocumentStoreArgs {
 /**
  * Puts a user and password into a connection string, whatever characters they hold.
  * @param base `mongodb+srv://host` or `mongodb://host:port,host:port/?options`, as Atlas gives it
- * @throws MongoParseError when `base` is no connection string
+ * @throws MongoParseError when `base` is not a connection string
  */
 export function withCredentials(base: string, username: string, password: string): string {
   const uri = new ConnectionString(base);

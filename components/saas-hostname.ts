@@ -1,18 +1,18 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 
-/** What a custom hostname needs to know. */
+/** Arguments of a custom hostname. */
 export interface SaasHostnameArgs {
   readonly zoneId: pulumi.Input<string>;
-  /** The name of the other domain that callers shall use. */
+  /** The name in the other domain, for callers. */
   readonly saasHostname: string;
-  /** The name under the zone, which it leads to and which goes on answering. */
+  /** The name under the zone that it points to; it keeps answering. */
   readonly hostname: string;
   /** Refuses to delete it. */
   readonly protect: boolean;
 }
 
-/** A record to be made by hand at the other domain's DNS. */
+/** A record to create by hand in the other domain's DNS. */
 export interface ExternalRecord {
   readonly type: "CNAME" | "TXT";
   readonly name: string;
@@ -21,7 +21,7 @@ export interface ExternalRecord {
   readonly note: string;
 }
 
-/** What Cloudflare tells of a custom hostname's validation. */
+/** The state of a custom hostname's validation. */
 export interface Validation {
   /** `active` when it answers; https://developers.cloudflare.com/api/resources/custom_hostnames/ has the others. */
   readonly status: string;
@@ -30,7 +30,7 @@ export interface Validation {
   readonly errors?: readonly string[] | undefined;
 }
 
-/** @returns the records to make at the DNS of the other domain */
+/** @returns the records to create in the other domain's DNS */
 export function externalRecords(
   { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
   { ownership }: Validation,
@@ -53,7 +53,7 @@ export function externalRecords(
   ];
 }
 
-/** @returns in one sentence, where callers go and what is to be done */
+/** @returns one sentence: the name for callers and the next step */
 export function validationText(
   { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
   { status, errors }: Validation,
@@ -76,9 +76,9 @@ export function validationText(
 export class SaasHostname extends pulumi.ComponentResource {
   readonly status: pulumi.Output<string>;
   readonly records: pulumi.Output<ExternalRecord[]>;
-  /** In one sentence, where callers go and what is to be done. */
+  /** One sentence: the name for callers and the next step. */
   readonly state: pulumi.Output<string>;
-  /** The name callers shall use now. */
+  /** The name callers should use now. */
   readonly callers: pulumi.Output<string>;
 
   constructor(name: string, args: SaasHostnameArgs, opts?: pulumi.ComponentResourceOptions) {

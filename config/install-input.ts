@@ -21,7 +21,7 @@ export interface InstallInputArgs {
   readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
 }
 
-/** @returns what the installer on the Mac is told, in the form `runtime/config.ts` describes */
+/** @returns the installer's input, in the form `runtime/config.ts` describes */
 export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
   const { config } = args;
   const [mac] = config.macs;

@@ -1,4 +1,4 @@
-/** What must not be declared: decisions only, each about one resource or about all of them. */
+/** The rules of the policy pack, as pure functions of one resource or of all of them. */
 
 import { openMailDomains } from "../config/open-mail-domains.ts";
 import { kindOf, resourceTypes } from "../config/resource-types.ts";
@@ -16,7 +16,7 @@ function leadsToTunnel({ type, props }: InspectedResource): boolean {
   return text(content).endsWith(".cfargotunnel.com");
 }
 
-/** A DNS-only record to a tunnel resolves to an address nobody can route to. */
+/** A DNS-only record to a tunnel resolves to an unroutable address. */
 export function tunnelRecordIsProxied(resource: InspectedResource, report: Report): void {
   if (!leadsToTunnel(resource)) return;
   const proxied = valueAt(resource.props, "proxied");
@@ -60,8 +60,8 @@ export function hostnameHasApplication(resources: readonly InspectedResource[], 
     told.add(host);
     report(
       host === ""
-        ? "a record leads to a tunnel and its name is not known in the preview, so nobody can see whether Access stands in front of it: write the name out"
-        : `${show(host)} leads to a tunnel and no Access application has it as a destination, so it would answer anybody: declare a ZeroTrustAccessApplication with the destination ${show(host)}`,
+        ? "a record leads to a tunnel and its name is not known in the preview, so it cannot be checked whether Access is in front of it: write the name out"
+        : `${show(host)} leads to a tunnel and no Access application has it as a destination, so it would answer anyone: declare a ZeroTrustAccessApplication with the destination ${show(host)}`,
       urn,
     );
   }
@@ -75,14 +75,14 @@ function opensToAll(rule: unknown): string | undefined {
   const network = text(valueAt(rule, "ip", "ip"));
   if (/^(0\.0\.0\.0|::)\/0$|\/0$/.test(network)) return `includes every address (${network})`;
   const domain = text(valueAt(rule, "emailDomain", "domain"));
-  if (openMailDomains.has(domain)) return `includes ${domain}, where anybody gets an address`;
+  if (openMailDomains.has(domain)) return `includes ${domain}, where anyone can get an address`;
   return undefined;
 }
 
 /** Faults of one policy, its own resource's or one written inside an application. */
 function policyProblems(policy: unknown): string[] {
   const decision = valueAt(policy, "decision");
-  if (decision === "bypass") return ["has the decision `bypass`, which checks nobody"];
+  if (decision === "bypass") return ["has the decision `bypass`, which checks no one"];
   if (decision === unknownValue) return ["has a decision that is not known in the preview: write it out"];
   if (decision === "deny") return [];
   const includes = listAt(policy, "includes");
@@ -90,7 +90,7 @@ function policyProblems(policy: unknown): string[] {
   return includes.map(opensToAll).filter((problem) => problem !== undefined);
 }
 
-/** A policy that lets everyone in is none. */
+/** No Access policy may let everyone in. */
 export function accessPolicyIsNotOpen(resource: InspectedResource, report: Report): void {
   const inside = kindOf(resource.type) === "application" ? listAt(resource.props, "policies") : [];
   const policies =
@@ -106,7 +106,7 @@ export function accessPolicyIsNotOpen(resource: InspectedResource, report: Repor
   }
 }
 
-/** In production nothing that holds state goes by mistake. */
+/** In production every resource that holds state is protected. */
 export function statefulIsProtected(resource: InspectedResource, report: Report): void {
   const stack = stackOf(resource);
   if (!isProduction(stack) || !holdsState(resource) || resource.protect) return;
@@ -127,7 +127,7 @@ const isProduction = (stack: string): boolean => /^(prod|production)$/i.test(sta
 
 const daySeconds = 86_400;
 
-/** Under a day the cache forgets what was just put into it; over a year nobody expects it to know. */
+/** Under a day entries expire before they are useful; over a year they are stale. */
 export function ttlIsInRange(resource: InspectedResource, report: Report): void {
   if (kindOf(resource.type) !== "collection") return;
   const seconds = valueAt(resource.props, "ttlSeconds");

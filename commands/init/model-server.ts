@@ -1,10 +1,18 @@
 /** Finds the model server on the Mac and its models. Over SSH, because it listens on the Mac's loopback. */
 import { z } from "zod";
+import {
+  type ListedModel,
+  MODEL_SERVER_KINDS,
+  MODEL_SERVERS,
+  type ModelServerKind,
+  modelListUrl,
+  modelServer,
+} from "../../runtime/model-servers.ts";
 import type { MacSession } from "../../ssh/session.ts";
 
 /** A model server that answered. */
 export interface ModelServer {
-  readonly kind: "ollama" | "openai";
+  readonly kind: ModelServerKind;
   /** On the Mac. */
   readonly url: string;
   /** As shown: `Ollama 0.9.0`. */
@@ -17,35 +25,39 @@ export interface Model {
   readonly embeds: boolean | undefined;
 }
 
-/** Default addresses of common servers. */
-export const usualUrls = [
-  "http://127.0.0.1:11434", // Ollama
-  "http://127.0.0.1:1234", // LM Studio
-  "http://127.0.0.1:8080", // llama.cpp, mlx-lm
-] as const;
+/** Where each of the usual servers listens unless told otherwise. */
+export const usualUrls: readonly string[] = MODEL_SERVER_KINDS.flatMap((kind) => modelServer(kind).usualUrls);
 
 const askMs = 15_000;
 /** The first call may have to load the model from disk. */
 const embedMs = 180_000;
 
 const versionSchema = z.object({ version: z.string() });
-const tagsSchema = z.object({ models: z.array(z.object({ name: z.string() })) });
 const showSchema = z.object({ capabilities: z.array(z.string()).optional() });
-const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })) });
 const embeddingSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
 
 /** @returns the server at `url`, or undefined when nothing there implements Ollama's or OpenAI's API */
 export async function modelServerAt(session: MacSession, url: string): Promise<ModelServer | undefined> {
   const version = await ask(session, `${url}/api/version`, versionSchema);
   if (version) {
-    const tags = await ask(session, `${url}/api/tags`, tagsSchema);
-    const models = await Promise.all((tags?.models ?? []).map(({ name }) => ollamaModel(session, url, name)));
-    return { kind: "ollama", url, shown: `Ollama ${version.version}`, models };
+    const listed = await listedBy(session, "ollama", url);
+    const models = await Promise.all((listed ?? []).map(({ name }) => ollamaModel(session, url, name)));
+    return { kind: "ollama", url, shown: `${MODEL_SERVERS.ollama.title} ${version.version}`, models };
   }
-  const list = await ask(session, `${url}/v1/models`, modelsSchema);
-  if (!list) return undefined;
-  const models = list.data.map(({ id }) => ({ name: id, embeds: looksLikeEmbedding(id) || undefined }));
-  return { kind: "openai", url, shown: "an OpenAI-compatible server", models };
+  const listed = await listedBy(session, "openai", url);
+  if (!listed) return undefined;
+  const models = listed.map(({ name }) => ({ name, embeds: looksLikeEmbedding(name) || undefined }));
+  return { kind: "openai", url, shown: MODEL_SERVERS.openai.title, models };
+}
+
+/** @returns the models that a server of the kind lists at `url`; undefined when it is not one */
+async function listedBy(session: MacSession, kind: ModelServerKind, url: string): Promise<ListedModel[] | undefined> {
+  const list = await ask(session, modelListUrl({ kind, url }), z.unknown());
+  try {
+    return modelServer(kind).readModels(list);
+  } catch {
+    return undefined;
+  }
 }
 
 async function ollamaModel(session: MacSession, url: string, name: string): Promise<Model> {
@@ -65,7 +77,7 @@ export async function dimensionsOf(
 ): Promise<number | undefined> {
   const answer = await ask(
     session,
-    `${server.url}/v1/embeddings`,
+    `${server.url}${MODEL_SERVERS.openai.embeddings.path}`,
     embeddingSchema,
     { model, input: "안녕하세요" },
     embedMs,
@@ -91,6 +103,6 @@ async function ask<T>(
   try {
     return schema.safeParse(JSON.parse(ran.stdout)).data;
   } catch {
-    return undefined; // not JSON: another kind of server
+    return undefined; // no JSON: not the server that is looked for
   }
 }

@@ -1,4 +1,6 @@
 /** Chooses the model server on the Mac and its embedding model. */
+
+import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
@@ -9,7 +11,7 @@ import { faultAt } from "./validate.ts";
 
 /** The part of `model` in the stack's config that init decides. */
 export interface ModelChoice {
-  readonly kind: "ollama" | "openai";
+  readonly kind: ModelServerKind;
   readonly url: string;
   readonly embeddingModel: string;
   /** Undefined when no test embedding was made. */
@@ -26,7 +28,7 @@ interface About {
 /**
  * Signs in on the Mac and searches. When that is not possible yet (no key in the agent, the Mac not prepared, the model server
  * not running), asks or takes the options: only `pulumi up` needs the sign-in.
- * @throws Refusal when nobody can be asked and an option is missing
+ * @throws Refusal when nobody can be asked and the flags do not say all of it
  */
 export async function chooseModel(mac: MacChoice, about: About): Promise<ModelChoice> {
   try {
@@ -52,7 +54,9 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     );
     const wanted = options.modelUrl;
     if (wanted !== undefined) refuseFault(wanted);
-    const urls = wanted ? [wanted.replace(/\/+$/, "")] : [...new Set([known.url ?? usualUrls[0], ...usualUrls])];
+    const urls = wanted
+      ? [wanted.replace(/\/+$/, "")]
+      : [...new Set([...(known.url === undefined ? [] : [known.url]), ...usualUrls])];
     const found = (await Promise.all(urls.map((url) => modelServerAt(session, url)))).filter(
       (one) => one !== undefined,
     );
@@ -95,9 +99,7 @@ function chooseEmbedding(server: ModelServer, { asker, options, say, known }: Ab
       preferred: preferred?.name,
     });
   }
-  say(
-    `none of its models can embed; on the Mac: ${server.kind === "ollama" ? "ollama pull bge-m3" : "load one, e.g. bge-m3"}`,
-  );
+  say(`none of its models can embed; on the Mac, e.g.: ${modelServer(server.kind).loadHint("bge-m3")}`);
   return askForEmbedding({ asker, options, known });
 }
 
@@ -116,20 +118,17 @@ async function withoutSearch(about: About, why: string): Promise<ModelChoice> {
   if (!asker.asks && (modelKind === undefined || modelUrl === undefined || embeddingModel === undefined)) {
     throw new Refusal(`${why} To continue without it set --model-kind, --model-url and --embedding-model`);
   }
-  const kind = await asker.choose<"ollama" | "openai">({
+  const kind = await asker.choose<ModelServerKind>({
     flag: "--model-kind",
     given: modelKind,
     question: "What kind of model server is it?",
-    choices: [
-      { value: "ollama", shown: "Ollama", keys: ["ollama"] },
-      { value: "openai", shown: "LM Studio, llama.cpp, mlx-lm: OpenAI-compatible", keys: ["openai"] },
-    ],
+    choices: MODEL_SERVER_KINDS.map((value) => ({ value, shown: modelServer(value).title, keys: [value] })),
   });
   const url = await asker.text({
     flag: "--model-url",
     given: modelUrl,
     question: "Its address on the Mac:",
-    preferred: known.url ?? (kind === "ollama" ? usualUrls[0] : usualUrls[1]),
+    preferred: known.url ?? modelServer(kind).usualUrls[0],
     fault: (text) => faultAt(["model", "url"], text),
   });
   return { kind, url, embeddingModel: await askForEmbedding(about) };

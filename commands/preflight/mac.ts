@@ -1,13 +1,12 @@
 /** Is the Mac ready: reachable, `sudo -n`, clock, disk, model server and models? Over SSH; reads only. */
-import { z } from "zod";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
-import { modelListUrl } from "../../runtime/model-list.ts";
+import { type ModelServer, type ModelServerKind, modelListUrl, modelServer } from "../../runtime/model-servers.ts";
 import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 
 /** The part of the stack's config that is checked. */
 export interface MacWanted {
   readonly target: MacTarget;
-  readonly model: { readonly kind: "ollama" | "openai"; readonly url: string; readonly embeddingModel: string };
+  readonly model: { readonly kind: ModelServerKind; readonly url: string; readonly embeddingModel: string };
   readonly jobs: { readonly minFreeMiB: number };
 }
 
@@ -101,34 +100,27 @@ async function model(session: MacSession, { model: { kind, url, embeddingModel }
     return fail(
       "mac.model",
       `the model server at ${url} (on the Mac) does not answer: ${asked.stderr.trim() || `curl ended with ${asked.exitCode}`}`,
-      kind === "ollama"
-        ? "Start Ollama there, and make sure that model.url is its address"
-        : "Start its server there (LM Studio: Developer → Start), and make sure that model.url is its address, without /v1",
+      `Start it there (${modelServer(kind).startHint}), and make sure that model.url is its address, without /v1`,
     );
   }
   return modelFinding(asked.stdout, { kind, url, embeddingModel });
 }
 
-const modelsSchema = z.object({
-  models: z.array(z.object({ name: z.string() })).optional(),
-  data: z.array(z.object({ id: z.string() })).optional(),
-});
-
 /** @param text the model server's list of models */
 export function modelFinding(text: string, { kind, url, embeddingModel }: MacWanted["model"]): Finding {
   const id = "mac.model";
-  const names = readModels(text);
+  const server = modelServer(kind);
+  const names = listedNames(server, text);
   if (!names) {
     return fail(
       id,
-      `what answers at ${url} is not an ${kind === "ollama" ? "Ollama" : "OpenAI-compatible"} server`,
+      `what answers at ${url} is not ${server.title}`,
       "Check model.kind and model.url, and which program listens there",
     );
   }
-  const known = names.flatMap((name) => [name, name.replace(/:latest$/, "")]);
-  if (known.includes(embeddingModel))
+  if (names.some((name) => name === embeddingModel || name === server.fullName(embeddingModel)))
     return ok(id, `the model server has ${names.length} models, ${embeddingModel} among them`);
-  const todo = kind === "ollama" ? `On the Mac: \`ollama pull ${embeddingModel}\`` : "Load it there";
+  const todo = `On the Mac: ${server.loadHint(embeddingModel)}`;
   return fail(
     id,
     `model.embeddingModel: the model server has no ${JSON.stringify(embeddingModel)}; it has ${names.join(", ") || "none"}`,
@@ -136,10 +128,9 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
   );
 }
 
-function readModels(text: string): string[] | undefined {
+function listedNames(server: ModelServer, text: string): string[] | undefined {
   try {
-    const { models, data } = modelsSchema.parse(JSON.parse(text));
-    return models?.map(({ name }) => name) ?? data?.map(({ id }) => id);
+    return server.readModels(JSON.parse(text)).map(({ name }) => name);
   } catch {
     return undefined;
   }

@@ -41,7 +41,7 @@ export interface Artifact {
   readonly sha256: string;
 }
 
-/** What a Mac needs to know. */
+/** Arguments of a Mac. */
 export interface MacHostArgs {
   readonly connection: MacConnection;
   /** Where the uploads dial, when that is another address for the moment (the local end of the tunnel). */

@@ -1,7 +1,7 @@
 /**
- * What the dynamic provider behind `MacInstallation` does. Runs in Pulumi's dynamic-provider process, in the program's folder.
+ * The dynamic provider behind `MacInstallation`. Runs in Pulumi's dynamic-provider process, in the program's folder.
  *
- * Which Mac it is, is told by its hardware UUID, never by name or address: a new name or address is an update in place,
+ * A Mac is identified by its hardware UUID, never by name or address: a new name or address is an update in place,
  * another machine is a move. An installation id, on the Mac and in the state, is what a removal must have.
  */
 import { randomUUID } from "node:crypto";
@@ -48,8 +48,8 @@ const inputsSchema = z.object({
 
 /**
  * Also says what a first installation will do to the Mac, since the engine asks for no `diff` then.
- * @param olds the inputs of before; empty when the resource is new
- * @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated
+ * @param olds the previous inputs; empty when the resource is new
+ * @returns all problems of the inputs; unknown values are skipped, and secrets are not repeated
  */
 export async function check(olds: object, news: MacInputs, given: ProviderContext = {}) {
   const failures = Object.entries(inputsSchema.shape).flatMap(([property, schema]) => {

@@ -25,7 +25,7 @@ export interface MacInputs {
   readonly removeData: boolean;
   /** The former Mac cannot be reached any more (`macs[].previous: gone`): a move does not wait for it. */
   readonly previousGone: boolean;
-  /** The Mac is given up (`macs[].skipRemoval`): an update that cannot reach it is no error. Not compared by `diff`. */
+  /** The Mac is given up (`macs[].skipRemoval`): an update that cannot reach it is not an error. Not compared by `diff`. */
   readonly skipRemoval?: boolean | undefined;
 }
 

@@ -12,9 +12,8 @@ import { isLoaded, load, plistPath, reload, removeDaemon, signal, writePlist } f
 import type { Layout } from "./layout.ts";
 import { type Connector, connectorDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
+import { inSeconds, timeLimits } from "./time-limits.ts";
 
-/** Time limits for a connector to connect, and to finish its requests, in milliseconds. */
-const patience = { connect: 30_000, drain: 185_000 };
 /** Cloudflare's network needs a moment to route requests to a newly registered connector. */
 const settleMs = 2_000;
 /** Idle time that counts as drained: a request may be in transit when the counter is read. */
@@ -88,14 +87,15 @@ export async function handOver(
   const second = temporaryConnector(paths, await freePort());
   await removeDaemon(paths, second); // left by an installer that was killed
   const before = await connectorStatus(connector.port);
+  const withinMs = timeLimits().connectorTakesOver;
   await writePlist(paths, second);
   await load(paths, second);
-  if (!(await waitUntil(async () => canTakeOver(await connectorStatus(second.port), before), patience.connect))) {
+  if (!(await waitUntil(async () => canTakeOver(await connectorStatus(second.port), before), withinMs))) {
     const reached = (await connectorStatus(second.port))?.connections ?? 0;
     if (reached === 0) {
       await removeDaemon(paths, second);
       throw new Error(
-        `the second cloudflared, with the new token, did not connect within ${patience.connect / 1000} s; the first one keeps running unchanged. Its log is ${connector.logFile}`,
+        `the second cloudflared, with the new token, did not connect within ${inSeconds(withinMs)}; the first one keeps running unchanged. Its log is ${connector.logFile}`,
       );
     }
   }
@@ -110,7 +110,7 @@ export async function handOver(
     await reload(paths, connector);
   }
   await ready();
-  await waitUntil(async () => canTakeOver(await connectorStatus(connector.port), before), patience.connect);
+  await waitUntil(async () => canTakeOver(await connectorStatus(connector.port), before), withinMs);
   await settled();
   await removeTemporaryConnector(paths, second);
 }
@@ -135,7 +135,7 @@ async function drain(connector: Connector): Promise<void> {
     const running = await text(connector.port, "/metrics").then(requestsIn, () => 0);
     quietSince = running ? Number.POSITIVE_INFINITY : Math.min(quietSince, performance.now());
     return performance.now() - quietSince >= quietMs;
-  }, patience.drain);
+  }, timeLimits().connectorDrains);
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, settleMs));

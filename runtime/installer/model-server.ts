@@ -1,6 +1,7 @@
 /** How the model server is started, and whether its parallelism matches the relay's. Read-only. */
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
+import { type ModelServer, modelServer } from "../model-servers.ts";
 import { run } from "./commands.ts";
 import type { Layout } from "./layout.ts";
 
@@ -16,8 +17,6 @@ export type ModelServerReport =
 
 const howTo =
   "Set model.service in the stack config to have launchd start it at boot (quit the running one and remove it from the login items)";
-/** Ollama's own default. https://github.com/ollama/ollama/blob/main/docs/faq.mdx */
-const ollamaAtOnce = 1;
 
 /** @param warnings receives a sentence for each problem */
 export async function inspectModelServer(
@@ -42,30 +41,37 @@ export async function inspectModelServer(
       `the model server at ${url} (${found.program}) was not started by launchd as a daemon: after a power cut it does not restart until someone logs in. ${howTo}`,
     );
   }
-  if (kind === "ollama" && found.startedBy !== "unknown") {
-    const env = modelService ? modelService.env.OLLAMA_NUM_PARALLEL : await parallelOf(paths, found);
+  const server = modelServer(kind);
+  if (server.parallel !== undefined && found.startedBy !== "unknown") {
+    const { variable } = server.parallel;
+    const env = modelService ? modelService.env[variable] : await environmentOf(paths, found, variable);
     if (env !== undefined || modelService || found.startedBy === "launchd") {
-      warnAboutParallel(env, relay.limits.chat, warnings);
+      warnAboutParallel(env, server.title, server.parallel, relay.limits.chat, warnings);
     }
   }
   return found;
 }
 
-function warnAboutParallel(env: string | undefined, chat: number, warnings: string[]): void {
-  const atOnce = env === undefined ? ollamaAtOnce : Number(env);
+function warnAboutParallel(
+  env: string | undefined,
+  title: string,
+  { variable, unset }: NonNullable<ModelServer["parallel"]>,
+  chat: number,
+  warnings: string[],
+): void {
+  const atOnce = env === undefined ? unset : Number(env);
   if (atOnce >= chat) return;
-  const said =
-    env === undefined ? `OLLAMA_NUM_PARALLEL is not set, so ${ollamaAtOnce}` : `OLLAMA_NUM_PARALLEL is ${env}`;
+  const said = env === undefined ? `${variable} is not set, so ${unset}` : `${variable} is ${env}`;
   warnings.push(
-    `Ollama runs fewer requests at once than the relay sends (${said}; limits.chat is ${chat}): the rest waits inside Ollama, where its queue position is not visible and its waiting time counts as model time. Set both to the same value`,
+    `${title} runs fewer requests at once than the relay sends (${said}; limits.chat is ${chat}): the rest waits inside ${title}, where its queue position is not visible and its waiting time counts as model time. Set both to the same value`,
   );
 }
 
 /** @returns the value in the daemon's plist; undefined if it cannot be read */
-async function parallelOf(paths: Layout, found: ModelServerReport): Promise<string | undefined> {
+async function environmentOf(paths: Layout, found: ModelServerReport, variable: string): Promise<string | undefined> {
   if (found.startedBy !== "launchd") return undefined;
   const plist = join(paths.launchDaemons, `${found.label}.plist`);
-  const read = ["-extract", "EnvironmentVariables.OLLAMA_NUM_PARALLEL", "raw", "-o", "-", plist];
+  const read = ["-extract", `EnvironmentVariables.${variable}`, "raw", "-o", "-", plist];
   const ran = await run("plutil", read, [1]);
   return ran.exitCode === 0 ? ran.stdout.trim() : undefined;
 }

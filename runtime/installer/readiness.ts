@@ -3,9 +3,7 @@ import { open } from "node:fs/promises";
 import type { InstallInput } from "../config.ts";
 import { isListening, respondsOk, waitUntil } from "./commands.ts";
 import type { Daemon } from "./plists.ts";
-
-const readyWithinMs = { relay: 30_000, connector: 60_000 };
-const modelWithinMs = 20_000;
+import { inSeconds, timeLimits } from "./time-limits.ts";
 
 /** Waits until the relay can serve (independent of the model server), or the connector is connected. @throws Error with the last log lines */
 export async function requireReady(daemon: Daemon, key: "relay" | "connector", input: InstallInput): Promise<void> {
@@ -13,22 +11,23 @@ export async function requireReady(daemon: Daemon, key: "relay" | "connector", i
     relay: `http://127.0.0.1:${input.relay.port}/readyz`,
     connector: `http://127.0.0.1:${input.connectorPort}/ready`,
   }[key];
-  if (await waitUntil(() => respondsOk(url), readyWithinMs[key])) return;
+  const limits = timeLimits();
+  const withinMs = { relay: limits.relayReady, connector: limits.connectorReady }[key];
+  if (await waitUntil(() => respondsOk(url), withinMs)) return;
   const what = {
     relay: "the relay did not become ready",
     connector: "cloudflared did not connect to Cloudflare (is the Mac on the internet, and port 7844 open outwards?)",
   }[key];
-  throw new Error(
-    `${what} within ${readyWithinMs[key] / 1000} s. Its last log lines:\n${await lastLines(daemon.logFile)}`,
-  );
+  throw new Error(`${what} within ${inSeconds(withinMs)}. Its last log lines:\n${await lastLines(daemon.logFile)}`);
 }
 
 /** A started model server that does not listen is a warning, not an error: the relay waits for it. @param warnings receives the problem */
 export async function waitForModelServer({ relay }: InstallInput, daemon: Daemon, warnings: string[]): Promise<void> {
   const { hostname, port } = new URL(relay.model.url);
-  if (await waitUntil(() => isListening(hostname, Number(port || 80)), modelWithinMs, 200)) return;
+  const withinMs = timeLimits().modelListens;
+  if (await waitUntil(() => isListening(hostname, Number(port || 80)), withinMs, 200)) return;
   warnings.push(
-    `the model server was started by launchd and does not listen at ${relay.model.url} after ${modelWithinMs / 1000} s; the relay waits for it. Its last log lines:\n${await lastLines(daemon.logFile)}`,
+    `the model server was started by launchd and does not listen at ${relay.model.url} after ${inSeconds(withinMs)}; the relay waits for it. Its last log lines:\n${await lastLines(daemon.logFile)}`,
   );
 }
 

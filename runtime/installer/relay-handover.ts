@@ -12,9 +12,7 @@ import type { Layout } from "./layout.ts";
 import { type Daemon, relayDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
 import { lastLines } from "./readiness.ts";
-
-/** Time limits for a new relay to start, and to serve once the port is free; milliseconds. */
-const patience = { alive: 30_000, ready: 30_000 };
+import { inSeconds, timeLimits } from "./time-limits.ts";
 
 /** The temporary relay: same program and files, with its own label and admin port. */
 export function temporaryRelay(paths: Layout, graceSeconds: number, adminPort: number): Daemon {
@@ -34,15 +32,16 @@ export async function takeOver(
   changing: (bringBack: () => Promise<void>) => void,
 ): Promise<void> {
   const adminPort = await freePort();
+  const { relayStarts, relayReady } = timeLimits();
   const second = temporaryRelay(paths, config.graceSeconds, adminPort);
   const says = (port: number, path: string) => () => respondsOk(`http://127.0.0.1:${port}${path}`);
   const fail = async (what: string) =>
-    new Error(`${what} within ${patience.ready / 1000} s. Its last log lines:\n${await lastLines(relay.logFile)}`);
+    new Error(`${what} within ${inSeconds(relayReady)}. Its last log lines:\n${await lastLines(relay.logFile)}`);
 
   await removeDaemon(paths, second); // left by an installer that was killed
   await writePlist(paths, second);
   await load(paths, second);
-  if (!(await waitUntil(says(adminPort, "/healthz"), patience.alive))) {
+  if (!(await waitUntil(says(adminPort, "/healthz"), relayStarts))) {
     const error = await fail("the new relay did not start");
     await removeDaemon(paths, second);
     throw error;
@@ -52,15 +51,14 @@ export async function takeOver(
     await reload(paths, relay);
   });
   await signal(relay, "USR2"); // no effect if the relay is not running
-  if (!(await waitUntil(says(adminPort, "/readyz"), patience.ready)))
-    throw await fail("the relay did not become ready");
+  if (!(await waitUntil(says(adminPort, "/readyz"), relayReady))) throw await fail("the relay did not become ready");
   await writePlist(paths, relay);
   await reload(paths, relay); // waits until the old one has exited
-  if (!(await waitUntil(says(config.adminPort, "/healthz"), patience.alive))) {
+  if (!(await waitUntil(says(config.adminPort, "/healthz"), relayStarts))) {
     throw await fail("the new relay did not start a second time");
   }
   await signal(second, "USR2");
-  if (!(await waitUntil(says(config.adminPort, "/readyz"), patience.ready))) {
+  if (!(await waitUntil(says(config.adminPort, "/readyz"), relayReady))) {
     throw await fail("the relay did not become ready a second time");
   }
   await removeDaemon(paths, second);

@@ -6,13 +6,13 @@ import { type Parts, sendHealth } from "./handler.ts";
 import { type Handler, sendError, sendText } from "./http/listener.ts";
 import { splitTarget } from "./http/router.ts";
 
-/** What a program on the Mac calls the listener. */
+/** Hosts by which a program on the Mac reaches the listener. */
 const LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 
 /**
- * Lets through only requests that are addressed to this Mac by its loopback names and the listener's port. A web page that
- * somebody opens in a browser on the Mac can have its own name resolve to 127.0.0.1 (DNS rebinding) and would then read
- * what is here as its own; the browser still sends the page's name as `Host`.
+ * Passes only requests whose `Host` is a loopback name with the listener's port. A web page opened in a browser on the Mac
+ * can have its own name resolve to 127.0.0.1 (DNS rebinding) and would then be allowed to read the responses; the browser
+ * still sends the page's name as `Host`.
  */
 export function onlyLocal(handler: Handler): Handler {
   return (req, res, expectsContinue) => {
@@ -21,7 +21,7 @@ export function onlyLocal(handler: Handler): Handler {
       handler(req, res, expectsContinue);
       return;
     }
-    res.on("error", () => {}); // whoever asked has left
+    res.on("error", () => {}); // the client has disconnected
     const error = new RelayError(
       "host_not_allowed",
       `The admin listener does not answer for the host ${JSON.stringify(host?.slice(0, 200) ?? "")}: call http://127.0.0.1:${req.socket.localPort} on the Mac itself.`,
@@ -33,8 +33,8 @@ export function onlyLocal(handler: Handler): Handler {
 /**
  * Everything here only reads: no request to this listener changes anything. Behind `onlyLocal`.
  *
- * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers and limits in use, by which the installer
- * sees that a reload was taken), /healthz, /readyz.
+ * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers and limits in use, with which the installer
+ * verifies a reload), /healthz, /readyz.
  */
 export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "config">): Handler {
   const { metrics, status, log, config } = parts;
@@ -57,7 +57,7 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "
   };
   return (req, res) => {
     if (sendHealth(req, res, status)) return;
-    res.on("error", () => {}); // whoever asked has left
+    res.on("error", () => {}); // the client has disconnected
     serve(req, res).catch((cause: unknown) => {
       if (!(cause instanceof RelayError)) log.error({ err: cause }, "failed on an admin request");
       if (res.headersSent) res.destroy();

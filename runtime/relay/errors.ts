@@ -1,6 +1,6 @@
 /**
- * Every error the relay answers with, in one registry. Codes are stable: callers may branch on them. `docs/errors.md` says
- * the same in words, and a test holds the two equal.
+ * Registry of the errors that the relay answers with. Codes are stable: callers may branch on them. `docs/errors.md`
+ * describes each, and a test holds the two equal.
  */
 
 interface ErrorKind {
@@ -8,7 +8,7 @@ interface ErrorKind {
   readonly status: number;
   /** `type` of the OpenAI error object. */
   readonly type: "invalid_request_error" | "permission_error" | "rate_limit_error" | "server_error";
-  /** Whether the same request may succeed a little later; sent as `x-should-retry`, which the OpenAI SDKs obey. */
+  /** Whether the same request may succeed later; sent as `x-should-retry`, which the OpenAI SDKs follow. */
   readonly retry: boolean;
 }
 
@@ -51,6 +51,7 @@ export const ERRORS = {
   model_broke_off: failed(502),
   model_timeout: failed(504),
   model_down: failed(503),
+  model_busy: failed(503),
   queue_full: busy,
   queue_timeout: busy,
   memory_share_full: busy,
@@ -76,7 +77,7 @@ export const ERRORS = {
   internal: failed(500),
 } as const satisfies Record<string, ErrorKind>;
 
-/** A stable code of the registry. */
+/** A code of the registry. */
 export type ErrorCode = keyof typeof ERRORS;
 
 /** An error whose message may be shown to the caller. `cause` and `detail` go to the log only. */
@@ -103,20 +104,32 @@ export class RelayError extends Error {
   }
 }
 
-/** The OpenAI error object. */
-export function errorObject({ code, message }: RelayError): {
-  message: string;
-  type: string;
-  code: string;
-  param: null;
-} {
+/** An error as a caller gets it: OpenAI's error object. */
+export interface ErrorObject {
+  readonly message: string;
+  readonly type: ErrorKind["type"];
+  /** Of the registry; the model server's own code, or `status_<n>`, for an error of its own. */
+  readonly code: string;
+  readonly param: null;
+}
+
+export function errorObject({ code, message }: RelayError): ErrorObject {
   return { message, type: ERRORS[code].type, code, param: null };
 }
 
-/** What goes over the wire for an error: status, headers and the OpenAI error object, on every path alike. */
-export function errorAnswer(error: RelayError): { status: number; headers: Record<string, string>; body: string } {
+/** The error object in OpenAI's envelope, as JSON. */
+export const errorBody = (error: ErrorObject): string => JSON.stringify({ error });
+
+/**
+ * What goes over the wire for an error: status, headers and body.
+ * @param write the envelope of the path's dialect; OpenAI's on paths of none
+ */
+export function errorAnswer(
+  error: RelayError,
+  write: (error: ErrorObject) => string = errorBody,
+): { status: number; headers: Record<string, string>; body: string } {
   const { status, retry } = ERRORS[error.code];
-  const body = JSON.stringify({ error: errorObject(error) });
+  const body = write(errorObject(error));
   return {
     status,
     headers: {

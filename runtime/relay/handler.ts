@@ -1,30 +1,48 @@
-/** The order of a request: health, access, router, body, model server. */
+/**
+ * The order of a request, stage by stage. Each stage takes what the one before it found out and returns what is known then;
+ * nothing is changed on the way. A stage that refuses throws a RelayError, and `fail` sends it.
+ *
+ * | stage | finds out | refuses |
+ * |---|---|---|
+ * | receive | id, path, whose API it is | |
+ * | identify | who sends it (`access/`) | no token, a wrong one, a caller that is switched off |
+ * | route | what it asks for (`http/router.ts`) | a path or method that is not served |
+ * | hold | its company, its share of open requests and memory | a company that is not the caller's, too many open requests |
+ * | accept | its body, checked (`http/body.ts`, `http/body-rules.ts`) | too large, too slow, not JSON, a model that is not allowed |
+ * | submit | whether it is a job, or repeats one (`jobs/`) | an idempotency key used twice, a full disk |
+ * | answer | the answer: queue, model server or fallback (`model/`) | queue full, model server down |
+ * | record | metrics and the log line (`http/request-record.ts`) | |
+ *
+ * Paths of jobs, documents and the status page leave after `hold` or `route`: their rooms answer them.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { RelayConfig } from "../config.ts";
-import { audienceOf, type CheckAccess } from "./access/access.ts";
+import type { Caller, RelayConfig } from "../config.ts";
+import { audienceOf, type CheckAccess, type Principal } from "./access/access.ts";
 import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
-import { type CheckedBody, checkBody } from "./http/body-rules.ts";
+import { checkBody } from "./http/body-rules.ts";
 import {
   beginExchange,
   type Exchange,
-  enterHolding,
-  enterPerson,
   failExchange,
-  type Running,
+  type HeldExchange,
+  holdPersonShare,
+  holdShare,
 } from "./http/exchange.ts";
+import type { KeepAliveWriter } from "./http/keep-alive-writer.ts";
 import { type Handler, sendError, sendText } from "./http/listener.ts";
-import { findRoute, type Route, splitTarget } from "./http/router.ts";
+import { type ModelCall, type Route, type Router, splitTarget } from "./http/router.ts";
+import type { RunningExchanges } from "./http/running-exchanges.ts";
 import { serveJob } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Submit } from "./jobs/submit.ts";
-import type { Holding, Holdings } from "./memory/holdings.ts";
-import { answerFromModel, type CallParts } from "./model/call.ts";
-import { renderStatus } from "./status/page.ts";
+import type { Holdings } from "./memory/holdings.ts";
+import { type AcceptedCall, answerFromModel, type CallParts, openResponse } from "./model/call.ts";
+import { serveStatus } from "./status/serve.ts";
 import type { Status } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -34,8 +52,9 @@ export interface Parts extends CallParts {
   readonly config: RelayConfig;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly running: Running;
+  readonly running: RunningExchanges;
   readonly access: CheckAccess;
+  readonly router: Router;
   readonly pace: Pace;
   readonly documents: Documents;
   readonly status: Status;
@@ -44,79 +63,128 @@ export interface Parts extends CallParts {
   readonly holdings: Holdings;
 }
 
-const MODEL_FAILURES: ReadonlySet<string> = new Set(["model_unreachable", "model_broke_off", "model_timeout"]);
+interface Identified {
+  readonly exchange: Exchange;
+  readonly principal: Principal;
+}
+
+interface Routed extends Identified {
+  readonly route: Route;
+}
+
+interface Held<R extends Route = Route> {
+  readonly exchange: HeldExchange;
+  readonly caller: Caller;
+  /** The company the request is for, if it names one. */
+  readonly company: string | undefined;
+  readonly route: R;
+}
 
 /** The public listener's handler: what comes through the tunnel. */
 export function publicHandler(parts: Parts): Handler {
   return (req, res, expectsContinue) => {
     if (sendHealth(req, res, parts.status)) return;
     const exchange = beginExchange(req, res, expectsContinue, parts);
-    serve(exchange, parts).catch((cause: unknown) => {
-      if (cause instanceof ClientDisconnected) return;
-      if (cause instanceof RelayError && MODEL_FAILURES.has(cause.code)) {
-        parts.metrics.upstreamFailed(cause.code);
-      }
-      failExchange(exchange, cause, parts.log);
-    });
+    serve(exchange, parts).catch((cause: unknown) => fail(exchange, cause, parts));
   };
 }
 
 async function serve(exchange: Exchange, parts: Parts): Promise<void> {
-  const { req, res, path } = exchange;
-  if (parts.status.draining) {
-    throw new RelayError("shutting_down", "The relay is shutting down; it takes no new requests.", {
-      headers: { "Retry-After": "5" },
-    });
+  refuseWhileDraining(parts.status);
+  const identified = await identify(exchange, parts);
+  const routed = findRoute(identified, parts);
+  if (routed.route.kind === "status") {
+    holdPersonShare(exchange, routed.principal.name, parts.holdings);
+    return serveStatus(exchange.res, routed.route.view, parts.status);
   }
-  const checked = parts.access(audienceOf(path), req.headers);
-  const principal = checked instanceof Promise ? await checked : checked;
-  exchange.caller = principal.kind === "server" ? principal.name : "people";
-  exchange.principal = principal.name;
-  if (principal.kind === "server") exchange.clientId = principal.caller.clientId;
-  const route = findRoute(req.method ?? "", path, parts.config.model.kind);
-  exchange.route = route.name;
-  if (route.kind === "status") {
-    enterPerson(exchange, principal.name, parts.holdings);
-    const data = await parts.status.data();
-    exchange.firstByteAt = performance.now();
-    if (route.view === "data") sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(data));
-    else {
-      res.setHeader("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
-      res.setHeader("X-Content-Type-Options", "nosniff");
-      sendText(res, 200, "text/html; charset=utf-8", renderStatus(data));
-    }
-    return;
-  }
-  if (principal.kind !== "server") throw new RelayError("internal", "A person can not call a model."); // other audience
+  const held = hold(routed, parts);
+  const { route } = held;
+  if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
+  if (route.kind === "documents") return serveDocumentsRequest(held, route, parts);
+  if (route.kind === "model") return serveModelCall({ ...held, route }, parts);
+}
+
+function refuseWhileDraining(status: Status): void {
+  if (!status.draining) return;
+  throw new RelayError("shutting_down", "The relay is shutting down; it takes no new requests.", {
+    headers: { "Retry-After": "5" },
+  });
+}
+
+async function identify(exchange: Exchange, { access }: Parts): Promise<Identified> {
+  const principal = await access(audienceOf(exchange.path), exchange.req.headers);
+  const { name } = principal;
+  const isServer = principal.kind === "server";
+  const clientId = isServer ? principal.caller.clientId : undefined;
+  exchange.record.identified({ name, caller: isServer ? name : "people", clientId });
+  return { exchange, principal };
+}
+
+function findRoute(identified: Identified, { router }: Parts): Routed {
+  const { req, path, record } = identified.exchange;
+  const route = router.find(req.method ?? "", path);
+  record.routed(route.name);
+  return { ...identified, route };
+}
+
+/** Everything but the status page is for servers: its audience is another one. */
+function hold({ exchange, principal, route }: Routed, { holdings }: Parts): Held {
+  if (principal.kind !== "server") throw new RelayError("internal", "A person cannot call a model.");
   const { caller } = principal;
   const company = companyOf(exchange.req, caller);
-  const holding = enterHolding(exchange, caller.name, parts.holdings);
-  if (route.kind === "job") return serveJob(exchange, parts.jobs, route.act, caller.name, route.id);
-  if (route.kind === "documents") {
-    const body = () => wholeBody(exchange, holding, parts);
-    return serveDocuments({ exchange, caller, route: route.name, body }, parts.documents);
-  }
-  if (route.name === "/v1/embeddings" && namesDocument(exchange.req.headers)) {
+  return { exchange: holdShare(exchange, caller.name, holdings), caller, company, route };
+}
+
+function serveDocumentsRequest(
+  { exchange, caller }: Held,
+  { name }: Extract<Route, { kind: "documents" }>,
+  parts: Parts,
+): Promise<void> {
+  const body = () => receiveBody(exchange, parts);
+  return serveDocuments({ exchange, caller, route: name, body }, parts.documents);
+}
+
+async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void> {
+  const { exchange, route, caller, company } = held;
+  if (route.mayNameDocument === true && namesDocument(exchange.req.headers)) {
     const key = documentOf(exchange.req.headers, company);
-    const { body } = await acceptBody(exchange, holding, route, parts);
+    const { body } = await acceptBody(held, parts);
     return serveEmbeddings(exchange, caller, key, body, parts.documents);
   }
-  const accepted = route.hasBody ? await acceptBody(exchange, holding, route, parts) : undefined;
-  const submitting = accepted && parts.submit(exchange, route.name, caller.name, accepted, company);
-  const submitted = submitting instanceof Promise ? await submitting : submitting;
+  const checked = route.method === "POST" ? await acceptBody(held, parts) : undefined;
+  const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company));
   if (submitted?.kind === "answered") return;
-  const copy = submitted?.copy;
+  const accepted: AcceptedCall = { ...held, checked };
+  const writer = openResponse(accepted, parts);
   try {
-    await answerFromModel(
-      exchange,
-      { routeName: route.name, caller, company, body: accepted?.body ?? null, facts: accepted?.facts, copy },
-      parts,
-    );
-    if (submitted?.done !== undefined) await submitted.done(true);
+    await answerFromModel(accepted, writer, submitted?.copy, parts);
+    await submitted?.done?.(true);
   } catch (cause) {
     await submitted?.done?.(false);
-    throw cause;
+    fail(exchange, cause, parts, writer);
   }
+}
+
+async function acceptBody({ exchange, route }: Held<ModelCall>, parts: Parts) {
+  return checkBody(await receiveBody(exchange, parts), route, parts.config.model);
+}
+
+function receiveBody(exchange: HeldExchange, { config, pace, timers }: Parts): Promise<Buffer> {
+  const { req, res, expectsContinue, record, holding } = exchange;
+  const onStart = () => {
+    if (expectsContinue) res.writeContinue();
+  };
+  const onEnd = (bytes: number) => record.bodyReceived(bytes);
+  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, timers, memory: holding.memory });
+}
+
+const MODEL_FAILURES: ReadonlySet<string> = new Set(["model_unreachable", "model_broke_off", "model_timeout"]);
+
+/** Sends the error a request ended with; nothing when its client has disconnected. */
+function fail(exchange: Exchange, cause: unknown, { metrics, log }: Parts, writer?: KeepAliveWriter): void {
+  if (cause instanceof ClientDisconnected) return;
+  if (cause instanceof RelayError && MODEL_FAILURES.has(cause.code)) metrics.upstreamFailed(cause.code);
+  failExchange(exchange, cause, log, writer);
 }
 
 /**
@@ -126,7 +194,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
 export function sendHealth(req: IncomingMessage, res: ServerResponse, status: Status): boolean {
   const { path } = splitTarget(req.url ?? "");
   if (path !== "/healthz" && path !== "/readyz") return false;
-  res.on("error", () => {}); // whoever asked has left
+  res.on("error", () => {}); // the client has disconnected
   if (req.method !== "GET" && req.method !== "HEAD") {
     const Allow = "GET, HEAD";
     const error = new RelayError("method_not_allowed", `${path} takes ${Allow}, not ${req.method}.`, {
@@ -137,19 +205,4 @@ export function sendHealth(req: IncomingMessage, res: ServerResponse, status: St
   else if (status.draining || !status.jobsAvailable()) sendText(res, 503, "text/plain", "not ready\n");
   else sendText(res, 200, "text/plain", "ready\n");
   return true;
-}
-
-async function acceptBody(exchange: Exchange, holding: Holding, route: Route, parts: Parts): Promise<CheckedBody> {
-  return checkBody(await wholeBody(exchange, holding, parts), route.name, parts.config.model);
-}
-
-function wholeBody(exchange: Exchange, { memory }: Holding, { config, pace, timers }: Parts): Promise<Buffer> {
-  const { req, res, expectsContinue } = exchange;
-  const onStart = () => {
-    if (expectsContinue) res.writeContinue();
-  };
-  const onEnd = (bytes: number) => {
-    exchange.bodyBytes = bytes;
-  };
-  return readBody(req, config.limits.bodyMiB, { onStart, onEnd, pace, timers, memory });
 }

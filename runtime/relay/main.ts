@@ -1,7 +1,13 @@
 /**
- * `node relay.mjs --config FILE --secrets FILE [--take-over] [--admin-port PORT]`: starts the relay. SIGTERM and SIGINT stop
- * it, SIGHUP takes over callers and limits from the files as they are then, SIGUSR2 has it let go for another relay that was
- * started with `--take-over` and waits. Exit 78: bad settings.
+ * `node relay.mjs --config FILE --secrets FILE [--take-over] [--admin-port PORT]`: starts the relay.
+ *
+ * | signal | effect |
+ * |---|---|
+ * | SIGTERM, SIGINT | stops after the running requests, within `graceSeconds` |
+ * | SIGHUP | reloads callers and limits from the files |
+ * | SIGUSR2 | relinquishes the public port and the stores to a relay that was started with `--take-over`, then stops |
+ *
+ * Exit status 78: the settings are invalid.
  */
 import { parseArgs } from "node:util";
 import { compactHeap } from "./heap.ts";
@@ -10,7 +16,7 @@ import { InvalidSettings, readSettings } from "./settings.ts";
 import { createLog } from "./telemetry/log.ts";
 import { startLogRotation } from "./telemetry/log-rotation.ts";
 
-// EX_CONFIG of sysexits(3): tells "the files are wrong" from "it broke".
+// EX_CONFIG of sysexits(3): distinguishes invalid files from a failure.
 const BAD_SETTINGS = 78;
 
 async function main(): Promise<void> {
@@ -28,16 +34,16 @@ async function main(): Promise<void> {
   const files = [values.config, values.secrets] as const;
   const { config, secrets } = await readSettings(...files);
   const log = createLog();
-  // One that waits while another serves has its own.
+  // A relay that waits for the public port needs an admin port of its own.
   const adminPort = values["admin-port"] === undefined ? config.adminPort : Number(values["admin-port"]);
-  const waiting = (): void => process.exit(0);
-  process.on("SIGTERM", waiting).on("SIGINT", waiting); // nothing to stop yet
+  const exitAtOnce = (): void => process.exit(0);
+  process.on("SIGTERM", exitAtOnce).on("SIGINT", exitAtOnce); // nothing to stop yet
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
-  process.off("SIGTERM", waiting).off("SIGINT", waiting);
+  process.off("SIGTERM", exitAtOnce).off("SIGINT", exitAtOnce);
   if (config.logDir !== undefined) startLogRotation(config.logDir, log);
   compactHeap();
-  const end = (ended: Promise<void>) => {
-    ended.then(
+  const exitAfter = (stopped: Promise<void>) => {
+    stopped.then(
       () => process.exit(0),
       (cause: unknown) => {
         log.fatal({ err: cause }, "could not stop cleanly");
@@ -48,13 +54,13 @@ async function main(): Promise<void> {
   const reload = () => {
     readSettings(...files).then(
       (read) => relay.reload(read.config),
-      // What serves goes on with what it has; the installer sees that nothing changed.
-      (cause: unknown) => log.error({ err: cause }, "the new settings can not be used; the old ones stay"),
+      // The relay keeps its settings; the installer sees that nothing changed.
+      (cause: unknown) => log.error({ err: cause }, "the new settings are invalid; the old ones stay"),
     );
   };
-  const stop = () => end(relay.close());
+  const stop = () => exitAfter(relay.close());
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
-  process.on("SIGUSR2", () => end(relay.relinquish()));
+  process.on("SIGUSR2", () => exitAfter(relay.relinquish()));
 }
 
 main().catch((cause: unknown) => {

@@ -1,4 +1,4 @@
-/** Puts the relay together, starts it and stops it. */
+/** Assembles the relay, starts it and stops it. */
 import { mkdir } from "node:fs/promises";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets } from "../config.ts";
@@ -7,13 +7,16 @@ import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import { createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
+import type { Dialect } from "./dialects/dialect.ts";
+import { DIALECTS } from "./dialects/dialects.ts";
 import { createDocuments } from "./documents/documents.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
 import { CoarseTimers } from "./http/coarse-timers.ts";
-import { Running } from "./http/exchange.ts";
 import { KEEP_ALIVE_TIMES, type KeepAliveTimes } from "./http/keep-alive-writer.ts";
 import { type Handler, type Listener, listen, listenWhenFree, sendText } from "./http/listener.ts";
+import { createRouter } from "./http/router.ts";
+import { RunningExchanges } from "./http/running-exchanges.ts";
 import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
 import { createSubmit } from "./jobs/submit.ts";
@@ -21,6 +24,7 @@ import { cacheBytes } from "./memory/budget.ts";
 import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
 import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
+import { createModelMetrics } from "./model/metrics.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
@@ -28,43 +32,45 @@ import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
 export interface Relay {
-  /** The ports that were bound. */
+  /** The bound ports. */
   readonly port: number;
   readonly adminPort: number;
   /**
-   * Stops: from now on new requests get 503 and /readyz says so; what runs may end within `graceSeconds`; then the rest is
-   * cut and the listeners are closed. Resolves when nothing is left. A second call gives the first one's promise.
+   * Stops: new requests get 503 and /readyz reports it; running requests may end within `graceSeconds`; then the rest are
+   * cut and the listeners closed. Resolves when nothing is left. A second call returns the promise of the first.
    */
   close(): Promise<void>;
   /**
-   * Stops for another relay that waits to take over: lets go of the ports and the stores at once (jobs that run are given
-   * back), finishes the requests that run as `close` does, and resolves when nothing is left.
+   * Stops for another relay that waits to take over: releases the ports and the stores at once (running jobs are returned
+   * to the queue), finishes the running requests as `close` does, and resolves when nothing is left.
    */
   relinquish(): Promise<void>;
   /**
-   * Takes over callers and limits at once; requests of callers that are gone or switched off are cut. Anything else in
-   * `config` is left as it was at the start.
+   * Applies callers and limits at once; requests of callers that were removed or switched off are cut. The rest of
+   * `config` stays as it was at the start.
    */
   reload(config: Pick<RelayConfig, "callers" | "limits">): void;
 }
 
 export interface RelayOptions {
   readonly log: Log;
-  /** Where the keys of Access come from; by default the team's address. For tests. */
+  /** Signing keys of Access. For tests. @default fetched from the team's domain */
   readonly keys?: JWTVerifyGetKey;
   /** Shorter times, for tests. */
   readonly keepAlive?: KeepAliveTimes;
   readonly pace?: Pace;
-  /** Waits for another relay to let go of the public port, instead of failing while it is taken. @default false */
+  /** Waits for another relay to release the public port instead of failing while it is taken. @default false */
   readonly takeOver?: boolean;
+  /** The APIs that callers may speak. For tests. @default DIALECTS */
+  readonly dialects?: readonly Dialect[];
   /** Requests of all callers that may be open at once. @default OPEN_REQUESTS */
   readonly openRequests?: number;
-  /** Milliseconds since 1970, for the lives of documents. For tests. */
+  /** Milliseconds since 1970, for the expiry of documents. For tests. */
   readonly now?: () => number;
 }
 
-/** Handlers that are there before the relay is: its clients wait, who asks the admin listener is told. */
-class WhenOpen {
+/** Handlers for the time before the relay is assembled: public requests wait, the admin listener reports "not ready". */
+class DeferredHandlers {
   #handlers: { public: Handler; admin: Handler } | undefined;
   readonly #opened = Promise.withResolvers<{ public: Handler; admin: Handler }>();
 
@@ -85,30 +91,39 @@ class WhenOpen {
 }
 
 /**
- * Starts the relay: makes `dataDir` if needed, binds both listeners (port 0 takes a free one), then opens the stores: what
- * comes meanwhile waits. With `takeOver` it may take long until the public port is free; until then the admin listener says
- * that it is alive and not ready. Does not wait for the model server nor for the keys of Access. Rejects with a message for
- * a person when the folder or a port can not be had.
+ * Starts the relay: creates `dataDir` if needed, binds both listeners (port 0 takes a free one), then opens the stores;
+ * requests that come meanwhile wait. With `takeOver` it can take long until the public port is free; until then the admin
+ * listener reports that the relay is alive and not ready. Waits neither for the model server nor for the keys of Access.
+ * Rejects with a message for an operator when the folder or a port is not available.
  */
 export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
-  { log, keys, now, openRequests, takeOver = false, keepAlive = KEEP_ALIVE_TIMES, pace = PACE }: RelayOptions,
+  {
+    log,
+    keys,
+    now,
+    openRequests,
+    takeOver = false,
+    dialects = DIALECTS,
+    keepAlive = KEEP_ALIVE_TIMES,
+    pace = PACE,
+  }: RelayOptions,
 ): Promise<Relay> {
-  // Of its own, since `reload` changes it: whoever reads callers or limits reads them when they are needed.
+  // A copy, since `reload` changes it. Callers and limits are read from it each time they are needed.
   const config: RelayConfig = { ...startConfig };
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  // Both ports come first: who has the public one has the files in `dataDir`.
+  // Both ports come first: the process that has the public one owns the files in `dataDir`.
   const listeners: Listener[] = [];
-  const whenOpen = new WhenOpen();
+  const deferred = new DeferredHandlers();
   const unbind = () => Promise.all(listeners.map((listener) => listener.close()));
   try {
     const { stallMs } = keepAlive;
     const ofAdmin = { stallMs, connections: MAX_ADMIN_CONNECTIONS };
-    listeners.push(await listen("admin", config.adminPort, onlyLocal(whenOpen.admin), ofAdmin));
+    listeners.push(await listen("admin", config.adminPort, onlyLocal(deferred.admin), ofAdmin));
     const bind = takeOver ? listenWhenFree : listen;
     const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms };
-    listeners.unshift(await bind("public", config.port, whenOpen.public, ofPublic, log));
+    listeners.unshift(await bind("public", config.port, deferred.public, ofPublic, log));
   } catch (cause) {
     await unbind();
     throw cause;
@@ -120,6 +135,7 @@ export async function startRelay(
   const { dataDir } = config;
   const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
   createOutageMetrics(metrics.registry, outages);
+  const router = createRouter(dialects, config.model.kind);
   const upstream = createUpstream(config.model);
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
@@ -127,7 +143,8 @@ export async function startRelay(
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = createQueueMetrics(metrics.registry, admission, upstream.breaker);
+  const queueMetrics = createQueueMetrics(metrics.registry, admission);
+  const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { registry } = metrics;
@@ -137,6 +154,7 @@ export async function startRelay(
     log,
     registry,
     upstream,
+    router,
     admission,
     memory,
     onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
@@ -159,19 +177,20 @@ export async function startRelay(
     documents: () => documents.state(),
     outages: () => outages.list,
   });
-  const running = new Running();
+  const running = new RunningExchanges();
   const access = createAccess(config, keys ?? fetched!.get);
-  // Late by a second at most: nothing here is shorter than 15 s, but in tests.
+  // Late by a second at most: outside of tests no time is shorter than 15 s.
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
-  const calls = { upstream, fallback, admission, queueMetrics, keepAlive, timers };
+  const calls = { upstream, fallback, admission, queueMetrics, modelMetrics, keepAlive, timers };
   const parts: Parts = {
     ...calls,
     config,
     log,
     metrics,
     running,
+    router,
     access,
     pace,
     documents,
@@ -180,13 +199,13 @@ export async function startRelay(
     submit: createSubmit(jobs),
     holdings,
   };
-  whenOpen.open(publicHandler(parts), adminHandler(parts));
+  deferred.open(publicHandler(parts), adminHandler(parts));
   log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
 
   const release = async () => {
     await unbind();
     await outages.close();
-    await jobs.close(); // before the model server's connections go: what runs is given back, not broken off
+    await jobs.close(); // before the model server's connections: running jobs are returned to the queue, not failed
     admission.close();
     await Promise.all([upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
@@ -194,9 +213,9 @@ export async function startRelay(
   const drain = async (alsoJobs: boolean) => {
     const ms = config.graceSeconds * 1000;
     const [left] = await Promise.all([running.idle(ms), alsoJobs ? jobs.idle(ms) : undefined]);
-    if (left > 0) log.warn({ left }, "cutting what still runs");
+    if (left > 0) log.warn({ left }, "cutting the requests that still run");
     running.cut();
-    await running.idle(1000); // each is logged when its connection is gone
+    await running.idle(1000); // each is logged when its connection has closed
     await release();
     log.info("stopped");
   };
@@ -204,13 +223,13 @@ export async function startRelay(
     status.draining = true;
     log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
     jobs.stop();
-    await outages.close(); // wanted, so no outage, even if it is killed before it has finished
+    await outages.close(); // an intended stop is not an outage, even if the process is killed before it has finished
     await drain(true);
   };
-  const handOver = async () => {
-    log.info({ running: metrics.tally.inFlight }, "letting go: another relay takes over");
-    await outages.close(); // before the port is free: who has it next reads the mark
-    for (const listener of listeners) listener.leave();
+  const relinquish = async () => {
+    log.info({ running: metrics.tally.inFlight }, "relinquishing: another relay takes over");
+    await outages.close(); // before the port is free: the next relay reads the mark
+    for (const listener of listeners) listener.stopListening();
     await jobs.close();
     await drain(false);
   };
@@ -223,7 +242,7 @@ export async function startRelay(
       return stopping;
     },
     relinquish() {
-      stopping ??= handOver();
+      stopping ??= relinquish();
       return stopping;
     },
     reload({ callers, limits }) {
@@ -233,7 +252,7 @@ export async function startRelay(
       jobs.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
-      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits taken over");
+      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Reads the relay's two files and collects every fault in them. */
+/** Reads the relay's two files and collects every problem in them. */
 import { readFile } from "node:fs/promises";
 import type { z } from "zod";
 import {
@@ -10,7 +10,7 @@ import {
   relaySecretsSchema,
 } from "../config.ts";
 
-/** The files can not be used; `problems` holds one message for a person each. */
+/** The files are invalid. `problems` has a message for an operator each. */
 export class InvalidSettings extends Error {
   readonly problems: readonly string[];
 
@@ -20,7 +20,7 @@ export class InvalidSettings extends Error {
   }
 }
 
-/** Reads and checks both files. Throws InvalidSettings with all problems at once. Values of secrets are never shown. */
+/** Reads and checks both files. @throws InvalidSettings with all problems at once; values of secrets are never shown */
 export async function readSettings(
   configFile: string,
   secretsFile: string,
@@ -46,7 +46,7 @@ async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Pr
     text = await readFile(file, "utf8");
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    return { problems: [`${file} can not be read: ${why}. The installer writes it; run \`pulumi up\` again.`] };
+    return { problems: [`${file} cannot be read: ${why}. The installer writes it; run \`pulumi up\` again.`] };
   }
   let json: unknown;
   try {
@@ -68,7 +68,7 @@ async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Pr
   };
 }
 
-/** What the schema can not see: values that contradict each other. */
+/** Problems that a schema of single fields cannot find: values that contradict each other. */
 export function configProblems(config: RelayConfig): string[] {
   const problems: string[] = [];
   if (config.port === config.adminPort) {

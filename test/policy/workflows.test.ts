@@ -113,7 +113,7 @@ describe.each(jobs)("the job %s", (name, one) => {
 
   it("runs install scripts of named packages only", () => {
     const installs = one.steps.filter(({ run }) => run !== undefined && /npm|setup\.mjs/.test(run));
-    expect(installs.map(({ run }) => run)).toEqual(["node commands/setup.mjs"]); // setup.test.ts shows what that runs
+    expect(installs.map(({ run }) => run)).toEqual(["node commands/setup.mjs"]); // setup.integration.test.ts shows what that runs
   });
 
   it("exchanges its identity for a short-lived Pulumi token, if an organization is set, before the engine runs", () => {

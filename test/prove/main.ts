@@ -1,10 +1,13 @@
 /**
- * `npm run prove -- [--quick] [--minutes N] [--seconds N] [--case NAME[+NAME]]… [--pairs N] [--seed N] [--json]`: attackers with one valid
+ * `npm run prove -- [--quick] [--minutes N] [--seconds N] [--case NAME[+NAME]]… [--pairs N] [--tokens N] [--seed N]
+ * [--json]`: attackers with one valid
  * token against a quiet caller that asks once a second, over edge, cloudflared, relay, model server and stores. One table;
  * the exit code is 1 when anything does not hold. What each case does: `cases/`. How it is judged: `measure/bound.ts`.
  */
 import { parseArgs } from "node:util";
 import { ensureTools } from "../../sandbox/tools/tools.ts";
+import { compareVerifiers } from "../runtime/relay/access/mutated-tokens.ts";
+import { randomOf } from "../runtime/relay/drills/seed.ts";
 import type { Case } from "./case.ts";
 import { CASES, caseNamed, randomPairs } from "./cases.ts";
 import type { Verdict } from "./measure/bound.ts";
@@ -20,6 +23,7 @@ const { values: options } = parseArgs({
     minutes: { type: "string" },
     seconds: { type: "string" },
     pairs: { type: "string" },
+    tokens: { type: "string" },
     seed: { type: "string" },
     case: { type: "string", multiple: true },
   },
@@ -29,7 +33,11 @@ const AROUND_SECONDS = 4;
 const REST_SECONDS = 10;
 const note = (text: string) => process.stderr.write(`${text}\n`);
 
-function wholeNumber(name: "minutes" | "seconds" | "pairs" | "seed", byDefault: number, least: number): number {
+function wholeNumber(
+  name: "minutes" | "seconds" | "pairs" | "seed" | "tokens",
+  byDefault: number,
+  least: number,
+): number {
   const text = options[name];
   const value = text === undefined ? byDefault : Number(text);
   if (Number.isSafeInteger(value) && value >= least) return value;
@@ -42,8 +50,17 @@ function chosen(seed: number): (readonly Case[])[] {
   return [...single, ...randomPairs(wholeNumber("pairs", options.quick ? 0 : 6, 0), seeded(seed))];
 }
 
+/** Compares the relay's token verifier with jose. @returns whether both agree on every token */
+async function tokensAgree(count: number, seed: number): Promise<boolean> {
+  const { accepted, refused, differences } = await compareVerifiers(count, randomOf(seed));
+  note(`${count} mutated tokens: ${accepted} accepted, ${refused} refused, ${differences.length} unlike jose`);
+  for (const difference of differences.slice(0, 10)) note(difference);
+  return differences.length === 0;
+}
+
 async function main(): Promise<void> {
   const seed = wholeNumber("seed", Math.floor(Math.random() * 1_000_000), 0);
+  const tokens = wholeNumber("tokens", options.case === undefined ? (options.quick ? 4000 : 100_000) : 0, 0);
   const minutes = wholeNumber("minutes", options.quick ? 2 : 15, 1);
   const runs = chosen(seed);
   const fitting = Math.min(30, (minutes * 60 - REST_SECONDS) / runs.length - AROUND_SECONDS);
@@ -52,6 +69,7 @@ async function main(): Promise<void> {
     throw new Error(`${minutes} minutes are too few for ${runs.length} cases: raise --minutes or name some by --case`);
   }
   note(`seed ${seed}; ${runs.length} cases of ${seconds.toFixed(0)} s each`);
+  if (tokens > 0 && !(await tokensAgree(tokens, seed))) process.exitCode = 1;
   const deadline = performance.now() + minutes * 60_000;
   process.env.CLOUDFLARED_BIN = (await ensureTools(note)).cloudflared;
   const network = await startNetwork();

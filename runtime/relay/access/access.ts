@@ -1,4 +1,4 @@
-/** Who calls: checks the token that Cloudflare Access adds to every request it lets through. */
+/** Authenticates callers by the token that Cloudflare Access adds to every request it admits. */
 import type { IncomingHttpHeaders } from "node:http";
 import { errors, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Caller, RelayConfig } from "../../config.ts";
@@ -9,23 +9,23 @@ import { createTokenVerifier } from "./token.ts";
 /** Which of the two Access applications a path belongs to. */
 export type Audience = keyof RelayConfig["access"]["audiences"];
 
-/** Somebody whom Access let in: a server with its config, or a person. */
+/** An authenticated caller: a server with its config, or a person. */
 export type Principal =
   | { readonly kind: "server"; readonly name: string; readonly caller: Caller }
   | { readonly kind: "person"; readonly name: string };
 
-/** `/status` and all under it is for people, everything else for servers. The path as received, without its query. */
+/** `/status` and everything below it is for people, the rest for servers. @param path as received, without its query */
 export function audienceOf(path: string): Audience {
   return path === "/status" || path.startsWith("/status/") ? "people" : "servers";
 }
 
-/** Checks a request's token for an audience; see `createAccess`. */
+/** Authenticates a request for an audience; see `createAccess`. */
 export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => Principal | Promise<Principal>;
 
 /**
- * Makes the check. It throws a RelayError: `access_*` for the token, `caller_*` for a server that is not (or no longer) in
- * the config, `access_keys_unavailable` (503) when there is no key to check with. The callers are looked up at each request,
- * so a change of `config.callers` counts at once.
+ * Creates the check. It throws a RelayError: `access_*` for the token, `caller_*` for a server that is not (or no longer) in
+ * the config, `access_keys_unavailable` (503) without a key to verify with. `config.callers` is read for each request, so
+ * changes take effect immediately.
  * Source: https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/
  */
 export function createAccess(config: Pick<RelayConfig, "access" | "callers">, keys: JWTVerifyGetKey): CheckAccess {
@@ -52,7 +52,7 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     if (typeof token !== "string" || token === "") {
       throw new RelayError(
         "access_missing",
-        "The request carries no token of Cloudflare Access. Call the public hostname, with CF-Access-Client-Id and CF-Access-Client-Secret.",
+        "The request has no token of Cloudflare Access. Call the public hostname, with CF-Access-Client-Id and CF-Access-Client-Secret.",
       );
     }
     const verified = verify(token, rules[audience]);
@@ -62,7 +62,7 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
 
 function refusal(cause: unknown): RelayError {
   if (cause instanceof KeysUnavailable) {
-    return new RelayError("access_keys_unavailable", "The keys of Cloudflare Access can not be fetched right now.", {
+    return new RelayError("access_keys_unavailable", "The keys of Cloudflare Access cannot be fetched at the moment.", {
       headers: { "Retry-After": "5" },
       detail: cause.message,
       cause,
@@ -83,7 +83,7 @@ function refusal(cause: unknown): RelayError {
   return new RelayError("internal", "The relay failed while checking access.", { detail, cause });
 }
 
-/** `common_name` of a service token's JWT is its client id. */
+/** The claim `common_name` of a service token is its client id. */
 function server(claims: JWTPayload, callers: readonly Caller[]): Principal {
   const { common_name: id } = claims;
   const caller = callers.find(({ clientId }) => clientId === id);

@@ -1,48 +1,48 @@
-/** Names of companies and documents, and which company a caller may speak for. Pure. */
+/** Names of companies and documents, and the companies of a caller. Pure. */
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 
-/** What a document is found by. Both names as `readName` gives them. */
+/** The key of a document. Both names are normalized by `readName`. */
 export interface DocumentKey {
   readonly company: string;
   readonly title: string;
 }
 
-/** Longest names, in characters (code points). */
+/** Maximum lengths in characters (code points). */
 const MAX_CHARACTERS = { company: 200, title: 2000 } as const;
 
 /**
- * Composing sorts combining marks, in time that grows with the square of how many follow each other. No writing has more.
+ * Composing sorts consecutive combining marks in quadratic time. No script needs more than 30.
  * Source: https://www.unicode.org/reports/tr15/#Stream_Safe_Text_Format
  */
 const MANY_MARKS = /\p{M}{31}/u;
 
-/** A name as it is compared: trimmed, in Unicode NFC. */
+/** Trims a name and converts it to Unicode NFC, without checks. */
 export const normalizeName = (name: string): string => name.trim().normalize("NFC");
 
 /**
- * A name as it is compared: trimmed, in Unicode NFC (macOS spells 한 in three code points where others use one), case kept.
+ * Checks and normalizes a name: trimmed, in Unicode NFC (macOS writes 한 as three code points, others as one), case kept.
  * @throws RelayError `document_name_invalid`
  */
 export function readName(what: keyof typeof MAX_CHARACTERS, raw: unknown): string {
   const invalid = (why: string) => new RelayError("document_name_invalid", `The ${what} ${why}`);
   if (typeof raw !== "string") throw invalid("is missing. Name it in UTF-8.");
   const longest = MAX_CHARACTERS[what];
-  // Composed to NFC a name becomes at most four times shorter; a code point is one or two units.
+  // NFC makes a name at most four times shorter; a code point is one or two UTF-16 units.
   const trimmed = raw.trim();
   if (trimmed.length > longest * 8) throw invalid(`is longer than ${longest} characters.`);
-  if (!trimmed.isWellFormed()) throw invalid("is not UTF-8: it holds half a character.");
+  if (!trimmed.isWellFormed()) throw invalid("is not UTF-8: it contains half a character.");
   if (MANY_MARKS.test(trimmed)) throw invalid("has more than 30 combining marks in a row.");
   const name = normalizeName(trimmed);
   if (name === "") throw invalid("is empty.");
-  if (/\p{Cc}/u.test(name)) throw invalid("holds a control character, such as a line break. Take it out.");
+  if (/\p{Cc}/u.test(name)) throw invalid("contains a control character, such as a line break. Remove it.");
   const length = [...name].length;
   if (length > longest) throw invalid(`has ${length} characters; at most ${longest} are accepted.`);
   return name;
 }
 
 /**
- * A name out of a header, percent-encoded UTF-8, since HTTP clients refuse Korean there.
+ * Reads a name from a header. It is percent-encoded UTF-8, since HTTP clients reject Korean in headers.
  * @throws RelayError `document_name_invalid`
  */
 export function readHeaderName(what: keyof typeof MAX_CHARACTERS, value: string | string[] | undefined): string {
@@ -59,7 +59,7 @@ export function readHeaderName(what: keyof typeof MAX_CHARACTERS, value: string 
   return readName(what, decoded);
 }
 
-/** The companies a caller may use, as they are compared; "all" for `["*"]`. */
+/** The companies of a caller, normalized; "all" for `["*"]`. */
 export function companiesOf(caller: Pick<Caller, "companies">): "all" | readonly string[] {
   return caller.companies.includes("*") ? "all" : caller.companies.map(normalizeName);
 }

@@ -1,59 +1,58 @@
 /**
- * Who may use the model server now, who waits, and who is turned away. Nothing here does I/O; a request's wait is a promise.
- * State is in memory only: what waits is lost with the process, and its callers' connections with it.
+ * Decides which requests run, wait or are refused. No I/O; waiting is a promise. State is in memory only: waiting requests
+ * are lost with the process, as their callers' connections are.
  *
  * | concern | file |
  * |---|---|
- * | what asks for a slot, what it gets | `request.ts` |
- * | turns and charges of one level | `deficit-round-robin.ts` |
+ * | types: request for a slot, slot, snapshot | `slot-request.ts` |
+ * | rounds and charges of one level | `deficit-round-robin.ts` |
  * | callers, and companies within a caller | `flow-tree.ts` |
- * | slots; direct requests and background work | `queue.ts` |
- * | who goes when too much waits | `bounds.ts` |
- * | promises, time-outs, refusals | this file, `refusal.ts` |
+ * | slots of a queue; direct requests and background work | `queue.ts` |
+ * | what is evicted when too much waits | `bounds.ts` |
+ * | promises, time-outs, refusals | this file, `../too-many-requests.ts` |
  */
 import type { Caller, Limits } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import { ClientDisconnected } from "../http/body.ts";
+import { queueRefusal } from "../too-many-requests.ts";
 import { RequestQueue } from "./queue.ts";
-import { refusal } from "./refusal.ts";
 import type { QueueName, QueueSnapshot, Slot, SlotRequest } from "./slot-request.ts";
 import { Waiter } from "./waiting-list.ts";
 
 export { estimateTokens, usedTokens } from "./estimate.ts";
-export { type QueueName, type QueueSnapshot, queueOf, type Slot, type SlotRequest } from "./slot-request.ts";
+export type { QueueName, QueueSnapshot, Slot, SlotRequest } from "./slot-request.ts";
 
-/** Where each queue stands. */
+/** The state of each queue. */
 export type AdmissionSnapshot = Readonly<Record<QueueName, QueueSnapshot>>;
 
 export interface Admission {
   /**
-   * Resolves with a slot, at once if one is free and nobody waits. Rejects with RelayError `queue_full` (at once, or later
-   * when it is evicted for somebody who is within their share) or `queue_timeout` (after `waitSeconds`), both 429 with the
-   * time after which to come back; with `shutting_down` after `close`; with ClientDisconnected when the request's signal fires.
-   * Whoever got a slot must release it.
+   * Resolves with a slot, immediately if one is free and nothing waits. The slot must be released. Rejects with RelayError
+   * `queue_full` (immediately, or later when the request is evicted for one within its share) or `queue_timeout` (after
+   * `waitSeconds`), both 429 with `Retry-After`; with `shutting_down` after `close`; with ClientDisconnected when the signal fires.
    */
   acquire(request: SlotRequest): Promise<Slot>;
-  /** A slot if one is free and nobody waits: the same as `acquire`, which would give it too, but at once. */
+  /** A slot if one is free and nothing waits; undefined otherwise. As `acquire`, without a promise. */
   tryAcquire(request: SlotRequest): Slot | undefined;
   snapshot(): AdmissionSnapshot;
-  /** How long somebody who came now, behind all who wait, would wait; 0 when a slot is free. From measured times. */
+  /** Expected wait in ms of a new request behind all that wait, by measured times; 0 when a slot is free. */
   expectedWaitMs(queue: QueueName): number;
-  /** Turns away all who wait. Slots that were given stay valid. */
+  /** Refuses all waiting and later requests. Slots in use stay valid. */
   close(): void;
-  /** From now on these limits and weights. What waits already stays, also above a lower bound. */
+  /** Sets new limits and weights. Waiting requests stay, even above a lower limit. */
   update(limits: Limits, callers?: readonly Pick<Caller, "name" | "weight">[]): void;
 }
 
 export interface AdmissionOptions {
-  /** Slots of each queue that background work can hold: `jobs.slots`. @default all but one, at least one */
+  /** Slots per queue that background work can hold (`jobs.slots`). @default all but one, at least one */
   readonly backgroundSlots?: number | undefined;
-  /** Milliseconds of a clock that never goes back. @default performance.now */
+  /** Monotonic clock in ms. @default performance.now */
   readonly now?: () => number;
 }
 
-/** Bound on the bytes that wait in a queue when `limits.waitingMiB` is not set. */
-const WAITING_MIB = 256;
-/** Before this many requests were measured, nobody is turned away for an expected wait. */
+/** Default of `limits.waitingMiB`: bytes of the bodies that wait in a queue. */
+const DEFAULT_WAITING_MIB = 256;
+/** Expected waits refuse a request only once this many requests have been measured. */
 const MIN_MEASURED = 8;
 
 export function createAdmission(
@@ -68,22 +67,22 @@ export function createAdmission(
   };
 
   const refuse = (code: "queue_full" | "queue_timeout", request: SlotRequest): RelayError =>
-    refusal(code, request.queue, queues[request.queue].expectedWaitOf(request), limits);
+    queueRefusal(code, request.queue, queues[request.queue].expectedWaitOf(request), limits);
 
   /** Makes room for a direct request that has to wait. @throws RelayError `queue_full` if there is none */
   const makeRoom = (request: SlotRequest): void => {
     const queue = queues[request.queue];
     if (limits.whenBusy === "reject") throw refuse("queue_full", request);
-    // Twice: an estimate may be wrong, and whoever is turned away now loses for certain.
+    // Factor 2: the estimate may be wrong, and a refusal is final.
     const tooLong = queue.measured >= MIN_MEASURED && queue.expectedWaitOf(request) > 2 * limits.waitSeconds * 1000;
     if (tooLong) throw refuse("queue_full", request);
-    const bounds = { requests: limits.waiting, bytes: (limits.waitingMiB ?? WAITING_MIB) * 1024 * 1024 };
+    const bounds = { requests: limits.waiting, bytes: (limits.waitingMiB ?? DEFAULT_WAITING_MIB) * 1024 * 1024 };
     const room = queue.makeRoom(request, bounds);
     if (room.kind === "refuse") throw refuse("queue_full", request);
     for (const waiter of room.evict) endWait(waiter, refuse("queue_full", waiter.request));
   };
 
-  /** Takes a request out of the queue with an error, unless its wait has ended. */
+  /** Removes a waiting request with an error. No effect if its wait has ended. */
   const endWait = (waiter: Waiter, cause: Error): void => {
     if (queues[waiter.request.queue].remove(waiter)) waiter.reject(cause);
   };
@@ -96,7 +95,7 @@ export function createAdmission(
         clearTimeout(timer);
         signal.removeEventListener("abort", onAbort);
       };
-      const onAbort = () => endWait(waiter, new ClientDisconnected("the caller left while waiting"));
+      const onAbort = () => endWait(waiter, new ClientDisconnected("the caller disconnected while waiting"));
       const waiter = new Waiter(
         request,
         now(),
@@ -120,7 +119,7 @@ export function createAdmission(
   return {
     async acquire(request) {
       if (closed) throw stopped();
-      if (request.signal.aborted) throw new ClientDisconnected("the caller left before it waited");
+      if (request.signal.aborted) throw new ClientDisconnected("the caller disconnected before waiting");
       if (isFree(request)) return queues[request.queue].start(request);
       if (request.background !== true) makeRoom(request);
       return wait(request);

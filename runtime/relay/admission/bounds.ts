@@ -1,15 +1,15 @@
 /**
- * Who has to go when too much waits in a lane. Each caller's share of the requests and of the bytes that may wait is in
- * proportion to its weight among the callers that have something waiting, and its companies have equal parts of that. While
- * there is room a caller may use more than its share. Over the bound the newest request of the longest company of the
- * longest caller goes, not the newcomer. Pure.
+ * Selects what is evicted when too much waits in a queue. Each caller's share of the waiting requests and bytes is in
+ * proportion to its weight among the callers with waiting requests; its companies have equal parts of that. While there is
+ * room, a caller can use more than its share. Beyond the bound, the newest request of the longest company of the longest
+ * caller is evicted, not the new request. Pure.
  */
 import { NO_COMPANY } from "./flow-names.ts";
 import type { FlowTree } from "./flow-tree.ts";
 import type { SlotRequest } from "./slot-request.ts";
 import type { Waiter } from "./waiting-list.ts";
 
-/** What may wait in a lane, without background work. */
+/** Limits on what waits in a queue, without background work. */
 export interface WaitingBounds {
   readonly requests: number;
   readonly bytes: number;
@@ -17,15 +17,16 @@ export interface WaitingBounds {
 
 type Measure = "requests" | "bytes";
 
-/** A company's part of what would wait if the newcomer were let in. */
+/** What a company would have waiting if the new request were admitted. */
 interface CompanyUsage {
   requests: number;
   bytes: number;
   readonly isOwn: boolean;
-  /** Those that can be turned away, newest first; without the newcomer. */
+  /** Requests that can be evicted, newest first; without the new one. */
   readonly evictable: Iterator<Waiter, undefined>;
 }
 
+/** What a caller would have waiting if the new request were admitted. */
 interface CallerUsage {
   readonly weight: number;
   requests: number;
@@ -34,28 +35,28 @@ interface CallerUsage {
   readonly companies: CompanyUsage[];
 }
 
-/** Who goes so that the newcomer can wait. `refuse`: the newcomer itself. */
+/** Whether the new request can wait, and what is evicted for it. */
 export type RoomDecision = { readonly kind: "refuse" } | { readonly kind: "admit"; readonly evict: readonly Waiter[] };
 
-/** How far above the bounds newcomers are let in while nothing can be evicted. */
+/** New requests are admitted up to this multiple of the bounds while nothing can be evicted. */
 const HARD_BOUND_FACTOR = 2;
 const REFUSE: RoomDecision = { kind: "refuse" };
 
 /**
- * Finds room for one more direct request. The newcomer is refused when it is itself the newest of the longest (ties are
- * decided against it), or when there is nobody to evict: nothing is evicted that has begun to be answered, and nobody who
- * is within their share. But when those who are over their share cannot be evicted since their answers have begun, a
- * newcomer within its own share is let in all the same, above the bound: nobody can lock the others out. That ends at twice
- * the bounds, but for each caller's first request.
+ * Finds room for one more direct request. It is refused if it is itself the newest of the longest (ties count against it),
+ * or if nothing can be evicted: requests whose response has begun and requests within their share are never evicted.
+ * If requests over their share cannot be evicted because their responses have begun, a new request within its own share is
+ * admitted above the bound, so that nobody can lock the others out. The limit for that is twice the bounds; each caller's
+ * first request is always admitted.
  */
-export function makeRoom(tree: FlowTree, newcomer: SlotRequest, bounds: WaitingBounds): RoomDecision {
+export function makeRoom(tree: FlowTree, added: SlotRequest, bounds: WaitingBounds): RoomDecision {
   const fits = tree.waiting < bounds.requests;
-  // A single request can always wait, however large: otherwise it could never be served under load.
-  if (fits && (tree.waiting === 0 || tree.bytes + newcomer.bytes <= bounds.bytes)) return { kind: "admit", evict: [] };
+  // A single request can always wait, whatever its size: otherwise it could never be served under load.
+  if (fits && (tree.waiting === 0 || tree.bytes + added.bytes <= bounds.bytes)) return { kind: "admit", evict: [] };
   if (bounds.requests === 0) return REFUSE;
 
-  const callers = usageWith(tree, newcomer);
-  const total = { requests: tree.waiting + 1, bytes: tree.bytes + newcomer.bytes };
+  const callers = usageWith(tree, added);
+  const total = { requests: tree.waiting + 1, bytes: tree.bytes + added.bytes };
   const evict: Waiter[] = [];
   for (;;) {
     const over = total.requests > bounds.requests ? "requests" : total.bytes > bounds.bytes ? "bytes" : undefined;
@@ -84,35 +85,35 @@ function findVictim(
 ): "admit" | "refuse" | { readonly group: CallerUsage; readonly company: CompanyUsage; readonly waiter: Waiter } {
   let weights = 0;
   for (const { weight, requests } of callers) if (requests > 0) weights += weight;
-  /** Somebody else is over their share, and nothing of theirs can be evicted. */
+  /** Another flow is over its share, and none of its requests can be evicted. */
   let blocked = false;
   for (const group of longestFirst(callers, ({ weight, [over]: amount }) => amount / weight)) {
     const share = (bound * group.weight) / weights;
-    // A caller with one request waiting is within its share, whatever its size: the first of each caller finds room.
+    // A caller with one waiting request is within its share, whatever the size: each caller's first request finds room.
     if (group.requests <= 1 || group[over] <= share) continue;
     const { companies } = group;
-    // Among the newcomer's own caller's companies the shares decide; of another caller the longest company has to give.
+    // Within the new request's caller, companies have shares; of another caller, the longest company gives way.
     const ofCompany = group.isOwn ? Math.max(share / companies.length, over === "requests" ? 1 : 0) : 0;
     if (group.isOwn) blocked = false;
     for (const company of longestFirst(companies, (one) => one[over])) {
       if (company[over] <= ofCompany) continue;
-      if (company.isOwn) return "refuse"; // the newcomer is its newest
+      if (company.isOwn) return "refuse"; // the new request is its newest
       const waiter = company.evictable.next().value;
       if (waiter !== undefined) return { group, company, waiter };
       blocked = true;
     }
-    // Callers that are shorter than the newcomer's own do not make room for it.
+    // Shorter callers do not make room.
     if (group.isOwn) break;
   }
   return blocked ? "admit" : "refuse";
 }
 
-/** Sorted by length, longest first; at equal length the newcomer's own first, so that the one who comes loses. */
+/** Longest first; at equal length the new request's own first, so that ties count against it. */
 function longestFirst<T extends { readonly isOwn: boolean }>(all: readonly T[], length: (one: T) => number): T[] {
   return [...all].sort((a, b) => length(b) - length(a) || Number(b.isOwn) - Number(a.isOwn));
 }
 
-/** What waits, by caller and company, as it would be with the newcomer. */
+/** What waits by caller and company, including the new request. */
 function usageWith(tree: FlowTree, { caller, company = NO_COMPANY, bytes }: SlotRequest): CallerUsage[] {
   const ownFlow = tree.caller(caller.name)?.findCompany(company);
   const groups = tree.active.map(

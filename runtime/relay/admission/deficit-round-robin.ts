@@ -1,37 +1,37 @@
 /**
- * Deficit round-robin charged in tokens, for one level of flows. A turn adds `QUANTUM` (in proportion to the flow's weight)
- * to a flow's deficit counter, and the flow is served while its balance is above zero. As nobody knows beforehand what a
- * request will cost, an estimate is charged at the start and settled at the end, and a balance may fall below zero: then the
- * flow misses turns until it has paid (as with the virtual token counter, https://arxiv.org/abs/2401.00588, in rounds).
+ * Deficit round-robin charged in tokens, for one level of flows. Each round adds a quantum (in proportion to the flow's
+ * weight) to a flow's deficit counter, and the flow is served while its counter is above zero. The cost of a request is not
+ * known beforehand: an estimate is charged at the start and settled at the end, so the counter can fall below zero. The flow
+ * then skips rounds until its debt is paid (as with the virtual token counter, https://arxiv.org/abs/2401.00588, in rounds).
  *
  * Invariants:
- * - Only what is still charged can be refunded: settling a charge never lifts a balance above zero, so an estimate that was
- *   too high is no credit to be spent later. Rounds a flow has missed because of it count as payment.
- * - What is not used is not saved up: a flow with nothing waiting keeps no positive balance.
- * - While nobody waits, nobody is kept waiting: what is settled then is owed to nobody, and older debts are void.
- * - A flow that has requests running but none waiting pays its debt as the turns of the others go by, like one that waits.
+ * - Only charges still outstanding are refunded: settling never lifts a counter above zero, so an estimate that was too high
+ *   does not become credit. Rounds that a flow has skipped because of it count as payment.
+ * - Unused quanta are not saved: a flow without waiting requests has no positive counter.
+ * - Charges settled while nothing waits cost nothing, and older debts expire then: no other flow was delayed.
+ * - A flow with running but no waiting requests pays its debt as rounds pass, as a waiting flow does.
  */
 
-/** Tokens the heaviest flow gets in a turn: about one short request, so that a round is short. */
+/** Tokens per round for the heaviest flow: about one short request, so that rounds are short. */
 export const QUANTUM = 256;
 /**
- * Most that is charged before a request has run. Estimates of long bodies (images above all) can be a hundred times too
- * high, and until the request ends its flow would be kept waiting for work it never caused. The end settles the rest.
+ * Maximum charge before a request has run. Estimates of long bodies (images above all) can be a hundred times too high, and
+ * until the request ends its flow would wait for work it never caused. The rest is settled at the end.
  */
 export const MAX_ADVANCE = 8192;
 
-/** One flow's account among its siblings. */
+/** One flow and its deficit counter. */
 export class Flow {
   readonly name: string;
-  /** Relative to the siblings'. */
+  /** Relative to the other flows of the level. */
   weight: number;
-  /** Tokens granted by turns less tokens settled; the requests that run are not in it. */
+  /** Tokens granted by rounds minus tokens settled; without running requests. */
   settledDeficit = 0;
-  /** Tokens charged in advance for the requests that run. */
+  /** Tokens charged in advance for running requests. */
   outstanding = 0;
-  /** The scheduler's clock when the flow last left the active list. */
+  /** The scheduler's virtual time when the flow last left the active list. */
   idleSinceVirtualTime = 0;
-  /** In which of the scheduler's busy periods `deficit` was last changed. */
+  /** The scheduler's busy period in which the counter last changed. */
   busyPeriod = 0;
 
   constructor(name: string, weight: number) {
@@ -39,28 +39,28 @@ export class Flow {
     this.weight = weight;
   }
 
-  /** Tokens it may still take; below zero it owes. */
+  /** The deficit counter: tokens the flow can still use in this round; below zero it has a debt. */
   get deficit(): number {
     return this.settledDeficit - this.outstanding;
   }
 }
 
-/** Flows of one level, and whose turn it is. Flows with something waiting are active, in the order of their turns. */
+/** Schedules the flows of one level. The active list has the flows with waiting requests, in the order they are served. */
 export class DeficitRoundRobin<F extends Flow> {
   readonly #active: F[] = [];
-  /** Whether the first of the active list has been given its quantum. */
+  /** Whether the head of the active list has got its quantum of this round. */
   #headHasQuantum = false;
-  /** Tokens per unit of weight that turns have given to a flow that was active all the time. */
+  /** Tokens per unit of weight granted to a flow that is always active. */
   #virtualTime = 0;
-  /** Counts the times when somebody waited. */
+  /** Number of busy periods: times during which something waited. */
   #busyPeriod = 0;
 
-  /** Those with something waiting, the next to be served first. */
+  /** The active list: flows with waiting requests, the next one to be served first. */
   get active(): readonly F[] {
     return this.#active;
   }
 
-  /** Something of the flow waits now: it gets a turn behind all who are active. */
+  /** Appends a flow to the active list: its first request waits. */
   activate(flow: F): void {
     this.#expireDebt(flow);
     const missed = (this.#virtualTime - flow.idleSinceVirtualTime) * flow.weight;
@@ -68,7 +68,7 @@ export class DeficitRoundRobin<F extends Flow> {
     this.#active.push(flow);
   }
 
-  /** Nothing of the flow waits any more. */
+  /** Removes a flow from the active list: none of its requests waits. No effect if it is not active. */
   deactivate(flow: F): void {
     const at = this.#active.indexOf(flow);
     if (at < 0) return;
@@ -80,9 +80,9 @@ export class DeficitRoundRobin<F extends Flow> {
   }
 
   /**
-   * Charges a request that starts: a turn's worth at least, since nobody knows yet how long it will hold its slot. So
-   * however little requests are said to cost, a flow starts one of them in a turn.
-   * @returns what has to be given to `settle` at its end
+   * Charges a request that starts: at least a quantum, since it is not known how long it will hold its slot. So a flow starts
+   * one request per round, however low the estimates are.
+   * @returns the advance, for `settle`
    */
   charge(flow: F, estimatedTokens: number): number {
     this.#expireDebt(flow);
@@ -91,7 +91,7 @@ export class DeficitRoundRobin<F extends Flow> {
     return advance;
   }
 
-  /** Takes back the advance and charges what was used. */
+  /** Refunds the advance and charges the tokens used. */
   settle(flow: F, advance: number, usedTokens: number): void {
     this.#expireDebt(flow);
     const before = flow.deficit;
@@ -100,7 +100,7 @@ export class DeficitRoundRobin<F extends Flow> {
     flow.settledDeficit = Math.min(flow.settledDeficit, flow.outstanding + Math.max(before, 0));
   }
 
-  /** The flow that is served next. There must be an active one. */
+  /** The flow that is served next. The active list must not be empty. */
   next(): F {
     for (let visits = 1; ; visits += 1) {
       const flow = this.#active[0]!;
@@ -116,7 +116,7 @@ export class DeficitRoundRobin<F extends Flow> {
     }
   }
 
-  /** All owe: the rounds in which nobody would be served are given at once. */
+  /** If all flows have a debt, grants the rounds in which none would be served at once. */
   #skipEmptyRounds(): void {
     const rounds = Math.min(...this.#active.map((flow) => Math.floor(-flow.deficit / this.#quantum(flow))));
     if (!(rounds > 0)) return;
@@ -124,7 +124,7 @@ export class DeficitRoundRobin<F extends Flow> {
     this.#virtualTime += (rounds * QUANTUM) / this.#heaviest();
   }
 
-  /** In proportion to the heaviest that waits: a round is equally short whether weights are 0.3 and 0.7 or 30 and 70. */
+  /** Relative to the heaviest active flow: rounds are equally short for weights of 0.3 and 0.7 and of 30 and 70. */
   #quantum(flow: F): number {
     return (QUANTUM * flow.weight) / this.#heaviest();
   }

@@ -1,41 +1,44 @@
-/** What a request is charged before it is known what it used. Pure. */
+/** Estimates a request's cost in tokens before it runs, and determines it afterwards. Pure. */
 
 import { numberAfter, type Usage } from "../usage/usage.ts";
 import type { QueueName } from "./slot-request.ts";
 
-/** Tokens an answer is taken for when the request does not say how long it may be. */
+/** Assumed tokens of an answer; also the maximum, as most answers are shorter than their bound. */
 const ANSWER = 256;
-/** UTF-8 bytes a token, about the same for English (4 letters) and Korean (1 to 2 syllables of 3 bytes). */
+/** UTF-8 bytes per token, about the same for English (4 letters) and Korean (1 to 2 syllables of 3 bytes). */
 const BYTES_PER_TOKEN = 4;
-/** No model takes a longer prompt; larger bodies are pictures. */
+/** No model accepts a longer prompt; larger bodies are images. */
 const LONGEST_PROMPT = 131_072;
-/** Nothing is free: a request costs time of its own. */
+/** Minimum cost: every request takes some time. */
 const LEAST = 64;
-/** Where the bound on the answer stands in a long body: before or after the messages. */
+/** A long body is searched for the bound on the answer in this many bytes at both ends: before and after the messages. */
 const EDGE = 4096;
 
-const BOUNDS = ["max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"].map((name) =>
-  Buffer.from(`"${name}"`),
-);
-
 /**
- * What an answer has cost, as far as it said so; undefined (the estimate stands) for a chat whose answer did not.
- * @param bytes of the request's body
+ * Tokens used, as the answer reports them; undefined (keep the estimate) for a chat answer without usage.
+ * @param bytes length of the request's body
  */
 export function usedTokens(queue: QueueName, bytes: number, { prompt, output }: Usage): number | undefined {
   if (queue === "chat" && output === undefined) return undefined;
   return Math.max((prompt ?? Math.min(Math.ceil(bytes / BYTES_PER_TOKEN), LONGEST_PROMPT)) + (output ?? 0), LEAST);
 }
 
+/** What an estimate needs to know of a call: its queue, and the keys with which it may bound its answer. */
+export interface EstimatedCall {
+  readonly queue?: QueueName;
+  readonly dialect: { readonly answerLimits: readonly string[] };
+}
+
 /**
- * Tokens of prompt and answer together, guessed from the body's length and the bound on the answer, if there is one.
- * Constant time, also for large bodies.
+ * Estimated tokens of prompt and answer together, from the body's length and the bound on the answer, if there is one.
+ * Constant time, even for large bodies.
  */
-export function estimateTokens(routeName: string, body: Buffer): number {
+export function estimateTokens({ queue, dialect }: EstimatedCall, body: Buffer): number {
   const prompt = Math.min(Math.ceil(body.length / BYTES_PER_TOKEN), LONGEST_PROMPT);
-  if (/embed/.test(routeName)) return Math.max(prompt, LEAST);
+  if (queue === "embeddings") return Math.max(prompt, LEAST);
   const edges = body.length <= 2 * EDGE ? [body] : [body.subarray(0, EDGE), body.subarray(body.length - EDGE)];
-  const bound = firstNumber(edges, BOUNDS) ?? ANSWER;
+  const bounds = dialect.answerLimits.map((key) => Buffer.from(`"${key}"`));
+  const bound = firstNumber(edges, bounds) ?? ANSWER;
   return Math.max(prompt + Math.min(bound, ANSWER), LEAST);
 }
 

@@ -1,12 +1,12 @@
-/** Which companies of a caller are flows of their own; the same for what waits in memory and for jobs on the disk. */
+/** Names of a caller's flows, for requests waiting in memory and for jobs on disk. */
 
 /**
- * Companies of one caller that are flows of their own at a time, in a lane. A caller bound to `["*"]` can name as many as it
- * likes; those beyond share one flow, so that memory and the work per turn stay bounded. Whatever a caller names, its own
- * share among the callers stays the same.
+ * Companies of one caller that have flows of their own at the same time, per queue. A caller bound to `["*"]` can name any
+ * number of companies; the rest share one flow, so that memory and the work per round stay bounded. A caller's share among
+ * the callers does not depend on the companies it names.
  */
 export const MAX_COMPANY_FLOWS = 64;
-/** The flow of requests that name no company. No company has this name: names are not empty. */
+/** The flow of requests without a company. Not a possible company: names are not empty. */
 export const NO_COMPANY = "";
-/** The flow that the companies beyond `COMPANY_FLOWS` share. No company has this name: names hold no control character. */
+/** The flow shared by companies beyond `MAX_COMPANY_FLOWS`. Not a possible company: names have no control characters. */
 export const SHARED_FLOW = "\u0001shared";

@@ -1,8 +1,8 @@
 /**
- * The two levels of fairness: callers by their weight, and within a caller its companies, alike. A flow exists only while
- * something of it waits or runs; when it ends, its debt ends with it, so that a caller who comes back is served like one who
- * comes for the first time: in its first turn, behind what runs and at most one round. (A caller that keeps one request at
- * a time gains by that at most one request a round.)
+ * The two levels of fairness: callers by weight, and within a caller its companies with equal weights. A flow exists only
+ * while it has waiting or running requests. Its debt ends with it, so a returning caller is served as a new one is: after
+ * the running requests and at most one round. (A caller with one request at a time gains at most one request per round by
+ * that.)
  */
 import type { Caller } from "../../config.ts";
 import { DeficitRoundRobin, Flow } from "./deficit-round-robin.ts";
@@ -10,7 +10,7 @@ import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "./flow-names.ts";
 import type { SlotRequest } from "./slot-request.ts";
 import { type Waiter, WaitingList } from "./waiting-list.ts";
 
-/** A company within a caller. */
+/** A company of a caller. */
 export class CompanyFlow extends Flow {
   readonly caller: CallerFlow;
   readonly queue = new WaitingList();
@@ -27,7 +27,7 @@ export class CompanyFlow extends Flow {
   }
 }
 
-/** A caller, with its companies. */
+/** A caller and its companies. */
 export class CallerFlow extends Flow {
   readonly companies = new Map<string, CompanyFlow>();
   readonly scheduler = new DeficitRoundRobin<CompanyFlow>();
@@ -35,12 +35,12 @@ export class CallerFlow extends Flow {
   bytes = 0;
   running = 0;
 
-  /** The flow a company's requests go into now, if it exists. */
+  /** The flow of a company's new requests, if it exists. */
   findCompany(name: string): CompanyFlow | undefined {
     return this.companies.get(this.#flowNameOf(name));
   }
 
-  /** The flow a company's requests go into now; made if need be. */
+  /** The flow of a company's new requests; created if necessary. */
   companyFlow(name: string): CompanyFlow {
     const own = this.#flowNameOf(name);
     let flow = this.companies.get(own);
@@ -58,18 +58,18 @@ export class CallerFlow extends Flow {
   }
 }
 
-/** What a running request has been charged. */
+/** What a running request was charged, for `settle`. */
 export interface Charge {
   readonly flow: CompanyFlow;
   readonly byCaller: number;
   readonly byCompany: number;
 }
 
-/** All that waits or runs of one class (direct requests, or background work) of a lane. */
+/** All waiting and running requests of one class (direct, or background work) of a queue. */
 export class FlowTree {
   readonly #callers = new Map<string, CallerFlow>();
   readonly #scheduler = new DeficitRoundRobin<CallerFlow>();
-  /** As last told by `reweigh`. A request can be older than that, so these go before what its request says. */
+  /** As last set by `setWeights`. They override the weight in a request, which can be older. */
   #weights: ReadonlyMap<string, number> = new Map();
   #waiting = 0;
   #bytes = 0;
@@ -82,12 +82,12 @@ export class FlowTree {
     return this.#bytes;
   }
 
-  /** Those with something waiting or running. */
+  /** Callers with waiting or running requests. */
   get callers(): Iterable<CallerFlow> {
     return this.#callers.values();
   }
 
-  /** Those with something waiting. */
+  /** Callers with waiting requests. */
   get active(): readonly CallerFlow[] {
     return this.#scheduler.active;
   }
@@ -96,7 +96,7 @@ export class FlowTree {
     return this.#callers.get(name);
   }
 
-  /** From now on these weights, also for what waits already. */
+  /** Sets new weights, for waiting requests too. */
   setWeights(callers: readonly Pick<Caller, "name" | "weight">[]): void {
     this.#weights = new Map(callers.map(({ name, weight }) => [name, weight]));
     for (const flow of this.#callers.values()) flow.weight = this.#weights.get(flow.name) ?? flow.weight;
@@ -111,7 +111,7 @@ export class FlowTree {
     this.#count(company, waiter, 1);
   }
 
-  /** @returns false if it does not wait here (any more) */
+  /** @returns false if it is not waiting here */
   remove(waiter: Waiter): boolean {
     const company = this.#callers.get(waiter.request.caller.name)?.companies;
     for (const flow of company?.values() ?? []) {
@@ -123,7 +123,7 @@ export class FlowTree {
     return false;
   }
 
-  /** Takes out the request that is served next, and charges it. Something must wait. */
+  /** Removes the request that is served next, and charges it. Something must be waiting. */
   next(): { readonly waiter: Waiter; readonly charge: Charge } {
     const flow = this.#scheduler.next().scheduler.next();
     const waiter = flow.queue.oldest!;
@@ -132,12 +132,12 @@ export class FlowTree {
     return { waiter, charge };
   }
 
-  /** Charges a request that starts without having waited. */
+  /** Charges a request that starts without waiting. */
   start(request: SlotRequest): Charge {
     return this.#charge(this.#flow(request), request.estimatedTokens);
   }
 
-  /** A request has ended, having used so many tokens. */
+  /** Settles the charge of a request that has ended. */
   settle({ flow, byCaller, byCompany }: Charge, usedTokens: number): void {
     const { caller } = flow;
     flow.running -= 1;
@@ -148,8 +148,8 @@ export class FlowTree {
   }
 
   /**
-   * Requests that would be served before one more of this caller and company, itself included: others go before it only as
-   * often as their share lets them.
+   * How many requests would be served up to and including a new one of this caller and company. Other flows are served
+   * before it only in proportion to their shares.
    */
   servedUntilNew({ name, weight }: Pick<Caller, "name" | "weight">, company: string): number {
     const caller = this.#callers.get(name);

@@ -1,8 +1,8 @@
 /**
- * One lane: its slots, and who waits for them. Direct requests and background work are two classes, each fair among its
- * callers and their companies (`flow-tree.ts`). Background work gets at most one grant in five while direct requests wait,
- * and never holds the last slot of a lane that has two or more. In a lane with one slot it can hold that: what runs is
- * never interrupted.
+ * A queue and its slots. Direct requests and background work are two classes, each fair among its callers and their
+ * companies (`flow-tree.ts`). While direct requests wait, at most one slot in five is granted to background work, and
+ * background work never holds the last slot of a queue with two or more. In a queue with one slot it can hold that one:
+ * running work is not interrupted.
  */
 import type { Caller } from "../../config.ts";
 import { makeRoom, type RoomDecision, type WaitingBounds } from "./bounds.ts";
@@ -12,10 +12,10 @@ import { ServiceTimes } from "./service-times.ts";
 import type { QueueSnapshot, Slot, SlotRequest } from "./slot-request.ts";
 import type { Waiter } from "./waiting-list.ts";
 
-/** While both wait, background work gets a slot after so many direct requests that got one: at most one in five. */
+/** While both wait, background work gets a slot after this many direct requests: at most one in five. */
 const DIRECT_PER_BACKGROUND = 4;
 
-/** How many slots of a lane background work can hold at a time. @param wanted `jobs.slots`; absent: all but one */
+/** How many slots of a queue background work can hold at the same time. @param wanted `jobs.slots`; absent: all but one */
 export function backgroundSlots(slots: number, wanted: number | undefined): number {
   const most = Math.max(1, slots - 1);
   return Math.min(wanted ?? most, most);
@@ -30,12 +30,12 @@ export class RequestQueue {
   #slots: number;
   #running = 0;
   #runningBackground = 0;
-  /** Direct requests that got a slot since background work last did, or began to wait. */
+  /** Direct requests that got a slot since background work last got one, or began to wait. */
   #directSinceBackground = 0;
 
   /**
    * @param wanted slots for background work, see `backgroundSlots`
-   * @param now milliseconds of a clock that never goes back
+   * @param now monotonic clock in ms
    */
   constructor(slots: number, wanted: number | undefined, now: () => number) {
     this.#slots = slots;
@@ -43,24 +43,24 @@ export class RequestQueue {
     this.#now = now;
   }
 
-  /** How many requests were measured so far. */
+  /** Number of requests measured. */
   get measured(): number {
     return this.#times.measured;
   }
 
-  /** Whether a newcomer of this class may run at once. */
+  /** Whether a new request of this class can start immediately. */
   isFreeFor(background: boolean): boolean {
     if (this.#running >= this.#slots) return false;
     if (!background) return this.#direct.waiting === 0;
     return this.#direct.waiting === 0 && this.#background.waiting === 0 && this.#canStartBackground();
   }
 
-  /** Takes a free slot for a request that did not wait. */
+  /** Starts a request without waiting. `isFreeFor` must be true. */
   start(request: SlotRequest): Slot {
     return this.#start(request, this.#flowsOf(request).start(request), 0);
   }
 
-  /** Who goes so that one more direct request can wait. */
+  /** Whether one more direct request can wait, and what is evicted for it. */
   makeRoom(request: SlotRequest, bounds: WaitingBounds): RoomDecision {
     return makeRoom(this.#direct, request, bounds);
   }
@@ -70,7 +70,7 @@ export class RequestQueue {
     this.#grantFreeSlots();
   }
 
-  /** @returns false if it does not wait (any more) */
+  /** @returns false if it is not waiting */
   remove(waiter: Waiter): boolean {
     return this.#flowsOf(waiter.request).remove(waiter);
   }
@@ -80,7 +80,7 @@ export class RequestQueue {
     this.#grantFreeSlots();
   }
 
-  /** From now on these weights. */
+  /** Sets new weights, for waiting requests too. */
   setWeights(callers: readonly Pick<Caller, "name" | "weight">[]): void {
     this.#direct.setWeights(callers);
     this.#background.setWeights(callers);
@@ -90,12 +90,12 @@ export class RequestQueue {
     return [...this.#direct.waiters(), ...this.#background.waiters()];
   }
 
-  /** How long one more request would wait behind all who wait, in ms; 0 when a slot is free. */
+  /** Expected wait in ms of a new request behind all that wait; 0 when a slot is free. */
   expectedWaitMs(): number {
     return this.isFreeFor(false) ? 0 : this.#serviceTimeOf(this.#direct.waiting + this.#background.waiting + 1);
   }
 
-  /** For one more direct request of this caller and company, in ms: others go first only as often as their share lets them. */
+  /** Expected wait in ms of a new direct request of this caller and company, by its share; 0 when a slot is free. */
   expectedWaitOf({ caller, company = NO_COMPANY }: Pick<SlotRequest, "caller" | "company">): number {
     if (this.isFreeFor(false)) return 0;
     const direct = this.#direct.servedUntilNew(caller, company);
@@ -170,7 +170,7 @@ export class RequestQueue {
     }
   }
 
-  /** The class that gets the next slot; undefined if none is free, or nobody who waits may have it. */
+  /** The class that gets the next slot; undefined if no slot is free for what waits. */
   #nextClass(): FlowTree | undefined {
     if (this.#running >= this.#slots) return undefined;
     const background = this.#background.waiting > 0 && this.#canStartBackground();

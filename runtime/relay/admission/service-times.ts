@@ -1,7 +1,7 @@
-/** What requests took lately, in time and tokens. */
+/** Moving averages of the time and tokens of requests. */
 import { QUANTUM } from "./deficit-round-robin.ts";
 
-/** Averages are over about this many requests. */
+/** The averages cover about this many requests. */
 const AVERAGED_REQUESTS = 20;
 
 export class ServiceTimes {
@@ -9,12 +9,12 @@ export class ServiceTimes {
   #ms = 0;
   #tokens = 0;
 
-  /** How many requests were measured so far. */
+  /** Number of requests measured. */
   get measured(): number {
     return this.#measured;
   }
 
-  /** Mean time of a request in its slot, in ms; 0 before the first. */
+  /** Mean time that a request holds its slot, in ms; 0 before the first. */
   get meanMs(): number {
     return this.#ms;
   }
@@ -26,14 +26,14 @@ export class ServiceTimes {
     this.#tokens += (tokens - this.#tokens) * part;
   }
 
-  /** Tokens that are used in so much time of a slot; undefined before anything was measured. */
+  /** Tokens used on average while a slot is held for that time; undefined before the first request. */
   tokensFor(ms: number): number | undefined {
     return this.#ms > 0 ? Math.max((ms * this.#tokens) / this.#ms, this.minTokensFor(ms)) : undefined;
   }
 
   /**
-   * What so much time of a slot costs at least, whatever was done in it: a turn's worth for the mean time of a request. 0
-   * before anything was measured.
+   * Minimum charge for holding a slot for that time, whatever was done: one quantum per mean service time. 0 before the first
+   * request.
    */
   minTokensFor(ms: number): number {
     return this.#ms > 0 ? (ms * QUANTUM) / this.#ms : 0;

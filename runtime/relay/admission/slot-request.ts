@@ -1,77 +1,55 @@
-/** What asks for a slot, and what it gets. Types only, and which routes need a slot. */
+/** Types: a request for a slot, the slot, the state of a queue. */
 import type { Caller } from "../../config.ts";
-import type { LeaveSignal } from "../http/leaving.ts";
+import type { QueueName } from "../dialects/dialect.ts";
 
-/** Requests that share slots. Both lanes run side by side: an embedding never waits behind a chat. */
-export type QueueName = "chat" | "embeddings";
+export type { QueueName };
 
 /** A request for a slot. */
 export interface SlotRequest {
   readonly queue: QueueName;
   readonly caller: Caller;
-  /** The company the request is for, normalised; absent: the caller named none, and all such requests are one flow. */
+  /** The company the request is for, normalized. Requests without one are a flow of their own. */
   readonly company?: string | undefined;
-  /** Prompt and answer together; see `estimateTokens`. */
+  /** Of prompt and answer together; see `estimateTokens`. */
   readonly estimatedTokens: number;
-  /** What the request holds in memory while it waits. */
+  /** Memory the request holds while it waits. */
   readonly bytes: number;
-  /** Leaves the queue at once when this fires. */
-  readonly signal: LeaveSignal;
-  /** Jobs and other work nobody waits for: no limit on the wait, not counted against the waiting bounds, never evicted. */
+  /** Removes the request from the queue. */
+  readonly signal: AbortSignal;
+  /** Jobs and other work without a waiting client: no time-out, not counted in the waiting bounds, never evicted. */
   readonly background?: boolean;
-  /**
-   * Whether the request may still be turned away with an honest status: false once a byte of its answer has been sent.
-   * Absent: always.
-   */
+  /** Whether the request can still be refused with a 429: false once a byte of the response has been sent. @default always */
   readonly evictable?: () => boolean;
 }
 
-/** The right to run one request. Exactly one of its methods must be called at the end; later calls do nothing. */
+/** Permission to run one request. One of the methods must be called at the end; later calls have no effect. */
 export interface Slot {
   readonly waitedMs: number;
   /**
-   * Frees the slot and settles the charge with the tokens really used (without: the estimate stands), or with the time it was
-   * held, if that costs more: a turn's worth for the lane's mean time of a request. With 0 nothing ran: nothing is charged,
-   * and the time is not taken for a service time.
+   * Frees the slot and charges the tokens used (by default the estimate), or the time it was held if that costs more: one
+   * quantum per mean service time of the queue. 0 means that nothing ran: nothing is charged or measured.
    */
   release(usedTokens?: number): void;
   /**
-   * Frees the slot after a run that nobody counted (the caller left before the answer, the model server answered with an
-   * error or not at all). Charged by the time the slot was held, at the rate of the runs measured so far, since slot time is
-   * what the others have lost; the estimate stands until there is such a rate. Not taken for a service time: such a run says
-   * nothing about how long a whole one takes.
+   * Frees the slot after a run without usage (the client disconnected before the answer, the model server answered with an
+   * error or not at all). Charges the time the slot was held at the measured rate, since that is what the others lost, or the
+   * estimate before there is a rate. Not measured: the run says nothing about complete ones.
    */
   abandon(): void;
 }
 
-/** Where a lane stands. */
+/** The state of a queue. */
 export interface QueueSnapshot {
   readonly slots: number;
   readonly running: number;
-  /** Of those, background work. */
+  /** Background work in `running`. */
   readonly runningBackground: number;
-  /** Without background. */
+  /** Without background work. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly waitingBackground: number;
-  /** Mean time of a request in its slot, in ms; 0 before the first has ended. */
+  /** Mean time that a request holds its slot, in ms; 0 before the first has ended. */
   readonly serviceMs: number;
-  /** Of those who wait (background too) or run. */
+  /** Callers with waiting or running requests, background work included. */
   readonly callers: Readonly<Record<string, { readonly running: number; readonly waiting: number }>>;
-}
-
-const QUEUES: Readonly<Record<string, QueueName>> = {
-  "/v1/chat/completions": "chat",
-  "/v1/completions": "chat",
-  "/v1/responses": "chat",
-  "/api/chat": "chat",
-  "/api/generate": "chat",
-  "/v1/embeddings": "embeddings",
-  "/api/embed": "embeddings",
-  "/api/embeddings": "embeddings",
-};
-
-/** The lane of a route's name; undefined for what never waits. */
-export function queueOf(routeName: string): QueueName | undefined {
-  return QUEUES[routeName];
 }

@@ -1,10 +1,10 @@
-/** Requests that wait, oldest first. Adding, and removing any of them, take constant time; it can be read from both ends. */
+/** Doubly linked list of waiting requests: adding and removing any of them takes constant time. */
 import type { Slot, SlotRequest } from "./slot-request.ts";
 
-/** A request that waits. Made by admission, which also says what happens when the wait ends. */
+/** A waiting request, and the callbacks for the end of its wait. */
 export class Waiter {
   readonly request: SlotRequest;
-  /** By the lane's clock, in ms. */
+  /** By the queue's clock, in ms. */
   readonly since: number;
   readonly #onGranted: (slot: Slot) => void;
   readonly #onRejected: (cause: Error) => void;
@@ -25,17 +25,17 @@ export class Waiter {
     this.#onRejected = onRejected;
   }
 
-  /** Whether it can still be turned away with an honest status. */
+  /** Whether it can still be refused with a 429. */
   get evictable(): boolean {
     return this.request.evictable?.() ?? true;
   }
 
-  /** Ends the wait with a slot. It must have been removed from its list. */
+  /** Ends the wait with a slot. The request must be out of its list. */
   grant(slot: Slot): void {
     this.#onGranted(slot);
   }
 
-  /** Ends the wait without one. It must have been removed from its list. */
+  /** Ends the wait with an error. The request must be out of its list. */
   reject(cause: Error): void {
     this.#onRejected(cause);
   }

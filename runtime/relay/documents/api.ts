@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { checkCompany, companiesOf, type DocumentKey, readName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
 import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
@@ -17,7 +17,7 @@ import { base64Of, rowOf } from "./vectors.ts";
 
 /** A request for documents, once its caller is known. `body` reads it whole. */
 export interface DocumentsRequest {
-  readonly exchange: Exchange;
+  readonly exchange: HeldExchange;
   readonly caller: Caller;
   readonly route: "/v1/documents" | "/v1/documents/search";
   readonly body: () => Promise<Buffer>;
@@ -52,11 +52,10 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
   exchange.res.setHeader("ETag", tag);
   const known = req.headers["if-none-match"];
   if (known !== undefined && matches(known, tag)) {
-    exchange.firstByteAt = performance.now();
     exchange.res.writeHead(304).end();
     return;
   }
-  if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(found, query));
+  if (wantsContent(query)) exchange.holding.memory.grow(answerBytes(found, query));
   const content = wantsContent(query) ? await documents.repository.content(found) : undefined;
   if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
   await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
@@ -67,7 +66,7 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
   const key = keyOf(query);
   const body = await request.body();
   // It goes on when the caller has left, and so does what it holds: the texts, cut and whole, and the vectors made of them.
-  const holding = exchange.holding?.retain();
+  const holding = exchange.holding.retain();
   try {
     holding?.memory.grow(makingBytes(body.length));
     await putBody(request, key, body, query, documents);
@@ -84,7 +83,7 @@ async function putBody(
   documents: Documents,
 ): Promise<void> {
   const { version = query.version, ...source } = await documents.reader.put(caller.name, body);
-  const reserve = reserveLargest(exchange.holding?.memory);
+  const reserve = reserveLargest(exchange.holding.memory);
   const streamed = /\btext\/event-stream\b/.test(exchange.req.headers.accept ?? "");
   const progress = streamed ? startProgress(exchange) : undefined;
   try {
@@ -98,7 +97,7 @@ async function putBody(
       onProgress: progress?.step,
     });
     const { meta, created, embedded, reused, stored } = result;
-    if (wantsContent(query)) exchange.holding?.memory.grow(answerBytes(meta, query));
+    if (wantsContent(query)) exchange.holding.memory.grow(answerBytes(meta, query));
     const content = wantsContent(query) ? (result.content ?? (await documents.repository.content(meta))) : undefined;
     const answer = {
       ...describe(meta, documents),
@@ -148,16 +147,16 @@ async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery
 async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
   const { exchange, caller } = request;
   const body = await request.body();
-  exchange.holding?.memory.grow(3 * body.length);
+  exchange.holding.memory.grow(3 * body.length);
   const wanted = await documents.reader.search(caller.name, body);
-  const reserve = reserveLargest(exchange.holding?.memory);
+  const reserve = reserveLargest(exchange.holding.memory);
   checkCompany(caller, wanted.company);
   const { found, missing, tokens } = await documents.search({
     ...wanted,
     caller,
     client: clientOf(exchange),
     reserve,
-    signal: exchange.leaving.signal,
+    signal: exchange.signal,
   });
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   await send(exchange, 200, { object: "list", data: found, missing, usage });
@@ -240,7 +239,6 @@ function* piecesOf(
   }
 }
 
-function send(exchange: Exchange, status: number, value: unknown): Promise<void> {
-  exchange.firstByteAt = performance.now();
+function send(exchange: HeldExchange, status: number, value: unknown): Promise<void> {
   return sendJson(exchange.res, status, value);
 }

@@ -1,5 +1,5 @@
-/** Work whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
-import { z } from "zod";
+/** Tasks whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
+import { MODEL_SERVERS, type ModelServerKind } from "../../model-servers.ts";
 import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
 import type { ChunkSize } from "./chunker.ts";
 import { hashOf } from "./fingerprint.ts";
@@ -29,20 +29,14 @@ export interface EmbedRequest {
   readonly model: string;
   readonly input: readonly string[];
   readonly dimensions?: number;
-  readonly truncate?: false;
-  readonly encoding_format?: "float";
+  /** What a kind of model server needs besides; see `ModelServer.embeddings`. */
+  readonly [option: string]: unknown;
 }
-
-const ollamaSchema = z.object({ embeddings: z.array(z.array(z.number())), prompt_eval_count: z.int().optional() });
-const openaiSchema = z.object({
-  data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })),
-  usage: z.object({ prompt_tokens: z.int() }).optional(),
-});
 
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
-export const WORK = {
+export const TASKS = {
   put(body: Uint8Array, size: ChunkSize): PutWork {
     const { version, source } = readPut(buffer(body));
     return { version, ...piecesOf(source, size) };
@@ -56,26 +50,16 @@ export const WORK = {
     return { ...rest, inputs: inputs.map((text) => ({ hash: hashOf(text), text })) };
   },
   /** Undefined for an answer that holds no usable vectors. */
-  vectors(answer: Uint8Array, kind: "ollama" | "openai"): VectorsWork | undefined {
-    return vectorsOf(parsed(answer), kind);
+  vectors(answer: Uint8Array, kind: ModelServerKind): VectorsWork | undefined {
+    const found = MODEL_SERVERS[kind].embeddings.read(parsed(answer));
+    return found && laid(found.rows, found.tokens);
   },
   request(request: EmbedRequest): Uint8Array {
     return Buffer.from(JSON.stringify(request));
   },
 } as const;
 
-export type Work = typeof WORK;
-
-function vectorsOf(json: unknown, kind: "ollama" | "openai"): VectorsWork | undefined {
-  if (kind === "ollama") {
-    const { data } = ollamaSchema.safeParse(json);
-    return data && laid(data.embeddings, data.prompt_eval_count);
-  }
-  const { data } = openaiSchema.safeParse(json);
-  if (data === undefined) return undefined;
-  const sorted = [...data.data].sort((a, b) => a.index - b.index).map(({ embedding }) => embedding);
-  return laid(sorted, data.usage?.prompt_tokens);
-}
+export type Tasks = typeof TASKS;
 
 function laid(rows: readonly (readonly number[])[], tokens: number | undefined): VectorsWork | undefined {
   const dimensions = rows[0]?.length ?? 0;

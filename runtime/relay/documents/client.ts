@@ -2,10 +2,10 @@
 import type { Exchange } from "../http/exchange.ts";
 import type { Client } from "./embedder.ts";
 
-export function clientOf({ leaving, res }: Pick<Exchange, "leaving" | "res">): Client {
+export function clientOf({ signal, res }: Pick<Exchange, "signal" | "res">): Client {
   return {
     get hasLeft() {
-      return leaving.aborted;
+      return signal.aborted;
     },
     get isAnswered() {
       return res.headersSent;

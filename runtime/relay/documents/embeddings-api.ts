@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../../config.ts";
 import { type DocumentKey, readHeaderName } from "../access/names.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
 import { clientOf } from "./client.ts";
@@ -27,14 +27,14 @@ export function documentOf(headers: IncomingHttpHeaders, company: string | undef
  * inputs are no texts.
  */
 export async function serveEmbeddings(
-  exchange: Exchange,
+  exchange: HeldExchange,
   caller: Caller,
   key: DocumentKey,
   body: Buffer,
   documents: Documents,
 ): Promise<void> {
   // Goes on when the caller has left. Texts, vectors and the answer's text; what is stored already is read as well.
-  const holding = exchange.holding?.retain();
+  const holding = exchange.holding.retain();
   try {
     holding?.memory.grow(3 * body.length + 2 * Math.min(MAX_DOCUMENT_BYTES, 16 * 1024 + 16 * body.length));
     await answerEmbeddings(exchange, caller, key, body, documents);
@@ -44,7 +44,7 @@ export async function serveEmbeddings(
 }
 
 async function answerEmbeddings(
-  exchange: Exchange,
+  exchange: HeldExchange,
   caller: Caller,
   key: DocumentKey,
   body: Buffer,
@@ -59,7 +59,7 @@ async function answerEmbeddings(
     dimensions: asked,
     caller,
     client: clientOf(exchange),
-    reserve: reserveLargest(exchange.holding?.memory),
+    reserve: reserveLargest(exchange.holding.memory),
   });
   const data = function* () {
     for (const index of inputs.keys()) {
@@ -72,6 +72,5 @@ async function answerEmbeddings(
   res.setHeader("Slm-Embedded", String(made.embedded));
   res.setHeader("Slm-Reused", String(made.reused));
   if (!made.stored) res.setHeader("Slm-Stored", "false");
-  exchange.firstByteAt = performance.now();
   await sendJson(res, 200, { object: "list", data: data(), model, usage });
 }

@@ -1,6 +1,6 @@
 /** How far a document has got, as server-sent events. */
 import { errorAnswer, RelayError } from "../errors.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { jsonPieces, writePieces } from "../http/json-output.ts";
 
 /** Cloudflare ends a request after 100 s without a byte. */
@@ -16,10 +16,9 @@ export interface Progress {
 }
 
 /** Sends the head of the answer at once. Throws `too_many_streams`. */
-export function startProgress(exchange: Exchange): Progress {
+export function startProgress(exchange: HeldExchange): Progress {
   const { res } = exchange;
-  exchange.holding?.stream(); // until the exchange ends
-  exchange.firstByteAt = performance.now();
+  exchange.holding.stream(); // until the exchange ends
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
   res.flushHeaders();
   // Whoever does not read is not written to: what waits for it must not grow.
@@ -46,7 +45,7 @@ export function startProgress(exchange: Exchange): Progress {
         cause instanceof RelayError
           ? cause
           : new RelayError("internal", "The relay failed on this document.", { cause });
-      exchange.failure = error;
+      exchange.record.failed(error);
       end("error", errorAnswer(error).body);
     },
   };

@@ -1,67 +1,48 @@
-/** What a request's JSON body may ask of the model server: bytes in, an error or what is known of them out. */
+/** What a request's JSON body may ask of the model server. */
 import type { ModelConfig } from "../../config.ts";
+import { MODEL_SERVERS } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
 import { scanJson } from "./json-scanner.ts";
+import type { ModelCall } from "./router.ts";
 
-/** A model loaded for less than this many seconds is as good as unloaded for the next caller. */
-const SHORTEST_KEEP_ALIVE = 60;
-/** Longest values that are looked at, in bytes as written. No model's name and no duration comes near. */
-const LONGEST = { model: 4096, keep_alive: 256 } as const;
+/** Longest model name that is looked at, in bytes as written. No name comes near. */
+const LONGEST_NAME = 4096;
 
-/** What the relay itself needs of a body that has passed. */
+/** What the relay reads from a body that has passed. */
 export interface BodyFacts {
   /** As written; undefined when it is missing or not a boolean. */
   readonly stream: boolean | undefined;
-  /** Where the members stand that the relay works with; offsets into the checked body. */
+  /** Offsets of the members that the relay reads, into the checked body. */
   readonly scan: Scan;
 }
 
-/** A body that may be sent on: the bytes without a byte order mark, which Go's decoder refuses. */
+/** A body that may be forwarded: the bytes without a byte order mark, which Go's decoder refuses. */
 export interface CheckedBody {
   readonly body: Buffer;
   readonly facts: BodyFacts;
 }
 
-/** What an OpenAI Response object repeats of its request, and what stands there if the request does not say. */
-export const ECHOED: Readonly<Record<string, unknown>> = {
-  model: "",
-  instructions: null,
-  max_output_tokens: null,
-  metadata: {},
-  parallel_tool_calls: true,
-  previous_response_id: null,
-  reasoning: null,
-  temperature: null,
-  text: { format: { type: "text" } },
-  tool_choice: "auto",
-  tools: [],
-  top_p: null,
-  truncation: "disabled",
-  user: null,
-};
-
-const WANTED: ReadonlySet<string> = new Set(["model", "name", "keep_alive", "stream"]);
-const WANTED_OF_RESPONSES: ReadonlySet<string> = new Set([...WANTED, "background", ...Object.keys(ECHOED)]);
+/** What the rules for bodies need to know of a call's route. */
+export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted">;
 
 /**
- * Checks a body for the route `routeName`: a short one at once, a long one in slices. Throws or rejects with `body_not_json`
+ * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json`
  * for anything but one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` when a key that is checked is there twice
- * (servers differ in which one counts), `model_not_allowed`, `keep_alive_not_allowed`.
+ * (servers differ in which one counts), `model_not_allowed`, and what the dialect's checks throw.
  */
 export function checkBody(
   bytes: Buffer,
-  routeName: string,
+  route: BodyRoute,
   model: Pick<ModelConfig, "kind" | "allowed">,
 ): CheckedBody | Promise<CheckedBody> {
   const body = withoutMark(bytes);
-  const wanted = routeName === "/v1/responses" ? WANTED_OF_RESPONSES : WANTED;
-  const scanned = scanObject(body, { wanted });
-  const check = (scan: Scan) => ({ body, facts: { stream: checked(body, scan, routeName, model), scan } });
+  const scanned = scanObject(body, { wanted: route.wanted });
+  const check = (scan: Scan) => ({ body, facts: { stream: checked(body, scan, route, model), scan } });
   return scanned instanceof Promise ? scanned.then(check) : check(scanned);
 }
 
-/** The bytes after a UTF-8 byte order mark, with which some editors and PowerShell begin a file. */
+/** Removes a UTF-8 byte order mark, with which some editors and PowerShell begin a file. */
 export function withoutMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
@@ -105,7 +86,7 @@ function refusal(cause: unknown, { maxValues }: ScanOptions): unknown {
     case "too_many_values":
       return new RelayError("document_invalid", `The body has more than ${maxValues} values. Send less at a time.`);
     case "repeated":
-      return new RelayError("body_ambiguous", "The body has the same keys again and again. Send each once.");
+      return new RelayError("body_ambiguous", "The body repeats its keys. Send each once.");
   }
 }
 
@@ -113,16 +94,15 @@ function refusal(cause: unknown, { maxValues }: ScanOptions): unknown {
 function checked(
   body: Buffer,
   { members }: Scan,
-  routeName: string,
+  { dialect: { bodyChecks }, modelKeys }: BodyRoute,
   { kind, allowed }: Pick<ModelConfig, "kind" | "allowed">,
 ): boolean | undefined {
-  // Ollama's /api/show takes `name` where `model` is empty.
-  const modelKeys = allowed === undefined ? [] : routeName === "/api/show" ? ["model", "name"] : ["model"];
+  const once = new Set([...bodyChecks.map(({ member }) => member), ...(allowed === undefined ? [] : modelKeys)]);
   const found = new Map<string, Member>();
   let stream: boolean | undefined;
   for (const member of members) {
     const { folded, key, start } = member;
-    if (folded === "keep_alive" || modelKeys.includes(folded)) {
+    if (once.has(folded)) {
       if (found.has(folded)) {
         throw new RelayError("body_ambiguous", `The body has the key "${folded}" more than once. Send it once.`);
       }
@@ -136,8 +116,10 @@ function checked(
       .filter(({ start, end }) => !isEmpty(body, start, end));
     checkModel(body, asked, allowed, kind);
   }
-  const keepAlive = found.get("keep_alive");
-  if (keepAlive !== undefined) checkKeepAlive(body, keepAlive);
+  for (const { member, longest, check } of bodyChecks) {
+    const value = found.get(member);
+    if (value !== undefined) check(memberValue(body, value, longest), shown(body, value));
+  }
   return stream;
 }
 
@@ -157,66 +139,15 @@ function checkModel(
   allowed: readonly string[],
   kind: ModelConfig["kind"],
 ): void {
-  const full = (name: string) => (kind === "ollama" ? withTag(name) : name);
+  const full = (name: string) => MODEL_SERVERS[kind].fullName(name);
   const names = allowed.map(full);
   const bad = asked.find((member) => {
-    const name = memberValue(body, member, LONGEST.model);
+    const name = memberValue(body, member, LONGEST_NAME);
     return typeof name !== "string" || !names.includes(full(name));
   });
   if (asked.length > 0 && bad === undefined) return;
-  const said = bad === undefined ? "The body names no model." : `The model ${shown(body, bad)} may not be called here.`;
+  const said = bad === undefined ? "The body names no model." : `The model ${shown(body, bad)} is not allowed here.`;
   throw new RelayError("model_not_allowed", `${said} Allowed: ${allowed.join(", ")}.`);
-}
-
-/** Ollama takes a name without a tag for `…:latest`. A colon before the last slash belongs to a host's port. */
-function withTag(name: string): string {
-  return name.slice(name.lastIndexOf("/") + 1).includes(":") ? name : `${name}:latest`;
-}
-
-function checkKeepAlive(body: Buffer, member: Member): void {
-  const value = memberValue(body, member, LONGEST.keep_alive);
-  if (value === null) return;
-  const seconds = typeof value === "number" ? value : typeof value === "string" ? parseGoDuration(value) : Number.NaN;
-  // Above 2^63 ns Go's arithmetic wraps around, to a time in the past.
-  if (seconds < 0 || (seconds >= SHORTEST_KEEP_ALIVE && seconds < 9_223_372_036)) return;
-  throw new RelayError(
-    "keep_alive_not_allowed",
-    `keep_alive ${shown(body, member)} would unload the model under other callers. Leave it out, or send at least ${SHORTEST_KEEP_ALIVE} seconds (60, "5m") or a negative number (forever).`,
-  );
-}
-
-// Both letters that look like a small mu, escaped: one letter beyond Latin-1 doubles what the program's text takes in memory.
-const NANOSECONDS: Record<string, number> = {
-  ns: 1,
-  us: 1e3,
-  "\u00b5s": 1e3,
-  "\u03bcs": 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
-};
-/** Longest duration that is read, in characters. */
-const LONGEST_DURATION = 100;
-// After each prefix of a text there is one way to go on, and the second never looks further than where it stands ("y").
-const DURATION = /^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/u;
-const DURATION_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/guy;
-
-/**
- * Seconds of a Go duration ("1h30m", "-1s", "0"), NaN if it is not one or is longer than 100 characters. Each part is cut to
- * whole nanoseconds, as Go does, so that "-0.1ns" is 0. Source: https://pkg.go.dev/time#ParseDuration
- */
-export function parseGoDuration(text: string): number {
-  if (text.length > LONGEST_DURATION) return Number.NaN;
-  const negative = text.startsWith("-");
-  const rest = negative || text.startsWith("+") ? text.slice(1) : text;
-  if (rest === "0") return 0;
-  if (!DURATION.test(rest)) return Number.NaN;
-  let total = 0;
-  for (const [, number, unit] of rest.matchAll(DURATION_PART)) {
-    total += Math.trunc(Number(number) * (NANOSECONDS[unit ?? ""] ?? Number.NaN));
-  }
-  return (negative ? -total : total) / 1e9;
 }
 
 /** A value as written, cut to 80 bytes. */

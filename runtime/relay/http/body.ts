@@ -1,46 +1,47 @@
-/** Reads a request's body whole, within a bound. */
+/** Reads a whole request body, within bounds of size and pace. */
 import type { IncomingMessage } from "node:http";
 import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { ChunkCollector } from "../memory/chunk-collector.ts";
 import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 
-/** The caller went away while its request was being read: there is nobody left to answer. */
+/** The client closed its connection before its response had ended: there is nobody left to answer. */
 export class ClientDisconnected extends Error {}
 
-/** The slowest a body may come. */
+/** The slowest pace at which a body may arrive. */
 export interface Pace {
-  /** That many bytes in each such time, which is also all the time the headers have. */
+  /** At least `bytes` in each period of `ms`, which is also the limit for the headers. */
   readonly bytes: number;
   readonly ms: number;
-  /** And after the first such time so many bytes a second since then on average, so that every body comes to an end. */
+  /** After the first period, the least average in bytes per second, so that every body comes to an end. */
   readonly bytesPerSecond: number;
 }
 
-/** A body of 64 MiB takes 18 minutes at most. */
+/** A body of 64 MiB takes at most 18 minutes. */
 export const PACE: Pace = { bytes: 8192, ms: 30_000, bytesPerSecond: 64 * 1024 };
 
-export interface Reading {
+export interface BodyReading {
   /** Called once the body may be sent, so that a caller with `Expect: 100-continue` is refused before it uploads. */
   readonly onStart: () => void;
   readonly onEnd: (bytes: number) => void;
   readonly pace: Pace;
   readonly timers: CoarseTimers;
-  /** Grows by what the body takes: by its Content-Length before anything is read, else as it comes. */
+  /** Grows by the size of the body: by its Content-Length before anything is read, else as it arrives. */
   readonly memory: Reservation;
 }
 
-/** How long the rest of a refused body may go on arriving before the connection is cut, in milliseconds. */
+/** How long the rest of a refused body may arrive before the connection is cut, in milliseconds. */
 const DRAIN_MS = 10_000;
-/** The same for a caller that has too many requests open: it must not gain connections by being refused. */
+/** The same for a caller with too many open requests: it must not gain connections by being refused. */
 export const BRIEF_DRAIN_MS = 1000;
 
 /**
- * Reads the body whole: the bytes as received. Throws `encoding_not_supported` and, by Content-Length before anything is
- * read or else while reading, `body_too_large`, `memory_share_full` and `memory_full`; `request_timeout` when it comes slower
- * than `pace`; rejects with ClientDisconnected when the connection ends first. Then nothing of it is reserved.
+ * Reads the whole body: the bytes as received. Rejects with `encoding_not_supported`; with `body_too_large`,
+ * `memory_share_full` and `memory_full`, by Content-Length before anything is read or else while reading; with
+ * `request_timeout` when it arrives slower than `pace`; with ClientDisconnected when the connection ends first. Then nothing
+ * is reserved for it.
  */
-export function readBody(req: IncomingMessage, limitMiB: number, reading: Reading): Promise<Buffer> {
+export function readBody(req: IncomingMessage, limitMiB: number, reading: BodyReading): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const encoding = req.headers["content-encoding"];
     if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
@@ -53,22 +54,22 @@ export function readBody(req: IncomingMessage, limitMiB: number, reading: Readin
     const declared = length === undefined ? undefined : Number(length);
     const body = new Body(limitMiB, declared, reading, resolve, reject);
     if ((declared ?? 0) > body.limit) throw tooLarge(limitMiB);
-    if (req.destroyed) throw new ClientDisconnected("the caller left before the body was read");
+    if (req.destroyed) throw new ClientDisconnected("the client disconnected before the body was read");
     body.reserve();
     reading.onStart();
     reading.timers.add(body);
     req.on("data", (chunk: Buffer) => body.take(chunk));
     req.on("end", () => body.end());
-    req.on("close", () => body.leave());
+    req.on("close", () => body.closed());
   });
 }
 
-/** A body on its way. What comes once it has ended or failed is dropped. */
+/** A body that is being received. Bytes that come once it has ended or failed are dropped. */
 class Body implements CoarseTimer {
   readonly limit: number;
   readonly #limitMiB: number;
   readonly #declared: number | undefined;
-  readonly #reading: Reading;
+  readonly #reading: BodyReading;
   readonly #resolve: (body: Buffer) => void;
   readonly #reject: (cause: Error) => void;
   readonly #pieces: ChunkCollector;
@@ -82,7 +83,7 @@ class Body implements CoarseTimer {
   constructor(
     limitMiB: number,
     declared: number | undefined,
-    reading: Reading,
+    reading: BodyReading,
     resolve: (body: Buffer) => void,
     reject: (cause: Error) => void,
   ) {
@@ -96,7 +97,7 @@ class Body implements CoarseTimer {
     this.dueAt = this.#startedAt + reading.pace.ms;
   }
 
-  /** Reserves memory for what has come and, if its length is known, for the rest. @throws RelayError `memory_*` */
+  /** Reserves memory for the bytes so far and, if the length is known, for the rest. @throws RelayError `memory_*` */
   reserve(size = 0): void {
     const needed = ChunkCollector.bytesFor(size, this.#declared);
     if (needed <= this.#reserved) return;
@@ -138,12 +139,12 @@ class Body implements CoarseTimer {
     this.#reject(cause);
   }
 
-  /** The connection has ended, or the request: most often all is well, and an error would be made for nothing. */
-  leave(): void {
-    if (!this.#settled) this.fail(new ClientDisconnected("the caller left while sending the body"));
+  /** The connection or the request has ended. */
+  closed(): void {
+    if (!this.#settled) this.fail(new ClientDisconnected("the client disconnected while it sent the body"));
   }
 
-  /** See CoarseTimer: looks at the pace. */
+  /** See CoarseTimer: checks the pace. */
   onExpire(): void {
     const { pace } = this.#reading;
     const { size } = this.#pieces;
@@ -173,8 +174,8 @@ function tooSlow(how: string): RelayError {
 }
 
 /**
- * Lets the rest of a refused body run into nothing, so that the caller gets to read the answer (a connection closed under
- * unread data is reset), and cuts the connection when that takes longer than `ms`.
+ * Discards the rest of a refused body, so that the client can read the response (closing a connection with unread data
+ * resets it), and cuts the connection when that takes longer than `ms`.
  */
 export function drainBody(req: IncomingMessage, ms = DRAIN_MS): void {
   if (req.complete || req.destroyed) return;

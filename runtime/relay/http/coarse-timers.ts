@@ -1,37 +1,35 @@
-/** CoarseTimers that every request sets and hardly any ever needs: one timer for all of them, instead of one or two each. */
+/** Timers that every request sets and that hardly ever expire: one of Node's timers for all, instead of one or two each. */
 
-import { Bag, type InBag } from "./bag.ts";
-
-export interface CoarseTimer extends InBag {
-  /** When it rings, in ms by the clock of `performance`. May be changed at any time; whoever rings must change it. */
+export interface CoarseTimer {
+  /** When it expires, in ms by the clock of `performance`. May be changed at any time; `onExpire` must change it. */
   dueAt: number;
   onExpire(): void;
 }
 
 export class CoarseTimers {
-  readonly #set = new Bag<CoarseTimer>();
+  readonly #all = new Set<CoarseTimer>();
   readonly #everyMs: number;
-  #timer: NodeJS.Timeout | undefined;
+  #interval: NodeJS.Timeout | undefined;
 
-  /** @param everyMs an timer rings so much late at most */
+  /** @param everyMs a timer expires late by at most this time */
   constructor(everyMs: number) {
     this.#everyMs = everyMs;
   }
 
   add(timer: CoarseTimer): void {
-    this.#set.add(timer);
-    this.#timer ??= setInterval(() => this.#look(), this.#everyMs).unref();
+    this.#all.add(timer);
+    this.#interval ??= setInterval(() => this.#check(), this.#everyMs).unref();
   }
 
   delete(timer: CoarseTimer): void {
-    this.#set.delete(timer);
+    this.#all.delete(timer);
   }
 
-  #look(): void {
+  #check(): void {
     const now = performance.now();
-    for (const timer of this.#set.list()) if (timer.place >= 0 && timer.dueAt <= now) timer.onExpire();
-    if (this.#set.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    for (const timer of [...this.#all]) if (this.#all.has(timer) && timer.dueAt <= now) timer.onExpire();
+    if (this.#all.size > 0) return;
+    clearInterval(this.#interval);
+    this.#interval = undefined;
   }
 }

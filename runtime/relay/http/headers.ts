@@ -1,51 +1,48 @@
-/** Which headers pass through the relay, both ways. What is not named here stays behind. */
+/** Which headers pass through the relay, both ways. Headers that neither this file nor the dialect names are dropped. */
 import type { IncomingHttpHeaders } from "node:http";
+import type { Dialect } from "../dialects/dialect.ts";
 
-const TO_MODEL = [
-  "accept",
-  "accept-language",
-  "content-type",
-  "openai-beta",
-  "traceparent",
-  "tracestate",
-  "user-agent",
-] as const;
+const TO_MODEL = ["accept", "accept-language", "content-type", "traceparent", "tracestate", "user-agent"] as const;
 
-const FROM_MODEL = new Set([
-  "content-encoding",
-  "content-length",
-  "content-type",
-  "retry-after",
-  "retry-after-ms",
-  "x-request-id",
-  "x-should-retry",
-]);
-const FROM_MODEL_PREFIXES = ["openai-", "x-ratelimit-"];
+const FROM_MODEL = new Set(["content-encoding", "content-length", "content-type", "retry-after", "x-request-id"]);
 
 /**
  * Headers for the model server. Never the Access token, cookies, `authorization` (the server is local; OpenAI clients send
- * a dummy key), `cf-*` or `x-forwarded-*`. `accept-encoding` stays behind too, so that streams come uncompressed.
- * `x-request-id` is the caller's if it is plain, else `requestId`.
+ * a dummy key), `cf-*` or `x-forwarded-*`. `accept-encoding` is dropped too, so that streams come uncompressed.
+ * `x-request-id` is the caller's if it is printable ASCII, else `requestId`.
  */
-export function headersToModel(from: IncomingHttpHeaders, requestId: string): Record<string, string> {
+export function headersToModel(
+  from: IncomingHttpHeaders,
+  requestId: string,
+  { headers: { toModel } }: Pick<Dialect, "headers">,
+): Record<string, string> {
   const to: Record<string, string> = {};
-  for (const name of TO_MODEL) {
-    const value = from[name];
-    if (typeof value === "string") to[name] = value;
+  for (const names of [TO_MODEL, toModel]) {
+    for (const name of names) {
+      const value = from[name];
+      if (typeof value === "string") to[name] = value;
+    }
   }
   const theirs = from["x-request-id"];
   to["x-request-id"] = typeof theirs === "string" && /^[\x21-\x7e]{1,128}$/.test(theirs) ? theirs : requestId;
   return to;
 }
 
-/** Headers for the caller. Hop-by-hop headers, `set-cookie` and `server` stay behind, as does all that is not named. */
-export function headersFromModel(from: IncomingHttpHeaders): Record<string, string | string[]> {
+/** Headers for the caller. Hop-by-hop headers, `set-cookie`, `server` and all that are not named are dropped. */
+export function headersFromModel(
+  from: IncomingHttpHeaders,
+  { headers: { fromModel, fromModelPrefixes } }: Pick<Dialect, "headers">,
+): Record<string, string | string[]> {
   const to: Record<string, string | string[]> = {};
   for (const name in from) {
     const value = from[name];
     const lower = name.toLowerCase();
     if (value === undefined) continue;
-    if (FROM_MODEL.has(lower) || FROM_MODEL_PREFIXES.some((prefix) => lower.startsWith(prefix))) to[lower] = value;
+    const passes =
+      FROM_MODEL.has(lower) ||
+      fromModel.includes(lower) ||
+      fromModelPrefixes.some((prefix) => lower.startsWith(prefix));
+    if (passes) to[lower] = value;
   }
   return to;
 }

@@ -1,14 +1,14 @@
-/** Changes members of a JSON object in place of its bytes: what is not changed stays byte for byte as it was. Pure. */
+/** Replaces and removes members of a JSON object by their byte offsets; the other bytes stay as they are. Pure. */
 import type { Scan } from "./json-scan.ts";
 
-/** A stretch of bytes, and what stands in its place. */
+/** A range of bytes and its replacement. */
 interface Edit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
 }
 
-/** The object with `value` (JSON) as `key`: in place of each value it has under a key that folds to it, or as a new member. */
+/** The object with `value` (JSON) as `key`: it replaces each value under a key that folds to it, or becomes a new member. */
 export function withMember(object: Buffer, { members, inside, count }: Scan, key: string, value: string): Buffer {
   const there = members.filter(({ folded }) => folded === key);
   if (there.length > 0)
@@ -26,15 +26,15 @@ export function withoutMember(object: Buffer, scan: Scan, key: string): Buffer {
 }
 
 /**
- * What stands between the object's brackets, in pieces of the same memory, without the members of those exact keys; nothing
- * if those were all.
+ * The text between the object's brackets, in pieces of the same memory, without the members of those exact keys; empty if
+ * there are no others.
  */
 export function innerPieces(object: Buffer, scan: Scan, keys: readonly string[]): Buffer[] {
   const removed = removals(scan, keys);
   return removed.length === scan.count ? [] : pieces(object.subarray(0, scan.close), removed, scan.inside);
 }
 
-/** A member goes with the comma before it; where that is gone or never was, with the comma after it. */
+/** A member is removed with the comma before it; if that is gone or was never there, with the comma after it. */
 function removals(scan: Scan, keys: readonly string[]): Edit[] {
   let gone = 0;
   return scan.members

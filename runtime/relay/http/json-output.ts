@@ -1,18 +1,17 @@
-/** Writes JSON answers of any length: built in slices, sent with back-pressure, never whole in memory. */
+/** Writes JSON responses of any length: built in slices, sent with back-pressure, never whole in memory. */
 import type { ServerResponse } from "node:http";
 import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
-/** Characters of a string, or numbers of a vector, that become one piece. */
+/** Most characters of a string, or numbers of a vector, in one piece. */
 const STRING_PIECE = 16 * 1024;
 const NUMBERS_PIECE = 512;
-/** How long a client may read nothing of an answer before its connection is cut, in milliseconds. */
+/** How long a client may read nothing of a response before its connection is cut, in milliseconds. */
 const STALL_MS = 60_000;
 
 /**
- * The JSON text of a value as `JSON.stringify` gives it, in pieces of at most about 100,000 characters. A value is what JSON
- * has; besides, a Float32Array or any other iterable is written as an array (and iterated only as far as the text is asked
- * for), and members that are undefined are left out.
+ * The JSON text of a value as `JSON.stringify` returns it, in pieces of at most about 100,000 characters. A Float32Array or any
+ * other iterable is written as an array, and iterated only as far as the text is consumed. Undefined members are omitted.
  */
 export function* jsonPieces(value: unknown): Generator<string> {
   if (typeof value === "string" && value.length > STRING_PIECE) yield* stringPieces(value);
@@ -42,7 +41,7 @@ function* stringPieces(text: string): Generator<string> {
   yield '"';
   for (let at = 0; at < text.length; ) {
     let end = Math.min(text.length, at + STRING_PIECE);
-    // A pair of surrogates stays together: apart, each half would be escaped.
+    // Surrogate pairs stay together: a lone half would be escaped.
     if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end += 1;
     yield JSON.stringify(text.slice(at, end)).slice(1, -1);
     at = end;
@@ -71,8 +70,8 @@ function nextSlice(pieces: Iterator<string>): string | undefined {
 }
 
 /**
- * Answers with JSON. A short answer goes out at once with its length; a longer one in slices, as fast as the client reads.
- * Resolves when all is written, or the client has left; one that reads nothing for a minute is cut.
+ * Responds with JSON. A short response is sent at once with its length; a longer one in slices, as fast as the client reads.
+ * Resolves when all is written or the client has disconnected; a client that reads nothing for a minute is cut.
  */
 export async function sendJson(res: ServerResponse, status: number, value: unknown): Promise<void> {
   const pieces = jsonPieces(value);
@@ -92,7 +91,7 @@ export async function sendJson(res: ServerResponse, status: number, value: unkno
   res.end();
 }
 
-/** Writes the rest of an answer; see `sendJson`. Does not end it. */
+/** Writes the rest of a response; see `sendJson`. Does not end it. */
 export async function writePieces(res: ServerResponse, pieces: Iterator<string>): Promise<void> {
   while (!res.destroyed) {
     await nextTimeSlice();

@@ -3,21 +3,22 @@ import { randomUUID } from "node:crypto";
 import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import { KEEP_ALIVE_TIMES } from "./keep-alive-writer.ts";
-import { RelayResponse } from "./relay-response.ts";
+import { commonHeaders, RelayResponse } from "./relay-response.ts";
 
 /** Answers one request. `expectsContinue`: the caller waits for `100 Continue` before it sends the body. Never throws. */
 export type Handler = (req: IncomingMessage, res: RelayResponse, expectsContinue: boolean) => void;
 
 export interface Listener {
   readonly server: Server<typeof IncomingMessage, typeof RelayResponse>;
-  /** The port that was bound, also when 0 was asked for. */
+  /** The bound port, also when 0 was requested. */
   readonly port: number;
-  /** Lets go of the port, so that another process can have it. Requests that run go on; `close` is still to come. */
-  leave(): void;
-  /** Takes no more connections, closes idle ones, and after 500 ms those that are left. Resolves when all are gone. */
+  /** Releases the port, so that another process can bind it. Running requests go on; `close` must still be called. */
+  stopListening(): void;
+  /** Accepts no more connections, closes idle ones, and after 500 ms the rest. Resolves when all are closed. */
   close(): Promise<void>;
 }
 
@@ -28,13 +29,13 @@ const HEADERS_MS = 30_000;
 export interface ListenerBounds {
   /** A connection whose request headers take longer gets 408 and is closed, up to a sixth of it later. @default 30 s */
   readonly headersMs?: number;
-  /** A caller that takes nothing of an answer that waits for it for so long is cut. @default 60 s */
+  /** A caller that reads nothing of a waiting response for this long is cut. @default 60 s */
   readonly stallMs?: number;
   /** Further connections are closed at once. @default as many as there are file descriptors */
   readonly connections?: number;
 }
 
-/** Binds 127.0.0.1:`port`. Rejects with a message for a person if that is not possible. */
+/** Binds 127.0.0.1:`port`. Rejects with a message for an operator if that is not possible. */
 export async function listen(
   name: string,
   port: number,
@@ -44,15 +45,15 @@ export async function listen(
   const server = createServer<typeof IncomingMessage, typeof RelayResponse>({
     IncomingMessage,
     ServerResponse: RelayResponse,
-    // cloudflared keeps idle connections for 90 s, 120 s by some settings: who closes first gets stray 502s.
+    // cloudflared keeps idle connections for 90 s, in some settings 120 s. Closing them first would cause stray 502s.
     keepAliveTimeout: 130_000,
     headersTimeout: headersMs,
     connectionsCheckingInterval: Math.ceil(headersMs / 6),
-    requestTimeout: 0, // a large body over a slow line may take its time; `readBody` watches its pace
+    requestTimeout: 0, // a large body over a slow line may take long; `readBody` checks its pace
     maxHeaderSize: 16 * 1024,
     noDelay: true,
   });
-  // Of a connection on which nothing moves either way: `RelayResponse` tells a reader that takes nothing from a wait for the model.
+  // For a connection without any traffic. `RelayResponse` tells a client that reads nothing from one that waits for the model.
   server.timeout = stallMs;
   if (connections !== undefined) server.maxConnections = connections;
   server.on("request", (req, res) => handler(req, res, false));
@@ -65,15 +66,15 @@ export async function listen(
         cause.code === "EADDRINUSE"
           ? `another process holds it (sudo lsof -nP -iTCP:${port} shows which); end that one or configure another port`
           : cause.message;
-      reject(new Error(`the ${name} listener can not bind 127.0.0.1:${port}: ${why}`, { cause }));
+      reject(new Error(`the ${name} listener cannot bind 127.0.0.1:${port}: ${why}`, { cause }));
     });
     server.listen(port, "127.0.0.1", resolve);
   });
   let closed: Promise<void> | undefined;
   let idle: NodeJS.Timeout | undefined;
-  const leave = () => {
+  const stopListening = () => {
     closed ??= new Promise((resolve) => {
-      // A connection that becomes idle later would keep its client from finding whoever listens next.
+      // A connection that becomes idle later would keep its client from reaching the next listener.
       idle = setInterval(() => server.closeIdleConnections(), 50);
       server.close(() => {
         clearInterval(idle);
@@ -84,9 +85,9 @@ export async function listen(
   return {
     server,
     port: (server.address() as AddressInfo).port,
-    leave,
+    stopListening,
     close: async () => {
-      leave();
+      stopListening();
       const late = setTimeout(() => server.closeAllConnections(), 500);
       await closed;
       clearTimeout(late);
@@ -94,7 +95,7 @@ export async function listen(
   };
 }
 
-/** As `listen`, but waits as long as another process has the port. Says so in the log, at once and every ten seconds. */
+/** As `listen`, but waits while another process has the port. Logs it at once and every ten seconds. */
 export async function listenWhenFree(
   name: string,
   port: number,
@@ -114,34 +115,42 @@ export async function listenWhenFree(
   }
 }
 
-/** Writes a whole answer. The body of a HEAD is left out by Node. */
+/** Writes a whole response. Node omits the body of one to a HEAD. */
 export function sendText(res: ServerResponse, status: number, type: string, body: string): void {
   res.writeHead(status, { "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
   res.end(body);
 }
 
-/** Writes an error. `close`: the connection can not be used for another request. */
-export function sendError(res: ServerResponse, error: RelayError, close: boolean): void {
-  const { status, headers, body } = errorAnswer(error);
+/**
+ * Writes an error.
+ * @param close the connection cannot be used for another request
+ * @param dialect whose form the error has; OpenAI's unless said otherwise
+ */
+export function sendError(
+  res: ServerResponse,
+  error: RelayError,
+  close: boolean,
+  dialect?: Pick<Dialect, "errorBody">,
+): void {
+  const { status, headers, body } = errorAnswer(error, dialect?.errorBody);
   res.writeHead(status, close ? { ...headers, Connection: "close" } : headers);
   res.end(body);
 }
 
-// What Node could not read as a request never reaches the handler, so the answer is written by hand.
+// A request that Node cannot parse never reaches the handler, so its response is written by hand.
 function answerMalformed(
   cause: NodeJS.ErrnoException,
   socket: Duplex & { bytesWritten?: number },
   headersMs: number,
 ): void {
-  // After the first byte of an answer on this connection, text in between would become part of it.
+  // After the first byte of a response on this connection, this text would become part of that response.
   if (!socket.writable || cause.code === "ECONNRESET" || (socket.bytesWritten ?? 0) > 0) {
     socket.destroy();
     return;
   }
   const { status, headers, body } = errorAnswer(malformed(cause.code, headersMs));
   const lines = Object.entries({
-    "Cache-Control": "no-store",
-    "X-Slm-Request-Id": randomUUID(),
+    ...commonHeaders(randomUUID()),
     Connection: "close",
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -1,37 +1,37 @@
 /**
- * An answer of the model server on its way to a reader that may be slower than the model server. What the reader has not
- * taken yet is kept in memory, counted for its caller, so that the model server is not held up and its slot is free for
- * others as soon as it has answered. Only what cannot be kept holds it up, and for a bounded time.
+ * Buffers an answer for a reader that may be slower than the model server. Bytes that the reader has not taken yet are kept
+ * in memory, counted for its caller, so that the model server is not held up and its slot is free as soon as it has answered.
+ * Only an answer that cannot be kept holds it up, and for a bounded time.
  */
 import type { Reservation } from "../memory/budget.ts";
 
-/** What is kept of one answer at most: three times 2,048 vectors of 1,024 numbers as JSON. */
+/** Most bytes that are kept of one answer: three times 2,048 vectors of 1,024 numbers as JSON. */
 export const LONGEST_KEPT = 64 * 1024 * 1024;
-/** A reader that takes so much in a millisecond is as good as one that does not hold up the model server. */
+/** Bytes per ms. A reader as fast as this counts as one that does not hold up the model server. */
 const FAST = (8 * 1024 * 1024) / 1000;
-/** Bytes that a piece takes beside its own. */
+/** Overhead of a piece, in bytes. */
 const PIECE_COST = 256;
 
-/** Where it is written to. */
+/** Where the answer is written to. */
 export interface Reader {
-  /** @returns false: no more until it is drained */
+  /** @returns false: write no more until it has drained */
   write(chunk: Buffer): boolean;
   onceDrained(go: () => void): void;
 }
 
-/** Keeps account of nothing but one answer. Whoever ends it before its time destroys the reader; then nothing calls back. */
+/** Serves one answer. To end it early, destroy the reader; then nothing calls back. */
 export class OutgoingBuffer {
   readonly #reader: Reader;
   readonly #memory: Reservation | undefined;
   #pieces: Buffer[] = [];
   /** The first of the pieces that is still to be written. */
   #next = 0;
-  /** What the pieces take, in bytes. */
+  /** Size of the pieces with their overhead, in bytes. */
   #kept = 0;
   #reserved = 0;
   #last: (() => void) | undefined;
   #onRoom: (() => void) | undefined;
-  /** Once no more than this is kept, the model server goes on. */
+  /** The model server goes on once no more than this is kept. */
   #resumeAt = 0;
   #blockedSince: number | undefined;
   #pausedSince: number | undefined;
@@ -43,17 +43,17 @@ export class OutgoingBuffer {
     this.#memory = memory;
   }
 
-  /** How long the reader has taken nothing of what waits for it, in ms; 0 while nothing does. */
+  /** How long the reader has taken none of the waiting bytes, in ms; 0 while none wait. */
   blockedMs(now: number): number {
     return this.#blockedSince === undefined ? 0 : now - this.#blockedSince;
   }
 
-  /** How long the model server has been held up by this reader, all together, less the time that a fast one would need, in ms. */
+  /** How long this reader has held up the model server, in total, less the time that a fast one would need; in ms. */
   pausedMs(now: number): number {
     return this.#pausedMs + (this.#pausedSince === undefined ? 0 : now - this.#pausedSince);
   }
 
-  /** Whether the reader has still to take something. */
+  /** Whether bytes wait for the reader. */
   get waits(): boolean {
     return this.#blockedSince !== undefined;
   }
@@ -77,13 +77,13 @@ export class OutgoingBuffer {
     this.#onRoom = go;
   }
 
-  /** Does `last` when all has been written. */
+  /** Calls `last` when all has been written. */
   finish(last: () => void): void {
     if (this.#pieces.length === 0) last();
     else this.#last = last;
   }
 
-  /** False when the caller's memory is used up. What came is kept all the same: the model server is told to stop. */
+  /** @returns false when the caller's memory is used up; the bytes that came are kept, and the model server must pause */
   #reserve(): boolean {
     try {
       if (this.#kept > this.#reserved) this.#memory?.grow(this.#kept - this.#reserved);
@@ -108,7 +108,7 @@ export class OutgoingBuffer {
       if (this.#pausedSince !== undefined) this.#pausedMs -= piece.length / FAST;
       if (!this.#reader.write(piece)) this.#block();
     }
-    // Not at each piece: that would move all that are left, each time.
+    // Not after each piece: that would move all the others each time.
     if (this.#next * 2 >= this.#pieces.length) {
       this.#pieces = this.#pieces.slice(this.#next);
       this.#next = 0;

@@ -1,38 +1,59 @@
-/** An answer to a caller, with the headers that each of the relay's answers has. */
+/** A response to a caller, with the headers that every response of the relay has. */
 import { randomUUID } from "node:crypto";
 import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders, ServerResponse } from "node:http";
 
-/** Makes them part of the answer itself, so that none can go without. */
+/**
+ * The headers of every response, also of one that is written by hand because Node could not parse the request. Cloudflare
+ * caches by the path's extension unless it is told not to.
+ */
+export function commonHeaders(requestId: string): Record<string, string> {
+  return { "Cache-Control": "no-store", "X-Slm-Request-Id": requestId };
+}
+
+/** Adds them when its head is written, so that no response can go without. */
 export class RelayResponse extends ServerResponse<IncomingMessage> {
   /** Sent as `X-Slm-Request-Id`. */
   readonly requestId: string = randomUUID();
-  // Cloudflare caches by the path's extension unless told not to.
-  readonly #always: OutgoingHttpHeader[] = ["Cache-Control", "no-store", "X-Slm-Request-Id", this.requestId];
+  /** When the request arrived and when the response's head was written, by the clock of `performance`. */
+  readonly receivedAt: number = performance.now();
+  #headAt: number | undefined;
+  readonly #added: OutgoingHttpHeader[] = Object.entries(commonHeaders(this.requestId)).flat();
 
   constructor(req: IncomingMessage) {
     super(req);
-    // The socket's time without any movement is over. Node would cut a request that waits for its answer, too.
+    // Nothing has moved on the connection for the listener's `stallMs`. Node would also cut a request that waits for its response.
     this.on("timeout", () => {
       const unread = this.writableLength > 0 || (this.writableEnded && !this.writableFinished);
       if (unread) this.destroy();
     });
   }
 
+  /** When the head was written; undefined before. */
+  get headAt(): number | undefined {
+    return this.#headAt;
+  }
+
   /** Adds a header that no other part sets. Costs less than `setHeader`, which makes Node keep all of them twice. */
-  also(name: string, value: string): void {
-    this.#always.push(name, value);
+  addHeader(name: string, value: string): void {
+    this.#added.push(name, value);
+  }
+
+  /** Says how much of a caller's wait was spent in the relay and the model server, so not on the way here. */
+  addTiming(): void {
+    this.addHeader("Server-Timing", `relay;dur=${(performance.now() - this.receivedAt).toFixed(1)}`);
   }
 
   /** As in Node, without a reason phrase. */
   override writeHead(status: number, headers?: unknown): this {
+    this.#headAt ??= performance.now();
     const given = (headers ?? {}) as OutgoingHttpHeaders;
     if (this.getHeaderNames().length > 0) {
-      for (let at = 0; at < this.#always.length; at += 2) {
-        this.setHeader(String(this.#always[at]), this.#always[at + 1]!);
+      for (let at = 0; at < this.#added.length; at += 2) {
+        this.setHeader(String(this.#added[at]), this.#added[at + 1]!);
       }
       return super.writeHead(status, given);
     }
-    const all = this.#always;
+    const all = this.#added;
     for (const name in given) {
       const value = given[name];
       if (Array.isArray(value)) for (const one of value) all.push(name, one);

@@ -1,110 +1,117 @@
 /** Which paths there are. Matched on the path exactly as received: nothing is decoded, nothing is normalised. */
-import type { ModelConfig } from "../../config.ts";
+import type { ModelServerKind } from "../../model-servers.ts";
+import type { Dialect, ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
 
-/** Where a request goes after the Access check. */
+/** Where a request goes after the Access check. `name` is the path's pattern, for metrics and the log. */
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
-  | {
-      readonly kind: "model";
-      /** The path's pattern, for metrics and the log. */
-      readonly name: string;
-      /** Whether the request carries a JSON body that is looked at before it is sent on. */
-      readonly hasBody: boolean;
-    };
+  | ModelCall;
+
+/** A route to the model server, with what the relay works out of it once. */
+export interface ModelCall extends ModelRoute {
+  readonly dialect: Dialect;
+  readonly modelKeys: readonly string[];
+  /** Keys of the body's outermost members that are looked at. */
+  readonly wanted: ReadonlySet<string>;
+}
 
 /** What is wanted of a job; `response`: in the form of OpenAI's background responses. */
 export type JobAct = "job" | "result" | "events" | "response" | "cancel_response";
+
+export interface Router {
+  /** Finds the route. Throws `path_not_allowed`, or `method_not_allowed` with `Allow`. */
+  find(method: string, path: string): Route;
+  /** Whose API the path belongs to; the first dialect for a path of the relay itself, or none. */
+  dialectOf(path: string): Dialect;
+}
 
 interface Row {
   readonly route: Route;
   /** The path itself, or its pattern. */
   readonly path: string | RegExp;
   readonly methods: readonly string[];
-  readonly ollamaOnly: boolean;
+  /** Undefined: a path of the relay itself. */
+  readonly dialect: Dialect | undefined;
 }
 
 const READ = ["GET", "HEAD"];
 
-function model(method: "GET" | "POST", name: string, path: string | RegExp = name): Row {
+/** @param dialects at least one; a path of two belongs to the first @param kind of the model server */
+export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind): Router {
+  const rows = [...relayRows(), ...dialects.flatMap(dialectRows)];
+  const exact = new Map<string, Row>();
+  for (const row of rows) if (typeof row.path === "string" && !exact.has(row.path)) exact.set(row.path, row);
+  const patterns = rows.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
+  const rowOf = (path: string): Row | undefined =>
+    exact.get(path) ?? patterns.find((candidate) => candidate.path.test(path));
   return {
-    route: { kind: "model", name, hasBody: method === "POST" },
-    path,
-    methods: method === "GET" ? READ : ["POST"],
-    ollamaOnly: name.startsWith("/api/"),
+    dialectOf: (path) => rowOf(path)?.dialect ?? dialects[0]!,
+    find(method, path) {
+      const row = rowOf(path);
+      if (row === undefined) {
+        throw new RelayError("path_not_allowed", "This path is not served. The paths that are: see docs/errors.md.");
+      }
+      const { route, dialect, methods } = row;
+      if (dialect !== undefined && !dialect.servedBy[kind]) {
+        throw new RelayError(
+          "path_not_allowed",
+          `${route.name} is a path of ${dialect.title}, and the model server behind this address is another one. Use the paths under /v1/.`,
+        );
+      }
+      if (!methods.includes(method)) {
+        const allow = methods.join(", ");
+        throw new RelayError("method_not_allowed", `${route.name} takes ${allow}, not ${method}.`, {
+          headers: { Allow: allow },
+        });
+      }
+      return route.kind === "job" ? { ...route, id: idIn(row.path, path) } : route;
+    },
   };
 }
 
-function documents(name: "/v1/documents" | "/v1/documents/search", methods: readonly string[]): Row {
-  return { route: { kind: "documents", name }, path: name, methods, ollamaOnly: false };
-}
+const idIn = (pattern: string | RegExp, path: string): string =>
+  typeof pattern === "string" ? "" : (pattern.exec(path)?.[1] ?? "");
 
-// A part of only dots (`..`) would climb out of /v1/models once the model server decodes and cleans the path.
-const MODEL_ID = /^\/v1\/models\/(?!\.+(?:%2F|$))[\w.:-]+(?:%2F(?!\.+(?:%2F|$))[\w.:-]+)*$/i;
-
-function job(act: JobAct, name: string, methods: readonly string[]): Row {
+function job(act: JobAct, name: string, methods: readonly string[], dialect: Dialect | undefined): Row {
   const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
-  return { route: { kind: "job", name, act, id: "" }, path, methods, ollamaOnly: false };
+  return { route: { kind: "job", name, act, id: "" }, path, methods, dialect };
 }
 
-const ROWS: readonly Row[] = [
-  ...(["page", "data"] as const).map((view): Row => {
-    const name = view === "page" ? "/status" : "/status/data.json";
-    return { route: { kind: "status", name, view }, path: name, methods: READ, ollamaOnly: false };
-  }),
-  documents("/v1/documents", ["GET", "HEAD", "PUT", "DELETE"]),
-  documents("/v1/documents/search", ["POST"]),
-  model("POST", "/v1/chat/completions"),
-  model("POST", "/v1/completions"),
-  model("POST", "/v1/responses"),
-  model("POST", "/v1/embeddings"),
-  model("GET", "/v1/models"),
-  model("GET", "/v1/models/{id}", MODEL_ID),
-  job("job", "/v1/jobs/{id}", [...READ, "DELETE"]),
-  job("result", "/v1/jobs/{id}/result", READ),
-  job("events", "/v1/jobs/{id}/events", ["GET"]),
-  job("response", "/v1/responses/{id}", READ),
-  job("cancel_response", "/v1/responses/{id}/cancel", ["POST"]),
-  model("POST", "/api/chat"),
-  model("POST", "/api/generate"),
-  model("POST", "/api/embed"),
-  model("POST", "/api/embeddings"),
-  model("POST", "/api/show"),
-  model("GET", "/api/tags"),
-  model("GET", "/api/ps"),
-  model("GET", "/api/version"),
-];
+/** The paths of the relay itself. */
+function relayRows(): Row[] {
+  const row = (route: Route, methods: readonly string[]): Row => ({
+    route,
+    path: route.name,
+    methods,
+    dialect: undefined,
+  });
+  return [
+    row({ kind: "status", name: "/status", view: "page" }, READ),
+    row({ kind: "status", name: "/status/data.json", view: "data" }, READ),
+    row({ kind: "documents", name: "/v1/documents" }, [...READ, "PUT", "DELETE"]),
+    row({ kind: "documents", name: "/v1/documents/search" }, ["POST"]),
+    job("job", "/v1/jobs/{id}", [...READ, "DELETE"], undefined),
+    job("result", "/v1/jobs/{id}/result", READ, undefined),
+    job("events", "/v1/jobs/{id}/events", ["GET"], undefined),
+  ];
+}
 
-const EXACT = new Map(ROWS.flatMap((row) => (typeof row.path === "string" ? [[row.path, row] as const] : [])));
-const PATTERNS = ROWS.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
+function dialectRows(dialect: Dialect): Row[] {
+  return dialect.routes.map((route) => {
+    if (route.kind === "job") return job(route.act, route.name, route.methods, dialect);
+    const modelKeys = route.modelKeys ?? ["model"];
+    const checked = dialect.bodyChecks.map(({ member }) => member);
+    const wanted = new Set([...modelKeys, ...checked, "stream", ...(route.reads ?? [])]);
+    const methods = route.method === "GET" ? READ : [route.method];
+    return { route: { ...route, dialect, modelKeys, wanted }, path: route.pattern ?? route.name, methods, dialect };
+  });
+}
 
 /** Splits a request target at the first `?`: the path as received, and the query with its `?` (or ""). */
 export function splitTarget(target: string): { path: string; query: string } {
   const at = target.indexOf("?");
   return at < 0 ? { path: target, query: "" } : { path: target.slice(0, at), query: target.slice(at) };
-}
-
-/** Finds the route. Throws `path_not_allowed`, or `method_not_allowed` with `Allow`. */
-export function findRoute(method: string, path: string, kind: ModelConfig["kind"]): Route {
-  const row = EXACT.get(path) ?? PATTERNS.find((candidate) => candidate.path.test(path));
-  if (row === undefined) {
-    throw new RelayError("path_not_allowed", "This path is not served. The paths that are: see docs/errors.md.");
-  }
-  if (row.ollamaOnly && kind !== "ollama") {
-    throw new RelayError(
-      "path_not_allowed",
-      `${row.route.name} is a path of Ollama, and the model server behind this address is another one. Use the paths under /v1/.`,
-    );
-  }
-  if (!row.methods.includes(method)) {
-    const allow = row.methods.join(", ");
-    throw new RelayError("method_not_allowed", `${row.route.name} takes ${allow}, not ${method}.`, {
-      headers: { Allow: allow },
-    });
-  }
-  return row.route.kind === "job"
-    ? { ...row.route, id: typeof row.path === "string" ? "" : (row.path.exec(path)?.[1] ?? "") }
-    : row.route;
 }

@@ -1,6 +1,6 @@
 /** The paths under `/v1/jobs/` and `/v1/responses/`: a caller sees, follows and cancels its own jobs, and nobody else's. */
 import { RelayError } from "../errors.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import type { JobAct } from "../http/router.ts";
 import { followJob } from "./events.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
@@ -12,7 +12,7 @@ import { idOf } from "./views.ts";
 
 /** Answers a request for the job named `name` in the path. Throws `job_*` and `jobs_unavailable`. */
 export async function serveJob(
-  exchange: Exchange,
+  exchange: HeldExchange,
   jobs: Jobs,
   act: JobAct,
   owner: string,

@@ -3,8 +3,9 @@
  * Source: https://platform.openai.com/docs/guides/background, https://platform.openai.com/docs/api-reference/responses
  */
 import { z } from "zod";
+import { RESPONSE_PARAMETERS } from "../dialects/openai.ts";
 import { RelayError } from "../errors.ts";
-import { type BodyFacts, ECHOED, memberValue, scanObject, withoutMark } from "../http/body-rules.ts";
+import { type BodyFacts, memberValue, scanObject, withoutMark } from "../http/body-rules.ts";
 import { innerPieces, withoutMember } from "../http/json-edit.ts";
 import type { Scan } from "../http/json-scan.ts";
 import type { JobRecord, StoredAnswer } from "./store.ts";
@@ -33,7 +34,7 @@ export function readBackground(body: Buffer, { stream, scan }: BodyFacts): Backg
       "A background response cannot be streamed here. Leave out `stream`, and poll GET /v1/responses/{id}, or follow GET /v1/jobs/{id}/events with the same id after job_.",
     );
   }
-  const requestParameters = Object.entries(ECHOED).map(([key, absent]) => {
+  const requestParameters = Object.entries(RESPONSE_PARAMETERS).map(([key, absent]) => {
     const member = last.get(key);
     return [key, (member && memberValue(body, member, LONGEST_ECHO)) ?? absent];
   });

@@ -1,10 +1,11 @@
 /** Answers of the model server, kept in memory: beside their way to the caller, or in its place. */
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import type { Dialect } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
+import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { headersFromModel } from "../http/headers.ts";
-import type { Sink } from "../http/keep-alive-writer.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { ChunkCollector } from "../memory/chunk-collector.ts";
 import type { Upstream, UpstreamCall } from "../model/upstream.ts";
@@ -13,6 +14,7 @@ import type { StoredAnswer } from "./store.ts";
 
 /** Keeps a copy of an answer on its way. */
 export class AnswerCopy {
+  readonly #dialect: Dialect;
   readonly #maxBytes: number;
   readonly #memory: Reservation | undefined;
   #head: { status: number; headers: StoredAnswer["headers"] } | undefined;
@@ -26,16 +28,18 @@ export class AnswerCopy {
   readonly #hash = createHash("sha256");
 
   /**
+   * @param dialect whose headers are kept
    * @param maxBytes of the body; of a longer one nothing is kept
    * @param memory grows by what is kept; when it cannot, nothing is kept. Without one nothing is accounted for
    */
-  constructor(maxBytes: number, memory?: Reservation) {
+  constructor(dialect: Dialect, maxBytes: number, memory?: Reservation) {
+    this.#dialect = dialect;
     this.#maxBytes = maxBytes;
     this.#memory = memory;
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
-    this.#head = { status, headers: headersFromModel(headers) };
+    this.#head = { status, headers: headersFromModel(headers, this.#dialect) };
     const length = headers["content-length"];
     this.#declared = length === undefined ? undefined : Number(length);
     this.#pieces = new ChunkCollector(this.#declared);
@@ -116,8 +120,8 @@ export async function collectAnswer(
   memory: Reservation,
   onBytes: (bytes: number) => void,
 ): Promise<Collected> {
-  const copy = new AnswerCopy(maxBytes, memory);
-  const meter = new Meter();
+  const copy = new AnswerCopy(call.dialect, maxBytes, memory);
+  const meter = new Meter(call.dialect.usage);
   const enough = new AbortController();
   const failed = () =>
     copy.failure instanceof RelayError

@@ -1,6 +1,5 @@
 /** `GET /v1/jobs/{id}/events`: a job's changes as they happen. */
-import type { Exchange } from "../http/exchange.ts";
-import type { LeaveSignal } from "../http/leaving.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";
 import { isFinal, jobView } from "./views.ts";
@@ -15,10 +14,9 @@ const COMMENT_MS = 15_000;
  * final. Begins anew with every connection, so a client that lost its own has missed nothing. A comment every 15 s.
  * Resolves at the end; rejects only before the first event, with `too_many_streams`.
  */
-export async function followJob(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
-  const { res, leaving: signal } = exchange;
-  exchange.holding?.stream(); // until the exchange ends
-  exchange.firstByteAt = performance.now();
+export async function followJob(exchange: HeldExchange, jobs: Jobs, job: JobRecord): Promise<void> {
+  const { res, signal } = exchange;
+  exchange.holding.stream(); // until the exchange ends
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" });
   let last = "";
   let spokenAt = 0;
@@ -49,7 +47,7 @@ export async function followJob(exchange: Exchange, jobs: Jobs, job: JobRecord):
   res.end();
 }
 
-function pause(jobs: Jobs, id: string, signal: LeaveSignal): Promise<void> {
+function pause(jobs: Jobs, id: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
       clearTimeout(timer);

@@ -15,6 +15,7 @@ import type { RelayConfig } from "../../config.ts";
 import type { Admission, QueueName } from "../admission/admission.ts";
 import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
+import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -32,6 +33,7 @@ export interface JobsOptions {
   readonly log: Log;
   readonly registry: Registry;
   readonly upstream: Upstream;
+  readonly router: Pick<Router, "dialectOf">;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Told of the tokens that a job's answer says it used. */
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
@@ -110,6 +112,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       memory,
       callers: enabled,
       limits: () => config.limits,
+      dialectOf: options.router.dialectOf,
       attemptMs: limits.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,

@@ -1,7 +1,7 @@
 /** Writes what is known of a job to its owner. */
 import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { sendText } from "../http/listener.ts";
 import { responseObject } from "./background-responses.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
@@ -9,12 +9,17 @@ import type { JobRecord } from "./store.ts";
 import { isFinal, jobView, responseName, retryAfter } from "./views.ts";
 
 /** Waits up to `seconds` for the job's end; gives the job as it then is. Throws `too_many_streams`. */
-export async function waitForEnd(exchange: Exchange, jobs: Jobs, job: JobRecord, seconds: number): Promise<JobRecord> {
+export async function waitForEnd(
+  exchange: HeldExchange,
+  jobs: Jobs,
+  job: JobRecord,
+  seconds: number,
+): Promise<JobRecord> {
   if (isFinal(job)) return job;
   let last = job;
-  const close = exchange.holding?.stream();
+  const close = exchange.holding.stream();
   try {
-    await jobs.changes.until(job.id, seconds * 1000, exchange.leaving.signal, async () => {
+    await jobs.changes.until(job.id, seconds * 1000, exchange.signal, async () => {
       last = (await fromStore(jobs.store.find(job.owner, job.id))) ?? last;
       return isFinal(last) ? last : undefined;
     });
@@ -26,7 +31,7 @@ export async function waitForEnd(exchange: Exchange, jobs: Jobs, job: JobRecord,
 
 /** `accepted`: 202 and the job; `state`: 200 and the job; `result`: the stored answer, or an error if there is none. */
 export async function replyWithJob(
-  exchange: Exchange,
+  exchange: HeldExchange,
   jobs: Jobs,
   job: JobRecord,
   form: "accepted" | "state" | "result",
@@ -45,14 +50,13 @@ export async function replyWithJob(
 }
 
 /** The job in the form of OpenAI's background responses: always 200, its clients take a 202 for broken. */
-export async function replyWithResponseObject(exchange: Exchange, jobs: Jobs, job: JobRecord): Promise<void> {
+export async function replyWithResponseObject(exchange: HeldExchange, jobs: Jobs, job: JobRecord): Promise<void> {
   // As bytes, as text, as what it says, and as the text that is sent.
-  if (job.answer !== undefined) exchange.holding?.memory.grow(4 * job.answer.bytes);
+  if (job.answer !== undefined) exchange.holding.memory.grow(4 * job.answer.bytes);
   const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
   const pieces = await responseObject(job, answer);
   const { res } = exchange;
   if (res.closed) return;
-  exchange.firstByteAt = performance.now();
   res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
   res.writeHead(200, {
     "Content-Type": "application/json; charset=utf-8",
@@ -69,18 +73,18 @@ export async function replyWithResponseObject(exchange: Exchange, jobs: Jobs, jo
  * `memory_*`, `jobs_unavailable`.
  */
 export async function streamResult(
-  exchange: Exchange,
+  exchange: HeldExchange,
   jobs: Jobs,
   job: JobRecord,
   more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const { res, req, leaving } = exchange;
+  const { res, req, signal } = exchange;
   const head = job.answer && (await fromStore(jobs.store.answerHead(job.owner, job.id)));
   if (head === undefined) throw jobError(job);
   // The piece that waits for the caller, and the one that is read.
-  exchange.holding?.memory.grow(2 * Math.min(head.bytes, head.pieceBytes));
+  exchange.holding.memory.grow(2 * Math.min(head.bytes, head.pieceBytes));
   const hash = createHash("sha256");
-  for (let at = 0; !leaving.aborted; ) {
+  for (let at = 0; !signal.aborted; ) {
     const from = at;
     const read = () => fromStore(jobs.store.answerPiece(job.owner, job.id, from));
     const piece = at < head.bytes && (await inTurn(read));
@@ -89,9 +93,8 @@ export async function streamResult(
     at += piece ? piece.length : 0;
     const last = at >= head.bytes;
     if (last && hash.digest("hex") !== head.sha256) throw unreadable("its checksum does not fit");
-    if (leaving.aborted) return;
+    if (signal.aborted) return;
     if (!res.headersSent) {
-      exchange.firstByteAt = performance.now();
       res.writeHead(head.status, {
         ...head.headers,
         ...more,
@@ -127,19 +130,19 @@ async function inTurn<T>(read: () => Promise<T>): Promise<T> {
 }
 
 /** Resolves when more may be written, or nobody is left to read it. */
-function drained({ res, leaving }: Exchange): Promise<void> {
+function drained({ res, signal }: HeldExchange): Promise<void> {
   return new Promise((resolve) => {
-    if (leaving.aborted) {
+    if (signal.aborted) {
       resolve();
       return;
     }
     const go = () => {
       res.off("drain", go);
-      leaving.removeEventListener("abort", go);
+      signal.removeEventListener("abort", go);
       resolve();
     };
     res.on("drain", go);
-    leaving.addEventListener("abort", go);
+    signal.addEventListener("abort", go);
   });
 }
 
@@ -156,7 +159,6 @@ export function jobError(job: JobRecord): RelayError {
   return new RelayError(job.state === "cancelled" ? "job_cancelled" : "job_failed", message);
 }
 
-function sendJson(exchange: Exchange, status: number, value: unknown): void {
-  exchange.firstByteAt = performance.now();
+function sendJson(exchange: HeldExchange, status: number, value: unknown): void {
   sendText(exchange.res, status, "application/json; charset=utf-8", JSON.stringify(value));
 }

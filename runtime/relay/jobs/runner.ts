@@ -7,6 +7,7 @@ import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import { ClientDisconnected } from "../http/body.ts";
+import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -26,6 +27,8 @@ export interface RunnerOptions {
   readonly callers: () => readonly Caller[];
   /** The limits as they are now. */
   readonly limits: () => Limits;
+  /** Whose API a path belongs to. */
+  readonly dialectOf: Router["dialectOf"];
   readonly attemptMs: number;
   /** Pause before the store is tried again. @default 2 s */
   readonly storeRetryMs?: number;
@@ -84,7 +87,18 @@ interface Run {
 }
 
 export function startRunner(options: RunnerOptions): Runner {
-  const { store, upstream, admission, limits, log, onChange, onUsage, onEnd, storeRetryMs = STORE_RETRY_MS } = options;
+  const {
+    store,
+    upstream,
+    admission,
+    limits,
+    dialectOf,
+    log,
+    onChange,
+    onUsage,
+    onEnd,
+    storeRetryMs = STORE_RETRY_MS,
+  } = options;
   const runs = new Map<string, Run>();
   const mean: Partial<Record<QueueName, number>> = {};
   const looking: Record<QueueName, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
@@ -182,6 +196,7 @@ export function startRunner(options: RunnerOptions): Runner {
           headers: { ...job.headers },
           body: Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length),
           signal: run.stop.signal,
+          dialect: dialectOf(job.path),
         },
         MAX_ANSWER_BYTES,
         memory,

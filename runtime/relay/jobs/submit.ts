@@ -1,10 +1,11 @@
 /** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
 import { createHash, randomUUID } from "node:crypto";
-import { estimateTokens, type QueueName, queueOf } from "../admission/admission.ts";
+import { estimateTokens, type QueueName } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
+import type { ModelCall } from "../http/router.ts";
 import { nextTimeSlice } from "../http/time-slices.ts";
 import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
@@ -30,8 +31,8 @@ export type Submitted =
  * at once, without a promise.
  */
 export type Submit = (
-  exchange: Exchange,
-  route: string,
+  exchange: HeldExchange,
+  route: ModelCall,
   owner: string,
   checked: CheckedBody,
   company: string | undefined,
@@ -48,7 +49,7 @@ export const LONGEST_WAIT_S = 60;
 
 /** What a request for inference asks for. */
 interface Asked {
-  readonly route: string;
+  readonly route: ModelCall;
   readonly lane: QueueName;
   readonly owner: string;
   readonly company: string | undefined;
@@ -65,18 +66,18 @@ export function createSubmit(jobs: Jobs): Submit {
   const calls = new Map<string, string>();
 
   return (exchange, route, owner, { body, facts }, company) => {
-    const lane = queueOf(route);
+    const lane = route.queue;
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
     const prefer = parsePrefer(headers.prefer);
     const key = idempotencyKey(headers);
-    const background = route === "/v1/responses" ? readBackground(body, facts) : undefined;
+    const background = route.mayRunInBackground === true ? readBackground(body, facts) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && (key === undefined || !jobs.available)) return PASS;
     return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background });
   };
 
-  async function asCall(exchange: Exchange, asked: Asked): Promise<Submitted> {
+  async function asCall(exchange: HeldExchange, asked: Asked): Promise<Submitted> {
     const { route, lane, owner, company, body, prefer, key, asJob, background } = asked;
     const { headers } = exchange.req;
     // The body's hash is the only thing that is waited for, so what follows is decided in one go.
@@ -87,7 +88,7 @@ export function createSubmit(jobs: Jobs): Submit {
       lane,
       path: exchange.path,
       query: exchange.query,
-      headers: headersToModel(headers, exchange.id),
+      headers: headersToModel(headers, exchange.id, route.dialect),
       body: background?.body ?? body,
       requestSha256: await hashOfRequest(exchange.query, body),
       estimatedTokens: estimateTokens(route, body),
@@ -95,12 +96,12 @@ export function createSubmit(jobs: Jobs): Submit {
       requestParameters: background?.requestParameters,
     };
     if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
-    if (!asJob && key !== undefined) return keyedCall(exchange, job, key);
+    if (!asJob && key !== undefined) return keyedCall(exchange, job, key, route);
     await submit(exchange, job, prefer, lane);
     return { kind: "answered" };
   }
 
-  async function submit(exchange: Exchange, job: NewJob, prefer: Prefer, lane: QueueName): Promise<void> {
+  async function submit(exchange: HeldExchange, job: NewJob, prefer: Prefer, lane: QueueName): Promise<void> {
     const added = await fromStore(jobs.store.add(job));
     if (added.kind === "mismatch") throw mismatch();
     if (added.kind === "store_full") {
@@ -139,7 +140,12 @@ export function createSubmit(jobs: Jobs): Submit {
   }
 
   /** A call that is answered at once, with a key: its answer is kept, and one that was kept is sent again. */
-  async function keyedCall(exchange: Exchange, job: NewJob, key: string): Promise<Submitted> {
+  async function keyedCall(
+    exchange: HeldExchange,
+    job: NewJob,
+    key: string,
+    { dialect }: ModelCall,
+  ): Promise<Submitted> {
     const name = callName(job, key);
     calls.set(name, job.requestSha256); // before anything is awaited: the same call may come twice at once
     try {
@@ -154,8 +160,8 @@ export function createSubmit(jobs: Jobs): Submit {
       throw cause;
     }
     // Until the answer is stored, also when the exchange has ended by then.
-    const holding = exchange.holding?.retain();
-    const copy = new AnswerCopy(MAX_KEPT_BYTES, holding?.memory);
+    const holding = exchange.holding.retain();
+    const copy = new AnswerCopy(dialect, MAX_KEPT_BYTES, holding?.memory);
     let done = false;
     return {
       kind: "pass",
@@ -177,7 +183,7 @@ export function createSubmit(jobs: Jobs): Submit {
     };
   }
 
-  async function repeat(exchange: Exchange, found: JobRecord, requestSha256: string): Promise<void> {
+  async function repeat(exchange: HeldExchange, found: JobRecord, requestSha256: string): Promise<void> {
     if (found.requestSha256 !== requestSha256) throw mismatch();
     if (!isFinal(found)) throw inProgress({ Location: `/v1/jobs/${jobName(found.id)}` });
     await streamResult(exchange, jobs, found, { "Idempotency-Replayed": "true" });

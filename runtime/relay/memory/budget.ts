@@ -1,49 +1,50 @@
 /**
- * The memory that requests hold in this process, by caller and in all: bodies that are read, wait or are worked on, results
- * that are sent, answers that are kept. Pure accounting; whoever holds memory reserves it first.
+ * Accounts for the memory that requests hold in this process, per caller and in total: bodies that are read, wait or are
+ * processed, results that are sent, answers that are kept. Memory must be reserved before it is used. Pure.
  */
 import type { Limits } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import { type Refusal, Shares } from "./shares.ts";
+import { memoryShareFull } from "../too-many-requests.ts";
+import { Shares } from "./shares.ts";
 
 const MIB = 1024 * 1024;
-/** `limits.memoryMiB` if it is not set. */
+/** Default of `limits.memoryMiB`. */
 export const DEFAULT_MEMORY_MIB = 1024;
-/** Contents of documents that are kept for the next search take this part of the budget, and at most so many bytes. */
+/** The cache of documents for searches gets this fraction of the budget, at most `MAX_CACHE_BYTES`. */
 const CACHE_FRACTION = 1 / 8;
 const MAX_CACHE_BYTES = 128 * MIB;
 
-/** Memory that one caller holds for one purpose. */
+/** Memory reserved by one caller for one purpose. */
 export interface Reservation {
   readonly bytes: number;
-  /** Changes how much it is. @throws RelayError `memory_share_full`, `memory_full`; then it stays as it was */
+  /** Sets the size. @throws RelayError `memory_share_full`, `memory_full`; the size is then unchanged */
   resize(bytes: number): void;
-  /** `resize` to so much more. Throws as that does. */
+  /** Increases the size. @throws as `resize` does */
   grow(by: number): void;
-  /** Gives all of it back. Idempotent; a released reservation cannot grow again. */
+  /** Frees all of it. Idempotent; a released reservation cannot grow again. */
   release(): void;
 }
 
 export interface MemoryBudget {
   /**
    * Reserves memory for a caller, by its name.
-   * @throws RelayError `memory_share_full` (429: the caller itself holds too much) or `memory_full` (503: all together do),
+   * @throws RelayError `memory_share_full` (429: this caller holds too much) or `memory_full` (503: all callers together do),
    * both with `Retry-After`
    */
   reserve(caller: string, bytes: number): Reservation;
-  /** From now on these bounds and callers. What is held stays held. */
+  /** Sets new limits and callers. Existing reservations stay. */
   update(limits: Limits, callers: readonly string[]): void;
-  /** Bytes that all callers can hold together. */
+  /** Bytes that all callers together can hold. */
   readonly capacity: number;
-  /** Bytes that are held now. */
+  /** Bytes reserved now. */
   readonly held: number;
   heldBy(caller: string): number;
 }
 
-/** What a piece of work asks before it loads something of that many bytes. Throws as `Reservation.resize` does. */
+/** Called before that many bytes are loaded. @throws as `Reservation.resize` does */
 export type Reserve = (bytes: number) => void;
 
-/** Reserves for the largest of the things that are loaded one after the other. */
+/** For items that are loaded one after another: reserves memory for the largest. */
 export function reserveLargest(memory: Reservation | undefined): Reserve {
   let largest = 0;
   return (bytes) => {
@@ -53,12 +54,12 @@ export function reserveLargest(memory: Reservation | undefined): Reserve {
   };
 }
 
-/** Bytes of the budget for contents of documents that are kept for the next search. */
+/** Bytes of the budget for the cache of documents. */
 export function cacheBytes({ memoryMiB = DEFAULT_MEMORY_MIB }: Pick<Limits, "memoryMiB">): number {
   return Math.min(MAX_CACHE_BYTES, memoryMiB * MIB * CACHE_FRACTION);
 }
 
-/** Bytes of the budget that callers share. */
+/** Bytes of the budget for callers: all but the cache. */
 export function callersBytes(limits: Pick<Limits, "memoryMiB">): number {
   return (limits.memoryMiB ?? DEFAULT_MEMORY_MIB) * MIB - cacheBytes(limits);
 }
@@ -98,7 +99,9 @@ class CallerReservation implements Reservation {
     const more = bytes - this.bytes;
     if (more > 0) {
       const refused = this.#shares.take(this.#caller, more);
-      if (refused !== undefined) throw memoryRefusal(refused);
+      if (refused === "own_share")
+        throw memoryShareFull(this.#shares.limitPerCaller, this.#shares.usedBy(this.#caller));
+      if (refused === "all_used") throw memoryFull();
     } else this.#shares.give(this.#caller, -more);
     this.bytes = bytes;
   }
@@ -113,14 +116,8 @@ class CallerReservation implements Reservation {
   }
 }
 
-function memoryRefusal(refused: Refusal): RelayError {
-  return refused === "own_share"
-    ? new RelayError(
-        "memory_share_full",
-        "Your running requests already hold all the memory that one caller may use. Wait until some have ended, or send smaller ones.",
-        { headers: { "Retry-After": "5" } },
-      )
-    : new RelayError("memory_full", "The memory for requests (limits.memoryMiB) is used up at the moment.", {
-        headers: { "Retry-After": "5" },
-      });
+function memoryFull(): RelayError {
+  return new RelayError("memory_full", "The memory for requests (limits.memoryMiB) is used up at the moment.", {
+    headers: { "Retry-After": "5" },
+  });
 }

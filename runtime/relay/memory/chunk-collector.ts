@@ -1,66 +1,68 @@
 /**
- * Gathers the pieces of a body. They are copied into blocks: a piece as it came costs some 200 bytes beside its own, so that
- * 60 MB in pieces of one byte would take gigabytes.
+ * Collects the chunks of a body. Chunks are copied into blocks: a chunk has about 200 bytes of overhead, so 60 MB in chunks
+ * of one byte would take gigabytes.
  */
 
 const BLOCK_BYTES = 64 * 1024;
 
 export class ChunkCollector {
-  /** Bytes so far. */
+  /** Bytes received. */
   size = 0;
   readonly #declared: number | undefined;
   readonly #blocks: Buffer[] = [];
-  /** The one piece that is everything, as it came. */
+  /** A chunk that is the whole body; it is not copied. */
   #whole: Buffer | undefined;
   #last: Buffer | undefined;
   #free = 0;
 
-  /** @param declared how many bytes will come, if that is known: then they are gathered in one piece from the start */
+  /** @param declared the body's length, if it is known: then one buffer of that size is used */
   constructor(declared?: number) {
     this.#declared = declared;
   }
 
-  /** Bytes of memory this holds, and needs for `take`. */
+  /** Memory that the collector holds, including what `end` needs. */
   static bytesFor(size: number, declared: number | undefined): number {
-    // Without a length, the blocks and the one piece that is made of them stand side by side for a moment.
+    // Without a length, the blocks and the buffer they are joined into exist side by side for a moment.
     return declared ?? 2 * Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
   }
 
-  push(piece: Buffer): void {
-    const before = this.size;
-    this.size += piece.length;
-    if (before === 0 && piece.length === this.#declared) {
-      this.#whole = piece;
+  push(chunk: Buffer): void {
+    if (this.size === 0 && chunk.length === this.#declared) {
+      this.size = chunk.length;
+      this.#whole = chunk;
       return;
     }
-    for (let at = 0; at < piece.length; ) {
-      if (this.#free === 0) {
-        const bytes =
-          before === 0 && this.#declared !== undefined && this.#last === undefined ? this.#declared : BLOCK_BYTES;
-        this.#last = Buffer.allocUnsafeSlow(bytes);
-        this.#blocks.push(this.#last);
-        this.#free = bytes;
-      }
-      const room = this.#last!;
-      const copied = piece.copy(room, room.length - this.#free, at, at + this.#free);
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#free === 0) this.#addBlock();
+      const block = this.#last!;
+      const copied = chunk.copy(block, block.length - this.#free, at, at + this.#free);
       this.#free -= copied;
       at += copied;
     }
+    this.size += chunk.length;
   }
 
-  /** All of it in one piece. Holds nothing after. */
+  /** The whole body in one buffer. The collector is empty afterwards. */
   end(): Buffer {
     const whole = this.#whole ?? this.#joined();
     this.drop();
     return whole;
   }
 
-  /** Lets go of what it has. */
+  /** Frees the memory. */
   drop(): void {
     this.#blocks.length = 0;
     this.#whole = undefined;
     this.#last = undefined;
     this.#free = 0;
+  }
+
+  #addBlock(): void {
+    const isFirst = this.#blocks.length === 0 && this.size === 0;
+    const bytes = isFirst ? (this.#declared ?? BLOCK_BYTES) : BLOCK_BYTES;
+    this.#last = Buffer.allocUnsafeSlow(bytes);
+    this.#blocks.push(this.#last);
+    this.#free = bytes;
   }
 
   #joined(): Buffer {

@@ -1,31 +1,47 @@
-/** What one request holds for its caller, from the Access check until its answer has ended: memory, its place, a stream. */
+/** The resources that one request holds for its caller, from the Access check to the end of its response. */
 import type { Limits } from "../../config.ts";
-import { RelayError } from "../errors.ts";
+import { tooManyOpenRequests, tooManyStreams } from "../too-many-requests.ts";
 import { createMemoryBudget, type MemoryBudget, type Reservation } from "./budget.ts";
 import { Shares } from "./shares.ts";
 
-/** Requests that may be open at once, of all callers: each has a file descriptor, and the process may have 8192. */
+/** Open requests of all callers together. Each needs a file descriptor, and the process can have 8192. */
 export const MAX_OPEN_REQUESTS = 4096;
-/** Connections that the public listener takes: those requests, and idle ones of cloudflared. */
+/** Connections that the public listener accepts: those requests, and idle connections of cloudflared. */
 export const MAX_PUBLIC_CONNECTIONS = 6144;
-/** Connections that the admin listener takes. */
+/** Connections that the admin listener accepts. */
 export const MAX_ADMIN_CONNECTIONS = 128;
-/** Event streams and waits (`Prefer: wait`) that one caller may have open at once. */
+/** Open event streams and waits (`Prefer: wait`) per caller. */
 export const MAX_STREAMS_PER_CALLER = 128;
-/** Calls to the model server that take no slot (lists of models, `/api/show`) and may run at once, of all callers. */
+/** Running calls to the model server that need no slot (lists of models, `/api/show`), of all callers together. */
 export const MAX_SLOTLESS_CALLS = 64;
-/** Requests of people that may be open at once, of one and of all. Each is for the status page. */
+/** Open requests of people, for the status page: per person, and of all people together. */
 export const MAX_REQUESTS_PER_PERSON = 16;
 export const MAX_REQUESTS_OF_PEOPLE = 256;
 
-/** The bounds of one relay on what its callers hold. */
+/** Counts per name; names whose count is 0 are forgotten. */
+class Counts {
+  readonly #counts = new Map<string, number>();
+  total = 0;
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  add(name: string, by: 1 | -1): void {
+    const count = this.of(name) + by;
+    this.total += by;
+    if (count > 0) this.#counts.set(name, count);
+    else this.#counts.delete(name);
+  }
+}
+
+/** What all requests of one relay hold, and its limits. */
 export class Holdings {
   readonly memory: MemoryBudget;
   readonly #requests: Shares;
   readonly #slotless: Shares;
-  readonly #streams = new Map<string, number>();
-  readonly #people = new Map<string, number>();
-  #ofPeople = 0;
+  readonly #streams = new Counts();
+  readonly #people = new Counts();
 
   constructor(limits: Pick<Limits, "memoryMiB">, callers: readonly string[], openRequests = MAX_OPEN_REQUESTS) {
     this.memory = createMemoryBudget(limits, callers);
@@ -33,100 +49,74 @@ export class Holdings {
     this.#slotless = new Shares(MAX_SLOTLESS_CALLS, callers);
   }
 
-  /** Requests that are open now. */
+  /** Open requests. */
   get open(): number {
     return this.#requests.total;
   }
 
-  /** Event streams and waits that are open now. */
+  /** Open event streams and waits. */
   get streams(): number {
-    let all = 0;
-    for (const streams of this.#streams.values()) all += streams;
-    return all;
+    return this.#streams.total;
   }
 
+  /** Sets new limits and callers. Running requests keep what they hold. */
   update(limits: Limits, callers: readonly string[]): void {
     this.memory.update(limits, callers);
     this.#requests.update(this.#requests.capacity, callers);
     this.#slotless.update(MAX_SLOTLESS_CALLS, callers);
   }
 
-  /** A request of this caller has come. @throws RelayError `too_many_requests` */
+  /** Counts a new request of this caller. @throws RelayError `too_many_requests` */
   enter(caller: string): Holding {
-    if (this.#requests.take(caller, 1) !== undefined) {
-      throw new RelayError("too_many_requests", "Too many of your requests are open at once. Wait for some to end.", {
-        headers: { "Retry-After": "5" },
-      });
-    }
+    if (this.#requests.take(caller, 1) !== undefined)
+      throw tooManyOpenRequests("caller", this.#requests.limitPerCaller);
     return new Holding(this, this.memory.reserve(caller, 0), caller);
   }
 
-  /** A request of a person has come. @returns ends it; idempotent @throws RelayError `too_many_requests` */
+  /** Counts a new request of a person. @returns ends it; idempotent @throws RelayError `too_many_requests` */
   enterPerson(name: string): () => void {
-    const open = this.#people.get(name) ?? 0;
-    if (open >= MAX_REQUESTS_PER_PERSON || this.#ofPeople >= MAX_REQUESTS_OF_PEOPLE) {
-      const whose = open >= MAX_REQUESTS_PER_PERSON ? "of yours" : "of people";
-      throw new RelayError("too_many_requests", `Too many requests ${whose} are open at once. Wait for some to end.`, {
-        headers: { "Retry-After": "5" },
-      });
-    }
-    this.#people.set(name, open + 1);
-    this.#ofPeople += 1;
+    if (this.#people.of(name) >= MAX_REQUESTS_PER_PERSON) throw tooManyOpenRequests("person", MAX_REQUESTS_PER_PERSON);
+    if (this.#people.total >= MAX_REQUESTS_OF_PEOPLE) throw tooManyOpenRequests("people", MAX_REQUESTS_OF_PEOPLE);
+    this.#people.add(name, 1);
     let ended = false;
     return () => {
-      if (ended) return;
+      if (!ended) this.#people.add(name, -1);
       ended = true;
-      const left = (this.#people.get(name) ?? 0) - 1;
-      if (left > 0) this.#people.set(name, left);
-      else this.#people.delete(name);
-      this.#ofPeople -= 1;
     };
   }
 
-  /** For `Holding` alone. @throws RelayError `too_many_requests` */
+  /** For `Holding` only. @throws RelayError `too_many_requests` */
   beginSlotless(caller: string): void {
-    if (this.#slotless.take(caller, 1) === undefined) return;
-    throw new RelayError(
-      "too_many_requests",
-      "Too many of your requests for lists of models and the like run at once. Wait for some to end.",
-      { headers: { "Retry-After": "5" } },
-    );
+    if (this.#slotless.take(caller, 1) !== undefined) {
+      throw tooManyOpenRequests("slotless", this.#slotless.limitPerCaller);
+    }
   }
 
-  /** For `Holding` alone. */
+  /** For `Holding` only. */
   endSlotless(caller: string): void {
     this.#slotless.give(caller, 1);
   }
 
-  /** For `Holding` alone. */
+  /** For `Holding` only. */
   leave(caller: string): void {
     this.#requests.give(caller, 1);
   }
 
-  /** For `Holding` alone. @throws RelayError `too_many_streams` */
+  /** For `Holding` only. @throws RelayError `too_many_streams` */
   openStream(caller: string): void {
-    const open = this.#streams.get(caller) ?? 0;
-    if (open >= MAX_STREAMS_PER_CALLER) {
-      throw new RelayError(
-        "too_many_streams",
-        `You have ${open} event streams and waits open, which is the most. Close some, or poll.`,
-        { headers: { "Retry-After": "5" } },
-      );
-    }
-    this.#streams.set(caller, open + 1);
+    if (this.#streams.of(caller) >= MAX_STREAMS_PER_CALLER) throw tooManyStreams(MAX_STREAMS_PER_CALLER);
+    this.#streams.add(caller, 1);
   }
 
-  /** For `Holding` alone. */
+  /** For `Holding` only. */
   closeStream(caller: string): void {
-    const left = (this.#streams.get(caller) ?? 0) - 1;
-    if (left > 0) this.#streams.set(caller, left);
-    else this.#streams.delete(caller);
+    this.#streams.add(caller, -1);
   }
 }
 
-/** What one request holds. It is kept until nobody uses it any more: the exchange is one user, work that outlasts it another. */
+/** What one request holds, with a reference count: the exchange is one user, work that outlasts it is another. */
 export class Holding {
-  /** What is reserved for it; grows and shrinks with what it holds. */
+  /** Its memory; grows and shrinks with what the request holds. */
   readonly memory: Reservation;
   readonly #all: Holdings;
   readonly #caller: string;
@@ -140,7 +130,7 @@ export class Holding {
     this.#caller = caller;
   }
 
-  /** Counts as an event stream or a wait until it is closed by what is returned, or released. @throws RelayError `too_many_streams` */
+  /** Counts an event stream or a wait. @returns closes it; `release` does so too @throws RelayError `too_many_streams` */
   stream(): () => void {
     this.#all.openStream(this.#caller);
     this.#streams += 1;
@@ -153,19 +143,19 @@ export class Holding {
     };
   }
 
-  /** Calls the model server without a slot, until it is released. @throws RelayError `too_many_requests` */
+  /** Counts a call to the model server without a slot, until `release`. @throws RelayError `too_many_requests` */
   slotless(): void {
     this.#all.beginSlotless(this.#caller);
     this.#slotless += 1;
   }
 
-  /** Keeps all of it until `release` was called once more: for work that goes on when the caller has left. */
+  /** Adds a user, for work that continues after the caller has disconnected. The new user must call `release`. */
   retain(): this {
     this.#users += 1;
     return this;
   }
 
-  /** One user less; the last one gives everything back. */
+  /** Removes a user. The last one frees everything. */
   release(): void {
     this.#users -= 1;
     if (this.#users !== 0) return;

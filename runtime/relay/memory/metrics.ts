@@ -1,13 +1,13 @@
-/** What callers hold, for Prometheus. */
+/** Metrics of the resources that callers hold. */
 import { Gauge, type Registry } from "prom-client";
 import type { Holdings } from "./holdings.ts";
 
-/** @param callers the configured callers' names: labels are theirs alone */
+/** @param callers names of the configured callers, so that the labels are bounded */
 export function createHoldingMetrics(registry: Registry, holdings: Holdings, callers: () => readonly string[]): void {
   const registers = [registry];
   new Gauge({
     name: "slm_memory_budget_bytes",
-    help: "Memory that requests may hold, all together.",
+    help: "Memory that all requests together can hold.",
     registers,
     collect() {
       this.set(holdings.memory.capacity);
@@ -15,7 +15,7 @@ export function createHoldingMetrics(registry: Registry, holdings: Holdings, cal
   });
   new Gauge({
     name: "slm_memory_held_bytes",
-    help: "Memory that requests hold now, by caller.",
+    help: "Memory held by requests now, by caller.",
     labelNames: ["caller"] as const,
     registers,
     collect() {
@@ -25,7 +25,7 @@ export function createHoldingMetrics(registry: Registry, holdings: Holdings, cal
   });
   new Gauge({
     name: "slm_open_requests",
-    help: "Requests of callers that are open now, until their bodies have come and their answers have ended.",
+    help: "Open requests of callers, until the body has been received and the response has ended.",
     registers,
     collect() {
       this.set(holdings.open);
@@ -33,7 +33,7 @@ export function createHoldingMetrics(registry: Registry, holdings: Holdings, cal
   });
   new Gauge({
     name: "slm_open_streams",
-    help: "Event streams and waits for jobs that are open now.",
+    help: "Open event streams and waits for jobs.",
     registers,
     collect() {
       this.set(holdings.streams);

@@ -1,32 +1,32 @@
 /**
- * One capacity (bytes of memory, open requests, bytes of disk) that callers share. Pure.
+ * Shares one capacity (bytes of memory, open requests, bytes of disk) among callers. Pure.
  *
- * The rule: half of the capacity is guaranteed, in equal parts, one for each configured caller. A caller may use more than
+ * The rule: half of the capacity is guaranteed, in equal parts, one for each configured caller. A caller can use more than
  * its part as long as the unused parts of all others stay free. So a caller within its part is never refused, whatever the
- * others do; a single busy caller gets at least half of the capacity, and all of it if it is the only one.
+ * others do. A single busy caller gets at least half of the capacity, and all of it if it is the only one.
  */
 
-/** What became of a request for room: the caller's own use is too high, or the capacity is used up by all together. */
+/** Why an amount is refused: this caller uses too much, or all callers together do. */
 export type Refusal = "own_share" | "all_used";
 
-/** Half of a capacity is guaranteed, the other half goes to whoever comes first. */
+/** This fraction of a capacity is guaranteed; the rest is first come, first served. */
 const GUARANTEED_FRACTION = 0.5;
 
-/** The part that is guaranteed to each of so many callers. */
+/** The part that is guaranteed to each caller. @param callers their number */
 export function guaranteedPart(capacity: number, callers: number): number {
   return (capacity * GUARANTEED_FRACTION) / Math.max(1, callers);
 }
 
-/** The most that one of so many callers can use while the others use nothing. */
+/** The most that one caller can use while the others use nothing. @param callers their number */
 export function largestPart(capacity: number, callers: number): number {
   return capacity - guaranteedPart(capacity, callers) * (Math.max(1, callers) - 1);
 }
 
 /**
- * Decides whether `caller` may use `amount` more.
+ * Decides whether `caller` can use `amount` more. This is the rule itself; `Shares` keeps running sums of it.
  * @param used what each caller uses now; callers that are no longer configured count with what they use
  * @param callers the configured callers
- * @returns why not; undefined if it may
+ * @returns the reason for a refusal; undefined if it can
  */
 export function refusalOf(
   caller: string,
@@ -47,14 +47,14 @@ export function refusalOf(
   return wanted + unusedParts > capacity ? "own_share" : "all_used";
 }
 
-/** Keeps account of one capacity. `refusalOf` has the rule. */
+/** The use of one capacity, in constant time per change. `refusalOf` has the rule. */
 export class Shares {
   #capacity: number;
   #callers: readonly string[];
   readonly #used = new Map<string, number>();
   #total = 0;
   #part = 0;
-  /** Sum over the configured callers of what is theirs: what they use, or their guaranteed part if that is more. */
+  /** Sum over all callers of what they use, or their guaranteed part if that is more. */
   #claimed = 0;
 
   constructor(capacity: number, callers: readonly string[]) {
@@ -67,7 +67,12 @@ export class Shares {
     return this.#capacity;
   }
 
-  /** What all use together. */
+  /** The most that one configured caller can use. */
+  get limitPerCaller(): number {
+    return largestPart(this.#capacity, this.#callers.length);
+  }
+
+  /** What all callers use together. */
   get total(): number {
     return this.#total;
   }
@@ -76,7 +81,7 @@ export class Shares {
     return this.#used.get(caller) ?? 0;
   }
 
-  /** From now on this capacity and these callers. What is used stays used, also above a lower capacity. */
+  /** Sets a new capacity and new callers. What is used stays used, even above a lower capacity. */
   update(capacity: number, callers: readonly string[]): void {
     this.#capacity = capacity;
     this.#callers = [...new Set(callers)];
@@ -85,7 +90,7 @@ export class Shares {
     for (const [name, used] of this.#used) this.#claimed += this.#claimOf(name, used) - this.#claimOf(name, 0);
   }
 
-  /** Uses `amount` more, if that is allowed. @returns why it is not; then nothing has changed */
+  /** Uses `amount` more. @returns the reason for a refusal; then nothing has changed */
   take(caller: string, amount: number): Refusal | undefined {
     const before = this.usedBy(caller);
     const grows = this.#claimOf(caller, before + amount) - this.#claimOf(caller, before);
@@ -97,7 +102,7 @@ export class Shares {
     return undefined;
   }
 
-  /** Gives `amount` back. Never fails. */
+  /** Frees `amount`. Never fails. */
   give(caller: string, amount: number): void {
     const before = this.usedBy(caller);
     this.#set(caller, before, Math.max(0, before - amount));

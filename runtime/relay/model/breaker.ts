@@ -1,9 +1,8 @@
-/** Stops sending to a model server that does not answer, and finds out by itself when it does again. */
-
+/** Circuit breaker: stops sending to a model server that does not answer, and probes it until it does. */
 import { RelayError } from "../errors.ts";
 import { ClientDisconnected } from "../http/body.ts";
 
-/** closed: requests pass. open: none do. half-open: none do, and one look at the model server is under way. */
+/** closed: requests pass. open: none do. half-open: none do, and a probe of the model server is under way. */
 export type BreakerState = "closed" | "open" | "half-open";
 
 /**
@@ -11,29 +10,29 @@ export type BreakerState = "closed" | "open" | "half-open";
  * |---|---|---|
  * | closed | the third failure in a row | open |
  * | open | its pause is over (2 s, doubled each time, at most 30 s) | half-open |
- * | half-open | the look succeeds | closed |
- * | half-open | the look fails | open |
+ * | half-open | the probe succeeds | closed |
+ * | half-open | the probe fails | open |
  *
- * An answer with status 5xx is no failure: it may be one request's own fault.
+ * An answer with status 5xx does not count as a failure: one bad request may be its cause.
  */
 export interface Breaker {
   readonly state: BreakerState;
-  /** How often it has opened since the start. */
+  /** Number of times it has opened since the start. */
   readonly opened: number;
   /** Throws `model_down` (503, with `Retry-After`) unless closed. */
   check(): void;
   /** The model server answered. */
   succeeded(): void;
-  /** The model server could not be reached, broke off before its answer, or said nothing in time. */
+  /** The model server was unreachable, broke off before its answer, or was silent for too long. */
   failed(): void;
-  /** Resolves once closed; rejects with ClientDisconnected when `signal` fires. For jobs, which wait without using up attempts. */
+  /** Resolves once closed; rejects with ClientDisconnected when `signal` aborts. For jobs, which wait without using up attempts. */
   whenClosed(signal: AbortSignal): Promise<void>;
-  /** Ends the timer. Who waits for `whenClosed` waits on until its signal fires. */
+  /** Ends the timer. `whenClosed` then only settles when its signal aborts. */
   stop(): void;
 }
 
 export interface BreakerOptions {
-  /** Looks at the model server once; never rejects. */
+  /** Probes the model server once; never rejects. */
   readonly probe: () => Promise<boolean>;
   /** @default 3 */
   readonly failures?: number;
@@ -59,10 +58,10 @@ export function createBreaker(options: BreakerOptions): Breaker {
     if (stopped) return;
     state = "open";
     probeAt = now() + pause;
-    timer = setTimeout(() => void look(), pause);
+    timer = setTimeout(() => void tryClose(), pause);
     pause = Math.min(pause * 2, longestPauseMs);
   };
-  const look = async () => {
+  const tryClose = async () => {
     state = "half-open";
     if (await probe()) close();
     else open();
@@ -84,7 +83,7 @@ export function createBreaker(options: BreakerOptions): Breaker {
     check() {
       if (state === "closed") return;
       const seconds = Math.max(1, Math.ceil((probeAt - now()) / 1000));
-      throw new RelayError("model_down", "The model server on the Mac is down. It is looked at again and again.", {
+      throw new RelayError("model_down", "The model server on the Mac is down. The relay checks it until it is back.", {
         headers: { "Retry-After": String(seconds) },
       });
     },
@@ -92,7 +91,7 @@ export function createBreaker(options: BreakerOptions): Breaker {
       if (state === "closed") inARow = 0;
     },
     failed() {
-      if (state !== "closed") return; // a request from before it opened
+      if (state !== "closed") return; // a request that began before it opened
       inARow += 1;
       if (inARow < failures) return;
       opened += 1;
@@ -100,20 +99,20 @@ export function createBreaker(options: BreakerOptions): Breaker {
     },
     whenClosed(signal) {
       if (state === "closed") return Promise.resolve();
-      const left = () => new ClientDisconnected("left while the model server was down");
-      if (signal.aborted) return Promise.reject(left());
+      const disconnected = () => new ClientDisconnected("disconnected while the model server was down");
+      if (signal.aborted) return Promise.reject(disconnected());
       return new Promise((resolve, reject) => {
-        const leave = () => {
+        const onAbort = () => {
           waiting.delete(wake);
-          reject(left());
+          reject(disconnected());
         };
         const wake = () => {
           waiting.delete(wake);
-          signal.removeEventListener("abort", leave);
+          signal.removeEventListener("abort", onAbort);
           resolve();
         };
         waiting.add(wake);
-        signal.addEventListener("abort", leave, { once: true });
+        signal.addEventListener("abort", onAbort, { once: true });
       });
     },
     stop() {

@@ -1,22 +1,18 @@
-/** From a request that was accepted to the end of its answer: a slot, the model server or its stand-in, and the bill. */
+/** From a request that has passed all checks to the end of its answer: a slot, the model server or the fallback, the bill. */
 import type { Caller } from "../../config.ts";
-import {
-  type Admission,
-  estimateTokens,
-  type QueueName,
-  queueOf,
-  type Slot,
-  usedTokens,
-} from "../admission/admission.ts";
+import { type Admission, estimateTokens, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
-import type { BodyFacts } from "../http/body-rules.ts";
+import { AnswerWriter, type Sink } from "../http/answer-writer.ts";
+import type { CheckedBody } from "../http/body-rules.ts";
 import type { CoarseTimers } from "../http/coarse-timers.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
-import { type Format, type KeepAliveTimes, KeepAliveWriter, plainSink, type Sink } from "../http/keep-alive-writer.ts";
-import { Meter } from "../usage/usage.ts";
+import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.ts";
+import type { ModelCall } from "../http/router.ts";
 import type { Fallback } from "./fallback.ts";
+import { MeteredSink } from "./metered-sink.ts";
+import type { ModelMetrics } from "./metrics.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** What a call works with. */
@@ -25,6 +21,7 @@ export interface CallParts {
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
   readonly queueMetrics: QueueMetrics;
+  readonly modelMetrics: ModelMetrics;
   readonly keepAlive: KeepAliveTimes;
   readonly timers: CoarseTimers;
 }
@@ -35,100 +32,98 @@ export interface AnswerTap {
   tee(to: Sink): Sink;
 }
 
-/** A request that has passed all checks. */
-export interface Accepted {
-  readonly routeName: string;
+/** A request for the model server that has passed all checks. */
+export interface AcceptedCall {
+  readonly exchange: HeldExchange;
+  readonly route: ModelCall;
   readonly caller: Caller;
   /** The company the request is for, if it names one. */
   readonly company: string | undefined;
-  readonly body: Buffer | null;
-  /** Undefined without a body. */
-  readonly facts: BodyFacts | undefined;
-  /** Copies the answer as the model server gave it. */
-  readonly copy?: AnswerTap | undefined;
+  /** Undefined for a GET. */
+  readonly checked: CheckedBody | undefined;
+}
+
+/** One that takes a slot, and so has a body. */
+interface QueuedCall extends AcceptedCall {
+  readonly queue: QueueName;
+  readonly checked: CheckedBody;
+  readonly call: UpstreamCall;
 }
 
 /** Says on an answer that another server than the Mac's gave it. */
 const SERVED_BY = "X-Slm-Served-By";
 
 /**
- * Answers into `exchange.res`. Rejects with a RelayError or ClientDisconnected; then `exchange.hold`, if there is one, knows whether
- * the error can still be told.
+ * Opens the response of a call that may have to wait for its slot and its answer; undefined for a call that takes no slot.
+ * It sends heartbeats from now on, until the response has ended.
  */
-export async function answerFromModel(exchange: Exchange, accepted: Accepted, parts: CallParts): Promise<void> {
-  const { req, res } = exchange;
-  const { routeName, body } = accepted;
-  const call: UpstreamCall = {
-    method: req.method ?? "GET",
-    target: exchange.path + exchange.query,
-    headers: headersToModel(req.headers, exchange.id),
-    body,
-    signal: exchange.leaving,
-  };
-  const onFirstByte = () => {
-    exchange.firstByteAt = performance.now();
-    // Tells a caller how much of its wait was not the way here; the model server's part is in it.
-    const timing = `relay;dur=${(exchange.firstByteAt - exchange.startedAt).toFixed(1)}`;
-    if (!res.headersSent) res.also("Server-Timing", timing);
-  };
-  const queue = queueOf(routeName);
-  if (queue === undefined || body === null) {
-    exchange.holding?.slotless();
-    return parts.upstream.forward({ ...call, slotless: true }, plainSink(res, onFirstByte));
-  }
-
-  const hold = new KeepAliveWriter(res, formatAsked(routeName, accepted.facts), {
-    keepAlive: parts.keepAlive,
-    timers: parts.timers,
-    responsesApi: routeName === "/v1/responses",
-    memory: exchange.holding?.memory,
-    onFirstByte,
-  });
-  exchange.hold = hold;
-  const sink = accepted.copy?.tee(hold) ?? hold;
-  try {
-    await inSlot(exchange, queue, accepted, call, sink, parts);
-  } catch (cause) {
-    if (!parts.fallback?.takes(routeName, cause, accepted.caller, accepted.company) || exchange.leaving.aborted)
-      throw cause;
-    parts.queueMetrics.fellBack(accepted.caller.name, cause.code);
-    exchange.fellBack = cause.code;
-    if (!res.headersSent) res.also(SERVED_BY, "fallback");
-    const metered = new MeteredSink(sink);
-    try {
-      await parts.fallback.forward(call, metered);
-    } finally {
-      parts.queueMetrics.usedTokens(queue, accepted.caller.name, "fallback", metered.meter.usage());
-    }
-  } finally {
-    if (res.writableEnded || res.destroyed) hold.stop(); // else it watches the reader of what is left
-  }
+export function openResponse(
+  { exchange: { res, holding }, route, checked }: AcceptedCall,
+  { keepAlive, timers }: Pick<CallParts, "keepAlive" | "timers">,
+): KeepAliveWriter | undefined {
+  if (route.queue === undefined || checked === undefined) return undefined;
+  const { memory } = holding;
+  const writer = new KeepAliveWriter(res, route, checked.facts.stream, { keepAlive, timers, memory });
+  res.once("close", () => writer.stop());
+  return writer;
 }
 
-/** What the answer will be, from what was asked for: Ollama streams unless told not to. */
-export function formatAsked(routeName: string, facts: Pick<BodyFacts, "stream"> | undefined): Format {
-  const stream = facts?.stream;
-  if (routeName === "/api/chat" || routeName === "/api/generate") return stream === false ? "json" : "ndjson";
-  return stream === true && routeName.startsWith("/v1/") ? "sse" : "json";
-}
-
-async function inSlot(
-  exchange: Exchange,
-  queue: QueueName,
-  { routeName, caller, company, body }: Accepted,
-  call: UpstreamCall,
-  to: Sink,
-  { upstream, admission, queueMetrics }: CallParts,
+/**
+ * Answers the call: into `writer`, or without one as the answer comes.
+ * @param copy copies the answer as the model server gave it
+ * @throws RelayError, ClientDisconnected; `writer` knows whether the error can still be sent
+ */
+export async function answerFromModel(
+  accepted: AcceptedCall,
+  writer: KeepAliveWriter | undefined,
+  copy: AnswerTap | undefined,
+  parts: CallParts,
 ): Promise<void> {
-  upstream.breaker.check(); // nobody waits for a slot in vain
-  const bytes = body?.length ?? 0;
-  const estimatedTokens = body === null ? 0 : estimateTokens(routeName, body);
-  const { res, leaving: signal } = exchange;
-  const evictable = () => !res.headersSent;
-  const slotRequest = { queue, caller, company, estimatedTokens, bytes, signal, evictable };
-  const slot = admission.tryAcquire(slotRequest) ?? (await admission.acquire(slotRequest));
-  exchange.waitedMs = slot.waitedMs;
-  const sink = new MeteredSink(to);
+  const { exchange, route, checked } = accepted;
+  const call = upstreamCall(accepted);
+  if (route.queue === undefined || checked === undefined || writer === undefined) {
+    exchange.holding.slotless();
+    return parts.upstream.forward({ ...call, slotless: true }, new AnswerWriter(exchange.res, route.dialect));
+  }
+  const queued: QueuedCall = { ...accepted, queue: route.queue, checked, call };
+  const sink = copy?.tee(writer) ?? writer;
+  try {
+    await answerInSlot(queued, sink, parts);
+  } catch (cause) {
+    if (exchange.signal.aborted || !parts.fallback?.takes(route, cause, accepted.caller, accepted.company)) throw cause;
+    await answerFromFallback(queued, cause, sink, parts.fallback, parts);
+  }
+}
+
+function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): UpstreamCall {
+  const { req, id, path, query, signal } = exchange;
+  return {
+    method: req.method ?? "GET",
+    target: path + query,
+    headers: headersToModel(req.headers, id, dialect),
+    body: checked?.body ?? null,
+    dialect,
+    signal,
+  };
+}
+
+/** Waits for a slot, sends the call to the model server and settles what the slot costs. */
+async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Promise<void> {
+  const { exchange, route, caller, company, queue, checked, call } = queued;
+  const { upstream, admission, queueMetrics } = parts;
+  upstream.breaker.check(); // no wait for a slot in vain
+  const bytes = checked.body.length;
+  const slot = await admission.acquire({
+    queue,
+    caller,
+    company,
+    estimatedTokens: estimateTokens(route, checked.body),
+    bytes,
+    signal: exchange.signal,
+    evictable: () => !exchange.res.headersSent,
+  });
+  exchange.record.gotSlot(slot.waitedMs);
+  const sink = new MeteredSink(to, route.dialect);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -136,19 +131,36 @@ async function inSlot(
     failure = cause;
     throw cause;
   } finally {
-    const { meter, firstAt, lastAt } = sink;
-    const usage = meter.usage();
-    settle(slot, sink, failure, () => usedTokens(queue, bytes, usage));
+    const usage = sink.meter.usage();
+    settle(slot, sink, failure, usedTokens(queue, bytes, usage));
     queueMetrics.served({
       queue,
       caller: caller.name,
       waitedMs: slot.waitedMs,
-      firstMs: firstAt === undefined ? undefined : firstAt - exchange.startedAt,
-      streamedMs: firstAt === undefined || meter.events < 2 ? undefined : lastAt - firstAt,
+      firstMs: sink.firstAt === undefined ? undefined : sink.firstAt - exchange.res.receivedAt,
+      streamedMs: sink.streamedMs,
       usage,
       requestBytes: bytes,
-      answerBytes: meter.bytes,
+      answerBytes: sink.meter.bytes,
     });
+  }
+}
+
+async function answerFromFallback(
+  { exchange, route, caller, queue, call }: QueuedCall,
+  cause: RelayError,
+  to: Sink,
+  fallback: Fallback,
+  { queueMetrics, modelMetrics }: Pick<CallParts, "queueMetrics" | "modelMetrics">,
+): Promise<void> {
+  modelMetrics.fellBack(caller.name, cause.code);
+  exchange.record.fellBack(cause.code);
+  if (!exchange.res.headersSent) exchange.res.addHeader(SERVED_BY, "fallback");
+  const sink = new MeteredSink(to, route.dialect);
+  try {
+    await fallback.forward(call, sink);
+  } finally {
+    queueMetrics.usedTokens(queue, caller.name, "fallback", sink.meter.usage());
   }
 }
 
@@ -156,46 +168,11 @@ const NOT_SENT: ReadonlySet<string> = new Set(["model_down", "model_unreachable"
 
 /**
  * Gives a slot back after a call to the model server, at the price of what happened there: an answer costs what it says it
- * used; nothing was sent: nothing; else (the caller left before the answer, the model server was silent, broke off or answered
- * with an error) the time the slot was held.
+ * used; nothing was sent: nothing; else (the client disconnected before the answer, the model server was silent, broke off
+ * or answered with an error) the time the slot was held.
  */
-function settle(slot: Slot, { meter, status }: MeteredSink, failure: unknown, used: () => number | undefined): void {
-  if (status !== undefined && status < 400 && meter.bytes > 0) slot.release(used());
+function settle(slot: Slot, { meter, status }: MeteredSink, failure: unknown, used: number | undefined): void {
+  if (status !== undefined && status < 400 && meter.bytes > 0) slot.release(used);
   else if (failure instanceof RelayError && NOT_SENT.has(failure.code)) slot.release(0);
   else slot.abandon();
-}
-
-/** Passes on to the hold, and reads along. */
-class MeteredSink implements Sink {
-  readonly meter = new Meter();
-  readonly #to: Sink;
-  /** Of the answer; undefined before its head has come. */
-  status: number | undefined;
-  firstAt: number | undefined;
-  lastAt = 0;
-
-  constructor(to: Sink) {
-    this.#to = to;
-  }
-
-  head(status: number, headers: Parameters<Sink["head"]>[1]): void {
-    this.status = status;
-    this.meter.begin(String(headers["content-type"] ?? ""));
-    this.#to.head(status, headers);
-  }
-
-  write(chunk: Buffer): boolean {
-    this.lastAt = performance.now();
-    this.firstAt ??= this.lastAt;
-    this.meter.feed(chunk);
-    return this.#to.write(chunk);
-  }
-
-  end(): void {
-    this.#to.end();
-  }
-
-  onceDrained(go: () => void): void {
-    this.#to.onceDrained(go);
-  }
 }

@@ -1,19 +1,24 @@
-/** A server elsewhere that takes what this Mac would turn away, for companies that agreed to it. Off unless configured. */
+/** A remote server for requests that this Mac would refuse, for companies that agreed to it. Off unless configured. */
 import type { Caller, FallbackConfig, ModelConfig } from "../../config.ts";
+import { basePath } from "../../model-servers.ts";
 import { normalizeName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
+import type { Sink } from "../http/answer-writer.ts";
 import { scanObject } from "../http/body-rules.ts";
 import { withMember } from "../http/json-edit.ts";
-import type { Sink } from "../http/keep-alive-writer.ts";
+import type { ModelCall } from "../http/router.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
 
-/** OpenAI's paths; never embeddings: another model's vectors do not compare. */
-const PATHS = new Set(["/v1/chat/completions", "/v1/completions", "/v1/responses"]);
 const REASONS: ReadonlySet<string> = new Set(["queue_full", "queue_timeout", "model_down", "model_unreachable"]);
 
 export interface Fallback {
-  /** Whether a call that failed with `cause`, before anything of the model's answer, may be sent there. */
-  takes(routeName: string, cause: unknown, caller: Caller, company: string | undefined): cause is RelayError;
+  /** Whether a call that failed with `cause`, before the model's answer began, may be sent there. */
+  takes(
+    route: Pick<ModelCall, "mayFallBack">,
+    cause: unknown,
+    caller: Caller,
+    company: string | undefined,
+  ): cause is RelayError;
   /** Sends it there, as `Upstream.forward` does; never rejects with `model_down`. */
   forward(call: UpstreamCall, to: Sink): Promise<void>;
   close(): Promise<void>;
@@ -26,16 +31,16 @@ export function createFallback(
   timeouts: ModelConfig["timeouts"],
 ): Fallback {
   const url = new URL(config.url);
-  const base = url.pathname.replace(/\/+$/, "");
+  const base = basePath(url);
   const pool = openPool(url, timeouts);
   return {
-    takes: (routeName, cause, caller, company): cause is RelayError =>
+    takes: ({ mayFallBack }, cause, caller, company): cause is RelayError =>
       cause instanceof RelayError &&
       REASONS.has(cause.code) &&
-      PATHS.has(routeName) &&
+      mayFallBack === true &&
       agreed(caller.companies, company, config.companies),
     async forward(call, to) {
-      const { traceparent, tracestate, ...headers } = call.headers; // of this house's tracing
+      const { traceparent, tracestate, ...headers } = call.headers; // ids of the company's own tracing stay on the premises
       if (key !== undefined) headers.authorization = `Bearer ${key}`;
       const body = config.model === undefined ? call.body : await renamed(call.body, config.model);
       await send(pool, base, { ...call, headers, body }, to);
@@ -45,7 +50,7 @@ export function createFallback(
 }
 
 /**
- * Whether a request may be sent off-premises: the company it names has agreed, and is one of the caller's. Without a name all
+ * Whether a request may be sent off-premises: the company it names has agreed and belongs to the caller. Without a name, all
  * companies of the caller must have agreed. @param company normalised
  */
 export function agreed(
@@ -62,8 +67,8 @@ export function agreed(
 const MODEL: ReadonlySet<string> = new Set(["model"]);
 
 /**
- * The body, which is one JSON object, with another model: also where the key is written in another case, since some servers
- * take it all the same. All else stays byte for byte.
+ * The body, which is one JSON object, with another model: also where the key is written in another case, which some servers
+ * accept. Everything else stays byte for byte.
  */
 async function renamed(body: Buffer | null, model: string): Promise<Buffer> {
   const object = body ?? Buffer.from("{}");

@@ -1,13 +1,13 @@
-/** The local model server: passes a request on and streams its answer back as it comes. */
+/** The local model server: forwards a request and streams the answer back as it comes. */
 import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import type { ModelConfig } from "../../config.ts";
+import { basePath, modelServer } from "../../model-servers.ts";
+import type { Dialect } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
+import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
-import type { Sink } from "../http/keep-alive-writer.ts";
-import type { LeaveSignal } from "../http/leaving.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
-import { MODEL_SERVERS } from "./server.ts";
 
 /** A request as the model server gets it. */
 export interface UpstreamCall {
@@ -17,16 +17,18 @@ export interface UpstreamCall {
   readonly headers: Record<string, string>;
   /** The bytes the caller sent; null without a body. */
   readonly body: Buffer | null;
-  /** Fires when the caller has left: the connection to the model server is closed at once. */
-  readonly signal: LeaveSignal;
+  /** Whose API the target belongs to. */
+  readonly dialect: Dialect;
+  /** Aborts when the client has disconnected: the connection to the model server is closed at once. */
+  readonly signal: AbortSignal;
   /**
-   * It takes no slot: it goes over connections of its own, so that calls of this kind that are slow, or read slowly, never
-   * keep one that has a slot waiting for a connection. @default false
+   * It takes no slot: it uses a pool of its own, so that slow calls of this kind, or slow readers, never keep a call that
+   * has a slot waiting for a connection. @default false
    */
   readonly slotless?: boolean;
 }
 
-/** What a look at the model server found. */
+/** What a probe of the model server found. */
 export type ModelState =
   | { readonly reachable: true; readonly models: readonly string[]; readonly checkedAt: string }
   | { readonly reachable: false; readonly reason: string; readonly checkedAt: string };
@@ -35,11 +37,11 @@ export interface Upstream {
   /**
    * Sends the call and writes the answer into `to`, status and body as they come, byte for byte, with back-pressure. Nothing
    * is retried. Resolves at the answer's end. Rejects with `model_down` (at once, nothing was sent), `model_unreachable`,
-   * `model_broke_off`, `model_timeout`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut it or say
-   * so within it, so that a cut answer never looks whole.
+   * `model_broke_off`, `model_timeout`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut the
+   * connection or send the error within the answer, so that a truncated answer never looks whole.
    */
   forward(call: UpstreamCall, to: Sink): Promise<void>;
-  /** Asks for the model list; answers within 2 s, at most once in 5 s (else the last finding). Never rejects. */
+  /** Requests the model list: within 2 s, at most once every 5 s (else the last finding). Never rejects. */
   look(): Promise<ModelState>;
   readonly breaker: Breaker;
   /** Drops all connections. */
@@ -51,7 +53,7 @@ const TIMEOUTS = { connect: 5, firstByte: 900, silence: 300 };
 const LOOK_MS = 2000;
 const LOOK_AGAIN_MS = 5000;
 
-/** A pool of connections to an HTTP server, as the relay wants it. Opens none yet; proxies of the environment are not used. */
+/** A pool of connections to an HTTP server. Opens none yet; proxies of the environment are not used. */
 export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
   const seconds = { ...TIMEOUTS, ...timeouts };
   return new Pool(url.origin, {
@@ -67,21 +69,21 @@ export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
 /** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
 export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">): Upstream {
   const url = new URL(model.url);
-  const base = url.pathname.replace(/\/+$/, "");
+  const base = basePath(url);
   const pool = openPool(url, model.timeouts);
   const slotless = openPool(url, model.timeouts);
-  const { listPath, models: readList } = MODEL_SERVERS[model.kind];
+  const server = modelServer(model.kind);
 
   const askModels = async (): Promise<ModelState> => {
     const checkedAt = new Date().toISOString();
     try {
-      const path = base + listPath;
+      const path = base + server.listPath;
       const answer = await pool.request({ method: "GET", path, signal: AbortSignal.timeout(LOOK_MS) });
       if (answer.statusCode !== 200) {
         await answer.body.dump();
         return { reachable: false, reason: `${path} answers ${answer.statusCode}`, checkedAt };
       }
-      const models = readList(await answer.body.json()).map(({ name }) => name);
+      const models = server.readModels(await answer.body.json()).map(({ name }) => name);
       return { reachable: true, models, checkedAt };
     } catch (cause) {
       return { reachable: false, reason: cause instanceof Error ? cause.message : String(cause), checkedAt };
@@ -114,32 +116,32 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
   };
 }
 
-/** What became of a call, as far as it concerns whether the server is there. */
+/** How the breaker learns whether the server is reachable. */
 type Outcome = Pick<Breaker, "succeeded" | "failed">;
 
 /** Sends a call through a pool; see `Upstream.forward`. */
 export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, outcome?: Outcome): Promise<void> {
   return new Promise((resolve, reject) => {
     const { method, target, headers, body } = call;
-    pool.dispatch({ method, path: base + target, headers, body }, new Sending(call, to, outcome, resolve, reject));
+    pool.dispatch({ method, path: base + target, headers, body }, new CallHandler(call, to, outcome, resolve, reject));
   });
 }
 
-const left = () => new ClientDisconnected("the caller left before the answer's end");
+const disconnected = () => new ClientDisconnected("the client disconnected before the answer's end");
 
 /**
- * What becomes of one call. undici's `stream` would tell of a broken answer only after it has destroyed the sink, when it
- * looks like a caller's leaving.
+ * Handles the events of one call. undici's `stream` would report a broken answer only after it has destroyed the sink, when
+ * it cannot be distinguished from a client that disconnected.
  */
-class Sending implements Dispatcher.DispatchHandler {
-  readonly #signal: LeaveSignal;
+class CallHandler implements Dispatcher.DispatchHandler {
+  readonly #signal: AbortSignal;
   readonly #to: Sink;
   readonly #outcome: Outcome | undefined;
   readonly #resolve: () => void;
   readonly #reject: (cause: Error) => void;
   #controller: Dispatcher.DispatchController | undefined;
   #begun = false;
-  readonly #abort = () => this.#controller?.abort(left());
+  readonly #abort = () => this.#controller?.abort(disconnected());
 
   constructor(
     { signal }: UpstreamCall,
@@ -183,7 +185,7 @@ class Sending implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
     this.#signal.removeEventListener("abort", this.#abort);
     if (this.#signal.aborted) {
-      this.#reject(left());
+      this.#reject(disconnected());
       return;
     }
     if (!this.#begun) this.#outcome?.failed();
@@ -191,7 +193,7 @@ class Sending implements Dispatcher.DispatchHandler {
   }
 }
 
-/** What a failed call to the model server is told as. @param begun whether its answer had begun */
+/** The error for a failed call to the model server. @param begun whether its answer had begun */
 export function failure(cause: Error, begun: boolean): RelayError {
   // Several addresses tried ("localhost") give an AggregateError without a message; its code is that of the first.
   const code = "code" in cause ? String(cause.code) : "";

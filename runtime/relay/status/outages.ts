@@ -1,6 +1,6 @@
 /**
- * When the relay was away without having been stopped: a power cut, a crash. A heartbeat in a file says when it was last
- * there, a stop leaves a mark beside it; at the next start the difference is an outage. A stop and a start are none.
+ * Records outages: power cuts and crashes, not deliberate stops. A heartbeat file has the time the relay was last alive, and
+ * whether it was stopped. If it was not, the time until the next start is an outage.
  */
 import { open, readFile, rename } from "node:fs/promises";
 import { uptime } from "node:os";
@@ -11,37 +11,37 @@ import type { Recovered } from "../jobs/store.ts";
 import type { Log } from "../telemetry/log.ts";
 
 const outageSchema = z.object({
-  /** The last sign of life, and the start after it; ISO 8601. It ended somewhere in the `everySeconds` after `from`. */
+  /** The last heartbeat and the next start, ISO 8601. The relay ended within `everySeconds` after `from`. */
   from: z.string(),
   to: z.string(),
   seconds: z.number(),
   everySeconds: z.number(),
-  /** `machine`: the Mac lost power or was reset, and was on again at `machineOnAt`. `relay`: only the relay ended. */
+  /** `machine`: the Mac lost power or was reset, and booted at `machineOnAt`. `relay`: only the relay ended. */
   what: z.enum(["machine", "relay"]),
   machineOnAt: z.string(),
-  /** Requests that ran at the last sign of life: their callers have to send them again. */
+  /** Requests running at the last heartbeat: their callers must send them again. */
   requestsCut: z.int(),
-  /** Jobs that ran; those that wait again, and those that had used up their attempts. Ids as callers know them. */
+  /** Jobs that were running: those that are queued again, and those out of attempts. Ids as in the API. */
   jobsRunAgain: z.array(z.string()),
   jobsFailed: z.array(z.string()),
 });
 
-/** A time the relay was away. */
+/** A period in which the relay did not run, without a deliberate stop. */
 export type Outage = z.infer<typeof outageSchema>;
 
 const heartbeatSchema = z.object({ boot: z.string(), seenAt: z.string(), requests: z.int(), stopped: z.boolean() });
 type Heartbeat = z.infer<typeof heartbeatSchema>;
 
-/** So many are remembered. */
+/** Older outages are dropped. */
 const MAX_OUTAGES = 50;
 const HEARTBEAT_MS = 5_000;
 
 export interface OutagesOptions {
   readonly dataDir: string;
-  /** Names this run of the machine. */
+  /** Identifies this boot of the machine. */
   readonly boot: string;
   readonly log: Log;
-  /** Requests that run now. */
+  /** Number of running requests. */
   readonly running: () => number;
   readonly everyMs?: number;
   /** Milliseconds since 1970. @default Date.now */
@@ -49,19 +49,19 @@ export interface OutagesOptions {
 }
 
 export interface Outages {
-  /** The newest first. */
+  /** Newest first. */
   readonly list: readonly Outage[];
-  /** The last run ended without a stop: what it wrote last deserves a look. */
+  /** The last run was not stopped, so the files it wrote last should be checked. */
   readonly uncleanShutdown: boolean;
-  /** Notes what became of the jobs, in the outage that has just ended; without one nothing. */
+  /** Adds the recovered jobs to the outage that has just ended. No effect without one. */
   noteRecoveredJobs(jobs: Recovered): Promise<void>;
-  /** Leaves the mark of a stop. Nothing is written after. */
+  /** Records a deliberate stop. Nothing is written afterwards. */
   close(): Promise<void>;
 }
 
 /**
- * Reads what the last run left, and begins the heartbeat. Never rejects: what can not be read or written is logged, since
- * the relay serves without this, too.
+ * Reads the files of the last run and starts the heartbeat. Never rejects: failures are logged, since the relay can serve
+ * without it.
  */
 export async function openOutages(options: OutagesOptions): Promise<Outages> {
   const { dataDir, boot, log, running, everyMs = HEARTBEAT_MS, now = Date.now } = options;
@@ -69,7 +69,7 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
   const iso = (ms: number) => new Date(ms).toISOString();
   const kept = (file: string, value: unknown) =>
     writeSynced(file, JSON.stringify(value)).catch((cause: unknown) =>
-      log.warn({ err: cause, file }, "can not note that the relay is there"),
+      log.warn({ err: cause, file }, "heartbeat or outages cannot be written"),
     );
 
   const last = await readIfPresent(files.heartbeat, heartbeatSchema, log);
@@ -90,14 +90,17 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
     };
     list = [outage, ...list].slice(0, MAX_OUTAGES);
     await kept(files.outages, list);
-    log.warn({ from: outage.from, to: outage.to, seconds: outage.seconds, what: outage.what }, "back after an outage");
+    log.warn(
+      { from: outage.from, to: outage.to, seconds: outage.seconds, what: outage.what },
+      "restarted after an outage",
+    );
   }
 
   let writing: Promise<unknown> = Promise.resolve();
   let closed = false;
   const beat = (stopped: boolean) => {
     const heartbeat: Heartbeat = { boot, seenAt: iso(now()), requests: running(), stopped };
-    // One after another: the mark of a stop must not be overtaken.
+    // In order: an earlier heartbeat must not overwrite the stop.
     writing = writing.then(() => kept(files.heartbeat, heartbeat));
     return writing;
   };
@@ -124,12 +127,12 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
   };
 }
 
-/** For Prometheus: of what is remembered, so a restart of the relay does not count anew. */
+/** Metrics of the recorded outages. They survive a restart of the relay. */
 export function createOutageMetrics(registry: Registry, outages: Pick<Outages, "list">): void {
   const registers = [registry];
   new Gauge({
     name: "slm_last_outage_seconds",
-    help: "How long the last outage took; 0 before the first.",
+    help: "Duration of the last outage; 0 before the first.",
     registers,
     collect() {
       this.set(outages.list[0]?.seconds ?? 0);
@@ -137,7 +140,7 @@ export function createOutageMetrics(registry: Registry, outages: Pick<Outages, "
   });
   new Gauge({
     name: "slm_last_outage_end_timestamp_seconds",
-    help: "When the relay was back after the last outage; 0 before the first.",
+    help: "End of the last outage; 0 before the first.",
     registers,
     collect() {
       const [newest] = outages.list;
@@ -146,7 +149,7 @@ export function createOutageMetrics(registry: Registry, outages: Pick<Outages, "
   });
   new Gauge({
     name: "slm_outages",
-    help: `Outages that are remembered (the last ${MAX_OUTAGES}), by what ended: the machine or only the relay.`,
+    help: `Recorded outages (the last ${MAX_OUTAGES}), by what ended: the machine or only the relay.`,
     labelNames: ["what"] as const,
     registers,
     collect() {
@@ -161,14 +164,14 @@ async function readIfPresent<T>(file: string, schema: z.ZodType<T>, log: Log): P
   try {
     return schema.parse(JSON.parse(await readFile(file, "utf8")));
   } catch (cause) {
-    // A first start has none.
+    // Missing at the first start.
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT")
-      log.warn({ err: cause, file }, "can not be read; begun anew");
+      log.warn({ err: cause, file }, "file is ignored: it cannot be read");
     return undefined;
   }
 }
 
-/** Node's sync is F_FULLFSYNC on a Mac; a cut leaves the old file or the new one. */
+/** Atomic and durable: after a power cut there is the old file or the new one. On a Mac, Node's sync is F_FULLFSYNC. */
 async function writeSynced(path: string, content: string): Promise<void> {
   const file = await open(`${path}.new`, "w", 0o600);
   try {

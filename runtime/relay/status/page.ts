@@ -1,7 +1,7 @@
-/** The page for people at /status: one self-contained HTML text, no script. Pure. */
+/** The page for people at /status: self-contained HTML without scripts. Pure. */
 import type { StatusData } from "./status.ts";
 
-/** Renders the page; every value is escaped. It reloads itself every 10 s. */
+/** Renders the page. All values are escaped. The browser reloads it every 10 s. */
 export function renderStatus(data: StatusData): string {
   const { model, tally } = data;
   const good = model.reachable && !data.draining;
@@ -22,8 +22,8 @@ export function renderStatus(data: StatusData): string {
       `${running} of ${slots} taken, ${waiting} waiting, ${waitingBackground} jobs waiting`,
     ]),
     ["Requests ended", tally.requests],
-    ["Callers who left early", tally.clientAborts],
-    ["Requests the model server failed on", tally.upstreamErrors],
+    ["Clients that disconnected early", tally.clientAborts],
+    ["Requests that the model server failed", tally.upstreamErrors],
   ]);
   const statuses = table(Object.entries(tally.byStatus));
   const callers = Object.entries(tally.byCaller)
@@ -44,14 +44,14 @@ ${facts}
 <h2>Answers by status</h2>
 ${statuses}
 <h2>Callers</h2>
-<table>${row(["Name", "Requests", "Last came in at", "Last seen"], "th")}${callers}</table>
+<table>${row(["Name", "Requests", "Last location", "Last seen"], "th")}${callers}</table>
 ${outagesOf(data.outages)}
 <p>Counted since ${escapeHtml(data.startedAt)}. <a href="/status/data.json">As JSON</a></p>
 </body></html>
 `;
 }
 
-/** So many on the page; the JSON has all that are remembered. */
+/** The JSON has all recorded outages. */
 const MAX_OUTAGES_SHOWN = 5;
 
 function outagesOf(outages: StatusData["outages"] = []): string {
@@ -65,7 +65,7 @@ function outagesOf(outages: StatusData["outages"] = []): string {
       "td",
     );
   });
-  const head = row(["Last seen", "Back", "Away for", "What happened", "Requests cut", "Jobs"], "th");
+  const head = row(["Last seen", "Back", "Duration", "What happened", "Requests lost", "Jobs"], "th");
   return `<h2>Outages</h2>\n<table>${head}${lines.join("")}</table>`;
 }
 

@@ -1,4 +1,4 @@
-/** What there is to say about the relay right now, for the page, its JSON and the admin listener. */
+/** The current status of the relay, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../../config.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
 import type { Documents } from "../documents/documents.ts";
@@ -18,26 +18,26 @@ export interface StatusData {
     readonly circuit: BreakerState;
   };
   readonly lanes: AdmissionSnapshot;
-  /** Where documents are kept, and whether that answers. */
+  /** Where documents are stored, and whether the store is available. */
   readonly documents?: ReturnType<Documents["state"]> | undefined;
-  /** When the relay was away without having been stopped, the newest first. */
+  /** Newest first. */
   readonly outages?: readonly Outage[] | undefined;
   /** Since the start. */
   readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
 }
 
 export interface Status {
-  /** True once the relay is shutting down: it is not ready, and takes no new requests. */
+  /** True once the relay is shutting down: it is not ready and refuses new requests. */
   draining: boolean;
-  /** False while jobs can neither be taken nor fetched; calls that are answered at once still work. */
+  /** False while the job store is unavailable; direct requests still work. */
   jobsAvailable(): boolean;
-  /** Waits up to 2 s for the model server's list. Never rejects. */
+  /** Waits up to 2 s for the model server's list of models. Never rejects. */
   data(): Promise<StatusData>;
 }
 
-/** What the status asks of the stores. */
+/** State of other parts of the relay. */
 export interface StatusSources {
-  /** False: jobs can not be taken, so the relay is not ready. */
+  /** False: the job store is unavailable, so the relay is not ready. */
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
   readonly outages?: () => readonly Outage[];

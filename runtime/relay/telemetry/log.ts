@@ -1,14 +1,14 @@
-/** The log: one JSON object a line on stdout. Never a header, a query, a body or a token in it. */
+/** The log: one JSON object per line on stdout. It never contains headers, queries, bodies or tokens. */
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pino";
 
 export type Log = Logger;
 
-/** While stdout can not be written, lines are kept up to so many bytes; what comes then is dropped. */
+/** While stdout cannot be written, lines are buffered up to this size; later lines are dropped. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 
 /**
- * A log that writes to `to`, or to stdout: at the end of the turn of the event loop, so that a write costs many requests
- * little, and nothing but that turn's lines is lost when the process is killed. A full disk or a closed pipe never stops the
+ * A log that writes to `to`, or to stdout. Lines to stdout are written together at the end of an event loop turn: one system
+ * call for many requests, and a killed process loses only that turn's lines. A full disk or a closed pipe never stops the
  * relay.
  */
 export function createLog(to: DestinationStream = stdout()): Log {
@@ -17,7 +17,7 @@ export function createLog(to: DestinationStream = stdout()): Log {
 
 function stdout(): DestinationStream {
   const out = pino.destination({ dest: 1, sync: true, maxLength: MAX_BUFFERED_BYTES });
-  // pino's own listener throws what is no broken pipe, and a disk that is full would end the process.
+  // pino's own listener rethrows everything but a broken pipe: a full disk would end the process.
   out.removeAllListeners("error").on("error", () => {});
   let lines = "";
   const flush = () => {

@@ -1,24 +1,23 @@
-/** What is counted, for Prometheus and for the status page. */
+/** Metrics of all requests, and the totals for the status page. Each folder's own metrics are in its `metrics.ts`. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { BatchedCounter, memoize } from "./batched-counter.ts";
 
 /** A request that has ended. */
 export interface EndedRequest {
-  /** The path's pattern; never the path itself, which callers choose. */
+  /** The path's pattern. Never the path itself: callers choose it, and labels must be bounded. */
   readonly route: string;
   readonly status: number;
   /** Name of the calling server, "people", or "-" before the Access check. */
   readonly caller: string;
   readonly seconds: number;
-  /** From the request's arrival to the answer's headers; undefined if there were none. */
+  /** From the request's arrival to the response headers; undefined if there were none. */
   readonly firstByteSeconds: number | undefined;
   readonly aborted: boolean;
   readonly colo: string;
-  /** The error it ended with, if it did: a code of the registry. */
+  /** Code of the relay's error, if the request ended with one. */
   readonly code: string | undefined;
 }
 
-/** Plain counts since the start, for the status page. `lastAt` in ms since 1970. */
+/** Totals since the start, for the status page. `lastAt` in ms since 1970. */
 export interface Tally {
   inFlight: number;
   requests: number;
@@ -28,13 +27,13 @@ export interface Tally {
   upstreamErrors: number;
 }
 
-/** Counts into a registry of its own, so that two relays in one process (tests) do not mix. */
+/** Has a registry of its own, so that two relays in one process (tests) do not share counts. */
 export interface Metrics {
   readonly registry: Registry;
   readonly tally: Readonly<Tally>;
   requestStarted(): void;
   requestEnded(request: EndedRequest): void;
-  /** `kind` is an error code of the registry. */
+  /** @param kind error code of the registry */
   upstreamFailed(kind: string): void;
   close(): void;
 }
@@ -44,8 +43,9 @@ const SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
+  const tally: Tally = { inFlight: 0, requests: 0, byStatus: {}, byCaller: {}, clientAborts: 0, upstreamErrors: 0 };
   collectDefaultMetrics({ register: registry });
-  const requests = new BatchedCounter({
+  const requests = new Counter({
     name: "slm_requests_total",
     help: "Requests that have ended.",
     labelNames: ["route", "status", "caller"] as const,
@@ -53,21 +53,21 @@ export function createMetrics(): Metrics {
   });
   const duration = new Histogram({
     name: "slm_request_duration_seconds",
-    help: "From a request's arrival to the end of its answer.",
+    help: "From a request's arrival to the end of its response.",
     labelNames: ["route"] as const,
     buckets: SECONDS,
     registers,
   });
   const firstByte = new Histogram({
     name: "slm_first_byte_seconds",
-    help: "From a request's arrival to the headers of its answer.",
+    help: "From a request's arrival to its response headers.",
     labelNames: ["route"] as const,
     buckets: SECONDS,
     registers,
   });
   new Gauge({
     name: "slm_requests_in_flight",
-    help: "Requests running now.",
+    help: "Running requests.",
     registers,
     collect() {
       this.set(tally.inFlight);
@@ -75,33 +75,28 @@ export function createMetrics(): Metrics {
   });
   const upstreamErrors = new Counter({
     name: "slm_upstream_errors_total",
-    help: "Requests the model server did not answer, or not to the end.",
+    help: "Requests that the model server did not answer, or not completely.",
     labelNames: ["kind"] as const,
     registers,
   });
   const errors = new Counter({
     name: "slm_errors_total",
-    help: "Requests the relay answered with an error of its own, or cut.",
+    help: "Requests that the relay answered with an error of its own, or cut.",
     labelNames: ["code", "caller"] as const,
     registers,
   });
   const aborts = new Counter({
     name: "slm_client_aborts_total",
-    help: "Requests whose caller left before the answer's end.",
+    help: "Requests whose client disconnected before the end of the response.",
     labelNames: ["route", "caller"] as const,
     registers,
   });
-  const entries = new BatchedCounter({
+  const entries = new Counter({
     name: "slm_entry_colo_total",
     help: "Requests by the Cloudflare location they came in at (suffix of CF-Ray).",
     labelNames: ["colo", "caller"] as const,
     registers,
   });
-  const tally: Tally = { inFlight: 0, requests: 0, byStatus: {}, byCaller: {}, clientAborts: 0, upstreamErrors: 0 };
-  const requestsOf = memoize((route, status, caller) =>
-    requests.cell({ route: route!, status: status!, caller: caller! }),
-  );
-  const entriesOf = memoize((colo, caller) => entries.cell({ colo: colo!, caller: caller! }));
 
   return {
     registry,
@@ -111,7 +106,7 @@ export function createMetrics(): Metrics {
     },
     requestEnded({ route, status, caller, seconds, firstByteSeconds, aborted, colo, code }) {
       tally.inFlight -= 1;
-      requestsOf(route, String(status), caller).n += 1;
+      requests.inc({ route, status: String(status), caller });
       duration.observe({ route }, seconds);
       if (code !== undefined) errors.inc({ code, caller });
       if (firstByteSeconds !== undefined) firstByte.observe({ route }, firstByteSeconds);
@@ -121,8 +116,8 @@ export function createMetrics(): Metrics {
         aborts.inc({ route, caller });
         tally.clientAborts += 1;
       }
-      if (caller === "-") return; // a location nobody vouches for
-      entriesOf(colo, caller).n += 1;
+      if (caller === "-") return; // before the Access check, CF-Ray could be forged
+      entries.inc({ colo, caller });
       tally.byCaller[caller] ??= { requests: 0, lastColo: colo, lastAt: 0 };
       const seen = tally.byCaller[caller];
       seen.requests += 1;

@@ -1,30 +1,37 @@
-/** Reads from an answer's bytes, as they pass, how many tokens it used. Keeps a few KiB at most and copies nothing. */
+/** Reads token usage from an answer's bytes as they pass. Keeps a few KiB at most, without copies. */
 
-/** What an answer says about itself. */
+import type { UsageKeys } from "../dialects/dialect.ts";
+
+/** Token counts of an answer; undefined if not reported. */
 export interface Usage {
   readonly prompt: number | undefined;
   readonly output: number | undefined;
+  /** Tokens of the prompt that came from the model server's cache, where it says so. */
+  readonly cached?: number | undefined;
 }
 
-/** The counts stand at the end of an answer, in all dialects. */
-const TAIL_BYTES = 4096;
+/** Bytes of an answer's end, and of its start where the dialect states usage there, that are searched. */
+const EDGE_BYTES = 4096;
 const DATA = Buffer.from("data:");
 const LINE_FEED = 10;
 
-// A quote within a JSON string is escaped, so these match keys only, never what a model wrote.
-const keys = (...names: string[]) => names.map((name) => Buffer.from(`"${name}"`));
-const PROMPT = keys("prompt_tokens", "input_tokens", "prompt_eval_count");
-const OUTPUT = keys("completion_tokens", "output_tokens", "eval_count");
-
 export class Meter {
+  readonly #keys: UsageKeys;
+  #start: Buffer[] = [];
+  #startBytes = 0;
   #tail: Buffer[] = [];
   #tailBytes = 0;
   #lines: "sse" | "ndjson" | undefined;
-  /** Events (SSE) or lines (NDJSON) so far: about one a token. 0 for an answer in one piece. */
+  /** Events (SSE) or lines (NDJSON) so far: about one per token. 0 for an answer that is not streamed. */
   events = 0;
   bytes = 0;
 
-  /** Tells what the answer is, by its Content-Type. */
+  /** @param keys of the dialect of the answer */
+  constructor(keys: UsageKeys) {
+    this.#keys = keys;
+  }
+
+  /** Sets the framing of the answer by its Content-Type. */
   begin(contentType: string): void {
     this.#lines = /event-stream/i.test(contentType) ? "sse" : /ndjson/i.test(contentType) ? "ndjson" : undefined;
   }
@@ -33,20 +40,41 @@ export class Meter {
     this.bytes += chunk.length;
     if (this.#lines === "sse") this.events += count(chunk, DATA);
     else if (this.#lines === "ndjson") this.events += count(chunk, LINE_FEED);
+    if (this.#keys.at === "start_and_end" && this.#startBytes < EDGE_BYTES) {
+      this.#start.push(chunk.subarray(0, EDGE_BYTES - this.#startBytes));
+      this.#startBytes += chunk.length;
+    }
     this.#tail.push(chunk);
     this.#tailBytes += chunk.length;
-    while (this.#tailBytes - this.#tail[0]!.length >= TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length;
+    while (this.#tailBytes - this.#tail[0]!.length >= EDGE_BYTES) this.#tailBytes -= this.#tail.shift()!.length;
   }
 
-  /** What the answer said, or what its events let guess. */
+  /** The usage reported by the answer; otherwise the number of events as output tokens. */
   usage(): Usage {
     const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
-    const tail = bytes.subarray(Math.max(0, bytes.length - TAIL_BYTES));
+    const tail = bytes.subarray(Math.max(0, bytes.length - EDGE_BYTES));
+    const start = Buffer.concat(this.#start);
+    const { prompt, output, cached } = compiled(this.#keys);
+    const stated = (names: readonly Buffer[]) => lastNumber(tail, names) ?? lastNumber(start, names);
     return {
-      prompt: lastNumber(tail, PROMPT),
-      output: lastNumber(tail, OUTPUT) ?? (this.events > 0 ? this.events : undefined),
+      prompt: stated(prompt),
+      output: stated(output) ?? (this.events > 0 ? this.events : undefined),
+      cached: stated(cached),
     };
   }
+}
+
+type Compiled = Readonly<Record<"prompt" | "output" | "cached", readonly Buffer[]>>;
+const COMPILED = new WeakMap<UsageKeys, Compiled>();
+
+/** The keys as they stand in JSON. A quote within a JSON string is escaped, so they match keys only, never a model's text. */
+function compiled(keys: UsageKeys): Compiled {
+  const known = COMPILED.get(keys);
+  if (known !== undefined) return known;
+  const quoted = (names: readonly string[]) => names.map((name) => Buffer.from(`"${name}"`));
+  const made = { prompt: quoted(keys.prompt), output: quoted(keys.output), cached: quoted(keys.cached) };
+  COMPILED.set(keys, made);
+  return made;
 }
 
 function count(chunk: Buffer, what: Buffer | number): number {
@@ -55,7 +83,7 @@ function count(chunk: Buffer, what: Buffer | number): number {
   return found;
 }
 
-/** The number of the key that stands last. */
+/** The number after the last occurrence of any of the keys. */
 function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined {
   let found: number | undefined;
   let foundAt = -1;
@@ -72,7 +100,7 @@ function lastNumber(text: Buffer, names: readonly Buffer[]): number | undefined 
 
 const COLON = 58;
 const ZERO = 48;
-/** Digits that are read of a number. */
+/** Maximum digits of a number; the rest is ignored. */
 const DIGITS = 9;
 
 /** The number after a key that ends before `at`, its first 9 digits; undefined if none follows. */

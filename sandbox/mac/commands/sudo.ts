@@ -72,7 +72,7 @@ function find(program: string): string | undefined {
 
 /** Variables kept by env_reset and macOS' env_keep, and those the sandbox needs. */
 const kept =
-  /^(PATH|HOME|MAIL|TERM|TZ|LANG|LANGUAGE|LC_\w+|COLORTERM|COLUMNS|LINES|SSH_AUTH_SOCK|TMPDIR|SLM_NETWORK_ROOT)$/;
+  /^(PATH|HOME|MAIL|TERM|TZ|LANG|LANGUAGE|LC_\w+|COLORTERM|COLUMNS|LINES|SSH_AUTH_SOCK|TMPDIR|SLM_NETWORK_ROOT|SLM_NETWORK_TIME_SCALE)$/;
 
 /** Environment of the command. */
 export function environmentOf(call: SudoCall, from: NodeJS.ProcessEnv): Record<string, string> {

@@ -101,12 +101,12 @@ describe("an existing stack file", () => {
 
 describe("answers and options", () => {
   it("are validated by the config's schema", () => {
-    expect(faultAt(["hostname"], "https://slm.example.com")).toContain("is no host name");
+    expect(faultAt(["hostname"], "https://slm.example.com")).toContain("is not a host name");
     expect(faultAt(["macs", 0, "host"], "")).toContain("is empty");
-    expect(networksFault(["0.0.0.0/0"])).toContain("whole internet");
-    expect(faultAt(["access", "people", "emails"], ["a@b"])).toContain("is no e-mail address");
+    expect(networksFault(["0.0.0.0/0"])).toContain("exposes the database to the internet");
+    expect(faultAt(["access", "people", "emails"], ["a@b"])).toContain("is not an e-mail address");
     expect(faultAt(["access", "servers", 0, "name"], "Back End")).toContain("Back End");
-    expect(networksFault(["203.0.113.7"])).toContain("is no IPv4 network");
+    expect(networksFault(["203.0.113.7"])).toContain("is not an IPv4 network");
     expect(networksFault(["203.0.113.7/32"])).toBeUndefined();
     expect(faultAt(["hostname"], "slm.example.com")).toBeUndefined();
     expect(faultAt(["access", "people", "emails"], [])).toBeUndefined();

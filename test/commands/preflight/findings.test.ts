@@ -44,7 +44,7 @@ test("all problems of the config at once, and unknown keys", () => {
   expect(config).toBeUndefined();
   expect(findings.length).toBeGreaterThan(4);
   expect(findings[0]).toMatchObject({ level: "fail", todo: "Fix it in Pulumi.prod.yaml" });
-  expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is no host name');
+  expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is not a host name');
 });
 
 test("config and state as Pulumi prints them", () => {
@@ -175,7 +175,7 @@ describe("Mac", () => {
     );
     expect(modelFinding("<html>", ollama)).toMatchObject({
       level: "fail",
-      says: expect.stringContaining("not an Ollama server"),
+      says: expect.stringContaining("is not Ollama"),
     });
   });
 });

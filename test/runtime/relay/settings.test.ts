@@ -66,7 +66,7 @@ test("values that contradict each other are problems", async () => {
 
 test("a file that is not there is a fault", async () => {
   await expect(readSettings("/nowhere/relay.json", "/nowhere/secrets.json")).rejects.toThrow(
-    /relay\.json can not be read: ENOENT.*\n.*secrets\.json can not be read/,
+    /relay\.json cannot be read: ENOENT.*\n.*secrets\.json cannot be read/,
   );
 });
 

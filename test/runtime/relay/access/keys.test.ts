@@ -15,7 +15,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-test("a rotated key is taken without a restart, and the previous one serves as long as it is published", async () => {
+test("a rotated key is accepted without a restart, and the previous one as long as it is published", async () => {
   vi.useFakeTimers({ toFake: ["Date"] });
   const [old, next] = [await signer("k1"), await signer("k2")];
   let published = [old.jwk];

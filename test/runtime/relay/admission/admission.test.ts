@@ -4,10 +4,10 @@ import {
   type Admission,
   createAdmission,
   estimateTokens,
-  queueOf,
   type Slot,
   type SlotRequest,
 } from "../../../../runtime/relay/admission/admission.ts";
+import { modelCall } from "../dialects/model-call.ts";
 
 const LIMITS: Limits = { chat: 1, embeddings: 1, waiting: 10_000, waitSeconds: 60, bodyMiB: 8, whenBusy: "queue" };
 const never = new AbortController().signal;
@@ -33,7 +33,7 @@ async function serveAll(admission: Admission, first: Slot, requests: SlotRequest
 }
 
 describe("between callers", () => {
-  test("a single request goes before the 1,000 of another that came earlier", async () => {
+  test("a single request is served before 1,000 earlier ones of another caller", async () => {
     const admission = createAdmission(LIMITS);
     const first = await admission.acquire(slotRequest("greedy"));
     const many = Array.from({ length: 1000 }, () => slotRequest("greedy"));
@@ -43,7 +43,7 @@ describe("between callers", () => {
     expect(order).toHaveLength(1001);
   });
 
-  test("tokens are shared, not requests: whose requests are four times as long gets a quarter as many", async () => {
+  test("tokens are shared, not requests: a caller with requests four times as long gets a quarter as many", async () => {
     const admission = createAdmission(LIMITS);
     const first = await admission.acquire(slotRequest("other"));
     const requests = Array.from({ length: 400 }, (_, n) =>
@@ -69,7 +69,7 @@ describe("between callers", () => {
     expect(ratio).toBeLessThan(3.5);
   });
 
-  test("a debt of before delays a caller who comes back by a round at most, also with a small weight", async () => {
+  test("old debt costs a returning caller at most one round, even with a small weight", async () => {
     const admission = createAdmission(LIMITS);
     const huge = await admission.acquire(slotRequest("debtor", { weight: 0.01 }));
     const others = Array.from({ length: 50 }, () => slotRequest("greedy"));
@@ -84,7 +84,7 @@ describe("between callers", () => {
     expect(order[0]).toBe("debtor");
   });
 
-  test("a caller's jobs and its direct requests both get on", async () => {
+  test("jobs and direct requests of one caller both progress", async () => {
     const admission = createAdmission(LIMITS);
     const first = await admission.acquire(slotRequest("a"));
     const order: string[] = [];
@@ -120,7 +120,7 @@ describe("bounds", () => {
     vi.useRealTimers();
   });
 
-  test("what is over the number that may wait is turned away at once, and says when to come back", async () => {
+  test("a request beyond the number that can wait is refused immediately, with the time of a retry", async () => {
     const admission = createAdmission({ ...LIMITS, waiting: 1 });
     await admission.acquire(slotRequest("a"));
     void admission.acquire(slotRequest("a"));
@@ -136,14 +136,14 @@ describe("bounds", () => {
     });
   });
 
-  test("so is what is over the bytes that may wait; one alone may always wait", async () => {
+  test("a request beyond the bytes that can wait is refused; a single one can always wait", async () => {
     const admission = createAdmission({ ...LIMITS, waitingMiB: 1 });
     await admission.acquire(slotRequest("a"));
     void admission.acquire(slotRequest("a", { bytes: 2_000_000 }));
     await expect(admission.acquire(slotRequest("a", { bytes: 1 }))).rejects.toMatchObject({ code: "queue_full" });
   });
 
-  test("whenBusy reject: nobody waits", async () => {
+  test("whenBusy reject: nothing waits", async () => {
     const admission = createAdmission({ ...LIMITS, whenBusy: "reject" });
     const slot = await admission.acquire(slotRequest("a"));
     await expect(admission.acquire(slotRequest("a"))).rejects.toMatchObject({ code: "queue_full" });
@@ -151,7 +151,7 @@ describe("bounds", () => {
     await admission.acquire(slotRequest("a"));
   });
 
-  test("who waited too long is told so; a job waits on, and does not count", async () => {
+  test("a request times out after waitSeconds; a job waits longer and does not count", async () => {
     const admission = createAdmission({ ...LIMITS, waiting: 1 });
     const slot = await admission.acquire(slotRequest("a"));
     let job: Slot | undefined;
@@ -171,7 +171,7 @@ describe("bounds", () => {
     expect(job?.waitedMs).toBe(3_660_000);
   });
 
-  test("who would wait far too long by what was measured is not let in to wait", async () => {
+  test("a request with a far too long expected wait is refused", async () => {
     const admission = createAdmission(LIMITS);
     for (let n = 0; n < 10; n += 1) {
       const slot = await admission.acquire(slotRequest("a"));
@@ -193,7 +193,7 @@ describe("bounds", () => {
   });
 });
 
-test("who leaves while waiting is gone at once, and nobody else is disturbed", async () => {
+test("a client that disconnects while waiting leaves the queue immediately, without effect on others", async () => {
   const admission = createAdmission(LIMITS);
   const first = await admission.acquire(slotRequest("a"));
   const leaving = new AbortController();
@@ -201,14 +201,14 @@ test("who leaves while waiting is gone at once, and nobody else is disturbed", a
   const stays = admission.acquire(slotRequest("a"));
   leaving.abort();
   expect(admission.snapshot().chat).toMatchObject({ waiting: 1, waitingBytes: 1000 });
-  await expect(left).rejects.toThrow("left while waiting");
+  await expect(left).rejects.toThrow("disconnected while waiting");
   first.release();
   first.release(); // counts once
   (await stays).release();
   expect(admission.snapshot().chat).toMatchObject({ running: 0, waiting: 0, waitingBytes: 0, callers: {} });
 });
 
-test("more slots let those who wait in; fewer are reached as requests end", async () => {
+test("more slots start waiting requests; fewer take effect as requests end", async () => {
   const admission = createAdmission(LIMITS);
   const slots = [await admission.acquire(slotRequest("a"))];
   const waiting = [admission.acquire(slotRequest("a")), admission.acquire(slotRequest("b"))];
@@ -222,7 +222,7 @@ test("more slots let those who wait in; fewer are reached as requests end", asyn
   await late;
 });
 
-test("close turns away those who wait and those who come", async () => {
+test("close refuses waiting and new requests", async () => {
   const admission = createAdmission(LIMITS);
   await admission.acquire(slotRequest("a"));
   const waiting = admission.acquire(slotRequest("a"));
@@ -231,7 +231,7 @@ test("close turns away those who wait and those who come", async () => {
   await expect(admission.acquire(slotRequest("a"))).rejects.toMatchObject({ code: "shutting_down" });
 });
 
-test("the lanes do not wait for each other", async () => {
+test("the queues do not wait for each other", async () => {
   const admission = createAdmission(LIMITS);
   await admission.acquire(slotRequest("a"));
   await admission.acquire(slotRequest("a", { queue: "embeddings" }));
@@ -250,8 +250,8 @@ test.each([
   ["/v1/models", undefined],
   ["/api/tags", undefined],
   ["/api/show", undefined],
-])("the lane of %s is %s", (route, lane) => {
-  expect(queueOf(route)).toBe(lane);
+])("the queue of %s is %s", (route, lane) => {
+  expect(modelCall(route, lane === undefined && route !== "/api/show" ? "GET" : "POST").queue).toBe(lane);
 });
 
 test.each([
@@ -261,5 +261,5 @@ test.each([
   ["embeddings have no answer", "/v1/embeddings", { input: "x".repeat(987) }, 250],
   ["nothing is free", "/api/embed", {}, 64],
 ])("estimate: %s", (_name, route, body, tokens) => {
-  expect(Math.abs(estimateTokens(route, Buffer.from(JSON.stringify(body))) - tokens)).toBeLessThan(3);
+  expect(Math.abs(estimateTokens(modelCall(route), Buffer.from(JSON.stringify(body))) - tokens)).toBeLessThan(3);
 });

@@ -66,7 +66,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("one caller fills the queue: another's first request takes the place of its newest", async () => {
+test("one caller fills the queue: another caller's first request evicts its newest", async () => {
   const queue = new Queue();
   await queue.fill(260, "a");
   expect([queue.waiting, queue.refused]).toEqual([256, []]);
@@ -80,14 +80,14 @@ test("one caller fills the queue: another's first request takes the place of its
   expect(queue.outcomes.get("b")).toBe("waits");
 });
 
-test("shares are by weight", async () => {
+test("shares are in proportion to weights", async () => {
   const queue = new Queue({ waiting: 40 });
   await queue.fill(44, "a");
   await queue.fill(100, "b", { weight: 3 });
   expect(queue.admission.snapshot().chat.callers).toMatchObject({ a: { waiting: 10 }, b: { waiting: 30 } });
 });
 
-test("within a caller the longest company gives way, and the caller's share is the same whatever it names", async () => {
+test("within a caller the longest company gives way, and its companies do not change the caller's share", async () => {
   const queue = new Queue({ waiting: 40 });
   await queue.fill(44, "a", { company: "loud" });
   expect(await queue.send("quiet", "a", { company: "quiet" })).toBe("waits");
@@ -97,7 +97,7 @@ test("within a caller the longest company gives way, and the caller's share is t
   expect(queue.admission.snapshot().chat.callers).toMatchObject({ a: { waiting: 20 }, b: { waiting: 20 } });
 });
 
-test("by bytes: whoever holds the most of them gives way, and a single large request finds room", async () => {
+test("by bytes: the caller with the most gives way, and a single large request finds room", async () => {
   const queue = new Queue({ waitingMiB: 256 });
   await queue.fill(4, "a");
   await queue.fill(4, "a", { bytes: 60 * MIB }, "large");
@@ -111,7 +111,7 @@ test("by bytes: whoever holds the most of them gives way, and a single large req
 });
 
 describe("never evicted", () => {
-  test("is a request whose answer has begun; then a quiet caller is let in above the bound, the loud one is not", async () => {
+  test("is a request whose response has begun; then a quiet caller is admitted above the bound, the loud one is not", async () => {
     const queue = new Queue({ waiting: 20 });
     await queue.fill(24, "a", { evictable: () => false });
     expect(await queue.send("b", "b")).toBe("waits");
@@ -125,7 +125,7 @@ describe("never evicted", () => {
     expect([...queue.outcomes].filter(([, outcome]) => outcome === "waits").length).toBe(queue.waiting);
   });
 
-  test("in part: the newest of those that can still be told goes", async () => {
+  test("is a request whose response has begun: the newest of the others is evicted", async () => {
     const queue = new Queue({ waiting: 4 });
     await queue.fill(4, "a");
     for (const n of [0, 1, 2, 3]) await queue.send(`w${n}`, "a", { evictable: () => n < 2 });
@@ -133,14 +133,14 @@ describe("never evicted", () => {
     expect(queue.refused).toEqual(["w1"]);
   });
 
-  test("is a quiet company of a loud caller, when the loud company's answers have begun", async () => {
+  test("is a quiet company of a loud caller, when the loud company's responses have begun", async () => {
     const queue = new Queue({ waiting: 20 });
     await queue.fill(24, "a", { company: "loud", evictable: () => false });
     expect(await queue.send("quiet", "a", { company: "quiet" })).toBe("waits");
     expect(await queue.send("loud", "a", { company: "loud" })).toBe("queue_full");
   });
 
-  test("is a job, and jobs take no place", async () => {
+  test("is a job, and jobs do not count", async () => {
     const queue = new Queue({ waiting: 2 });
     await queue.fill(10, "a", { background: true }, "job");
     await queue.fill(1, "a");
@@ -150,7 +150,7 @@ describe("never evicted", () => {
     expect(queue.admission.snapshot().chat.waitingBackground).toBe(7);
   });
 
-  test("is anything of a caller within its share for one that is over it", async () => {
+  test("is a request of a caller within its share, for a caller over its share", async () => {
     const queue = new Queue({ waiting: 10 });
     await queue.fill(4, "x");
     await queue.fill(5, "b");
@@ -160,7 +160,7 @@ describe("never evicted", () => {
   });
 });
 
-test("an expected wait that is too long is each flow's own", async () => {
+test("an expected wait that is too long refuses requests of that flow only", async () => {
   const queue = new Queue({ chat: 1, waitSeconds: 10 });
   for (let n = 0; n < 10; n += 1) {
     const slot = await queue.admission.acquire(slotRequest("a"));
@@ -174,7 +174,7 @@ test("an expected wait that is too long is each flow's own", async () => {
   expect(await queue.send("b", "b")).toBe("waits");
 });
 
-test("who is evicted is told when to come back by its own flow, and leaves nothing behind", async () => {
+test("an evicted request gets the Retry-After of its own flow, and leaves no state behind", async () => {
   const queue = new Queue({ waiting: 2 });
   await queue.fill(4, "a");
   await queue.fill(1, "a", {}, "old");
@@ -192,7 +192,7 @@ test("who is evicted is told when to come back by its own flow, and leaves nothi
 });
 
 test.each(Array.from({ length: 40 }, (_, seed) => seed))(
-  "for any load: twice the bounds at most, and a caller with nothing waiting always gets in (seed %s)",
+  "for any load: at most twice the bounds wait, and a caller without waiting requests is always admitted (seed %s)",
   async (seed) => {
     const random = randomOf(seed);
     const waiting = random.between(8, 40);

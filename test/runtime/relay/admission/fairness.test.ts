@@ -21,8 +21,8 @@ const submitAll = (simulation: QueueSimulation, requests: readonly Request[]) =>
   for (const request of requests) simulation.submit(request);
 };
 
-describe("what is refunded is no credit", () => {
-  test.each([1, 2, 4])("an image that was estimated a hundred times too high, %s slots", (slots) => {
+describe("refunds do not become credit", () => {
+  test.each([1, 2, 4])("an image estimated a hundred times too high, %s slots", (slots) => {
     const simulation = new QueueSimulation(slots);
     simulation.submit(image("a"));
     submitAll(simulation, [...times(100, () => short("a")), ...times(100, () => short("b"))]);
@@ -35,7 +35,7 @@ describe("what is refunded is no credit", () => {
     expect(countOf(waited.slice(0, 100), "a")).toBeGreaterThan(30);
   });
 
-  test("several images at once, some of which end while nobody waits", () => {
+  test("several images at once, some of which end while nothing waits", () => {
     const simulation = new QueueSimulation(4);
     submitAll(simulation, [image("a", { ms: 10 }), image("a", { ms: 500 }), image("a", { ms: 500 })]);
     simulation.step();
@@ -44,7 +44,7 @@ describe("what is refunded is no credit", () => {
     expect(countOf(simulation.started.slice(5, 65), "b")).toBeGreaterThanOrEqual(28);
   });
 
-  test("the same among the companies of one caller", () => {
+  test("companies of one caller", () => {
     const simulation = new QueueSimulation(1);
     simulation.submit(image("a", { company: "x" }));
     submitAll(simulation, [
@@ -56,7 +56,7 @@ describe("what is refunded is no credit", () => {
     expect(early.filter(({ company }) => company === "y").length).toBeGreaterThanOrEqual(49);
   });
 
-  test("turns that were missed because of it are not made up for in a row", () => {
+  test("skipped rounds are not made up for in a row", () => {
     const simulation = new QueueSimulation(2);
     simulation.submit(image("a", { ms: 6000 }));
     submitAll(simulation, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
@@ -66,7 +66,7 @@ describe("what is refunded is no credit", () => {
     expect(countOf(simulation.started.slice(after), "b")).toBeGreaterThanOrEqual(8);
   });
 
-  test("whose own image delayed it is not locked out while the image runs for long", () => {
+  test("a caller delayed by its own image is not starved while the image runs", () => {
     const simulation = new QueueSimulation(2);
     simulation.submit(image("a", { ms: 1_000_000 }));
     submitAll(simulation, [...times(200, () => short("a")), ...times(200, () => short("b"))]);
@@ -75,9 +75,9 @@ describe("what is refunded is no credit", () => {
   });
 });
 
-describe("what was estimated too low is paid for", () => {
+describe("underestimated requests are paid for", () => {
   // Each client sends its next request when it has the answer: its caller has nothing waiting for a moment, again and again.
-  test.each([2, 4, 8])("by %s clients", (clients) => {
+  test.each([2, 4, 8])("with %s clients that send again immediately", (clients) => {
     const simulation = new QueueSimulation(2);
     const long = short("long", { estimate: 64, used: 20_000, ms: 2000 });
     simulation.onEnd = (request) => {
@@ -105,7 +105,7 @@ describe("what was estimated too low is paid for", () => {
     return simulation;
   };
 
-  test("also by the turns that go by while only its running requests are there", () => {
+  test("a debt is paid by rounds that pass while the flow has running requests only", () => {
     const simulation = indebted(400);
     simulation.run(() => countOf(simulation.started, "b") === 200); // 60,000 tokens, for a debt of 20,000
     const before = simulation.started.length;
@@ -114,7 +114,7 @@ describe("what was estimated too low is paid for", () => {
     expect(simulation.started.length - before).toBeLessThanOrEqual(4);
   });
 
-  test("but not after a time in which nobody waited", () => {
+  test("a debt expires once nothing waits", () => {
     const simulation = indebted(3);
     simulation.run(() => simulation.queue.snapshot().running === 1);
     const before = simulation.started.length;
@@ -123,7 +123,7 @@ describe("what was estimated too low is paid for", () => {
     expect(simulation.started.length - before).toBeLessThanOrEqual(4);
   });
 
-  test("debts of a time when nobody waited are void: whoever had the Mac for itself is not locked out after", () => {
+  test("requests served while nothing waited cost nothing: a caller that had the Mac to itself is not starved afterwards", () => {
     const simulation = new QueueSimulation(1);
     simulation.onEnd = (request) => {
       if (request.caller === "a" && simulation.started.length < 50) simulation.submit(short("a", { used: 10_000 }));
@@ -139,7 +139,7 @@ describe("what was estimated too low is paid for", () => {
 });
 
 describe("companies", () => {
-  test("of one caller take turns; those who name none are one more", () => {
+  test("of one caller are served in rounds; requests without a company are one more flow", () => {
     const simulation = new QueueSimulation(1);
     submitAll(simulation, [
       ...times(300, () => short("a", { company: "loud" })),
@@ -153,7 +153,7 @@ describe("companies", () => {
     expect(last(undefined)).toBeLessThan(40);
   });
 
-  test("that are invented gain nothing against another caller, nor memory", () => {
+  test("invented by a caller gain no share and no memory", () => {
     const simulation = new QueueSimulation(1);
     submitAll(simulation, [...times(500, (n) => short("a", { company: `c${n}` })), ...times(100, () => short("b"))]);
     simulation.run(() => simulation.started.length === 201);
@@ -163,7 +163,7 @@ describe("companies", () => {
     expect(simulation.queue.snapshot()).toMatchObject({ running: 0, waiting: 0, waitingBytes: 0, callers: {} });
   });
 
-  test(`beyond ${MAX_COMPANY_FLOWS} share one flow, and each of the first keeps its own`, () => {
+  test(`beyond ${MAX_COMPANY_FLOWS} share one flow; the first ones keep their own`, () => {
     const simulation = new QueueSimulation(1);
     simulation.submit(short("other"));
     submitAll(simulation, [
@@ -177,7 +177,7 @@ describe("companies", () => {
   });
 });
 
-test("a weight that changes while requests wait counts from then on, up and down", () => {
+test("a changed weight applies to waiting requests", () => {
   const simulation = new QueueSimulation(1);
   submitAll(simulation, [...times(400, () => short("a")), ...times(400, () => short("b"))]);
   simulation.run(() => simulation.started.length === 100);
@@ -193,7 +193,7 @@ test("a weight that changes while requests wait counts from then on, up and down
   expect(a).toBeLessThanOrEqual(154);
 });
 
-test("weights given as percentages make no longer rounds: a newcomer waits as short as with weights of one", () => {
+test("weights given as percentages do not make rounds longer: a new caller waits no longer than with weights of one", () => {
   const simulation = new QueueSimulation(1);
   submitAll(simulation, [
     ...times(300, () => short("a", { weight: 70 })),
@@ -209,7 +209,7 @@ test.each([
   ["answers far longer than estimated", { estimate: 64, used: 50_000 }],
   ["many tiny ones", { estimate: 64, used: 64 }],
 ])(
-  "a quiet caller who asks once a second waits for what runs and a round, whatever another sends: %s",
+  "a quiet caller with one request per second waits for the running requests and one round, whatever another caller sends: %s",
   (_name, tokens) => {
     const simulation = new QueueSimulation(4);
     const random = randomOf(1);
@@ -239,7 +239,7 @@ test.each([
 );
 
 describe("a request that holds its slot long for few tokens", () => {
-  test.each([1, 2, 4])("delays a quiet caller by what runs and one of them a round (%s slots)", (slots) => {
+  test.each([1, 2, 4])("delays a quiet caller by the running requests and one more per round (%s slots)", (slots) => {
     const simulation = new QueueSimulation(slots);
     const attack = () => simulation.submit(short("attacker", { estimate: 64, used: 64, ms: 20_000 }));
     simulation.onEnd = ({ caller }) => {
@@ -259,7 +259,7 @@ describe("a request that holds its slot long for few tokens", () => {
     expect(Math.max(...waits)).toBeLessThanOrEqual(2 * 20_000);
   });
 
-  test("pays for the time: of two who always have something waiting neither gets more of the slots than a turn's part", () => {
+  test("pays for its time: of two callers that always have waiting requests, neither gets much more slot time", () => {
     const simulation = new QueueSimulation(1);
     const times = new Map<string, number>();
     simulation.onStart = ({ caller, ms }) => times.set(caller, (times.get(caller) ?? 0) + ms);
@@ -289,7 +289,7 @@ describe("for any load", () => {
   };
 
   test.each(Array.from({ length: 60 }, (_, seed) => seed))(
-    "slots are never exceeded nor left free while somebody may use them, and all are served (seed %s)",
+    "running requests never exceed the slots, no usable slot stays free, and every request is served (seed %s)",
     (seed) => {
       const random = randomOf(seed);
       const slots = random.between(1, 5);
@@ -318,7 +318,7 @@ describe("for any load", () => {
   );
 
   test.each(Array.from({ length: 40 }, (_, seed) => seed))(
-    "who always has something waiting gets its share, within a quantum and the largest request (seed %s)",
+    "a caller that always has waiting requests gets its share by weight, within a quantum and the largest request (seed %s)",
     (seed) => {
       const random = randomOf(seed);
       const slots = random.between(1, 4);
@@ -350,7 +350,7 @@ describe("for any load", () => {
   );
 
   test.each(Array.from({ length: 60 }, (_, seed) => seed))(
-    "a newcomer, caller or company, waits for what runs and one round at most (seed %s)",
+    "a new caller or company waits for the running requests and at most one round (seed %s)",
     (seed) => {
       const random = randomOf(seed);
       const simulation = new QueueSimulation(random.between(1, 4));

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
+import { parseGoDuration } from "../../../../runtime/relay/dialects/keep-alive-check.ts";
 import { RelayError } from "../../../../runtime/relay/errors.ts";
-import { checkBody, parseGoDuration } from "../../../../runtime/relay/http/body-rules.ts";
+import { checkBody } from "../../../../runtime/relay/http/body-rules.ts";
+import { modelCall } from "../dialects/model-call.ts";
 
 const ANY = { kind: "ollama" } as const;
 
 function codeFor(body: string | Buffer, model: Parameters<typeof checkBody>[2] = ANY, route = "/api/chat"): string {
   try {
-    void checkBody(typeof body === "string" ? Buffer.from(body) : body, route, model);
+    void checkBody(typeof body === "string" ? Buffer.from(body) : body, modelCall(route), model);
     return "ok";
   } catch (error) {
     return error instanceof RelayError ? error.code : String(error);
@@ -67,7 +69,9 @@ describe("allowed models", () => {
     expect(codeFor('{"model":"llama3","MODEL":"other"}', some)).toBe("body_ambiguous");
   });
   test("names the allowed ones", () => {
-    expect(() => checkBody(Buffer.from('{"model":"x"}'), "/api/chat", some)).toThrow(/"x".*llama3, host:5000\/qwen:7b/);
+    expect(() => checkBody(Buffer.from('{"model":"x"}'), modelCall("/api/chat"), some)).toThrow(
+      /"x".*llama3, host:5000\/qwen:7b/,
+    );
   });
   test("looks at `name` for /api/show, and only there", () => {
     expect(codeFor('{"name":"other"}', some, "/api/show")).toBe("model_not_allowed");
@@ -87,12 +91,12 @@ test.each(["", "{", "[]", '"text"', "null", '{"a":1} {"b":2}'])("a body of %j is
 test("what is not UTF-8 is not taken, and is told so", () => {
   // 안녕 in CP949, as curl on a Korean Windows sends it.
   const cp949 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from("bec8b3e7", "hex"), Buffer.from('"}')]);
-  expect(() => checkBody(cp949, "/api/chat", ANY)).toThrow(/not UTF-8/);
+  expect(() => checkBody(cp949, modelCall("/api/chat"), ANY)).toThrow(/not UTF-8/);
   expect(codeFor(cp949)).toBe("body_not_json");
 });
 
 test("a byte order mark is taken off", async () => {
-  const { body, facts } = await checkBody(Buffer.from('\uFEFF{"stream":true}'), "/api/chat", ANY);
+  const { body, facts } = await checkBody(Buffer.from('\uFEFF{"stream":true}'), modelCall("/api/chat"), ANY);
   expect([body.toString(), facts.stream]).toEqual(['{"stream":true}', true]);
 });
 
@@ -110,8 +114,8 @@ test("a key that stands there a hundred times over is refused", () => {
 test("values that are far too long are refused without being read, and shown cut", async () => {
   const long = "x".repeat(100_000);
   const some = { kind: "ollama" as const, allowed: ["llama3"] };
-  const check = async (body: string) => checkBody(Buffer.from(body), "/api/chat", some);
-  await expect(check(`{"model":"${long}"}`)).rejects.toThrow(/^The model "x{79}… may not be called here/);
+  const check = async (body: string) => checkBody(Buffer.from(body), modelCall("/api/chat"), some);
+  await expect(check(`{"model":"${long}"}`)).rejects.toThrow(/^The model "x{79}… is not allowed here/);
   await expect(check(`{"model":"llama3","keep_alive":"${long}"}`)).rejects.toThrow(/^keep_alive "x{79}…/);
   await expect(check(`{"model":"llama3","keep_alive":"${"1".repeat(60_000)}"}`)).rejects.toMatchObject({
     code: "keep_alive_not_allowed",

@@ -11,7 +11,6 @@ afterEach(() => {
 function timer(inMs: number, again?: number): CoarseTimer & { rang: number } {
   return {
     dueAt: performance.now() + inMs,
-    place: -1,
     rang: 0,
     onExpire() {
       this.rang += 1;

@@ -8,16 +8,19 @@ import ts from "typescript";
 import { describe, expect, it, test } from "vitest";
 import { readHeaderName, readName } from "../../../../runtime/relay/access/names.ts";
 import { estimateTokens } from "../../../../runtime/relay/admission/estimate.ts";
+import { parseGoDuration } from "../../../../runtime/relay/dialects/keep-alive-check.ts";
+import { OLLAMA } from "../../../../runtime/relay/dialects/ollama.ts";
+import { OPENAI } from "../../../../runtime/relay/dialects/openai.ts";
 import { assemble } from "../../../../runtime/relay/documents/assemble.ts";
 import { readQuery } from "../../../../runtime/relay/documents/bodies.ts";
 import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
-import { parseGoDuration } from "../../../../runtime/relay/http/body-rules.ts";
 import { entryColo, headersToModel } from "../../../../runtime/relay/http/headers.ts";
 import { JsonScanner } from "../../../../runtime/relay/http/json-scanner.ts";
-import { findRoute, splitTarget } from "../../../../runtime/relay/http/router.ts";
+import { splitTarget } from "../../../../runtime/relay/http/router.ts";
 import { idempotencyKey, parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
 import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
+import { modelCall, router } from "../dialects/model-call.ts";
 
 /** Units of a text, unless said otherwise; a header has 16 KiB at most. */
 const LENGTH = 256 * 1024;
@@ -79,23 +82,20 @@ const RELAY = "the relay's own text or its config";
 /** Every regular expression in `runtime/relay`, by file, and what it is matched against. */
 const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, on: string])[]>> = {
   "access/keys.ts": [],
-  "admission/estimate.ts": [["/embed/", RELAY]],
-  "http/body-rules.ts": [
+  "dialects/keep-alive-check.ts": [
     ["/^(?:(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:ns|us|\\u00b5s|\\u03bcs|ms|s|m|h))+$/u", "100 characters of a body"],
     ["/(\\d+(?:\\.\\d*)?|\\.\\d+)(ns|us|\\u00b5s|\\u03bcs|ms|s|m|h)/guy", "100 characters of a body"],
-    ["/\\ufffd$/", "80 bytes of a body"],
   ],
+  "http/body-rules.ts": [["/\\ufffd$/", "80 bytes of a body"]],
   "documents/api.ts": [
     ["/\\btext\\/event-stream\\b/", HEADER],
     ["/^W\\//", HEADER],
   ],
   "documents/chunker.ts": [["/\\s/", "one character of a body"]],
-  "documents/embedder.ts": [["/\\/+$/", RELAY]],
   "access/names.ts": [
     ["/\\p{M}{31}/u", "16,000 characters of a body or a header"],
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],
   ],
-  "model/fallback.ts": [["/\\/+$/", RELAY]],
   "http/headers.ts": [
     ["/^[\\x21-\\x7e]{1,128}$/", HEADER],
     ["/-([A-Z]{3})$/", HEADER],
@@ -109,8 +109,10 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   ],
   // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
   "jobs/views.ts": [["new RegExp(`^${prefix}_([0-9a-f]{32})$`)", "a job's name of at most 80 characters"]],
-  "http/router.ts": [
+  "dialects/openai.ts": [
     ["/^\\/v1\\/models\\/(?!\\.+(?:%2F|$))[\\w.:-]+(?:%2F(?!\\.+(?:%2F|$))[\\w.:-]+)*$/i", HEADER],
+  ],
+  "http/router.ts": [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
     ['new RegExp(`^${name.replace("{id}", "([\\\\w-]{1,80})")}$`)', HEADER],
   ],
@@ -121,7 +123,6 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   ],
   "status/page.ts": [["/[&<>\"']/g", RELAY]],
   "model/upstream.ts": [
-    ["/\\/+$/", RELAY],
     ["/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/", RELAY],
   ],
   "usage/usage.ts": [
@@ -177,7 +178,7 @@ describe("what reads callers' text", () => {
     parsePrefer,
     idempotencyKey: (text) => idempotencyKey({ "idempotency-key": text }),
     entryColo: (text) => entryColo({ "cf-ray": text }),
-    headersToModel: (text) => headersToModel({ "x-request-id": text, accept: text }, "id"),
+    headersToModel: (text) => headersToModel({ "x-request-id": text, accept: text }, "id", OPENAI),
     readName: (text) => readName("title", text),
     "readName, marks": (text) => readName("title", fill("\u0301\u0327", text.length)),
     "readName, marks within the bound": (text) =>
@@ -187,17 +188,20 @@ describe("what reads callers' text", () => {
     "readQuery, many names": (text) => readQuery(fill("&all=true", text.length)),
     agreed: (text) => agreed(caller.companies, text, ["x"]),
     splitTarget,
-    findRoute: (text) => findRoute("GET", `/v1/models/${text}`, "ollama"),
+    findRoute: (text) => router.find("GET", `/v1/models/${text}`),
     estimateTokens: (text) =>
-      estimateTokens("/api/chat", Buffer.from(fill(`"max_tokens" : ${text.slice(0, 9)}`, text.length))),
+      estimateTokens(
+        modelCall("/v1/chat/completions"),
+        Buffer.from(fill(`"max_tokens" : ${text.slice(0, 9)}`, text.length)),
+      ),
     "Meter, answers in one piece": (text) => {
-      const meter = new Meter();
+      const meter = new Meter({ ...OLLAMA.usage, at: "start_and_end" });
       meter.begin("text/event-stream");
       meter.feed(Buffer.from(fill('data:"eval_count"', text.length)));
       return meter.usage();
     },
     "Meter, answers byte by byte": (text) => {
-      const meter = new Meter();
+      const meter = new Meter(OLLAMA.usage);
       meter.begin("application/x-ndjson");
       for (const byte of Buffer.from(text)) meter.feed(Buffer.of(byte));
       return meter.usage();

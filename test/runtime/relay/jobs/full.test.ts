@@ -11,6 +11,7 @@ import { type JobStore, type NewJob, StoreFailed } from "../../../../runtime/rel
 import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
 import { createBreaker } from "../../../../runtime/relay/model/breaker.ts";
 import { createLog } from "../../../../runtime/relay/telemetry/log.ts";
+import { router } from "../dialects/model-call.ts";
 import { temporaryFolder } from "../harness.ts";
 
 const MIB = 1024 * 1024;
@@ -54,6 +55,7 @@ function run(store: JobStore, bytes: number, memoryMiB = 64) {
   const ends: string[] = [];
   let answered = 0;
   const runner = startRunner({
+    dialectOf: router.dialectOf,
     store,
     memory,
     upstream: {

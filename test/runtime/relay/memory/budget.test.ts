@@ -15,7 +15,7 @@ function codeOf(work: () => unknown): string | undefined {
   return undefined;
 }
 
-test("a reservation that cannot grow stays as it was; a released one gives everything back, once", () => {
+test("a reservation that cannot grow is unchanged; a released one frees everything, once", () => {
   const budget = createMemoryBudget({ memoryMiB: 64 }, ["a", "b"]);
   expect(budget.capacity).toBe(56 * MIB); // an eighth is for documents that were searched
   const held = budget.reserve("a", 40 * MIB);
@@ -31,7 +31,7 @@ test("a reservation that cannot grow stays as it was; a released one gives every
   expect([budget.heldBy("a"), budget.held]).toEqual([0, 14 * MIB]);
 });
 
-test("a reload changes the capacity and the parts; what is held stays held", () => {
+test("a reload changes the capacity and the parts; existing reservations stay", () => {
   const budget = createMemoryBudget({ memoryMiB: 64 }, ["a"]);
   const held = budget.reserve("a", 56 * MIB);
   budget.update(limitsSchema.parse({ memoryMiB: 128 }), ["a", "b"]);
@@ -41,7 +41,7 @@ test("a reload changes the capacity and the parts; what is held stays held", () 
   expect(cacheBytes({ memoryMiB: 65_536 })).toBe(128 * MIB);
 });
 
-test("of things that are loaded one after the other the largest is reserved", () => {
+test("for items loaded one after another, the largest is reserved", () => {
   const budget = createMemoryBudget({}, ["a"]);
   const memory = budget.reserve("a", 10);
   const reserve = reserveLargest(memory);

@@ -4,7 +4,7 @@ import { ChunkCollector } from "../../../../runtime/relay/memory/chunk-collector
 
 const BLOCK = 64 * 1024;
 
-describe("gathered pieces", () => {
+describe("collected chunks", () => {
   test.each([
     ["a length that is announced", true],
     ["none", false],
@@ -20,7 +20,7 @@ describe("gathered pieces", () => {
     }
   });
 
-  test("are not kept themselves, so that many small ones take no more memory than what is reserved", () => {
+  test("are copied, so that many small ones take no more memory than reserved", () => {
     const gatherer = new ChunkCollector();
     const piece = Buffer.from([7]);
     for (let n = 0; n < 2 * BLOCK; n += 1) gatherer.push(piece);
@@ -30,7 +30,7 @@ describe("gathered pieces", () => {
     expect(ChunkCollector.bytesFor(1, 5)).toBe(5);
   });
 
-  test("beyond an announced length are kept as well", () => {
+  test("beyond a declared length are kept as well", () => {
     const gatherer = new ChunkCollector(3);
     gatherer.push(Buffer.from("ab"));
     gatherer.push(Buffer.from("cdef"));

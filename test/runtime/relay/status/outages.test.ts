@@ -8,7 +8,7 @@ import { temporaryFolder } from "../harness.ts";
 
 const log = createLog({ write: () => {} });
 
-test("what ended is told by the machine's own name for its run; jobs are noted in the newest; fifty are kept", async () => {
+test("the boot id tells whether the machine or the relay ended; jobs are added to the newest outage; fifty are kept", async () => {
   const dataDir = await temporaryFolder();
   let now = Date.parse("2027-03-01T00:00:00Z");
   const open = (boot: string) =>
@@ -42,7 +42,7 @@ test("what ended is told by the machine's own name for its run; jobs are noted i
   expect((await open("last")).list).toHaveLength(50);
 });
 
-test("files that a cut has damaged are begun anew, and the relay starts", async () => {
+test("damaged files are replaced, and the relay starts", async () => {
   const dataDir = await temporaryFolder();
   await writeFile(join(dataDir, "heartbeat.json"), '{"boot":');
   await writeFile(join(dataDir, "outages.json"), "");

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../harness.ts";
 
 const bounds = { bytes: 10, copies: 2 };
 
-it("a log that grew is copied and cut, and its writer goes on at the new end", async () => {
+it("a large log is copied and truncated, and its writer continues at the new end", async () => {
   const folder = await temporaryFolder();
   const file = join(folder, "relay.log");
   const writer = await open(file, "a"); // as launchd opens it, once
@@ -25,7 +25,7 @@ it("a log that grew is copied and cut, and its writer goes on at the new end", a
   expect(await readFile(`${file}.2`, "utf8")).toBe("second line\n");
 });
 
-it("a log that can not be copied is cut all the same, and says so; other files are left alone", async () => {
+it("a log that cannot be copied is truncated with a warning; other files are unchanged", async () => {
   const folder = await temporaryFolder();
   const said: string[] = [];
   const log = pino({}, { write: (line: string) => void said.push(line) });
@@ -35,9 +35,9 @@ it("a log that can not be copied is cut all the same, and says so; other files a
   expect(await readFile(join(folder, name), "utf8")).toBe("");
   expect(await readFile(join(folder, "other.txt"), "utf8")).toBe("longer than ten bytes");
   expect(said).toHaveLength(1);
-  expect(said[0]).toContain("log cut without a copy");
+  expect(said[0]).toContain("log truncated without a copy");
 });
 
-it("a folder that is not there is nothing to do", async () => {
+it("a missing folder is not an error", async () => {
   await rotateLogs(join(await temporaryFolder(), "none"), pino({ enabled: false }), bounds);
 });

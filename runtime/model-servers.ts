@@ -1,0 +1,126 @@
+/**
+ * The kinds of model server, one entry each: what a server of that kind can do, and how it is asked. The relay, the installer
+ * and the commands read it here, so that a new kind is one entry; the type checker names the dialects that must say whether
+ * it serves them (`Dialect.servedBy`). Pure.
+ *
+ * There is no health path: LM Studio and mlx-lm have none, and Ollama's `/` answers before it can serve. The model list is
+ * asked for instead. Cancelling is the same for all: close the connection. (Ollama notices at the first token,
+ * https://github.com/ollama/ollama/issues/11889.)
+ */
+import { z } from "zod";
+
+/** A model that the server lists. */
+export interface ListedModel {
+  readonly name: string;
+  /** Changes when the model behind the name does. Undefined where the server does not say. */
+  readonly digest: string | undefined;
+}
+
+/** Vectors as the server answers them, in the order of the inputs, and the tokens as it counts them. */
+export interface EmbeddingRows {
+  readonly rows: readonly (readonly number[])[];
+  readonly tokens: number | undefined;
+}
+
+export interface ModelServer {
+  /** What people call it. */
+  readonly title: string;
+  /** Where it listens unless it is told otherwise. */
+  readonly usualUrls: readonly string[];
+  /** GET it for the list of models; comes after a path in `model.url`. */
+  readonly listPath: string;
+  /** Reads the list. @throws ZodError for anything else */
+  readModels(list: unknown): ListedModel[];
+  /** Whether `ListedModel.digest` is there. */
+  readonly hasDigests: boolean;
+  /** The full name of a model that may be called by a shorter one. */
+  fullName(model: string): string;
+  readonly embeddings: {
+    readonly path: string;
+    /** Members of the request beside `model`, `input` and `dimensions`. */
+    readonly options: Readonly<Record<string, string | boolean>>;
+    /** Reads the answer; undefined if it holds no vectors. */
+    read(answer: unknown): EmbeddingRows | undefined;
+  };
+  /** Environment variable that bounds the requests it works on at once, and the bound without it. */
+  readonly parallel: { readonly variable: string; readonly unset: number } | undefined;
+  /** How a person starts it. */
+  readonly startHint: string;
+  /** How a person gets a model onto it. */
+  loadHint(model: string): string;
+}
+
+const ollamaList = z.object({ models: z.array(z.object({ name: z.string(), digest: z.string().optional() })) });
+const ollamaEmbeddings = z.object({
+  embeddings: z.array(z.array(z.number())),
+  prompt_eval_count: z.int().optional(),
+});
+const openaiList = z.object({ data: z.array(z.object({ id: z.string() })) });
+const openaiEmbeddings = z.object({
+  data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })),
+  usage: z.object({ prompt_tokens: z.int() }).optional(),
+});
+
+export const MODEL_SERVERS = {
+  ollama: {
+    title: "Ollama",
+    usualUrls: ["http://127.0.0.1:11434"],
+    listPath: "/api/tags",
+    readModels: (list) => ollamaList.parse(list).models.map(({ name, digest }) => ({ name, digest })),
+    hasDigests: true,
+    // A colon before the last slash belongs to a host's port.
+    fullName: (model) => (model.slice(model.lastIndexOf("/") + 1).includes(":") ? model : `${model}:latest`),
+    embeddings: {
+      path: "/api/embed",
+      options: { truncate: false }, // else a text that is too long is cut silently
+      read: (answer) => {
+        const { data } = ollamaEmbeddings.safeParse(answer);
+        return data && { rows: data.embeddings, tokens: data.prompt_eval_count };
+      },
+    },
+    // https://docs.ollama.com/faq#how-does-ollama-handle-concurrent-requests
+    parallel: { variable: "OLLAMA_NUM_PARALLEL", unset: 1 },
+    startHint: "`ollama serve`, or the Ollama app",
+    loadHint: (model) => `\`ollama pull ${model}\``,
+  },
+  /** LM Studio, llama-server, mlx-lm and whatever else serves OpenAI's API. */
+  openai: {
+    title: "a server that speaks OpenAI's paths (LM Studio, llama.cpp, mlx-lm)",
+    usualUrls: ["http://127.0.0.1:1234", "http://127.0.0.1:8080"], // LM Studio; llama-server, mlx-lm
+    listPath: "/v1/models",
+    readModels: (list) => openaiList.parse(list).data.map(({ id }) => ({ name: id, digest: undefined })),
+    hasDigests: false,
+    fullName: (model) => model,
+    embeddings: {
+      path: "/v1/embeddings",
+      options: { encoding_format: "float" },
+      read: (answer) => {
+        const { data } = openaiEmbeddings.safeParse(answer);
+        if (data === undefined) return undefined;
+        const sorted = [...data.data].sort((a, b) => a.index - b.index);
+        return { rows: sorted.map(({ embedding }) => embedding), tokens: data.usage?.prompt_tokens };
+      },
+    },
+    parallel: undefined,
+    startHint: "LM Studio: Developer → Start",
+    loadHint: (model) => `load ${model} there`,
+  },
+} as const satisfies Readonly<Record<string, ModelServer>>;
+
+/** A value of `model.kind`. */
+export type ModelServerKind = keyof typeof MODEL_SERVERS;
+
+export const MODEL_SERVER_KINDS = Object.keys(MODEL_SERVERS) as ModelServerKind[];
+
+/** @returns the table's entry as the interface, where any kind may come */
+export const modelServer = (kind: ModelServerKind): ModelServer => MODEL_SERVERS[kind];
+
+/** The path in a server's address, without a slash at its end; the server's own paths come after it. */
+export function basePath(url: string | URL): string {
+  return new URL(url).pathname.replace(/\/+$/, "");
+}
+
+/** @returns the address of the model list; a path in `url` (a model server behind a prefix) stays in front */
+export function modelListUrl({ kind, url }: { readonly kind: ModelServerKind; readonly url: string }): string {
+  return url.replace(/\/+$/, "") + MODEL_SERVERS[kind].listPath;
+}

@@ -1,0 +1,65 @@
+/** Passes an answer of the model server on to the caller: head and body as they come. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Dialect } from "../dialects/dialect.ts";
+import { headersFromModel } from "./headers.ts";
+import type { RelayResponse } from "./relay-response.ts";
+
+/** Where an answer of the model server goes. */
+export interface Sink {
+  head(status: number, headers: IncomingHttpHeaders): void;
+  /** @returns false: write no more until `onceDrained` has called */
+  write(chunk: Buffer): boolean;
+  end(): void;
+  /** Calls `go` once, when more may be written after a write that returned false. */
+  onceDrained(go: () => void): void;
+}
+
+/** Bytes of a whole answer that are copied to be sent in one buffer with the head. */
+const SHORT = 8 * 1024;
+
+/** Sends the head without waiting for the first token, but in one packet with the body if that is there. */
+export class AnswerWriter implements Sink {
+  readonly #res: RelayResponse;
+  readonly #dialect: Dialect;
+  #begun = false;
+  /** Of the body, by its Content-Length; NaN without one. */
+  #left = Number.NaN;
+
+  constructor(res: RelayResponse, dialect: Dialect) {
+    this.#res = res;
+    this.#dialect = dialect;
+  }
+
+  head(status: number, headers: IncomingHttpHeaders): void {
+    this.#left = Number(headers["content-length"]);
+    this.#res.addTiming();
+    this.#res.writeHead(status, headersFromModel(headers, this.#dialect));
+    process.nextTick(flushHead, this);
+  }
+
+  write(chunk: Buffer): boolean {
+    this.#begun = true;
+    this.#left -= chunk.length;
+    if (this.#left !== 0) return this.#res.write(chunk);
+    // As Latin-1, which is the bytes as they are, Node joins a short answer with its head: one buffer to write, not three.
+    if (chunk.length <= SHORT) this.#res.end(chunk.toString("latin1"), "latin1");
+    else this.#res.end(chunk);
+    return true;
+  }
+
+  end(): void {
+    this.#begun = true;
+    if (!this.#res.writableEnded) this.#res.end();
+  }
+
+  onceDrained(go: () => void): void {
+    this.#res.once("drain", go);
+  }
+
+  /** Sends the head by itself if nothing has followed. */
+  flush(): void {
+    if (!this.#begun && !this.#res.destroyed) this.#res.flushHeaders();
+  }
+}
+
+const flushHead = (writer: AnswerWriter): void => writer.flush();

@@ -1,0 +1,108 @@
+/** What the log and the metrics say about one request. Each stage notes what it has found; it is read once, at the end. */
+import type { IncomingMessage } from "node:http";
+import type { RelayError } from "../errors.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { entryColo } from "./headers.ts";
+import type { RelayResponse } from "./relay-response.ts";
+
+/** nginx's status for a client that disconnected before it was answered. */
+const CLIENT_CLOSED_REQUEST = 499;
+/** Characters of a path that are logged. */
+const LONGEST_PATH = 200;
+
+/** Who sent the request, once Access has been checked. */
+export interface Sender {
+  /** For metrics: the caller's name, or "people" for all of them. */
+  readonly caller: string;
+  /** For the log: the caller's name, or a person's address. */
+  readonly name: string;
+  /** Of the service token; undefined for people. */
+  readonly clientId: string | undefined;
+}
+
+export class RequestRecord {
+  #sender: Sender | undefined;
+  #route = "other";
+  #bodyBytes = 0;
+  #waitedMs: number | undefined;
+  #fellBack: string | undefined;
+  #failure: RelayError | undefined;
+
+  /** Access has let it in. */
+  identified(sender: Sender): void {
+    this.#sender = sender;
+  }
+
+  /** @param route the path's pattern */
+  routed(route: string): void {
+    this.#route = route;
+  }
+
+  bodyReceived(bytes: number): void {
+    this.#bodyBytes = bytes;
+  }
+
+  /** It got a slot of the model server. */
+  gotSlot(waitedMs: number): void {
+    this.#waitedMs = waitedMs;
+  }
+
+  /** It went to the fallback server. @param code of the error that it would have got */
+  fellBack(code: string): void {
+    this.#fellBack = code;
+  }
+
+  /** It ended with an error. The first one counts. */
+  failed(error: RelayError): void {
+    this.#failure ??= error;
+  }
+
+  get clientId(): string | undefined {
+    return this.#sender?.clientId;
+  }
+
+  get failure(): RelayError | undefined {
+    return this.#failure;
+  }
+
+  /** Counts and logs the request. @param endedAt by the clock of `performance` */
+  write(req: IncomingMessage, res: RelayResponse, path: string, endedAt: number, log: Log, metrics: Metrics): void {
+    const failure = this.#failure;
+    const aborted = !res.writableFinished && failure === undefined;
+    const status = res.headersSent ? res.statusCode : CLIENT_CLOSED_REQUEST;
+    const ms = endedAt - res.receivedAt;
+    const firstMs = res.headAt === undefined ? undefined : res.headAt - res.receivedAt;
+    const colo = entryColo(req.headers);
+    metrics.requestEnded({
+      route: this.#route,
+      status,
+      caller: this.#sender?.caller ?? "-",
+      seconds: ms / 1000,
+      firstByteSeconds: firstMs === undefined ? undefined : firstMs / 1000,
+      aborted,
+      colo,
+      code: failure?.code,
+    });
+    log.info(
+      {
+        id: res.requestId,
+        method: req.method,
+        path: path.slice(0, LONGEST_PATH),
+        status,
+        caller: this.#sender?.name,
+        colo,
+        ray: req.headers["cf-ray"],
+        ms: Math.round(ms),
+        firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
+        waitedMs: this.#waitedMs === undefined ? undefined : Math.round(this.#waitedMs),
+        fallback: this.#fellBack,
+        bodyBytes: this.#bodyBytes,
+        aborted: aborted || undefined,
+        code: failure?.code,
+        detail: failure?.detail,
+      },
+      "request",
+    );
+  }
+}
