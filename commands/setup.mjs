@@ -23,14 +23,17 @@ const lock = createHash("sha256")
 const stamp = join(root, "node_modules", ".slm-network-setup");
 const installed = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
 
-/** Runs the npm that runs this, its output on standard error: standard output belongs to the command (`--env` is for eval). */
+/**
+ * Runs the npm that runs this, its output on standard error: standard output belongs to the command (`--env` is for eval).
+ * With the Node that runs npm, not with this one: this may be the one in node_modules, which `npm ci` deletes.
+ */
 function npm(...args) {
-  const stdio = ["ignore", process.stderr.fd, "inherit"];
-  const own = process.env.npm_execpath;
-  const run = own
-    ? spawnSync(process.execPath, [own, ...args], { cwd: root, stdio })
-    : spawnSync("npm", args, { cwd: root, stdio });
-  return run.status === 0;
+  const { npm_execpath: program, npm_node_execpath: node } = process.env;
+  const [command, ...before] = program && node ? [node, program] : ["npm"];
+  return (
+    spawnSync(command, [...before, ...args], { cwd: root, stdio: ["ignore", process.stderr.fd, "inherit"] }).status ===
+    0
+  );
 }
 
 if (installed !== lock) {

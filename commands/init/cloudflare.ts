@@ -22,7 +22,7 @@ export function answerOf<T>(answer: LookupResult<T>, todo: string): T {
 }
 
 const tokenAdvice =
-  "Make an API token (dash.cloudflare.com → My Profile → API Tokens, with the rights that README.md lists) and set CLOUDFLARE_API_TOKEN";
+  "Create an API token with the permissions that README.md lists (dash.cloudflare.com → Manage Account → API Tokens) and put CLOUDFLARE_API_TOKEN=… into .env";
 
 /**
  * Asks the account, and the user where there is more than one choice.

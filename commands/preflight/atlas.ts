@@ -56,7 +56,7 @@ function keyFinding(failure: LookupFailure, projectId: string, address: LookupRe
       return fail(
         id,
         "the Atlas API key is not set",
-        `Make one (${keysPage}, role Project Owner; Project Read Only for previews): export MONGODB_ATLAS_PUBLIC_KEY=… MONGODB_ATLAS_PRIVATE_KEY=…`,
+        `Make one (${keysPage}, role Project Owner; Project Read Only for previews): MONGODB_ATLAS_PUBLIC_KEY=… and MONGODB_ATLAS_PRIVATE_KEY=… in .env`,
       );
     case "credentials":
       return fail(

@@ -53,7 +53,7 @@ async function cloudflarePart(
   const access = cloudflareAccess((key) => texts.get(key));
   if (signsInByGlobalKey(access)) {
     const says = `the provider signs in to Cloudflare by ${access.beside?.join(" and ")}, which preflight cannot use: the account was not checked`;
-    return [warn("cloudflare.token", says, "Use an API token, which can be limited: export CLOUDFLARE_API_TOKEN=…")];
+    return [warn("cloudflare.token", says, "Use an API token, which can be limited: CLOUDFLARE_API_TOKEN=… in .env")];
   }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
   const { findings } = await cloudflareReadiness({ ...config, tunnelName }, { access, owned: known.owned, readOnly });

@@ -104,14 +104,14 @@ function passphraseFinding(said: string): Finding {
     return fail(
       id,
       "the passphrase is not the one of this stack",
-      "PULUMI_CONFIG_PASSPHRASE must be the one the stack was made with; without it its secrets are lost, and a new stack has to be made",
+      "PULUMI_CONFIG_PASSPHRASE must be the one that the stack was created with (docs/state.md if it is lost)",
     );
   }
   if (/passphrase must be set/.test(said)) {
     return fail(
       id,
       "the passphrase for the stack's secrets is not set",
-      "export PULUMI_CONFIG_PASSPHRASE=… (or PULUMI_CONFIG_PASSPHRASE_FILE=<file>), the one the stack was made with",
+      "Put PULUMI_CONFIG_PASSPHRASE=… into .env (or PULUMI_CONFIG_PASSPHRASE_FILE=<file>): the one that the stack was created with",
     );
   }
   return fail(id, `the stack's config cannot be read: ${said}`, "See `pulumi config`");

@@ -23,9 +23,9 @@ function checkout(version?: string, npmExit = 0): void {
   fake(path("npm"), `echo "$*" >> ${path("npm.log")}; exit ${npmExit}`);
   if (version) fake(path("node_modules/.bin/node"), `echo ${version}`);
 }
-const setup = () =>
-  program(process.execPath, [path("commands/setup.mjs")], {
-    env: { PATH: `${folder}:${process.env.PATH}`, HOME: folder },
+const setup = (more: NodeJS.ProcessEnv = {}, node = process.execPath) =>
+  program(node, [path("commands/setup.mjs")], {
+    env: { PATH: `${folder}:${process.env.PATH}`, HOME: folder, ...more },
   });
 const calls = () => (existsSync(path("npm.log")) ? readFileSync(path("npm.log"), "utf8").trim().split("\n") : []);
 
@@ -43,6 +43,22 @@ it("installs once without install scripts, then runs those of the named packages
   ]);
   expect(await setup()).toMatchObject({ code: 0, stderr: "" });
   expect(calls()).toHaveLength(2);
+});
+
+it("survives that `npm ci` deletes the Node in node_modules that runs it, as after an update of the lock file", async () => {
+  checkout("v24.21.0");
+  mkdirSync(path("node_modules/node"));
+  const own = path("node_modules/node/node");
+  cpSync(process.execPath, own);
+  writeFileSync(
+    path("npm.mjs"),
+    `import { appendFileSync, rmSync } from "node:fs";
+     appendFileSync(${JSON.stringify(path("npm.log"))}, process.argv.slice(2).join(" ") + "\\n");
+     rmSync(${JSON.stringify(own)}, { force: true });`,
+  );
+  const npm = { npm_execpath: path("npm.mjs"), npm_node_execpath: process.execPath };
+  expect(await setup(npm, own)).toMatchObject({ code: 0 });
+  expect(calls().map((line) => line.split(" ")[0])).toEqual(["ci", "rebuild"]);
 });
 
 it.each(["v22.12.0", "v22.17.1", "v20.20.2"])("refuses Node %s in one clear sentence, each time", async (version) => {

@@ -20,7 +20,8 @@ export const atlasErrors: readonly KnownError[] = [
     id: "atlas.key",
     pattern: /\bUNAUTHORIZED\b.{0,120}not authorized for this resource|You are not authorized for this resource/i,
     says: () => "Atlas does not accept the API key",
-    todo: () => "export MONGODB_ATLAS_PUBLIC_KEY=… MONGODB_ATLAS_PRIVATE_KEY=…; create a new one if necessary",
+    todo: () =>
+      "Put MONGODB_ATLAS_PUBLIC_KEY=… and MONGODB_ATLAS_PRIVATE_KEY=… into .env; create a new one if necessary",
   },
   {
     id: "atlas.half-key",

@@ -56,7 +56,8 @@ export const cloudflareErrors: readonly KnownError[] = [
     pattern:
       /Invalid access token|Invalid API Token|Invalid request headers|"code": ?6003|credentials are not set correctly/i,
     says: () => "Cloudflare does not accept the API token, or none is set",
-    todo: () => "export CLOUDFLARE_API_TOKEN=<the token's value>, without spaces",
+    todo: () =>
+      "Put CLOUDFLARE_API_TOKEN=<its value> into .env, without spaces; `npm run init` links to a form for a new one",
   },
   {
     id: "cloudflare.global-key",

@@ -7,7 +7,7 @@ export const pulumiErrors: readonly KnownError[] = [
     pattern: /incorrect passphrase|passphrase must be set/,
     says: () => "the stack's passphrase is not set, or it is the wrong one",
     todo: () =>
-      "export PULUMI_CONFIG_PASSPHRASE=… (or PULUMI_CONFIG_PASSPHRASE_FILE): the one that the stack was created with",
+      "Put PULUMI_CONFIG_PASSPHRASE=… into .env (or PULUMI_CONFIG_PASSPHRASE_FILE): the one that the stack was created with",
   },
   {
     id: "pulumi.locked",
