@@ -14,9 +14,6 @@ import { runPulumi } from "../pulumi-cli.ts";
 import type { Asker } from "./prompts.ts";
 import { tokenInstructions } from "./token-link.ts";
 
-/** Pulumi expands the tilde, so the file can be copied to another machine. */
-const localState = "file://~/slm-state";
-
 /** What decides about the passphrase. */
 export interface Encryption {
   /** The stack file names a secrets provider of its own. */
@@ -40,7 +37,8 @@ export async function ensureBackend(encryption: Encryption, machine: Machine): P
     if (!local) await chooseLocal(asker);
     const folder = join(homedir(), "slm-state");
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    say(`state: ${folder}, noted in ${await writeEnvFile({ PULUMI_BACKEND_URL: localState })}`);
+    // Whole, not with a tilde: Pulumi resolves that by the user database, which may differ from HOME.
+    say(`state: ${folder}, noted in ${await writeEnvFile({ PULUMI_BACKEND_URL: `file://${folder}` })}`);
     backend = await backendUrl();
   }
   // Pulumi Cloud, or a compatible server, encrypts with its own keys.

@@ -49,7 +49,7 @@ describe("the backend", () => {
   ])("%s: creates the state's folder and a passphrase, and keeps both in .env", async (_how, who, local) => {
     await ensureBackend(fresh, { asker: who, say, local });
     expect(existsSync(join(folder, "slm-state"))).toBe(true);
-    expect(env()).toMatch(/^PULUMI_BACKEND_URL=file:\/\/~\/slm-state$/m);
+    expect(env()).toContain(`PULUMI_BACKEND_URL=file://${join(folder, "slm-state")}\n`);
     expect(env()).toMatch(/^PULUMI_CONFIG_PASSPHRASE=[\w+/]{32}$/m);
     expect(said.join("\n")).toContain("password manager");
     expect(said.join("\n")).not.toContain(process.env.PULUMI_CONFIG_PASSPHRASE);
