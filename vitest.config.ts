@@ -9,6 +9,9 @@ import { straysIn } from "./sandbox/providers/environment.ts";
 for (const name of straysIn(process.env)) delete process.env[name];
 Object.assign(process.env, loopbackWithoutProxy(process.env), { SLM_NETWORK_ENV_FILE: "" });
 
+// The emulated provider plugins pause as long as the official ones do (Cloudflare's retries: minutes).
+process.env.SANDBOX_PROVIDER_CLOCK ??= "0.02";
+
 // Every test file, provider plugin and Pulumi program loads the same modules: compiled once, loading takes two thirds of the time.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules/.cache/compile");
 

@@ -10,8 +10,15 @@ import {
   type Organization,
   type Zone,
 } from "./cloudflare.ts";
-import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
+import {
+  applicationFindings,
+  deletedTunnelFindings,
+  type Owned,
+  recordFindings,
+  tunnelFindings,
+} from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
+import { type PeopleConfig, signsIn } from "./identity-providers.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
 import { describeFailure } from "./lookup-result.ts";
 import {
@@ -31,6 +38,7 @@ export interface WantedStack extends Uses {
   /** As the program names it. */
   readonly tunnelName: string;
   readonly access?: { readonly people: People };
+  readonly macs?: PeopleConfig["macs"];
 }
 
 /** Who signs in, and by what. */
@@ -46,6 +54,8 @@ export interface ReadinessOptions {
   /** Of the same access. @default a new one */
   readonly lookups?: CloudflareLookups | undefined;
   readonly owned: Owned;
+  /** Ids of the state's tunnels, where they are known. */
+  readonly tunnelIds?: readonly string[] | undefined;
   /** Only what a preview needs. */
   readonly readOnly: boolean;
 }
@@ -83,7 +93,10 @@ export async function cloudflareReadiness(
       recordFindings(hostname, value, tunnels.ok ? tunnels.value : [], look.owned),
     ),
     ...found("cloudflare.applications", applications, (value) => applicationFindings(destinations, value, look.owned)),
-    ...found("cloudflare.tunnel", tunnels, (value) => tunnelFindings(tunnelName, value, look.owned)),
+    ...found("cloudflare.tunnel", tunnels, (value) => [
+      ...tunnelFindings(tunnelName, value, look.owned),
+      ...deletedTunnelFindings(value, look.tunnelIds),
+    ]),
   ];
   return {
     findings,
@@ -93,9 +106,9 @@ export async function cloudflareReadiness(
 }
 
 /** @returns whether `up` would have to make the one-time PIN; false when it is unknown, which has its own finding */
-async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }: WantedStack): Promise<boolean> {
-  const { emails, emailDomains, identityProviders } = access?.people ?? none;
-  if (emails.length + emailDomains.length === 0 || !identityProviders.includes("onetimepin")) return false;
+async function lacksOneTimePin(lookups: CloudflareLookups, { access, macs, accountId }: WantedStack): Promise<boolean> {
+  const people = access?.people ?? none;
+  if (!signsIn({ people, ...(macs && { macs }) }) || !people.identityProviders.includes("onetimepin")) return false;
   const found = await lookups.identityProviders(accountId);
   return found.ok && !found.value.some(({ type }) => type === "onetimepin");
 }

@@ -81,6 +81,8 @@ export interface ServiceToken {
   readonly clientId: string;
   readonly enabled: boolean;
   readonly expiresAt?: string | undefined;
+  /** How many secrets it has had, where the API says so. */
+  readonly secretVersion?: number | undefined;
 }
 export interface NotificationPolicy {
   readonly id: string;

@@ -1,5 +1,6 @@
 /** What is in a Cloudflare account, by Cloudflare's own client. Reads only. */
 import Cloudflare from "cloudflare";
+import { z } from "zod";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import type {
   AccessApplication,
@@ -60,9 +61,15 @@ export interface CloudflareLookups {
   botManagement(zoneId: string): Promise<LookupResult<BotManagement>>;
   /** The regions of Regional Services; empty without that add-on. */
   regions(accountId: string): Promise<LookupResult<Region[]>>;
+  /** How many connections of a tunnel Cloudflare counts. Needs `Cloudflare Tunnel Read`. */
+  tunnelConnections(accountId: string, tunnelId: string): Promise<LookupResult<number>>;
+  /** A custom hostname of the zone; undefined: there is none of this name. */
+  customHostname(zoneId: string, hostname: string): Promise<LookupResult<{ status: string } | undefined>>;
   /** The zone's fallback origin for custom hostnames; a failure `not-found`: none is set. */
   fallbackOrigin(zoneId: string): Promise<LookupResult<string | undefined>>;
 }
+
+const versionSchema = z.object({ client_secret_version: z.int() });
 
 /** @returns the lookups */
 export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: CloudflareAccess): CloudflareLookups {
@@ -203,6 +210,8 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
           clientId: token.client_id ?? "",
           enabled: token.enabled ?? true,
           expiresAt: token.expires_at ?? undefined,
+          // In the API's answers, and not in its client's types.
+          secretVersion: versionSchema.safeParse(token).data?.client_secret_version,
         })),
       ),
     notificationPolicies: (accountId) =>
@@ -224,6 +233,21 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
       ask("the account's region list", undefined, async (client) => {
         const { result } = await client.addressing.regionalHostnames.regions.list({ account_id: accountId });
         return result.flatMap(({ key, label }) => (key ? [{ key, label: label ?? "" }] : []));
+      }),
+    tunnelConnections: (accountId, tunnelId) =>
+      ask("the tunnel's connections", "Cloudflare Tunnel Read", async (client) => {
+        const connectors = await all(
+          client.zeroTrust.tunnels.cloudflared.connections.get(tunnelId, { account_id: accountId }),
+          ({ conns }) => conns?.length ?? 0,
+        );
+        return connectors.reduce((sum, count) => sum + count, 0);
+      }),
+    customHostname: (zoneId, hostname) =>
+      ask(`the custom hostname ${hostname}`, "SSL and Certificates Read", async (client) => {
+        const query = { zone_id: zoneId, hostname: { exact: hostname } };
+        const found = await all(client.customHostnames.list(query), (one) => one);
+        const one = found.find((custom) => custom.hostname === hostname);
+        return one && { status: one.status ?? "pending" };
       }),
     fallbackOrigin: (zoneId) =>
       ask("the zone's fallback origin", "SSL and Certificates Read", async (client) => {

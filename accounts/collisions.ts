@@ -71,6 +71,23 @@ export function applicationFindings(
   return findings.length > 0 ? findings : [ok(id, "no Access application of somebody else's on the hostname")];
 }
 
+/**
+ * A tunnel that was deleted in the dashboard: the API still answers for it, with `deleted_at`, so that the provider's refresh
+ * reports no change while the network is down (docs/providers.md, row 4).
+ * @param tunnels those that are not deleted
+ * @param stateIds the ids of the state's tunnels; undefined when they are not known
+ */
+export function deletedTunnelFindings(tunnels: readonly Tunnel[], stateIds: readonly string[] | undefined): Finding[] {
+  const gone = (stateIds ?? []).filter((id) => !tunnels.some((tunnel) => tunnel.id === id));
+  return gone.map((id) =>
+    fail(
+      "cloudflare.tunnel",
+      `the stack's tunnel ${id} was deleted in the dashboard: callers get 530, and neither \`pulumi refresh\` nor \`up\` notices`,
+      "`pulumi state delete --target-dependents <URN of the tunnel>` (`pulumi stack --show-urns`), then `npm run init -- --adopt` for what is left of it in the account, then `npm run up`",
+    ),
+  );
+}
+
 /** @param name as the program will name its tunnel */
 export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: Owned): Finding[] {
   const id = "cloudflare.tunnel";

@@ -17,6 +17,17 @@ export interface LoginLookups {
   identityProviders(): Promise<readonly IdentityProvider[]>;
 }
 
+/** The parts of the config that name people. */
+export interface PeopleConfig {
+  readonly people: { readonly emails: readonly string[]; readonly emailDomains: readonly string[] };
+  readonly macs?: readonly { readonly sshThroughTunnel?: { readonly emails: readonly string[] } | undefined }[];
+}
+
+/** @returns whether anyone signs in: on `/status`, or to reach the Mac's SSH through the tunnel */
+export const signsIn = ({ people, macs = [] }: PeopleConfig): boolean =>
+  people.emails.length + people.emailDomains.length > 0 ||
+  macs.some(({ sshThroughTunnel }) => (sshThroughTunnel?.emails.length ?? 0) > 0);
+
 /** How people sign in. */
 export interface Login {
   /** Ids of providers that are there; none of them is ever changed or deleted by this program. */

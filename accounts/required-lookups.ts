@@ -12,7 +12,8 @@ interface Purpose {
 }
 const route: Purpose = {
   setting: "slm-network:route.mode: this mode",
-  permissions: "Zone Read, DNS Read and SSL and Certificates Read",
+  permissions:
+    "Zone Read, DNS Read and SSL and Certificates Read. In mode saas, Cloudflare for SaaS must be enabled for the zone (dash.cloudflare.com → the zone → SSL/TLS → Custom Hostnames)",
 };
 const login: Purpose = {
   setting: "slm-network:access.people: signing in",
@@ -37,6 +38,7 @@ export function requiredLookups(
       const found = await Promise.all(names.map((name) => lookups.zoneByName(name, accountId)));
       return found.flatMap((result) => required(result, route)?.name ?? []);
     },
+    customHostnameStatus: async (hostname) => required(await lookups.customHostname(zoneId, hostname), route)?.status,
     fallbackOrigin: async () => {
       const result = await lookups.fallbackOrigin(zoneId);
       if (!result.ok && result.failure.kind === "not-found") return undefined; // none is set

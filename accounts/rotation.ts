@@ -99,11 +99,13 @@ export function deployedSecrets(
       const found = deployed.find(({ type, name }) => kindOf(type) === "serviceToken" && name === tokenName(server));
       if (!found) return [];
       const { clientSecretVersion: version, previousClientSecretExpiresAt: until } = found.outputs;
+      // The provider imports a token without its version: what an adoption brought in is not known yet.
+      if (typeof version !== "number") return [];
       return [
         [
           server,
           {
-            version: typeof version === "number" ? version : 1,
+            version,
             ...(typeof until === "string" && { previousExpiresAt: until }),
           },
         ] as const,

@@ -9,6 +9,8 @@ export interface RouteLookups {
   regions(): Promise<readonly Region[] | { readonly refused: string }>;
   /** Which of these names are zones of the account, as far as the API token can see. */
   zonesAmong(names: readonly string[]): Promise<readonly string[]>;
+  /** The state of a custom hostname of the zone, e.g. `active`, `pending`; undefined: it does not exist. */
+  customHostnameStatus(hostname: string): Promise<string | undefined>;
   /** The zone's fallback origin, when it has one. */
   fallbackOrigin(): Promise<string | undefined>;
 }

@@ -1,15 +1,24 @@
 /** Everything that is checked before anything is declared: the account, the route, how people sign in, and when secrets rotate. */
 import * as cloudflare from "@pulumi/cloudflare";
 import { ConfigError, type StackConfig } from "../config/config.ts";
+import { type AccessListPlan, planAccessList } from "./access-list.ts";
 import { type AccountCheck, checkAccount } from "./account-check.ts";
+import { atlasLookups } from "./atlas.ts";
 import { cloudflareLookups, memoizeLookups } from "./cloudflare.ts";
-import { atlasSource, type ConfigValue, cloudflareAccess, signsInByGlobalKey } from "./credentials.ts";
+import {
+  type AtlasSource,
+  atlasSource,
+  type ConfigValue,
+  cloudflareAccess,
+  signsInByGlobalKey,
+} from "./credentials.ts";
 import type { DeployedResource } from "./deployed.ts";
 import { problemText } from "./finding.ts";
-import { chooseLogin, type Login, type LoginLookups, ownsOneTimePin } from "./identity-providers.ts";
+import { chooseLogin, type Login, type LoginLookups, ownsOneTimePin, signsIn } from "./identity-providers.ts";
 import { requiredLookups } from "./required-lookups.ts";
 import { deployedSecrets, rotationProblem, tokenName, type WantedSecret } from "./rotation.ts";
 import { routeProblems } from "./route-check.ts";
+import { servesCustomHostname } from "./saas-phase.ts";
 import { sshProblems } from "./ssh-check.ts";
 
 /** What is not in the stack's config. */
@@ -30,6 +39,9 @@ export interface CheckedStack {
   readonly login: Login;
   /** `<team>.cloudflareaccess.com` */
   readonly authDomain: string;
+  /** Mode `saas`: the custom hostname is active, so Access and the tunnel have it. */
+  readonly servesCustomHostname: boolean;
+  readonly accessList: AccessListPlan;
 }
 
 /**
@@ -47,25 +59,27 @@ export async function checkStack(config: StackConfig, args: CheckArgs): Promise<
     ? { problems: [] }
     : await checkAccount(wanted, { access, lookups }, deployed);
   const early = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
-  const found = [...account.problems, ...atlasProblems(config, args.providerConfig)];
+  const atlas = atlasSource(args.providerConfig);
+  const found = [...account.problems, ...atlasProblems(config, atlas)];
   if (found.length > 0) throw new ConfigError([...found, ...early], "the accounts and credentials of the stack have");
 
   const required = requiredLookups({ accountId, zoneId }, lookups);
   const zone = account.zoneName ?? (await cloudflare.getZone({ zoneId })).name;
-  const [route, login, authDomain] = await Promise.all([
+  const [route, login, authDomain, servesCustom, accessList] = await Promise.all([
     routeProblems(config, zone, required),
-    loginOf(config.access.people, args.name, required, deployed),
+    loginOf(config, args.name, required, deployed),
     account.authDomain ?? cloudflare.getZeroTrustOrganization({ accountId }).then((one) => one.authDomain),
+    servesCustomHostname(config.route, required, deployed),
+    planAccessList(config, atlas.usable ? atlasLookups({ ...atlas.access, timeoutMs: 10_000 }) : undefined, deployed),
   ]);
   const problems = [...route, ...sshProblems(config, zone), ...("problems" in login ? login.problems : []), ...early];
   if (problems.length > 0 || "problems" in login) throw new ConfigError(problems);
-  return { login, authDomain };
+  return { login, authDomain, servesCustomHostname: servesCustom, accessList };
 }
 
 /** Atlas itself is left to its provider; only what would lead that to another Atlas than the config says. */
-function atlasProblems({ documents }: StackConfig, providerConfig: ConfigValue): string[] {
+function atlasProblems({ documents }: StackConfig, { findings }: AtlasSource): string[] {
   if (documents.store !== "atlas") return [];
-  const { findings } = atlasSource(providerConfig);
   return findings.filter(({ level }) => level === "fail").map(problemText);
 }
 
@@ -78,11 +92,11 @@ function untimelyRotations(servers: readonly WantedSecret[], name: string, deplo
 
 /** The account is asked only when people may sign in. @returns how, or every problem */
 async function loginOf(
-  people: StackConfig["access"]["people"],
+  { access: { people }, macs }: StackConfig,
   name: string,
   account: LoginLookups,
   deployed: readonly DeployedResource[],
 ): Promise<Login | { readonly problems: readonly string[] }> {
-  if (people.emails.length + people.emailDomains.length === 0) return { existing: [], declareOneTimePin: false };
+  if (!signsIn({ people, macs })) return { existing: [], declareOneTimePin: false };
   return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
 }

@@ -7,6 +7,8 @@ import { endOfLifeWarning, tokenName } from "../accounts/rotation.ts";
 export interface ServerArgs {
   readonly name: string;
   readonly enabled: boolean;
+  /** Refuses to delete this server's token. @default as the rest of Access */
+  readonly protect?: boolean | undefined;
   /** Rises by one with each rotation. */
   readonly secretVersion: number;
   /** Until when the previous secret works (RFC 3339); there from version 2 on. */
@@ -44,6 +46,12 @@ export interface ServiceToken {
   readonly clientSecret: pulumi.Output<string>;
 }
 
+/**
+ * The cookie that Access sets for a service token works without the token: a rotated or disabled secret lives on in it for
+ * this long. Callers send their token with every request, so a short session costs them nothing.
+ */
+const serverSession = "30m";
+
 /** @throws Error when a name that leads to the tunnel has no Access application: it would answer anyone */
 export function requireAccess(names: readonly string[], behindAccess: ReadonlySet<string>): void {
   const open = names.filter((name) => !behindAccess.has(name));
@@ -76,6 +84,8 @@ export class Access extends pulumi.ComponentResource {
   readonly tokens: ReadonlyMap<string, ServiceToken>;
   /** Ids of the tokens, as policies name them, by the server's name. */
   readonly tokenIds: ReadonlyMap<string, pulumi.Output<string>>;
+  /** Ids of the identity providers that people sign in with; empty when no one signs in. */
+  readonly identityProviders: readonly pulumi.Input<string>[];
   /** When each token's own life ends (RFC 3339), by the server's name. */
   readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
   /** The names it protects: no other name may lead to the tunnel. */
@@ -101,16 +111,17 @@ export class Access extends pulumi.ComponentResource {
             previousClientSecretExpiresAt: server.previousSecretExpiresAt,
           }),
         },
-        { parent: this, protect, additionalSecretOutputs: ["clientSecret"] },
+        { parent: this, protect: server.protect ?? protect, additionalSecretOutputs: ["clientSecret"] },
       ),
     }));
 
     const admitted = tokens.filter(({ server }) => server.enabled);
+    this.identityProviders = this.allowedIdps(name, args);
     const servers = this.application(name, "servers", hostnames, args, {
       // Without any other kind of policy a server gets 403, never the sign-in page.
       decision: "non_identity",
       includes: admitted.map(({ token }) => ({ serviceToken: { tokenId: token.id } })),
-      sessionDuration: "24h",
+      sessionDuration: serverSession,
     });
     const includes = peopleRules(args.people);
     const people = this.application(
@@ -122,7 +133,7 @@ export class Access extends pulumi.ComponentResource {
         decision: "allow",
         includes,
         sessionDuration: args.people.sessionDuration,
-        allowedIdps: includes.length > 0 ? this.allowedIdps(name, args) : undefined,
+        allowedIdps: includes.length > 0 ? [...this.identityProviders] : undefined,
       },
     );
 

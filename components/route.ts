@@ -15,6 +15,8 @@ export interface RouteArgs {
   readonly regionKey?: string | undefined;
   /** Mode `saas`: custom hostnames of the zone lead to this name, too. */
   readonly fallbackOrigin?: boolean | undefined;
+  /** Says who created the record; at most 100 characters. @default none */
+  readonly comment?: string | undefined;
   /** Refuses to delete the record. */
   readonly protect: boolean;
 }
@@ -43,6 +45,7 @@ export class Route extends pulumi.ComponentResource {
         type: "CNAME",
         content: args.target,
         proxied: true,
+        comment: args.comment,
         ttl: 1, // automatic, the only value for a proxied record
       },
       { parent: this, protect: args.protect },

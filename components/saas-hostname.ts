@@ -8,6 +8,8 @@ export interface SaasHostnameArgs {
   readonly saasHostname: string;
   /** The name under the zone that it points to; it keeps answering. */
   readonly hostname: string;
+  /** Access and the tunnel have the name: the second phase. */
+  readonly isServed: boolean;
   /** Refuses to delete it. */
   readonly protect: boolean;
 }
@@ -55,13 +57,22 @@ export function externalRecords(
 
 /** @returns one sentence: the name for callers and the next step */
 export function validationText(
-  { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
+  { saasHostname, hostname, isServed }: Pick<SaasHostnameArgs, "saasHostname" | "hostname" | "isServed">,
   { status, errors }: Validation,
 ): string {
-  if (status === "active") return `${saasHostname} is active; ${hostname} goes on answering beside it`;
-  const said = errors?.length ? ` (Cloudflare says: ${errors.join("; ")})` : "";
-  return `${saasHostname} is ${status}${said}: until it is active callers go on with ${hostname}. Make the records in \`pulumi stack output route\` at its domain's DNS, then run \`pulumi up --refresh\``;
+  if (isServed) {
+    // The state may be older than the check that found the name active.
+    const warning = ["active", "pending"].includes(status) ? "" : `, though its state is ${status}${reasons(errors)}`;
+    return `${saasHostname} is served${warning}; ${hostname} keeps answering beside it`;
+  }
+  if (status === "active") {
+    return `${saasHostname} is active: run \`pulumi up\` once more, which puts Access in front of it and serves it. Until then callers use ${hostname}`;
+  }
+  return `${saasHostname} is ${status}${reasons(errors)}: until it is served callers use ${hostname}. Create the records in \`pulumi stack output route\` in its domain's DNS, then run \`pulumi up --refresh\` until it is active, and \`pulumi up\` once more`;
 }
+
+const reasons = (errors: readonly string[] | undefined): string =>
+  errors?.length ? ` (Cloudflare: ${errors.join("; ")})` : "";
 
 /**
  * A custom hostname (Cloudflare for SaaS): a name of a domain outside the account that leads to the tunnel. It answers once
@@ -89,7 +100,9 @@ export class SaasHostname extends pulumi.ComponentResource {
       {
         zoneId: args.zoneId,
         hostname: args.saasHostname,
-        ssl: { method: "http", type: "dv", settings: { minTlsVersion: "1.2" } },
+        // `wildcard` is explicit: the provider reads false back, and without it every refresh would show an update, which may
+        // restart the validation.
+        ssl: { method: "http", type: "dv", wildcard: false, settings: { minTlsVersion: "1.2" } },
       },
       { parent: this, protect: args.protect },
     );
@@ -100,7 +113,7 @@ export class SaasHostname extends pulumi.ComponentResource {
     this.status = custom.status;
     this.records = validation.apply((known) => externalRecords(args, known));
     this.state = validation.apply((known) => validationText(args, known));
-    this.callers = custom.status.apply((status) => (status === "active" ? args.saasHostname : args.hostname));
+    this.callers = pulumi.output(args.isServed ? args.saasHostname : args.hostname);
     this.registerOutputs({ status: this.status, records: this.records, state: this.state });
   }
 }

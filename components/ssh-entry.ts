@@ -8,6 +8,8 @@ export interface SshEntryArgs {
   readonly hostname: string;
   /** People who are admitted after signing in. */
   readonly emails: readonly string[];
+  /** Ids of the identity providers to sign in with. */
+  readonly identityProviders: readonly pulumi.Input<string>[];
   /** Ids of the service tokens that are admitted. */
   readonly tokenIds: readonly pulumi.Input<string>[];
   /** Refuses to delete the application. */
@@ -29,7 +31,7 @@ export class SshEntry extends pulumi.ComponentResource {
 
   constructor(name: string, args: SshEntryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:ssh-entry:SshEntry", name, {}, opts);
-    const { accountId, hostname, emails, tokenIds } = args;
+    const { accountId, hostname, emails, identityProviders, tokenIds } = args;
     // Explicit: without it the provider reports a difference on every run. Short, since it leads to a root account.
     const sessionDuration = "1h";
 
@@ -61,6 +63,8 @@ export class SshEntry extends pulumi.ComponentResource {
         destinations: [{ type: "public", uri: hostname }],
         policies: policies.map((attached, index) => ({ id: attached.id, precedence: index + 1 })),
         sessionDuration,
+        // Without a list every identity provider of the account could sign in.
+        ...(emails.length > 0 && { allowedIdps: [...identityProviders] }),
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
       },

@@ -160,9 +160,11 @@ async function withDatabase<T>(
         throw explain(error, inputs, isUnreachable(error) && !isLocal(inputs.uri) ? await publicAddress() : undefined);
       }
       if (!told) {
-        const what = isUnreachable(error)
-          ? "the network access that was just declared"
-          : "the database user that was just declared";
+        const what = isSrvFailure(error)
+          ? "the cluster's name in DNS"
+          : isUnreachable(error)
+            ? "the network access that was just declared"
+            : "the database user that was just declared";
         log(`waiting up to ${Math.round(waiting.retryForMs / 1000)} s for ${what} to take effect in Atlas`);
         told = true;
       }
@@ -190,7 +192,12 @@ const isLocal = (uri: string): boolean =>
 function isTransient(error: unknown): boolean {
   if (isServerError(error, "AuthenticationFailed", "Unauthorized") || (error as MongoServerError).code === 8000)
     return true;
-  return isUnreachable(error);
+  return isUnreachable(error) || isSrvFailure(error);
+}
+
+/** The DNS look-up that a `mongodb+srv://` address needs first (`querySrv`, then `queryTxt`) failed: an error of Node's resolver. */
+function isSrvFailure(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && /^query(Srv|Txt)$/.test(String(error.syscall));
 }
 
 /** Atlas closes connections from addresses that are not on its list before a byte is read. */
@@ -219,6 +226,9 @@ export function explain(error: unknown, inputs: TtlCollectionInputs, address?: s
     }
     if (error instanceof MongoServerError && error.code === 11000) {
       return "two documents have the same company and title, so the unique index cannot be created. Remove one of each pair, then run `pulumi up` again";
+    }
+    if (isSrvFailure(error)) {
+      return `DNS did not resolve the cluster's SRV record (_mongodb._tcp.${uri.hosts[0]}). Does \`nslookup -type=srv _mongodb._tcp.${uri.hosts[0]}\` answer here? A new cluster's record takes some minutes. If this network's DNS resolves no SRV records, set slm-network:documents.atlas.connection to standard`;
     }
     if (isTransient(error)) {
       const entry =

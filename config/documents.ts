@@ -64,6 +64,16 @@ export const documentsSchema = z
           .string()
           .regex(/^[A-Za-z0-9_-]{1,38}$/, withMessage("is not a database name: letters, digits, _ and -, at most 38"))
           .default("slm"),
+        userPrefix: z
+          .string()
+          .regex(/^[A-Za-z0-9_-]{1,38}$/, withMessage("is not a prefix for database users: letters, digits, _ and -"))
+          .optional(),
+        connection: z
+          .enum(
+            ["srv", "standard"],
+            withMessage("must be srv, or standard for networks whose DNS resolves no SRV records"),
+          )
+          .default("srv"),
         collection: z
           .string()
           .regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, withMessage("is not a collection name: letters, digits, _ and -"))

@@ -67,7 +67,7 @@ export const routeSchema = z
   })
   .refine((route) => route.mode === "regional" || route.regionKey === undefined, {
     path: ["regionKey"],
-    error: "has no effect unless mode is : remove it, or set mode: regional",
+    error: "has no effect unless mode is regional: remove it, or set mode: regional",
     when: evenIfInvalid,
   })
   .refine((route) => route.mode !== "saas" || route.saasHostname !== undefined, {
@@ -78,7 +78,7 @@ export const routeSchema = z
   })
   .refine((route) => route.mode === "saas" || route.saasHostname === undefined, {
     path: ["saasHostname"],
-    error: "has no effect unless mode is : remove it, or set mode: saas",
+    error: "has no effect unless mode is saas: remove it, or set mode: saas",
     when: evenIfInvalid,
   });
 

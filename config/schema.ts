@@ -39,6 +39,18 @@ export const stackConfigSchema = z
     zoneId: cloudflareId("the zone's id", "dash.cloudflare.com → the zone → Overview → API"),
     accountId: cloudflareId("the account's id", "dash.cloudflare.com → the zone → Overview → API"),
     protect: z.boolean(withMessage("must be true or false")).default(true),
+    /** Parts that may be deleted while the rest stays protected. */
+    unprotect: z
+      .array(
+        z
+          .string()
+          .regex(
+            /^(servers\.[a-z][a-z0-9-]{0,40}|saas|ssh|documents)$/,
+            withMessage("is not a part that can be unprotected: use servers.<name>, saas, ssh or documents"),
+          ),
+        withMessage("must be a list, e.g. [servers.backend]"),
+      )
+      .default([]),
     route: routeSchema.prefault({}),
     access: accessSchema,
     macs: macsSchema,

@@ -27,11 +27,12 @@ export function tunnelRecordIsProxied(resource: InspectedResource, report: Repor
 }
 
 /** Host names that lead to a tunnel, and the resource that says so; `unknown` when the name is not known. */
-function tunnelHostnames(resource: InspectedResource): { name: unknown; urn: string }[] {
+function tunnelHostnames(resource: InspectedResource): { name: unknown; urn: string; isCustom?: boolean }[] {
   if (leadsToTunnel(resource)) return [{ name: valueAt(resource.props, "name"), urn: resource.urn }];
   // It leads to the zone's fallback origin, which is the tunnel's name here.
-  if (kindOf(resource.type) === "customHostname")
-    return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn }];
+  if (kindOf(resource.type) === "customHostname") {
+    return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn, isCustom: true }];
+  }
   if (kindOf(resource.type) !== "ingress") return [];
   const rules = listAt(resource.props, "config", "ingresses");
   if (rules === unknownValue) return []; // its names are seen by the record and the custom hostname
@@ -49,12 +50,33 @@ function destinations({ props }: InspectedResource): unknown[] {
   ];
 }
 
-/** Without an application in front, a name that leads to the tunnel answers anybody. */
+/**
+ * A custom hostname leads to the zone's fallback origin. The tunnel serves it only if a rule of its ingress has the name, which
+ * is then checked by itself, or if requests without a rule of their own are served.
+ */
+function servesUnnamedHosts(resources: readonly InspectedResource[]): boolean {
+  const ingresses = resources.filter(({ type }) => kindOf(type) === "ingress");
+  return (
+    ingresses.length === 0 ||
+    ingresses.some(({ props }) => {
+      const rules = listAt(props, "config", "ingresses");
+      if (rules === unknownValue) return true;
+      return rules.some(
+        (rule) => [undefined, unknownValue].includes(valueAt(rule, "hostname") as undefined) && !isRefusal(rule),
+      );
+    })
+  );
+}
+const isRefusal = (rule: unknown): boolean => /^http_status:/.test(text(valueAt(rule, "service")));
+
+/** Without an application in front, a name that leads to the tunnel answers anyone. */
 export function hostnameHasApplication(resources: readonly InspectedResource[], report: Report): void {
   const applications = resources.filter((resource) => kindOf(resource.type) === "application");
   const covered = new Set(applications.flatMap(destinations).map(text));
   const told = new Set<string>();
-  for (const { name, urn } of resources.flatMap(tunnelHostnames)) {
+  const isOpen = servesUnnamedHosts(resources);
+  for (const { name, urn, isCustom } of resources.flatMap(tunnelHostnames)) {
+    if (isCustom && !isOpen) continue;
     const host = text(name);
     if (host !== "" && (covered.has(host) || told.has(host))) continue;
     told.add(host);
@@ -123,7 +145,9 @@ const holdsState = ({ type }: InspectedResource): boolean => {
 
 /** `urn:pulumi:<stack>::<project>::…`; the SDK knows the stack only under some language hosts. */
 const stackOf = ({ urn }: InspectedResource): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
-const isProduction = (stack: string): boolean => /^(prod|production)$/i.test(stack);
+/** `prod`, `prod-kr`, `kr.production`; not `nonprod`, `non-prod` or `pre-prod`. */
+const isProduction = (stack: string): boolean =>
+  /(^|[-_.])prod(uction)?([-_.]|$)/i.test(stack) && !/(^|[-_.])(non|pre|not)[-_.]prod/i.test(stack);
 
 const daySeconds = 86_400;
 

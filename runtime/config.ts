@@ -267,6 +267,8 @@ export const installInputSchema = z.strictObject({
   connectorToken: z.string().min(1),
   /** Port of cloudflared's own metrics and `/ready`, on 127.0.0.1. */
   connectorPort: port,
+  /** IP version of cloudflared's connections to Cloudflare; absent: IPv4, as is its default. */
+  edgeIpVersion: z.enum(["4", "6"]).optional(),
   /** The archive with the `cloudflared` program that the Mac downloads, or finds in /tmp when it was uploaded there. */
   cloudflared: z.strictObject({ url: z.url(), sha256, uploaded: z.boolean().optional() }),
   power: powerSchema,

@@ -112,6 +112,12 @@ export type ModelServerKind = keyof typeof MODEL_SERVERS;
 
 export const MODEL_SERVER_KINDS = Object.keys(MODEL_SERVERS) as ModelServerKind[];
 
+/**
+ * Whether the name is one of Ollama's cloud (`glm-4.6:cloud`, `gpt-oss:120b-cloud`): a call would be sent off the Mac.
+ * Source: https://docs.ollama.com/cloud
+ */
+export const isCloudModel = (model: string): boolean => /[:-]cloud$/i.test(model);
+
 /** @returns the table's entry as the interface, where any kind may come */
 export const modelServer = (kind: ModelServerKind): ModelServer => MODEL_SERVERS[kind];
 

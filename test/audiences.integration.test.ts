@@ -161,6 +161,13 @@ describe("the edge, before a connector and an origin that check nothing", () => 
     expect(reached).toHaveLength(forServers.length + forPeople.length);
   });
 
+  it("answers a monitor without a token 403 on /readyz, and one with a token of its own", async () => {
+    expect(await answers(edge, ["/readyz"], {})).toEqual([403]);
+    expect(reached).toEqual([]);
+    expect(await answers(edge, ["/readyz"], credentials)).toEqual([200]);
+    expect(reached).toEqual(["/readyz"]);
+  });
+
   it("refuses a person on what is for servers, whichever application the session was cut for", async () => {
     expect(await answers(edge, forServers, session)).toEqual(each(forServers, 403));
     // A cookie cut for the other application is none.

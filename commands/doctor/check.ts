@@ -16,6 +16,12 @@ export interface Result {
   readonly todo?: string | undefined;
 }
 
+/** A check's conclusion about one of several things of its kind. */
+export interface Part extends Result {
+  /** Which one. The report shows `<the check's name> of <subject>`. */
+  readonly subject: string;
+}
+
 /** A check's name and its conclusion. */
 export interface Finding extends Result {
   readonly check: string;
@@ -31,6 +37,8 @@ export interface Context extends Pick<MacSettings, "model" | "limits" | "jobs" |
   readonly mac: MacEntry;
   /** Cloudflare locations where the tunnel should be connected; empty when any will do. */
   readonly expectColo: readonly string[];
+  /** Servers in route.direct. */
+  readonly directServers: readonly string[];
 }
 
 /** Answers by the check's own names for its commands. */
@@ -45,8 +53,10 @@ export interface Check<K extends string = string> {
    * secret. The same command of two checks runs once.
    */
   commands(context: Context): Readonly<Partial<Record<K, string>>>;
-  /** @returns the conclusion; undefined when the check does not apply to this stack */
-  evaluate(answers: Answers<K>, context: Context): Result | undefined;
+  /** @returns the conclusion, or one for each thing of its kind; undefined when the check does not apply to this stack */
+  evaluate(answers: Answers<K>, context: Context): Result | readonly Part[] | undefined;
+  /** Limit for each of its commands. @default 30 seconds */
+  readonly timeoutMs?: number;
   /** Runs first and alone: the time its command takes is part of its measurement. @default false */
   readonly alone?: boolean;
 }

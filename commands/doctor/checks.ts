@@ -4,6 +4,7 @@ import { atlas } from "./checks/atlas.ts";
 import { autoLogin } from "./checks/auto-login.ts";
 import { chip } from "./checks/chip.ts";
 import { clock } from "./checks/clock.ts";
+import { directLines } from "./checks/direct-lines.ts";
 import { disk } from "./checks/disk.ts";
 import { fileVault } from "./checks/file-vault.ts";
 import { lastStarts } from "./checks/last-starts.ts";
@@ -41,5 +42,6 @@ export const checks: readonly Check[] = [
   modelSlots,
   relay,
   tunnel,
+  directLines,
   atlas,
 ];

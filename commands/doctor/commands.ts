@@ -3,6 +3,8 @@ import type { MacSettings } from "../mac-settings.ts";
 
 /** Prefix of the product's own paths: empty on a real Mac, a folder in the sandbox. */
 export const root = '"$SLM_NETWORK_ROOT"';
+/** The installed Node. */
+export const node = `${root}/usr/local/slm-network/current/bin/node`;
 export const curl = "curl -sS --max-time 10";
 /** Power settings by power source. */
 export const powerSettings = "pmset -g custom";

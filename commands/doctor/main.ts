@@ -38,7 +38,8 @@ await runCommand(command, async (args) => {
   const settings = await readMacSettings(values.stack);
   const mac = chooseMac(settings.macs, positionals[0]);
   const { model, limits, jobs, documents, route } = settings;
-  const context = { mac, model, limits, jobs, documents, expectColo: route.expectColo };
+  const directServers = route.direct.map(({ server }) => server);
+  const context = { mac, model, limits, jobs, documents, expectColo: route.expectColo, directServers };
   const session = await openSession(targetOf(mac), await readAuth(values.key));
   let findings: Finding[];
   try {

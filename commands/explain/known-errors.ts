@@ -6,7 +6,14 @@ import type { KnownError } from "./known-error.ts";
 import { atlasErrors } from "./known-errors/atlas.ts";
 import { cloudflareErrors } from "./known-errors/cloudflare.ts";
 import { macErrors } from "./known-errors/mac.ts";
+import { providerErrors } from "./known-errors/provider.ts";
 import { pulumiErrors } from "./known-errors/pulumi.ts";
 
 /** Order does not matter: every match is shown. */
-export const knownErrors: readonly KnownError[] = [...cloudflareErrors, ...atlasErrors, ...macErrors, ...pulumiErrors];
+export const knownErrors: readonly KnownError[] = [
+  ...cloudflareErrors,
+  ...atlasErrors,
+  ...providerErrors,
+  ...macErrors,
+  ...pulumiErrors,
+];

@@ -11,6 +11,7 @@ import { Refusal, UsageError } from "../errors.ts";
 import { project, stackFile } from "../pulumi-cli.ts";
 import { replaceFile } from "../replace-file.ts";
 import { adopt } from "./adopt/adopt.ts";
+import { withTokenVersions } from "./adopt/token-versions.ts";
 import { accountsOf, gatherAnswers, say } from "./answers.ts";
 import { type Encryption, ensureBackend } from "./machine.ts";
 import { command, type Options, readOptions } from "./options.ts";
@@ -72,7 +73,7 @@ async function adoptExisting(file: string, { stack, tokens }: Options, asker: As
   const text = await readText(file);
   const config = readConfig(text, file);
   const { cloudflare, atlas } = accountsOf(readBefore(text, file));
-  const count = await adopt({
+  const { count, versions } = await adopt({
     stack,
     config,
     cloudflare,
@@ -80,6 +81,13 @@ async function adoptExisting(file: string, { stack, tokens }: Options, asker: As
     tokensOf: tokens,
     asker,
   });
+  if (versions.size > 0) {
+    await replaceFile(file, withTokenVersions(text, versions));
+    const shown = [...versions].map(([server, { secretVersion }]) => `${server}: secretVersion ${secretVersion}`);
+    say(
+      `${basename(file)} has the versions of the tokens' secrets (${shown.join(", ")}), which \`up\` would put back to 1`,
+    );
+  }
   if (count > 0)
     say(`adopted: ${count}. Nothing has changed in the accounts; \`pulumi preview\` shows what \`up\` will change`);
 }

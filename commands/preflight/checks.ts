@@ -2,9 +2,11 @@
 import { cloudflareReadiness } from "../../accounts/cloudflare-readiness.ts";
 import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../accounts/credentials.ts";
 import { type Finding, warn } from "../../accounts/finding.ts";
+import { shellFindings } from "../../accounts/shell-variables.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
 import { checkMac } from "./mac.ts";
+import { muteFindings } from "./mute.ts";
 import { checkPrerequisites, type Prerequisites } from "./prerequisites.ts";
 
 /** What to check. */
@@ -31,9 +33,9 @@ export async function allFindings(scope: Scope): Promise<{ stack: string | undef
     store === "atlas" && atlas
       ? guarded("atlas", () => atlasPart(atlas, ground as Required<Prerequisites>, scope.readOnly))
       : [],
-    scope.readOnly || scope.cheap ? [] : guarded("mac", () => macPart(config)),
+    scope.readOnly ? [] : guarded("mac", () => (scope.cheap ? muteFindings(config.macs) : macPart(config))),
   ]);
-  return { stack, findings: [...findings, ...parts.flat()] };
+  return { stack, findings: [...findings, ...shellFindings((key) => texts.get(key)), ...parts.flat()] };
 }
 
 /** A part that throws does not take the others' findings with it. */
@@ -56,7 +58,10 @@ async function cloudflarePart(
     return [warn("cloudflare.token", says, "Use an API token, which can be limited: CLOUDFLARE_API_TOKEN=… in .env")];
   }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
-  const { findings } = await cloudflareReadiness({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
+  const { findings } = await cloudflareReadiness(
+    { ...config, tunnelName },
+    { access, owned: known.owned, tunnelIds: known.tunnelIds, readOnly },
+  );
   const noToken = findings.some(({ id, level }) => id === "cloudflare.token" && level === "fail");
   if (cheap || noToken) return findings;
   return [...findings, ...(await cloudflareMore(config, access, known.owned))];

@@ -4,9 +4,10 @@ import { runCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { withProgress } from "../progress.ts";
 import { advice } from "./advice.ts";
+import { compareRoads, renderRoads } from "./direct.ts";
 import { exitCode, findings, splitOf } from "./findings.ts";
 import { measureHost } from "./host.ts";
-import { asUrl, command, type Options, readOptions } from "./options.ts";
+import { asUrl, command, completeArgs, type Options, readOptions } from "./options.ts";
 import { render } from "./report.ts";
 import { readStack, type Stack } from "./stack.ts";
 
@@ -40,7 +41,7 @@ function addressOf({ servedAt, route, hostname }: Stack): URL {
   return asUrl(route?.callers ?? hostname, "the stack's hostname");
 }
 
-await runCommand(command, async (args) => {
+async function probe(args: readonly string[]): Promise<number> {
   const options = readOptions(args);
   const read = await readStack();
   const stack = "unreadable" in read ? undefined : read;
@@ -51,7 +52,7 @@ await runCommand(command, async (args) => {
   if (!url) {
     throw new UsageError(`nothing to measure: give --url https://<hostname>, or select a stack. ${notes.join(" ")}`);
   }
-  const { main, compared, where } = await withProgress(`measuring ${url.host}`, measureAll(url, options, stack));
+  const { main, compared, where, roads } = await withProgress(`measuring ${url.host}`, measureAll(url, options, stack));
   if ("unknown" in where) notes.push(`Where the connectors are is unknown: ${where.unknown}.`);
   const expected = options.expect ?? stack?.route?.expectColo ?? ["ICN"];
   const known = "unknown" in where ? undefined : where;
@@ -70,13 +71,15 @@ await runCommand(command, async (args) => {
       findings: found,
       advice: advices,
       notes,
+      roads,
     };
     console.log(JSON.stringify({ ...report, exitCode: code, hosts }, null, 2));
   } else {
     console.log(render({ hosts, expected, connectors: known, notes, advice: advices, exitCode: code }));
+    if (roads) console.log(`\n${renderRoads(roads).join("\n")}`);
   }
   return code;
-});
+}
 
 async function measureAll(url: URL, options: Options, stack: Stack | undefined) {
   const { runs, timeoutMs, path } = options;
@@ -85,9 +88,13 @@ async function measureAll(url: URL, options: Options, stack: Stack | undefined) 
   // Not counted: the first connection of a process is slow for reasons of its own.
   await measureHost({ origin: url, headers: {}, timeoutMs }, 1);
   const main = await measureHost({ origin: url, path, headers, timeoutMs }, runs);
+  const roads =
+    options.direct && compareRoads(main, await measureHost({ origin: options.direct, path, headers, timeoutMs }, runs));
   const compared = [];
   for (const host of options.compare) {
     compared.push(await measureHost({ origin: asUrl(host, "--compare"), headers: {}, timeoutMs }, runs));
   }
-  return { main, compared, where };
+  return { main, compared, where, roads };
 }
+
+await runCommand(command, probe, completeArgs(process.argv.slice(2)));

@@ -2,17 +2,25 @@
 import { jsonOption, parseCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 
+/** A direct line's base URL, unless its config says otherwise. */
+const defaultDirect = "http://127.0.0.1:18400";
+
 export const command = {
   name: "probe",
   summary: [
     "Measures where callers enter Cloudflare from this machine, and where the time of a request goes.",
-    "Environment: CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET (default: the stack's first server; sent to --url only),",
+    "Environment: CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET (default: the stack's first server; sent to --url and --direct only),",
     "CLOUDFLARE_API_TOKEN to find out where the connectors are.",
   ].join("\n"),
   options: {
     url: { type: "string", value: "URL", help: "what to measure; default: the stack's hostname (a sandbox: its edge)" },
     runs: { type: "string", value: "N", help: "new connections per IP version, 1 to 100; default 5" },
     path: { type: "string", value: "PATH", help: "a path that the relay answers; default /v1/models" },
+    direct: {
+      type: "string",
+      value: "URL",
+      help: `measures the direct line too, on its own server; without a URL: ${defaultDirect}`,
+    },
     compare: {
       type: "string",
       value: "HOST,…",
@@ -32,6 +40,7 @@ export const command = {
   examples: [
     ["npm run probe", "the selected stack"],
     ["npm run probe -- --url https://slm.example.com", "from a caller's machine"],
+    ["npm run probe -- --direct", "on a server with a direct line: both roads side by side"],
     ["npm run probe -- --compare other.example.net --json", "beside another zone, for a script"],
   ],
   exitCodes: {
@@ -46,6 +55,8 @@ export interface Options {
   readonly url: URL | undefined;
   readonly runs: number;
   readonly path: string;
+  /** Base URL of the direct line on this machine. */
+  readonly direct: URL | undefined;
   readonly compare: readonly string[];
   readonly expect: readonly string[] | undefined;
   readonly account: string | undefined;
@@ -77,7 +88,11 @@ function whole(text: string | undefined, fallback: number, option: string, most:
   return value;
 }
 
-/** @throws UsageError */
+/** Completes `--direct`: its value may be left out, which parseArgs has no type for. Another URL is given as `--direct=URL`. */
+export const completeArgs = (args: readonly string[]): string[] =>
+  args.map((arg) => (arg === "--direct" ? `--direct=${defaultDirect}` : arg));
+
+/** @param args of `completeArgs` @throws UsageError */
 export function readOptions(args: readonly string[]): Options {
   const { values: parsed } = parseCommand(command, args);
   const expect = parsed.expect === undefined ? undefined : words(parsed.expect).map((colo) => colo.toUpperCase());
@@ -92,6 +107,7 @@ export function readOptions(args: readonly string[]): Options {
     url: parsed.url === undefined ? undefined : asUrl(parsed.url, "--url"),
     runs: whole(parsed.runs, 5, "--runs", 100),
     path,
+    direct: parsed.direct === undefined ? undefined : asUrl(parsed.direct, "--direct"),
     compare,
     expect,
     account: parsed.account,

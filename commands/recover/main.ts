@@ -1,35 +1,45 @@
 /**
  * `npm run recover`: after a `pulumi up` that was killed (SIGKILL, a power cut, a lost runner), lists what it created in the
  * accounts without recording it. `-- --yes` deletes that and the records of unfinished creations, so that the next `pulumi up`
- * creates each thing once. After an `up` that was stopped by Ctrl-C there is nothing to do.
+ * creates each thing once. A Flex cluster that the config declares and the state lacks is imported instead (lost-cluster.ts).
+ * After an `up` that was stopped by Ctrl-C there is nothing to do.
  */
 import { z } from "zod";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
+import { readStackConfig } from "../../config/config.ts";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
+import { importResources, packageVersions, readDeployed } from "../init/adopt/import.ts";
 import { withProgress } from "../progress.ts";
 import { run, runPulumi, stackName } from "../pulumi-cli.ts";
 import { type ConfigText, readConfig } from "../stack.ts";
+import { clusterImport, missingCluster } from "./lost-cluster.ts";
 import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
 
 const command = {
   name: "recover",
   summary: [
     "Lists what a killed `pulumi up` created in the accounts without recording it. Deletes it only with --yes.",
+    "A Flex cluster that the config declares and the state lacks is never deleted: --yes imports it.",
     "Needs the credentials of `pulumi up`. Touches nothing that the stack's state contains.",
   ].join("\n"),
   options: {
-    yes: { type: "boolean", default: false, help: "deletes what was listed, and the records of unfinished creations" },
+    yes: {
+      type: "boolean",
+      default: false,
+      help: "deletes what was listed and the records of unfinished creations; imports a Flex cluster that the state lacks",
+    },
     ...stackOption,
     ...jsonOption,
   },
   examples: [
     ["npm run recover", "lists only"],
-    ["npm run recover -- --yes", "deletes; then run `pulumi up`"],
+    ["npm run recover -- --yes", "deletes (a cluster: imports); then run `pulumi up`"],
   ],
   exitCodes: {
-    0: "listed or deleted (possibly nothing)",
+    0: "listed, deleted or imported (possibly nothing)",
+    1: "refused: the cluster could not be imported",
     2: "the stack or an account could not be read, or wrong usage",
   },
 } as const;
@@ -44,8 +54,16 @@ interface Found {
   readonly created: string;
 }
 
-function summary(unfinished: number, found: number, deleted: boolean): string {
-  if (unfinished === 0) return "The state has no unfinished creation: nothing to recover.";
+interface Summary {
+  readonly unfinished: number;
+  readonly found: number;
+  readonly deleted: boolean;
+  readonly cluster: boolean;
+}
+
+/** @returns undefined when the cluster is all there is */
+function summary({ unfinished, found, deleted, cluster }: Summary): string | undefined {
+  if (unfinished === 0) return cluster ? undefined : "The state has no unfinished creation: nothing to recover.";
   return deleted
     ? `${found} deleted, ${unfinished} records of unfinished creations cleared. Run \`pulumi up\` now.`
     : `${unfinished} unfinished creations; ${found} resources that only they can have created. If none was made by hand: npm run recover -- --yes`;
@@ -60,7 +78,7 @@ function foundOf(search: Search, item: z.infer<typeof itemSchema>): Found {
 /** The path of one item of a search's list. */
 function pathOf(search: Search, id: string): string {
   const collection = search.path.split("?")[0];
-  return `${collection}${search.api === "atlas" ? "/admin" : ""}/${encodeURIComponent(id)}`;
+  return `${collection}/${search.idPrefix}${encodeURIComponent(id)}`;
 }
 
 /** @returns standard output. @throws with what Pulumi printed */
@@ -70,7 +88,48 @@ async function pulumi(...args: string[]): Promise<string> {
   throw new UsageError(`\`pulumi ${args.join(" ")}\` ended with ${code}: ${stderr || stdout}`);
 }
 
-type Call = (method: string, path: string) => Promise<unknown>;
+/** @param version of Atlas' API; Cloudflare's has none in its calls */
+type Call = (method: string, path: string, version?: string) => Promise<unknown>;
+
+const clustersSchema = z.object({ results: z.array(z.object({ name: z.string(), stateName: z.string() })) });
+
+/** A Flex cluster that the config declares, Atlas has, and the state lacks. */
+interface LostCluster {
+  readonly name: string;
+  /** As Atlas calls its state. */
+  readonly state: string;
+  bringIn(): Promise<void>;
+}
+
+/** @param exported printed by `pulumi stack export` */
+async function lostCluster(
+  stack: string,
+  config: ConfigText,
+  exported: string,
+  atlas: Call,
+): Promise<LostCluster | undefined> {
+  const { documents } = readStackConfig({ get: (key) => config.get(`slm-network:${key}`) });
+  const deployed = readDeployed(exported);
+  const wanted = missingCluster(documents, deployed);
+  if (!wanted) return undefined;
+  const path = `/groups/${wanted.projectId}/flexClusters?itemsPerPage=500`;
+  const listed = await withProgress("searching atlas", atlas("GET", path, "2024-11-13"));
+  const found = clustersSchema.parse(listed).results.find(({ name }) => name === wanted.name);
+  return (
+    found && {
+      name: found.name,
+      state: found.stateName,
+      bringIn: async () => importResources(stack, clusterImport(wanted, deployed, await packageVersions())),
+    }
+  );
+}
+
+function clusterText({ name, state }: LostCluster, imported: boolean): string {
+  const what = `Atlas has the Flex cluster ${JSON.stringify(name)} (${state}), which the config declares and the state does not contain. It is paid for.`;
+  return imported
+    ? `${what}\nIt is imported. Run \`pulumi up\` now.`
+    : `${what}\nIf this stack created it: npm run recover -- --yes imports it. Nothing in Atlas changes by that.`;
+}
 
 /** Calls to the accounts, signed in as the providers would be. */
 function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>> {
@@ -88,7 +147,7 @@ function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>>
       return JSON.parse(body);
     },
     /** By curl, which implements digest authentication. Its options go through standard input, so no process list shows the key. */
-    async atlas(method, path) {
+    async atlas(method, path, version = "2023-01-01") {
       const { access, findings, usable } = atlas;
       const problem = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
       if (problem) throw new UsageError(problemText(problem));
@@ -98,7 +157,7 @@ function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>>
         "digest\nsilent\nshow-error\nfail-with-body\nmax-time = 30",
         `user = ${JSON.stringify(user)}`,
         `request = ${method}`,
-        'header = "accept: application/vnd.atlas.2023-01-01+json"',
+        `header = "accept: application/vnd.atlas.${version}+json"`,
         `url = ${JSON.stringify(`${atlasUrl}/api/atlas/v2${path}`)}`,
       ];
       const { code, stdout, stderr } = await run("curl", ["--config", "-"], { input: options.join("\n") });
@@ -118,7 +177,8 @@ await runCommand(command, async (args) => {
   const stack = await stackName(values.stack);
   const config = readConfig(await pulumi("config", "--json", "--show-secrets", "--stack", stack));
   const call = accountCalls(config);
-  const state = exportSchema.parse(JSON.parse(await pulumi("stack", "export", "--stack", stack)));
+  const exported = await pulumi("stack", "export", "--stack", stack);
+  const state = exportSchema.parse(JSON.parse(exported));
   const unfinished = state.deployment.pending_operations.filter(({ type }) => type === "creating").length;
   const found: Found[] = [];
   for (const search of searches(state)) {
@@ -132,9 +192,17 @@ await runCommand(command, async (args) => {
       if (values.yes) await call[search.api]("DELETE", pathOf(search, one.id));
     }
   }
+  const cluster = await lostCluster(stack, config, exported, call.atlas);
+  if (values.yes) await cluster?.bringIn();
+  if (cluster && !values.json) console.log(clusterText(cluster, values.yes));
   if (values.yes && unfinished > 0) {
     await pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", stack);
   }
-  if (values.json) console.log(JSON.stringify({ stack, unfinished, found, deleted: values.yes }, null, 2));
-  else console.log(summary(unfinished, found.length, values.yes));
+  if (values.json) {
+    const lost = cluster && { name: cluster.name, state: cluster.state, imported: values.yes };
+    const result = { stack, unfinished, found, deleted: values.yes, cluster: lost ?? null };
+    return console.log(JSON.stringify(result, null, 2));
+  }
+  const text = summary({ unfinished, found: found.length, deleted: values.yes, cluster: cluster !== undefined });
+  if (text !== undefined) console.log(text);
 });

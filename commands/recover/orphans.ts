@@ -41,6 +41,8 @@ export interface Search {
   match: Record<string, unknown>;
   /** The field with the id that the state would have; a DELETE's path ends with it. */
   idField: string;
+  /** Stands before the id in the path of a DELETE. */
+  idPrefix: string;
 }
 
 type Inputs = Record<string, unknown>;
@@ -50,6 +52,7 @@ interface Kind {
   /** Field of the API's answer → name of the input. */
   match: Record<string, string>;
   idField?: string;
+  idPrefix?: string;
 }
 
 const account = (rest: string) => (inputs: Inputs) => `/accounts/${String(inputs.accountId)}/${rest}`;
@@ -106,13 +109,21 @@ const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
     list: (inputs) => `/groups/${String(inputs.projectId)}/databaseUsers?itemsPerPage=500`,
     match: { username: "username" },
     idField: "username",
+    idPrefix: "admin/", // the database that the user authenticates against
   },
   ingress: adopted,
   fallbackOrigin: adopted,
   identityProvider: "an account has one, and the next `up` uses it",
-  accessListEntry: "the entry's comment names the stack, so the next `up` adopts it",
+  // Its comment names the stack, and an entry that existed before was never declared.
+  accessListEntry: {
+    api: "atlas",
+    list: (inputs) => `/groups/${String(inputs.projectId)}/accessList?itemsPerPage=500`,
+    match: { cidrBlock: "cidrBlock", comment: "comment" },
+    idField: "cidrBlock",
+  },
   cluster: "may hold data: `npm run preflight` lists it, and a person decides",
   collection: adopted,
+  tunnelConnections: "creates nothing",
   upload: adopted,
   mac: adopted,
   retiredCommand: "creates nothing",
@@ -131,7 +142,17 @@ export function searches({ deployment }: StackExport): Search[] {
       const kind = known && kinds[known];
       if (kind === undefined || typeof kind === "string") return [];
       const match = Object.fromEntries(Object.entries(kind.match).map(([field, input]) => [field, inputs[input]]));
-      return [{ urn, type, api: kind.api, path: kind.list(inputs), match, idField: kind.idField ?? "id" }];
+      return [
+        {
+          urn,
+          type,
+          api: kind.api,
+          path: kind.list(inputs),
+          match,
+          idField: kind.idField ?? "id",
+          idPrefix: kind.idPrefix ?? "",
+        },
+      ];
     });
 }
 

@@ -14,6 +14,7 @@ import { exitCode, render } from "../preflight/report.ts";
 import { notInstalled, project } from "../pulumi-cli.ts";
 import { type EngineEvent, errorsOf, madeAnything, Patience, readEvents } from "./events.ts";
 import { command, splitArgs } from "./options.ts";
+import { Silence } from "./silence.ts";
 
 /** Reads the engine's log while it is written. */
 async function follow(
@@ -65,8 +66,10 @@ async function pulumiUp(args: readonly string[]): Promise<{ code: number; events
       child.once("close", (code) => resolve(code ?? 1));
     });
     const patience = new Patience();
+    const silence = new Silence();
     // On a terminal the engine repaints its own lines, with the time each has taken.
     const onEvents = (events: EngineEvent[]) => {
+      for (const note of silence.notes(events, performance.now())) console.log(`\n${note}`);
       if (process.stdout.isTTY) return;
       // The engine may be in the middle of a line of dots.
       for (const note of patience.notes(events)) console.log(`\n${note}`);

@@ -41,10 +41,7 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "
   const serve = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const { path } = splitTarget(req.url ?? "");
     if (path !== "/metrics" && path !== "/details" && path !== "/config") {
-      throw new RelayError(
-        "path_not_allowed",
-        "Paths of the admin listener: /metrics, /details, /config, /healthz, /readyz.",
-      );
+      throw new RelayError("not_found", "Paths of the admin listener: /metrics, /details, /config, /healthz, /readyz.");
     }
     if (req.method !== "GET") {
       throw new RelayError("method_not_allowed", `${path} takes GET, not ${req.method}.`, {

@@ -27,6 +27,9 @@ export const ERRORS = {
   caller_disabled: denied,
   access_keys_unavailable: failed(503),
   path_not_allowed: denied,
+  not_found: invalid(404),
+  not_on_model_server: invalid(404),
+  model_server_denied: { status: 502, type: "server_error", retry: false },
   host_not_allowed: denied,
   method_not_allowed: invalid(405),
   body_too_large: invalid(413),
@@ -112,6 +115,10 @@ export interface ErrorObject {
   readonly code: string;
   readonly param: null;
 }
+
+/** Status of a code of the registry; undefined for one of a model server. */
+export const statusOfCode = (code: string): number | undefined =>
+  Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].status : undefined;
 
 export function errorObject({ code, message }: RelayError): ErrorObject {
   return { message, type: ERRORS[code].type, code, param: null };

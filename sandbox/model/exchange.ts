@@ -18,6 +18,13 @@ export class ModelError extends Error {
   }
 }
 
+/** A path that the server does not have; answered as gin does, in plain text. */
+export class NoSuchEndpoint extends ModelError {
+  constructor() {
+    super(404, "404 page not found");
+  }
+}
+
 /** What `/sandbox/requests` tells of one request. */
 export interface RequestRecord {
   path: string;
@@ -73,6 +80,7 @@ export interface Exchange {
   /** Takes a slot for as long as embedding that many texts takes, and counts them. */
   embedding(inputs: number): Promise<void>;
   json(status: number, value: unknown): void;
+  text(status: number, text: string): void;
   /** Sends a piece of a streamed answer, waiting when the client reads slowly. */
   write(contentType: string, piece: string): Promise<void>;
   end(): void;
@@ -205,6 +213,10 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
       const text = JSON.stringify(value);
       record.bytes += Buffer.byteLength(text);
       response.writeHead(status, { "content-type": "application/json; charset=utf-8" }).end(text);
+    },
+    text: (status, text) => {
+      record.bytes += Buffer.byteLength(text);
+      response.writeHead(status, { "content-type": "text/plain" }).end(text);
     },
     write: async (contentType, piece) => {
       signal.throwIfAborted();

@@ -1,7 +1,7 @@
 /** Ollama's own endpoints, the dangerous ones too. Source: Ollama docs, api.md. */
 import { z } from "zod";
 import { embed, tokenize } from "./answers.ts";
-import { type Exchange, type Generated, ModelError } from "./exchange.ts";
+import { type Exchange, type Generated, NoSuchEndpoint } from "./exchange.ts";
 import { type Model, modelDetails } from "./models.ts";
 
 const options = z.looseObject({ num_predict: z.int().optional() }).optional();
@@ -23,7 +23,7 @@ const generateSchema = z.looseObject({
 const embedSchema = z.looseObject({
   model: z.string().min(1),
   input: z.union([z.string(), z.array(z.string())]),
-  dimensions: z.int().min(1).optional(),
+  dimensions: z.int().min(1).nullish(),
 });
 const embeddingsSchema = z.looseObject({ model: z.string().min(1), prompt: z.string() });
 const nameSchema = z
@@ -131,7 +131,7 @@ async function embedMany(exchange: Exchange): Promise<void> {
   if (inputs.length > 0) await exchange.embedding(inputs.length);
   exchange.json(200, {
     model: body.model,
-    embeddings: inputs.map((input) => embed(input, exchange.embeddingDimensions, body.dimensions)),
+    embeddings: inputs.map((input) => embed(input, exchange.embeddingDimensions, body.dimensions ?? undefined)),
     total_duration: Number(process.hrtime.bigint() - start),
     load_duration: 0,
     prompt_eval_count: inputs.reduce((sum, input) => sum + tokenize(input).length, 0),
@@ -205,7 +205,7 @@ async function pull(exchange: Exchange): Promise<void> {
 }
 
 /** The version it says it is. */
-export const OLLAMA_VERSION = "0.13.0";
+export const OLLAMA_VERSION = "0.17.4";
 
 /** Answers a request under `/api/`. @throws ModelError */
 export async function serveOllama(exchange: Exchange): Promise<void> {
@@ -222,6 +222,6 @@ export async function serveOllama(exchange: Exchange): Promise<void> {
     "POST /api/pull": pull,
   };
   const route = routes[`${exchange.method} ${exchange.path}`];
-  if (route === undefined) throw new ModelError(404, `no such endpoint: ${exchange.method} ${exchange.path}`);
+  if (route === undefined) throw new NoSuchEndpoint();
   await route(exchange);
 }

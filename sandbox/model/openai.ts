@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { embed, tokenize } from "./answers.ts";
+import { messages } from "./anthropic.ts";
 import { contentSchema, textOf } from "./content.ts";
-import { type Exchange, type Generated, ModelError } from "./exchange.ts";
+import { type Exchange, type Generated, type ModelError, NoSuchEndpoint } from "./exchange.ts";
 import { respond } from "./responses.ts";
 
 const chatSchema = z.looseObject({
@@ -24,8 +25,8 @@ const completionSchema = z.looseObject({
 const embeddingsSchema = z.looseObject({
   model: z.string().min(1),
   input: z.union([z.string(), z.array(z.string()).min(1)]),
-  encoding_format: z.enum(["float", "base64"]).optional(),
-  dimensions: z.int().min(1).optional(),
+  encoding_format: z.enum(["float", "base64"]).nullish(),
+  dimensions: z.int().min(1).nullish(),
 });
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
@@ -107,7 +108,7 @@ async function embeddings(exchange: Exchange): Promise<void> {
   const inputs = typeof body.input === "string" ? [body.input] : body.input;
   await exchange.embedding(inputs.length);
   const data = inputs.map((input, index) => {
-    const vector = embed(input, exchange.embeddingDimensions, body.dimensions);
+    const vector = embed(input, exchange.embeddingDimensions, body.dimensions ?? undefined);
     const bytes = Buffer.from(new Float32Array(vector).buffer);
     return {
       object: "embedding",
@@ -150,11 +151,12 @@ export async function serveOpenai(exchange: Exchange): Promise<void> {
     "POST /v1/chat/completions": chat,
     "POST /v1/completions": complete,
     "POST /v1/responses": respond,
+    "POST /v1/messages": messages,
     "POST /v1/embeddings": embeddings,
     "GET /v1/models": listModels,
   };
   if (exchange.method === "GET" && exchange.path.startsWith("/v1/models/")) return showModel(exchange);
   const route = routes[`${exchange.method} ${exchange.path}`];
-  if (route === undefined) throw new ModelError(404, `no such endpoint: ${exchange.method} ${exchange.path}`);
+  if (route === undefined) throw new NoSuchEndpoint();
   await route(exchange);
 }

@@ -2,7 +2,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
-import { type Exchange, ModelError, openExchange, type RequestRecord } from "./exchange.ts";
+import { anthropicError } from "./anthropic.ts";
+import { type Exchange, ModelError, NoSuchEndpoint, openExchange, type RequestRecord } from "./exchange.ts";
 import { Models } from "./models.ts";
 import { serveOllama } from "./ollama.ts";
 import { openaiError, serveOpenai } from "./openai.ts";
@@ -48,9 +49,15 @@ const KEPT = 100;
 async function route(exchange: Exchange): Promise<void> {
   if (exchange.path.startsWith("/v1/")) return serveOpenai(exchange);
   if (exchange.path.startsWith("/api/")) return serveOllama(exchange);
-  if (exchange.path !== "/") throw new ModelError(404, `no such endpoint: ${exchange.method} ${exchange.path}`);
+  if (exchange.path !== "/") throw new NoSuchEndpoint();
   await exchange.write("text/plain; charset=utf-8", "Ollama is running");
   exchange.end();
+}
+
+/** In the form of the API that was called. */
+function errorOf(path: string, error: ModelError): object {
+  if (path === "/v1/messages") return anthropicError(error);
+  return path.startsWith("/v1/") ? openaiError(error) : { error: error.message };
 }
 
 /** Starts the server on 127.0.0.1. Rejects when the port is taken. */
@@ -105,7 +112,8 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       const known = error instanceof ModelError ? error : new ModelError(500, String(error));
       if (known.status === 500) log(`The sandbox's model server failed on ${path}: ${String(error)}`);
       if (response.headersSent) response.destroy();
-      else exchange.json(known.status, path.startsWith("/v1/") ? openaiError(known) : { error: known.message });
+      else if (known instanceof NoSuchEndpoint) exchange.text(known.status, known.message);
+      else exchange.json(known.status, errorOf(path, known));
     }
   };
 

@@ -141,3 +141,11 @@ test("what does not answer is told from what refuses", async () => {
   h.account.faults.add({ path: "tokens/verify", status: 500, times: 10 });
   expect(failure(await all.token())).toMatchObject({ kind: "unreachable", status: 500 });
 });
+
+test("a custom hostname is found by its exact name, with its state", async () => {
+  const made = { zone_id, hostname: "slm.customer.org", ssl: { method: "http", type: "dv" } } as const;
+  await h.client.customHostnames.create(made);
+  await h.client.customHostnames.create({ ...made, hostname: "x.slm.customer.org" });
+  expect(value(await all.customHostname(zone_id, "slm.customer.org"))).toEqual({ status: "pending" });
+  expect(value(await all.customHostname(zone_id, "customer.org"))).toBeUndefined();
+});

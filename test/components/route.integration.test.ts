@@ -49,6 +49,7 @@ describe("the route check", () => {
         asked.push("zones");
         return (known.zones ?? []).filter((zone) => names.includes(zone));
       },
+      customHostnameStatus: async () => undefined,
       fallbackOrigin: async () => {
         asked.push("fallbackOrigin");
         return known.fallbackOrigin;
@@ -253,12 +254,18 @@ describe("what a mode declares", () => {
 
   it("validates a custom hostname by the CNAME alone", async () => {
     const { SaasHostname } = await import("../../components/saas-hostname.ts");
-    const saas = new SaasHostname("c", { zoneId: zone_id, saasHostname: "slm.other.net", hostname, protect: true });
+    const saas = new SaasHostname("c", {
+      zoneId: zone_id,
+      saasHostname: "slm.other.net",
+      hostname,
+      isServed: false,
+      protect: true,
+    });
     await resolved(saas.status);
     await settled();
     expect(inputsOf("c-custom-hostname")).toMatchObject({
       hostname: "slm.other.net",
-      ssl: { method: "http", type: "dv" },
+      ssl: { method: "http", type: "dv", wildcard: false },
     });
   });
 });
@@ -272,7 +279,7 @@ describe("each component of a route", () => {
     const behindAccess = new Set([hostname]);
     new Route("t", { zoneId: zone_id, hostname, behindAccess, target: "id.cfargotunnel.com", protect: true });
     new Alerts("t", { accountId: account_id, hostname, tunnelId: "id", emails: ["a@example.com"] });
-    new SaasHostname("t", { zoneId: zone_id, saasHostname: "slm.other.net", hostname, protect: true });
+    new SaasHostname("t", { zoneId: zone_id, saasHostname: "slm.other.net", hostname, isServed: false, protect: true });
     await settled();
     const own = declared.map(({ type }) => type).filter((type) => type.startsWith("slm-network:"));
     expect(own.toSorted()).toEqual([
@@ -284,29 +291,31 @@ describe("each component of a route", () => {
 });
 
 describe("what is said of a custom hostname", () => {
-  const names = { saasHostname: "slm.other.net", hostname };
+  const names = { saasHostname: "slm.other.net", hostname, isServed: false };
   const ownership = { name: "_cf-custom-hostname.slm.other.net", value: "f00d" };
 
   it("while it is pending: the records, and where callers go until then", async () => {
-    const { externalRecords: recordsElsewhere, validationText: saasState } = await import(
-      "../../components/saas-hostname.ts"
-    );
-    expect(recordsElsewhere(names, { status: "pending", ownership })).toMatchObject([
+    const { externalRecords, validationText } = await import("../../components/saas-hostname.ts");
+    expect(externalRecords(names, { status: "pending", ownership })).toMatchObject([
       { type: "CNAME", name: "slm.other.net", content: hostname, note: expect.stringMatching(/DNS-only/) },
       { type: "TXT", name: ownership.name, content: "f00d", note: expect.stringMatching(/only needed when/) },
     ]);
-    expect(saasState(names, { status: "pending", errors: ["no CNAME"] })).toMatch(
-      /is pending \(Cloudflare says: no CNAME\): until it is active callers go on with slm\.example\.com/,
+    expect(validationText(names, { status: "pending", errors: ["no CNAME"] })).toMatch(
+      /is pending \(Cloudflare: no CNAME\): until it is served callers use slm\.example\.com.*then run `pulumi up --refresh`/,
     );
   });
 
   it("once it is active: both names answer", async () => {
-    const { externalRecords: recordsElsewhere, validationText: saasState } = await import(
-      "../../components/saas-hostname.ts"
+    const { externalRecords, validationText } = await import("../../components/saas-hostname.ts");
+    expect(externalRecords(names, { status: "active" })).toHaveLength(1);
+    expect(validationText(names, { status: "active" })).toMatch(
+      /is active: run `pulumi up` once more.*callers use slm\.example\.com/,
     );
-    expect(recordsElsewhere(names, { status: "active" })).toHaveLength(1);
-    expect(saasState(names, { status: "active" })).toBe(
-      "slm.other.net is active; slm.example.com goes on answering beside it",
+    expect(validationText({ ...names, isServed: true }, { status: "active" })).toBe(
+      "slm.other.net is served; slm.example.com keeps answering beside it",
+    );
+    expect(validationText({ ...names, isServed: true }, { status: "blocked" })).toMatch(
+      /is served, though its state is blocked/,
     );
   });
 });

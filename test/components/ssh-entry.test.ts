@@ -76,6 +76,7 @@ describe("an SSH entry", () => {
       accountId: "a",
       hostname: "ssh.example.com",
       emails: ["ops@example.com"],
+      identityProviders: ["pin-id"],
       tokenIds: ["id-1"],
       protect: true,
     };
@@ -91,6 +92,7 @@ describe("an SSH entry", () => {
         { id: "id-of-slm-studio-policy-ssh-servers", precedence: 2 },
       ],
       sessionDuration: "1h",
+      allowedIdps: ["pin-id"],
     });
     const policies = declared.filter(({ type }) => type.endsWith(":ZeroTrustAccessPolicy"));
     expect(policies.map(({ inputs }) => [inputs.decision, inputs.includes])).toEqual([

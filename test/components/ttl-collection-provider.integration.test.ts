@@ -113,6 +113,29 @@ describe("the TTL collection", () => {
   });
 });
 
+describe("a DNS look-up of SRV records that fails", () => {
+  const failing = (syscall: string) => Object.assign(new Error(`${syscall} ETIMEOUT _mongodb._tcp.x`), { syscall });
+
+  it.each(["querySrv", "queryTxt"])(
+    "is reported as one of DNS, with the switch for networks without (%s)",
+    (syscall) => {
+      const { message } = explain(failing(syscall), inputs);
+      expect(message).toMatch(
+        /DNS did not resolve.*nslookup -type=srv _mongodb\._tcp\..*documents\.atlas\.connection to standard/,
+      );
+      expect(message).not.toMatch(/MongoDB refused/);
+    },
+  );
+
+  it("is retried, since a new cluster's record takes a while", async () => {
+    const said: string[] = [];
+    const uri = "mongodb+srv://slm-schema:x@cluster.invalid/";
+    const options = { retryForMs: 100, retryPauseMs: 10, log: (text: string) => said.push(text) };
+    await expect(create({ ...inputs, uri }, options)).rejects.toThrow(/DNS did not resolve/);
+    expect(said).toEqual([expect.stringMatching(/waiting up to .* the cluster's name in DNS/)]);
+  });
+});
+
 describe("an error of MongoDB is reported with the fix", () => {
   it.each([
     [{ code: 18, codeName: "AuthenticationFailed" }, /slm-schema was rejected.*atlasSchemaPassword/],

@@ -139,7 +139,7 @@ it("waits for network access that was just declared, saying so once", async () =
 
 it("says what to do when it cannot be, never with the password", async () => {
   const { server, makeUser, allow, inputs, waiting, documents } = await start();
-  const brief = { ...waiting, patienceMs: 100 };
+  const brief = { ...waiting, retryForMs: 100 };
   const fails = async (change: Partial<typeof inputs> = {}): Promise<string> => {
     const error = await create({ ...inputs, ...change }, brief).then(
       () => new Error("it went well"),
@@ -159,7 +159,7 @@ it("says what to do when it cannot be, never with the password", async () => {
   expect(await fails()).toMatch(/index of the name lastAccessedAt_ttl.*other keys.*Drop it/);
   await documents.drop();
   await documents.insertMany([1, 2].map((n) => ({ company: "가", title: "a", n, lastAccessedAt: new Date() })));
-  expect(await fails()).toMatch(/two documents there have one company and title/);
+  expect(await fails()).toMatch(/two documents have the same company and title/);
 });
 
 it("names the address to add when a cluster elsewhere does not answer", async () => {

@@ -279,3 +279,24 @@ describe("Pulumi.prod.yaml as committed", () => {
     expect(parseStackConfig({ ...settings, ...secrets }).protect).toBe(true);
   });
 });
+
+describe("parts that may be deleted while the rest stays protected", () => {
+  it("are named in unprotect", () => {
+    expect(
+      parseStackConfig({ ...good, unprotect: ["servers.backend", "saas", "ssh", "documents"] }).unprotect,
+    ).toHaveLength(4);
+    expect(problemsOf({ ...good, unprotect: ["backend", "tunnel"] })).toEqual([
+      expect.stringMatching(/unprotect\[0\]: "backend" is not a part.*servers\.<name>/),
+      expect.stringMatching(/unprotect\[1\]: "tunnel" is not a part/),
+    ]);
+  });
+});
+
+describe("macs[].edgeIpVersion", () => {
+  it("is auto, 4 or 6", () => {
+    const mac = (edgeIpVersion: unknown) => ({ ...good, macs: [{ ...good.macs[0], edgeIpVersion }] });
+    expect(parseStackConfig(good).macs[0]?.edgeIpVersion).toBe("auto");
+    expect(parseStackConfig(mac(6)).macs[0]?.edgeIpVersion).toBe(6);
+    expect(problemsOf(mac(5)).join()).toMatch(/edgeIpVersion: 5 must be auto, 4 or 6/);
+  });
+});

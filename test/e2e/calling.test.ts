@@ -82,8 +82,8 @@ it("tells Cloudflare's answers from the relay's by the header that the page name
   expect(await answerTo("/v1/models", {})).toMatchObject({ status: 403, byRelay: false, viaCloudflare: true });
   expect(await answerTo("/status", {})).toMatchObject({ status: 302, byRelay: false, viaCloudflare: true });
   const refused = await answerTo("/api/delete", tokenHeaders(here), "DELETE");
-  expect(refused).toMatchObject({ status: 403, byRelay: true, viaCloudflare: true });
-  expect(JSON.parse(refused.text)).toMatchObject({ error: { code: "path_not_allowed" } });
+  expect(refused).toMatchObject({ status: 404, byRelay: true, viaCloudflare: true });
+  expect(JSON.parse(refused.text)).toMatchObject({ error: { code: "not_found" } });
 });
 
 it("answers 530 with 1033 while the Mac is off, and 200 again by itself", async () => {

@@ -49,7 +49,7 @@ describe("a document through the whole network", () => {
     for (let i = 0; i < 3; i++) {
       const found = await call("GET", at("보고서.pdf"));
       expect(found.status).toBe(200);
-      expect(found.headers.get("cache-control")).toBe("no-store");
+      expect(found.headers.get("cache-control")).toBe("no-store, no-transform");
       expect(found.headers.get("cf-cache-status")).not.toBe("HIT");
     }
     await call("DELETE", at("보고서.pdf"));

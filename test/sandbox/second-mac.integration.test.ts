@@ -52,7 +52,7 @@ it("is the same machine when it is started again", async () => {
   expect(await told()).toEqual(before);
 });
 
-it("gets its ports in a sandbox that was made before there were two Macs, which stays what it is", async () => {
+it("gets its ports in an older sandbox, whose identity stays unchanged", async () => {
   const file = join(folder, "identity.json");
   const { ssh2, relay2, relayAdmin2, connectorMetrics2, ...ports } = known.ports;
   expect(new Set([ssh2, relay2, relayAdmin2, connectorMetrics2, ...Object.values(ports)]).size).toBe(16);

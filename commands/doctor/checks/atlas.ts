@@ -1,7 +1,7 @@
 /** Can the Mac reach the cluster's servers? */
 import { quote } from "../../../runtime/shell.ts";
 import { defineCheck, fail, ok, outputOf, unknown, warn } from "../check.ts";
-import { root } from "../commands.ts";
+import { node, root } from "../commands.ts";
 
 /** Connects to the hosts of the connection string as the relay would; prints only their names and the result. */
 const script = `
@@ -18,7 +18,6 @@ hosts.then(async (all) => {
     socket.on("error", (error) => end(error.code || error.message)).on("timeout", () => end("ETIMEDOUT"));
   });
 }).catch((error) => console.log(list, error.code || error.message));`;
-const node = `${root}/usr/local/slm-network/current/bin/node`;
 
 export const atlas = defineCheck({
   name: "Atlas",

@@ -26,7 +26,7 @@ export const tunnel = defineCheck({
     if (state.readyConnections === 0) {
       return fail(
         "cloudflared is running without a connection to Cloudflare",
-        "Callers get 530. The office's line is down, a firewall blocks port 7844, or the token is no longer valid.",
+        "Callers get 530. The office's line is down, a firewall blocks port 7844, the token is no longer valid, or the tunnel was deleted in the dashboard (`npm run preflight` checks that).",
         `${tailOf("connector.log")} says which. What cloudflared needs of a firewall: ${firewallPage}`,
       );
     }

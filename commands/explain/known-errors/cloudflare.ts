@@ -112,4 +112,12 @@ export const cloudflareErrors: readonly KnownError[] = [
     says: () => "too many calls in a short time",
     todo: () => "Wait five minutes and run it again: it continues where it stopped",
   },
+  {
+    id: "cloudflare.browser-check",
+    pattern: /error code: ?1010|Error 1010\b|"error_code": ?1010/i,
+    says: () =>
+      "Cloudflare refuses the caller by its User-Agent (error 1010, Browser Integrity Check), before Access sees the token",
+    todo: () =>
+      "Turn Browser Integrity Check off for the hostname (dash.cloudflare.com → the zone → Rules → Configuration Rules), or have the caller send another User-Agent",
+  },
 ];

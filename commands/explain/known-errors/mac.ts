@@ -26,6 +26,13 @@ export const macErrors: readonly KnownError[] = [
     todo: () => '`eval "$(ssh-agent)" && ssh-add` in this terminal',
   },
   {
+    id: "ssh.jump",
+    pattern: /proxy: .*ssh: handshake failed: EOF/,
+    says: () =>
+      "the handshake with the Mac through the jump host failed; its cause was in the first attempt, and the repeated ones only show EOF (a wrong macs[].hostKey looks like this)",
+    todo: () => "`npm run preflight` signs in by itself and shows the cause",
+  },
+  {
     id: "ssh.unreachable",
     general: true,
     pattern:

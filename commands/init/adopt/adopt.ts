@@ -5,21 +5,19 @@
  * The resource option `import` is not enough: it refuses anything that differs from the program, and what was made by hand
  * always does.
  */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import Cloudflare from "cloudflare";
-import { z } from "zod";
 import type { AtlasLookups } from "../../../accounts/atlas.ts";
 import { type CloudflareAccess, cloudflareLookups } from "../../../accounts/cloudflare.ts";
 import type { LookupResult } from "../../../accounts/lookup-result.ts";
 import type { StackConfig } from "../../../config/config.ts";
 import { Refusal } from "../../errors.ts";
-import { project, runPulumi } from "../../pulumi-cli.ts";
+import { runPulumi } from "../../pulumi-cli.ts";
 import { answerOf } from "../cloudflare.ts";
 import type { Asker } from "../prompts.ts";
 import { findAdoptable } from "./find.ts";
+import { importResources, packageVersions, readDeployed } from "./import.ts";
 import { type Deployed, importFile, notYetOurs } from "./import-file.ts";
+import { type TokenVersions, tokenVersions } from "./token-versions.ts";
 
 /** What is needed to search and to import. */
 export interface Adoption {
@@ -35,10 +33,10 @@ export interface Adoption {
 const todo = "README.md lists the permissions that are needed";
 
 /**
- * @returns how many were adopted
+ * @returns how many were adopted, and what the stack file must say of the tokens among them
  * @throws Refusal when an account cannot be read, the user declines, or the engine fails
  */
-export async function adopt(adoption: Adoption): Promise<number> {
+export async function adopt(adoption: Adoption): Promise<{ count: number; versions: TokenVersions }> {
   const { stack, config, asker } = adoption;
   const { accountId, zoneId, hostname, documents } = config;
   const lookups = cloudflareLookups(adoption.cloudflare);
@@ -77,12 +75,12 @@ export async function adopt(adoption: Adoption): Promise<number> {
   for (const line of left) console.log(`\n  not adopted: ${line}`);
   if (taken.length === 0) {
     console.log("\n  nothing to adopt");
-    return 0;
+    return { count: 0, versions: new Map() };
   }
   const question = `Adopt ${taken.length === 1 ? "it" : `these ${taken.length}`} into the stack ${stack}?`;
   if (!(await asker.agree(question, true))) throw new Refusal("nothing was adopted");
   await importResources(stack, importFile(taken, deployed, await packageVersions()));
-  return taken.length;
+  return { count: taken.length, versions: tokenVersions(taken, tokens, config.access.servers, new Date()) };
 }
 
 /** The tunnel's public names, as `name → service`. */
@@ -97,44 +95,8 @@ async function ingressOf(
   return rules.flatMap(({ hostname, service }) => (hostname ? [`${hostname} → ${service}`] : []));
 }
 
-const stateSchema = z.object({
-  deployment: z
-    .object({
-      resources: z.array(z.object({ urn: z.string(), type: z.string(), id: z.string().optional() })).optional(),
-    })
-    .nullish(),
-});
-
 async function deployedOf(stack: string): Promise<Deployed[]> {
   const ran = await runPulumi(["stack", "export", "--stack", stack]);
   if (ran.code !== 0) throw new Refusal(`the stack's state cannot be read: ${ran.stderr.trim()}`);
-  return stateSchema.parse(JSON.parse(ran.stdout)).deployment?.resources ?? [];
-}
-
-/** `cloudflare` → `6.22.1`, of package.json. */
-async function packageVersions(): Promise<Record<string, string>> {
-  const { dependencies } = z
-    .object({ dependencies: z.record(z.string(), z.string()) })
-    .parse(JSON.parse(await readFile(join(project, "package.json"), "utf8")));
-  return Object.fromEntries(
-    Object.entries(dependencies).flatMap(([name, version]) =>
-      name.startsWith("@pulumi/") ? [[name.slice("@pulumi/".length), version]] : [],
-    ),
-  );
-}
-
-async function importResources(stack: string, content: ReturnType<typeof importFile>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "slm-adopt-"));
-  try {
-    const file = join(folder, "import.json");
-    await writeFile(file, JSON.stringify(content, null, 2));
-    const args = ["import", "--file", file, "--stack", stack, "--yes", "--generate-code=false"];
-    const ran = await runPulumi(args);
-    if (ran.code === 0) return;
-    throw new Refusal(
-      `\`pulumi import\` ended with ${ran.code}; nothing in the accounts was changed:\n${ran.stdout}${ran.stderr}`,
-    );
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  return readDeployed(ran.stdout);
 }

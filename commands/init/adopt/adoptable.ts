@@ -65,6 +65,7 @@ const adoption = {
   accessListEntry: "used as it is, never owned",
   cluster: "named in documents.atlas.cluster instead",
   collection: "the program adopts it by itself",
+  tunnelConnections: recreated,
   upload: recreated,
   mac: "the installer adopts what is on the Mac",
   retiredCommand: recreated,

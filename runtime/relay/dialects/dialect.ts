@@ -52,7 +52,7 @@ export interface ModelRoute {
   /** The path, or its pattern for people: names the route in metrics and log. */
   readonly name: string;
   /** Matches the whole path as received. @default `name` */
-  readonly pattern?: RegExp;
+  readonly pattern?: { test(path: string): boolean };
   /** GET includes HEAD. Only a POST has a body, which must be one JSON object. */
   readonly method: "GET" | "POST";
   /** Whose slots the call takes. Absent: it takes none. */
@@ -72,6 +72,8 @@ export interface ModelRoute {
   readonly modelKeys?: readonly string[];
   /** Further members of the body that the relay reads. */
   readonly reads?: readonly string[];
+  /** Which model servers have the path, in words, where not every one of a kind that serves the dialect does. */
+  readonly servers?: string;
 }
 
 /** A path of the API that the relay answers itself, from its jobs. */
@@ -89,6 +91,8 @@ export interface UsageKeys {
   readonly output: readonly string[];
   /** Tokens of the prompt that came from the model server's cache. */
   readonly cached: readonly string[];
+  /** Counted beside `prompt` where that leaves out the tokens of the cache. @default none */
+  readonly besidePrompt?: readonly string[];
   /** Where they stand; a stream may state the prompt's tokens in its first event already. */
   readonly at: "end" | "start_and_end";
 }

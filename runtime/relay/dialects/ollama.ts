@@ -32,6 +32,7 @@ export const OLLAMA: Dialect = {
     embeddings("/api/embeddings"),
     // It takes `name` where `model` is empty.
     { kind: "model", name: "/api/show", method: "POST", modelKeys: ["model", "name"] },
+    read("/"), // its health check, "Ollama is running"
     read("/api/tags"),
     read("/api/ps"),
     read("/api/version"),

@@ -3,6 +3,7 @@ import { errorBody } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { eventStream, oneJson } from "./framings.ts";
 import { keepAliveCheck } from "./keep-alive-check.ts";
+import { modelIdPath } from "./model-id.ts";
 
 /** Request parameters that a Response object repeats, and the value there when the request does not state one. */
 export const RESPONSE_PARAMETERS: Readonly<Record<string, unknown>> = {
@@ -36,8 +37,13 @@ const responseEvents: Framing = {
 
 const json = oneJson(errorBody);
 
-// A part of only dots (`..`) would climb out of /v1/models once the model server decodes and cleans the path.
-const MODEL_ID = /^\/v1\/models\/(?!\.+(?:%2F|$))[\w.:-]+(?:%2F(?!\.+(?:%2F|$))[\w.:-]+)*$/i;
+const rerank = (name: string): ModelRoute => ({
+  kind: "model",
+  name,
+  method: "POST",
+  queue: "embeddings",
+  servers: "llama-server, started with --reranking",
+});
 
 const chat = (name: string, framing: Framing): ModelRoute => ({
   kind: "model",
@@ -68,8 +74,10 @@ export const OPENAI: Dialect = {
       streams: { when: "asked", framing: chunks },
       mayNameDocument: true,
     },
+    rerank("/v1/rerank"),
+    rerank("/rerank"),
     { kind: "model", name: "/v1/models", method: "GET" },
-    { kind: "model", name: "/v1/models/{id}", pattern: MODEL_ID, method: "GET" },
+    { kind: "model", name: "/v1/models/{id}", pattern: modelIdPath("/v1/models/"), method: "GET" },
     { kind: "job", act: "response", name: "/v1/responses/{id}", methods: ["GET", "HEAD"] },
     { kind: "job", act: "cancel_response", name: "/v1/responses/{id}/cancel", methods: ["POST"] },
   ],

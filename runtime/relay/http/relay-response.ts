@@ -4,10 +4,10 @@ import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders
 
 /**
  * The headers of every response, also of one that is written by hand because Node could not parse the request. Cloudflare
- * caches by the path's extension unless it is told not to.
+ * caches by the path's extension unless it is told not to, and compresses, so holds back, what may be transformed.
  */
 export function commonHeaders(requestId: string): Record<string, string> {
-  return { "Cache-Control": "no-store", "X-Slm-Request-Id": requestId };
+  return { "Cache-Control": "no-store, no-transform", "X-Slm-Request-Id": requestId };
 }
 
 /** Adds them when its head is written, so that no response can go without. */

@@ -22,8 +22,10 @@ export interface ModelCall extends ModelRoute {
 export type JobAct = "job" | "result" | "events" | "response" | "cancel_response";
 
 export interface Router {
-  /** Finds the route. Throws `path_not_allowed`, or `method_not_allowed` with `Allow`. */
+  /** Finds the route. Throws `not_found`, which names the paths that are served, or `method_not_allowed` with `Allow`. */
   find(method: string, path: string): Route;
+  /** The route of a POST to the model server; undefined for any other path. */
+  modelCall(path: string): ModelCall | undefined;
   /** Whose API the path belongs to; the first dialect for a path of the relay itself, or none. */
   dialectOf(path: string): Dialect;
 }
@@ -31,7 +33,7 @@ export interface Router {
 interface Row {
   readonly route: Route;
   /** The path itself, or its pattern. */
-  readonly path: string | RegExp;
+  readonly path: string | Pick<RegExp, "test">;
   readonly methods: readonly string[];
   /** Undefined: a path of the relay itself. */
   readonly dialect: Dialect | undefined;
@@ -47,18 +49,27 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   const patterns = rows.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
   const rowOf = (path: string): Row | undefined =>
     exact.get(path) ?? patterns.find((candidate) => candidate.path.test(path));
+  const served = () =>
+    rows
+      .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[kind]))
+      .map(({ route, methods }) => `${methods.filter((method) => method !== "HEAD").join(", ")} ${route.name}`)
+      .join("; ");
   return {
+    modelCall(path) {
+      const route = rowOf(path)?.route;
+      return route?.kind === "model" && route.method === "POST" ? route : undefined;
+    },
     dialectOf: (path) => rowOf(path)?.dialect ?? dialects[0]!,
     find(method, path) {
       const row = rowOf(path);
       if (row === undefined) {
-        throw new RelayError("path_not_allowed", "This path is not served. The paths that are: see docs/errors.md.");
+        throw new RelayError("not_found", `This path is not served. Served are: ${served()}.`);
       }
       const { route, dialect, methods } = row;
       if (dialect !== undefined && !dialect.servedBy[kind]) {
         throw new RelayError(
-          "path_not_allowed",
-          `${route.name} is a path of ${dialect.title}, and the model server behind this address is another one. Use the paths under /v1/.`,
+          "not_found",
+          `${route.name} is a path of ${dialect.title}, and the model server behind this address is another one. Served are: ${served()}.`,
         );
       }
       if (!methods.includes(method)) {
@@ -72,8 +83,8 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   };
 }
 
-const idIn = (pattern: string | RegExp, path: string): string =>
-  typeof pattern === "string" ? "" : (pattern.exec(path)?.[1] ?? "");
+const idIn = (pattern: Row["path"], path: string): string =>
+  pattern instanceof RegExp ? (pattern.exec(path)?.[1] ?? "") : "";
 
 function job(act: JobAct, name: string, methods: readonly string[], dialect: Dialect | undefined): Row {
   const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);

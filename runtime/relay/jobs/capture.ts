@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dialect } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
+import { AnswerRewriter, type AnswerRule } from "../http/answer-rewriter.ts";
 import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { headersFromModel } from "../http/headers.ts";
@@ -112,6 +113,7 @@ export interface Collected {
  * Sends the call and gives the answer whole, whatever its status. Nothing is retried. Rejects as `Upstream.forward` does,
  * with `model_broke_off` for an answer over `maxBytes`, and with `memory_*` when `memory` cannot grow by the answer.
  * `onBytes` is told of each piece that arrives.
+ * @param rule what happens to the answer before it is kept
  */
 export async function collectAnswer(
   upstream: Pick<Upstream, "forward">,
@@ -119,6 +121,7 @@ export async function collectAnswer(
   maxBytes: number,
   memory: Reservation,
   onBytes: (bytes: number) => void,
+  rule: AnswerRule = () => undefined,
 ): Promise<Collected> {
   const copy = new AnswerCopy(call.dialect, maxBytes, memory);
   const meter = new Meter(call.dialect.usage);
@@ -127,23 +130,33 @@ export async function collectAnswer(
     copy.failure instanceof RelayError
       ? copy.failure
       : new RelayError("model_broke_off", `The model server's answer is larger than ${maxBytes} bytes.`);
+  const kept: Sink = {
+    head: (status, headers) => copy.head(status, headers),
+    write(chunk) {
+      copy.write(chunk);
+      return true;
+    },
+    end() {},
+    onceDrained() {},
+  };
+  const rewriter = new AnswerRewriter(kept, rule);
   try {
     await upstream.forward(
       { ...call, signal: AbortSignal.any([call.signal, enough.signal]) },
       {
         head(status, headers) {
-          copy.head(status, headers);
+          rewriter.head(status, headers);
           meter.begin(String(headers["content-type"] ?? ""));
           if (copy.failure !== undefined) enough.abort();
         },
         write(chunk) {
-          copy.write(chunk);
+          rewriter.write(chunk);
           meter.feed(chunk);
           onBytes(chunk.length);
           if (copy.failure !== undefined) enough.abort();
           return true;
         },
-        end() {},
+        end: () => rewriter.end(),
         onceDrained() {},
       },
     );

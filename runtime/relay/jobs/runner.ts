@@ -2,10 +2,12 @@
  * Runs the jobs: takes them from the store as slots become free, sends each to the model server, commits its answer. Only
  * a few jobs of each company of each caller queue for a slot at a time, so that they share the slots and memory stays small.
  */
+
 import { randomUUID } from "node:crypto";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
+import type { AnswerRule } from "../http/answer-rewriter.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
@@ -29,7 +31,10 @@ export interface RunnerOptions {
   readonly limits: () => Limits;
   /** Whose API a path belongs to. */
   readonly dialectOf: Router["dialectOf"];
-  readonly attemptMs: number;
+  /** What happens to the model server's answer to a call. @default it is kept as it came */
+  readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
+  /** Longest time of an attempt, in ms, as it is now. */
+  readonly attemptMs: () => number;
   /** Pause before the store is tried again. @default 2 s */
   readonly storeRetryMs?: number;
   readonly log: Log;
@@ -54,6 +59,8 @@ export interface Runner {
   meanRunMs(lane: QueueName): number | undefined;
   /** False while the model server is not there. */
   readonly modelAvailable: boolean;
+  /** The callers have changed: ends the runs of those that are gone or disabled; their jobs wait, at no cost of an attempt. */
+  callersChanged(): void;
   /** Starts nothing any more; what runs goes on. */
   stop(): void;
   /** Resolves when nothing runs, or after `ms`. */
@@ -80,6 +87,7 @@ const MEMORY = 20;
 
 /** A job that queues for a slot or runs. */
 interface Run {
+  readonly owner: string;
   readonly lane: QueueName;
   readonly stop: AbortController;
   attemptId: string | undefined;
@@ -132,7 +140,7 @@ export function startRunner(options: RunnerOptions): Runner {
     for (const job of found) {
       const caller = callers.get(job.owner);
       if (stopped || caller === undefined || runs.has(job.id)) continue;
-      const run: Run = { lane, stop: new AbortController(), attemptId: undefined, received: 0 };
+      const run: Run = { owner: job.owner, lane, stop: new AbortController(), attemptId: undefined, received: 0 };
       runs.set(job.id, run);
       void take(job, caller, run).finally(() => {
         runs.delete(job.id);
@@ -186,7 +194,8 @@ export function startRunner(options: RunnerOptions): Runner {
   }
 
   async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
-    const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs);
+    const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
+    const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs());
     try {
       const collected = await collectAnswer(
         upstream,
@@ -194,7 +203,7 @@ export function startRunner(options: RunnerOptions): Runner {
           method: "POST",
           target: job.path + job.query,
           headers: { ...job.headers },
-          body: Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length),
+          body,
           signal: run.stop.signal,
           dialect: dialectOf(job.path),
         },
@@ -203,6 +212,7 @@ export function startRunner(options: RunnerOptions): Runner {
         (bytes) => {
           run.received += bytes;
         },
+        options.ruleOf?.(job.path, body),
       );
       return { kind: "answer", ...collected };
     } catch (cause) {
@@ -298,6 +308,13 @@ export function startRunner(options: RunnerOptions): Runner {
     meanRunMs: (lane) => mean[lane],
     get modelAvailable() {
       return availability.available;
+    },
+    callersChanged() {
+      const names = new Set(options.callers().map(({ name }) => name));
+      for (const { owner, stop } of runs.values()) {
+        if (!names.has(owner)) stop.abort("caller_disabled" satisfies StopReason);
+      }
+      LANES.forEach(wake);
     },
     stop() {
       stopped = true;

@@ -1,8 +1,9 @@
 /** From a request that has passed all checks to the end of its answer: a slot, the model server or the fallback, the bill. */
-import type { Caller } from "../../config.ts";
+import type { Caller, ModelConfig } from "../../config.ts";
 import { type Admission, estimateTokens, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
+import { AnswerRewriter, type AnswerRule } from "../http/answer-rewriter.ts";
 import { AnswerWriter, type Sink } from "../http/answer-writer.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { CoarseTimers } from "../http/coarse-timers.ts";
@@ -10,6 +11,7 @@ import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.ts";
 import type { ModelCall } from "../http/router.ts";
+import { answerRules } from "./answer-rules.ts";
 import type { Fallback } from "./fallback.ts";
 import { MeteredSink } from "./metered-sink.ts";
 import type { ModelMetrics } from "./metrics.ts";
@@ -17,6 +19,7 @@ import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** What a call works with. */
 export interface CallParts {
+  readonly model: Pick<ModelConfig, "kind" | "allowed">;
   readonly upstream: Upstream;
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
@@ -48,6 +51,8 @@ interface QueuedCall extends AcceptedCall {
   readonly queue: QueueName;
   readonly checked: CheckedBody;
   readonly call: UpstreamCall;
+  /** What happens to the model server's answer. */
+  readonly rule: AnswerRule;
 }
 
 /** Says on an answer that another server than the Mac's gave it. */
@@ -81,11 +86,14 @@ export async function answerFromModel(
 ): Promise<void> {
   const { exchange, route, checked } = accepted;
   const call = upstreamCall(accepted);
+  const ruled = { route, method: call.method, body: call.body, model: parts.model };
+  const rule = answerRules(ruled, (error) => exchange.record.failed(error));
   if (route.queue === undefined || checked === undefined || writer === undefined) {
     exchange.holding.slotless();
-    return parts.upstream.forward({ ...call, slotless: true }, new AnswerWriter(exchange.res, route.dialect));
+    const to = new AnswerRewriter(new AnswerWriter(exchange.res, route.dialect), rule);
+    return parts.upstream.forward({ ...call, slotless: true }, to);
   }
-  const queued: QueuedCall = { ...accepted, queue: route.queue, checked, call };
+  const queued: QueuedCall = { ...accepted, queue: route.queue, checked, call, rule };
   const sink = copy?.tee(writer) ?? writer;
   try {
     await answerInSlot(queued, sink, parts);
@@ -98,7 +106,8 @@ export async function answerFromModel(
 function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): UpstreamCall {
   const { req, id, path, query, signal } = exchange;
   return {
-    method: req.method ?? "GET",
+    // Some servers refuse HEAD where they have GET: the relay asks with GET, and sends the head alone.
+    method: req.method === "HEAD" ? "GET" : (req.method ?? "GET"),
     target: path + query,
     headers: headersToModel(req.headers, id, dialect),
     body: checked?.body ?? null,
@@ -109,7 +118,7 @@ function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): 
 
 /** Waits for a slot, sends the call to the model server and settles what the slot costs. */
 async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Promise<void> {
-  const { exchange, route, caller, company, queue, checked, call } = queued;
+  const { exchange, route, caller, company, queue, checked, call, rule } = queued;
   const { upstream, admission, queueMetrics } = parts;
   upstream.breaker.check(); // no wait for a slot in vain
   const bytes = checked.body.length;
@@ -123,7 +132,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     evictable: () => !exchange.res.headersSent,
   });
   exchange.record.gotSlot(slot.waitedMs);
-  const sink = new MeteredSink(to, route.dialect);
+  const sink = new MeteredSink(new AnswerRewriter(to, rule), route.dialect);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);

@@ -54,17 +54,19 @@ export class Meter {
     const bytes = this.#tail.length === 1 ? this.#tail[0]! : Buffer.concat(this.#tail, this.#tailBytes);
     const tail = bytes.subarray(Math.max(0, bytes.length - EDGE_BYTES));
     const start = Buffer.concat(this.#start);
-    const { prompt, output, cached } = compiled(this.#keys);
+    const { prompt, output, cached, beside } = compiled(this.#keys);
     const stated = (names: readonly Buffer[]) => lastNumber(tail, names) ?? lastNumber(start, names);
+    const promptTokens = stated(prompt);
+    const besidePrompt = beside.reduce((sum, name) => sum + (stated([name]) ?? 0), 0);
     return {
-      prompt: stated(prompt),
+      prompt: promptTokens === undefined ? undefined : promptTokens + besidePrompt,
       output: stated(output) ?? (this.events > 0 ? this.events : undefined),
       cached: stated(cached),
     };
   }
 }
 
-type Compiled = Readonly<Record<"prompt" | "output" | "cached", readonly Buffer[]>>;
+type Compiled = Readonly<Record<"prompt" | "output" | "cached" | "beside", readonly Buffer[]>>;
 const COMPILED = new WeakMap<UsageKeys, Compiled>();
 
 /** The keys as they stand in JSON. A quote within a JSON string is escaped, so they match keys only, never a model's text. */
@@ -72,7 +74,12 @@ function compiled(keys: UsageKeys): Compiled {
   const known = COMPILED.get(keys);
   if (known !== undefined) return known;
   const quoted = (names: readonly string[]) => names.map((name) => Buffer.from(`"${name}"`));
-  const made = { prompt: quoted(keys.prompt), output: quoted(keys.output), cached: quoted(keys.cached) };
+  const made = {
+    prompt: quoted(keys.prompt),
+    output: quoted(keys.output),
+    cached: quoted(keys.cached),
+    beside: quoted(keys.besidePrompt ?? []),
+  };
   COMPILED.set(keys, made);
   return made;
 }

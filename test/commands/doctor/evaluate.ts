@@ -16,12 +16,14 @@ export const context = (change: object = {}): Context =>
     jobs: jobsSchema.parse({}),
     documents: { store: "atlas" },
     expectColo: [],
+    directServers: ["backend"],
     ...change,
   }) as unknown as Context;
 
-/** @throws when the check does not apply */
+/** @throws when the check does not apply, or concludes about several things */
 export function evaluate<K extends string>(check: Check<K>, answers: Answers<K>, change: object = {}): Result {
   const result = check.evaluate(answers, context(change));
   if (!result) throw new Error(`${check.name} does not apply`);
+  if (!("level" in result)) throw new Error(`${check.name} has ${result.length} conclusions`);
   return result;
 }

@@ -13,11 +13,11 @@ import { type Installation, prepareInstallation } from "../../runtime/installer/
 let installation: Installation;
 let inputs: MacInputs;
 let said: string[] = [];
-const say = (text: string) => void said.push(text);
+const log = (text: string) => void said.push(text);
 const given = () => ({
-  say,
+  log,
   environment: { SSH_AUTH_SOCK: installation.mac.mac.agentSocket },
-  reach: async (target: MacInputs["connection"]): Promise<MacSession> =>
+  openMac: async (target: MacInputs["connection"]): Promise<MacSession> =>
     openMacSession(target, undefined, { agent: installation.mac.mac.agentSocket }),
 });
 
@@ -59,8 +59,8 @@ describe("a Mac", { timeout: 300_000 }, () => {
   it("is read by a key that may run nothing but the inspect command", async () => {
     const restricted = await restrictedServer(installation);
     try {
-      const reach = () => openMacSession(restricted.target, undefined, { privateKey: restricted.privateKey });
-      const outside = { ...given(), reach };
+      const openMac = () => openMacSession(restricted.target, undefined, { privateKey: restricted.privateKey });
+      const outside = { ...given(), openMac };
       expect(await read(id, state, outside)).toEqual({ id, props: state });
       expect(await diff(id, state, inputs, outside)).toMatchObject({ changes: false });
       await rm(installation.at("Library/LaunchDaemons/local.slm-network.connector.plist"));
@@ -73,7 +73,7 @@ describe("a Mac", { timeout: 300_000 }, () => {
       await expect(update(id, state, changed, outside)).rejects.toThrow(/runs a forced command there.*deploy key/s);
       await expect(create(inputs, outside)).rejects.toThrow(/forced command/);
       await expect(remove(state, outside)).rejects.toThrow(/forced command/);
-      const access = await reach();
+      const access = await openMac();
       await expect(access.data()).rejects.toThrow(/could not be listed/);
       await access.close();
       expect(await installation.readyz()).toBe(200);
@@ -94,7 +94,7 @@ describe("a Mac", { timeout: 300_000 }, () => {
   });
 
   it("is removed with the installation's own id only, and its data is listed before", async () => {
-    const access = await given().reach(inputs.connection);
+    const access = await given().openMac(inputs.connection);
     expect((await access.data()).map(({ name }) => name)).toContain("jobs.db");
     await access.close();
     said = [];

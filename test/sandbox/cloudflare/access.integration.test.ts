@@ -83,7 +83,7 @@ test("a policy is created, read, replaced; it is whole in the applications that 
   expect((await access().policies.list({ account_id })).result).toHaveLength(1);
 });
 
-test("what is in use is not deleted: token in a policy, policy in an application", async () => {
+test("objects in use are not deleted: token in a policy, policy in an application", async () => {
   const token = await makeToken();
   const id = await makePolicy(token.id);
   const { id: appId } = (await makeApp([{ id }], "slm.example.com")).result as App;

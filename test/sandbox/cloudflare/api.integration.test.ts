@@ -50,7 +50,7 @@ test("a global API key beside a good token is refused", async () => {
   expect(await with_({ "x-auth-email": "nobody" })).toMatchObject({ status: 400, errors: [{ code: 6003 }] });
 });
 
-test("a token that may read reads; what it lacks is named", async () => {
+test("a read-only token can read; a missing permission is named", async () => {
   const made = await makeTunnel();
   const reader = h.clientFor("read-token");
   const tunnels = reader.zeroTrust.tunnels.cloudflared;
@@ -114,7 +114,7 @@ test("a lost answer: the call is carried out, and only its caller does not know"
   expect((await refusalOf(makeTunnel())).code).toBe(1013); // who tries again finds the name taken
 });
 
-test("after a restart everything is there: ids, secrets, versions; the file is for its owner only", async () => {
+test("a restart keeps ids, secrets and versions; the file is private", async () => {
   const tunnel = await makeTunnel();
   const path = `/accounts/${account_id}/cfd_tunnel/${tunnel.id}/configurations`;
   const config = { ingress: [{ service: "http_status:404" }] };

@@ -10,7 +10,7 @@ beforeEach(async () => {
 });
 afterEach(() => h.close());
 
-test("a regional hostname takes a key of the account's list only", async () => {
+test("a regional hostname accepts only regions of the account's list", async () => {
   const regional = h.client.addressing.regionalHostnames;
   const keys = (await regional.regions.list({ account_id })).result.map((one) => one.key);
   expect(keys).toContain("kr");
@@ -115,16 +115,30 @@ test("a custom hostname is served once the other domain's DNS leads here, by the
   }
 });
 
-test("an Access application takes a name of another domain only once it is a custom hostname", async () => {
-  const app = {
-    account_id,
-    type: "self_hosted",
-    name: "servers",
-    destinations: [{ type: "public", uri: "slm.customer.org" }],
-  } as const;
-  expect(await refusalOf(h.client.zeroTrust.access.applications.create(app))).toMatchObject({ status: 400 });
-  await h.client.customHostnames.create({ zone_id, hostname: "slm.customer.org", ssl: { method: "http", type: "dv" } });
-  expect(await h.client.zeroTrust.access.applications.create(app)).toMatchObject({ domain: "slm.customer.org" });
+test("an Access application accepts an external name only as an active custom hostname", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "slm-outside-"));
+  const outsideDnsPath = join(dir, "outside-dns.json");
+  const own = await startHarness({ outsideDnsPath });
+  try {
+    const app = {
+      account_id,
+      type: "self_hosted",
+      name: "servers",
+      destinations: [{ type: "public", uri: "slm.customer.org" }],
+    } as const;
+    const { client } = own;
+    expect(await refusalOf(client.zeroTrust.access.applications.create(app))).toMatchObject({ status: 400 });
+    await client.customHostnames.create({ zone_id, hostname: "slm.customer.org", ssl: { method: "http", type: "dv" } });
+    expect(await refusalOf(client.zeroTrust.access.applications.create(app))).toMatchObject({ status: 400 });
+    writeFileSync(
+      outsideDnsPath,
+      JSON.stringify([{ type: "CNAME", name: "slm.customer.org", content: "slm.example.com" }]),
+    );
+    expect(await client.zeroTrust.access.applications.create(app)).toMatchObject({ domain: "slm.customer.org" });
+  } finally {
+    await own.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
 
 test("a private hostname route needs a tunnel that is there", async () => {

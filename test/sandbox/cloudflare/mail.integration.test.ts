@@ -34,7 +34,7 @@ afterEach(async () => {
 const tunnel = (name: string) =>
   h.client.zeroTrust.tunnels.cloudflared.create({ account_id, name, tunnel_secret: secret });
 
-test("a tunnel that goes down and comes back is told to those who asked about that tunnel", async () => {
+test("a tunnel's outage and recovery are mailed to that tunnel's policies", async () => {
   const { id } = await tunnel("office");
   const { id: other } = await tunnel("elsewhere");
   const policy = {
@@ -75,7 +75,7 @@ test.each([
   expect(tunnelMails([policy], { id: "t", name: "office" }, "down", new Date())).toHaveLength(count);
 });
 
-test("a token is told of in the week before its end, once", async () => {
+test("a token is mailed about once, in the week before its expiry", async () => {
   await h.client.alerting.policies.create({
     account_id,
     name: "ends",

@@ -67,7 +67,7 @@ test("a taken name is refused with 1013, a short secret and an unknown field wit
   expect(mistyped.errors.map((one) => one.source?.pointer)).toEqual(["/name", "/config_src"]);
 });
 
-test("a tunnel with live connections is not deleted; afterwards it is gone, its name free, its row in the list of deleted", async () => {
+test("a tunnel with live connections is not deleted; afterwards it is marked as deleted, its name free", async () => {
   const made = await create();
   h.account.setConnections(made.id!, connections(4));
   expect((await tunnels().get(made.id!, { account_id })).status).toBe("healthy");
@@ -80,7 +80,8 @@ test("a tunnel with live connections is not deleted; afterwards it is gone, its 
   await tunnels().connections.delete(made.id!, { account_id });
   expect((await tunnels().get(made.id!, { account_id })).status).toBe("down");
   expect((await tunnels().delete(made.id!, { account_id })).id).toBe(made.id);
-  expect(await refusalOf(tunnels().get(made.id!, { account_id }))).toMatchObject({ status: 404 });
+  expect(await tunnels().get(made.id!, { account_id })).toMatchObject({ deleted_at: expect.any(String) });
+  expect(await refusalOf(tunnels().delete(made.id!, { account_id }))).toMatchObject({ status: 404 });
   expect(h.account.tunnel(made.id!)).toBeUndefined();
   const gone = (await tunnels().list({ account_id, is_deleted: true })).result;
   expect(gone.map((one) => one.id)).toEqual([made.id]);

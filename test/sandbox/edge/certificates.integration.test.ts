@@ -32,7 +32,7 @@ test("a TLS client that trusts the authority accepts its leaf for that name, and
   server.close();
 });
 
-test("authority and leaf are what X.509 asks: P-256, CA true and false, a year of life", async () => {
+test("authority and leaf are valid X.509: P-256, CA true and false, valid for a year", async () => {
   const authority = await openAuthority(dir);
   const ca = new X509Certificate(readFileSync(authority.caFile));
   const leaf = new X509Certificate((await authority.leaf("a.example.com")).cert);
@@ -42,7 +42,7 @@ test("authority and leaf are what X.509 asks: P-256, CA true and false, a year o
   expect(days).toBe(398);
 });
 
-test("what is kept is used again; a damaged authority is replaced, and its leaves with it", async () => {
+test("stored certificates are reused; a damaged authority is replaced with its leaves", async () => {
   const first = await (await openAuthority(dir)).leaf("a.example.com");
   expect(await (await openAuthority(dir)).leaf("a.example.com")).toEqual(first);
   writeFileSync(join(dir, "ca.pem"), "damaged");

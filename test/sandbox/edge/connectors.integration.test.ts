@@ -20,7 +20,7 @@ async function declared(listener: RequestListener) {
   return { edge, tunnel };
 }
 
-test("without a connector the answer is 530 with code 1033; it comes and goes with the connector", async () => {
+test("without a connector the response is 530 with code 1033", async () => {
   const { edge, tunnel } = await declared((_request, response) => void response.end("origin"));
   const before = await ask(edge, "/");
   expect([before.status, before.body.toString()]).toEqual([530, "error code: 1033"]);
@@ -55,7 +55,7 @@ test("a connector that stops lets a running answer end, while new requests are r
   await connector.ended;
 });
 
-test("a wrong secret, and a tunnel that is gone, are refused; a connection that runs goes on", async () => {
+test("a wrong secret and a deleted tunnel are refused; an open connection continues", async () => {
   const { edge, tunnel } = await declared((_request, response) => void response.end("origin"));
   const wrong = harness.cloudflared(edge, harness.account.connectorToken(tunnel, randomBytes(32)));
   await wrong.logged("Unauthorized: Invalid tunnel secret");
@@ -73,7 +73,7 @@ test("a wrong secret, and a tunnel that is gone, are refused; a connection that 
   expect((await ask(edge, "/")).body.toString()).toBe("origin");
 });
 
-test("of two connectors one may die: the other serves, and the account knows who is left", async () => {
+test("when one of two connectors dies the other serves, and the account shows the remaining one", async () => {
   const { edge, tunnel } = await declared((_request, response) => void response.end("origin"));
   const token = harness.account.connectorToken(tunnel);
   const [first] = [harness.cloudflared(edge, token), harness.cloudflared(edge, token)];
@@ -102,7 +102,7 @@ test("a connector that is killed cuts the answers it carried: they do not look c
   await expect(whole).rejects.toThrow("aborted");
 });
 
-test("requests are shared between the connections: the one with the fewest takes the next", async () => {
+test("requests go to the connection with the fewest in flight", async () => {
   const held: (() => void)[] = [];
   const ports = new Set<number | undefined>();
   const { edge, tunnel } = await declared((request, response) => {

@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterAll(() => harness.stop());
 
-test("an unmodified cloudflared comes to the edge by its environment alone and tells what it is", async () => {
+test("an unmodified cloudflared reaches the edge by its environment alone and identifies itself", async () => {
   await edge.routed(tunnel, { connections: 2 });
   const [first] = await harness.account.connected(tunnel, 2);
   expect(first).toMatchObject({ coloName: "icn01", originIp: "127.0.0.1", isPendingReconnect: false });
@@ -90,7 +90,7 @@ test("headers and a Korean body arrive byte for byte, both ways", async () => {
   });
 });
 
-test("what a client asserts in Cloudflare's headers never reaches the origin, nor does a service token", async () => {
+test("a client's own Cloudflare headers never reach the origin, nor does a service token", async () => {
   let seen: IncomingMessage["headers"] = {};
   serve = (request, response) => {
     seen = request.headers;
@@ -218,7 +218,7 @@ test("HEAD, 204 and 304 come without a body and leave the client's connection us
   expect((await ask(edge, "/304")).headers.etag).toBe('"1"');
 });
 
-test("an upload beyond the limit is 413, told by its length or found while it runs", async () => {
+test("an upload beyond the limit is 413, by its declared length or during the transfer", async () => {
   let reached = 0;
   serve = (request, response) => {
     reached += 1;

@@ -117,7 +117,7 @@ test.each(["//evil.example", "https://evil.example/", "/\\evil.example"])(
   },
 );
 
-test("the page is on the team's domain too, as clients that come by name are told", async () => {
+test("the page is also on the team's domain, where clients that use the name are redirected", async () => {
   const away = await ask(edge, "/status", { host: HOST, headers: browser });
   expect(away.headers.location).toMatch(new RegExp(`^${TEAM}/cdn-cgi/access/login/${HOST}\\?`));
   const requestTls = { ca: readFileSync(edge.caFile, "utf8") };

@@ -99,7 +99,7 @@ test("a service token is exchanged for a token that the published keys verify, a
   expect(seen["cf-access-client-secret"]).toBeUndefined();
 });
 
-test("a cached answer crosses callers, but not Access: who may not ask the origin may not ask the cache", async () => {
+test("a cached response is shared between callers, but Access is checked first", async () => {
   account.tokens.set("c2.access", { secret: "right", tokenId: "token-1" });
   const asked = async (headers: Record<string, string>) => {
     const answer = await ask(edge, "/v1/files/contract.pdf", { headers });
@@ -154,7 +154,7 @@ test("a session of another application, of another signer, or of a stranger open
   expect((await ask(edge, "/status", { headers: { cookie: `CF_Authorization=${stranger}` } })).status).toBe(403);
 });
 
-test("cloudflared checks by itself: no token and a wrong audience are 403, a rule without a check passes", async () => {
+test("cloudflared's own check: a missing token and a wrong audience are 403, a rule without a check passes", async () => {
   const applications = account.applications.splice(0);
   try {
     expect((await ask(edge, "/v1/models")).status).toBe(403);
@@ -166,7 +166,7 @@ test("cloudflared checks by itself: no token and a wrong audience are 403, a rul
   expect((await ask(edge, "/right", { headers: credentials })).status).toBe(200);
 });
 
-test("after a rotation the new key signs, the old one is still published and cloudflared takes both", async () => {
+test("after a rotation the new key signs, the old one stays published and cloudflared accepts both", async () => {
   const old = await edge.signPersonToken(people.aud, "a@example.com");
   await edge.rotateKeys();
   const [current, previous] = (await keySet()).keys;

@@ -83,7 +83,7 @@ async function declared() {
   return { edge, target, privateKey: Buffer.from(sshd.privateKey) };
 }
 
-test("with the token a session comes about, and much goes through it both ways", async () => {
+test("a session with the token carries large transfers both ways", async () => {
   const { edge, target, privateKey } = await declared();
   const session = await openSession(target(await localEnd(edge, token)), { privateKey });
   expect((await session.run("echo here")).stdout).toBe("here\n");

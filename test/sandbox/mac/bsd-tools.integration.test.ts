@@ -39,7 +39,7 @@ it.runIf(process.platform !== "darwin").each(["systemctl status", "timeout 1 tru
   },
 );
 
-it("takes what both know, and BSD's way of editing in place", async () => {
+it("accepts options common to both, and BSD's in-place editing", async () => {
   const script = `printf 'a1\\na2\\n' > f
 sed -i '' s/a/b/ f && sed -i .bak -e s/b/c/ f && cat f f.bak
 cp -R f g && mv -f g h && ln -sfn h l && readlink l && rm -f h l

@@ -71,7 +71,7 @@ it("visudo finds a syntax error", async () => {
   expect(() => parseSudoers("deploy ALL = NOPASSWD: relative")).toThrow("line 1");
 });
 
-it("pmset gives back what was set, and changes nothing when it does not know a key", async () => {
+it("pmset returns the set values, and changes nothing on an unknown key", async () => {
   expect(await test.run("pmset -a sleep 0")).toMatchObject({ code: 1, stderr: "'pmset' must be run as root...\n" });
   expect(await test.run("sudo -n pmset -a sleep 0 disksleep 0 womp 1 autorestart 1")).toMatchObject({ code: 0 });
   expect(await test.run("sudo -n pmset -a displaysleep 0 nosuchkey 1")).toMatchObject({
@@ -98,7 +98,7 @@ it("pmset gives back what was set, and changes nothing when it does not know a k
   );
 });
 
-it("pmset takes what the machine does not have without a word, and changes nothing: only reading back tells", async () => {
+it("pmset silently ignores settings the machine lacks: only reading back shows it", async () => {
   const before = (await test.run("pmset -g custom")).stdout;
   for (const flags of ["-a disablesleep 1", "-a hibernatemode 0 lidwake 1", "-b sleep 3", "-u sleep 3"]) {
     expect(await test.run(`sudo -n pmset ${flags}`), flags).toMatchObject({ code: 0, stdout: "", stderr: "" });

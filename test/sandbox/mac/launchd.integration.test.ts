@@ -167,7 +167,7 @@ describe("a job", () => {
     expect(job()?.runs).toBe(2);
   });
 
-  it("that ended well stays ended with SuccessfulExit false, and comes back after a failure", async () => {
+  it("that exited successfully stays stopped with SuccessfulExit false, and restarts after a failure", async () => {
     const flag = join(test.dir, "fail-once");
     writeFileSync(flag, "");
     const script = `echo start >> ${join(test.dir, "starts")}; [ -e ${flag} ] && rm ${flag} && exit 3; exit 0`;
@@ -199,7 +199,7 @@ describe("a job", () => {
     expect(test.lines.some((line) => line.includes("did not end in 1 s after SIGTERM: SIGKILL"))).toBe(true);
   });
 
-  it("takes what it left in the background with it when it ends", async () => {
+  it("kills its background processes when it ends", async () => {
     const script = `sleep 60 & echo $! > ${join(test.dir, "child")}`;
     await bootstrap(test.daemon(label, { ProgramArguments: ["/bin/sh", "-c", script], RunAtLoad: true }));
     await until(() => job()?.lastExit, "the job to end");

@@ -1,6 +1,8 @@
 /** The commands that only look: what a diagnosis asks of a Mac. */
+
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { modelServerLabel } from "../../../sandbox/mac/outside-daemon.ts";
 import { connect, finish, open, type TestMac, testMac } from "./fixture.ts";
 
 let test: TestMac;
@@ -59,6 +61,25 @@ describe("emulated read-only commands", () => {
       expect((await test.run(`ps -o comm= -p ${process.pid}`)).stdout.trim()).toBe(process.execPath);
     },
   );
+
+  it("launchctl lists a daemon that the sandbox runs itself, and its plist has its environment", async () => {
+    const outside = await testMac({
+      outsideDaemon: { label: modelServerLabel, pid: 4242, environment: { SLOTS: "4" } },
+    });
+    try {
+      expect((await outside.run("sudo -n launchctl list")).stdout).toContain(`4242\t0\t${modelServerLabel}\n`);
+      const plist = `/Library/LaunchDaemons/${modelServerLabel}.plist`;
+      const read = `sudo -n plutil -extract EnvironmentVariables.SLOTS raw -o - ${plist}`;
+      expect((await outside.run(read)).stdout.trim()).toBe("4");
+      // Standard input is not read: an installer's may never end.
+      const endless = `mkfifo endless && exec 3<>endless && ${read} <&3`;
+      expect((await outside.run(endless)).stdout.trim()).toBe("4");
+      expect((await outside.run(`sudo -n launchctl bootstrap system ${plist}`)).code).toBe(119);
+    } finally {
+      await outside.end();
+    }
+    expect((await test.run("sudo -n launchctl list")).stdout).not.toContain(modelServerLabel);
+  });
 
   it("ioreg and system_profiler show one hardware UUID", async () => {
     const { hardwareUuid } = test.mac;

@@ -54,7 +54,7 @@ describe("another SSH server", () => {
     );
   });
 
-  it("is refused when it does not let the key in, and when the key is none", async () => {
+  it("is refused when it rejects the key, and when the file is not a key", async () => {
     const key = keyPair(folder, "id_ed25519");
     const server = await startSshServer("/", { publicKey: keyPair(folder, "other").publicKey });
     ends.push(() => server.close());

@@ -18,7 +18,7 @@ afterEach(async () => {
 const label = "com.example.job";
 const pidOf = () => until(() => test.mac.launchd.job(label)?.pid, "the job's process");
 
-it("kills everything at once in a power cut, and comes back by itself at boot", async () => {
+it("kills everything in a power cut, and restarts at boot", async () => {
   const told = join(dir, "was-told");
   const script = `trap 'echo > ${told}' TERM; while :; do sleep 0.05; done`;
   const plist = test.daemon(label, { ProgramArguments: ["/bin/sh", "-c", script], RunAtLoad: true, ExitTimeOut: 1 });

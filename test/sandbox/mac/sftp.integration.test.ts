@@ -105,7 +105,7 @@ it("never leads out of the root folder, by .. or by links", async () => {
   expect(readFileSync(join(test.mac.root, "tmp/kept-in.txt"), "utf8")).toBe("x");
 });
 
-it("refuses what the administrator may not write or read without sudo", async () => {
+it("refuses access that the administrator lacks without sudo", async () => {
   const install =
     'echo x > "$TMPDIR/s" && sudo -n install -m 0640 -o root -g wheel "$TMPDIR/s" "$SLM_NETWORK_ROOT/etc/secret"';
   expect(await test.run(install)).toMatchObject({ code: 0, stderr: "" });
@@ -134,7 +134,7 @@ it("truncates a file that is written again, makes and removes folders and links"
   expect(await test.run('cat "$SLM_NETWORK_ROOT/tmp/again"')).toMatchObject({ stdout: "short" });
 });
 
-it("gives up on a loop of links", () => {
+it("stops at a loop of links", () => {
   symlinkSync("b", join(test.mac.root, "Users/deploy/a"));
   symlinkSync("a", join(test.mac.root, "Users/deploy/b"));
   const paths = new RootPaths(test.mac.root, "/Users/deploy");

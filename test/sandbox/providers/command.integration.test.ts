@@ -99,18 +99,17 @@ describe("a local command", () => {
     expect(readFileSync(marker, "utf8")).toBe("again after made\n");
   });
 
-  it("replaces on a changed trigger, one not known yet included", async () => {
+  it("updates on a changed trigger: the replacement is the package's option replaceOnChanges", async () => {
     const before = { create: "true", triggers: ["a"] };
-    // The new one runs first, then the old one's delete: pulumi-command does not ask for the other order.
     expect(await plugin.diff(local, "x", {}, before, { create: "true", triggers: ["b"] })).toEqual({
       changes: true,
-      replaces: ["triggers"],
+      replaces: [],
       deletesFirst: false,
-      detailed: { "triggers[0]": "update-replace" },
+      detailed: { "triggers[0]": "update" },
     });
-    expect((await plugin.diff(local, "x", {}, before, { create: "true", triggers: [unknown] })).replaces).toEqual([
-      "triggers",
-    ]);
+    const unknownTrigger = { create: "true", triggers: [unknown] };
+    expect((await plugin.diff(local, "x", {}, before, unknownTrigger)).detailed).toEqual({ "triggers[0]": "update" });
+    expect((await plugin.diff(local, "x", {}, before, { create: "true" })).replaces).toEqual(["triggers"]);
   });
 
   it("is refused a line at which the official provider would hang, unless nothing is logged", async () => {
@@ -128,7 +127,7 @@ describe("a local command", () => {
     await refusal;
   });
 
-  it("gives files that match as assets, by a later exclusion without some", async () => {
+  it("returns matching files as assets, minus later exclusions", async () => {
     const dir = join(folder, "assets");
     mkdirSync(join(dir, "deep"), { recursive: true });
     for (const name of ["a.txt", "b.txt", "c.md", "deep/d.txt"]) writeFileSync(join(dir, name), name);
@@ -200,7 +199,7 @@ describe("a remote command", () => {
     expect(plugin.log).toEqual(["info: Dial 1/2 failed: retrying", "info: Dial 2/2 failed: retrying"]);
   });
 
-  it("goes through a jump host", async () => {
+  it("connects through a jump host", async () => {
     const jump = await startSshServer(folder);
     const proxy = {
       host: "127.0.0.1",
@@ -235,7 +234,7 @@ describe("a remote command", () => {
     });
     try {
       expect((await plugin.create(remote, inputs(ecdsa))).state.stdout).toBe("Darwin");
-      await expect(plugin.create(remote, inputs(rsa))).rejects.toThrow(/no matching host key/);
+      await expect(plugin.create(remote, inputs(rsa))).rejects.toThrow(/ssh: no common algorithm for host key/);
     } finally {
       await end();
     }
@@ -246,7 +245,9 @@ describe("a remote command", () => {
     const other = newKey("").private;
     const both = { privateKey: other, agentSocketPath: join(folder, "both"), dialErrorLimit: 1 };
     const failing = plugin.create(remote, { connection: connection(both), create: "echo in" });
-    await expect(failing).rejects.toThrow(/authentication methods failed/);
+    await expect(failing).rejects.toThrow(
+      "after 1 failed attempts: ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey], no supported methods remain",
+    );
     await agent.close();
   });
 
@@ -258,7 +259,7 @@ describe("a remote command", () => {
     await agent.close();
   });
 
-  it("says so when the connection is lost under a running command", async () => {
+  it("reports a connection lost during a command", async () => {
     const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
     const failure = expect(creating).rejects.toThrow(/exited without exit status/);
     await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
@@ -282,12 +283,7 @@ describe("a remote command", () => {
     );
   });
 
-  it("ends the session when the engine cancels, and gives up dialling too", async () => {
-    const creating = plugin.create(remote, { connection: connection(), create: "echo started; exec sleep 60" });
-    const refusal = expect(creating).rejects.toMatchObject({ code: 1 }); // CANCELLED
-    await expect.poll(() => plugin.log, { timeout: 20_000 }).toContain("info: started");
-    await plugin.cancel();
-    await refusal;
+  it("stops dialling when the engine cancels", async () => {
     const port = await claimPort(); // nobody listens there
     const dialling = plugin.create(remote, { connection: connection({ port, dialErrorLimit: -1 }), create: "true" });
     const gaveUp = expect(dialling).rejects.toMatchObject({ code: 1 });
@@ -322,7 +318,7 @@ describe("a copy", () => {
     expect(readFileSync(remotePath("text"), "utf8")).toBe("말");
   });
 
-  it("copies a directory into the path, and a file into a directory that is there", async () => {
+  it("copies a directory to the path, and a file into an existing directory", async () => {
     const dir = join(folder, "release");
     mkdirSync(join(dir, "lib"), { recursive: true });
     writeFileSync(join(dir, "lib", "relay.js"), "code");

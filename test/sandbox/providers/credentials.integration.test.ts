@@ -138,7 +138,7 @@ describe("mongodbatlas", () => {
       expect({ usable, findings }).toMatchObject({ usable: false, findings: [{}] });
   });
 
-  it("knows the government's cloud", () => {
+  it("supports Atlas for Government", () => {
     const gov = "https://cloud.mongodbgov.com/";
     const config = { publicKey: "a", privateKey: "b", isMongodbgovCloud: true };
     expect(atlasCredentials({ ...config, baseUrl: ours }, {}).baseUrl).toBe(gov);
@@ -261,7 +261,9 @@ describe("the plugins themselves", () => {
       MONGODB_ATLAS_BASE_URL: emulated.url,
     });
     await signed.configure({});
-    await expect(signed.create(user, userInputs)).rejects.toThrow(/401 UNAUTHORIZED/);
+    await expect(signed.create(user, userInputs)).rejects.toThrow(
+      /HTTP 401 Unauthorized \(Error code: "UNAUTHORIZED"\)/,
+    );
     expect(emulated.asked.map(({ headers }) => headers.authorization)).toEqual(["Bearer t"]);
   });
 
@@ -294,7 +296,9 @@ describe("the plugins themselves", () => {
       CLOUDFLARE_BASE_URL: emulated.url,
     });
     await cloudflare.configure({});
-    await expect(cloudflare.create(tunnel, { accountId: "a", name: "x" })).rejects.toThrow(/403 .*X-Auth-Key.*9103/);
+    await expect(cloudflare.create(tunnel, { accountId: "a", name: "x" })).rejects.toThrow(
+      /403 Forbidden .*9103.*X-Auth-Key/,
+    );
     expect(emulated.asked[0]?.headers).toMatchObject({
       authorization: "Bearer t",
       "x-auth-key": "k",
@@ -318,7 +322,7 @@ async function jsonServerOf(
   return { url: server.url, bearers };
 }
 
-it("knows every variable of theirs that a sandbox must keep out", () => {
+it("reads only variables that a sandbox removes or sets", () => {
   const base = { ...keysHere, MONGODB_ATLAS_BASE_URL: ours, CLOUDFLARE_API_TOKEN: "t", CLOUDFLARE_BASE_URL: ours };
   const own = new Set(Object.keys(base));
   const read = new Set<string>();

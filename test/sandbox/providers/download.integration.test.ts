@@ -100,7 +100,7 @@ describe.runIf(process.platform === "linux")("the official plugins", { timeout: 
     expect(ran.lines.join("\n")).toMatch(/cloudflare \S+: its release lists no checksum; TLS vouches for it/);
   });
 
-  it("are refused with another hash: ours are taken and the reason is told, or it is an error where they were asked for", async () => {
+  it("are refused with another hash: ours are used with the reason logged, or it is an error if requested", async () => {
     await serve("2".repeat(64));
     const ran = await choose("auto");
     expect(ran.chosen).toBe("ours");

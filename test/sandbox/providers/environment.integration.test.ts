@@ -36,7 +36,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-it("names the base URLs beside the credentials: the official mongodbatlas takes them as one set", () => {
+it("sets the base URLs with the credentials: the official mongodbatlas reads them as one set", () => {
   expect(providerVariables(accounts)).toEqual({
     CLOUDFLARE_API_TOKEN: "token",
     CLOUDFLARE_BASE_URL: accounts.cloudflareApi,
@@ -46,7 +46,7 @@ it("names the base URLs beside the credentials: the official mongodbatlas takes 
   });
 });
 
-it("runs the engine without what leads from the shell to real accounts", async () => {
+it("runs the engine without variables that direct to real accounts", async () => {
   const engine = join(folder, "pulumi");
   await writeFile(engine, "#!/bin/sh\nexec env\n");
   await chmod(engine, 0o700);
@@ -58,7 +58,7 @@ it("runs the engine without what leads from the shell to real accounts", async (
   expect(printed).toContain(`HOME=${process.env.HOME}\n`);
 });
 
-it("names what it keeps out, and nothing else", () => {
+it("names the removed variables, and no others", () => {
   expect(
     straysIn({ PATH: "/bin", ASSUME_ROLE_ARN: "arn", CLOUDFLARE_EMAIL: "", PULUMI_DEBUG_LANGUAGES: "x:1" }),
   ).toEqual(["ASSUME_ROLE_ARN", "CLOUDFLARE_EMAIL", "PULUMI_DEBUG_LANGUAGES"]);

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => plugin.stop());
 
-it("says what it is and what it takes", async () => {
+it("reports its version and schema", async () => {
   const { client } = plugin;
   const info = await new Promise<string>((resolve, reject) =>
     client.getPluginInfo(new emptyPb.Empty(), (error, response) =>
@@ -34,7 +34,7 @@ it("says what it is and what it takes", async () => {
   expect(taken.toObject()).toMatchObject({ acceptSecrets: true, acceptResources: true, acceptOutputs: true });
 });
 
-it("refuses calls before it is configured, and those it has not", async () => {
+it("refuses calls before configuration, and unknown ones", async () => {
   const early = plugin.create("command:local:Command", { create: "true" });
   await expect(early).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
   const configured = await plugin.configure({});
@@ -45,7 +45,7 @@ it("refuses calls before it is configured, and those it has not", async () => {
   await expect(parameterized).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
 });
 
-it("keeps what a resource without a read says of itself", async () => {
+it("keeps the state of a resource without a read", async () => {
   const state = { create: "true", stdout: "x" };
   expect(await plugin.read("command:local:Command", "id", state, { create: "true" })).toEqual({
     id: "id",

@@ -113,7 +113,7 @@ describe("the audience is decided by the path as received", () => {
     "/status/.",
     "/status/%00",
   ])("%s is for people", async (path) => {
-    expect(await answers(path)).toEqual({ server: "access_wrong_audience", person: "path_not_allowed" });
+    expect(await answers(path)).toEqual({ server: "access_wrong_audience", person: "not_found" });
   });
 
   test.each([
@@ -130,7 +130,7 @@ describe("the audience is decided by the path as received", () => {
     "/status.",
     "/statusx",
   ])("%s is for servers", async (path) => {
-    expect(await answers(path)).toEqual({ server: "path_not_allowed", person: "access_wrong_audience" });
+    expect(await answers(path)).toEqual({ server: "not_found", person: "access_wrong_audience" });
   });
 });
 

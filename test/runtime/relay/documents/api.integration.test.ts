@@ -34,7 +34,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     });
     const found = await call(relay, "GET", at("회사", "계약서.pdf", { include: "chunks,vectors" }));
     expect(found.status).toBe(200);
-    expect(found.headers.get("cache-control")).toBe("no-store");
+    expect(found.headers.get("cache-control")).toBe("no-store, no-transform");
     expect(found.body.data).toHaveLength(1);
     expect(found.body.data?.[0]?.text).toBe(text);
     expect(floats(found.body.data?.[0]?.vector)).toEqual(vectorOf(text).map((x) => expect.closeTo(x, 6) as number));
@@ -70,7 +70,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     const tag = first.headers.get("etag")!;
     const again = await call(relay, "GET", path, undefined, { "If-None-Match": `"x", W/${tag}` });
     expect([again.status, again.headers.get("etag")]).toEqual([304, tag]);
-    expect(again.headers.get("cache-control")).toBe("no-store");
+    expect(again.headers.get("cache-control")).toBe("no-store, no-transform");
     const head = await call(relay, "HEAD", path);
     expect([head.status, head.headers.get("etag")]).toEqual([200, tag]);
     const full = await call(relay, "GET", `${path}&include=vectors`, undefined, { "If-None-Match": tag });

@@ -17,7 +17,8 @@ import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
 import { entryColo, headersToModel } from "../../../../runtime/relay/http/headers.ts";
 import { JsonScanner } from "../../../../runtime/relay/http/json-scanner.ts";
 import { splitTarget } from "../../../../runtime/relay/http/router.ts";
-import { idempotencyKey, parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
+import { idempotencyKey } from "../../../../runtime/relay/jobs/idempotency.ts";
+import { parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
 import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
 import { modelCall, router } from "../dialects/model-call.ts";
@@ -92,6 +93,8 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/^W\\//", HEADER],
   ],
   "documents/chunker.ts": [["/\\s/", "one character of a body"]],
+  "documents/embedding-server.ts": [["/^\\d{1,4}$/", HEADER]],
+  "documents/sqlite-schema.ts": [["/^(\\d+):/", RELAY]],
   "access/names.ts": [
     ["/\\p{M}{31}/u", "16,000 characters of a body or a header"],
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],
@@ -104,13 +107,16 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   "jobs/prefer.ts": [
     ['/^\\s*([\\w!#$%&\'*+.^`|~-]+)\\s*(?:=\\s*"?([^";]*)"?)?/', HEADER],
     ["/^\\d{1,6}$/", HEADER],
+  ],
+  "jobs/idempotency.ts": [
     ['/^"(.*)"$/', HEADER],
     ["/^[\\x21-\\x7e]{1,255}$/", HEADER],
   ],
   // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
   "jobs/views.ts": [["new RegExp(`^${prefix}_([0-9a-f]{32})$`)", "a job's name of at most 80 characters"]],
-  "dialects/openai.ts": [
-    ["/^\\/v1\\/models\\/(?!\\.+(?:%2F|$))[\\w.:-]+(?:%2F(?!\\.+(?:%2F|$))[\\w.:-]+)*$/i", HEADER],
+  "dialects/model-id.ts": [
+    ["/[\\p{Cc}\\ufffd\\\\?#]|%[0-9a-f]{2}/iu", "1,024 characters of a path"],
+    ["/^\\.+$/", "1,024 characters of a path"],
   ],
   "http/router.ts": [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
