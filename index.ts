@@ -259,4 +259,4 @@ export const macWarnings = host.warnings;
 /** Direct lines by the server's name: base URL for its callers, and the Mac's public key for `npm run direct -- --prepare`. */
 export const directRoutes = host.directLines;
 /** The line to try it with. */
-export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;
+export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(npm run -s pulumi -- stack output clientSecret --show-secrets)"`;

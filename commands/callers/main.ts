@@ -1,21 +1,35 @@
 /** `npm run callers -- <server>`: prints ready-made snippets for the clients that people use. Reads only. */
-import { parseArgs } from "node:util";
 import { z } from "zod";
-import { isExpected } from "../expected-error.ts";
-import { project, readMacSettings } from "../mac-settings.ts";
-import { pulumi, readConfig } from "../stack.ts";
+import { type Command, parseCommand, runCommand, stackOption } from "../cli.ts";
+import { UsageError } from "../errors.ts";
+import { readMacSettings } from "../mac-settings.ts";
+import { runPulumi } from "../pulumi-cli.ts";
+import { readConfig } from "../stack.ts";
 import { CLIENTS, headingOf, snippetOf } from "./snippets.ts";
-import { CallersError, valuesFor } from "./values.ts";
+import { valuesFor } from "./values.ts";
 
-const usage = `npm run callers -- <server> [client…]     prints how clients call as one of access.servers
-
-  --show-secret   prints the client secret, too                 (default: it is left out)
-  --road ROAD     direct or public                              (default: direct where the server has a direct line)
-  --model NAME    the model to ask                              (default: the first of model.allowed, else my-model)
-  --stack NAME    else PULUMI_STACK, else the selected one
-
-Clients: ${CLIENTS.map(({ name }) => name).join(", ")}; without any, all of them.
-With one client only its snippet goes to standard output, so that it can be saved as it is.`;
+const command = {
+  name: "callers",
+  summary:
+    `Prints ready-made snippets with which clients call as one of access.servers. Reads only. ` +
+    `Clients: ${CLIENTS.map(({ name }) => name).join(", ")}; without any, all of them. ` +
+    "A single client's snippet goes to standard output by itself, so that it can be saved as it is.",
+  operands: "<server> [client…]",
+  options: {
+    "show-secret": { type: "boolean", default: false, help: "print the client secret too; by default it is left out" },
+    road: {
+      type: "string",
+      value: "ROAD",
+      help: "direct or public; default: direct where the server has a direct line",
+    },
+    model: { type: "string", value: "NAME", help: "the model; default: the first of model.allowed, else my-model" },
+    ...stackOption,
+  },
+  examples: [
+    ["npm run callers -- backend", "every client, for the server backend"],
+    ["npm run -s callers -- backend curl --show-secret > call.sh", "one snippet, with the secret, into a file"],
+  ],
+} as const satisfies Command;
 
 const outputsSchema = z.object({
   route: z.object({ callers: z.string().optional() }).optional(),
@@ -23,22 +37,11 @@ const outputsSchema = z.object({
 });
 const singleHeaderSchema = z.looseObject({ singleHeader: z.string().optional() });
 
-async function main(): Promise<void> {
-  const { values: options, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      "show-secret": { type: "boolean", default: false },
-      road: { type: "string" },
-      model: { type: "string" },
-      stack: { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
+async function callers(args: readonly string[]): Promise<void> {
+  const { values: options, positionals } = parseCommand(command, args);
   const [server, ...names] = positionals;
-  if (options.help || server === undefined) {
-    console.log(usage);
-    process.exitCode = options.help ? 0 : 2;
-    return;
+  if (server === undefined) {
+    throw new UsageError("which server? `npm run callers -- backend`, with a name of access.servers.");
   }
   const chosen = names.length === 0 ? CLIENTS : names.map(clientOf);
   const settings = await readMacSettings(options.stack);
@@ -67,29 +70,23 @@ async function main(): Promise<void> {
 function clientOf(name: string) {
   const found = CLIENTS.find((client) => client.name === name);
   if (found !== undefined) return found;
-  throw new CallersError(
+  throw new UsageError(
     `no snippet for ${JSON.stringify(name)}: there are ${CLIENTS.map((one) => one.name).join(", ")}.`,
   );
 }
 
-/** @throws CallersError */
+/** @throws UsageError */
 async function readStack(stack: string) {
   const ask = async (...args: string[]): Promise<string> => {
-    const ran = await pulumi(project, ...args, "--json", "--show-secrets", "--stack", stack);
-    if (ran.code !== 0)
-      throw new CallersError(`the stack ${stack} cannot be read: ${ran.stderr || "is pulumi installed?"}`);
+    const ran = await runPulumi([...args, "--json", "--show-secrets", "--stack", stack]);
+    if (ran.code !== 0) throw new UsageError(`the stack ${stack} cannot be read: ${ran.stderr}`);
     return ran.stdout;
   };
   const outputs = outputsSchema.safeParse(JSON.parse(await ask("stack", "output")));
-  if (!outputs.success) throw new CallersError("the stack has no service tokens yet: run `pulumi up` first.");
+  if (!outputs.success) throw new UsageError("the stack has no service tokens yet: run `pulumi up` first.");
   const config = readConfig(await ask("config"));
   const access = singleHeaderSchema.parse(JSON.parse(config.get("slm-network:access") ?? "{}"));
   return { outputs: outputs.data, singleHeader: access.singleHeader, servedAt: config.get("sandbox:url") };
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(isExpected(error) || error instanceof CallersError ? error.message : error);
-  process.exitCode = 2;
-}
+await runCommand(command, callers);

@@ -1,13 +1,9 @@
 /** What the snippets for a server are filled in with: from the stack file and the stack's outputs. Pure. */
 import type { z } from "zod";
 import type { accessSchema } from "../../config/access.ts";
+import { UsageError } from "../errors.ts";
 import type { MacSettings } from "../mac-settings.ts";
 import type { Values } from "./snippets.ts";
-
-/** A server, road or model that cannot be used; the message says why and what to do. */
-export class CallersError extends Error {
-  override name = "CallersError";
-}
 
 /** What was asked for on the command line. */
 export interface Asked {
@@ -29,22 +25,22 @@ export interface Known {
   readonly servedAt: string | undefined;
 }
 
-/** @throws CallersError */
+/** @throws UsageError */
 export function valuesFor(asked: Asked, { settings, singleHeader, tokens, callers, servedAt }: Known): Values {
   const { hostname, model, route } = settings;
   const token = tokens[asked.server];
   if (token === undefined) {
     const names = Object.keys(tokens).join(", ") || "none";
-    throw new CallersError(
+    throw new UsageError(
       `no service token of a server ${JSON.stringify(asked.server)}; the stack has ${names}. A new one goes into access.servers, then \`pulumi up\`.`,
     );
   }
   const line = route.direct?.find(({ server }) => server === asked.server);
   if (asked.road !== undefined && asked.road !== "direct" && asked.road !== "public") {
-    throw new CallersError(`--road ${JSON.stringify(asked.road)} is not a road: use direct or public.`);
+    throw new UsageError(`--road ${JSON.stringify(asked.road)} is not a road: use direct or public.`);
   }
   if (asked.road === "direct" && line === undefined) {
-    throw new CallersError(`${asked.server} has no direct line: add it to route.direct, or use --road public.`);
+    throw new UsageError(`${asked.server} has no direct line: add it to route.direct, or use --road public.`);
   }
   const isDirect = line !== undefined && asked.road !== "public";
   const chat = model.allowed?.find((name) => name !== model.embeddingModel && name !== model.rerankModel);

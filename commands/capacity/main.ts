@@ -1,9 +1,11 @@
 /** `npm run capacity`: how many requests at once does this Mac take, and how fast? */
 import { writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
+import { runCommand } from "../cli.ts";
+import { UsageError } from "../errors.ts";
 import { readStack, type Stack } from "../probe/stack.ts";
 import { measure } from "./measure.ts";
-import { type Options, readOptions, UsageError, usage } from "./options.ts";
+import { command, type Options, readOptions } from "./options.ts";
 import { page } from "./page.ts";
 import { showProgress } from "./progress.ts";
 import { render } from "./report.ts";
@@ -28,7 +30,7 @@ async function addressOf(options: Options): Promise<{ url: URL; headers: Record<
   const needsStack =
     options.url === undefined ||
     (process.env.CF_ACCESS_CLIENT_ID === undefined && !loopback.test(options.url.hostname));
-  const read = needsStack ? await readStack(join(import.meta.dirname, "../..")) : undefined;
+  const read = needsStack ? await readStack() : undefined;
   const stack = read === undefined || "unreadable" in read ? undefined : read;
   const own = stack && new URL(stack.servedAt ?? `https://${stack.route?.callers ?? stack.hostname}`);
   const url = options.url ?? own;
@@ -51,12 +53,8 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-async function main(): Promise<number> {
-  const options = readOptions(process.argv.slice(2));
-  if (options.help) {
-    console.log(usage);
-    return 0;
-  }
+async function capacityOf(args: readonly string[]): Promise<number> {
+  const options = readOptions(args);
   const { url, headers } = await addressOf(options);
   const target = await findTarget(url, headers, options);
   const progress = showProgress();
@@ -74,9 +72,4 @@ async function main(): Promise<number> {
   return capacity.endedBy === undefined ? 0 : 1;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(error instanceof UsageError ? error.message : error);
-  process.exitCode = 2;
-}
+await runCommand(command, capacityOf);

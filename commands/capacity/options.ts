@@ -1,31 +1,43 @@
 /** The command line of `npm run capacity`. */
-import { parseArgs } from "node:util";
+import { type Command, jsonOption, parseCommand } from "../cli.ts";
+import { UsageError } from "../errors.ts";
 import type { Language } from "./language.ts";
 
-export const usage = `npm run capacity [-- options]     how many requests at once does this Mac take, and how fast?
+const text = (value: string, help: string) => ({ type: "string", value, help }) as const;
 
-  --url URL              the relay, or any server with OpenAI's or Ollama's API   (default: the stack's hostname)
-  --api openai|ollama    which API to speak                     (default: OpenAI's where it is offered)
-  --model NAME           the model that answers                 (default: the first that can)
-  --embedding-model NAME the model whose vectors are checked    (default: one by its name, else the same)
-  --header 'Name: value' sent with every request; may be repeated
-  --prompt TOKENS        length of a question                   (default: 200)
-  --answers SHORT,LONG   lengths of the answers in tokens, one or two   (default: 32,256)
-  --most N               most at once that is tried             (default: 64)
-  --ttft MS              no more than this to the first token   (default: no bound)
-  --minutes N            all together, at most                  (default: 15)
-  --tokens N             output tokens at most                  (default: 500000)
-  --seconds N            each level is measured this long at least, at most four times that   (default: 5)
-  --questions N          questions of one user in an hour       (default: 20)
-  --price P, --currency C   a cloud's price of a million output tokens
-  --admin URL            the relay's admin listener (on the Mac), to notice other callers
-  --lang ko|en           (default: as the shell's LANG)
-  --html FILE            the report as a page                   (default: capacity.html)
-  --json                 for a machine, on standard output
-
-Environment: CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET (default: the stack's first server), sent to --url only.
-It puts full load on the server: other callers wait meanwhile. Ctrl-C ends it and reports what there is.
-Exit code: 0 measured; 1 ended early; 2 not measured.`;
+export const command = {
+  name: "capacity",
+  summary:
+    "How many requests at once does this Mac take, and how fast? Puts full load on the server: other callers wait meanwhile. " +
+    "Ctrl-C ends it and reports what there is. CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET (default: the stack's first " +
+    "server) are sent to --url only.",
+  options: {
+    url: text("URL", "the relay, or any server with OpenAI's or Ollama's API; default: the stack's hostname"),
+    api: text("API", "openai or ollama; default: OpenAI's where the server has it"),
+    model: text("NAME", "the model that answers; default: the first that can"),
+    "embedding-model": text("NAME", "the model whose vectors are checked; default: by its name, else the same"),
+    header: { ...text("'NAME: VALUE'", "sent with every request; can be repeated"), multiple: true },
+    prompt: text("TOKENS", "length of a question; default: 200"),
+    answers: text("SHORT,LONG", "lengths of the answers in tokens, one or two; default: 32,256"),
+    most: text("N", "highest concurrency; default: 64"),
+    ttft: text("MS", "longest time to the first token; default: no limit"),
+    minutes: text("N", "total time limit; default: 15"),
+    tokens: text("N", "limit of output tokens; default: 500000"),
+    seconds: text("N", "each level is measured this long at least, four times that at most; default: 5"),
+    questions: text("N", "questions per user and hour; default: 20"),
+    price: text("P", "a cloud's price per million output tokens"),
+    currency: text("C", "of the price; default: USD"),
+    admin: text("URL", "the relay's admin listener (on the Mac), to notice other callers"),
+    lang: text("LANG", "ko or en; default: as the shell's LANG"),
+    html: text("FILE", "the report as a page; default: capacity.html"),
+    ...jsonOption,
+  },
+  examples: [
+    ["npm run capacity", "through the tunnel, as the stack's first server"],
+    ["npm run capacity -- --url http://127.0.0.1:11434", "the model server itself, on the Mac"],
+  ],
+  exitCodes: { 0: "measured", 1: "ended early; the report has what there is", 2: "not measured" },
+} as const satisfies Command;
 
 /** What was asked for. */
 export interface Options {
@@ -48,41 +60,11 @@ export interface Options {
   readonly language: Language;
   readonly html: string;
   readonly json: boolean;
-  readonly help: boolean;
 }
-
-/** The command line cannot be used; the message names every problem and its fix. */
-export class UsageError extends Error {
-  override name = "UsageError";
-}
-
-const text = { type: "string" } as const;
-const flags = {
-  url: text,
-  api: text,
-  model: text,
-  "embedding-model": text,
-  header: { type: "string", multiple: true },
-  prompt: text,
-  answers: text,
-  most: text,
-  ttft: text,
-  minutes: text,
-  tokens: text,
-  seconds: text,
-  questions: text,
-  price: text,
-  currency: text,
-  admin: text,
-  lang: text,
-  html: text,
-  json: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
-} as const;
 
 /** @throws UsageError with every problem at once */
 export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Options {
-  const given = parse(args);
+  const given = parseCommand(command, args).values;
   const problems: string[] = [];
   const number = (name: keyof typeof given, fallback: number, least: number, most: number, isWhole = true): number => {
     const value = Number(given[name] ?? fallback);
@@ -139,17 +121,8 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
     admin: address("admin"),
     language,
     html: given.html ?? "capacity.html",
-    json: given.json ?? false,
-    help: given.help ?? false,
+    json: given.json,
   };
   if (problems.length > 0) throw new UsageError(problems.join("\n"));
   return options;
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: flags }).values;
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
-  }
 }

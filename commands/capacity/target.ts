@@ -1,7 +1,8 @@
 /** What is measured: where it is, which API it speaks, as whom and with which model. */
+
 import { request } from "undici";
 import { z } from "zod";
-import { UsageError } from "./options.ts";
+import { UsageError } from "../errors.ts";
 
 /** A model server, or the relay before one. */
 export interface Target {

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { CLIENTS, headingOf, snippetOf, templateOf, type Values } from "../../../commands/callers/snippets.ts";
-import { type Asked, CallersError, type Known, valuesFor } from "../../../commands/callers/values.ts";
+import { type Asked, type Known, valuesFor } from "../../../commands/callers/values.ts";
+import { UsageError } from "../../../commands/errors.ts";
 import { modelConfigSchema } from "../../../config/model.ts";
 import { routeSchema } from "../../../config/route.ts";
 
@@ -142,7 +143,7 @@ describe("the values", () => {
     [asked({ road: "air" }), /--road "air" is not a road: use direct or public/],
     [asked({ server: "batch", road: "direct" }), /batch has no direct line/],
   ])("refuse %j", (wanted, words) => {
-    expect(() => valuesFor(wanted, known())).toThrow(CallersError);
+    expect(() => valuesFor(wanted, known())).toThrow(UsageError);
     expect(() => valuesFor(wanted, known())).toThrow(words);
   });
 });

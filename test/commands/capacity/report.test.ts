@@ -3,12 +3,13 @@ import { readLine } from "../../../commands/capacity/call.ts";
 import { ticks } from "../../../commands/capacity/chart.ts";
 import { notes } from "../../../commands/capacity/findings.ts";
 import type { Capacity } from "../../../commands/capacity/measure.ts";
-import { readOptions, UsageError } from "../../../commands/capacity/options.ts";
+import { readOptions } from "../../../commands/capacity/options.ts";
 import { page } from "../../../commands/capacity/page.ts";
 import { cosine, warmState } from "../../../commands/capacity/probes.ts";
 import { render } from "../../../commands/capacity/report.ts";
 import { sentence } from "../../../commands/capacity/sentence.ts";
 import { type Level, levelOf, quantile } from "../../../commands/capacity/stats.ts";
+import { UsageError } from "../../../commands/errors.ts";
 
 const level = (atOnce: number, tokensPerSecond: number, ttftMs: number): Level => ({
   atOnce,

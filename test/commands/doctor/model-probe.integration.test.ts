@@ -5,11 +5,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { promisify } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { Answer } from "../../../commands/doctor/finding.ts";
-import { modelProbe, modelProbeFindings } from "../../../commands/doctor/model-probe.ts";
-import { slotsFinding } from "../../../commands/doctor/service.ts";
+import type { Answer } from "../../../commands/doctor/check.ts";
+import { modelProbe, repeatedPrompts, reproducibleVectors } from "../../../commands/doctor/checks/model-probe.ts";
+import { modelSlots } from "../../../commands/doctor/checks/model-slots.ts";
 import { limitsSchema } from "../../../runtime/config.ts";
 import { type ModelServerOptions, startModelServer } from "../../../sandbox/model/server.ts";
+import { evaluate } from "./evaluate.ts";
 
 const run = promisify(execFile);
 const limits = limitsSchema.parse({ chat: 2 });
@@ -27,13 +28,17 @@ async function emulator(options: Partial<ModelServerOptions>): Promise<string> {
   return server.url;
 }
 
+const concluded = (probe: Answer) => ({
+  prompts: evaluate(repeatedPrompts, { probe }),
+  vectors: evaluate(reproducibleVectors, { probe }),
+});
+
 /** What the doctor finds by its command, run by a shell as on the Mac. */
 async function found(url: string, embeddingModel = "bge-m3:latest") {
   const command = modelProbe(`'${process.execPath}'`, { model: { kind: "ollama", url, embeddingModel }, limits });
   const { stdout, stderr } = await run("/bin/sh", ["-c", command]);
   const answer: Answer = { exitCode: 0, stdout, stderr };
-  const [prompts, vectors] = modelProbeFindings(answer);
-  return { prompts: prompts!, vectors: vectors! };
+  return concluded(answer);
 }
 
 describe("the probe of the model server", () => {
@@ -72,19 +77,19 @@ describe("the probe of the model server", () => {
 
   it("says that it is not known, and why, when the server does not answer", async () => {
     const { prompts, vectors } = await found("http://127.0.0.1:1");
-    expect(prompts).toMatchObject({ level: "ok", found: /not known \(fetch failed/ });
-    expect(vectors).toMatchObject({ level: "ok", found: /not known/ });
-    const gone = modelProbeFindings({ exitCode: 127, stdout: "", stderr: "sh: node: not found" });
-    expect(gone.map(({ level }) => level)).toEqual(["warn", "warn"]);
+    expect(prompts).toMatchObject({ level: "ok", found: /unknown \(fetch failed/ });
+    expect(vectors).toMatchObject({ level: "ok", found: /unknown/ });
+    const gone = concluded({ exitCode: 127, stdout: "", stderr: "sh: node: not found" });
+    expect([gone.prompts.level, gone.vectors.level]).toEqual(["warn", "warn"]);
   });
 
   it("compares llama-server's own slots with what the relay sends", async () => {
     const url = await emulator({ plays: "llama-server", slots: 2 });
     const props = await (await fetch(`${url}/props`)).text();
     const model = { kind: "openai", url, embeddingModel: "m" } as const;
-    const modelProps = { exitCode: 0, stdout: props, stderr: "" };
-    expect(slotsFinding({ modelProps }, { model, limits })).toMatchObject({ level: "ok", found: /takes 2/ });
-    expect(slotsFinding({ modelProps }, { model, limits: { ...limits, chat: 5 } })).toMatchObject({
+    const answers = { props: { exitCode: 0, stdout: props, stderr: "" } };
+    expect(evaluate(modelSlots, answers, { model, limits })).toMatchObject({ level: "ok", found: /works on 2/ });
+    expect(evaluate(modelSlots, answers, { model, limits: { ...limits, chat: 5 } })).toMatchObject({
       level: "warn",
       todo: /--parallel 5/,
     });

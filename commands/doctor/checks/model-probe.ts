@@ -3,10 +3,12 @@
  * reproduced? A few short requests, on the Mac itself, straight to the model server; bounded in time.
  */
 import { z } from "zod";
-import { quote } from "../../runtime/shell.ts";
-import { cosine, SAME_VECTOR, warmState } from "../capacity/probes.ts";
-import type { MacSettings } from "../mac-settings.ts";
-import { type Answer, type Finding, outputOf, unknown } from "./finding.ts";
+import { quote } from "../../../runtime/shell.ts";
+import { cosine, SAME_VECTOR, warmState } from "../../capacity/probes.ts";
+import type { MacSettings } from "../../mac-settings.ts";
+import { type Answer, type Context, defineCheck, ok, outputOf, type Result, unknown, warn } from "../check.ts";
+import { node } from "../commands.ts";
+import { parseJson } from "../json.ts";
 
 /** Seconds that all of it may take. */
 const WITHIN_S = 25;
@@ -79,58 +81,63 @@ const saidSchema = z.object({
   noWarm: z.string().optional(),
 });
 
-/** @returns what the probe found: prompts, then vectors */
-export function modelProbeFindings(answer: Answer | undefined): Finding[] {
-  const [prompts, reproducible] = ["repeated prompts", "vectors"];
-  const text = outputOf(answer);
-  if (text === undefined) return [unknown(prompts, answer), unknown(reproducible, answer)];
-  const parsed = saidSchema.safeParse(parseJson(text));
-  if (!parsed.success) return [unknown(prompts, answer), unknown(reproducible, answer)];
-  return [promptFinding(prompts, parsed.data), vectorFinding(reproducible, parsed.data)];
+/** @returns what the probe printed, or why there is nothing */
+function said(answer: Answer | undefined): Said | Result {
+  return parseJson(saidSchema, outputOf(answer)) ?? unknown(answer);
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
+const shared = {
+  // It measures times: nothing may run next to it.
+  alone: true,
+  commands: ({ model, limits }: Context) => ({ probe: modelProbe(node, { model, limits }) }),
+};
+
+export const repeatedPrompts = defineCheck({
+  ...shared,
+  name: "repeated prompts",
+  evaluate({ probe }) {
+    const found = said(probe);
+    return "level" in found ? found : promptResult(found);
+  },
+});
+
+export const reproducibleVectors = defineCheck({
+  ...shared,
+  name: "vectors",
+  evaluate({ probe }) {
+    const found = said(probe);
+    return "level" in found ? found : vectorResult(found);
+  },
+});
 
 type Said = z.infer<typeof saidSchema>;
 
-function promptFinding(check: string, { short, first, repeated, noWarm }: Said): Finding {
-  if (!short || !first || !repeated)
-    return { check, level: "ok", found: `not known (${noWarm ?? "it was not asked"})` };
+function promptResult({ short, first, repeated, noWarm }: Said): Result {
+  if (!short || !first || !repeated) return ok(`unknown (${noWarm ?? "not asked"})`);
   const usage = { cachedTokens: repeated.cached, promptTokens: repeated.prompt };
   const times = `${Math.round(first.ms)} ms the first time, ${Math.round(repeated.ms)} ms again`;
   switch (warmState(short.ms, first.ms, repeated.ms, usage)) {
     case "warm":
-      return { check, level: "ok", found: `come from the cache: ${times}` };
+      return ok(`come from the cache: ${times}`);
     case "unknown":
-      return { check, level: "ok", found: `not known: the prompt's length makes no difference (${times})` };
+      return ok(`unknown: the prompt's length makes no difference (${times})`);
     case "cold":
-      return {
-        check,
-        level: "warn",
-        found: `are computed again: ${times}`,
-        means:
-          "A prompt that came before is not kept once others have used its slot. Questions about the same documents cost up to 2.7 times as much.",
-        todo: "llama-server: leave --cache-ram on (8192 MiB by default). Ollama: use 0.30 or later.",
-      };
+      return warn(
+        `are computed again: ${times}`,
+        "A repeated prompt is not kept once others have used its slot. Questions about the same documents cost up to 2.7 times as much.",
+        "llama-server: leave --cache-ram on (8192 MiB by default). Ollama: use 0.30 or later.",
+      );
   }
 }
 
-function vectorFinding(check: string, { alone, again, noVectors }: Said): Finding {
-  if (!alone || !again) return { check, level: "ok", found: `not known (${noVectors ?? "it was not asked"})` };
+function vectorResult({ alone, again, noVectors }: Said): Result {
+  if (!alone || !again) return ok(`unknown (${noVectors ?? "not asked"})`);
   const same = cosine(alone, again);
   const found = `the same text twice: cosine ${same.toFixed(4)}`;
-  if (same >= SAME_VECTOR) return { check, level: "ok", found };
-  return {
-    check,
-    level: "warn",
+  if (same >= SAME_VECTOR) return ok(found);
+  return warn(
     found,
-    means: `The model server gives one text different vectors, by what it computed before (below ${SAME_VECTOR}): stored documents and questions do not compare as they should.`,
-    todo: "Use an embedding model proper for model.embeddingModel (e.g. bge-m3), or a model server whose prompt cache is off for embeddings.",
-  };
+    `The model server gives one text different vectors, depending on what it computed before (below ${SAME_VECTOR}): stored documents and questions do not compare as they should.`,
+    "Use an embedding model proper for model.embeddingModel (e.g. bge-m3), or a model server whose prompt cache is off for embeddings.",
+  );
 }
