@@ -1,7 +1,9 @@
 /**
  * The kinds of model server, one entry each: what a server of that kind can do, and how it is asked. The relay, the installer
- * and the commands read it here, so that a new kind is one entry; the type checker names the dialects that must say whether
- * it serves them (`Dialect.servedBy`). Pure.
+ * and the commands read it here. For a new kind the type checker names the members of its entry and the dialects that must say
+ * whether it serves them (`Dialect.servedBy`). Not covered by the entry: how `commands/init/model-server.ts` finds out which
+ * of its models embed, the sandbox's choice (`sandbox/model/choose.ts`), and `npm run capacity`, which measures by API (OpenAI's or
+ * Ollama's), not by kind. Pure.
  *
  * There is no health path: LM Studio and mlx-lm have none, and Ollama's `/` answers before it can serve. The model list is
  * asked for instead. Cancelling is the same for all: close the connection. (Ollama notices at the first token,
@@ -25,6 +27,8 @@ export interface EmbeddingRows {
 export interface ModelServer {
   /** What people call it. */
   readonly title: string;
+  /** As errors to callers name it. */
+  readonly nameForCallers: string;
   /** Where it listens unless it is told otherwise. */
   readonly usualUrls: readonly string[];
   /** GET it for the list of models; comes after a path in `model.url`. */
@@ -44,6 +48,12 @@ export interface ModelServer {
   };
   /** Environment variable that bounds the requests it works on at once, and the bound without it. */
   readonly parallel: { readonly variable: string; readonly unset: number } | undefined;
+  /** Path where a server of this kind may report how many requests it works on at once (`total_slots`). */
+  readonly slotsPath: string | undefined;
+  /** Whether its list can contain models that run off the Mac (`isCloudModel`, `remote_host`). */
+  readonly hasCloudModels: boolean;
+  /** How its answer with status 200 begins for a path that it does not have; undefined: it answers such a path with 404. */
+  readonly unknownPathMessage: string | undefined;
   /** How a person starts it. */
   readonly startHint: string;
   /** How a person gets a model onto it. */
@@ -64,6 +74,7 @@ const openaiEmbeddings = z.object({
 export const MODEL_SERVERS = {
   ollama: {
     title: "Ollama",
+    nameForCallers: "Ollama",
     usualUrls: ["http://127.0.0.1:11434"],
     listPath: "/api/tags",
     readModels: (list) => ollamaList.parse(list).models.map(({ name, digest }) => ({ name, digest })),
@@ -80,12 +91,16 @@ export const MODEL_SERVERS = {
     },
     // https://docs.ollama.com/faq#how-does-ollama-handle-concurrent-requests
     parallel: { variable: "OLLAMA_NUM_PARALLEL", unset: 1 },
+    slotsPath: undefined,
+    hasCloudModels: true,
+    unknownPathMessage: undefined,
     startHint: "`ollama serve`, or the Ollama app",
     loadHint: (model) => `\`ollama pull ${model}\``,
   },
   /** LM Studio, llama-server, mlx-lm and whatever else serves OpenAI's API. */
   openai: {
     title: "a server that speaks OpenAI's paths (LM Studio, llama.cpp, mlx-lm)",
+    nameForCallers: "the model server",
     usualUrls: ["http://127.0.0.1:1234", "http://127.0.0.1:8080"], // LM Studio; llama-server, mlx-lm
     listPath: "/v1/models",
     readModels: (list) => openaiList.parse(list).data.map(({ id }) => ({ name: id, digest: undefined })),
@@ -102,6 +117,9 @@ export const MODEL_SERVERS = {
       },
     },
     parallel: undefined,
+    slotsPath: "/props", // llama-server
+    hasCloudModels: false,
+    unknownPathMessage: "Unexpected endpoint or method.", // LM Studio
     startHint: "LM Studio: Developer → Start",
     loadHint: (model) => `load ${model} there`,
   },

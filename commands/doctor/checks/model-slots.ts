@@ -13,10 +13,9 @@ export const modelSlots = defineCheck({
   name: "slots",
   commands({ model }) {
     const port = localModelPort(model);
-    const { parallel } = modelServer(model.kind);
-    // A server of the kind `openai` may be llama-server, which reports its slots.
+    const { parallel, slotsPath } = modelServer(model.kind);
     const props =
-      model.kind === "openai" ? { props: `${curl} ${quote(`${model.url.replace(/\/+$/u, "")}/props`)}` } : {};
+      slotsPath === undefined ? {} : { props: `${curl} ${quote(model.url.replace(/\/+$/u, "") + slotsPath)}` };
     if (port === undefined || parallel === undefined) return props;
     const listener = listenerOf(port);
     return {

@@ -11,6 +11,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { z } from "zod";
 import type { ModelConfig } from "../../config.ts";
+import { modelServer } from "../../model-servers.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
 import { type AnswerRule, firstOf, type Replacement, type Rewrite } from "../http/answer-rewriter.ts";
@@ -65,9 +66,6 @@ function errorRule(status: number, call: RuledCall, refuse: (error: RelayError) 
   };
 }
 
-/** How LM Studio begins its answer, with status 200, for a path that it does not have. */
-const UNEXPECTED_ENDPOINT = "Unexpected endpoint or method.";
-
 function unknownPathRule(
   status: number,
   headers: IncomingHttpHeaders,
@@ -75,13 +73,14 @@ function unknownPathRule(
   refuse: (error: RelayError) => Replacement,
 ): Rewrite | undefined {
   const length = Number(headers["content-length"]);
+  const { unknownPathMessage } = modelServer(call.model.kind);
   // Its answer is short and has a length, so that no other answer waits for its end.
-  if (call.model.kind !== "openai" || status !== 200 || !isJson(headers) || !(length < 1024)) return undefined;
+  if (unknownPathMessage === undefined || status !== 200 || !isJson(headers) || !(length < 1024)) return undefined;
   return {
     kind: "whole",
     longest: 1024,
     replace: (body) =>
-      messageOf(body)?.startsWith(UNEXPECTED_ENDPOINT) === true ? refuse(notOnModelServer(call)) : undefined,
+      messageOf(body)?.startsWith(unknownPathMessage) === true ? refuse(notOnModelServer(call)) : undefined,
     tooLong: () => undefined,
   };
 }
@@ -118,7 +117,7 @@ function modelServerDenied(status: number, message: string | undefined): RelayEr
 }
 
 function notOnModelServer({ route, method, model }: RuledCall): RelayError {
-  const server = model.kind === "ollama" ? "Ollama" : "the model server";
+  const server = modelServer(model.kind).nameForCallers;
   const have = route.servers === undefined ? "" : ` These have it: ${route.servers}.`;
   return new RelayError(
     "not_on_model_server",

@@ -26,15 +26,17 @@ export function listRule(
   { kind, allowed }: Pick<ModelConfig, "kind" | "allowed">,
   refuse: (error: RelayError) => Replacement,
 ): AnswerRule {
-  const full = (name: string) => modelServer(kind).fullName(name);
+  const server = modelServer(kind);
+  const { hasCloudModels } = server;
+  const full = (name: string) => server.fullName(name);
   const names = allowed?.map(full);
   const isServed = ({ id, name, model, remote_host }: Row): boolean => {
     const called = name ?? model ?? id ?? "";
     if (names !== undefined) return names.includes(full(called));
-    return kind !== "ollama" || (!isCloudModel(called) && !remote_host);
+    return !hasCloudModels || (!isCloudModel(called) && !remote_host);
   };
   return (status) => {
-    if (!LISTS.has(path) || status !== 200 || (names === undefined && kind !== "ollama")) return undefined;
+    if (!LISTS.has(path) || status !== 200 || (names === undefined && !hasCloudModels)) return undefined;
     // Without `allowed` there is nothing to hide in what is no list.
     const unreadable = () =>
       names && refuse(new RelayError("model_broke_off", "The model server's list of models cannot be read."));
