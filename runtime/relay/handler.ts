@@ -166,7 +166,9 @@ async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void
 }
 
 async function acceptBody({ exchange, route }: Held<ModelCall>, parts: Parts) {
-  return checkBody(await receiveBody(exchange, parts), route, parts.config.model);
+  const checked = await checkBody(await receiveBody(exchange, parts), route, parts.config.model);
+  await parts.upstream.refuseRemote(checked.facts.models);
+  return checked;
 }
 
 function receiveBody(exchange: HeldExchange, { config, pace, timers }: Parts): Promise<Buffer> {

@@ -10,6 +10,7 @@ import { createQueueMetrics } from "./admission/metrics.ts";
 import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { createDocuments } from "./documents/documents.ts";
+import type { RelayError } from "./errors.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
 import { CoarseTimers } from "./http/coarse-timers.ts";
@@ -122,7 +123,8 @@ export async function startRelay(
     const ofAdmin = { stallMs, connections: MAX_ADMIN_CONNECTIONS };
     listeners.push(await listen("admin", config.adminPort, onlyLocal(deferred.admin), ofAdmin));
     const bind = takeOver ? listenWhenFree : listen;
-    const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms };
+    const onMalformed = (id: string, { status, code }: RelayError) => log.info({ id, status, code }, "request");
+    const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms, onMalformed };
     listeners.unshift(await bind("public", config.port, deferred.public, ofPublic, log));
   } catch (cause) {
     await unbind();

@@ -3,6 +3,7 @@ import { errorBody } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { eventStream, oneJson } from "./framings.ts";
 import { keepAliveCheck } from "./keep-alive-check.ts";
+import { ttlCheck } from "./load-options-check.ts";
 import { modelIdPath } from "./model-id.ts";
 
 /** Request parameters that a Response object repeats, and the value there when the request does not state one. */
@@ -96,5 +97,5 @@ export const OPENAI: Dialect = {
     at: "end",
   },
   answerLimits: ["max_tokens", "max_completion_tokens", "max_output_tokens"],
-  bodyChecks: [keepAliveCheck],
+  bodyChecks: [keepAliveCheck, ttlCheck],
 };

@@ -1,7 +1,8 @@
 /** What a request's JSON body may ask of the model server. */
 import type { ModelConfig } from "../../config.ts";
-import { MODEL_SERVERS } from "../../model-servers.ts";
+import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
+import { cloudModel } from "../model/remote-models.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
 import { scanJson } from "./json-scanner.ts";
 import type { ModelCall } from "./router.ts";
@@ -13,6 +14,8 @@ const LONGEST_NAME = 4096;
 export interface BodyFacts {
   /** As written; undefined when it is missing or not a boolean. */
   readonly stream: boolean | undefined;
+  /** Names of the models that it asks for: one, but for keys that mean the same. */
+  readonly models: readonly string[];
   /** Offsets of the members that the relay reads, into the checked body. */
   readonly scan: Scan;
 }
@@ -23,8 +26,11 @@ export interface CheckedBody {
   readonly facts: BodyFacts;
 }
 
+/** What the stack's config says about models. */
+export type BodyModel = Pick<ModelConfig, "kind" | "allowed" | "options">;
+
 /** What the rules for bodies need to know of a call's route. */
-export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted">;
+export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted" | "once">;
 
 /**
  * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json`
@@ -34,11 +40,11 @@ export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted">;
 export function checkBody(
   bytes: Buffer,
   route: BodyRoute,
-  model: Pick<ModelConfig, "kind" | "allowed">,
+  model: BodyModel,
 ): CheckedBody | Promise<CheckedBody> {
   const body = withoutMark(bytes);
   const scanned = scanObject(body, { wanted: route.wanted });
-  const check = (scan: Scan) => ({ body, facts: { stream: checked(body, scan, route, model), scan } });
+  const check = (scan: Scan) => ({ body, facts: { ...checked(body, scan, route, model), scan } });
   return scanned instanceof Promise ? scanned.then(check) : check(scanned);
 }
 
@@ -90,14 +96,12 @@ function refusal(cause: unknown, { maxValues }: ScanOptions): unknown {
   }
 }
 
-/** @returns `stream` */
 function checked(
   body: Buffer,
   { members }: Scan,
-  { dialect: { bodyChecks }, modelKeys }: BodyRoute,
-  { kind, allowed }: Pick<ModelConfig, "kind" | "allowed">,
-): boolean | undefined {
-  const once = new Set([...bodyChecks.map(({ member }) => member), ...(allowed === undefined ? [] : modelKeys)]);
+  { dialect: { bodyChecks }, modelKeys, once }: BodyRoute,
+  model: BodyModel,
+): Pick<BodyFacts, "stream" | "models"> {
   const found = new Map<string, Member>();
   let stream: boolean | undefined;
   for (const member of members) {
@@ -110,17 +114,20 @@ function checked(
     }
     if (key === "stream") stream = BOOLEANS[body[start]!];
   }
-  if (allowed !== undefined) {
-    const asked = modelKeys
-      .flatMap((key) => found.get(key) ?? [])
-      .filter(({ start, end }) => !isEmpty(body, start, end));
-    checkModel(body, asked, allowed, kind);
+  const asked = modelKeys
+    .flatMap((key) => found.get(key) ?? [])
+    .filter(({ start, end }) => !isEmpty(body, start, end));
+  const models = asked.map((member) => memberValue(body, member, LONGEST_NAME));
+  if (model.allowed !== undefined) checkAllowed(body, asked, models, model.allowed, model.kind);
+  else if (model.kind === "ollama") {
+    const cloud = models.find((name) => typeof name === "string" && isCloudModel(name));
+    if (cloud !== undefined) throw cloudModel(String(cloud));
   }
   for (const { member, longest, check } of bodyChecks) {
     const value = found.get(member);
-    if (value !== undefined) check(memberValue(body, value, longest), shown(body, value));
+    if (value !== undefined) check(memberValue(body, value, longest), shown(body, value), model);
   }
-  return stream;
+  return { stream, models: models.filter((name) => typeof name === "string") };
 }
 
 /** By the first byte of the value, which has been checked: `t` of true, `f` of false. */
@@ -133,16 +140,17 @@ export function memberValue(body: Buffer, { start, end }: Member, longest: numbe
   return end - start > longest ? undefined : (JSON.parse(body.toString("utf8", start, end)) as unknown);
 }
 
-function checkModel(
+function checkAllowed(
   body: Buffer,
   asked: readonly Member[],
+  models: readonly unknown[],
   allowed: readonly string[],
   kind: ModelConfig["kind"],
 ): void {
   const full = (name: string) => MODEL_SERVERS[kind].fullName(name);
   const names = allowed.map(full);
-  const bad = asked.find((member) => {
-    const name = memberValue(body, member, LONGEST_NAME);
+  const bad = asked.find((_member, at) => {
+    const name = models[at];
     return typeof name !== "string" || !names.includes(full(name));
   });
   if (asked.length > 0 && bad === undefined) return;

@@ -16,6 +16,8 @@ export interface ModelCall extends ModelRoute {
   readonly modelKeys: readonly string[];
   /** Keys of the body's outermost members that are looked at. */
   readonly wanted: ReadonlySet<string>;
+  /** Those of them that the body may have once only: servers differ in which one counts. */
+  readonly once: ReadonlySet<string>;
 }
 
 /** What is wanted of a job; `response`: in the form of OpenAI's background responses. */
@@ -117,7 +119,7 @@ function dialectRows(dialect: Dialect): Row[] {
     const checked = dialect.bodyChecks.map(({ member }) => member);
     const wanted = new Set([...modelKeys, ...checked, "stream", ...(route.reads ?? [])]);
     const methods = route.method === "GET" ? READ : [route.method];
-    return { route: { ...route, dialect, modelKeys, wanted }, path: route.pattern ?? route.name, methods, dialect };
+    return { route: { ...route, dialect, modelKeys, wanted, once: new Set([...modelKeys, ...checked]) }, path: route.pattern ?? route.name, methods, dialect };
   });
 }
 

@@ -8,6 +8,7 @@ import { RelayError } from "../errors.ts";
 import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
+import { createRefuseRemote, type RefuseRemote } from "./remote-models.ts";
 
 /** A request as the model server gets it. */
 export interface UpstreamCall {
@@ -44,6 +45,7 @@ export interface Upstream {
   /** Requests the model list: within 2 s, at most once every 5 s (else the last finding). Never rejects. */
   look(): Promise<ModelState>;
   readonly breaker: Breaker;
+  readonly refuseRemote: RefuseRemote;
   /** Drops all connections. */
   close(): Promise<void>;
 }
@@ -67,7 +69,7 @@ export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
 }
 
 /** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
-export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">): Upstream {
+export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts" | "allowed">): Upstream {
   const url = new URL(model.url);
   const base = basePath(url);
   const pool = openPool(url, model.timeouts);
@@ -98,6 +100,7 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
 
   return {
     breaker,
+    refuseRemote: createRefuseRemote(model, slotless),
     forward(call, to) {
       try {
         breaker.check();
