@@ -20,6 +20,7 @@ const relay = [
   "dialects",
   "memory",
   "telemetry",
+  "threads",
   "too-many-requests.ts",
   "errors.ts",
 ];

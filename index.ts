@@ -1,11 +1,12 @@
 /** The whole network, wired: config in, components, outputs. */
 import { relative } from "node:path";
-import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { accessListText } from "./accounts/access-list.ts";
 import { deployedResources } from "./accounts/deployed.ts";
 import { checkStack } from "./accounts/stack-check.ts";
 import { Access } from "./components/access.ts";
 import { Alerts } from "./components/alerts.ts";
+import { directCredentials, directLines, overlapsOf } from "./components/direct-route.ts";
 import { DocumentStore } from "./components/document-store.ts";
 import { plainConnection } from "./components/mac/connection.ts";
 import { formerMacNames } from "./components/mac/former-names.ts";
@@ -15,7 +16,8 @@ import { Route } from "./components/route.ts";
 import { SaasHostname } from "./components/saas-hostname.ts";
 import { SshEntry } from "./components/ssh-entry.ts";
 import { Tunnel } from "./components/tunnel.ts";
-import { ConfigError, readStackConfig } from "./config/config.ts";
+import { TunnelConnections } from "./components/tunnel-connections.ts";
+import { ConfigError, readStackConfig, type StackConfig } from "./config/config.ts";
 import { installInput } from "./config/install-input.ts";
 import { parseLocalEndpoint } from "./config/ssh-override.ts";
 import { cachedArtifact } from "./runtime/artifacts/cache.ts";
@@ -25,26 +27,32 @@ const name = "slm";
 const settings = new pulumi.Config("slm-network");
 // One for each stack, so that two stacks can be in one account.
 const tunnelName = `slm-network-${pulumi.getStack()}`;
-const { config, login, deployed } = await checked(async () => {
-  const parsed = readStackConfig(settings);
-  // `cloudflare:apiToken` → the key `apiToken` of the bag `cloudflare`
-  const providerConfig = (key: string) => new pulumi.Config(key.split(":")[0]).get(key.split(":")[1] ?? "");
-  const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
-  const last = await deployedResources();
-  const login = await checkStack(parsed, { name, tunnelName, providerConfig, deployed: last, forceRotation });
-  return { config: parsed, login, deployed: last };
-});
-const { accountId, protect } = config;
-const organization = await cloudflare.getZeroTrustOrganization({ accountId });
-const release = await buildRelease();
+const config = withoutStackTrace(() => readStackConfig(settings));
+// Built while the accounts are asked. Both run to their end, so that a failed check leaves no half-written build behind.
+const [checks, build] = await Promise.allSettled([check(config), buildRelease()]);
+const { login, authDomain, accessList, servesCustomHostname, deployed } = withoutStackTrace(() => settled(checks));
+const release = settled(build);
+const { accountId } = config;
+/** @returns whether a part of the network is protected: all that hold state, but for those that the config exempts. */
+const isProtected = (part: string): boolean => config.protect && !config.unprotect.includes(part);
+const protect = config.protect;
+const madeBy = `slm-network, stack ${pulumi.getStack()}`;
+for (const line of accessListText(accessList)) void pulumi.log.info(line);
 const [mac] = config.macs;
-if (!mac) throw new Error("no Mac in a config that has passed");
+if (!mac) throw new Error("a valid config has a Mac");
 
 const { saasHostname, regionKey } = config.route;
 const saas = saasHostname
-  ? new SaasHostname(name, { zoneId: config.zoneId, saasHostname, hostname: config.hostname, protect })
+  ? new SaasHostname(name, {
+      zoneId: config.zoneId,
+      saasHostname,
+      hostname: config.hostname,
+      isServed: servesCustomHostname,
+      protect: isProtected("saas"),
+    })
   : undefined;
-const alsoHostnames = saasHostname ? [saasHostname] : [];
+// In the second phase only: Access takes an active custom hostname.
+const alsoHostnames = saasHostname && servesCustomHostname ? [saasHostname] : [];
 
 const access = new Access(
   name,
@@ -52,7 +60,7 @@ const access = new Access(
     accountId,
     hostname: config.hostname,
     alsoHostnames,
-    servers: config.access.servers,
+    servers: config.access.servers.map((server) => ({ ...server, protect: isProtected(`servers.${server.name}`) })),
     people: { ...config.access.people, login },
     protect,
   },
@@ -60,7 +68,7 @@ const access = new Access(
   { dependsOn: saas ? [saas] : [] },
 );
 
-// Without the Mac's name, so that another name is no other resource.
+// Does not contain the Mac's name, so that renaming the Mac keeps the resource.
 const macName = `${name}-mac`;
 const former = formerMacNames(macName, deployed);
 const { sshThroughTunnel: ssh } = mac;
@@ -71,8 +79,9 @@ const sshEntry = ssh
         accountId,
         hostname: ssh.hostname,
         emails: ssh.emails,
+        identityProviders: access.identityProviders,
         tokenIds: ssh.servers.flatMap((server) => access.tokenIds.get(server) ?? []),
-        protect,
+        protect: isProtected("ssh"),
       },
       { aliases: former.sshEntry },
     )
@@ -86,13 +95,20 @@ const tunnel = new Tunnel(name, {
   behindAccess: access.hostnames,
   tunnelSecret: settings.requireSecret("tunnelSecret"),
   relayPort: mac.ports.relay,
-  teamName: organization.authDomain.split(".")[0] ?? organization.authDomain,
+  teamName: authDomain.split(".")[0] ?? authDomain,
   audiences: access.audiences,
   ssh: ssh && sshEntry && { hostname: ssh.hostname, port: ssh.port, audience: sshEntry.audience },
   protect,
 });
 
-// The name leads somewhere only when Access stands in front of it.
+// Deleted after the Mac's installation and before the tunnel.
+const connections = new TunnelConnections(
+  `${name}-connections`,
+  { accountId, tunnelId: tunnel.tunnelId, baseUrl: providerConfig("cloudflare:baseUrl") },
+  { dependsOn: [tunnel] },
+);
+
+// The record is created only after Access protects the name.
 new Route(
   name,
   {
@@ -101,6 +117,7 @@ new Route(
     behindAccess: access.hostnames,
     target: tunnel.cname,
     regionKey,
+    comment: madeBy,
     fallbackOrigin: saas !== undefined,
     protect,
   },
@@ -108,7 +125,14 @@ new Route(
 );
 if (ssh && sshEntry) {
   const { hostname } = ssh;
-  const args = { zoneId: config.zoneId, hostname, behindAccess: sshEntry.hostnames, target: tunnel.cname, protect };
+  const args = {
+    zoneId: config.zoneId,
+    hostname,
+    behindAccess: sshEntry.hostnames,
+    target: tunnel.cname,
+    comment: madeBy,
+    protect: isProtected("ssh"),
+  };
   new Route(`${macName}-ssh`, args, { dependsOn: [sshEntry, tunnel], aliases: former.sshRoute });
 }
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
@@ -121,49 +145,85 @@ const store =
   config.documents.store === "atlas" && atlas
     ? new DocumentStore(name, {
         ...atlas,
+        allowFrom: accessList.declare,
+        comment: madeBy,
+        comments: accessList.comments,
         ttlDays: config.documents.ttlDays,
         dropData: config.documents.dropData,
         schemaPassword: settings.requireSecret("atlasSchemaPassword"),
         relayPassword: settings.requireSecret("atlasRelayPassword"),
-        protect,
+        protect: isProtected("documents"),
       })
     : undefined;
 
+const { direct } = config.route;
+const lines = directLines(direct, mac.ports.direct);
+
 const sshAt = process.env.SLM_NETWORK_SSH_AT;
 const agentSocket = await offerSshKey(pulumi.getStack(), (line) => void pulumi.log.info(line));
-const host = new MacHost(macName, {
-  former,
-  connection: plainConnection(mac),
-  // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
-  uploadConnection: { ...(sshAt ? { ...mac, ...parseLocalEndpoint(sshAt), jump: undefined } : mac), agentSocket },
-  release: { ...release, path: relative(process.cwd(), release.path) },
-  node: config.artifacts.node,
-  uploads: config.artifacts.push
-    ? { node: await pushed(config.artifacts.node), cloudflared: await pushed(config.artifacts.cloudflared) }
-    : undefined,
-  removeData: mac.removeData,
-  skipRemoval: mac.skipRemoval,
-  previousGone: mac.previous === "gone",
+const host = new MacHost(
+  macName,
+  {
+    former,
+    connection: plainConnection(mac),
+    // From outside the office: the local end of `npm run ssh -- --through-tunnel --here pulumi up`.
+    uploadConnection: { ...(sshAt ? { ...mac, ...parseLocalEndpoint(sshAt), jump: undefined } : mac), agentSocket },
+    release: { ...release, path: relative(process.cwd(), release.path) },
+    node: config.artifacts.node,
+    uploads: config.artifacts.push
+      ? { node: await pushed(config.artifacts.node), cloudflared: await pushed(config.artifacts.cloudflared) }
+      : undefined,
+    removeData: mac.removeData,
+    skipRemoval: mac.skipRemoval,
+    previousGone: mac.previous === "gone",
+    directOverlaps: overlapsOf(direct, config.access.servers),
   input: installInput({
-    config,
-    teamDomain: organization.authDomain,
-    audiences: access.audiences,
-    clientIds: new Map([...access.tokens].map(([server, token]) => [server, token.clientId])),
-    connectorToken: tunnel.connectorToken,
-    mongodbUri: store?.relayUri,
-    fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
-  }),
-});
+      config,
+      teamDomain: authDomain,
+      audiences: access.audiences,
+      clientIds: new Map([...access.tokens].map(([server, token]) => [server, token.clientId])),
+      connectorToken: tunnel.connectorToken,
+      mongodbUri: store?.relayUri,
+      fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
+    direct:
+      lines.length > 0
+        ? {
+            lines,
+            credentials: directCredentials({ lines: direct, tokens: access.tokens, endOfLife: access.endOfLife }),
+          }
+        : undefined,
+    }),
+  },
+  { dependsOn: [connections] },
+);
 
-/** An archive for a Mac without a way out; the path is relative, so that it is the same from every checkout. */
+/** An archive for a Mac without internet access; the path is relative, so that it is the same from every checkout. */
 async function pushed({ url, sha256 }: { url: string; sha256: string }): Promise<{ path: string; sha256: string }> {
   return { path: relative(process.cwd(), await cachedArtifact("dist/artifacts", { url, sha256 })), sha256 };
 }
 
-/** Shows a fault of the config as it is, without a stack trace. */
-async function checked<T>(work: () => Promise<T>): Promise<T> {
+/** Checks the config against the accounts and the last deployment. @throws ConfigError */
+async function check(wanted: StackConfig) {
+  const last = await deployedResources();
+  const forceRotation = process.env.SLM_NETWORK_FORCE_ROTATION === "1";
+  const checked = await checkStack(wanted, { name, tunnelName, providerConfig, deployed: last, forceRotation });
+  return { ...checked, deployed: last };
+}
+
+/** `cloudflare:apiToken` is the key `apiToken` of the namespace `cloudflare`. */
+function providerConfig(key: string): string | undefined {
+  return new pulumi.Config(key.split(":")[0]).get(key.split(":")[1] ?? "");
+}
+
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === "rejected") throw result.reason;
+  return result.value;
+}
+
+/** Shows a problem of the config as it is, without a stack trace. */
+function withoutStackTrace<T>(work: () => T): T {
   try {
-    return await work();
+    return work();
   } catch (error) {
     throw error instanceof ConfigError ? new pulumi.RunError(error.message) : error;
   }
@@ -194,5 +254,7 @@ export const serviceTokenEndOfLife = pulumi.output(Object.fromEntries(access.end
 export const macReport = host.report;
 /** What it found wrong on the Mac and could not set right, each with its consequence. */
 export const macWarnings = host.warnings;
+/** Direct lines by the server's name: base URL for its callers, and the Mac's public key for `npm run direct -- --prepare`. */
+export const directRoutes = host.directLines;
 /** The line to try it with. */
 export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;

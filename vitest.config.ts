@@ -9,6 +9,9 @@ import { straysIn } from "./sandbox/providers/environment.ts";
 for (const name of straysIn(process.env)) delete process.env[name];
 Object.assign(process.env, loopbackWithoutProxy(process.env));
 
+// The emulated provider plugins pause as long as the official ones do (Cloudflare's retries: minutes).
+process.env.SANDBOX_PROVIDER_CLOCK ??= "0.02";
+
 // Every test file, provider plugin and Pulumi program loads the same modules: compiled once, loading takes two thirds of the time.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules/.cache/compile");
 
@@ -18,15 +21,25 @@ export default defineConfig({
   test: {
     experimental: { viteModuleRunner: false },
     globalSetup: "test/setup.ts",
+    // All projects share the workers, end-to-end tests first: those wait most of their time, for processes and for time to
+    // pass, and the shorter files fill the gaps.
+    maxWorkers: Math.max(3, availableParallelism()),
     projects: [
       {
         extends: true,
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/e2e/**", "test/prove/prove.test.ts"],
-          // Most of a test's time is waiting for processes; by default two cores would run one file at a time.
-          maxWorkers: Math.max(2, availableParallelism() - 1),
+          exclude: ["test/e2e/**", "test/**/*.integration.test.ts", "test/prove/prove.test.ts"],
+          setupFiles: "test/no-processes.ts",
+          testTimeout: 30_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["test/**/*.integration.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -38,7 +51,6 @@ export default defineConfig({
           include: ["test/e2e/**/*.test.ts", "test/prove/prove.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 1_800_000,
-          fileParallelism: false,
         },
       },
     ],

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { atlasFailure } from "./atlas-failure.ts";
 import { errorText, failure, type LookupResult, mapResult, success } from "./lookup-result.ts";
 
-/** Where and as whom to ask; the same that the provider uses. */
+/** Endpoint and credentials; the same that the provider uses. */
 export interface AtlasAccess {
   /** `MONGODB_ATLAS_PUBLIC_KEY`. Without both keys every question fails with `no-credentials`. */
   readonly publicKey: string | undefined;
@@ -52,7 +52,7 @@ export interface AccessListEntry {
   readonly comment: string;
 }
 
-/** The questions. Nothing is subject before one is called; lists are read to their last page. */
+/** The lookups. Nothing is requested before one is called; lists are read to their last page. */
 export interface AtlasLookups {
   /** Those the key may see. */
   projects(): Promise<LookupResult<Project[]>>;
@@ -63,7 +63,7 @@ export interface AtlasLookups {
   /** Who may connect to the project's clusters. */
   accessList(projectId: string): Promise<LookupResult<AccessListEntry[]>>;
   /**
-   * Whether the key may change database users, subject without a change: an empty update of a user that nobody has. Without
+   * Whether the key may change database users, found out without a change: an empty update of a user that does not exist. Without
    * the right Atlas refuses it (401, 403), with it there is no such user (404) or the update is not valid (400).
    */
   mayWrite(projectId: string): Promise<LookupResult<boolean>>;
@@ -113,12 +113,12 @@ const entrySchema = z.object({
   comment: z.string().nullish(),
 });
 
-/** The role of a key that may read what is subject here. */
+/** The role that a key needs for these lookups. */
 export const readRole = "Project Read Only";
 
 const pageSize = 500;
 
-/** @returns the questions */
+/** @returns the lookups */
 export function atlasLookups(access: AtlasAccess): AtlasLookups {
   const base = (access.baseUrl ?? "https://cloud.mongodb.com").replace(/\/+$/, "");
   const { publicKey, privateKey, timeoutMs = 20_000 } = access;

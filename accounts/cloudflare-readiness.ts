@@ -1,11 +1,24 @@
 /**
- * Is the Cloudflare account ready for this stack? The cheap part of `npm run preflight`, which `up` and `preview` do by
- * themselves: a dozen readings at once, and one harmless question for each permission to write.
+ * Checks whether the Cloudflare account is ready for this stack. The cheap part of `npm run preflight`, which `up` and `preview` do by
+ * themselves: a dozen parallel lookups, and one harmless request for each write permission.
  */
 
-import { type CloudflareAccess, type CloudflareLookups, cloudflareLookups, type Zone } from "./cloudflare.ts";
-import { applicationFindings, type Owned, recordFindings, tunnelFindings } from "./collisions.ts";
+import {
+  type CloudflareAccess,
+  type CloudflareLookups,
+  cloudflareLookups,
+  type Organization,
+  type Zone,
+} from "./cloudflare.ts";
+import {
+  applicationFindings,
+  deletedTunnelFindings,
+  type Owned,
+  recordFindings,
+  tunnelFindings,
+} from "./collisions.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
+import { type PeopleConfig, signsIn } from "./identity-providers.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
 import { describeFailure } from "./lookup-result.ts";
 import {
@@ -25,6 +38,7 @@ export interface WantedStack extends Uses {
   /** As the program names it. */
   readonly tunnelName: string;
   readonly access?: { readonly people: People };
+  readonly macs?: PeopleConfig["macs"];
 }
 
 /** Who signs in, and by what. */
@@ -37,7 +51,11 @@ export interface People {
 /** How to look. */
 export interface ReadinessOptions {
   readonly access: CloudflareAccess;
+  /** Of the same access. @default a new one */
+  readonly lookups?: CloudflareLookups | undefined;
   readonly owned: Owned;
+  /** Ids of the state's tunnels, where they are known. */
+  readonly tunnelIds?: readonly string[] | undefined;
   /** Only what a preview needs. */
   readonly readOnly: boolean;
 }
@@ -45,13 +63,13 @@ export interface ReadinessOptions {
 const tokensPage =
   "dash.cloudflare.com → My Profile → API Tokens (a token of the account's: Manage Account → API Tokens) → Edit";
 
-/** @returns what was found, in the order of the steps of `up`; the zone too, for who needs its name */
+/** @returns the findings, in the order of the steps of `up`; zone and organisation when they could be read */
 export async function cloudflareReadiness(
   wanted: WantedStack,
   look: ReadinessOptions,
-): Promise<{ findings: Finding[]; zone?: Zone }> {
+): Promise<{ findings: Finding[]; zone?: Zone; organization?: Organization }> {
   const { accountId, zoneId, hostname, tunnelName } = wanted;
-  const lookups = cloudflareLookups(look.access);
+  const { lookups = cloudflareLookups(look.access) } = look;
   const token = await tokenFinding(lookups, accountId, look.access);
   if (token.level === "fail") return { findings: [token] };
 
@@ -75,15 +93,22 @@ export async function cloudflareReadiness(
       recordFindings(hostname, value, tunnels.ok ? tunnels.value : [], look.owned),
     ),
     ...found("cloudflare.applications", applications, (value) => applicationFindings(destinations, value, look.owned)),
-    ...found("cloudflare.tunnel", tunnels, (value) => tunnelFindings(tunnelName, value, look.owned)),
+    ...found("cloudflare.tunnel", tunnels, (value) => [
+      ...tunnelFindings(tunnelName, value, look.owned),
+      ...deletedTunnelFindings(value, look.tunnelIds),
+    ]),
   ];
-  return { findings, ...(zone.ok && { zone: zone.value }) };
+  return {
+    findings,
+    ...(zone.ok && { zone: zone.value }),
+    ...(organization.ok && { organization: organization.value }),
+  };
 }
 
-/** @returns whether `up` would have to make the one-time PIN; false when that can not be told, which has its own finding */
-async function lacksOneTimePin(lookups: CloudflareLookups, { access, accountId }: WantedStack): Promise<boolean> {
-  const { emails, emailDomains, identityProviders } = access?.people ?? none;
-  if (emails.length + emailDomains.length === 0 || !identityProviders.includes("onetimepin")) return false;
+/** @returns whether `up` would have to make the one-time PIN; false when it is unknown, which has its own finding */
+async function lacksOneTimePin(lookups: CloudflareLookups, { access, macs, accountId }: WantedStack): Promise<boolean> {
+  const people = access?.people ?? none;
+  if (!signsIn({ people, ...(macs && { macs }) }) || !people.identityProviders.includes("onetimepin")) return false;
   const found = await lookups.identityProviders(accountId);
   return found.ok && !found.value.some(({ type }) => type === "onetimepin");
 }
@@ -109,7 +134,7 @@ async function tokenFinding(
   if (!apiToken) {
     return fail(
       id,
-      "there is no Cloudflare API token",
+      "no Cloudflare API token is set",
       "Make one (dash.cloudflare.com → My Profile → API Tokens) and put it into the environment: export CLOUDFLARE_API_TOKEN=…",
     );
   }
@@ -144,7 +169,7 @@ async function tokenFinding(
   return notChecked(id, failure);
 }
 
-/** What could not be looked at, and is no problem of the stack's. */
+/** A check that could not be made; not a problem of the stack. */
 export function notChecked(id: string, failure: LookupFailure): Finding {
   const later = "Try again; https://www.cloudflarestatus.com says whether it is them";
   const todo =
@@ -153,7 +178,7 @@ export function notChecked(id: string, failure: LookupFailure): Finding {
       : failure.kind === "unreachable"
         ? later
         : "See what it says; `up` may fail with the same words";
-  return warn(id, `could not be looked at: ${describeFailure(failure)}`, todo);
+  return warn(id, `could not be checked: ${describeFailure(failure)}`, todo);
 }
 
 function permissionFinding({ permission, state, failure }: PermissionState): Finding {
@@ -203,7 +228,7 @@ function zoneFindings(zone: LookupResult<Zone>, { accountId, zoneId }: WantedSta
     findings.push(fail(id, `the zone ${name} is ${status}, so Cloudflare does not answer for it yet`, todo));
   }
   if (paused) {
-    const says = `the zone ${name} is paused: its names then lead past Cloudflare, and a tunnel can not be reached past it`;
+    const says = `the zone ${name} is paused: its names then bypass Cloudflare, and a tunnel can only be reached through it`;
     findings.push(
       fail(id, says, "dash.cloudflare.com → the zone → Overview → Advanced Actions → Enable Cloudflare on Site"),
     );

@@ -81,15 +81,22 @@ export interface ServiceToken {
   readonly clientId: string;
   readonly enabled: boolean;
   readonly expiresAt?: string | undefined;
+  /** How many secrets it has had, where the API says so. */
+  readonly secretVersion?: number | undefined;
 }
 export interface NotificationPolicy {
   readonly id: string;
   readonly name: string;
 }
-/** Settings that stop callers who are no browsers. */
+/** Settings that block callers other than browsers. */
 export interface BotManagement {
   /** Bot Fight Mode (Free plan). */
   readonly fightMode: boolean;
   /** Super Bot Fight Mode blocks or challenges what is surely automated (Pro and up). */
   readonly definitelyAutomated?: string | undefined;
+}
+/** A region of Regional Services. */
+export interface Region {
+  readonly key: string;
+  readonly label: string;
 }

@@ -1,5 +1,6 @@
 /** What is in a Cloudflare account, by Cloudflare's own client. Reads only. */
 import Cloudflare from "cloudflare";
+import { z } from "zod";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import type {
   AccessApplication,
@@ -10,6 +11,7 @@ import type {
   IdentityProvider,
   NotificationPolicy,
   Organization,
+  Region,
   ServiceToken,
   TokenPolicy,
   TokenState,
@@ -20,7 +22,7 @@ import { failure, type LookupResult, mapResult, success } from "./lookup-result.
 
 export type * from "./cloudflare-types.ts";
 
-/** Where and as whom to ask; the same that the provider uses. */
+/** Endpoint and credentials; the same that the provider uses. */
 export interface CloudflareAccess {
   /** `CLOUDFLARE_API_TOKEN`, or the stack's `cloudflare:apiToken`. Without it every question fails with `no-credentials`. */
   readonly apiToken: string | undefined;
@@ -32,7 +34,7 @@ export interface CloudflareAccess {
   readonly timeoutMs?: number;
 }
 
-/** The questions. Nothing is subject before one is called; lists are read to their last page. */
+/** The lookups. Nothing is requested before one is called; lists are read to their last page. */
 export interface CloudflareLookups {
   /** The token itself. @param accountId also asks there, since tokens that an account owns are known there only */
   token(accountId?: string): Promise<LookupResult<TokenState>>;
@@ -42,8 +44,8 @@ export interface CloudflareLookups {
   zones(accountId?: string): Promise<LookupResult<Zone[]>>;
   zone(zoneId: string): Promise<LookupResult<Zone>>;
   /** undefined: the token sees no zone of this name. */
-  zoneByName(name: string): Promise<LookupResult<Zone | undefined>>;
-  /** A failure `not-enabled`: nobody has set up Zero Trust in this account. */
+  zoneByName(name: string, accountId?: string): Promise<LookupResult<Zone | undefined>>;
+  /** A failure `not-enabled`: Zero Trust is not set up in this account. */
   zeroTrustOrganization(accountId: string): Promise<LookupResult<Organization>>;
   identityProviders(accountId: string): Promise<LookupResult<IdentityProvider[]>>;
   /** All records of exactly this name, of whatever type. */
@@ -57,9 +59,19 @@ export interface CloudflareLookups {
   serviceTokens(accountId: string): Promise<LookupResult<ServiceToken[]>>;
   notificationPolicies(accountId: string): Promise<LookupResult<NotificationPolicy[]>>;
   botManagement(zoneId: string): Promise<LookupResult<BotManagement>>;
+  /** The regions of Regional Services; empty without that add-on. */
+  regions(accountId: string): Promise<LookupResult<Region[]>>;
+  /** How many connections of a tunnel Cloudflare counts. Needs `Cloudflare Tunnel Read`. */
+  tunnelConnections(accountId: string, tunnelId: string): Promise<LookupResult<number>>;
+  /** A custom hostname of the zone; undefined: there is none of this name. */
+  customHostname(zoneId: string, hostname: string): Promise<LookupResult<{ status: string } | undefined>>;
+  /** The zone's fallback origin for custom hostnames; a failure `not-found`: none is set. */
+  fallbackOrigin(zoneId: string): Promise<LookupResult<string | undefined>>;
 }
 
-/** @returns the questions */
+const versionSchema = z.object({ client_secret_version: z.int() });
+
+/** @returns the lookups */
 export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: CloudflareAccess): CloudflareLookups {
   const client = apiToken
     ? new Cloudflare({ apiToken, ...(baseUrl && { baseURL: baseUrl }), timeout: timeoutMs })
@@ -97,7 +109,7 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
         ? asUser
         : await ask("the API token", undefined, (client) => client.accounts.tokens.verify({ account_id: accountId }));
       const owner = found === asUser ? "user" : "account";
-      // Neither knows it: what was reason of it as a user's is what most people can do something about.
+      // Neither knows it: the user endpoint's error is the more useful one, since most tokens are a user's.
       if (!found.ok) return asUser.ok ? found : asUser;
       const { id, status, expires_on } = found.value;
       return success({ id, status, expiresOn: expires_on, owner });
@@ -125,8 +137,10 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
     zones: (accountId) => zones("the zones", accountId ? { account: { id: accountId } } : {}),
     zone: (zoneId) =>
       ask(`the zone ${zoneId}`, "Zone Read", async (client) => zoneOf(await client.zones.get({ zone_id: zoneId }))),
-    zoneByName: async (name) =>
-      mapResult(await zones(`the zone ${name}`, { name }), (found) => found.find((zone) => zone.name === name)),
+    zoneByName: async (name, accountId) =>
+      mapResult(await zones(`the zone ${name}`, { name, ...(accountId && { account: { id: accountId } }) }), (found) =>
+        found.find((zone) => zone.name === name),
+      ),
     zeroTrustOrganization: (accountId) =>
       ask(
         "the Zero Trust organisation",
@@ -196,6 +210,8 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
           clientId: token.client_id ?? "",
           enabled: token.enabled ?? true,
           expiresAt: token.expires_at ?? undefined,
+          // In the API's answers, and not in its client's types.
+          secretVersion: versionSchema.safeParse(token).data?.client_secret_version,
         })),
       ),
     notificationPolicies: (accountId) =>
@@ -213,7 +229,49 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
           definitelyAutomated: "sbfm_definitely_automated" in found ? found.sbfm_definitely_automated : undefined,
         };
       }),
+    regions: (accountId) =>
+      ask("the account's region list", undefined, async (client) => {
+        const { result } = await client.addressing.regionalHostnames.regions.list({ account_id: accountId });
+        return result.flatMap(({ key, label }) => (key ? [{ key, label: label ?? "" }] : []));
+      }),
+    tunnelConnections: (accountId, tunnelId) =>
+      ask("the tunnel's connections", "Cloudflare Tunnel Read", async (client) => {
+        const connectors = await all(
+          client.zeroTrust.tunnels.cloudflared.connections.get(tunnelId, { account_id: accountId }),
+          ({ conns }) => conns?.length ?? 0,
+        );
+        return connectors.reduce((sum, count) => sum + count, 0);
+      }),
+    customHostname: (zoneId, hostname) =>
+      ask(`the custom hostname ${hostname}`, "SSL and Certificates Read", async (client) => {
+        const query = { zone_id: zoneId, hostname: { exact: hostname } };
+        const found = await all(client.customHostnames.list(query), (one) => one);
+        const one = found.find((custom) => custom.hostname === hostname);
+        return one && { status: one.status ?? "pending" };
+      }),
+    fallbackOrigin: (zoneId) =>
+      ask("the zone's fallback origin", "SSL and Certificates Read", async (client) => {
+        const { origin } = await client.customHostnames.fallbackOrigin.get({ zone_id: zoneId });
+        return origin;
+      }),
   };
+}
+
+/** @returns the same lookups, each of which is made once for the same arguments, also by callers at the same time */
+export function memoizeLookups(lookups: CloudflareLookups): CloudflareLookups {
+  const results = new Map<string, unknown>();
+  const memoize = (name: string, lookup: (...args: unknown[]) => unknown) =>
+    [
+      name,
+      (...args: unknown[]) => {
+        const key = JSON.stringify([name, ...args]);
+        if (!results.has(key)) results.set(key, lookup(...args));
+        return results.get(key);
+      },
+    ] as const;
+  return Object.fromEntries(
+    Object.entries(lookups).map(([name, lookup]) => memoize(name, lookup)),
+  ) as unknown as CloudflareLookups;
 }
 
 function zoneOf(zone: Cloudflare.Zones.Zone): Zone {

@@ -1,4 +1,4 @@
-/** What is in the account already under the names that the program wants: pure decisions. */
+/** Finds what already exists in the account under the program's names. Pure. */
 import type { ResourceKind } from "../config/resource-types.ts";
 import type { AccessApplication, DnsRecord, Tunnel } from "./cloudflare.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
@@ -41,7 +41,7 @@ export function recordFindings(
   });
 }
 
-/** Two applications can not have one destination; a wildcard beside them is less specific and gives way. */
+/** Two applications cannot have one destination; a wildcard beside them is less specific and gives way. */
 export function applicationFindings(
   destinations: readonly string[],
   applications: readonly AccessApplication[],
@@ -71,6 +71,23 @@ export function applicationFindings(
   return findings.length > 0 ? findings : [ok(id, "no Access application of somebody else's on the hostname")];
 }
 
+/**
+ * A tunnel that was deleted in the dashboard: the API still answers for it, with `deleted_at`, so that the provider's refresh
+ * reports no change while the network is down (docs/providers.md, row 4).
+ * @param tunnels those that are not deleted
+ * @param stateIds the ids of the state's tunnels; undefined when they are not known
+ */
+export function deletedTunnelFindings(tunnels: readonly Tunnel[], stateIds: readonly string[] | undefined): Finding[] {
+  const gone = (stateIds ?? []).filter((id) => !tunnels.some((tunnel) => tunnel.id === id));
+  return gone.map((id) =>
+    fail(
+      "cloudflare.tunnel",
+      `the stack's tunnel ${id} was deleted in the dashboard: callers get 530, and neither \`pulumi refresh\` nor \`up\` notices`,
+      "`pulumi state delete --target-dependents <URN of the tunnel>` (`pulumi stack --show-urns`), then `npm run init -- --adopt` for what is left of it in the account, then `npm run up`",
+    ),
+  );
+}
+
 /** @param name as the program will name its tunnel */
 export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: Owned): Finding[] {
   const id = "cloudflare.tunnel";
@@ -79,7 +96,7 @@ export function tunnelFindings(name: string, tunnels: readonly Tunnel[], owned: 
   const where = "one.dash.cloudflare.com → Networks → Tunnels";
   const todo =
     other.configuredBy === "local"
-      ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, and such a one can not be taken over`
+      ? `Delete it once its connector is stopped (${where}): it is configured by a file beside its connector, which cannot be taken over`
       : `Rename or delete it (${where}); ${adoptAdvice}`;
   return [
     fail(

@@ -93,7 +93,7 @@ export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv 
   const source = [ofConfig, ofEnvironment].find(
     ({ accessToken, clientId, publicKey, privateKey }) => accessToken ?? clientId ?? publicKey ?? privateKey,
   );
-  // Without a key there is nothing to ask; whoever asks says what to do.
+  // Without a key nothing can be looked up; the caller reports it.
   if (!source) return { access: nobody, findings: [], usable: true };
   const ignored = ignoredBaseUrl(ofConfig, source);
   const { accessToken, clientId, publicKey, privateKey, baseUrl, where } = source;
@@ -116,11 +116,11 @@ function ignoredBaseUrl({ baseUrl: configured }: Candidate, source: Candidate): 
   const used = withoutSlash(source.baseUrl ?? defaultBaseUrl);
   if (source.where === "the stack's config" || !configured || withoutSlash(configured) === used) return [];
   const says = `mongodbatlas:baseUrl (${configured}) is ignored: the credentials are in the environment, so the provider takes the base URL from there, too, and asks ${used}`;
-  return [fail("atlas.base-url", says, `export MONGODB_ATLAS_BASE_URL=${configured}, or take it out of the config`)];
+  return [fail("atlas.base-url", says, `export MONGODB_ATLAS_BASE_URL=${configured}, or remove it from the config`)];
 }
 
 function onlyTheProvider(how: string): AtlasSource {
-  const says = `Atlas could not be looked at: the provider ${how}, which this check cannot`;
+  const says = `Atlas could not be checked: the provider ${how}, which this check cannot`;
   const todo = "For the check, set MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY alone; or go on without it";
   return { access: nobody, findings: [warn("atlas.key", says, todo)], usable: false };
 }

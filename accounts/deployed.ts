@@ -1,4 +1,4 @@
-/** What this stack's last deployment left, read from its own state; in a preview, too. */
+/** The resources of this stack's last deployment, read from its state; also in a preview. */
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
@@ -16,9 +16,9 @@ export interface DeployedResource {
 }
 
 /**
- * To be asked once, before anything is declared: later the engine writes the state while it is read. A resource hook would see old and new as well, but only under the newest language hosts.
+ * Call it once, before anything is declared: later the engine writes the state while it is read. A resource hook would see old and new as well, but only under the newest language hosts.
  *
- * @throws Error when the state can not be read
+ * @throws Error when the state cannot be read
  */
 export async function deployedResources(): Promise<DeployedResource[]> {
   const stackName = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;

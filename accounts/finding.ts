@@ -1,6 +1,6 @@
-/** What a check found: in order, to know, or in the way; and what to do about it. */
+/** A finding of a check: ok, warning or failure, with the fix. */
 
-/** One thing that was looked at. */
+/** One finding. */
 export interface Finding {
   /** Stable, for machines: `cloudflare.permission.dns-write`. */
   readonly id: string;
@@ -16,12 +16,12 @@ export interface Finding {
   readonly todo?: string | undefined;
 }
 
-/** In order. */
+/** A check that passed. */
 export const ok = (id: string, says: string): Finding => ({ id, level: "ok", says });
-/** To know. */
+/** A warning. */
 export const warn = (id: string, says: string, todo: string): Finding => ({ id, level: "warn", says, todo });
-/** In the way. */
+/** A failure. */
 export const fail = (id: string, says: string, todo: string): Finding => ({ id, level: "fail", says, todo });
 
-/** A finding as a problem's one line. */
+/** A finding as one line of text. */
 export const problemText = ({ says, todo }: Finding): string => (todo ? `${says}. ${todo}` : says);

@@ -1,4 +1,4 @@
-/** By what people sign in: which of the account's identity providers are meant, and whether the one-time PIN is ours to declare. */
+/** How people sign in: which of the account's identity providers to use, and whether to declare the one-time PIN. */
 import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
@@ -11,11 +11,22 @@ export interface IdentityProvider {
   readonly type: string;
 }
 
-/** What is asked of the account when somebody may sign in. */
-export interface LoginFacts {
+/** Looked up in the account when people may sign in. */
+export interface LoginLookups {
   /** All identity providers of the account. */
   identityProviders(): Promise<readonly IdentityProvider[]>;
 }
+
+/** The parts of the config that name people. */
+export interface PeopleConfig {
+  readonly people: { readonly emails: readonly string[]; readonly emailDomains: readonly string[] };
+  readonly macs?: readonly { readonly sshThroughTunnel?: { readonly emails: readonly string[] } | undefined }[];
+}
+
+/** @returns whether anyone signs in: on `/status`, or to reach the Mac's SSH through the tunnel */
+export const signsIn = ({ people, macs = [] }: PeopleConfig): boolean =>
+  people.emails.length + people.emailDomains.length > 0 ||
+  macs.some(({ sshThroughTunnel }) => (sshThroughTunnel?.emails.length ?? 0) > 0);
 
 /** How people sign in. */
 export interface Login {
@@ -71,7 +82,7 @@ export function chooseLogin(
     else if (!first) {
       const known = existing.length > 0 ? `, which has ${existing.map(named).join(", ")}` : ", which has none";
       problems.push(
-        `${place} is no identity provider of the account${known}. Take the name or id of one of these, or ${oneTimePin} (a code by e-mail, made when it is not there); others are added in Zero Trust → Settings → Authentication`,
+        `${place} is not an identity provider of the account${known}. Take the name or id of one of these, or ${oneTimePin} (a code by e-mail, made when it is not there); others are added in Zero Trust → Settings → Authentication`,
       );
     } else if (found.length > 1) {
       problems.push(`${place} may mean ${found.map(named).join(" or ")}: give the id of the one that is meant`);

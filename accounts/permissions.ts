@@ -1,11 +1,11 @@
-/** What the Cloudflare API token must be allowed, and whether it is. Changes nothing. */
+/** The permissions that the Cloudflare API token needs, and whether it has them. Changes nothing. */
 import Cloudflare from "cloudflare";
 import type { PermissionGroup } from "../config/resource-types.ts";
 import type { CloudflareAccess, TokenPolicy } from "./cloudflare.ts";
 import { cloudflareFailure } from "./cloudflare-failure.ts";
 import { failure, type LookupFailure, type LookupResult, success } from "./lookup-result.ts";
 
-/** What of the stack's config decides which permissions are needed. */
+/** The parts of the stack's config that decide which permissions are needed. */
 export interface Uses {
   readonly alerts: { readonly emails: readonly string[] };
   readonly route: { readonly saasHostname?: string | undefined };
@@ -38,7 +38,7 @@ interface Group {
   read: string;
   /** Whether `up` writes with this group; otherwise it only reads, too. @default it does */
   writes?: (uses: Uses) => boolean;
-  /** An update of something that can not be there: below. */
+  /** An update of something that cannot be there: below. */
   write?: { method: "put" | "patch"; path: string };
   when?: (uses: Uses) => boolean;
 }

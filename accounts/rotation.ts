@@ -1,8 +1,8 @@
-/** When a server's secret must not be rotated, and when its token's own life is spoken of: decisions only. */
+/** Rules for rotating a server's secret, and for warnings about a token's expiry. Pure. */
 import { kindOf } from "../config/resource-types.ts";
 import type { DeployedResource } from "./deployed.ts";
 
-/** Less than this is left of the overlap when the new secret is issued, and nobody can put it into a server in time. */
+/** With less than this left of the overlap when the new secret is issued, it cannot be deployed to a server in time. */
 export const leastOverlapMs = 3_600_000;
 /** Between the rotation's writing and the `up` that carries it out there is a commit, a preview, perhaps a review. */
 const deployWithinMs = 3_600_000;
@@ -49,7 +49,7 @@ export function rotationProblem(
 function backwards({ secretVersion }: WantedSecret, { version, previousExpiresAt }: DeployedSecret) {
   if (secretVersion > version) return undefined;
   const until = previousExpiresAt ? ` and previousSecretExpiresAt: "${previousExpiresAt}"` : "";
-  return `secretVersion is ${secretVersion}, and ${version} is deployed: put secretVersion: ${version}${until} back (both stay in the stack file for ever)`;
+  return `secretVersion is ${secretVersion}, and ${version} is deployed: put secretVersion: ${version}${until} back (both stay in the stack file permanently)`;
 }
 
 /** A token has two secrets at most: one more rotation ends at once the one that servers may still be using. */
@@ -73,7 +73,7 @@ function tooLate({ name, previousSecretExpiresAt }: WantedSecret, now: number) {
   );
 }
 
-/** @returns what is to be said about a token's end of life, or undefined while it is far away */
+/** @returns a warning about a token's end of life, or undefined while it is far away */
 export function endOfLifeWarning(name: string, expiresAt: string, now: number = Date.now()): string | undefined {
   const end = Date.parse(expiresAt);
   if (Number.isNaN(end) || end - now > warnBeforeMs) return undefined;
@@ -99,11 +99,13 @@ export function deployedSecrets(
       const found = deployed.find(({ type, name }) => kindOf(type) === "serviceToken" && name === tokenName(server));
       if (!found) return [];
       const { clientSecretVersion: version, previousClientSecretExpiresAt: until } = found.outputs;
+      // The provider imports a token without its version: what an adoption brought in is not known yet.
+      if (typeof version !== "number") return [];
       return [
         [
           server,
           {
-            version: typeof version === "number" ? version : 1,
+            version,
             ...(typeof until === "string" && { previousExpiresAt: until }),
           },
         ] as const,

@@ -1,19 +1,16 @@
-/** What a route may be refused for once the account is asked. Everything here is decided before anything is declared. */
+/** Checks of the route against the account, made before anything is declared. */
 import { zonesAbove } from "../config/host-name.ts";
 import type { RouteConfig } from "../config/route.ts";
+import type { Region } from "./cloudflare-types.ts";
 
-/** A region of Regional Services, as in the account's list. */
-export interface Region {
-  readonly key: string;
-  readonly label: string;
-}
-
-/** What is asked of the account; each question only in the mode that needs it. */
-export interface AccountFacts {
+/** Lookups in the account, each made only in the mode that needs it. */
+export interface RouteLookups {
   /** The account's list; `refused` says why it could not be read. */
   regions(): Promise<readonly Region[] | { readonly refused: string }>;
   /** Which of these names are zones of the account, as far as the API token can see. */
   zonesAmong(names: readonly string[]): Promise<readonly string[]>;
+  /** The state of a custom hostname of the zone, e.g. `active`, `pending`; undefined: it does not exist. */
+  customHostnameStatus(hostname: string): Promise<string | undefined>;
   /** The zone's fallback origin, when it has one. */
   fallbackOrigin(): Promise<string | undefined>;
 }
@@ -32,23 +29,23 @@ export function hostnameProblem(hostname: string, zoneName: string): string | un
   return undefined;
 }
 
-/** @returns why the account can not have the region, or undefined when it can */
+/** @returns why the account cannot have the region, or undefined when it can */
 export function regionProblem(regionKey: string, regions: readonly Region[] | { readonly refused: string }) {
   const at = `slm-network:route.regionKey: ${JSON.stringify(regionKey)}`;
   const instead =
     "Use mode: proxied and measure where callers enter (`npm run probe`), or mode: saas (docs/routes.md says what each can do)";
   if ("refused" in regions) {
-    return `${at} can not be checked, since the account's region list could not be read (${regions.refused}). The API token must be allowed to read it, and Regional Services is an Enterprise add-on. ${instead}`;
+    return `${at} cannot be checked, since the account's region list could not be read (${regions.refused}). The API token must be allowed to read it, and Regional Services is an Enterprise add-on. ${instead}`;
   }
   if (regions.some(({ key }) => key === regionKey)) return undefined;
   if (regions.length === 0) {
-    return `${at} is not to be had: the account's region list is empty, so Regional Services (an Enterprise add-on) is not part of its plan. ${instead}`;
+    return `${at} is not available: the account's region list is empty, so Regional Services (an Enterprise add-on) is not part of its plan. ${instead}`;
   }
   const keys = regions.map(({ key, label }) => `${key} (${label})`).join(", ");
   return `${at} is not in the account's region list, which has ${keys}: take one of these keys`;
 }
 
-/** @returns why the name can not be a custom hostname of this zone; `ownZones` are those of the names above it that are in the account */
+/** @returns why the name cannot be a custom hostname of this zone; `ownZones` are those of the names above it that are in the account */
 export function saasProblems(args: {
   saasHostname: string;
   hostname: string;
@@ -76,13 +73,13 @@ export function saasProblems(args: {
 }
 
 /**
- * Asks the account what the mode needs to know, nothing in mode `proxied`.
+ * Looks up what the mode depends on; nothing in mode `proxied`.
  * @returns every problem, with the value, why and what can be done instead
  */
 export async function routeProblems(
   config: { hostname: string; route: RouteConfig },
   zoneName: string,
-  account: AccountFacts,
+  account: RouteLookups,
 ): Promise<string[]> {
   const { hostname, route } = config;
   const problems = [hostnameProblem(hostname, zoneName)];

@@ -1,4 +1,4 @@
-/** What an SSH entry through the tunnel may be refused for. Decided before anything is declared. */
+/** Checks of the SSH entry through the tunnel, made before anything is declared. */
 import { hostnameProblem } from "./route-check.ts";
 
 /** The part of the config that it is judged by. */
@@ -28,14 +28,14 @@ export function sshProblems(config: SshConfig, zoneName: string): string[] {
     taken.set(hostname, `${at}.hostname`);
     const nameProblem =
       other !== undefined
-        ? `${at}.hostname: ${JSON.stringify(hostname)} is ${other} already: whoever may call there would reach the Mac's SSH. Use a name of its own, e.g. ssh.${zoneName}`
+        ? `${at}.hostname: ${JSON.stringify(hostname)} is already ${other}: anyone who may call there would reach the Mac's SSH. Use a name of its own, e.g. ssh.${zoneName}`
         : undefined;
     const unknown = servers.flatMap((server) => {
       const found = config.access.servers.find(({ name }) => name === server);
       if (found?.enabled) return [];
       const known = config.access.servers.map(({ name }) => name).join(", ");
-      const why = found ? "is switched off (enabled: false)" : `is none of access.servers, which has ${known}`;
-      return [`${at}.servers: ${JSON.stringify(server)} ${why}: name one that may call, or take it out`];
+      const why = found ? "is switched off (enabled: false)" : `is not in access.servers, which has ${known}`;
+      return [`${at}.servers: ${JSON.stringify(server)} ${why}: name one that may call, or remove it`];
     });
     return [zoneProblem, nameProblem, ...unknown].filter((problem) => problem !== undefined);
   });

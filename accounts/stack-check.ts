@@ -1,14 +1,24 @@
-/** All that a stack is asked before anything is declared: the account, the route, who signs in, and when secrets rotate. */
+/** Everything that is checked before anything is declared: the account, the route, how people sign in, and when secrets rotate. */
 import * as cloudflare from "@pulumi/cloudflare";
 import { ConfigError, type StackConfig } from "../config/config.ts";
-import { accountProblems } from "./account-check.ts";
-import { accountFacts } from "./account-facts.ts";
-import { atlasSource, type ConfigValue, cloudflareAccess } from "./credentials.ts";
+import { type AccessListPlan, planAccessList } from "./access-list.ts";
+import { type AccountCheck, checkAccount } from "./account-check.ts";
+import { atlasLookups } from "./atlas.ts";
+import { cloudflareLookups, memoizeLookups } from "./cloudflare.ts";
+import {
+  type AtlasSource,
+  atlasSource,
+  type ConfigValue,
+  cloudflareAccess,
+  signsInByGlobalKey,
+} from "./credentials.ts";
 import type { DeployedResource } from "./deployed.ts";
 import { problemText } from "./finding.ts";
-import { chooseLogin, type Login, type LoginFacts, ownsOneTimePin } from "./identity-providers.ts";
+import { chooseLogin, type Login, type LoginLookups, ownsOneTimePin, signsIn } from "./identity-providers.ts";
+import { requiredLookups } from "./required-lookups.ts";
 import { deployedSecrets, rotationProblem, tokenName, type WantedSecret } from "./rotation.ts";
 import { routeProblems } from "./route-check.ts";
+import { servesCustomHostname } from "./saas-phase.ts";
 import { sshProblems } from "./ssh-check.ts";
 
 /** What is not in the stack's config. */
@@ -24,34 +34,52 @@ export interface CheckArgs {
   readonly forceRotation: boolean;
 }
 
-/**
- * Nothing is changed.
- * @returns by what people sign in
- * @throws ConfigError with every problem. What rests on the account is asked only once the account itself is in order
- */
-export async function checkStack(config: StackConfig, args: CheckArgs): Promise<Login> {
-  const { deployed } = args;
-  const access = cloudflareAccess(args.providerConfig);
-  const wanted = { ...config, tunnelName: args.tunnelName };
-  const { problems: cloudflareProblems, zoneName } = await accountProblems(wanted, access, deployed);
-  const found = [...cloudflareProblems, ...atlasProblems(config, args.providerConfig)];
-  const late = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
-  if (found.length > 0) throw new ConfigError([...found, ...late], "what the stack rests on has");
+/** What the checks found out that the program needs. */
+export interface CheckedStack {
+  readonly login: Login;
+  /** `<team>.cloudflareaccess.com` */
+  readonly authDomain: string;
+  /** Mode `saas`: the custom hostname is active, so Access and the tunnel have it. */
+  readonly servesCustomHostname: boolean;
+  readonly accessList: AccessListPlan;
+}
 
+/**
+ * Changes nothing. Each question is asked once.
+ * @throws ConfigError with every problem. What depends on the account is checked only once the account itself is in order
+ */
+export async function checkStack(config: StackConfig, args: CheckArgs): Promise<CheckedStack> {
+  const { deployed } = args;
   const { accountId, zoneId } = config;
-  const account = accountFacts({ accountId, zoneId, ...access });
-  const zone = zoneName ?? (await cloudflare.getZone({ zoneId })).name;
-  const login = await loginOf(config.access.people, args.name, account, deployed);
-  const refused = "problems" in login ? login.problems : [];
-  const problems = [...(await routeProblems(config, zone, account)), ...sshProblems(config, zone), ...refused, ...late];
+  const access = cloudflareAccess(args.providerConfig);
+  const lookups = memoizeLookups(cloudflareLookups(access));
+  const wanted = { ...config, tunnelName: args.tunnelName };
+  // With a global API key only the provider can sign in.
+  const account: AccountCheck = signsInByGlobalKey(access)
+    ? { problems: [] }
+    : await checkAccount(wanted, { access, lookups }, deployed);
+  const early = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
+  const atlas = atlasSource(args.providerConfig);
+  const found = [...account.problems, ...atlasProblems(config, atlas)];
+  if (found.length > 0) throw new ConfigError([...found, ...early], "the accounts and credentials of the stack have");
+
+  const required = requiredLookups({ accountId, zoneId }, lookups);
+  const zone = account.zoneName ?? (await cloudflare.getZone({ zoneId })).name;
+  const [route, login, authDomain, servesCustom, accessList] = await Promise.all([
+    routeProblems(config, zone, required),
+    loginOf(config, args.name, required, deployed),
+    account.authDomain ?? cloudflare.getZeroTrustOrganization({ accountId }).then((one) => one.authDomain),
+    servesCustomHostname(config.route, required, deployed),
+    planAccessList(config, atlas.usable ? atlasLookups({ ...atlas.access, timeoutMs: 10_000 }) : undefined, deployed),
+  ]);
+  const problems = [...route, ...sshProblems(config, zone), ...("problems" in login ? login.problems : []), ...early];
   if (problems.length > 0 || "problems" in login) throw new ConfigError(problems);
-  return login;
+  return { login, authDomain, servesCustomHostname: servesCustom, accessList };
 }
 
 /** Atlas itself is left to its provider; only what would lead that to another Atlas than the config says. */
-function atlasProblems({ documents }: StackConfig, providerConfig: ConfigValue): string[] {
+function atlasProblems({ documents }: StackConfig, { findings }: AtlasSource): string[] {
   if (documents.store !== "atlas") return [];
-  const { findings } = atlasSource(providerConfig);
   return findings.filter(({ level }) => level === "fail").map(problemText);
 }
 
@@ -62,13 +90,13 @@ function untimelyRotations(servers: readonly WantedSecret[], name: string, deplo
   return servers.flatMap((server) => rotationProblem(server, secrets.get(server.name)) ?? []);
 }
 
-/** The account is asked only when somebody may sign in. @returns by what, or every problem */
+/** The account is asked only when people may sign in. @returns how, or every problem */
 async function loginOf(
-  people: StackConfig["access"]["people"],
+  { access: { people }, macs }: StackConfig,
   name: string,
-  account: LoginFacts,
+  account: LoginLookups,
   deployed: readonly DeployedResource[],
 ): Promise<Login | { readonly problems: readonly string[] }> {
-  if (people.emails.length + people.emailDomains.length === 0) return { existing: [], declareOneTimePin: false };
+  if (!signsIn({ people, macs })) return { existing: [], declareOneTimePin: false };
   return chooseLogin(people.identityProviders, await account.identityProviders(), ownsOneTimePin(name, deployed));
 }

@@ -59,6 +59,8 @@ const stateSchema = z.object({
 /** What the state knows. */
 export interface Known {
   readonly owned: Owned;
+  /** Ids of the state's tunnels. */
+  readonly tunnelIds: readonly string[];
   readonly resources: number;
   /** An earlier run was killed before it could note what it made. */
   readonly unfinished: number;
@@ -73,5 +75,6 @@ export function readState(json: string): Known {
       (one) => one.type === typeToken(kind) && (kind === "databaseUser" ? one.inputs.username === id : one.id === id),
     );
   const unfinished = (deployment?.pending_operations ?? []).filter(({ type }) => type === "creating").length;
-  return { owned, resources: resources.length, unfinished };
+  const tunnelIds = resources.flatMap(({ type, id }) => (type === typeToken("tunnel") && id ? [id] : []));
+  return { owned, tunnelIds, resources: resources.length, unfinished };
 }

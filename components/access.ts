@@ -7,6 +7,8 @@ import { endOfLifeWarning, tokenName } from "../accounts/rotation.ts";
 export interface ServerArgs {
   readonly name: string;
   readonly enabled: boolean;
+  /** Refuses to delete this server's token. @default as the rest of Access */
+  readonly protect?: boolean | undefined;
   /** Rises by one with each rotation. */
   readonly secretVersion: number;
   /** Until when the previous secret works (RFC 3339); there from version 2 on. */
@@ -15,17 +17,17 @@ export interface ServerArgs {
   readonly duration: string;
 }
 
-/** Who may sign in on `/status`. */
+/** People who can sign in to `/status`. */
 export interface PeopleArgs {
   readonly emails: readonly string[];
   readonly emailDomains: readonly string[];
-  /** By what they sign in. */
+  /** How they sign in. */
   readonly login: Login;
   /** Go duration, e.g. 24h. */
   readonly sessionDuration: string;
 }
 
-/** What Access needs to know. */
+/** Arguments of Access. */
 export interface AccessArgs {
   readonly accountId: pulumi.Input<string>;
   readonly hostname: string;
@@ -44,16 +46,22 @@ export interface ServiceToken {
   readonly clientSecret: pulumi.Output<string>;
 }
 
-/** @throws Error when a name that shall lead to the tunnel has no application in front: it would answer anybody */
+/**
+ * The cookie that Access sets for a service token works without the token: a rotated or disabled secret lives on in it for
+ * this long. Callers send their token with every request, so a short session costs them nothing.
+ */
+const serverSession = "30m";
+
+/** @throws Error when a name that leads to the tunnel has no Access application: it would answer anyone */
 export function requireAccess(names: readonly string[], behindAccess: ReadonlySet<string>): void {
   const open = names.filter((name) => !behindAccess.has(name));
   if (open.length === 0) return;
   throw new Error(
-    `${open.join(", ")} would lead to the tunnel without an Access application in front, and answer anybody: give it to Access as well (it has ${[...behindAccess].join(", ") || "none"})`,
+    `${open.join(", ")} would lead to the tunnel without an Access application in front and answer anyone: pass it to Access as well (it has ${[...behindAccess].join(", ") || "none"})`,
   );
 }
 
-/** @returns the include rules of the policy for people; empty means that nobody is let in */
+/** @returns the include rules of the policy for people; empty: no one is admitted */
 function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
   return [
     ...people.emails.map((email) => ({ email: { email } })),
@@ -63,7 +71,7 @@ function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
 
 /**
  * Access in front of the hostname: one application for servers (the whole host, by service token), one for people
- * (`/status` and below, by sign-in; the more specific path wins). An application without a matching policy lets nobody in.
+ * (`/status` and below, by sign-in; the more specific path wins). An application without a matching policy admits no one.
  *
  * @example
  * const access = new Access("slm", { accountId, hostname: "slm.example.com", servers: [{ name: "backend", … }], people, protect: true });
@@ -76,9 +84,11 @@ export class Access extends pulumi.ComponentResource {
   readonly tokens: ReadonlyMap<string, ServiceToken>;
   /** Ids of the tokens, as policies name them, by the server's name. */
   readonly tokenIds: ReadonlyMap<string, pulumi.Output<string>>;
+  /** Ids of the identity providers that people sign in with; empty when no one signs in. */
+  readonly identityProviders: readonly pulumi.Input<string>[];
   /** When each token's own life ends (RFC 3339), by the server's name. */
   readonly endOfLife: ReadonlyMap<string, pulumi.Output<string>>;
-  /** The names it stands in front of: no other may lead to the tunnel. */
+  /** The names it protects: no other name may lead to the tunnel. */
   readonly hostnames: ReadonlySet<string>;
 
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -101,16 +111,17 @@ export class Access extends pulumi.ComponentResource {
             previousClientSecretExpiresAt: server.previousSecretExpiresAt,
           }),
         },
-        { parent: this, protect, additionalSecretOutputs: ["clientSecret"] },
+        { parent: this, protect: server.protect ?? protect, additionalSecretOutputs: ["clientSecret"] },
       ),
     }));
 
     const admitted = tokens.filter(({ server }) => server.enabled);
+    this.identityProviders = this.allowedIdps(name, args);
     const servers = this.application(name, "servers", hostnames, args, {
       // Without any other kind of policy a server gets 403, never the sign-in page.
       decision: "non_identity",
       includes: admitted.map(({ token }) => ({ serviceToken: { tokenId: token.id } })),
-      sessionDuration: "24h",
+      sessionDuration: serverSession,
     });
     const includes = peopleRules(args.people);
     const people = this.application(
@@ -122,7 +133,7 @@ export class Access extends pulumi.ComponentResource {
         decision: "allow",
         includes,
         sessionDuration: args.people.sessionDuration,
-        allowedIdps: includes.length > 0 ? this.allowedIdps(name, args) : undefined,
+        allowedIdps: includes.length > 0 ? [...this.identityProviders] : undefined,
       },
     );
 
@@ -161,7 +172,7 @@ export class Access extends pulumi.ComponentResource {
     return [...existing, pin.id];
   }
 
-  /** One application and its policy. Without anybody to include there is no policy, so nobody is let in. */
+  /** One application and its policy. Without include rules there is no policy, so no one is admitted. */
   private application(
     name: string,
     audience: "servers" | "people",
@@ -185,7 +196,7 @@ export class Access extends pulumi.ComponentResource {
                 name: `${args.hostname} ${audience}`,
                 decision: policy.decision,
                 includes: policy.includes,
-                // Explicit: left out, the provider shows a difference for ever.
+                // Explicit: without it the provider reports a difference on every run.
                 sessionDuration: policy.sessionDuration,
               },
               { parent: this },

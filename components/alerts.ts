@@ -1,19 +1,19 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 
-/** What the alerts need to know. */
+/** Arguments of the alerts. */
 export interface AlertsArgs {
   readonly accountId: pulumi.Input<string>;
   readonly hostname: string;
-  /** Only this tunnel's state is told. */
+  /** Alerts are about this tunnel only. */
   readonly tunnelId: pulumi.Input<string>;
-  /** Who gets the mails; at least one. */
+  /** Recipients; at least one. */
   readonly emails: readonly string[];
 }
 
 /**
- * Mails by Cloudflare, which see what the Mac itself can not tell: that the tunnel is down (the office has no power, or no
- * line) or back, and that a service token is about to end.
+ * E-mails from Cloudflare about what the Mac cannot report itself: that the tunnel is down (no power or no line in the office)
+ * or back, and that a service token is about to expire.
  * https://developers.cloudflare.com/notifications/notification-available/
  *
  * @example

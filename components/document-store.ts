@@ -12,7 +12,7 @@ export interface NewCluster {
   readonly region: string;
 }
 
-/** What the document store needs to know. */
+/** Arguments of the document store. */
 export interface DocumentStoreArgs {
   readonly projectId: string;
   /** Name of an existing cluster, or the Flex cluster to make. */
@@ -21,8 +21,16 @@ export interface DocumentStoreArgs {
   readonly collection: string;
   /** Days after its last use when a document is forgotten, 1 to 365. */
   readonly ttlDays: number;
-  /** Networks (CIDR) that may reach the database. */
+  /** Networks (CIDR) to add to the project's access list. */
   readonly allowFrom: readonly string[];
+  /** Says who made an entry of the access list. @default `slm-network` */
+  readonly comment?: string | undefined;
+  /** Comments by network of the entries in the state: a change would replace the entry. @default none */
+  readonly comments?: ReadonlyMap<string, string> | undefined;
+  /** First part of the database users' names, which are unique in the project. @default the database's name */
+  readonly userPrefix?: string | undefined;
+  /** `standard` names each server, for networks whose DNS cannot resolve SRV records. @default srv */
+  readonly connection?: "srv" | "standard" | undefined;
   /** Password of the user that makes the collection and its indexes; a secret. */
   readonly schemaPassword: pulumi.Input<string>;
   /** Password of the relay's user, which only reads and writes; a secret. */
@@ -36,7 +44,7 @@ export interface DocumentStoreArgs {
 /**
  * Puts a user and password into a connection string, whatever characters they hold.
  * @param base `mongodb+srv://host` or `mongodb://host:port,host:port/?options`, as Atlas gives it
- * @throws MongoParseError when `base` is no connection string
+ * @throws MongoParseError when `base` is not a connection string
  */
 export function withCredentials(base: string, username: string, password: string): string {
   const uri = new ConnectionString(base);
@@ -71,7 +79,11 @@ export class DocumentStore extends pulumi.ComponentResource {
         ? undefined
         : this.#newCluster(name, projectId, args.cluster.create, args.protect);
     const cluster = made ?? mongodbatlas.getAdvancedClusterOutput({ projectId, name: clusterName }, { parent: this });
-    const base = pulumi.output(cluster.connectionStrings).apply((strings) => strings.standardSrv || strings.standard);
+    const base = pulumi
+      .output(cluster.connectionStrings)
+      .apply((strings) =>
+        args.connection === "standard" ? strings.standard : strings.standardSrv || strings.standard,
+      );
 
     const user = (kind: keyof typeof roles, password: pulumi.Input<string>) =>
       new mongodbatlas.DatabaseUser(
@@ -79,7 +91,7 @@ export class DocumentStore extends pulumi.ComponentResource {
         {
           projectId,
           authDatabaseName: "admin",
-          username: `${database}-${kind}`,
+          username: `${args.userPrefix ?? database}-${kind}`,
           password: pulumi.secret(password),
           roles: roles[kind].map((roleName) => ({ roleName, databaseName: database })),
           scopes: [{ name: clusterName, type: "CLUSTER" }],
@@ -93,7 +105,7 @@ export class DocumentStore extends pulumi.ComponentResource {
       (cidrBlock) =>
         new mongodbatlas.ProjectIpAccessList(
           `${name}-from-${cidrBlock.replace(/[./]/g, "-")}`,
-          { projectId, cidrBlock, comment: "slm-network" },
+          { projectId, cidrBlock, comment: args.comments?.get(cidrBlock) ?? args.comment ?? "slm-network" },
           { parent: this },
         ),
     );

@@ -2,12 +2,12 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { requireAccess } from "./access.ts";
 
-/** What a route needs to know. */
+/** Arguments of a route. */
 export interface RouteArgs {
   readonly zoneId: pulumi.Input<string>;
   /** The name callers use, one label under the zone. */
   readonly hostname: string;
-  /** Names with an Access application in front; another one is refused. */
+  /** Names protected by an Access application; any other is refused. */
   readonly behindAccess: ReadonlySet<string>;
   /** Where the record leads: `<tunnel id>.cfargotunnel.com`. */
   readonly target: pulumi.Input<string>;
@@ -15,6 +15,8 @@ export interface RouteArgs {
   readonly regionKey?: string | undefined;
   /** Mode `saas`: custom hostnames of the zone lead to this name, too. */
   readonly fallbackOrigin?: boolean | undefined;
+  /** Says who created the record; at most 100 characters. @default none */
+  readonly comment?: string | undefined;
   /** Refuses to delete the record. */
   readonly protect: boolean;
 }
@@ -34,7 +36,7 @@ export class Route extends pulumi.ComponentResource {
     super("slm-network:route:Route", name, {}, opts);
     requireAccess([args.hostname], args.behindAccess);
 
-    // No `settings`: the provider shows a difference for ever once it is given.
+    // No `settings`: with it the provider reports a difference on every run.
     const record = new cloudflare.DnsRecord(
       `${name}-dns`,
       {
@@ -43,6 +45,7 @@ export class Route extends pulumi.ComponentResource {
         type: "CNAME",
         content: args.target,
         proxied: true,
+        comment: args.comment,
         ttl: 1, // automatic, the only value for a proxied record
       },
       { parent: this, protect: args.protect },

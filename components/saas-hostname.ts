@@ -1,18 +1,20 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 
-/** What a custom hostname needs to know. */
+/** Arguments of a custom hostname. */
 export interface SaasHostnameArgs {
   readonly zoneId: pulumi.Input<string>;
-  /** The name of the other domain that callers shall use. */
+  /** The name in the other domain, for callers. */
   readonly saasHostname: string;
-  /** The name under the zone, which it leads to and which goes on answering. */
+  /** The name under the zone that it points to; it keeps answering. */
   readonly hostname: string;
+  /** Access and the tunnel have the name: the second phase. */
+  readonly isServed: boolean;
   /** Refuses to delete it. */
   readonly protect: boolean;
 }
 
-/** A record to be made by hand at the other domain's DNS. */
+/** A record to create by hand in the other domain's DNS. */
 export interface ExternalRecord {
   readonly type: "CNAME" | "TXT";
   readonly name: string;
@@ -21,7 +23,7 @@ export interface ExternalRecord {
   readonly note: string;
 }
 
-/** What Cloudflare tells of a custom hostname's validation. */
+/** The state of a custom hostname's validation. */
 export interface Validation {
   /** `active` when it answers; https://developers.cloudflare.com/api/resources/custom_hostnames/ has the others. */
   readonly status: string;
@@ -30,7 +32,7 @@ export interface Validation {
   readonly errors?: readonly string[] | undefined;
 }
 
-/** @returns the records to make at the DNS of the other domain */
+/** @returns the records to create in the other domain's DNS */
 export function externalRecords(
   { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
   { ownership }: Validation,
@@ -53,15 +55,24 @@ export function externalRecords(
   ];
 }
 
-/** @returns in one sentence, where callers go and what is to be done */
+/** @returns one sentence: the name for callers and the next step */
 export function validationText(
-  { saasHostname, hostname }: Pick<SaasHostnameArgs, "saasHostname" | "hostname">,
+  { saasHostname, hostname, isServed }: Pick<SaasHostnameArgs, "saasHostname" | "hostname" | "isServed">,
   { status, errors }: Validation,
 ): string {
-  if (status === "active") return `${saasHostname} is active; ${hostname} goes on answering beside it`;
-  const said = errors?.length ? ` (Cloudflare says: ${errors.join("; ")})` : "";
-  return `${saasHostname} is ${status}${said}: until it is active callers go on with ${hostname}. Make the records in \`pulumi stack output route\` at its domain's DNS, then run \`pulumi up --refresh\``;
+  if (isServed) {
+    // The state may be older than the check that found the name active.
+    const warning = ["active", "pending"].includes(status) ? "" : `, though its state is ${status}${reasons(errors)}`;
+    return `${saasHostname} is served${warning}; ${hostname} keeps answering beside it`;
+  }
+  if (status === "active") {
+    return `${saasHostname} is active: run \`pulumi up\` once more, which puts Access in front of it and serves it. Until then callers use ${hostname}`;
+  }
+  return `${saasHostname} is ${status}${reasons(errors)}: until it is served callers use ${hostname}. Create the records in \`pulumi stack output route\` in its domain's DNS, then run \`pulumi up --refresh\` until it is active, and \`pulumi up\` once more`;
 }
+
+const reasons = (errors: readonly string[] | undefined): string =>
+  errors?.length ? ` (Cloudflare: ${errors.join("; ")})` : "";
 
 /**
  * A custom hostname (Cloudflare for SaaS): a name of a domain outside the account that leads to the tunnel. It answers once
@@ -76,9 +87,9 @@ export function validationText(
 export class SaasHostname extends pulumi.ComponentResource {
   readonly status: pulumi.Output<string>;
   readonly records: pulumi.Output<ExternalRecord[]>;
-  /** In one sentence, where callers go and what is to be done. */
+  /** One sentence: the name for callers and the next step. */
   readonly state: pulumi.Output<string>;
-  /** The name callers shall use now. */
+  /** The name callers should use now. */
   readonly callers: pulumi.Output<string>;
 
   constructor(name: string, args: SaasHostnameArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -89,7 +100,9 @@ export class SaasHostname extends pulumi.ComponentResource {
       {
         zoneId: args.zoneId,
         hostname: args.saasHostname,
-        ssl: { method: "http", type: "dv", settings: { minTlsVersion: "1.2" } },
+        // `wildcard` is explicit: the provider reads false back, and without it every refresh would show an update, which may
+        // restart the validation.
+        ssl: { method: "http", type: "dv", wildcard: false, settings: { minTlsVersion: "1.2" } },
       },
       { parent: this, protect: args.protect },
     );
@@ -100,7 +113,7 @@ export class SaasHostname extends pulumi.ComponentResource {
     this.status = custom.status;
     this.records = validation.apply((known) => externalRecords(args, known));
     this.state = validation.apply((known) => validationText(args, known));
-    this.callers = custom.status.apply((status) => (status === "active" ? args.saasHostname : args.hostname));
+    this.callers = pulumi.output(args.isServed ? args.saasHostname : args.hostname);
     this.registerOutputs({ status: this.status, records: this.records, state: this.state });
   }
 }

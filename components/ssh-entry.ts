@@ -1,22 +1,24 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 
-/** What an SSH entry needs to know. */
+/** Arguments of an SSH entry. */
 export interface SshEntryArgs {
   readonly accountId: pulumi.Input<string>;
   /** A name of its own, one label under the zone. */
   readonly hostname: string;
-  /** People who may pass after signing in. */
+  /** People who are admitted after signing in. */
   readonly emails: readonly string[];
-  /** Ids of the service tokens that may pass. */
+  /** Ids of the identity providers to sign in with. */
+  readonly identityProviders: readonly pulumi.Input<string>[];
+  /** Ids of the service tokens that are admitted. */
   readonly tokenIds: readonly pulumi.Input<string>[];
   /** Refuses to delete the application. */
   readonly protect: boolean;
 }
 
 /**
- * Access before SSH by way of the tunnel: an application of its own, so that nobody who may call the model reaches the Mac's
- * sign-in. Whoever passes still needs the deploy account's key.
+ * Access in front of SSH through the tunnel: a separate application, so that callers of the model cannot reach the Mac's sshd.
+ * Whoever passes still needs the deploy account's key.
  *
  * @example
  * new SshEntry("slm-mac", { accountId, hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: [], protect: true });
@@ -24,13 +26,13 @@ export interface SshEntryArgs {
 export class SshEntry extends pulumi.ComponentResource {
   /** Audience (AUD tag), which cloudflared checks as well. */
   readonly audience: pulumi.Output<string>;
-  /** The name it stands in front of. */
+  /** The name it protects. */
   readonly hostnames: ReadonlySet<string>;
 
   constructor(name: string, args: SshEntryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:ssh-entry:SshEntry", name, {}, opts);
-    const { accountId, hostname, emails, tokenIds } = args;
-    // Explicit: left out, the provider shows a difference for ever. Short, since it leads to a root account.
+    const { accountId, hostname, emails, identityProviders, tokenIds } = args;
+    // Explicit: without it the provider reports a difference on every run. Short, since it leads to a root account.
     const sessionDuration = "1h";
 
     const policy = (
@@ -61,6 +63,8 @@ export class SshEntry extends pulumi.ComponentResource {
         destinations: [{ type: "public", uri: hostname }],
         policies: policies.map((attached, index) => ({ id: attached.id, precedence: index + 1 })),
         sessionDuration,
+        // Without a list every identity provider of the account could sign in.
+        ...(emails.length > 0 && { allowedIdps: [...identityProviders] }),
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
       },

@@ -1,5 +1,5 @@
 /**
- * What the dynamic provider behind `TtlCollection` does, by the official driver. Runs in Pulumi's dynamic-provider process.
+ * The dynamic provider behind `TtlCollection`, using the official driver. Runs in Pulumi's dynamic-provider process.
  */
 import { type Collection, type Db, MongoClient, MongoError, MongoServerError } from "mongodb";
 import { ConnectionString } from "mongodb-connection-string-url";
@@ -27,18 +27,18 @@ export const ttlIndex = { name: "lastAccessedAt_ttl", key: { lastAccessedAt: 1 }
 /** One record a document. */
 export const uniqueIndex = { name: "company_title_unique", key: { company: 1, title: 1 } } as const;
 
-/** A new database user or network address takes effect in Atlas after up to some minutes; until then sign-in fails. */
+/** A new database user or network address takes up to a few minutes to take effect in Atlas; until then authentication fails. */
 const retryForMs = { write: 180_000, read: 20_000 };
 const defaultPauseMs = 3_000;
 
-/** What a test may change about the waiting. */
+/** Retry options, for tests. */
 export interface RetryOptions {
-  /** Milliseconds in which an error that may pass is tried again. */
+  /** Milliseconds during which transient errors are retried. */
   readonly retryForMs?: number;
   readonly retryPauseMs?: number;
-  /** Told once what is waited for; by default Pulumi shows it beside the resource. */
+  /** Called once with what is being waited for; by default Pulumi shows it beside the resource. */
   readonly log?: (text: string) => void;
-  /** This machine's public address, as others see it; undefined when it can not be found out. */
+  /** This machine's public address, as others see it; undefined when it is unknown. */
   readonly publicAddress?: () => Promise<string | undefined>;
 }
 
@@ -54,12 +54,12 @@ export async function diff(olds: TtlCollectionState, news: TtlCollectionInputs) 
   };
 }
 
-/** Makes the collection and its indexes; what is there already is taken over, a TTL of another length changed. */
+/** Creates the collection and its indexes; existing ones are taken over, and a different TTL is changed. */
 export async function create(inputs: TtlCollectionInputs, waiting: RetryOptions = {}) {
   return { id: `${inputs.database}/${inputs.collection}`, outs: await apply(inputs, waiting) };
 }
 
-/** Mends what differs. */
+/** Corrects what differs. */
 export async function update(news: TtlCollectionInputs, waiting: RetryOptions = {}) {
   return { outs: await apply(news, waiting) };
 }
@@ -73,7 +73,7 @@ export async function read(id: string, state: TtlCollectionState, waiting: Retry
   return { id, props: { ...state, ...seen } };
 }
 
-/** Forgets the collection, and drops it, with what the relay keeps beside it, only when `dropData` says so. */
+/** Drops the collection and the relay's collections beside it, only with `dropData`; otherwise only the state forgets it. */
 export async function remove(state: TtlCollectionState, waiting: RetryOptions = {}): Promise<void> {
   if (!state.dropData) return;
   await withDatabase(state, { retryForMs: retryForMs.read, ...waiting }, async (db) => {
@@ -108,7 +108,7 @@ async function ensureTtl(db: Db, collection: Collection, ttlSeconds: number): Pr
 async function ensureUnique(collection: Collection): Promise<void> {
   const there = await indexOn(collection, uniqueIndex.key);
   if (there?.unique) return;
-  if (there) await collection.dropIndex(there.name); // the same keys without unique can not be changed in place
+  if (there) await collection.dropIndex(there.name); // an index cannot be made unique in place
   await collection.createIndex(uniqueIndex.key, { name: uniqueIndex.name, unique: true });
 }
 
@@ -137,7 +137,7 @@ async function inspect(
 }
 
 /**
- * Runs `work` in one connection. Tries again for `retryForMs` while sign-in or network say no, saying so once.
+ * Runs `work` in one connection. Tries again for `retryForMs` while authentication or the network fail, logging it once.
  * @throws Error that says what to do, never with the password in it
  */
 async function withDatabase<T>(
@@ -160,9 +160,11 @@ async function withDatabase<T>(
         throw explain(error, inputs, isUnreachable(error) && !isLocal(inputs.uri) ? await publicAddress() : undefined);
       }
       if (!told) {
-        const what = isUnreachable(error)
-          ? "the network access that was just declared"
-          : "the database user that was just declared";
+        const what = isSrvFailure(error)
+          ? "the cluster's name in DNS"
+          : isUnreachable(error)
+            ? "the network access that was just declared"
+            : "the database user that was just declared";
         log(`waiting up to ${Math.round(waiting.retryForMs / 1000)} s for ${what} to take effect in Atlas`);
         told = true;
       }
@@ -186,11 +188,16 @@ async function askPublicAddress(): Promise<string | undefined> {
 const isLocal = (uri: string): boolean =>
   new ConnectionString(uri).hosts.every((host) => /^(127\.|localhost)/.test(host));
 
-/** Errors that a freshly declared user or address gives for a while. 8000 is Atlas' own "bad auth". */
+/** Errors that a newly declared user or address causes for a while. 8000 is Atlas' own "bad auth". */
 function isTransient(error: unknown): boolean {
   if (isServerError(error, "AuthenticationFailed", "Unauthorized") || (error as MongoServerError).code === 8000)
     return true;
-  return isUnreachable(error);
+  return isUnreachable(error) || isSrvFailure(error);
+}
+
+/** The DNS look-up that a `mongodb+srv://` address needs first (`querySrv`, then `queryTxt`) failed: an error of Node's resolver. */
+function isSrvFailure(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && /^query(Srv|Txt)$/.test(String(error.syscall));
 }
 
 /** Atlas closes connections from addresses that are not on its list before a byte is read. */
@@ -209,23 +216,26 @@ export function explain(error: unknown, inputs: TtlCollectionInputs, address?: s
   const said = error instanceof Error ? error.message : String(error);
   const advice = () => {
     if (isServerError(error, "AuthenticationFailed") || (error as MongoServerError).code === 8000) {
-      return `the user ${decodeURIComponent(uri.username)} was not let in. Was its password changed by hand? Set slm-network:atlasSchemaPassword anew (pulumi config set --secret) and run \`pulumi up\``;
+      return `the user ${decodeURIComponent(uri.username)} was rejected. Was its password changed by hand? Set slm-network:atlasSchemaPassword again (pulumi config set --secret) and run \`pulumi up\``;
     }
     if (isServerError(error, "Unauthorized")) {
-      return `the user ${decodeURIComponent(uri.username)} lacks a right; it needs readWrite and dbAdmin on ${inputs.database}`;
+      return `the user ${decodeURIComponent(uri.username)} lacks a privilege; it needs readWrite and dbAdmin on ${inputs.database}`;
     }
     if (isServerError(error, "IndexOptionsConflict", "IndexKeySpecsConflict")) {
       return `an index of the name ${ttlIndex.name} or ${uniqueIndex.name} is there already with other keys or settings. Drop it in Atlas (Collections → Indexes), then run \`pulumi up\` again`;
     }
     if (error instanceof MongoServerError && error.code === 11000) {
-      return "two documents there have one company and title, so the unique index can not be made. Remove one of each pair, then run `pulumi up` again";
+      return "two documents have the same company and title, so the unique index cannot be created. Remove one of each pair, then run `pulumi up` again";
+    }
+    if (isSrvFailure(error)) {
+      return `DNS did not resolve the cluster's SRV record (_mongodb._tcp.${uri.hosts[0]}). Does \`nslookup -type=srv _mongodb._tcp.${uri.hosts[0]}\` answer here? A new cluster's record takes some minutes. If this network's DNS resolves no SRV records, set slm-network:documents.atlas.connection to standard`;
     }
     if (isTransient(error)) {
       const entry =
         address === undefined ? "this machine's public address with /32" : `${address}/32, this machine's address`;
-      return `no answer. Is ${entry}, in slm-network:documents.atlas.allowFrom, and the cluster not paused?`;
+      return `no answer. Is ${entry}, in slm-network:documents.atlas.allowFrom? Is the cluster paused?`;
     }
     return "MongoDB refused";
   };
-  return new Error(`${where}: ${advice()}. (It said: ${said})`);
+  return new Error(`${where}: ${advice()}. (MongoDB said: ${said})`);
 }

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { TtlCollectionInputs, TtlCollectionState } from "./ttl-collection-provider.ts";
 
-/** What a TTL collection needs to know. */
+/** Arguments of a TTL collection. */
 export interface TtlCollectionArgs {
   /** Connection string of a user with `readWrite` and `dbAdmin` on the database; a secret. */
   readonly uri: pulumi.Input<string>;
@@ -27,7 +27,7 @@ const provider: pulumi.dynamic.ResourceProvider<TtlCollectionInputs, TtlCollecti
 };
 
 /**
- * A MongoDB collection whose documents go a set time after their last use. Atlas' own provider stops at the cluster.
+ * A MongoDB collection whose documents expire a set time after their last use. Atlas' own provider ends at the cluster.
  *
  * `preview` reaches no database; `refresh` reads the indexes as they are, so that a TTL changed or an index dropped by
  * hand shows as drift, and the next `up` mends it.
@@ -36,7 +36,7 @@ const provider: pulumi.dynamic.ResourceProvider<TtlCollectionInputs, TtlCollecti
  * new TtlCollection("slm-documents", { uri, database: "slm", collection: "documents", ttlSeconds: 30 * 86_400, dropData: false });
  */
 export class TtlCollection extends pulumi.dynamic.Resource {
-  /** Seconds as the index in the database has them; -1 when there is no such index. */
+  /** Seconds as the index in the database has them; -1 without such an index. */
   declare readonly ttlSeconds: pulumi.Output<number>;
 
   constructor(name: string, args: TtlCollectionArgs, opts?: pulumi.CustomResourceOptions) {

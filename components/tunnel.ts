@@ -10,7 +10,7 @@ export interface SshService {
   readonly audience: pulumi.Input<string>;
 }
 
-/** What a tunnel needs to know. */
+/** Arguments of a tunnel. */
 export interface TunnelArgs {
   readonly accountId: pulumi.Input<string>;
   /** Shown in the dashboard; unique in the account. */
@@ -19,7 +19,7 @@ export interface TunnelArgs {
   readonly hostname: string;
   /** Other names that lead here; the connector sees the name that was called. */
   readonly alsoHostnames?: readonly string[] | undefined;
-  /** Names with an Access application in front; another one is refused. */
+  /** Names protected by an Access application; any other is refused. */
   readonly behindAccess: ReadonlySet<string>;
   /** base64 of 32 bytes or more, from the stack's secrets: the connector's token is computed from it. */
   readonly tunnelSecret: pulumi.Input<string>;
@@ -36,7 +36,7 @@ export interface TunnelArgs {
 }
 
 /**
- * The rules by which cloudflared leads requests to the relay; the first that matches counts, by host name and path.
+ * The ingress rules of cloudflared; the first that matches host name and path applies.
  *
  * Each path is checked for its own audience. `/readyz` has no check, so that a monitor without a token can ask; it says
  * only yes or no. https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/configure-tunnels/origin-configuration/

@@ -1,4 +1,4 @@
-/** The part of the stack's config that says who may call: `access`. */
+/** The part of the stack's config about access: `access`. */
 import { z } from "zod";
 import { isDnsLabel } from "./host-name.ts";
 import { openMailDomains } from "./open-mail-domains.ts";
@@ -13,14 +13,16 @@ const serverSchema = z
       .string(withMessage("a server needs a name, e.g. backend"))
       .regex(
         resourceName,
-        withMessage("is no name for a server: lower-case letters, digits and -, beginning with a letter, at most 41"),
+        withMessage(
+          "is not a valid server name: lower-case letters, digits and -, beginning with a letter, at most 41",
+        ),
       )
       .refine(
         (name) => name !== "tunnel",
         withMessage("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
       ),
     companies: z
-      .array(z.string().min(1, withMessage("a company's name is empty: take it out or name it")))
+      .array(z.string().min(1, withMessage("a company's name is empty: remove the entry or name the company")))
       .min(1, withMessage('no company: list those whose documents the server may use, or ["*"] for all'))
       .default(["*"]),
     weight: z
@@ -32,25 +34,28 @@ const serverSchema = z
       .min(1, withMessage("must be 1 or more; each rotation adds 1"))
       .default(1),
     previousSecretExpiresAt: z.iso
-      .datetime({ offset: true, error: 'is no RFC 3339 time: write it in quotes, e.g. "2026-12-01T00:00:00Z"' })
+      .datetime({
+        offset: true,
+        error: 'is not an RFC 3339 timestamp: write it in quotes, e.g. "2026-12-01T00:00:00Z"',
+      })
       .optional(),
     enabled: z.boolean(withMessage("must be true or false")).default(true),
     duration: z
       .string()
-      .regex(tokenLife, withMessage("is no duration, e.g. 8760h for a year, or forever"))
+      .regex(tokenLife, withMessage("is not a duration, e.g. 8760h for a year, or forever"))
       .default("8760h"),
   })
   .strict()
   .refine((server) => server.secretVersion <= 1 || server.previousSecretExpiresAt !== undefined, {
     path: ["previousSecretExpiresAt"],
     error:
-      "is missing: from the second secret on (secretVersion over 1) say until when the previous one works, e.g. 2026-12-01T00:00:00Z, and keep both values ever after",
+      "is missing: from the second secret on (secretVersion over 1) say until when the previous one works, e.g. 2026-12-01T00:00:00Z, and keep both values from then on",
     when: evenIfInvalid,
   })
   .refine((server) => server.secretVersion > 1 || server.previousSecretExpiresAt === undefined, {
     path: ["previousSecretExpiresAt"],
     error:
-      "stands beside secretVersion 1, and there is no previous secret yet: take it out, or raise secretVersion to rotate",
+      "is set although secretVersion is 1, so there is no previous secret yet: remove it, or raise secretVersion to rotate",
     when: evenIfInvalid,
   });
 
@@ -58,17 +63,17 @@ const emailDomain = z
   .string()
   .refine(
     (domain) => domain.split(".").length >= 2 && domain.split(".").every(isDnsLabel),
-    withMessage("is no e-mail domain: the part after the @, without wildcards, e.g. example.com"),
+    withMessage("is not an e-mail domain: the part after the @, without wildcards, e.g. example.com"),
   )
   .refine((domain) => !openMailDomains.has(domain), {
     error:
-      "is a domain where anybody gets an address, so this would let everyone in: name the people one by one in people.emails, or the company's own domain",
+      "is a domain where anyone can get an address, so this would let everyone in: name the people one by one in people.emails, or the company's own domain",
     abort: true,
   });
 
 const email = z.email(
   withMessage(
-    "is no e-mail address: one person each, without wildcards; a whole company goes into people.emailDomains",
+    "is not an e-mail address: one person each, without wildcards; a whole company goes into people.emailDomains",
   ),
 );
 
@@ -79,7 +84,7 @@ export const accessSchema = z
       .array(serverSchema, withMessage("is missing: list at least one server that may call, e.g. [{ name: backend }]"))
       .min(1, withMessage("is empty: list at least one server that may call, e.g. [{ name: backend }]"))
       .refine((servers) => new Set(servers.map((server) => server.name)).size === servers.length, {
-        error: "two servers have one name: each needs its own",
+        error: "two servers have the same name: each needs its own",
         when: evenIfInvalid,
       }),
     people: z
@@ -87,10 +92,10 @@ export const accessSchema = z
         emails: z.array(email).default([]),
         emailDomains: z.array(emailDomain).default([]),
         identityProviders: z
-          .array(z.string(withMessage("is no text: onetimepin, or the name or id of an identity provider")).min(1))
+          .array(z.string(withMessage("is not text: onetimepin, or the name or id of an identity provider")).min(1))
           .min(1, withMessage("is empty, so nobody could sign in: list onetimepin, or a provider of the account"))
           .default(["onetimepin"]),
-        sessionDuration: z.string().regex(goDuration, withMessage("is no duration, e.g. 24h")).default("24h"),
+        sessionDuration: z.string().regex(goDuration, withMessage("is not a duration, e.g. 24h")).default("24h"),
       })
       .strict()
       .prefault({}),

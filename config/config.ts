@@ -1,5 +1,5 @@
 /**
- * The stack's config, read once: every problem at once, each with the value, why it can not be used, and the fix. Nothing is
+ * The stack's config, read once: all problems at once, each with the value, the reason and the fix. Nothing is
  * declared before this has passed.
  */
 import type { z } from "zod";
@@ -76,7 +76,7 @@ function describe(issue: z.core.$ZodIssue, raw: unknown): [place: string, text: 
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => [
       at([...issue.path, key]),
-      " is no setting of slm-network: take it out, or correct its name",
+      " is not a known setting: remove it, or correct its name",
     ]);
   }
   const value = valueAt(raw, issue.path);

@@ -6,12 +6,12 @@ import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 const ipv4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/;
 const cidrSchema = z
   .string()
-  .regex(ipv4, withMessage("is no IPv4 network: write an address and a length, e.g. 203.0.113.7/32"));
+  .regex(ipv4, withMessage("is not an IPv4 network: write an address and a length, e.g. 203.0.113.7/32"));
 
 const clusterName = (text: string) =>
   z
     .string(withMessage(text))
-    .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, withMessage("is no cluster name: letters, digits and -"));
+    .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, withMessage("is not a cluster name: letters, digits and -"));
 
 /** An existing cluster by its name, or a Flex cluster to make. */
 const clusterSchema = z.union(
@@ -27,10 +27,7 @@ const clusterSchema = z.union(
               .default("AWS"),
             region: z
               .string()
-              .regex(
-                /^[A-Z][A-Z0-9_]+$/,
-                withMessage("is no region as Atlas names them, e.g. AP_NORTHEAST_2 for Seoul"),
-              )
+              .regex(/^[A-Z][A-Z0-9_]+$/, withMessage("is not an Atlas region, e.g. AP_NORTHEAST_2 for Seoul"))
               .default("AP_NORTHEAST_2"),
           })
           .strict(),
@@ -60,16 +57,26 @@ export const documentsSchema = z
           .string(withMessage("is missing: the project's 24 hex digits, Atlas → Project Settings"))
           .regex(
             /^[0-9a-f]{24}$/,
-            withMessage("is no Atlas project id (24 lower-case hex digits): Atlas → Project Settings"),
+            withMessage("is not an Atlas project id (24 lower-case hex digits): Atlas → Project Settings"),
           ),
         cluster: clusterSchema,
         database: z
           .string()
-          .regex(/^[A-Za-z0-9_-]{1,38}$/, withMessage("is no database name: letters, digits, _ and -, at most 38"))
+          .regex(/^[A-Za-z0-9_-]{1,38}$/, withMessage("is not a database name: letters, digits, _ and -, at most 38"))
           .default("slm"),
+        userPrefix: z
+          .string()
+          .regex(/^[A-Za-z0-9_-]{1,38}$/, withMessage("is not a prefix for database users: letters, digits, _ and -"))
+          .optional(),
+        connection: z
+          .enum(
+            ["srv", "standard"],
+            withMessage("must be srv, or standard for networks whose DNS resolves no SRV records"),
+          )
+          .default("srv"),
         collection: z
           .string()
-          .regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, withMessage("is no collection name: letters, digits, _ and -"))
+          .regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, withMessage("is not a collection name: letters, digits, _ and -"))
           .default("documents"),
         allowFrom: z
           .array(
@@ -81,7 +88,7 @@ export const documentsSchema = z
           .min(
             1,
             withMessage(
-              "is empty: then nobody reaches the database. List the office's address and the one where `pulumi up` runs, e.g. 203.0.113.7/32",
+              "is empty, so nothing could reach the database. List the office's address and the one where `pulumi up` runs, e.g. 203.0.113.7/32",
             ),
           ),
         allowAnywhere: z.boolean(withMessage("must be true or false")).default(false),
@@ -94,7 +101,7 @@ export const documentsSchema = z
             code: "custom",
             path: ["allowFrom", i],
             message:
-              "lets the whole internet at the database: list the office's address and the one `pulumi up` runs at, each with /32, or set allowAnywhere: true",
+              "exposes the database to the internet: list the office's address and the one `pulumi up` runs at, each with /32, or set allowAnywhere: true",
           });
         }
       })

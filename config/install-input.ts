@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { InstallInput } from "../runtime/config.ts";
+import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
 import type { StackConfig } from "./config.ts";
 
 /** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
@@ -19,9 +20,13 @@ export interface InstallInputArgs {
   readonly mongodbUri?: pulumi.Input<string> | undefined;
   /** Key of the fallback server, a secret; absent without one. */
   readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
+  /** Direct lines, and the newest credential of each server, a secret; absent without lines. */
+  readonly direct?:
+    | { readonly lines: readonly DirectLine[]; readonly credentials: pulumi.Input<DirectCredentials> }
+    | undefined;
 }
 
-/** @returns what the installer on the Mac is told, in the form `runtime/config.ts` describes */
+/** @returns the installer's input, in the form `runtime/config.ts` describes */
 export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
   const { config } = args;
   const [mac] = config.macs;
@@ -37,8 +42,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       args.connectorToken,
       args.mongodbUri,
       args.fallbackKey,
+      args.direct?.credentials,
     ])
-    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey]) => ({
+    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey, directCredentials]) => ({
       relay: {
         port: mac!.ports.relay,
         adminPort: mac!.ports.admin,
@@ -51,6 +57,10 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           weight,
           enabled,
         })),
+        ...(args.direct && {
+          direct: { lines: args.direct.lines.map(({ server, relayPort }) => ({ server, port: relayPort })) },
+          directCredentials,
+        }),
         model,
         ...(config.fallback && { fallback: config.fallback }),
         limits: config.limits,
@@ -69,8 +79,12 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       secrets: { ...(mongodbUri !== undefined && { mongodbUri }), ...(fallbackKey !== undefined && { fallbackKey }) },
       connectorToken,
       connectorPort: mac!.ports.connector,
+      ...(mac!.edgeIpVersion !== "auto" && {
+        edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
+      }),
       cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
       power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
       ...(service && { modelService: service }),
+      ...(args.direct && { direct: [...args.direct.lines] }),
     }));
 }

@@ -9,7 +9,7 @@ const hostKeySchema = (host: string) =>
   z
     .string(
       withMessage(
-        `is missing: without it anybody could pose as the Mac. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\``,
+        `is missing: without it anyone could pose as the Mac. Run \`ssh-keyscan -t ed25519 ${host}\` and copy \`ssh-ed25519 AAAA…\``,
       ),
     )
     .refine(
@@ -21,17 +21,17 @@ const hostKeySchema = (host: string) =>
     .regex(
       /^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/,
       withMessage(
-        `is no public host key: run \`ssh-keyscan -t ed25519 ${host}\` and copy the part from \`ssh-ed25519\` on`,
+        `is not a public host key: run \`ssh-keyscan -t ed25519 ${host}\` and copy the part from \`ssh-ed25519\` on`,
       ),
     );
 
-/** A host in between, for who can not reach the Mac itself; it only passes the connection on. */
+/** A jump host: it only forwards the connection. */
 const jumpSchema = z
   .object({
     host: z
       .string(withMessage("is missing: the jump host's address or name"))
       .min(1, withMessage("is empty: the jump host's address or name")),
-    port: z.int().min(1).max(65535, withMessage("is no port (1 to 65535)")).default(22),
+    port: z.int().min(1).max(65535, withMessage("is not a port (1 to 65535)")).default(22),
     user: z
       .string(withMessage("is missing: an account on the jump host; it needs no sudo there"))
       .min(1, withMessage("is empty: an account on the jump host; it needs no sudo there")),
@@ -39,7 +39,7 @@ const jumpSchema = z
   })
   .strict();
 
-/** SSH by way of Cloudflare; only who is named here gets as far as the Mac's own sign-in. */
+/** SSH through the tunnel; only the people and servers named here reach the Mac's sshd. */
 const sshThroughTunnelSchema = z
   .object({
     hostname: z
@@ -47,19 +47,21 @@ const sshThroughTunnelSchema = z
       .refine(
         isHostname,
         withMessage(
-          "is no host name: lower-case letters, digits and -, one label under the zone, e.g. ssh.example.com",
+          "is not a host name: lower-case letters, digits and -, one label under the zone, e.g. ssh.example.com",
         ),
       ),
     /** Port of sshd on the Mac itself. */
-    port: z.int().min(1).max(65535, withMessage("is no port (1 to 65535)")).default(22),
-    emails: z.array(z.email(withMessage("is no e-mail address: who may reach the Mac's SSH from outside"))).default([]),
-    servers: z.array(z.string().regex(resourceName, withMessage("is no name of access.servers"))).default([]),
+    port: z.int().min(1).max(65535, withMessage("is not a port (1 to 65535)")).default(22),
+    emails: z
+      .array(z.email(withMessage("is not an e-mail address: name the people who can reach the Mac's SSH from outside")))
+      .default([]),
+    servers: z.array(z.string().regex(resourceName, withMessage("is not a name in access.servers"))).default([]),
   })
   .strict()
   .refine(({ emails, servers }) => emails.length + servers.length > 0, {
     path: ["emails"],
     error:
-      "is empty, and so is servers: nobody could use it. Name people by e-mail, or servers of access.servers whose token may reach the Mac's SSH; or take sshThroughTunnel out",
+      "is empty, and so is servers: nobody could use it. Name people by e-mail, or servers of access.servers whose token may reach the Mac's SSH; or remove sshThroughTunnel",
     when: evenIfInvalid,
   });
 
@@ -73,7 +75,7 @@ const macPowerSchema = z
     ups: powerSchema.shape.ups
       .unwrap()
       .extend({
-        // Asked for by name, since nobody expects it.
+        // An explicit opt-in, since the effect is unexpected.
         mayStayOff: z.literal(
           true,
           withMessage(
@@ -83,9 +85,7 @@ const macPowerSchema = z
       })
       .refine(
         (ups) => [ups.haltLevel, ups.haltAfter, ups.haltRemain].some((value) => value !== undefined),
-        withMessage(
-          "names no threshold: give haltLevel (percent), haltAfter or haltRemain (minutes), or take `ups` out",
-        ),
+        withMessage("has no threshold: give haltLevel (percent), haltAfter or haltRemain (minutes), or remove `ups`"),
       )
       .optional(),
   })
@@ -95,12 +95,12 @@ const macSchema = z
   .object({
     name: z
       .string()
-      .regex(resourceName, withMessage("is no name for a Mac: lower-case letters, digits and -, e.g. studio"))
+      .regex(resourceName, withMessage("is not a valid name for a Mac: lower-case letters, digits and -, e.g. studio"))
       .default("studio"),
     host: z
       .string(withMessage("is missing: the Mac's address or name in the office's network"))
       .min(1, withMessage("is empty: the Mac's address or name in the office's network")),
-    port: z.int().min(1).max(65535, withMessage("is no port (1 to 65535)")).default(22),
+    port: z.int().min(1).max(65535, withMessage("is not a port (1 to 65535)")).default(22),
     user: z
       .string(withMessage("is missing: the account on the Mac that may use `sudo -n`, e.g. deploy"))
       .min(1, withMessage("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy")),
@@ -117,6 +117,13 @@ const macSchema = z
       })
       .strict()
       .prefault({}),
+    /** The IP version of cloudflared's connections: 6 in an office without IPv4. */
+    edgeIpVersion: z
+      .union(
+        [z.literal("auto"), z.literal(4), z.literal(6)],
+        withMessage("must be auto, 4 or 6 (an office with IPv6 only)"),
+      )
+      .default("auto"),
     power: macPowerSchema.prefault({}),
     /** The Mac that this entry described before cannot be reached any more; a move to another Mac then does not wait for it. */
     previous: z
@@ -148,12 +155,12 @@ export const macsSchema = z
 
 const artifactSchema = z
   .object({
-    url: z.url({ protocol: /^https?$/, error: "is no http(s) address" }),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/, withMessage("is no sha256 (64 lower-case hex digits)")),
+    url: z.url({ protocol: /^https?$/, error: "is not an http(s) URL" }),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/, withMessage("is not a SHA-256 (64 lower-case hex digits)")),
   })
   .strict();
 
-/** What the Mac downloads, or gets uploaded (`push`) when it has no way out. Defaults are the vendors' own builds for Apple silicon, with the hashes they publish. */
+/** What the Mac downloads, or gets uploaded (`push`) when it has no internet access. Defaults are the vendors' own builds for Apple silicon, with the hashes they publish. */
 export const artifactsSchema = z
   .object({
     node: artifactSchema.default({

@@ -3,9 +3,9 @@ import { z } from "zod";
 import { fallbackSchema, loadOptionsSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
 import { withMessage } from "./rule-helpers.ts";
 
-const absolute = (what: string) => withMessage(`is no absolute path: ${what}`);
+const absolute = (what: string) => withMessage(`is not an absolute path: ${what}`);
 
-/** `model.service`: launchd starts the model server with the Mac, with nobody signed in. */
+/** `model.service`: launchd starts the model server at boot, without a login. */
 const modelServiceConfigSchema = modelServiceSchema.extend({
   program: z
     .string(withMessage("is missing: the model server's program on the Mac, e.g. /opt/homebrew/bin/ollama"))
@@ -13,7 +13,7 @@ const modelServiceConfigSchema = modelServiceSchema.extend({
   args: z.array(z.string(withMessage("must be a text: put it in quotes"))).default([]),
   env: z
     .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, withMessage("is no name of a variable, e.g. OLLAMA_NUM_PARALLEL")),
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, withMessage("is not a variable name, e.g. OLLAMA_NUM_PARALLEL")),
       z.string(withMessage("must be a text, as launchd takes no other: put it in quotes")),
     )
     .default({}),
@@ -55,7 +55,7 @@ export const modelConfigSchema = z
   .object({
     kind: modelSchema.shape.kind.default("ollama"),
     url: z
-      .url({ protocol: /^https?$/, error: "is no http(s) address, e.g. http://127.0.0.1:11434" })
+      .url({ protocol: /^https?$/, error: "is not an http(s) URL, e.g. http://127.0.0.1:11434" })
       .default("http://127.0.0.1:11434"),
     embeddingModel: z
       .string(withMessage("is missing: the embedding model's name on the model server, e.g. bge-m3"))
@@ -70,15 +70,15 @@ export const modelConfigSchema = z
 /** `fallback` of the stack's config. */
 export const fallbackConfigSchema = fallbackSchema.extend({
   url: z
-    .url({ protocol: /^https?$/, error: "is no http(s) address, e.g. https://api.openai.com" })
+    .url({ protocol: /^https?$/, error: "is not an http(s) URL, e.g. https://api.openai.com" })
     .refine(
       (url) => !/\/v1\/*$/.test(url),
       withMessage("ends with /v1: leave that out, the relay adds it, e.g. https://api.openai.com"),
     ),
   companies: z
     .array(
-      z.string().min(1, withMessage("a company's name is empty: take it out or name it")),
-      withMessage("is missing: list the companies that agreed that their requests leave the house"),
+      z.string().min(1, withMessage("a company's name is empty: remove the entry or name the company")),
+      withMessage("is missing: list the companies that agreed to have requests sent off-premises"),
     )
-    .min(1, withMessage("is empty: list the companies that agreed, or take the whole of `fallback` out")),
+    .min(1, withMessage("is empty: list the companies that agreed, or remove `fallback`")),
 });

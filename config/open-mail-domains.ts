@@ -1,5 +1,5 @@
 /**
- * Mail domains where anybody gets an address: to let one in lets everyone in. Never whole; the ones that people in Korea and
+ * Mail domains where anyone can get an address: allowing one lets everyone in. Never complete; the ones that people in Korea and
  * elsewhere use most.
  */
 export const openMailDomains: ReadonlySet<string> = new Set([

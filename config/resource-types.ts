@@ -84,6 +84,12 @@ export const resourceTypes = {
     holdsState: true,
     secretInputs: ["uri"],
   },
+  tunnelConnections: {
+    token: "pulumi-nodejs:dynamic/tunnel:Connections",
+    permission: null,
+    holdsState: false,
+    secretInputs: [],
+  },
   upload: { token: "command:remote:CopyToRemote", permission: null, holdsState: false, secretInputs: [] },
   mac: {
     token: "pulumi-nodejs:dynamic/mac:Installation",

@@ -5,7 +5,7 @@ import { isHostname } from "./host-name.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 /**
- * @returns why a mode can not be had and what to do instead.
+ * @returns why a mode is not available and what to use instead.
  * A tunnel's name resolves to an unroutable address, and the tunnel answers proxied records of its own account only:
  * https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/routing-to-tunnel/dns/
  */
@@ -15,7 +15,7 @@ function modeProblem(mode: unknown): string {
   }
   if (typeof mode === "string" && /^(dns[-_ ]?only|grey|gray|unproxied)$/i.test(mode)) {
     return (
-      "a DNS-only record to a tunnel can not work: <tunnel id>.cfargotunnel.com resolves to an address nobody can route to " +
+      "a DNS-only record to a tunnel cannot work: <tunnel id>.cfargotunnel.com resolves to an unroutable address " +
       "(fd10:aec2:5dae::), and a tunnel answers only proxied records of its own account. Use `proxied` and measure where " +
       "callers enter (`npm run probe`). When that is too far: `saas` (a name of another domain, DNS-only there, that follows " +
       "a zone with better routing), `regional` (an Enterprise add-on), or a private route over WARP (docs/routes.md)"
@@ -27,7 +27,7 @@ function modeProblem(mode: unknown): string {
       "steps, and they stand beside any mode. Use `proxied`"
     );
   }
-  return "is no route: use proxied (follows the caller's provider and the zone's plan), regional (an Enterprise add-on) or saas (a name of another domain)";
+  return "is not a route mode: use proxied (follows the caller's provider and the zone's plan), regional (an Enterprise add-on) or saas (a name of another domain)";
 }
 
 /** `route` of the stack's config. What needs the account to be asked is in `route-check.ts`. */
@@ -38,7 +38,7 @@ export const routeSchema = z
       .array(
         z
           .string()
-          .regex(/^[A-Z]{3}$/, withMessage("is no Cloudflare location: three capital letters, e.g. ICN for Seoul")),
+          .regex(/^[A-Z]{3}$/, withMessage("is not a Cloudflare location: three capital letters, e.g. ICN for Seoul")),
       )
       .default(["ICN"]),
     regionKey: z
@@ -50,7 +50,7 @@ export const routeSchema = z
       .refine(
         isHostname,
         withMessage(
-          "is no host name: lower-case letters, digits and -, without https:// and path, e.g. slm.example.net",
+          "is not a host name: lower-case letters, digits and -, without https:// and path, e.g. slm.example.net",
         ),
       )
       .optional(),
@@ -67,20 +67,20 @@ export const routeSchema = z
   })
   .refine((route) => route.mode === "regional" || route.regionKey === undefined, {
     path: ["regionKey"],
-    error: "has no effect unless mode is regional: take it out, or set mode: regional",
+    error: "has no effect unless mode is regional: remove it, or set mode: regional",
     when: evenIfInvalid,
   })
   .refine((route) => route.mode !== "saas" || route.saasHostname !== undefined, {
     path: ["saasHostname"],
     error:
-      "is missing while mode is saas: the name callers shall use, of a domain that is not in this Cloudflare account, e.g. slm.example.net",
+      "is missing while mode is saas: the name for callers, in a domain that is not in this Cloudflare account, e.g. slm.example.net",
     when: evenIfInvalid,
   })
   .refine((route) => route.mode === "saas" || route.saasHostname === undefined, {
     path: ["saasHostname"],
-    error: "has no effect unless mode is saas: take it out, or set mode: saas",
+    error: "has no effect unless mode is saas: remove it, or set mode: saas",
     when: evenIfInvalid,
   });
 
-/** A route that has passed. */
+/** A valid route. */
 export type RouteConfig = z.infer<typeof routeSchema>;

@@ -1,9 +1,9 @@
-/** What every rule of the stack's config is written with. */
+/** Helpers for the rules of the stack's config. */
 
-/** Says why a value can not be used and what to do; used by every rule instead of zod's own words. */
+/** Gives a rule its message: why a value cannot be used and what to do. Used instead of zod's own messages. */
 export const withMessage = (text: string) => ({ error: text });
 
-/** Rules over several values are asked also when one of the values has a problem of its own, so that all problems show at once. */
+/** Runs a rule over several values even when one of them is invalid, so that all problems show at once. */
 export const evenIfInvalid = (payload: { value: unknown }): boolean =>
   typeof payload.value === "object" && payload.value !== null;
 

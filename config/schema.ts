@@ -1,4 +1,4 @@
-/** The schema of the stack's config (namespace `slm-network`). Each rule says why a value can not be used and what to do. */
+/** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
 import { jobSlotsProblem, jobsSchema, limitsProblems, limitsSchema } from "../runtime/config.ts";
 import { accessSchema } from "./access.ts";
@@ -10,16 +10,16 @@ import { fallbackConfigSchema, modelConfigSchema } from "./model.ts";
 import { routeSchema } from "./route.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
-/** How a secret of the stack's is made. */
+/** The command that creates a secret of the stack. */
 const howToMake = (key: string) => `make one with \`openssl rand -base64 32 | pulumi config set --secret ${key}\``;
 const hex32 = /^[0-9a-f]{32}$/;
 
 const cloudflareId = (what: string, where: string) =>
   z
-    .string(withMessage(`${what} is missing or no text: set the 32 hex digits shown at ${where}`))
+    .string(withMessage(`${what} is missing or not text: set the 32 hex digits shown at ${where}`))
     .regex(hex32, withMessage(`is not ${what} (32 lower-case hex digits): copy it from ${where}`));
 
-/** A secret of the stack's; absent ones are named with the command that makes them. */
+/** A secret of the stack; the message for a missing one has the command that creates it. */
 const secret = (key: string) =>
   z
     .string(withMessage(`is missing: ${howToMake(key)}`))
@@ -33,12 +33,24 @@ export const stackConfigSchema = z
       .refine(
         isHostname,
         withMessage(
-          "is no host name: lower-case letters, digits and -, one label under the zone, without https:// and path, e.g. slm.example.com",
+          "is not a host name: lower-case letters, digits and -, one label under the zone, without https:// and path, e.g. slm.example.com",
         ),
       ),
     zoneId: cloudflareId("the zone's id", "dash.cloudflare.com → the zone → Overview → API"),
     accountId: cloudflareId("the account's id", "dash.cloudflare.com → the zone → Overview → API"),
     protect: z.boolean(withMessage("must be true or false")).default(true),
+    /** Parts that may be deleted while the rest stays protected. */
+    unprotect: z
+      .array(
+        z
+          .string()
+          .regex(
+            /^(servers\.[a-z][a-z0-9-]{0,40}|saas|ssh|documents)$/,
+            withMessage("is not a part that can be unprotected: use servers.<name>, saas, ssh or documents"),
+          ),
+        withMessage("must be a list, e.g. [servers.backend]"),
+      )
+      .default([]),
     route: routeSchema.prefault({}),
     access: accessSchema,
     macs: macsSchema,
@@ -47,7 +59,7 @@ export const stackConfigSchema = z
     alerts: z
       .object({
         emails: z
-          .array(z.email(withMessage("is no e-mail address: who shall be told when the tunnel is down")))
+          .array(z.email(withMessage("is not an e-mail address: alerts about the tunnel are sent there")))
           .default([]),
       })
       .strict()
@@ -62,7 +74,7 @@ export const stackConfigSchema = z
     ),
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
-    fallbackKey: z.string(withMessage("is no text: the fallback server's key")).min(1).optional(),
+    fallbackKey: z.string(withMessage("is not text: the fallback server's key")).min(1).optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {
@@ -91,7 +103,7 @@ export const stackConfigSchema = z
     when: evenIfInvalid,
   });
 
-/** Also asked while parts of the config have problems of their own, so that all show at once. */
+/** Also evaluated while other parts of the config are invalid, so that all problems show at once. */
 function slotsProblem(config: unknown): string | undefined {
   const read = z.object({ limits: limitsSchema.prefault({}), jobs: jobsSchema.prefault({}) }).safeParse(config).data;
   return read && jobSlotsProblem(read.limits, read.jobs.slots);
@@ -109,5 +121,5 @@ function memoryProblems(config: { limits?: unknown; access?: unknown }): string[
 
 const serversSchema = z.object({ servers: z.array(z.looseObject({ enabled: z.unknown() })) });
 
-/** A stack's config that has passed. */
+/** A valid stack config. */
 export type StackConfig = z.infer<typeof stackConfigSchema>;

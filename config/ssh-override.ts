@@ -2,7 +2,7 @@
 
 /**
  * @param text of SLM_NETWORK_SSH_AT, e.g. `127.0.0.1:2222`
- * @throws Error when it is no address of this machine: a session must not be led elsewhere by a variable
+ * @throws Error when it is not an address of this machine: a variable must not redirect a session
  */
 export function parseLocalEndpoint(text: string): { host: string; port: number } {
   const [, host, port] = /^(127\.0\.0\.1|localhost):(\d{1,5})$/.exec(text) ?? [];

@@ -7,7 +7,7 @@
 /** Stands for a value that is known only once the resource is there. */
 export const unknownValue: unique symbol = Symbol("not known in this preview");
 
-/** A resource, as far as the rules look at it. */
+/** The part of a resource that the rules inspect. */
 export interface InspectedResource {
   readonly type: string;
   readonly name: string;
@@ -16,7 +16,7 @@ export interface InspectedResource {
   readonly protect: boolean;
 }
 
-/** Tells of something that must not be. */
+/** Reports a violation. */
 export type Report = (message: string, urn?: string) => void;
 
 /** @returns the value at a path, `undefined` when there is none, `unknown` when it is not known yet */

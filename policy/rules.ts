@@ -1,4 +1,4 @@
-/** What must not be declared: decisions only, each about one resource or about all of them. */
+/** The rules of the policy pack, as pure functions of one resource or of all of them. */
 
 import { openMailDomains } from "../config/open-mail-domains.ts";
 import { kindOf, resourceTypes } from "../config/resource-types.ts";
@@ -16,7 +16,7 @@ function leadsToTunnel({ type, props }: InspectedResource): boolean {
   return text(content).endsWith(".cfargotunnel.com");
 }
 
-/** A DNS-only record to a tunnel resolves to an address nobody can route to. */
+/** A DNS-only record to a tunnel resolves to an unroutable address. */
 export function tunnelRecordIsProxied(resource: InspectedResource, report: Report): void {
   if (!leadsToTunnel(resource)) return;
   const proxied = valueAt(resource.props, "proxied");
@@ -27,11 +27,12 @@ export function tunnelRecordIsProxied(resource: InspectedResource, report: Repor
 }
 
 /** Host names that lead to a tunnel, and the resource that says so; `unknown` when the name is not known. */
-function tunnelHostnames(resource: InspectedResource): { name: unknown; urn: string }[] {
+function tunnelHostnames(resource: InspectedResource): { name: unknown; urn: string; isCustom?: boolean }[] {
   if (leadsToTunnel(resource)) return [{ name: valueAt(resource.props, "name"), urn: resource.urn }];
   // It leads to the zone's fallback origin, which is the tunnel's name here.
-  if (kindOf(resource.type) === "customHostname")
-    return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn }];
+  if (kindOf(resource.type) === "customHostname") {
+    return [{ name: valueAt(resource.props, "hostname"), urn: resource.urn, isCustom: true }];
+  }
   if (kindOf(resource.type) !== "ingress") return [];
   const rules = listAt(resource.props, "config", "ingresses");
   if (rules === unknownValue) return []; // its names are seen by the record and the custom hostname
@@ -49,19 +50,40 @@ function destinations({ props }: InspectedResource): unknown[] {
   ];
 }
 
-/** Without an application in front, a name that leads to the tunnel answers anybody. */
+/**
+ * A custom hostname leads to the zone's fallback origin. The tunnel serves it only if a rule of its ingress has the name, which
+ * is then checked by itself, or if requests without a rule of their own are served.
+ */
+function servesUnnamedHosts(resources: readonly InspectedResource[]): boolean {
+  const ingresses = resources.filter(({ type }) => kindOf(type) === "ingress");
+  return (
+    ingresses.length === 0 ||
+    ingresses.some(({ props }) => {
+      const rules = listAt(props, "config", "ingresses");
+      if (rules === unknownValue) return true;
+      return rules.some(
+        (rule) => [undefined, unknownValue].includes(valueAt(rule, "hostname") as undefined) && !isRefusal(rule),
+      );
+    })
+  );
+}
+const isRefusal = (rule: unknown): boolean => /^http_status:/.test(text(valueAt(rule, "service")));
+
+/** Without an application in front, a name that leads to the tunnel answers anyone. */
 export function hostnameHasApplication(resources: readonly InspectedResource[], report: Report): void {
   const applications = resources.filter((resource) => kindOf(resource.type) === "application");
   const covered = new Set(applications.flatMap(destinations).map(text));
   const told = new Set<string>();
-  for (const { name, urn } of resources.flatMap(tunnelHostnames)) {
+  const isOpen = servesUnnamedHosts(resources);
+  for (const { name, urn, isCustom } of resources.flatMap(tunnelHostnames)) {
+    if (isCustom && !isOpen) continue;
     const host = text(name);
     if (host !== "" && (covered.has(host) || told.has(host))) continue;
     told.add(host);
     report(
       host === ""
-        ? "a record leads to a tunnel and its name is not known in the preview, so nobody can see whether Access stands in front of it: write the name out"
-        : `${show(host)} leads to a tunnel and no Access application has it as a destination, so it would answer anybody: declare a ZeroTrustAccessApplication with the destination ${show(host)}`,
+        ? "a record leads to a tunnel and its name is not known in the preview, so it cannot be checked whether Access is in front of it: write the name out"
+        : `${show(host)} leads to a tunnel and no Access application has it as a destination, so it would answer anyone: declare a ZeroTrustAccessApplication with the destination ${show(host)}`,
       urn,
     );
   }
@@ -75,14 +97,14 @@ function opensToAll(rule: unknown): string | undefined {
   const network = text(valueAt(rule, "ip", "ip"));
   if (/^(0\.0\.0\.0|::)\/0$|\/0$/.test(network)) return `includes every address (${network})`;
   const domain = text(valueAt(rule, "emailDomain", "domain"));
-  if (openMailDomains.has(domain)) return `includes ${domain}, where anybody gets an address`;
+  if (openMailDomains.has(domain)) return `includes ${domain}, where anyone can get an address`;
   return undefined;
 }
 
 /** Faults of one policy, its own resource's or one written inside an application. */
 function policyProblems(policy: unknown): string[] {
   const decision = valueAt(policy, "decision");
-  if (decision === "bypass") return ["has the decision `bypass`, which checks nobody"];
+  if (decision === "bypass") return ["has the decision `bypass`, which checks no one"];
   if (decision === unknownValue) return ["has a decision that is not known in the preview: write it out"];
   if (decision === "deny") return [];
   const includes = listAt(policy, "includes");
@@ -90,7 +112,7 @@ function policyProblems(policy: unknown): string[] {
   return includes.map(opensToAll).filter((problem) => problem !== undefined);
 }
 
-/** A policy that lets everyone in is none. */
+/** No Access policy may let everyone in. */
 export function accessPolicyIsNotOpen(resource: InspectedResource, report: Report): void {
   const inside = kindOf(resource.type) === "application" ? listAt(resource.props, "policies") : [];
   const policies =
@@ -106,7 +128,7 @@ export function accessPolicyIsNotOpen(resource: InspectedResource, report: Repor
   }
 }
 
-/** In production nothing that holds state goes by mistake. */
+/** In production every resource that holds state is protected. */
 export function statefulIsProtected(resource: InspectedResource, report: Report): void {
   const stack = stackOf(resource);
   if (!isProduction(stack) || !holdsState(resource) || resource.protect) return;
@@ -123,11 +145,13 @@ const holdsState = ({ type }: InspectedResource): boolean => {
 
 /** `urn:pulumi:<stack>::<project>::…`; the SDK knows the stack only under some language hosts. */
 const stackOf = ({ urn }: InspectedResource): string => urn.replace(/^urn:pulumi:/, "").split("::")[0] ?? "";
-const isProduction = (stack: string): boolean => /^(prod|production)$/i.test(stack);
+/** `prod`, `prod-kr`, `kr.production`; not `nonprod`, `non-prod` or `pre-prod`. */
+const isProduction = (stack: string): boolean =>
+  /(^|[-_.])prod(uction)?([-_.]|$)/i.test(stack) && !/(^|[-_.])(non|pre|not)[-_.]prod/i.test(stack);
 
 const daySeconds = 86_400;
 
-/** Under a day the cache forgets what was just put into it; over a year nobody expects it to know. */
+/** Under a day entries expire before they are useful; over a year they are stale. */
 export function ttlIsInRange(resource: InspectedResource, report: Report): void {
   if (kindOf(resource.type) !== "collection") return;
   const seconds = valueAt(resource.props, "ttlSeconds");

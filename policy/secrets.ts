@@ -15,7 +15,7 @@ const secretTexts: readonly [what: string, pattern: RegExp][] = [
   ["a service token's secret", /\bcfast_[0-9A-Za-z]{40,}/],
   ["a connection string with a password", /\b[a-z][a-z+]*:\/\/[^\s:/@]*:[^\s:/@]+@/],
   ["a private key", /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/],
-  // base64 of {"a":"…: the token with which anybody opens the tunnel.
+  // base64 of {"a":"…: anyone who has this token can open the tunnel.
   ["a tunnel's token", /\beyJhIjoi[0-9A-Za-z+/=]{40,}/],
 ];
 

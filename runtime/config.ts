@@ -1,6 +1,6 @@
 /**
- * What the relay and the installer on the Mac are told, as zod schemas. `components/` imports this file (and of the rest
- * of `runtime/` only `installer/mac-state.ts`), so that what Pulumi writes and what the Mac reads can not drift apart.
+ * Configuration of the relay and input of the installer, as zod schemas. `components/` imports this file (and of the rest
+ * of `runtime/` only `installer/mac-state.ts`), so that what Pulumi writes and what the Mac reads cannot drift apart.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -67,7 +67,7 @@ export function limitsProblems(limits: Limits, callers: number): { field: keyof 
   return problems;
 }
 
-/** Work that is kept until it is done, see docs/jobs.md. */
+/** Durable jobs, see docs/jobs.md. */
 export const jobsSchema = z.strictObject({
   /** Days a finished job's answer is kept, and the longest a job may wait. */
   retentionDays: z.int().min(1).max(90).default(7),
@@ -139,11 +139,11 @@ export const fallbackSchema = z.strictObject({
   url: z.url({ protocol: /^https?$/ }),
   /** Takes the place of the model's name in the request; absent leaves the name as it is. */
   model: z.string().min(1).optional(),
-  /** Companies that have agreed that their requests leave the house; `["*"]` is all. */
+  /** Companies that have agreed to have requests sent off-premises; `["*"]` is all. */
   companies: z.array(z.string().min(1)).min(1),
 });
 
-/** Where document vectors are kept, for how long, and how they are made. */
+/** Storage, lifetime and creation of document vectors. */
 export const documentsSchema = z.strictObject({
   store: z.enum(["atlas", "embedded"]),
   /** Days after its last use when a document is forgotten. */
@@ -178,7 +178,7 @@ export const documentsSchema = z.strictObject({
   tokensPerCompanyPerDay: z.int().min(1).optional(),
 });
 
-/** `/etc/slm-network/relay.json`: what the relay is told. Nothing in it is secret. */
+/** `/etc/slm-network/relay.json`: the relay's configuration, without secrets. */
 export const relayConfigSchema = z.strictObject({
   /** Public listener, behind the tunnel; always on 127.0.0.1. */
   port,
@@ -244,7 +244,7 @@ export function reloadablePart({ callers, limits, directCredentials }: Reloadabl
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** What the Mac does without power and without work. */
+/** Power settings of the Mac. */
 export const powerSchema = z.strictObject({
   /** False: `pmset` is only asked, and what differs is a warning. */
   set: z.boolean(),
@@ -261,7 +261,7 @@ export const powerSchema = z.strictObject({
     .optional(),
 });
 
-/** How launchd starts the model server. All of it stands in a plist that anybody on the Mac may read. */
+/** How launchd starts the model server. All of it is in a plist that every user of the Mac can read. */
 export const modelServiceSchema = z.strictObject({
   program: z.string().startsWith("/"),
   args: z.array(z.string()),
@@ -284,6 +284,8 @@ export const installInputSchema = z.strictObject({
   connectorToken: z.string().min(1),
   /** Port of cloudflared's own metrics and `/ready`, on 127.0.0.1. */
   connectorPort: port,
+  /** IP version of cloudflared's connections to Cloudflare; absent: IPv4, as is its default. */
+  edgeIpVersion: z.enum(["4", "6"]).optional(),
   /** The archive with the `cloudflared` program that the Mac downloads, or finds in /tmp when it was uploaded there. */
   cloudflared: z.strictObject({ url: z.url(), sha256, uploaded: z.boolean().optional() }),
   power: powerSchema,

@@ -10,6 +10,13 @@ export interface LineState {
   readonly reason?: string | undefined;
 }
 
+/** A line as `/status` shows it. */
+export interface LineStatus extends LineState {
+  readonly server: string;
+  /** The relay's port for it. */
+  readonly port: number;
+}
+
 /** Bytes read from the end of the log. */
 const tailBytes = 8192;
 /** Messages about single calls, while the line stays up; and those that follow the message with the reason. */

@@ -12,6 +12,7 @@ import { FolderRefused, requireOwnFolder } from "./machine/folder.ts";
 import { isCurlProxied, loopbackWithoutProxy, reachLoopbackDirectly } from "./machine/no-proxy.ts";
 import { PortTaken } from "./machine/ports.ts";
 import { straysIn } from "./providers/environment.ts";
+import { ProvidersChanged } from "./providers/stack-origin.ts";
 import { readReady } from "./ready.ts";
 import { reset, run } from "./run.ts";
 import { readSettings, SettingsError } from "./settings.ts";
@@ -156,9 +157,15 @@ async function follow(path: string) {
 try {
   await main();
 } catch (error) {
-  const expected = [AlreadyRunning, FolderRefused, MissingTool, EngineError, SettingsError, PortTaken].some(
-    (kind) => error instanceof kind,
-  );
+  const expected = [
+    AlreadyRunning,
+    FolderRefused,
+    MissingTool,
+    EngineError,
+    SettingsError,
+    PortTaken,
+    ProvidersChanged,
+  ].some((kind) => error instanceof kind);
   console.error(expected ? (error as Error).message : error);
   // `eval "$(… --env)" && pulumi up` must not continue with the shell's variables for a real stack.
   if (process.argv.includes("--env")) console.log("false");

@@ -12,6 +12,7 @@ import { startOnPorts } from "./machine/ports.ts";
 import { startReaper } from "./machine/reaper.ts";
 import { chooseProviders } from "./providers/choice.ts";
 import { straysIn } from "./providers/environment.ts";
+import { checkStackOrigin } from "./providers/stack-origin.ts";
 import { withProviderAdvice } from "./providers/trouble.ts";
 import { type Ready, stackOutputs, whatToDo, whatToTry, writeReady } from "./ready.ts";
 import { type Services, startServices } from "./services.ts";
@@ -44,16 +45,18 @@ const orderedConditions = z.strictObject({
     })
     .partial()
     .optional(),
+  edge: z.strictObject({ latencyMs: z.int().min(0).max(10_000) }).optional(),
   atlas: z.strictObject({ clusterPaused: z.boolean(), keyAddressAllowed: z.boolean() }).partial().optional(),
 });
 
-function setConditions({ accounts }: Services, body: unknown): void {
+function setConditions({ accounts, edge }: Services, body: unknown): void {
   const ordered = orderedConditions.safeParse(body);
   if (!ordered.success) throw new BadRequest(`no such conditions:\n${z.prettifyError(ordered.error)}`);
   const { permissions, ...cloudflare } = ordered.data.cloudflare ?? {};
   Object.assign(accounts.cloudflare.conditions, cloudflare);
   if (permissions) accounts.token.permissions = permissions;
   Object.assign(accounts.atlas, ordered.data.atlas);
+  if (ordered.data.edge) edge.setLatency(ordered.data.edge.latencyMs);
 }
 
 const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) });
@@ -144,6 +147,7 @@ async function within(
     const providers = await chooseProviders({ pulumi: tools.pulumi, home, environment, log });
     const engine = new Engine(instance, tools.pulumi, environment);
     await engine.initialise();
+    await checkStackOrigin(instance.folder, providers, await engine.hasResources());
     await engine.configure(identity, services);
     const parts = { identity, services, tools, control: control.control, environment };
     const bringUp = async (): Promise<Ready> => {
@@ -190,7 +194,8 @@ export async function run(
 /** Destroys the stack through the engine and removes all of the sandbox's state. */
 export async function reset(instance: Instance, log: Log): Promise<void> {
   await within(instance, log, async ({ engine }) => {
-    await engine.run(["destroy", "--yes", "--skip-preview"]);
+    // What was deleted by hand would stop it otherwise: the plugins take a 404 on DELETE for an error.
+    await engine.run(["destroy", "--refresh", "--yes", "--skip-preview"]);
     await engine.run(["stack", "rm", instance.stack, "--yes"], { quiet: true });
   });
   await rm(instance.folder, { recursive: true, force: true });

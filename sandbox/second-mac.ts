@@ -30,7 +30,7 @@ export async function startSecondMac(
   instance: Instance,
   { ports }: Identity,
   first: UsedMac,
-  options: Pick<MacOptions, "environment" | "reaper" | "log" | "macos">,
+  options: Pick<MacOptions, "environment" | "reaper" | "log" | "macos" | "outsideDaemon">,
 ): Promise<Mac> {
   const { privateKeyPath } = first;
   const mac = await startMac({

@@ -1,4 +1,5 @@
 /** All emulators: the clouds, the edge, the Mac, the model. */
+
 import { join } from "node:path";
 import { type Artifacts, serveArtifacts } from "./artifacts.ts";
 import { type AtlasConditions, startAtlasApi } from "./atlas/api.ts";
@@ -10,6 +11,7 @@ import { Faults } from "./http/faults.ts";
 import { clusterName, type Identity, type Instance, publicAddress, teamDomain, zoneName } from "./instance.ts";
 import type { Log } from "./log.ts";
 import { type Mac, startMac } from "./mac/mac.ts";
+import { modelServerLabel, type OutsideDaemon } from "./mac/outside-daemon.ts";
 import { type UsedMac, useThisMac } from "./mac/this-mac.ts";
 import type { Reaper } from "./machine/reaper.ts";
 import { chooseModel } from "./model/choose.ts";
@@ -132,6 +134,10 @@ export async function startServices(
       NODE_EXTRA_CA_CERTS: edge.caFile,
     };
     const { ssh } = settings;
+    const isOwnModel = model.url === `http://127.0.0.1:${ports.model}`;
+    const outsideDaemon: OutsideDaemon | undefined = isOwnModel
+      ? { label: modelServerLabel, pid: process.pid, environment: { OLLAMA_NUM_PARALLEL: "4" } }
+      : undefined;
     const mac = keep<UsedMac>(
       settings.mac === "this" && ssh
         ? await useThisMac({ ssh, environment: daemons, log })
@@ -146,15 +152,20 @@ export async function startServices(
             macos: settings.macos,
             fileVault: settings.fileVault,
             otherSsh: ssh,
+            outsideDaemon,
           }),
     );
     let second: Promise<Mac> | undefined;
     const secondMac = (): Promise<Mac> => {
       if (settings.mac === "this" || ssh) throw new Error("with SANDBOX_SSH or SANDBOX_MAC there is one Mac only");
       const { macos } = settings;
-      second ??= startSecondMac(instance, identity, mac, { environment: daemons, reaper, log: quiet, macos }).then(
-        keep,
-      );
+      second ??= startSecondMac(instance, identity, mac, {
+        environment: daemons,
+        reaper,
+        log: quiet,
+        macos,
+        outsideDaemon,
+      }).then(keep);
       return second;
     };
     return {

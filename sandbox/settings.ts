@@ -78,6 +78,8 @@ const variables = {
     .default("emulated")
     .transform((mac) => (mac === "this" ? mac : "emulated")) // "stand-in" is the name of older releases
     .describe("emulated or this"),
+  // Read by the emulated provider plugins; a wrong value is refused here.
+  SANDBOX_PROVIDER_CLOCK: z.coerce.number().gt(0).max(1).optional().describe("a number over 0 and at most 1, e.g. 0.1"),
   SANDBOX_SSH: z
     .string()
     .regex(/^[^@:\s]+@[^@:\s]+:\d{1,5}$/)

@@ -118,6 +118,13 @@ export class Engine {
     await this.run(["stack", "init", this.#instance.stack], { quiet: true });
   }
 
+  /** Whether the stack's state has resources of a provider. */
+  async hasResources(): Promise<boolean> {
+    const text = await this.run(["stack", "export"], { quiet: true });
+    const { deployment } = JSON.parse(text) as { deployment?: { resources?: { type: string }[] } };
+    return (deployment?.resources ?? []).some(({ type }) => /^(cloudflare|mongodbatlas|command):/.test(type));
+  }
+
   /** Writes the stack's config: the content of `Pulumi.<stack>.yaml` for the emulated accounts. */
   async configure(identity: Identity, services: Services): Promise<void> {
     const file = this.#instance.stackFile;

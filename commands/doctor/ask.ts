@@ -1,7 +1,7 @@
 /** Asks a Mac everything that the checks want to know. */
 import type { MacSession } from "../../ssh/session.ts";
 import { SessionError } from "../../ssh/session.ts";
-import type { MacEntry, MacSettings } from "../mac-settings.ts";
+import type { MacEntry } from "../mac-settings.ts";
 import type { Answers } from "./checks.ts";
 import type { Answer, Expected } from "./finding.ts";
 import { type Question, questions } from "./questions.ts";
@@ -10,12 +10,14 @@ import { type Question, questions } from "./questions.ts";
 const atOnce = 4;
 /** `system_profiler` takes some seconds on a Mac that has just started. */
 const timeoutMs = 30_000;
+/** The installer waits for a connection and for the server's keep-alive message. */
+const directTimeoutMs = 60_000;
 
 /** @returns what was said, and when the clock was asked. @throws SessionError when the connection breaks */
 export async function ask(
   session: Pick<MacSession, "run">,
   mac: MacEntry,
-  settings: Pick<MacSettings, "model" | "documents">,
+  settings: Parameters<typeof questions>[1],
 ): Promise<{ answers: Answers; asked: Expected["asked"] }> {
   const answers: Answers = {};
   const { clock, ...others } = questions(mac, settings);
@@ -26,16 +28,16 @@ export async function ask(
   const left = Object.entries(others) as [Question, string][];
   const work = async (): Promise<void> => {
     for (let next = left.shift(); next !== undefined; next = left.shift()) {
-      answers[next[0]] = await answerOf(session, next[1]);
+      answers[next[0]] = await answerOf(session, next[1], next[0] === "direct" ? directTimeoutMs : timeoutMs);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
   return { answers, asked };
 }
 
-async function answerOf(session: Pick<MacSession, "run">, command: string): Promise<Answer> {
+async function answerOf(session: Pick<MacSession, "run">, command: string, limitMs = timeoutMs): Promise<Answer> {
   try {
-    return await session.run(command, { timeoutMs });
+    return await session.run(command, { timeoutMs: limitMs });
   } catch (error) {
     if (error instanceof SessionError && error.code === "timeout") return { unanswered: "no answer in time" };
     throw error;

@@ -1,4 +1,5 @@
 /** All checks, in the order in which a person would ask. */
+import { directFindings } from "./direct.ts";
 import type { Answer, Expected, Finding } from "./finding.ts";
 import {
   chipFinding,
@@ -46,6 +47,7 @@ export function findings(answers: Answers, expected: Expected): Finding[] {
     slotsFinding(answers, expected),
     relayFinding(answers.relayReady, answers.relayState),
     tunnelFinding(answers.tunnel, answers.tunnelPlaces, expected),
+    ...directFindings(answers.direct, expected.directServers ?? []),
     ...(expected.documents.store === "atlas" ? [atlasFinding(answers.atlas)] : []),
   ];
 }

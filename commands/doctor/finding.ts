@@ -24,6 +24,8 @@ export type Answer = CommandResult | { readonly unanswered: string };
 /** What the findings are compared with. */
 export interface Expected extends Pick<MacSettings, "model" | "limits" | "jobs" | "documents"> {
   readonly mac: MacEntry;
+  /** Servers in route.direct. @default none */
+  readonly directServers?: readonly string[];
   /** Locations of Cloudflare where the tunnel should be connected; empty when none is wanted. */
   readonly expectColo: readonly string[];
   /** The operator's clock when the Mac was asked for its own, in ms since 1970: just before and just after. */

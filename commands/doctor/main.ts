@@ -38,7 +38,16 @@ async function main(): Promise<number> {
   let found: Finding[];
   try {
     const { answers, asked } = await ask(session, mac, settings);
-    found = findings(answers, { mac, model, limits, jobs, documents, expectColo: route.expectColo, asked });
+    found = findings(answers, {
+      mac,
+      model,
+      limits,
+      jobs,
+      documents,
+      expectColo: route.expectColo,
+      asked,
+      directServers: route.direct.map(({ server }) => server),
+    });
   } finally {
     await session.close();
   }

@@ -31,7 +31,14 @@ export function ownModelPort(url: string): string | undefined {
 }
 
 /** Commands by the name of what they answer. A POSIX shell runs each; `sudo -n` where the Mac asks for it. */
-export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings, "model" | "documents">) {
+export function questions(
+  mac: MacEntry,
+  {
+    model,
+    documents,
+    route,
+  }: Pick<MacSettings, "model" | "documents"> & { route?: Pick<MacSettings["route"], "direct"> },
+) {
   const { relay, admin, connector } = mac.ports;
   const modelPort = ownModelPort(model.url);
   const listener = `sudo -n lsof -nP -iTCP:${modelPort} -sTCP:LISTEN -t`;
@@ -65,6 +72,10 @@ export function questions(mac: MacEntry, { model, documents }: Pick<MacSettings,
       // A process' environment may hold anything: only the one variable leaves the Mac.
       modelSlots: `pid=$(${listener} | head -n 1) && [ -n "$pid" ] && sudo -n ps -E -ww -o command= -p "$pid" | tr ' ' '\\n' | grep -E '^OLLAMA_NUM_PARALLEL='`,
     }),
+    ...(route !== undefined &&
+      route.direct.length > 0 && {
+        direct: `sudo -n ${base} ${root}/usr/local/slm-network/current/installer.mjs direct --root ${root}/`,
+      }),
     ...(documents.store === "atlas" && {
       atlas: `sudo -n ${base} -e ${quote(atlasScript)} ${root}/etc/slm-network/secrets.json`,
     }),

@@ -167,7 +167,7 @@ export function tunnelFinding(
       level: "fail",
       found: "cloudflared runs, and has no connection to Cloudflare",
       means:
-        "Callers get 530. The office's line is down, a firewall shuts out port 7844, or the token is no longer valid.",
+        "Callers get 530. The office's line is down, a firewall shuts out port 7844, the token is no longer valid, or the tunnel was deleted in the dashboard (`npm run preflight` checks that).",
       todo: "`npm run ssh -- tail -n 50 /var/log/slm-network/connector.log` says which. The ways out that it needs: https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/configure-tunnels/tunnel-with-firewall/",
     };
   }

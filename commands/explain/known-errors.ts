@@ -1,21 +1,10 @@
 /**
  * What the providers, the engine and SSH say when something that is known goes wrong, and what to do about it. Pulumi prints
- * their raw words and can not be made to say more; this is read after it has.
+ * their raw words and cannot be made to say more; this is read after it has.
  */
 
-/** An error that is known. */
-export interface KnownError {
-  /** Stable, for tests and machines. */
-  readonly id: string;
-  /** Searched in one diagnostic, its white space made single spaces. */
-  readonly pattern: RegExp;
-  /** True: only when nothing more particular was found in the same diagnostic. */
-  readonly general?: boolean;
-  /** What it means, a sentence. */
-  says(match: RegExpExecArray): string;
-  /** What to do. */
-  todo(match: RegExpExecArray): string;
-}
+import type { KnownError } from "./known-error.ts";
+import { providerErrors } from "./provider-errors.ts";
 
 /** `POST "https://api.cloudflare.com/client/v4/accounts/…": 403 …`, with and without the host, as the providers write it. */
 const call = (statuses: string) =>
@@ -48,6 +37,7 @@ const adopt = "`npm run preflight` shows what is there; `npm run init -- --adopt
 
 /** In no order: all that fit are shown. */
 export const knownErrors: readonly KnownError[] = [
+  ...providerErrors,
   // Cloudflare
   {
     id: "cloudflare.not-enabled",
@@ -106,7 +96,7 @@ export const knownErrors: readonly KnownError[] = [
   {
     id: "cloudflare.in-use",
     pattern: /tunnel.{0,120}active connections/i,
-    says: () => "the tunnel can not be deleted while a connector holds connections",
+    says: () => "the tunnel cannot be deleted while a connector holds connections",
     todo: () => "Stop cloudflared on the Mac (or wherever it runs) and run it again",
   },
   {
@@ -129,6 +119,14 @@ export const knownErrors: readonly KnownError[] = [
     pattern: /More than 1200 requests|\b971\b.{0,60}wait|: 429\b|429 Too Many Requests|RATE_LIMITED/i,
     says: () => "too many calls in a short time",
     todo: () => "Wait five minutes and run it again: it goes on where it stopped",
+  },
+  {
+    id: "cloudflare.browser-check",
+    pattern: /error code: ?1010|Error 1010\b|"error_code": ?1010/i,
+    says: () =>
+      "Cloudflare refuses the caller by its User-Agent (error 1010, Browser Integrity Check), before Access sees the token",
+    todo: () =>
+      "Switch Browser Integrity Check off for the hostname (dash.cloudflare.com → the zone → Rules → Configuration Rules), or have the caller send another User-Agent",
   },
   // Atlas
   {

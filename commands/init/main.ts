@@ -11,6 +11,7 @@ import type { Engine } from "../pulumi.ts";
 import { InitRefusal } from "../refusal.ts";
 import { Refusal } from "../rotate/plan.ts";
 import { adopt } from "./adopt/adopt.ts";
+import { withTokenVersions } from "./adopt/token-versions.ts";
 import { accountsOf, findOut, say } from "./answers.ts";
 import { type Options, readOptions, usage } from "./options.ts";
 import { type Asker, asker as makeAsker } from "./prompts.ts";
@@ -88,7 +89,7 @@ async function takeOver(file: string, { stack, tokens }: Options, asker: Asker):
   const text = await readText(file);
   const config = readConfig(text, file);
   const { cloudflare, atlas } = accountsOf(readBefore(text, file));
-  const count = await adopt({
+  const { count, versions } = await adopt({
     engine,
     stack,
     config,
@@ -97,6 +98,13 @@ async function takeOver(file: string, { stack, tokens }: Options, asker: Asker):
     tokensOf: tokens,
     asker,
   });
+  if (versions.size > 0) {
+    await replace(file, withTokenVersions(text, versions));
+    const shown = [...versions].map(([server, { secretVersion }]) => `${server}: secretVersion ${secretVersion}`);
+    say(
+      `${basename(file)} has the versions of the tokens' secrets (${shown.join(", ")}), which \`up\` would put back to 1`,
+    );
+  }
   if (count > 0)
     say(`taken over: ${count}. Nothing has changed in the accounts; \`pulumi preview\` shows what \`up\` will change`);
 }

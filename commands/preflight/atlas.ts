@@ -16,6 +16,7 @@ export interface AtlasWanted {
   readonly projectId: string;
   readonly cluster: string | { readonly create: { readonly name: string } };
   readonly database: string;
+  readonly userPrefix?: string | undefined;
   readonly allowFrom: readonly string[];
 }
 
@@ -42,7 +43,7 @@ export async function checkAtlas(
     key,
     ...(may ? [writeFinding(may)] : []),
     ...asked("atlas.cluster", clusters, (found) => clusterFindings(wanted.cluster, found)),
-    ...asked("atlas.users", users, (found) => userFindings(wanted.database, found, owned)),
+    ...asked("atlas.users", users, (found) => userFindings(wanted.userPrefix ?? wanted.database, found, owned)),
     ...(readOnly ? [] : addressFindings(wanted.allowFrom, address, entries)),
   ];
 }
@@ -136,16 +137,16 @@ export function clusterFindings(wanted: AtlasWanted["cluster"], clusters: readon
 }
 
 /** The program makes two, by the database's name. */
-export function userFindings(database: string, users: readonly DatabaseUser[], owned: Owned): Finding[] {
+export function userFindings(prefix: string, users: readonly DatabaseUser[], owned: Owned): Finding[] {
   const id = "atlas.users";
-  const names = [`${database}-schema`, `${database}-relay`];
+  const names = [`${prefix}-schema`, `${prefix}-relay`];
   const others = users.filter(({ username }) => names.includes(username) && !owned("databaseUser", username));
   if (others.length === 0) return [ok(id, `the database users ${names.join(" and ")} are free, or this stack's`)];
   return others.map(({ username, roles }) =>
     fail(
       id,
       `there is a database user ${username} (${roles.join(", ")}) that this stack did not make`,
-      "Use another documents.atlas.database, or delete that user when nobody signs in as it (Atlas → Database Access); `npm run init -- --adopt` says how to take it over",
+      "Another stack of this Atlas project? Set documents.atlas.userPrefix, or use another documents.atlas.database; or delete that user when nobody signs in as it (Atlas → Database Access); `npm run init -- --adopt` says how to take it over",
     ),
   );
 }

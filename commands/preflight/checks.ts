@@ -2,9 +2,11 @@
 import { cloudflareReadiness } from "../../accounts/cloudflare-readiness.ts";
 import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../accounts/credentials.ts";
 import { type Finding, warn } from "../../accounts/finding.ts";
+import { shellFindings } from "../../accounts/shell-variables.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
 import { checkMac } from "./mac.ts";
+import { muteFindings } from "./mute.ts";
 import { checkGround, type Ground } from "./prerequisites.ts";
 
 /** What to look at. */
@@ -37,9 +39,9 @@ export async function allFindings(scope: Scope): Promise<{ stack: string | undef
     store === "atlas" && atlas
       ? looked("atlas", () => atlasPart(atlas, ground as Required<Ground>, scope.readOnly))
       : [],
-    scope.readOnly || scope.cheap ? [] : looked("mac", () => macPart(config)),
+    scope.readOnly ? [] : looked("mac", () => (scope.cheap ? muteFindings(config.macs) : macPart(config))),
   ]);
-  return { stack, findings: [...findings, ...parts.flat()] };
+  return { stack, findings: [...findings, ...shellFindings((key) => texts.get(key)), ...parts.flat()] };
 }
 
 /** A part that breaks does not take the others' findings with it. */
@@ -62,7 +64,10 @@ async function cloudflarePart(
     return [warn("cloudflare.token", says, "An API token can do less harm: export CLOUDFLARE_API_TOKEN=…")];
   }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
-  const { findings } = await cloudflareReadiness({ ...config, tunnelName }, { access, owned: known.owned, readOnly });
+  const { findings } = await cloudflareReadiness(
+    { ...config, tunnelName },
+    { access, owned: known.owned, tunnelIds: known.tunnelIds, readOnly },
+  );
   const noToken = findings.some(({ id, level }) => id === "cloudflare.token" && level === "fail");
   if (cheap || noToken) return findings;
   return [...findings, ...(await cloudflareMore(config, access, known.owned))];

@@ -26,7 +26,7 @@ export async function checkMac(wanted: MacWanted): Promise<Finding[]> {
   }
   try {
     const found = [ok("mac.ssh", `${user}@${host} answers by SSH, with the host key of the config`)];
-    for (const [id, check] of Object.entries({ sudo, clock, disk, model })) {
+    for (const [id, check] of Object.entries({ sudo, chip, clock, disk, model })) {
       found.push(await check(session, wanted).catch((error: unknown) => sessionFinding(`mac.${id}`, error)));
     }
     return found;
@@ -45,6 +45,22 @@ function sessionFinding(id: string, error: unknown): Finding {
 async function sudo(session: MacSession): Promise<Finding> {
   await session.checkSudo();
   return ok("mac.sudo", "the account may use `sudo -n`");
+}
+
+async function chip(session: MacSession): Promise<Finding> {
+  const { stdout } = await session.run(["uname", "-m"]);
+  return chipFinding(stdout.trim());
+}
+
+/** @param machine what `uname -m` prints; `x86_64` under Rosetta too, which SSH sessions are not */
+export function chipFinding(machine: string): Finding {
+  const id = "mac.chip";
+  if (machine === "arm64") return ok(id, "the Mac has Apple silicon");
+  return fail(
+    id,
+    `the Mac is not an Apple silicon one (\`uname -m\` prints ${JSON.stringify(machine)}): the default builds of Node and cloudflared do not run there`,
+    "Use a Mac with Apple silicon; or set artifacts.node and artifacts.cloudflared to the vendors' darwin-x64 and darwin-amd64 builds with their SHA-256, and ignore this",
+  );
 }
 
 async function clock(session: MacSession): Promise<Finding> {

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { cloudflareAccess } from "../../accounts/credentials.ts";
 import { advice } from "./advice.ts";
+import { compareRoads, renderRoads } from "./direct.ts";
 import { exitCode, findings, splitOf } from "./findings.ts";
 import { measureHost } from "./host.ts";
 import { asUrl, type Options, readOptions, UsageError, usage } from "./options.ts";
@@ -61,6 +62,8 @@ async function main(): Promise<number> {
   // Not counted: the first connection of a program is slow by the program's own fault.
   await measureHost({ origin: url, headers: {}, timeoutMs }, 1);
   const main = await measureHost({ origin: url, path, headers, timeoutMs }, runs);
+  const roads =
+    options.direct && compareRoads(main, await measureHost({ origin: options.direct, path, headers, timeoutMs }, runs));
   const compared = [];
   for (const host of options.compare) {
     compared.push(await measureHost({ origin: asUrl(host, "--compare"), headers: {}, timeoutMs }, runs));
@@ -73,11 +76,21 @@ async function main(): Promise<number> {
   const said = advice(found);
   if (options.json) {
     const split = splitOf(main) ?? null;
-    const report = { url: url.href, expected, connectors: known ?? null, split, findings: found, advice: said, notes };
+    const report = {
+      url: url.href,
+      expected,
+      connectors: known ?? null,
+      split,
+      findings: found,
+      advice: said,
+      notes,
+      roads,
+    };
     console.log(JSON.stringify({ ...report, exitCode: code, hosts: [main, ...compared] }, null, 2));
   } else {
     const report = { hosts: [main, ...compared], expected, connectors: known, notes, advice: said, exitCode: code };
     console.log(render(report));
+    if (roads) console.log(`\n${renderRoads(roads).join("\n")}`);
   }
   return code;
 }

@@ -6,6 +6,7 @@ export const usage = `npm run probe [-- options]     where do callers enter Clou
   --url URL            what to measure          (default: the stack's hostname; a sandbox's stack: its edge)
   --runs N             fresh connections for each IP version, 1 to 100   (default: 5)
   --path PATH          a path that goes the whole way to the relay       (default: /v1/models)
+  --direct[=URL]       measures the direct line too, on its own server   (default: http://127.0.0.1:18400)
   --compare HOST,…     other names to measure beside it: another zone, a workers.dev name
   --expect COLO,…      where callers should enter                 (default: route.expectColo of the stack, else ICN)
   --account ID, --tunnel ID   whose connectors to ask for         (default: the stack's)
@@ -13,7 +14,7 @@ export const usage = `npm run probe [-- options]     where do callers enter Clou
   --json               for a machine
 
 Environment: CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET (default: the stack's first server), CLOUDFLARE_API_TOKEN to
-ask where the connectors are. The token is sent to --url only.
+ask where the connectors are. The token is sent to --url and --direct only.
 Exit code: 0 as wanted; 1 an entry elsewhere, or a challenge in the way; 2 not measured.`;
 
 /** What was asked for. */
@@ -21,6 +22,8 @@ export interface Options {
   readonly url: URL | undefined;
   readonly runs: number;
   readonly path: string;
+  /** Base URL of the direct line on this machine. */
+  readonly direct: URL | undefined;
   readonly compare: readonly string[];
   readonly expect: readonly string[] | undefined;
   readonly account: string | undefined;
@@ -58,16 +61,21 @@ function whole(text: string | undefined, fallback: number, option: string, most:
   return value;
 }
 
+const defaultDirect = "http://127.0.0.1:18400";
+
 /** @throws UsageError */
 export function readOptions(args: readonly string[]): Options {
+  // Its value may be left out, which parseArgs has no type for.
+  const given = args.map((arg) => (arg === "--direct" ? `--direct=${defaultDirect}` : arg));
   const parsed = (() => {
     try {
       return parseArgs({
-        args: [...args],
+        args: given,
         options: {
           url: { type: "string" },
           runs: { type: "string" },
           path: { type: "string" },
+          direct: { type: "string" },
           compare: { type: "string", multiple: true },
           expect: { type: "string" },
           account: { type: "string" },
@@ -92,6 +100,7 @@ export function readOptions(args: readonly string[]): Options {
     url: parsed.url === undefined ? undefined : asUrl(parsed.url, "--url"),
     runs: whole(parsed.runs, 5, "--runs", 100),
     path,
+    direct: parsed.direct === undefined ? undefined : asUrl(parsed.direct, "--direct"),
     compare,
     expect,
     account: parsed.account,

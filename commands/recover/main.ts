@@ -5,12 +5,18 @@
  * that may write. Touches nothing that the state knows. After an `up` that was only stopped (Ctrl-C) there is nothing to do.
  */
 import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
+import { readStackConfig } from "../../config/config.ts";
+import type { Deployed } from "../init/adopt/import-file.ts";
 import { readConfig } from "../stack.ts";
+import { clusterImport, missingCluster } from "./lost-cluster.ts";
 import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
 
 const { values } = parseArgs({ options: { yes: { type: "boolean" } } });
@@ -49,7 +55,7 @@ async function cloudflare(method: string, path: string): Promise<unknown> {
 }
 
 /** By curl, which knows digest authentication; its options come by standard input, so the key is in no process list. */
-async function atlas(method: string, path: string): Promise<unknown> {
+async function atlas(method: string, path: string, version = "2023-01-01"): Promise<unknown> {
   const { access, findings, usable } = toAtlas;
   const wrong = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
   if (wrong) throw new Error(problemText(wrong));
@@ -59,7 +65,7 @@ async function atlas(method: string, path: string): Promise<unknown> {
     "digest\nsilent\nshow-error\nfail-with-body\nmax-time = 30",
     `user = ${JSON.stringify(user)}`,
     `request = ${method}`,
-    'header = "accept: application/vnd.atlas.2023-01-01+json"',
+    `header = "accept: application/vnd.atlas.${version}+json"`,
     `url = ${JSON.stringify(`${atlasUrl}/api/atlas/v2${path}`)}`,
   ];
   const body = await run("curl", ["--config", "-"], options.join("\n"));
@@ -70,7 +76,48 @@ const call = { cloudflare, atlas };
 /** The path to one of what `search` lists. */
 function pathOf(search: Search, id: string): string {
   const collection = search.path.split("?")[0];
-  return `${collection}${search.api === "atlas" ? "/admin" : ""}/${encodeURIComponent(id)}`;
+  return `${collection}/${search.idPrefix}${encodeURIComponent(id)}`;
+}
+
+const deployedSchema = z.object({
+  deployment: z.object({
+    resources: z.array(z.object({ urn: z.string(), type: z.string(), id: z.string().optional() })).default([]),
+  }),
+});
+const manifestSchema = z.object({ dependencies: z.record(z.string(), z.string()) });
+const clustersSchema = z.object({ results: z.array(z.object({ name: z.string(), stateName: z.string() })) });
+
+/** Shows a Flex cluster that the config declares, Atlas has, and the state lacks; `--yes` imports it. @returns whether there is one */
+async function lostCluster(): Promise<boolean> {
+  const { documents } = readStackConfig({ get: (key) => config.get(`slm-network:${key}`) });
+  const exported: unknown = JSON.parse(await pulumi("stack", "export"));
+  const deployed: readonly Deployed[] = deployedSchema.parse(exported).deployment.resources;
+  const wanted = missingCluster(documents, deployed);
+  if (!wanted) return false;
+  const listed = await atlas("GET", `/groups/${wanted.projectId}/flexClusters?itemsPerPage=500`, "2024-11-13");
+  const found = clustersSchema.parse(listed).results.find(({ name }) => name === wanted.name);
+  if (!found) return false;
+  console.log(
+    `Atlas has the Flex cluster ${JSON.stringify(found.name)} (${found.stateName}), which the config declares and the state does not know. It is paid for.`,
+  );
+  if (!values.yes) {
+    console.log("If this stack made it: npm run recover -- --yes imports it. Nothing in Atlas changes by that.");
+    return true;
+  }
+  const manifest: unknown = JSON.parse(await readFile(join(import.meta.dirname, "../../package.json"), "utf8"));
+  const versions = Object.entries(manifestSchema.parse(manifest).dependencies).flatMap(([name, version]) =>
+    name.startsWith("@pulumi/") ? [[name.slice("@pulumi/".length), version] as const] : [],
+  );
+  const folder = await mkdtemp(join(tmpdir(), "slm-recover-"));
+  try {
+    const file = join(folder, "import.json");
+    await writeFile(file, JSON.stringify(clusterImport(wanted, deployed, Object.fromEntries(versions))));
+    await pulumi("import", "--file", file, "--yes", "--generate-code=false");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  console.log("It is imported. Run `pulumi up` now.");
+  return true;
 }
 
 const state = exportSchema.parse(JSON.parse(await pulumi("stack", "export")));
@@ -88,8 +135,10 @@ for (const search of searches(state)) {
     if (values.yes) await call[search.api]("DELETE", pathOf(search, id));
   }
 }
-if (unfinished.length === 0) console.log("The state has no unfinished creation: nothing to recover.");
-else if (values.yes) {
+const cluster = await lostCluster();
+if (unfinished.length === 0) {
+  if (!cluster) console.log("The state has no unfinished creation: nothing to recover.");
+} else if (values.yes) {
   await pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
   console.log(`${found} removed, ${unfinished.length} notes of unfinished creations cleared. Run \`pulumi up\` now.`);
 } else {

@@ -41,6 +41,8 @@ export interface Search {
   match: Record<string, unknown>;
   /** The wire's field with the id that the state would have and that ends the path of a DELETE. */
   idField: string;
+  /** Stands before the id in the path of a DELETE. */
+  idPrefix: string;
 }
 
 type Inputs = Record<string, unknown>;
@@ -50,6 +52,7 @@ interface Kind {
   /** Wire's field → input's name. */
   match: Record<string, string>;
   idField?: string;
+  idPrefix?: string;
 }
 
 const account = (rest: string) => (inputs: Inputs) => `/accounts/${String(inputs.accountId)}/${rest}`;
@@ -106,13 +109,21 @@ const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
     list: (inputs) => `/groups/${String(inputs.projectId)}/databaseUsers?itemsPerPage=500`,
     match: { username: "username" },
     idField: "username",
+    idPrefix: "admin/", // the database that the user authenticates against
   },
   ingress: takenOver,
   fallbackOrigin: takenOver,
   identityProvider: "an account has one, and the next `up` takes it as it is",
-  accessListEntry: "the entry's comment names the stack, so the next `up` takes it over",
+  // Its comment names the stack, and an entry that existed before was never declared.
+  accessListEntry: {
+    api: "atlas",
+    list: (inputs) => `/groups/${String(inputs.projectId)}/accessList?itemsPerPage=500`,
+    match: { cidrBlock: "cidrBlock", comment: "comment" },
+    idField: "cidrBlock",
+  },
   cluster: "may hold data: `npm run preflight` names it, and a person decides",
   collection: takenOver,
+  tunnelConnections: "makes nothing",
   upload: takenOver,
   mac: takenOver,
   retiredCommand: "makes nothing",
@@ -131,7 +142,17 @@ export function searches({ deployment }: StackExport): Search[] {
       const kind = known && kinds[known];
       if (kind === undefined || typeof kind === "string") return [];
       const match = Object.fromEntries(Object.entries(kind.match).map(([field, input]) => [field, inputs[input]]));
-      return [{ urn, type, api: kind.api, path: kind.list(inputs), match, idField: kind.idField ?? "id" }];
+      return [
+        {
+          urn,
+          type,
+          api: kind.api,
+          path: kind.list(inputs),
+          match,
+          idField: kind.idField ?? "id",
+          idPrefix: kind.idPrefix ?? "",
+        },
+      ];
     });
 }
 

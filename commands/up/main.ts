@@ -13,6 +13,7 @@ import { allFindings } from "../preflight/checks.ts";
 import { exitCode, render } from "../preflight/report.ts";
 import { type EngineEvent, errorsOf, madeAnything, Patience, readEvents } from "./events.ts";
 import { splitArgs, usage } from "./options.ts";
+import { Silence } from "./silence.ts";
 
 const project = join(import.meta.dirname, "../..");
 
@@ -66,8 +67,10 @@ async function engine(args: readonly string[]): Promise<{ code: number; events: 
       child.once("close", (code) => resolve(code ?? 1));
     });
     const patience = new Patience();
+    const silence = new Silence();
     // On a terminal the engine repaints its own lines, with the time that each has taken.
     const tell = (events: EngineEvent[]) => {
+      for (const note of silence.notes(events, performance.now())) console.log(`\n${note}`);
       if (process.stdout.isTTY) return;
       // The engine may be in the middle of a line of dots.
       for (const note of patience.notes(events)) console.log(`\n${note}`);

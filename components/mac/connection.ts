@@ -9,7 +9,7 @@ export interface MacConnection {
   readonly port: number;
   /** An account that may use `sudo -n`; anyone who holds its key is root on that Mac. */
   readonly user: string;
-  /** `ssh-ed25519 AAAA…`; without it anybody could pose as the Mac. */
+  /** `ssh-ed25519 AAAA…`; without it anyone could pose as the Mac. */
   readonly hostKey: string;
   /** A host in between; the same key signs in there. */
   readonly jump?: Omit<MacConnection, "jump"> | undefined;

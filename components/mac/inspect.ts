@@ -1,11 +1,11 @@
-/** A short look at a Mac, and what the provider needs of its surroundings. */
+/** Reads a Mac's state within a time limit, and the context that tests can replace. */
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import type { MacTarget } from "../../ssh/session.ts";
 import { dialTarget, type MacConnection } from "./connection.ts";
 import { type MacSession, type OpenMac, openMacSession } from "./mac-session.ts";
 import type { PreviousState } from "./record.ts";
 
-/** What a test may change about the surroundings. */
+/** The provider's context, replaceable in tests. */
 export interface ProviderContext {
   readonly openMac?: OpenMac;
   /** Shown by Pulumi among the diagnostics. */
@@ -15,10 +15,10 @@ export interface ProviderContext {
   readonly inspectTimeoutMs?: number;
 }
 
-/** A Mac that is switched off, or takes connections and stays mute, must not hold up a preview: longest wait for each host, in ms. */
+/** Longest wait for each host, in ms: a Mac that is off, or accepts connections and stays silent, must not block a preview. */
 export const inspectConnectMs = 6_000;
 
-/** @returns what is given, and the real ones for the rest */
+/** @returns the context with defaults for what is not given */
 export const contextWithDefaults = (given: ProviderContext) => ({
   openMac: openMacSession,
   // Pulumi shows it among the diagnostics.
@@ -28,7 +28,7 @@ export const contextWithDefaults = (given: ProviderContext) => ({
   ...given,
 });
 
-/** @returns whether there is anything to sign in with */
+/** @returns whether an SSH key is configured */
 export const hasKey = (environment: NodeJS.ProcessEnv): boolean =>
   Boolean(environment.SSH_AUTH_SOCK) || Boolean(environment.SLM_NETWORK_SSH_KEY);
 
@@ -36,7 +36,7 @@ export const hasKey = (environment: NodeJS.ProcessEnv): boolean =>
 export const isOtherMachine = ({ hardwareUuid }: PreviousState, state: MacState): boolean =>
   hardwareUuid !== undefined && hardwareUuid !== state.hardwareUuid;
 
-/** A short look at a Mac. @returns its state, or why it could not be had */
+/** Reads a Mac's state. @returns it, or why it could not be read */
 export async function inspectMac(
   connection: MacConnection,
   given: ProviderContext,
@@ -65,7 +65,7 @@ export function withMac<T>(
   });
 }
 
-/** A session that comes about too late is left to its own end. */
+/** A session that opens too late is left alone. */
 async function withinMs<T>(ms: number, work: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
@@ -78,7 +78,7 @@ async function withinMs<T>(ms: number, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** @returns an error's first sentence without its full stop; the rest is advice, and what is said around it has its own */
+/** @returns an error's first sentence without its full stop; the rest is advice, which the caller replaces */
 export const firstSentence = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split(/\n|(?<=[.:)]) (?=[A-Z`])/)[0]?.replace(/\.$/, "") ??
   "";

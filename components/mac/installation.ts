@@ -47,7 +47,7 @@ export class MacInstallation extends pulumi.dynamic.Resource {
         drift: undefined,
       },
       // Hashes of secrets among others.
-      pulumi.mergeOptions(opts, { additionalSecretOutputs: ["input", "digests", "expected"] }),
+      pulumi.mergeOptions(opts, { additionalSecretOutputs: ["input", "digests", "expected", "directCredentials"] }),
       "mac",
       "Installation",
     );

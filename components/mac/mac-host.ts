@@ -2,6 +2,7 @@ import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { InstallInput } from "../../runtime/config.ts";
 import type { MacConnection } from "./connection.ts";
+import type { Overlaps } from "./direct-credentials.ts";
 import { type FormerMacNames, noFormerNames } from "./former-names.ts";
 import { MacInstallation, Nothing } from "./installation.ts";
 import type { Upload } from "./record.ts";
@@ -41,7 +42,7 @@ export interface Artifact {
   readonly sha256: string;
 }
 
-/** What a Mac needs to know. */
+/** Arguments of a Mac. */
 export interface MacHostArgs {
   readonly connection: MacConnection;
   /** Where the uploads dial, when that is another address for the moment (the local end of the tunnel). */
@@ -60,6 +61,8 @@ export interface MacHostArgs {
   readonly skipRemoval?: boolean;
   /** The Mac that this one follows cannot be reached any more. @default false */
   readonly previousGone?: boolean;
+  /** Until when former secrets count on direct lines, by server. @default none */
+  readonly directOverlaps?: Overlaps;
   /** What an earlier version of the program named after the Mac. @default nothing */
   readonly former?: FormerMacNames;
 }
@@ -67,6 +70,14 @@ export interface MacHostArgs {
 /** What the installer says it found and did, as far as the program reads it. */
 interface Report {
   readonly warnings?: readonly string[];
+  readonly direct?: readonly (DirectLineOutput & { readonly server: string; readonly listen: string })[];
+}
+
+/** A direct line, for its server's administrator. */
+export interface DirectLineOutput {
+  /** What callers on that server use in place of https://<hostname>. */
+  readonly baseUrl: string;
+  readonly publicKey: string;
 }
 
 /**
@@ -84,6 +95,8 @@ export class MacHost extends pulumi.ComponentResource {
   readonly report: pulumi.Output<string>;
   /** What it found wrong and could not set right. */
   readonly warnings: pulumi.Output<readonly string[]>;
+  /** State of the direct lines by server; empty without any. */
+  readonly directLines: pulumi.Output<Readonly<Record<string, DirectLineOutput>>>;
 
   constructor(name: string, args: MacHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const { former = noFormerNames } = args;
@@ -117,6 +130,8 @@ export class MacHost extends pulumi.ComponentResource {
         removeData,
         previousGone,
         ...(skipRemoval && { skipRemoval }),
+        ...(args.directOverlaps &&
+          Object.keys(args.directOverlaps).length > 0 && { directOverlaps: args.directOverlaps }),
       },
       {
         parent: this,
@@ -130,11 +145,19 @@ export class MacHost extends pulumi.ComponentResource {
 
     this.report = installed.report;
     this.warnings = installed.report.apply(warningsOf);
+    this.directLines = installed.report.apply(directLinesOf);
     this.warnings.apply((warnings) => {
       for (const warning of warnings) void pulumi.log.warn(warning, this);
     });
     this.registerOutputs({ report: this.report, warnings: this.warnings });
   }
+}
+
+function directLinesOf(report: string): Record<string, DirectLineOutput> {
+  const { direct = [] } = JSON.parse(report) as Report;
+  return Object.fromEntries(
+    direct.map(({ server, listen, publicKey }) => [server, { baseUrl: `http://${listen}`, publicKey }]),
+  );
 }
 
 function warningsOf(report: string): readonly string[] {

@@ -1,4 +1,4 @@
-/** What the provider does on a Mac, over one SSH session. */
+/** The provider's operations on a Mac, over one SSH session. */
 import { readFile } from "node:fs/promises";
 import {
   type InstallReport,
@@ -23,13 +23,13 @@ import {
 /** Milliseconds after which a command counts as stuck; it may go on, and the installer's lock makes the next run wait. */
 const timeouts = { inspect: 60_000, send: 600_000, install: 900_000, remove: 300_000 };
 
-/** An open way to a Mac. */
+/** An open session on a Mac. */
 export interface MacSession {
-  /** What is on it; changes nothing. */
+  /** Reads its state; changes nothing. */
   inspect(): Promise<MacState>;
   /** Sends what is missing there, installs, and waits until the relay can serve and the connector is connected. */
   install(inputs: MacInputs, installation: string): Promise<{ report: InstallReport; text: string }>;
-  /** @returns what the installer said: a removal with another installation's id does nothing and says so */
+  /** @returns the installer's message; a removal with another installation's id does nothing and reports it */
   remove(installation: string | undefined, removeData: boolean): Promise<string>;
   /** The relay's data that lies there. @throws Error when this key may not list it */
   data(): Promise<{ name: string; bytes: number }[]>;

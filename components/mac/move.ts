@@ -1,4 +1,4 @@
-/** Another machine takes the Mac's place: the former one is found, and taken out of service once the new one serves. */
+/** A move to another machine: finds the former one and decommissions it once the new one serves. */
 import { z } from "zod";
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import type { MacTarget } from "../../ssh/session.ts";
@@ -157,7 +157,7 @@ export async function decommission({ connection, installation }: FormerMac, open
 /**
  * @param said standard output of a removal; empty when nothing was installed. An installer of the version before says only that it did
  * @returns why the installer removed nothing; empty when it did
- * @throws Error when no installer said that: then nobody knows what was done
+ * @throws Error when the output is not an installer's: then it is unknown what was done
  */
 export function removalRefusal(said: string): string {
   if (said === "") return "";

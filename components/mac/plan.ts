@@ -3,6 +3,7 @@ import { reloadablePart } from "../../runtime/config.ts";
 import type { MacState } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown, isOtherProvider } from "../dynamic-state.ts";
 import { describeConnection, isSameConnection, type MacConnection } from "./connection.ts";
+import { addedWithinOverlap } from "./direct-credentials.ts";
 import { digestsOf, type MacInputs, type PreviousState } from "./record.ts";
 
 /** What is going to happen. */
@@ -29,7 +30,7 @@ export function planOf(before: PreviousState, news: MacInputs, olds: object = {}
     ...settingsSteps(before, news),
     ...connectionSteps(before, news),
   ];
-  onMac.push(...before.drift.map(repairText));
+  onMac.push(...lineSteps(before, news), ...before.drift.map(repairText));
   for (const { connection } of before.previous)
     onMac.push(`take the former Mac (${describeConnection(connection)}) out of service`);
   const inState = [];
@@ -91,9 +92,11 @@ function settingsSteps(before: PreviousState, news: MacInputs): string[] {
   ];
   const others: Readonly<Record<string, string>> = {
     connectorToken: "restart the connector with another tunnel token (a second one connects first)",
+    edgeIpVersion: "restart the connector with another IP version (a second one connects first)",
     connectorPort: "restart the connector with another port for its metrics",
     cloudflared: "restart the connector with another cloudflared (a second one connects first)",
     power: "set the power settings",
+    direct: now.direct === undefined ? "remove the direct lines" : "configure the direct lines (SSH)",
     modelService:
       now.modelService === undefined
         ? "remove the model server's daemon"
@@ -108,6 +111,22 @@ function settingsSteps(before: PreviousState, news: MacInputs): string[] {
   for (const name of changed) {
     if (name === "secrets" || name.startsWith("relay.")) continue;
     steps.push(others[name] ?? `run the installer: ${name} changed`);
+  }
+  return steps;
+}
+
+function lineSteps(before: PreviousState, { input, directOverlaps = {} }: MacInputs): string[] {
+  if (hasUnknown(input)) return [];
+  const steps = addedWithinOverlap(input, directOverlaps, before.directCredentials, Date.now());
+  const kept = before.directOverlaps ?? {};
+  for (const server of new Set([...Object.keys(kept), ...Object.keys(directOverlaps)])) {
+    if (before.directCredentials[server] === undefined || kept[server] === directOverlaps[server]) continue;
+    const until = directOverlaps[server];
+    steps.push(
+      until === undefined
+        ? `refuse former secrets of ${server} on its direct line`
+        : `accept the former secret of ${server} on its direct line until ${until}`,
+    );
   }
   return steps;
 }

@@ -1,7 +1,7 @@
 /**
- * What the dynamic provider behind `MacInstallation` does. Runs in Pulumi's dynamic-provider process, in the program's folder.
+ * The dynamic provider behind `MacInstallation`. Runs in Pulumi's dynamic-provider process, in the program's folder.
  *
- * Which Mac it is, is told by its hardware UUID, never by name or address: a new name or address is an update in place,
+ * A Mac is identified by its hardware UUID, never by name or address: a new name or address is an update in place,
  * another machine is a move. An installation id, on the Mac and in the state, is what a removal must have.
  */
 import { randomUUID } from "node:crypto";
@@ -10,6 +10,7 @@ import { installInputSchema } from "../../runtime/config.ts";
 import { driftOf } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown } from "../dynamic-state.ts";
 import { describeConnection, dialTarget, plainConnection } from "./connection.ts";
+import { addedWithinOverlap, type StoredCredentials, withOverlaps } from "./direct-credentials.ts";
 import {
   contextWithDefaults,
   firstSentence,
@@ -44,12 +45,13 @@ const inputsSchema = z.object({
   removeData: z.boolean(),
   previousGone: z.boolean(),
   skipRemoval: z.boolean().optional(),
+  directOverlaps: z.record(z.string(), z.iso.datetime({ offset: true })).optional(),
 });
 
 /**
  * Also says what a first installation will do to the Mac, since the engine asks for no `diff` then.
- * @param olds the inputs of before; empty when the resource is new
- * @returns every fault of the inputs at once; what is not known yet is left out, and nothing of a secret is repeated
+ * @param olds the previous inputs; empty when the resource is new
+ * @returns all problems of the inputs; unknown values are skipped, and secrets are not repeated
  */
 export async function check(olds: object, news: MacInputs, given: ProviderContext = {}) {
   const failures = Object.entries(inputsSchema.shape).flatMap(([property, schema]) => {
@@ -104,7 +106,9 @@ export async function create(inputs: MacInputs, given: ProviderContext = {}) {
   const installation = randomUUID();
   const access = await openMac(dialTarget(inputs.connection, environment));
   try {
-    return { id: installation, outs: await installOn(access, inputs, installation, log) };
+    for (const step of addedWithinOverlap(inputs.input, inputs.directOverlaps ?? {}, {}, Date.now()))
+      log(`the Mac: ${step}`);
+    return { id: installation, outs: await installOn(access, inputs, { installation, before: {} }, log) };
   } finally {
     await access.close();
   }
@@ -113,10 +117,12 @@ export async function create(inputs: MacInputs, given: ProviderContext = {}) {
 async function installOn(
   access: MacSession,
   inputs: MacInputs,
-  installation: string,
+  { installation, before }: { installation: string; before: StoredCredentials },
   log: (text: string) => void,
 ): Promise<MacRecord> {
-  const { report } = await access.install(inputs, installation);
+  const { directOverlaps = {} } = inputs;
+  const { input, stored } = withOverlaps(inputs.input, directOverlaps, before, Date.now());
+  const { report } = await access.install({ ...inputs, input }, installation);
   const { expected, hardwareUuid, notes, ...rest } = report;
   for (const note of notes) log(`the Mac: ${note}`);
   return {
@@ -131,6 +137,8 @@ async function installOn(
     drift: [],
     report: JSON.stringify({ ...rest, hardwareUuid, notes }),
     previous: [],
+    directCredentials: stored,
+    directOverlaps: { ...directOverlaps },
   };
 }
 
@@ -157,7 +165,7 @@ export async function update(id: string, olds: object, news: MacInputs, given: P
   try {
     const { isMove, former } = await formerMac(before, await access.inspect(), news, given);
     const installation = isMove ? randomUUID() : (before.installation ?? randomUUID());
-    const outs = await installOn(access, news, installation, log);
+    const outs = await installOn(access, news, { installation, before: before.directCredentials }, log);
     await decommissionAll(
       [...before.previous, ...(former ? [former] : [])],
       { id, outs, news, answered: former },
@@ -199,7 +207,7 @@ export async function read(id: string, state: object, given: ProviderContext = {
  */
 export async function remove(state: object, given: ProviderContext = {}): Promise<void> {
   const { openMac, log, environment } = contextWithDefaults(given);
-  const { connection, installation, removeData = false, previous } = readRecord(state);
+  const { connection, installation, removeData = false, previous, report } = readRecord(state);
   const where = describeConnection(connection);
   const access = await openMac(dialTarget(connection, environment)).catch((error: unknown) => {
     throw new Error(
@@ -210,6 +218,11 @@ export async function remove(state: object, given: ProviderContext = {}): Promis
   try {
     const said = removalRefusal(await access.remove(installation, removeData));
     if (said !== "") log(`the Mac at ${where}: ${said}`);
+    for (const server of lineServers(report)) {
+      log(
+        `the direct line of ${server}: the Mac's side is removed. On that server, run as root what \`npm run direct -- --remove ${server}\` prints`,
+      );
+    }
   } finally {
     await access.close();
   }
@@ -220,5 +233,15 @@ export async function remove(state: object, given: ProviderContext = {}): Promis
         `warning: the former Mac at ${describeConnection(former.connection)} was never taken out of service (${firstSentence(error)}): wipe it`,
     );
     log(text);
+  }
+}
+
+/** @returns servers of the direct lines in an installer's report */
+function lineServers(report: string | undefined): string[] {
+  const lines = z.object({ direct: z.array(z.object({ server: z.string() })).default([]) });
+  try {
+    return lines.parse(JSON.parse(report ?? "{}")).direct.map(({ server }) => server);
+  } catch {
+    return [];
   }
 }

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { type InstallInput, installInputSchema } from "../../runtime/config.ts";
 import { macExpectedSchema } from "../../runtime/installer/mac-state.ts";
 import { type MacConnection, plainConnection } from "./connection.ts";
+import { type Overlaps, type StoredCredentials, storedCredentialsSchema } from "./direct-credentials.ts";
 
 /** A file that is uploaded, and its hash. */
 export interface Upload {
@@ -25,8 +26,10 @@ export interface MacInputs {
   readonly removeData: boolean;
   /** The former Mac cannot be reached any more (`macs[].previous: gone`): a move does not wait for it. */
   readonly previousGone: boolean;
-  /** The Mac is given up (`macs[].skipRemoval`): an update that cannot reach it is no error. Not compared by `diff`. */
+  /** The Mac is given up (`macs[].skipRemoval`): an update that cannot reach it is not an error. Not compared by `diff`. */
   readonly skipRemoval?: boolean | undefined;
+  /** Until when former secrets count on direct lines, by server. */
+  readonly directOverlaps?: Overlaps | undefined;
 }
 
 const connectionSchema = z.object({
@@ -60,17 +63,22 @@ const recordSchema = formerSchema.extend({
   report: z.string(),
   /** Macs that were moved away from and could not be taken out of service yet. */
   previous: z.array(formerSchema).default([]),
+  /** Hashes of the service tokens on direct lines. */
+  directCredentials: storedCredentialsSchema.default({}),
+  directOverlaps: z.record(z.string(), z.string()).default({}),
 });
 
 /** The resource's state. */
 export type MacRecord = z.infer<typeof recordSchema>;
 
 /** State of any version, as far as it matters for what comes next. */
-export interface PreviousState extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift" | "previous"> {
+export interface PreviousState
+  extends Omit<Partial<MacRecord>, "connection" | "digests" | "drift" | "previous" | "directCredentials"> {
   readonly connection: MacConnection;
   readonly digests: Readonly<Record<string, string>>;
   readonly drift: readonly string[];
   readonly previous: readonly FormerMac[];
+  readonly directCredentials: StoredCredentials;
   /** It was left by `command:remote:Command` of the version before. */
   readonly isCommand: boolean;
 }
@@ -121,6 +129,7 @@ export function readRecord(olds: object): PreviousState {
     digests: input ? digestsOf(input) : {},
     drift: [],
     previous: [],
+    directCredentials: {},
     report: stdout ?? "{}",
     removeData: removal?.includes("'--data'") ?? false,
     ...(release !== undefined && node !== undefined && { release, node }),

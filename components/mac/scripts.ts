@@ -33,7 +33,7 @@ if [ ! -x "$node/bin/node" ] || ! check "$node/bin/node" "$(cat "$node/bin/node.
   if [ "$node_url" = uploaded ]; then
     uploaded "$node_sha.tgz" "$work/node.tgz" -node
   else
-    curl -fsSL --retry 2 --retry-all-errors --connect-timeout 20 --max-time 600 -o "$work/node.tgz" "$node_url" || { echo "the Mac can not download Node from $node_url: is it on the internet? If it has no way out, set artifacts.push to true" >&2; exit 1; }
+    curl -fsSL --retry 2 --retry-all-errors --connect-timeout 20 --max-time 600 -o "$work/node.tgz" "$node_url" || { echo "the Mac cannot download Node from $node_url: is it on the internet? If it has no internet access, set artifacts.push to true" >&2; exit 1; }
   fi
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
   mkdir "$work/node"
@@ -58,7 +58,7 @@ if ! diff -qr -x bin "$work/release" "$base/releases/$release" >/dev/null 2>&1; 
 fi
 "$node/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" \${installation:+--installation "$installation"} $repaired`;
 
-/** Removes what the installer put there; nothing there is no error. Arguments: those of the installer's `remove`. */
+/** Removes what the installer put there; nothing to remove is not an error. Arguments: those of the installer's `remove`. */
 export const removeScript = `set -eu
 root=\${SLM_NETWORK_ROOT:-}
 current=$root/usr/local/slm-network/current

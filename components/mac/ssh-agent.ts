@@ -1,5 +1,5 @@
 /**
- * The key that `pulumi up` signs in with, offered to @pulumi/command's uploads. Its provider knows the agent at SSH_AUTH_SOCK or
+ * Serves the SSH key of `pulumi up` to @pulumi/command's uploads. Its provider knows the agent at SSH_AUTH_SOCK or
  * a private key among the inputs, which would stand in the state. So the program serves an agent of its own at a path that is
  * the same on every machine, with the key of SLM_NETWORK_SSH_KEY alone, else with what the agent at SSH_AUTH_SOCK has.
  */
@@ -11,7 +11,7 @@ import { SessionError } from "../../ssh/session-error.ts";
 /**
  * Serves the agent while this process lives, in an `up` only: a preview uploads nothing.
  * @param stack its name, so that two stacks may be brought up from one checkout at once
- * @param say is told when there is no key. That is no failure here: an `up` that sends nothing to the Mac needs none
+ * @param say called when there is no key. That is not a failure: an `up` that sends nothing to the Mac needs none
  * @returns the socket's path, relative to the project: the working directory of the program and of the providers
  */
 export async function offerSshKey(

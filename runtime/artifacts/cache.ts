@@ -25,7 +25,7 @@ export async function cachedArtifact(
     const actual = await downloaded(url, incoming);
     if (actual !== sha256) {
       throw new Error(
-        `what came from ${url} has sha256 ${actual}, not ${sha256}: not used. Correct the config, or ask who serves it`,
+        `what came from ${url} has sha256 ${actual}, not ${sha256}: not used. Correct the config, or ask its publisher`,
       );
     }
     await rename(incoming, path);

@@ -65,10 +65,11 @@ export function requestsIn(metrics: string): number | undefined {
 }
 
 /** The temporary connector: same program and token, with its own label and port. */
-export function temporaryConnector(paths: Layout, port: number): Connector {
+export function temporaryConnector(paths: Layout, port: number, edgeIpVersion?: Connector["edgeIpVersion"]): Connector {
   return connectorDaemon(paths, port, {
     name: "connector-stand-in",
     plistFolder: paths.base,
+    edgeIpVersion,
     keepAlive: false, // restarted after its drain, it would accept requests that its removal then cuts
   });
 }
@@ -84,7 +85,7 @@ export async function handOver(
   changing: () => void,
   ready: () => Promise<void>,
 ): Promise<void> {
-  const second = temporaryConnector(paths, await freePort());
+  const second = temporaryConnector(paths, await freePort(), connector.edgeIpVersion);
   await removeDaemon(paths, second); // left by an installer that was killed
   const before = await connectorStatus(connector.port);
   const withinMs = timeLimits().connectorTakesOver;

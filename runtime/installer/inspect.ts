@@ -4,8 +4,10 @@ import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { directLabel } from "../direct-config.ts";
 import { accountExists } from "./account.ts";
 import { run } from "./commands.ts";
+import { installedLines } from "./direct.ts";
 import { pathExists } from "./files.ts";
 import { hardwareUuid, readInstallation, readStateKey } from "./installation.ts";
 import type { Layout } from "./layout.ts";
@@ -88,7 +90,11 @@ async function watchedFiles(
   }
   if (used.node !== null) watched.set(join(paths.node, used.node, "bin/node"), "plain");
   if (used.cloudflared !== null) watched.set(join(paths.cloudflared, used.cloudflared, "cloudflared"), "plain");
-  for (const label of daemonLabels) watched.set(plistOf(paths, label), "plain");
+  const lines = (await installedLines(paths)).map(directLabel);
+  for (const label of [...daemonLabels, ...lines]) watched.set(plistOf(paths, label), "plain");
+  for (const name of await readdir(paths.direct).catch(() => [])) {
+    watched.set(join(paths.direct, name), name.endsWith(".key") ? "keyed" : "plain");
+  }
   for (const name of await readdir(paths.sudoers).catch(() => [])) {
     if (name.startsWith("slm-network")) watched.set(join(paths.sudoers, name), "plain");
   }
@@ -147,7 +153,8 @@ async function readDaemons(paths: Layout, findings: string[]): Promise<MacState[
   if (left.length > 0) findings.push(`${left.join(", ")}: an installation is running, or was killed`);
   const disabled = (await run("launchctl", ["print-disabled", "system"])).stdout;
   const daemons: MacState["daemons"] = {};
-  for (const label of daemonLabels) {
+  const lines = (await installedLines(paths)).map(directLabel);
+  for (const label of [...daemonLabels, ...lines]) {
     const plist = plistOf(paths, label);
     const plistSha256 = (await pathExists(plist)) ? await fileHash(plist) : null;
     daemons[label] = { loaded: loaded.has(label), running: loaded.get(label) === true, plistSha256 };
@@ -168,7 +175,9 @@ export function expectedOf(state: MacState, settings: Readonly<Record<string, nu
   const { installation, release, node, cloudflared, files, account } = state;
   const daemons: MacExpected["daemons"] = {};
   for (const [label, { loaded, running, plistSha256 }] of Object.entries(state.daemons)) {
-    daemons[label] = label.endsWith(".model") ? { loaded, plistSha256 } : { loaded, running, plistSha256 };
+    // A model server may be restarting, and a line's server be unreachable.
+    const mayBeDown = label.endsWith(".model") || label.startsWith(directLabel(""));
+    daemons[label] = mayBeDown ? { loaded, plistSha256 } : { loaded, running, plistSha256 };
   }
   return { installation, release, node, cloudflared, files, daemons, account, power: { settings: { ...settings } } };
 }

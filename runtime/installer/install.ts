@@ -9,6 +9,7 @@ import { type InstallInput, reloadablePart } from "../config.ts";
 import { ensureAccount } from "./account.ts";
 import { run, waitUntil } from "./commands.ts";
 import { handOver, removeTemporaryConnector, temporaryConnector } from "./connector-handover.ts";
+import { ensureLines, type LineReport } from "./direct.ts";
 import { ensureConnector } from "./download.ts";
 import {
   ensureFile,
@@ -46,6 +47,8 @@ export interface Report {
   reloaded: string[];
   power: PowerReport;
   modelServer: ModelServerReport;
+  /** The direct lines; absent without any. */
+  direct?: LineReport[];
   /** Problems that could not be fixed, each with its consequence. */
   warnings: string[];
   /** Information that needs no action, each a sentence. */
@@ -111,7 +114,7 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     await ensureProgramModes(paths, release, [join(paths.node, node, "bin/node"), connectorProgram]);
 
     const relay = relayDaemon(paths, input.relay.graceSeconds);
-    const connector = connectorDaemon(paths, input.connectorPort);
+    const connector = connectorDaemon(paths, input.connectorPort, { edgeIpVersion: input.edgeIpVersion });
     const files = new Map([
       [paths.relayConfig, `${JSON.stringify({ ...input.relay, dataDir: paths.data, logDir: paths.logs }, null, 2)}\n`],
       [paths.relaySecrets, `${JSON.stringify(input.secrets)}\n`],
@@ -191,14 +194,16 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     const power = await ensurePower(input.power, warnings);
     if (model) await waitForModelServer(input, model, warnings);
     const modelServer = await inspectModelServer(paths, input, warnings);
+    const direct = await ensureLines(paths, input.direct, warnings);
     const state = await inspect(paths);
     const labels = (daemons: Daemon[]) => daemons.map(({ label }) => label);
     return {
       release,
-      restarted: labels(restarted),
+      restarted: [...labels(restarted), ...direct.restarted],
       reloaded: labels(reloaded),
       power,
       modelServer,
+      ...(direct.lines.length > 0 && { direct: direct.lines }),
       warnings,
       notes,
       hardwareUuid: uuid,
@@ -209,7 +214,12 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
 }
 
 /** Settings that the relay reads only at startup, as text to compare. */
-function restartPart({ callers: _callers, limits: _limits, ...rest }: InstallInput["relay"]): string {
+function restartPart({
+  callers: _callers,
+  limits: _limits,
+  directCredentials: _credentials,
+  ...rest
+}: InstallInput["relay"]): string {
   return JSON.stringify(rest);
 }
 

@@ -31,6 +31,10 @@ export interface Layout {
   relayConfig: string;
   relaySecrets: string;
   connectorToken: string;
+  /** Keys and configuration of the direct lines. */
+  direct: string;
+  /** The direct lines, JSON. */
+  directLines: string;
   /** Kept when the installation is removed. */
   data: string;
   logs: string;
@@ -65,6 +69,8 @@ export function layout(root: string): Layout {
     relayConfig: join(config, "relay.json"),
     relaySecrets: join(config, "secrets.json"),
     connectorToken: join(config, "tunnel-token"),
+    direct: join(config, "direct"),
+    directLines: join(config, "direct/lines.json"),
     data: join(root, "var/db/slm-network"),
     logs: join(root, "var/log/slm-network"),
     launchDaemons: join(root, "Library/LaunchDaemons"),

@@ -4,6 +4,7 @@
  *     node installer.mjs install --root / --release HASH --node HASH [--installation ID] [--repaired]   < input.json
  *     node installer.mjs remove --root / --installation ID [--data]
  *     node installer.mjs inspect --root /
+ *     node installer.mjs direct --root /        state of the direct lines, and of their servers' sshd
  *
  * Prints one line of JSON on success, or one message on standard error with exit code 1. A removal without the Mac's
  * installation id does nothing, reports why, and exits with 0.
@@ -12,6 +13,7 @@ import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { installInputSchema } from "../config.ts";
+import { checkLines, readLines } from "./direct.ts";
 import { inspect } from "./inspect.ts";
 import { install } from "./install.ts";
 import { layout } from "./layout.ts";
@@ -34,6 +36,10 @@ async function main(): Promise<void> {
     console.log(JSON.stringify(await inspect(paths)));
     return;
   }
+  if (positionals[0] === "direct") {
+    console.log(JSON.stringify(await checkLines(paths, await readLines(paths))));
+    return;
+  }
   if (positionals[0] === "remove") {
     const refusal = await remove(paths, values);
     if (refusal !== undefined) console.error(refusal);
@@ -42,7 +48,7 @@ async function main(): Promise<void> {
   }
   if (positionals[0] !== "install" || !values.release || !values.node) {
     throw new Error(
-      "usage: installer.mjs install --release HASH --node HASH [--installation ID] [--repaired] [--root DIR] < input, or installer.mjs remove --installation ID [--root DIR] [--data], or installer.mjs inspect [--root DIR]",
+      "usage: installer.mjs install --release HASH --node HASH [--installation ID] [--repaired] [--root DIR] < input, or installer.mjs remove --installation ID [--root DIR] [--data], or installer.mjs inspect|direct [--root DIR]",
     );
   }
   const input = installInputSchema.safeParse(parseJson(await text(process.stdin)));

@@ -1,7 +1,9 @@
 /** The LaunchDaemons, as text. https://www.manpagez.com/man/5/launchd.plist/ */
 import { join } from "node:path";
 import { build } from "plist";
-import type { ModelService } from "../config.ts";
+import type { InstallInput, ModelService } from "../config.ts";
+import type { DirectLine } from "../direct-config.ts";
+import { lineFiles, lineHost } from "./direct-files.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 
 /** Account of a daemon. */
@@ -30,6 +32,7 @@ export interface Daemon {
 export interface Connector extends Daemon {
   /** Port of its metrics, `/ready` and `/config` on 127.0.0.1. */
   port: number;
+  edgeIpVersion?: InstallInput["edgeIpVersion"];
 }
 
 /** Seconds that launchd waits beyond the program's own grace period. */
@@ -132,12 +135,24 @@ export function relayDaemon(
 export function connectorDaemon(
   paths: Layout,
   metricsPort: number,
-  { name = "connector", plistFolder, keepAlive }: { name?: string; plistFolder?: string; keepAlive?: boolean } = {},
+  {
+    name = "connector",
+    plistFolder,
+    keepAlive,
+    edgeIpVersion,
+  }: {
+    name?: string;
+    plistFolder?: string;
+    keepAlive?: boolean;
+    /** IP version of its connections to Cloudflare. @default 4, cloudflared's own */
+    edgeIpVersion?: InstallInput["edgeIpVersion"];
+  } = {},
 ): Connector {
   const program = [
     join(paths.current, "bin/cloudflared"),
     "tunnel",
     "--no-autoupdate",
+    ...(edgeIpVersion ? ["--edge-ip-version", edgeIpVersion] : []),
     "--metrics",
     `127.0.0.1:${metricsPort}`,
     "--grace-period",
@@ -149,6 +164,7 @@ export function connectorDaemon(
   return {
     ...daemon(paths, name, program, connectorGrace, { logName: "connector", keepAlive }),
     port: metricsPort,
+    ...(edgeIpVersion && { edgeIpVersion }),
     ...(plistFolder && { plistFolder }),
   };
 }
@@ -174,3 +190,24 @@ export function modelDaemon(paths: Layout, service: ModelService, account: Accou
 export function removedModelDaemon(paths: Layout): Daemon {
   return daemon(paths, "model", ["/usr/bin/false"], modelGrace);
 }
+
+/** Grace period of `ssh` in seconds: it exits at once. */
+const sshGrace = 5;
+
+/**
+ * The daemon of a direct line: macOS's own `ssh`, which connects to the caller's server and forwards a port there to the
+ * relay. launchd restarts it whenever the connection ends, at most every 10 s.
+ */
+export function directDaemon(paths: Layout, line: DirectLine): Daemon {
+  const { config } = lineFiles(paths, line.server);
+  const forward = `${line.listen}:127.0.0.1:${line.relayPort}`;
+  const program = ["/usr/bin/ssh", "-F", config, "-N", "-T", "-R", forward, lineHost];
+  return lineDaemon(paths, line.server, program);
+}
+
+/** The same daemon for its removal, when its line is no longer known. */
+export const removedDirectDaemon = (paths: Layout, server: string): Daemon =>
+  lineDaemon(paths, server, ["/usr/bin/false"]);
+
+const lineDaemon = (paths: Layout, server: string, program: string[]): Daemon =>
+  daemon(paths, `direct.${server}`, program, sshGrace, { logName: `direct-${server}`, throttleSeconds: 10 });

@@ -9,7 +9,7 @@ import type { Layout } from "./layout.ts";
 interface RequiredPort {
   port: number;
   who: string;
-  setting: "relay" | "admin" | "connector";
+  setting: "relay" | "admin" | "connector" | "direct";
 }
 
 /**
@@ -22,6 +22,11 @@ export async function refuseTakenPorts(paths: Layout, input: InstallInput): Prom
     { port: input.relay.port, who: "the relay", setting: "relay" },
     { port: input.relay.adminPort, who: "the relay's admin listener", setting: "admin" },
     { port: input.connectorPort, who: "cloudflared's metrics", setting: "connector" },
+    ...(input.relay.direct?.lines ?? []).map(({ server, port }) => ({
+      port,
+      who: `the relay's listener for the direct line of ${server}`,
+      setting: "direct" as const,
+    })),
   ];
   const problems: string[] = [];
   for (const { port, who, setting } of wanted) {

@@ -2,11 +2,12 @@
 import { rm } from "node:fs/promises";
 import { removeAccount } from "./account.ts";
 import { temporaryConnector } from "./connector-handover.ts";
+import { installedLines } from "./direct.ts";
 import { refusesRemoval } from "./installation.ts";
 import { removeDaemon } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { withLock } from "./lock.ts";
-import { connectorDaemon, relayDaemon, removedModelDaemon } from "./plists.ts";
+import { connectorDaemon, relayDaemon, removedDirectDaemon, removedModelDaemon } from "./plists.ts";
 import { temporaryRelay } from "./relay-handover.ts";
 
 /**
@@ -34,6 +35,7 @@ export async function remove(
     ]) {
       await removeDaemon(paths, daemon);
     }
+    for (const server of await installedLines(paths)) await removeDaemon(paths, removedDirectDaemon(paths, server));
     const folders = [paths.config, paths.logs, ...(data ? [paths.data] : []), paths.base];
     for (const folder of folders) await rm(folder, { recursive: true, force: true });
     await removeAccount();

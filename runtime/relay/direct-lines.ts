@@ -3,34 +3,72 @@ import { join } from "node:path";
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { RelayConfig } from "../config.ts";
 import { directLog } from "../direct-config.ts";
-import { type LineState, readLineState } from "../direct-log.ts";
+import { type LineState, type LineStatus, readLineState } from "../direct-log.ts";
 import type { CheckAccess } from "./access/access.ts";
 import { createDirectAccess, type DirectOptions } from "./access/direct.ts";
-import type { Handler, Listener, ListenerBounds } from "./http/listener.ts";
+import { type Handler, type Listener, type ListenerBounds, listen } from "./http/listener.ts";
+import type { Log } from "./telemetry/log.ts";
 
 /** Connections of one line: the requests of one caller. */
 const CONNECTIONS = 1024;
 
-/** A line as `/status` shows it. */
-export interface LineStatus extends LineState {
-  readonly server: string;
-  readonly port: number;
+/** The listeners of all lines. */
+export interface LineListeners {
+  /** Bound ports by server. */
+  readonly ports: ReadonlyMap<string, number>;
+  /**
+   * Binds them. With `inBackground` it does not wait for a port that is taken (by the relay that this one replaces, or by
+   * another program) but retries until it is free: the public listener must not depend on it.
+   * @param handlerOf handler by server. Rejects, without `inBackground`, if a port cannot be bound
+   */
+  bind(handlerOf: (server: string) => Handler, bounds: ListenerBounds, inBackground: boolean): Promise<void>;
+  /** Releases the ports; running requests go on. */
+  stopListening(): void;
+  /** As `Listener.close`. */
+  close(): Promise<void>;
 }
 
-type Bind = (name: string, port: number, handler: Handler, bounds: ListenerBounds) => Promise<Listener>;
+const RETRY_MS = 20;
+/** Retries between two log lines. */
+const LOG_EVERY = 1500;
 
-/** Binds the listener of every configured line. @returns them in the order of the config. Rejects if one cannot be bound */
-export async function bindLines(
-  { direct }: Pick<RelayConfig, "direct">,
-  handlerOf: (server: string) => Handler,
-  bounds: ListenerBounds,
-  bind: Bind,
-  onBound: (listener: Listener) => void,
-): Promise<void> {
-  for (const { server, port } of direct?.lines ?? []) {
-    const listener = await bind(`direct ${server}`, port, handlerOf(server), { ...bounds, connections: CONNECTIONS });
-    onBound(listener);
-  }
+export function bindLines({ direct }: Pick<RelayConfig, "direct">, log: Log): LineListeners {
+  const listeners: Listener[] = [];
+  const ports = new Map<string, number>();
+  let isReleased = false;
+  const bindOne = async (server: string, port: number, handler: Handler, bounds: ListenerBounds): Promise<void> => {
+    const listener = await listen(`direct ${server}`, port, handler, { ...bounds, connections: CONNECTIONS });
+    listeners.push(listener);
+    ports.set(server, listener.port);
+    if (isReleased) listener.stopListening();
+  };
+  const retry = async (server: string, port: number, handler: Handler, bounds: ListenerBounds): Promise<void> => {
+    for (let tries = 0; !isReleased; tries++) {
+      try {
+        return await bindOne(server, port, handler, bounds);
+      } catch (cause) {
+        if (tries % LOG_EVERY === 0) log.warn({ server, port }, `waiting: ${(cause as Error).message}`);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
+      }
+    }
+  };
+  return {
+    ports,
+    async bind(handlerOf, bounds, inBackground) {
+      for (const { server, port } of direct?.lines ?? []) {
+        if (inBackground) void retry(server, port, handlerOf(server), bounds);
+        else await bindOne(server, port, handlerOf(server), bounds);
+      }
+    },
+    stopListening() {
+      isReleased = true;
+      for (const listener of listeners) listener.stopListening();
+    },
+    async close() {
+      isReleased = true;
+      await Promise.all(listeners.map((listener) => listener.close()));
+    },
+  };
 }
 
 /** Sign-in and state of the lines. */

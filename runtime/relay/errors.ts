@@ -58,6 +58,7 @@ export const ERRORS = {
   model_broke_off: failed(502),
   model_timeout: failed(504),
   model_down: failed(503),
+  model_busy: failed(503),
   queue_full: busy,
   queue_timeout: busy,
   memory_share_full: busy,

@@ -35,6 +35,7 @@ import {
 } from "./http/exchange.ts";
 import type { KeepAliveWriter } from "./http/keep-alive-writer.ts";
 import { type Handler, sendError, sendText } from "./http/listener.ts";
+import type { Entry } from "./http/request-record.ts";
 import { type ModelCall, type Route, type Router, splitTarget } from "./http/router.ts";
 import type { RunningExchanges } from "./http/running-exchanges.ts";
 import { serveJob } from "./jobs/api.ts";
@@ -54,6 +55,8 @@ export interface Parts extends CallParts {
   readonly metrics: Metrics;
   readonly running: RunningExchanges;
   readonly access: CheckAccess;
+  /** How this listener's requests arrive. @default "edge" */
+  readonly entry?: Entry;
   readonly router: Router;
   readonly pace: Pace;
   readonly documents: Documents;

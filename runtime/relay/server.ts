@@ -1,7 +1,7 @@
 /** Assembles the relay, starts it and stops it. */
 import { mkdir } from "node:fs/promises";
 import type { JWTVerifyGetKey } from "jose";
-import type { RelayConfig, RelaySecrets } from "../config.ts";
+import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
@@ -9,6 +9,7 @@ import { createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
 import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
+import { bindLines, createDirectLines } from "./direct-lines.ts";
 import { createDocuments } from "./documents/documents.ts";
 import type { RelayError } from "./errors.ts";
 import { type Parts, publicHandler } from "./handler.ts";
@@ -36,6 +37,8 @@ export interface Relay {
   /** The bound ports. */
   readonly port: number;
   readonly adminPort: number;
+  /** Ports of the direct lines that are bound, by server. */
+  readonly linePorts: ReadonlyMap<string, number>;
   /**
    * Stops: new requests get 503 and /readyz reports it; running requests may end within `graceSeconds`; then the rest are
    * cut and the listeners closed. Resolves when nothing is left. A second call returns the promise of the first.
@@ -50,7 +53,7 @@ export interface Relay {
    * Applies callers and limits at once; requests of callers that were removed or switched off are cut. The rest of
    * `config` stays as it was at the start.
    */
-  reload(config: Pick<RelayConfig, "callers" | "limits">): void;
+  reload(config: ReloadableConfig): void;
 }
 
 export interface RelayOptions {
@@ -70,10 +73,17 @@ export interface RelayOptions {
   readonly now?: () => number;
 }
 
+interface Handlers {
+  readonly public: Handler;
+  readonly admin: Handler;
+  /** The handler of a server's direct line. */
+  readonly line: (server: string) => Handler;
+}
+
 /** Handlers for the time before the relay is assembled: public requests wait, the admin listener reports "not ready". */
 class DeferredHandlers {
-  #handlers: { public: Handler; admin: Handler } | undefined;
-  readonly #opened = Promise.withResolvers<{ public: Handler; admin: Handler }>();
+  #handlers: Handlers | undefined;
+  readonly #opened = Promise.withResolvers<Handlers>();
 
   readonly public: Handler = (...call) => {
     if (this.#handlers) this.#handlers.public(...call);
@@ -85,9 +95,16 @@ class DeferredHandlers {
     else sendText(res, 503, "text/plain", "not ready\n");
   };
 
-  open(publicHandler: Handler, admin: Handler): void {
-    this.#handlers = { public: publicHandler, admin };
-    this.#opened.resolve(this.#handlers);
+  line(server: string): Handler {
+    return (...call) => {
+      if (this.#handlers) this.#handlers.line(server)(...call);
+      else void this.#opened.promise.then((handlers) => handlers.line(server)(...call));
+    };
+  }
+
+  open(handlers: Handlers): void {
+    this.#handlers = handlers;
+    this.#opened.resolve(handlers);
   }
 }
 
@@ -117,7 +134,8 @@ export async function startRelay(
   // Both ports come first: the process that has the public one owns the files in `dataDir`.
   const listeners: Listener[] = [];
   const deferred = new DeferredHandlers();
-  const unbind = () => Promise.all(listeners.map((listener) => listener.close()));
+  const lines = bindLines(config, log);
+  const unbind = () => Promise.all([lines, ...listeners].map((listener) => listener.close()));
   try {
     const { stallMs } = keepAlive;
     const ofAdmin = { stallMs, connections: MAX_ADMIN_CONNECTIONS };
@@ -126,6 +144,7 @@ export async function startRelay(
     const onMalformed = (id: string, { status, code }: RelayError) => log.info({ id, status, code }, "request");
     const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms, onMalformed };
     listeners.unshift(await bind("public", config.port, deferred.public, ofPublic, log));
+    await lines.bind((server) => deferred.line(server), { stallMs, headersMs: pace.ms }, takeOver);
   } catch (cause) {
     await unbind();
     throw cause;
@@ -174,10 +193,12 @@ export async function startRelay(
     now,
     cacheBytes: cacheBytes(config.limits),
   });
+  const direct = createDirectLines(config, registry);
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
     outages: () => outages.list,
+    direct: direct.status,
   });
   const running = new RunningExchanges();
   const access = createAccess(config, keys ?? fetched!.get);
@@ -201,7 +222,17 @@ export async function startRelay(
     submit: createSubmit(jobs),
     holdings,
   };
-  deferred.open(publicHandler(parts), adminHandler(parts));
+  const lineHandlers = new Map(
+    (config.direct?.lines ?? []).map(({ server }) => [
+      server,
+      publicHandler({ ...parts, access: direct.access(server), entry: "direct" }),
+    ]),
+  );
+  deferred.open({
+    public: publicHandler(parts),
+    admin: adminHandler(parts),
+    line: (server) => lineHandlers.get(server)!,
+  });
   log.info({ port, adminPort, hostname: config.hostname, model: config.model.kind }, "listening");
 
   const release = async () => {
@@ -231,7 +262,7 @@ export async function startRelay(
   const relinquish = async () => {
     log.info({ running: metrics.tally.inFlight }, "relinquishing: another relay takes over");
     await outages.close(); // before the port is free: the next relay reads the mark
-    for (const listener of listeners) listener.stopListening();
+    for (const listener of [lines, ...listeners]) listener.stopListening();
     await jobs.close();
     await drain(false);
   };
@@ -239,6 +270,7 @@ export async function startRelay(
   return {
     port,
     adminPort,
+    linePorts: lines.ports,
     close() {
       stopping ??= stop();
       return stopping;
@@ -247,8 +279,8 @@ export async function startRelay(
       stopping ??= relinquish();
       return stopping;
     },
-    reload({ callers, limits }) {
-      Object.assign(config, { callers, limits });
+    reload({ callers, limits, directCredentials }) {
+      Object.assign(config, { callers, limits, directCredentials });
       admission.update(limits, callers);
       holdings.update(limits, names());
       jobs.callersChanged();

@@ -88,6 +88,7 @@ export function configProblems(config: RelayConfig): string[] {
       `access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`,
     );
   }
+  problems.push(...lineProblems(config));
   const enabled = config.callers.filter((caller) => caller.enabled);
   for (const { field, problem } of limitsProblems(config.limits, enabled.length)) {
     problems.push(`limits.${field} is ${String(config.limits[field])}: ${problem}`);
@@ -103,4 +104,21 @@ export function configProblems(config: RelayConfig): string[] {
     seen.set(clientId, name);
   }
   return problems;
+}
+
+function lineProblems({ port, adminPort, direct, callers }: RelayConfig): string[] {
+  const taken = new Map([
+    [port, "port"],
+    [adminPort, "adminPort"],
+  ]);
+  return (direct?.lines ?? []).flatMap(({ server, port: linePort }, index) => {
+    const problems: string[] = [];
+    const other = taken.get(linePort);
+    if (other !== undefined) problems.push(`direct.lines[${index}].port and ${other} are both ${linePort}`);
+    taken.set(linePort, `direct.lines[${index}].port`);
+    if (!callers.some(({ name }) => name === server)) {
+      problems.push(`direct.lines[${index}].server is ${JSON.stringify(server)}, which is not a caller`);
+    }
+    return problems;
+  });
 }

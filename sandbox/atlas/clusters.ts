@@ -117,7 +117,8 @@ function readFlex(call: Call): Answer {
   } else if (flex.stateName === "DELETING") {
     delete project.state.flexClusters[flex.name];
   } else {
-    flex.stateName = "IDLE";
+    flex.stateName = flex.deleteAfterUpdate ? "DELETING" : "IDLE";
+    if (flex.deleteAfterUpdate) flex.pollsLeft = project.delays.clusterPolls;
   }
   project.changed();
   return { body: flexWire(project, findFlex(call)) };
@@ -164,8 +165,11 @@ function removeFlex(call: Call): Answer {
     const detail = `Cannot terminate a cluster when termination protection is enabled: ${flex.name}. Disable termination protection first.`;
     throw new AtlasError(400, "CANNOT_TERMINATE_CLUSTER_WHEN_TERMINATION_PROTECTION_ENABLED", detail, [flex.name]);
   }
-  flex.stateName = "DELETING";
-  flex.pollsLeft = project.delays.clusterPolls;
+  if (flex.stateName === "UPDATING" && flex.pollsLeft > 0) flex.deleteAfterUpdate = true;
+  else {
+    flex.stateName = "DELETING";
+    flex.pollsLeft = project.delays.clusterPolls;
+  }
   project.changed();
   return { status: 204 };
 }

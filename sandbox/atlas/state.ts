@@ -31,6 +31,8 @@ const flexSchema = z.object({
   stateName: z.enum(["CREATING", "IDLE", "UPDATING", "DELETING"]),
   /** Number of reads the state lasts. */
   pollsLeft: z.int(),
+  /** A deletion requested during an update: it begins when the update is over. */
+  deleteAfterUpdate: z.boolean().optional(),
 });
 
 /** The whole project, keyed by user name, CIDR block and cluster name. */

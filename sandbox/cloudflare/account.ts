@@ -48,6 +48,8 @@ export interface AccountOptions {
   mailDir?: string;
   /** @default defaultConditions */
   conditions?: Partial<Conditions>;
+  /** Time in ms for which an ended connection still counts: Cloudflare's bookkeeping lags. @default 0 */
+  connectionLagMs?: number;
   /** File with the DNS records of external domains: `[{ "type": "CNAME", "name": …, "content": … }]`. */
   outsideDnsPath?: string;
 }
@@ -93,6 +95,8 @@ export class CloudflareAccount implements EdgeView {
   readonly #file: StateFile<AccountState>;
   readonly #connections = new Map<string, ConnectorConnection[]>();
   readonly #listeners = new Set<(tunnelId: string | undefined) => void>();
+  readonly #lagging = new Map<string, { connections: ConnectorConnection[]; untilMs: number }>();
+  readonly #connectionLagMs: number;
   readonly #mailDir: string | undefined;
   readonly #outsideDnsPath: string | undefined;
   readonly #clock: NodeJS.Timeout;
@@ -118,6 +122,7 @@ export class CloudflareAccount implements EdgeView {
     this.#file = openStateFile(options.statePath, stateSchema, emptyState);
     this.#mailDir = options.mailDir;
     this.#outsideDnsPath = options.outsideDnsPath;
+    this.#connectionLagMs = options.connectionLagMs ?? 0;
     this.#clock = setInterval(() => this.tellEndingTokens(new Date()), LOOK_FOR_ENDING_TOKENS_MS).unref();
   }
 
@@ -184,6 +189,13 @@ export class CloudflareAccount implements EdgeView {
   /** Live connections of a tunnel, reported by the edge. */
   connections(tunnelId: string): ConnectorConnection[] {
     return this.#connections.get(tunnelId) ?? [];
+  }
+
+  /** Connections as the API counts them: also those that ended a moment ago. */
+  countedConnections(tunnelId: string): ConnectorConnection[] {
+    const lagging = this.#lagging.get(tunnelId);
+    const live = this.connections(tunnelId);
+    return live.length > 0 || !lagging || lagging.untilMs < Date.now() ? live : lagging.connections;
   }
 
   teamDomain(): string {
@@ -264,7 +276,11 @@ export class CloudflareAccount implements EdgeView {
   }
 
   setConnections(tunnelId: string, connections: ConnectorConnection[]): void {
-    const had = this.connections(tunnelId).length > 0;
+    const before = this.connections(tunnelId);
+    const had = before.length > 0;
+    if (had && connections.length === 0) {
+      this.#lagging.set(tunnelId, { connections: before, untilMs: Date.now() + this.#connectionLagMs });
+    }
     this.#connections.set(tunnelId, connections);
     const has = connections.length > 0;
     if (had === has) return;

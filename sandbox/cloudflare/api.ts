@@ -1,21 +1,22 @@
 /**
- * The emulated Cloudflare API v4 over HTTP: authentication, permissions, faults, routing and the envelope. What a call does
+ * The emulated Cloudflare API v4 over HTTP: order of the checks (`refusals.ts`), routing and the envelope. What a call does
  * is in the route files.
  * @see https://developers.cloudflare.com/api/
  */
 import { withFault } from "../http/faults.ts";
 import { type JsonAnswer, type JsonRequest, startJsonServer } from "../http/json-server.ts";
 import type { Log } from "../log.ts";
-import type { ApiToken, CloudflareAccount } from "./account.ts";
+import type { CloudflareAccount } from "./account.ts";
 import { applicationRoutes } from "./applications.ts";
 import { dnsRoutes } from "./dns.ts";
 import { ApiError, notFound } from "./errors.ts";
 import { hostnameRoutes } from "./hostnames.ts";
 import { notificationRoutes } from "./notifications.ts";
 import { policyRoutes } from "./policies.ts";
+import { authenticate, checkCall, failure, injectedFailure } from "./refusals.ts";
 import type { Answer, Route } from "./route.ts";
 import { serviceTokenRoutes } from "./service-tokens.ts";
-import { tokenGroup, tokenRoutes } from "./tokens.ts";
+import { tokenRoutes } from "./tokens.ts";
 import { tunnelRoutes } from "./tunnels.ts";
 import { zoneRoutes } from "./zones.ts";
 
@@ -40,42 +41,6 @@ function envelope(answer: Answer): Record<string, unknown> {
     ...(answer.resultInfo === undefined ? {} : { result_info: answer.resultInfo }),
     ...answer.beside,
   };
-}
-
-function failure(errors: { code: number; message: string }[]): Record<string, unknown> {
-  return { success: false, errors, messages: [], result: null };
-}
-
-/**
- * The account has no global API key, so whatever is sent as one is unknown, with a good token beside it or without. That
- * Cloudflare looks at both is what a shell with an old key shows; which of them it looks at first is not documented.
- */
-function refuseGlobalKey(headers: JsonRequest["headers"]): void {
-  const [email, key, service] = ["x-auth-email", "x-auth-key", "x-auth-user-service-key"].map((name) => headers[name]);
-  if (email === undefined && key === undefined && service === undefined) return;
-  const malformed = (header: string, code: number) =>
-    new ApiError(400, [
-      { code: 6003, message: `Invalid request headers: Invalid format for ${header} header (${code})` },
-    ]);
-  if (email !== undefined && !/^[^@\s]+@[^@\s]+$/.test(String(email))) throw malformed("X-Auth-Email", 6102);
-  if (key !== undefined && !/^[0-9a-f]{37,45}$/.test(String(key))) throw malformed("X-Auth-Key", 6103);
-  throw new ApiError(403, [{ code: 9103, message: "Unknown X-Auth-Key or X-Auth-Email" }]);
-}
-
-/** The token of `Authorization: Bearer …`. */
-function authenticate(account: CloudflareAccount, header: string | undefined): ApiToken {
-  if (header === undefined) {
-    const message = "Authentication error: no Authorization header, send `Authorization: Bearer <API token>`";
-    throw new ApiError(401, [{ code: 10000, message }]);
-  }
-  const value = /^Bearer ([\x21-\x7e]+)$/.exec(header)?.[1];
-  if (value === undefined) {
-    const message = "Invalid format for Authorization header: expected `Bearer <API token>`";
-    throw new ApiError(400, [{ code: 6111, message }]);
-  }
-  const token = account.apiTokens.find((candidate) => candidate.value === value);
-  if (token === undefined) throw new ApiError(401, [{ code: 9109, message: "Invalid access token" }]);
-  return token;
 }
 
 /** The values of a route's `:names` when the path matches. */
@@ -111,42 +76,6 @@ function route(method: string, path: string): { route: Route; params: Record<str
   throw new ApiError(405, [{ code: 10405, message: `Method not allowed: ${method} ${path}, only ${methods}` }]);
 }
 
-function checkScope(account: CloudflareAccount, params: Record<string, string>): void {
-  for (const [name, own] of [
-    ["account", account.accountId],
-    ["zone", account.zone.id],
-  ] as const) {
-    const asked = params[name];
-    if (asked === undefined || asked === own) continue;
-    if (!/^[0-9a-f]{32}$/.test(asked)) {
-      throw notFound(
-        7003,
-        `Could not route: "${asked}" is no ${name} id (32 hex digits), perhaps the identifier is invalid`,
-      );
-    }
-    const message = `Unauthorized to access requested resource: the token has no access to the ${name} ${asked}`;
-    throw new ApiError(403, [{ code: 9109, message }]);
-  }
-}
-
-function checkPermission(token: ApiToken, { permissions, path, method }: Route): void {
-  const held = token.permissions;
-  const all = held === "all" && !permissions.some((one) => one.startsWith(tokenGroup));
-  if (all || permissions.length === 0 || permissions.some((one) => held !== "all" && held.includes(one))) return;
-  // The real API answers 401 here, and 403 everywhere else: a tunnel's token needs the right to write.
-  const status = method === "GET" && path.endsWith("/token") ? 401 : 403;
-  const message = `Authentication error: the API token lacks the permission "${permissions.join('" or "')}"`;
-  throw new ApiError(status, [{ code: 10000, message }]);
-}
-
-/** Access refuses all calls until somebody has set up Zero Trust; seen after the check of permissions. */
-function checkEnabled(account: CloudflareAccount, { path }: Route): void {
-  if (account.conditions.zeroTrust || !path.startsWith("/accounts/:account/access/")) return;
-  const message =
-    "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard at https://dash.cloudflare.com/ and click the 'Enable Access' button.";
-  throw new ApiError(403, [{ code: 9999, message }]);
-}
-
 function parse(text: string): unknown {
   if (text === "") return undefined;
   try {
@@ -160,24 +89,13 @@ function parse(text: string): unknown {
 const pathOf = (request: JsonRequest): string =>
   request.path.replace(/^\/client\/v4(?=\/)/, "").replace(/(?<=.)\/$/, "");
 
-/** Cloudflare's form of a fault; 971 is its code for too many calls. */
-const refusal = (status: number, message: string): unknown =>
-  failure([
-    status === 429
-      ? { code: 971, message: "More than 1200 requests per 300 seconds reached. Please wait" }
-      : { code: status, message },
-  ]);
-
 /** Answers one request. Pure except for the account. */
 function answer(account: CloudflareAccount, request: JsonRequest): JsonAnswer {
   const path = pathOf(request);
   try {
-    refuseGlobalKey(request.headers);
-    const token = authenticate(account, request.headers.authorization);
+    const token = authenticate(account, request.headers);
     const found = route(request.method, path);
-    checkScope(account, found.params);
-    checkPermission(token, found.route);
-    checkEnabled(account, found.route);
+    checkCall(account, token, found.route, found.params);
     const body = parse(request.text);
     const result = found.route.handle({
       account,
@@ -209,7 +127,7 @@ export async function startCloudflareApi(
     failure: (status, message) => failure([{ code: status, message }]),
     handle: async (request) => {
       const fault = account.faults.take(request.method, pathOf(request));
-      const given = await withFault(fault, refusal, () => answer(account, request));
+      const given = await withFault(fault, injectedFailure, () => answer(account, request));
       const status = typeof given === "string" ? "no answer (fault)" : given.status;
       if (request.method !== "GET" || typeof given === "string" || given.status >= 400) {
         log(`cloudflare: ${request.method} ${request.path} → ${status}`);

@@ -77,16 +77,19 @@ export function normaliseDestination(uri: string): string {
 }
 
 /**
- * A custom hostname of the zone can be a destination too:
+ * An active custom hostname of the zone can be a destination too, a pending one cannot:
  * https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/security/secure-with-access/
  */
 function checkDestination(uri: string, account: CloudflareAccount): string {
   const zone = account.zone.name;
   const domain = normaliseDestination(uri);
   const host = domain.split("/")[0] ?? "";
-  const custom = Object.values(account.state.customHostnames).some(({ hostname }) => hostname === host);
+  account.validateCustomHostnames();
+  const custom = Object.values(account.state.customHostnames).some(
+    ({ hostname, status }) => hostname === host && status === "active",
+  );
   if (/[:?#\s]/.test(domain) || !(inZone(host, zone) || custom)) {
-    const reason = `"${uri}" is not a host name of the zone ${zone} or a custom hostname of it, with or without a path, without scheme, port or query`;
+    const reason = `"${uri}" is not a host name of the zone ${zone} or an active custom hostname of it, with or without a path, without scheme, port or query`;
     throw refuse(refusals.access, "destinations", `domain does not belong to zone: ${reason}`);
   }
   return domain;

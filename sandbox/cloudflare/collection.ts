@@ -63,7 +63,10 @@ export function collectionRoutes(collection: Collection): Route[] {
     return { result: { id }, beside: { id } };
   };
   const list = ({ account, query }: Call): Answer => {
-    const wanted = Object.fromEntries((collection.filters ?? []).map((field) => [field, (one: Wire) => one[field]]));
+    // `hostname.exact` compares the field `hostname`.
+    const wanted = Object.fromEntries(
+      (collection.filters ?? []).map((filter) => [filter, (one: Wire) => one[filter.replace(/\.exact$/, "")]]),
+    );
     return page(keepEqual(Object.values(account.state[kind]), query, wanted), query);
   };
   const one = `${path}/:id`;

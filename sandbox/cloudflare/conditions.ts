@@ -1,8 +1,8 @@
-/** The state of an account that no call of the program changes: what a person finds, or has to mend in the dashboard. */
+/** Conditions of an account that no call of the program changes, set in the dashboard. `refusals.ts` and the routes apply them. */
 
-/** How the account is found, whatever was declared in it; each can be changed while it runs. */
+/** Conditions outside of what was declared. Each can be changed at run time (control action `set`). */
 export interface Conditions {
-  /** False: nobody has set up Zero Trust yet. */
+  /** False: Zero Trust is not set up yet. */
   zeroTrust: boolean;
   /** The organisation's session, a Go duration. */
   sessionDuration: string;

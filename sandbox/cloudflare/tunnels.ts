@@ -72,12 +72,20 @@ function wire(account: CloudflareAccount, tunnel: StoredTunnel): Record<string, 
   };
 }
 
+const unknownTunnel = ({ params }: Call) =>
+  notFound(1003, `Tunnel ${params.id} not found: it was never created in this account, or it was deleted`);
+
+/** Reading a tunnel shows a deleted one too, with `deleted_at`: the deletion is soft. @throws ApiError 404 */
+function findEvenIfDeleted(call: Call): StoredTunnel {
+  const tunnel = call.account.state.tunnels[call.params.id ?? ""];
+  if (tunnel === undefined) throw unknownTunnel(call);
+  return tunnel;
+}
+
 /** The tunnel of the call. @throws ApiError 404 */
-function find({ account, params }: Call): StoredTunnel {
-  const tunnel = account.state.tunnels[params.id ?? ""];
-  if (tunnel === undefined || tunnel.deleted_at !== null) {
-    throw notFound(1003, `Tunnel ${params.id} not found: it was never created in this account, or it was deleted`);
-  }
+function find(call: Call): StoredTunnel {
+  const tunnel = findEvenIfDeleted(call);
+  if (tunnel.deleted_at !== null) throw unknownTunnel(call);
   return tunnel;
 }
 
@@ -92,7 +100,7 @@ function checkName(account: CloudflareAccount, name: string, except?: string): v
 
 /** One entry per connector with its connections, the format of `…/connections`. */
 function connectors(account: CloudflareAccount, tunnel: StoredTunnel): Record<string, unknown>[] {
-  const connections = account.connections(tunnel.id);
+  const connections = account.countedConnections(tunnel.id);
   return [...new Set(connections.map((one) => one.connectorId))].map((id) => {
     const own = connections.filter((one) => one.connectorId === id);
     return {
@@ -158,11 +166,11 @@ function edit(call: Call) {
 function remove(call: Call) {
   const { account } = call;
   const tunnel = find(call);
-  if (account.connections(tunnel.id).length > 0) {
+  if (account.countedConnections(tunnel.id).length > 0) {
     throw new ApiError(400, [
       {
         code: 1022,
-        message: `Cannot delete tunnel because it has active connections (${account.connections(tunnel.id).length}): stop its connectors first`,
+        message: `Cannot delete tunnel because it has active connections (${account.countedConnections(tunnel.id).length}): stop its connectors first`,
       },
     ]);
   }
@@ -222,7 +230,7 @@ export const tunnelRoutes: Route[] = [
     method: "GET",
     path: one,
     permissions: canRead(group),
-    handle: (call) => ({ result: wire(call.account, find(call)) }),
+    handle: (call) => ({ result: wire(call.account, findEvenIfDeleted(call)) }),
   },
   { method: "PATCH", path: one, permissions: canWrite(group), handle: edit },
   { method: "DELETE", path: one, permissions: canWrite(group), handle: remove },

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type { EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
@@ -32,6 +33,8 @@ export interface ClientOptions extends AccessOptions {
   colo: string;
   readTimeoutMs: number;
   bodyLimitBytes: number;
+  /** Added to every request before it is handled, as a far entry does; read each time. */
+  latencyMs?: () => number;
   log: Log;
 }
 
@@ -174,6 +177,8 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
     response: ServerResponse,
     upgrade?: { socket: Socket; head: Buffer },
   ): Promise<void> {
+    const latency = options.latencyMs?.() ?? 0;
+    if (latency > 0) await delay(latency);
     const ray = `${randomBytes(8).toString("hex")}-${options.colo}`;
     const target = request.url ?? "/";
     if (!target.startsWith("/")) return answers.badRequest(response, ray);

@@ -53,6 +53,8 @@ export interface Edge {
   rotateKeys(): Promise<void>;
   /** The session token of a signed-in person, for the cookie `CF_Authorization`. */
   signPersonToken(audience: string, email: string): Promise<string>;
+  /** A far entry: adds so many milliseconds to every request from now on. */
+  setLatency(ms: number): void;
   /** Stops all listeners and cuts open connections. */
   close(): Promise<void>;
 }
@@ -76,7 +78,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     running.push(connectors);
     const signIn = signInPages({ view, keys, mailFile: options.mailFile ?? join(dir, "mail.txt"), country: COUNTRY });
     const teamDomain = () => view.teamDomain();
-    const bounds = { colo, readTimeoutMs, bodyLimitBytes, strictServiceTokens };
+    let latencyMs = 0;
+    const bounds = { colo, readTimeoutMs, bodyLimitBytes, strictServiceTokens, latencyMs: () => latencyMs };
     const clients = await startClients({
       ...bounds,
       view,
@@ -96,6 +99,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     running.push(team);
 
     return {
+      setLatency: (ms) => {
+        latencyMs = ms;
+      },
       url: clients.url,
       connectorAddress: connectors.address,
       proxyUrl: team.proxyUrl,

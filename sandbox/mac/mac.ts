@@ -1,4 +1,5 @@
 /** An emulated Mac Studio to install on: SSH, a root folder, macOS' commands and launchd. */
+
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ import { readHardware } from "./hardware.ts";
 import { type KeyPair, keyPair, otherHostKeys, publicKeyOf } from "./keys.ts";
 import { Launchd } from "./launchd.ts";
 import { type OtherSsh, reachOtherSsh, readKey, writeSession } from "./other-ssh.ts";
+import { type OutsideDaemon, writeOutsideDaemon } from "./outside-daemon.ts";
 import { type Owner, Owners } from "./owners.ts";
 import { freshPowerSettings, knownPowerSettings, type PowerSettings, powerSettingsSchema } from "./power-settings.ts";
 import { RootPaths } from "./root-path.ts";
@@ -45,6 +47,8 @@ export interface MacOptions {
   clientKey?: Pick<KeyPair, "privateKeyPath" | "parsed"> | undefined;
   /** An external SSH server instead of the built-in one; `user` and `port` above are then that server's. */
   otherSsh?: OtherSsh;
+  /** Listed by launchctl as a loaded daemon. */
+  outsideDaemon?: OutsideDaemon | undefined;
 }
 
 /** The Mac, switched on. */
@@ -109,6 +113,7 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   makeRoot(root, user, otherSsh !== undefined);
   writeEmulatedCommands(root, bin, options.nodePath, controlSocket);
   writeBsdTools(bin);
+  writeOutsideDaemon(root, options.outsideDaemon);
 
   const hostKey = keyPair(dir, "host_ed25519");
   const { ecdsa, rsa } = otherHostKeys(dir);
@@ -128,7 +133,19 @@ export async function startMac(options: MacOptions): Promise<Mac> {
   const { environment } = options;
   const launchd = new Launchd({ dir, paths, environment, path, owners, directory, reaper, log });
   const hardware = readHardware(dir);
-  const machine: Machine = { admin: user, macos, hardware, paths, owners, directory, launchd, power, wtmp, log };
+  const machine: Machine = {
+    admin: user,
+    macos,
+    hardware,
+    paths,
+    owners,
+    directory,
+    launchd,
+    power,
+    wtmp,
+    log,
+    outside: options.outsideDaemon,
+  };
   const processes = new SessionProcesses(reaper);
   const sessionEnvironment = {
     SLM_NETWORK_ROOT: root,

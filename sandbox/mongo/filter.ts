@@ -1,6 +1,7 @@
 /** Filters (`{company: "…", lastAccessedAt: {$gt: …}}`) as predicates. Source: MongoDB manual, "Query Predicates". */
 import type { Document } from "bson";
 import { CommandError, notImplemented } from "./errors.ts";
+import { compileExpression, isTrue } from "./expression.ts";
 import { valuesAt } from "./paths.ts";
 import { compareValues, isDocument, keyOf, toNumber, typeBracket, typeName } from "./values.ts";
 
@@ -9,7 +10,7 @@ export type Predicate = (document: Document) => boolean;
 type Test = (leaves: readonly unknown[]) => boolean;
 
 const REAL_BUT_MISSING = new Set(
-  `$regex $options $type $mod $expr $where $text $jsonSchema $geoWithin $geoIntersects $near $nearSphere $bitsAllSet
+  `$regex $options $type $mod $where $text $jsonSchema $geoWithin $geoIntersects $near $nearSphere $bitsAllSet
   $bitsAnySet $bitsAllClear $bitsAnyClear $sampleRate $alwaysTrue $alwaysFalse $rand`.split(/\s+/),
 );
 
@@ -113,33 +114,38 @@ function compileOperators(operators: Document): Test {
   return (leaves) => tests.every((test) => test(leaves));
 }
 
-function branches(name: string, operand: unknown): Predicate[] {
+function branches(name: string, operand: unknown, now: Date): Predicate[] {
   if (!Array.isArray(operand)) throw new CommandError(2, `${name} must be an array`);
   if (operand.length === 0) throw new CommandError(2, "$and/$or/$nor must be a nonempty array");
   return operand.map((branch: unknown) => {
     if (!isDocument(branch)) throw new CommandError(2, "$or/$and/$nor entries need to be full objects");
-    return compileFilter(branch);
+    return compileFilter(branch, now);
   });
 }
 
-function compileEntry(name: string, operand: unknown): Predicate {
+function compileEntry(name: string, operand: unknown, now: Date): Predicate {
   if (name.startsWith("$")) {
     switch (name) {
       case "$and":
         return (
           (all) => (document: Document) =>
             all.every((one) => one(document))
-        )(branches(name, operand));
+        )(branches(name, operand, now));
       case "$or":
         return (
           (all) => (document: Document) =>
             all.some((one) => one(document))
-        )(branches(name, operand));
+        )(branches(name, operand, now));
       case "$nor":
         return (
           (all) => (document: Document) =>
             !all.some((one) => one(document))
-        )(branches(name, operand));
+        )(branches(name, operand, now));
+      case "$expr":
+        return (
+          (value) => (document: Document) =>
+            isTrue(value(document))
+        )(compileExpression(operand, now));
       case "$comment":
         return () => true;
       default:
@@ -153,15 +159,23 @@ function compileEntry(name: string, operand: unknown): Predicate {
 }
 
 /**
- * Compiles a filter once, for many documents.
- * @throws CommandError 2 (BadValue) for invalid filters, 238 for real operators that are not implemented.
+ * Compiles a filter once, for many documents. `now` is `$$NOW` in `$expr`.
+ * @throws CommandError 2 (BadValue) for what MongoDB would refuse, 238 for real operators which are missing here.
  */
-export function compileFilter(filter: Document): Predicate {
-  const entries = Object.entries(filter).map(([name, operand]) => compileEntry(name, operand));
+export function compileFilter(filter: Document, now = new Date()): Predicate {
+  const entries = Object.entries(filter).map(([name, operand]) => compileEntry(name, operand, now));
   return (document) => entries.every((matches) => matches(document));
 }
 
-/** Fields that the filter fixes to one value: the initial document of an upsert. */
+/** Whether a filter has `$expr`, at whatever depth: an upsert may not. */
+export function usesExpr(filter: Document): boolean {
+  return Object.entries(filter).some(
+    ([name, operand]) =>
+      name === "$expr" || (Array.isArray(operand) && operand.some((one: unknown) => isDocument(one) && usesExpr(one))),
+  );
+}
+
+/** Fields which the filter sets to one value: what an upsert's new document starts from. */
 export function equalities(filter: Document): [path: string, value: unknown][] {
   return Object.entries(filter).flatMap(([name, operand]): [string, unknown][] => {
     if (name === "$and" && Array.isArray(operand)) {

@@ -1,7 +1,8 @@
-/** Updates of one document: operators or a replacement. Source: MongoDB manual, "Update Operators". */
+/** Updates of one document: operators, a replacement, or a pipeline. Source: MongoDB manual, "Update Operators". */
 import { Decimal128, type Document, Double, Timestamp } from "bson";
 import { CommandError, notImplemented } from "./errors.ts";
 import { setAt, setField, unsetAt, valueAt } from "./paths.ts";
+import { applyPipeline, checkPipeline } from "./update-pipeline.ts";
 import {
   cloneValue,
   compareValues,
@@ -78,9 +79,14 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   $currentDate: currentDate,
 };
 
-/** Whether the update is a replacement (no operators). */
-export function isReplacement(update: Document): boolean {
-  return !(Object.keys(update)[0]?.startsWith("$") ?? false);
+/** What a statement does to a document. */
+export type Update = Document | readonly Document[];
+
+const isPipeline = (update: Update): update is readonly Document[] => Array.isArray(update);
+
+/** Whether the update puts a whole new document in place (no operators). */
+export function isReplacement(update: Update): boolean {
+  return !isPipeline(update) && !(Object.keys(update)[0]?.startsWith("$") ?? false);
 }
 
 function checkReplacement(update: Document): void {
@@ -106,8 +112,11 @@ function checkConflicts(paths: readonly string[]): void {
 }
 
 /** Checks an update before it is applied to anything. @throws CommandError 9, 40, 52 or 238, as MongoDB would. */
-export function checkUpdate(update: unknown): asserts update is Document {
-  if (Array.isArray(update)) throw notImplemented("An update by a pipeline");
+export function checkUpdate(update: unknown): asserts update is Update {
+  if (Array.isArray(update)) {
+    checkPipeline(update);
+    return;
+  }
   if (!isDocument(update)) throw new CommandError(9, "Update argument must be either an object or an array");
   if (isReplacement(update)) {
     checkReplacement(update);
@@ -142,7 +151,8 @@ export function checkUpdate(update: unknown): asserts update is Document {
  * The document after a validated update; the given one is not changed. `inserting` is an upsert's new document.
  * @throws CommandError 66 when `_id` would change, 14, 28 or 2 as the operators do.
  */
-export function applyUpdate(document: Document, update: Document, inserting: boolean, now: Date): Document {
+export function applyUpdate(document: Document, update: Update, inserting: boolean, now: Date): Document {
+  if (isPipeline(update)) return withSameId(document, applyPipeline(document, update, now));
   if (isReplacement(update)) {
     const id = Object.hasOwn(update, "_id") ? update._id : document._id;
     if (document._id !== undefined && keyOf(id) !== keyOf(document._id)) {
@@ -161,6 +171,10 @@ export function applyUpdate(document: Document, update: Document, inserting: boo
     if (name === "$setOnInsert" && !inserting) continue;
     for (const [path, operand] of Object.entries(fields as Document)) OPERATORS[name]!(next, path, operand, now);
   }
+  return withSameId(document, next);
+}
+
+function withSameId(document: Document, next: Document): Document {
   if (document._id !== undefined && keyOf(next._id) !== keyOf(document._id)) {
     throw new CommandError(66, "Performing an update on the path '_id' would modify the immutable field '_id'");
   }

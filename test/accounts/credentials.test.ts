@@ -1,4 +1,4 @@
-/** What the checks say of credentials; that they use the provider's is in test/sandbox/providers/credentials.test.ts. */
+/** What the checks say of credentials; that they use the provider's is in test/sandbox/providers/credentials.integration.test.ts. */
 import { expect, it } from "vitest";
 import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../accounts/credentials.ts";
 

@@ -41,6 +41,8 @@ beforeAll(async () => {
     audiences: access.audiences,
     protect: true,
   });
+  const { TunnelConnections } = await import("../../components/tunnel-connections.ts");
+  new TunnelConnections("slm-connections", { accountId, tunnelId: tunnel.tunnelId });
   new Route("slm", {
     zoneId,
     hostname,
@@ -50,11 +52,12 @@ beforeAll(async () => {
     fallbackOrigin: true,
     protect: true,
   });
-  new SaasHostname("slm", { zoneId, saasHostname: "slm.example.net", hostname, protect: true });
+  new SaasHostname("slm", { zoneId, saasHostname: "slm.example.net", hostname, isServed: false, protect: true });
   new SshEntry("slm-mac", {
     accountId,
     hostname: "ssh.example.com",
     emails: ["a@example.com"],
+    identityProviders: ["pin-id"],
     tokenIds: [],
     protect: true,
   });

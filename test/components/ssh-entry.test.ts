@@ -47,10 +47,10 @@ describe("an SSH entry is refused", () => {
   });
   it.each([
     ["ssh.example.com", ["deploy"], []],
-    ["slm.example.com", [], [/is slm-network:hostname already.*ssh.example.com/]],
-    ["slm.example.net", [], [/not under the zone/, /saasHostname already/]],
+    ["slm.example.com", [], [/is already slm-network:hostname.*ssh.example.com/]],
+    ["slm.example.net", [], [/not under the zone/, /is already slm-network:route\.saasHostname/]],
     ["ssh.office.example.com", [], [/^slm-network:macs\[0\].sshThroughTunnel.hostname: .*more than one label/]],
-    ["ssh.example.com", ["nobody", "old"], [/"nobody" is none of access.servers/, /"old" is switched off/]],
+    ["ssh.example.com", ["nobody", "old"], [/"nobody" is not in access.servers/, /"old" is switched off/]],
   ] as const)("%s for %s: %s", (hostname, servers, problems) => {
     const found = sshProblems(config(hostname, [...servers]), "example.com");
     expect(found).toHaveLength(problems.length);
@@ -76,6 +76,7 @@ describe("an SSH entry", () => {
       accountId: "a",
       hostname: "ssh.example.com",
       emails: ["ops@example.com"],
+      identityProviders: ["pin-id"],
       tokenIds: ["id-1"],
       protect: true,
     };
@@ -91,6 +92,7 @@ describe("an SSH entry", () => {
         { id: "id-of-slm-studio-policy-ssh-servers", precedence: 2 },
       ],
       sessionDuration: "1h",
+      allowedIdps: ["pin-id"],
     });
     const policies = declared.filter(({ type }) => type.endsWith(":ZeroTrustAccessPolicy"));
     expect(policies.map(({ inputs }) => [inputs.decision, inputs.includes])).toEqual([

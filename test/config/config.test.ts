@@ -50,12 +50,12 @@ describe("the stack's config", () => {
     expect(parseStackConfig({ ...good, documents: { maxDiskMiB: 512 } }).documents.maxDiskMiB).toBe(512);
   });
 
-  it("explains the trap of a UPS that shuts the Mac down, and takes it only from who says so", () => {
+  it("explains why a UPS must not shut the Mac down, and requires an explicit opt-in", () => {
     const mac = (power: unknown) => ({ ...good, macs: [{ ...good.macs[0], power }] });
     expect(problemsOf(mac({ ups: { haltLevel: 20 } })).join()).toMatch(
       /macs\[0\]\.power\.ups\.mayStayOff: must be true: after a UPS has had the Mac shut down, the Mac can stay off.*take `ups` out/,
     );
-    expect(problemsOf(mac({ ups: { mayStayOff: true } })).join()).toMatch(/names no threshold.*haltLevel/);
+    expect(problemsOf(mac({ ups: { mayStayOff: true } })).join()).toMatch(/has no threshold.*haltLevel/);
     expect(parseStackConfig(mac({ ups: { mayStayOff: true, haltRemain: 5 } })).macs[0]?.power).toEqual({
       set: true,
       ups: { mayStayOff: true, haltRemain: 5 },
@@ -70,7 +70,7 @@ describe("the stack's config", () => {
   it("says of a model service what launchd could not start", () => {
     const service = { program: "ollama", args: [1], env: { OLLAMA_NUM_PARALLEL: 4, "A-B": "x" }, user: "root" };
     const text = problemsOf({ ...good, model: { ...good.model, service } }).join("\n");
-    expect(text).toMatch(/model\.service\.program: "ollama" is no absolute path: launchd looks nowhere else/);
+    expect(text).toMatch(/model\.service\.program: "ollama" is not an absolute path: launchd looks nowhere else/);
     expect(text).toMatch(/model\.service\.args\[0\]: 1 must be a text: put it in quotes/);
     expect(text).toMatch(/model\.service\.env\.OLLAMA_NUM_PARALLEL: 4 must be a text, as launchd takes no other/);
     expect(text).toMatch(/model\.service\.user: "root" is more than a model server needs/);
@@ -79,7 +79,7 @@ describe("the stack's config", () => {
     expect(parsed.model.service).toEqual({ ...least, args: ["serve"], env: {} });
   });
 
-  it("tells every problem at once, each with its value, the reason and the fix", () => {
+  it("reports all problems at once, each with its value, the reason and the fix", () => {
     const problems = problemsOf({
       ...good,
       zoneId: undefined,
@@ -91,13 +91,11 @@ describe("the stack's config", () => {
     const text = problems.join("\n");
     expect(problems).toHaveLength(8);
     expect(text).toMatch(/slm-network:zoneId: the zone's id is missing.*dash\.cloudflare\.com/);
-    expect(text).toMatch(/slm-network:hostname: "https:\/\/slm\.example\.com\/" is no host name.*slm\.example\.com/);
+    expect(text).toMatch(/slm-network:hostname: "https:\/\/slm\.example\.com\/" is not a host name.*slm\.example\.com/);
     expect(text).toMatch(/slm-network:documents\.ttlDays: 0 .*1 to 365 days/);
     expect(text).toMatch(/slm-network:documents\.atlas: is missing while store is atlas/);
     expect(text).toMatch(/slm-network:macs: .*two or more Macs.*Keep one/);
-    expect(text).toMatch(
-      /slm-network:route\.mode: "dns-only" .*cfargotunnel\.com resolves to an address nobody can route/,
-    );
+    expect(text).toMatch(/slm-network:route\.mode: "dns-only" .*cfargotunnel\.com resolves to an unroutable address/);
     expect(text).toMatch(/slm-network:atlasSchemaPassword: is missing.*pulumi config set --secret atlasSchemaPassword/);
   });
 
@@ -109,8 +107,8 @@ describe("the stack's config", () => {
   it.each([
     ["grey", /DNS-only.*npm run probe/],
     ["warp", /caller's machine changed.*docs\/routes\.md/],
-    ["carrier-pigeon", /is no route/],
-    [7, /is no route/],
+    ["carrier-pigeon", /is not a route mode/],
+    [7, /is not a route mode/],
   ])("refuses the route %s with its reason", (mode, reason) => {
     expect(problemsOf({ ...good, route: { mode } }).join()).toMatch(reason);
   });
@@ -128,8 +126,8 @@ describe("the stack's config", () => {
     [{ mode: "saas" }, /route\.saasHostname: is missing.*not in this Cloudflare account/],
     [{ regionKey: "kr" }, /regionKey: "kr" has no effect unless mode is regional/],
     [{ mode: "regional", regionKey: "kr", saasHostname: "a.b.net" }, /saasHostname: "a\.b\.net" has no effect/],
-    [{ mode: "saas", saasHostname: "https://b.net" }, /saasHostname: "https:\/\/b\.net" is no host name/],
-    [{ expectColo: ["Seoul"] }, /expectColo\[0\]: "Seoul" is no Cloudflare location/],
+    [{ mode: "saas", saasHostname: "https://b.net" }, /saasHostname: "https:\/\/b\.net" is not a host name/],
+    [{ expectColo: ["Seoul"] }, /expectColo\[0\]: "Seoul" is not a Cloudflare location/],
   ])("refuses the route %j", (route, reason) => {
     const problems = problemsOf({ ...good, route });
     expect(problems).toHaveLength(1);
@@ -176,7 +174,7 @@ describe("the stack's config", () => {
     expect(problemsOf({ ...good, ...change })).toHaveLength(1);
   });
 
-  it("takes the whole internet at the database only when that is said twice, and a cluster to make with its defaults", () => {
+  it("allows access from anywhere only with allowAnywhere, and fills in the defaults of a new cluster", () => {
     const atlas = {
       projectId: "0".repeat(24),
       cluster: { create: {} },
@@ -188,7 +186,7 @@ describe("the stack's config", () => {
       create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" },
     });
     expect(problemsOf({ ...good, documents: { atlas: { ...atlas, allowAnywhere: false } } }).join()).toMatch(
-      /allowFrom\[0\]: "0\.0\.0\.0\/0" lets the whole internet.*allowAnywhere: true/,
+      /allowFrom\[0\]: "0\.0\.0\.0\/0" exposes the database to the internet.*allowAnywhere: true/,
     );
     expect(problemsOf({ ...good, documents: { atlas: { ...atlas, cluster: 7 } } }).join()).toMatch(
       /neither the name of/,
@@ -229,25 +227,25 @@ describe("who may sign in", () => {
 
   it.each([
     [
-      "a domain where anybody gets an address",
+      "a domain where anyone can get an address",
       { emailDomains: ["naver.com"] },
-      /emailDomains\[0\]: "naver\.com" is a domain where anybody gets.*let everyone in.*one by one/,
+      /emailDomains\[0\]: "naver\.com" is a domain where anyone can get.*let everyone in.*one by one/,
     ],
     [
       "another one",
       { emailDomains: ["example.com", "gmail.com"] },
-      /emailDomains\[1\]: "gmail\.com" is a domain where anybody/,
+      /emailDomains\[1\]: "gmail\.com" is a domain where anyone can/,
     ],
-    ["every domain", { emailDomains: ["*"] }, /"\*" is no e-mail domain.*without wildcards/],
-    ["every domain below one", { emailDomains: ["*.example.com"] }, /is no e-mail domain/],
-    ["an address for a domain", { emailDomains: ["@example.com"] }, /is no e-mail domain/],
+    ["every domain", { emailDomains: ["*"] }, /"\*" is not an e-mail domain.*without wildcards/],
+    ["every domain below one", { emailDomains: ["*.example.com"] }, /is not an e-mail domain/],
+    ["an address for a domain", { emailDomains: ["@example.com"] }, /is not an e-mail domain/],
     [
       "everybody of a domain",
       { emails: ["*@example.com"] },
-      /"\*@example\.com" is no e-mail address.*without wildcards.*people\.emailDomains/,
+      /"\*@example\.com" is not an e-mail address.*without wildcards.*people\.emailDomains/,
     ],
-    ["everybody", { emails: ["*"] }, /is no e-mail address/],
-    ["a rule of Cloudflare's", { everyone: true }, /people\.everyone: is no setting/],
+    ["everybody", { emails: ["*"] }, /is not an e-mail address/],
+    ["a rule of Cloudflare's", { everyone: true }, /people\.everyone: is not a known setting/],
     ["a way in for nobody", { identityProviders: [] }, /identityProviders: \[\] is empty, so nobody could sign in/],
   ])("is never everyone, nor unclear: %s", (_what, settings, reason) => {
     const problems = people(settings);
@@ -279,5 +277,26 @@ describe("Pulumi.prod.yaml as committed", () => {
     expect(problemsOf(settings)).toHaveLength(named.length);
     const secrets = Object.fromEntries(named.map((key) => [key, secret]));
     expect(parseStackConfig({ ...settings, ...secrets }).protect).toBe(true);
+  });
+});
+
+describe("parts that may be deleted while the rest stays protected", () => {
+  it("are named in unprotect", () => {
+    expect(
+      parseStackConfig({ ...good, unprotect: ["servers.backend", "saas", "ssh", "documents"] }).unprotect,
+    ).toHaveLength(4);
+    expect(problemsOf({ ...good, unprotect: ["backend", "tunnel"] })).toEqual([
+      expect.stringMatching(/unprotect\[0\]: "backend" is not a part.*servers\.<name>/),
+      expect.stringMatching(/unprotect\[1\]: "tunnel" is not a part/),
+    ]);
+  });
+});
+
+describe("macs[].edgeIpVersion", () => {
+  it("is auto, 4 or 6", () => {
+    const mac = (edgeIpVersion: unknown) => ({ ...good, macs: [{ ...good.macs[0], edgeIpVersion }] });
+    expect(parseStackConfig(good).macs[0]?.edgeIpVersion).toBe("auto");
+    expect(parseStackConfig(mac(6)).macs[0]?.edgeIpVersion).toBe(6);
+    expect(problemsOf(mac(5)).join()).toMatch(/edgeIpVersion: 5 must be auto, 4 or 6/);
   });
 });

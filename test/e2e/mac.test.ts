@@ -1,10 +1,12 @@
 /** The Mac's whole life: installed, left alone, upgraded, without power, and removed; with clients calling all the while. */
+
 import { access, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseDocument } from "yaml";
 import { z } from "zod";
+import { modelServerLabel } from "../../sandbox/mac/outside-daemon.ts";
 import { claimPort } from "../../sandbox/machine/ports.ts";
 import { CHAT_MODEL } from "../../sandbox/model/models.ts";
 import type { Ready } from "../../sandbox/ready.ts";
@@ -302,7 +304,7 @@ describe("the removal", () => {
     await up("`pulumi up` of the whole network on a Mac that has it installed already");
     const ran = await timed("`pulumi destroy`", () => pulumi(here, "destroy", "--yes", "--skip-preview"));
     expect(ran.code, said(ran)).toBe(0);
-    expect(await readdir(onMac("Library/LaunchDaemons"))).toEqual([]);
+    expect(await readdir(onMac("Library/LaunchDaemons"))).toEqual([`${modelServerLabel}.plist`]);
     for (const gone of ["usr/local/slm-network", "etc/slm-network", "var/log/slm-network", "var/db/slm-network"]) {
       await expect(access(onMac(gone)), gone).rejects.toThrow();
     }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { withCredentials } from "../../components/document-store.ts";
+import { modelServerLabel } from "../../sandbox/mac/outside-daemon.ts";
 import { type Ready, whatToTry } from "../../sandbox/ready.ts";
 import { eventually, folder, openai, project, pulumi, run, sandbox, start, strays, tokenHeaders } from "./harness.ts";
 
@@ -325,7 +326,7 @@ describe("destroy", () => {
     expect(atlas).toMatchObject({ users: {}, accessList: {} });
 
     const mac = (path: string) => join(here.macRoot, path);
-    expect(await readdir(mac("Library/LaunchDaemons"))).toEqual([]);
+    expect(await readdir(mac("Library/LaunchDaemons"))).toEqual([`${modelServerLabel}.plist`]);
     for (const gone of ["usr/local/slm-network", "etc/slm-network", "var/log/slm-network"]) {
       await expect(access(mac(gone)), gone).rejects.toThrow();
     }

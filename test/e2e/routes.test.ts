@@ -119,7 +119,7 @@ describe("a route that is not available", () => {
   it.each([
     ["a region that is guessed", { mode: "regional", regionKey: "icn" }, /"icn" is not in .*kr \(Republic of Korea\)/],
     ["a custom hostname of the own zone", { mode: "saas", saasHostname: "b.example.com" }, /belongs to example\.com/],
-    ["DNS-only", { mode: "dns-only" }, /resolves to an address nobody can route to/],
+    ["DNS-only", { mode: "dns-only" }, /resolves to an unroutable address/],
   ])("is refused before anything is declared: %s", async (_what, route, reason) => {
     await setRoute(route);
     const ran = await pulumi(here, "preview");
@@ -157,7 +157,7 @@ describe("a custom hostname", () => {
       await setRoute({ mode: "saas", saasHostname: custom });
       const ran = await up();
       succeeded(ran);
-      expect(ran.stdout).toMatch(/until it is active callers go on with slm\.example\.com/);
+      expect(ran.stdout).toMatch(/until it is served callers use slm\.example\.com/);
       const pending = await routeOutput();
       expect(pending).toMatchObject({ mode: "saas", callers: here.hostname, saas: { status: "pending" } });
       expect(await get(custom, "/v1/models", tokenHeaders(here))).toBe(530);
@@ -216,7 +216,7 @@ describe("how people sign in", () => {
     const ran = await pulumi(here, "preview");
     expect(ran.code).not.toBe(0);
     expect(ran.stdout + ran.stderr).toMatch(
-      /identityProviders\[1\]: "gogle" is no identity provider of the account, which has "One-time PIN" \(onetimepin/,
+      /identityProviders\[1\]: "gogle" is not an identity provider of the account, which has "One-time PIN" \(onetimepin/,
     );
     expect(ran.stdout + ran.stderr).not.toMatch(/\.ts:\d+/);
   });

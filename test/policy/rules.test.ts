@@ -77,12 +77,34 @@ describe("a host name has an Access application", () => {
     ["a name that is not known", [record({ content: later, name: later }), front("slm.example.com")]],
     ["a second name in the tunnel's rules", [ingress("b.example.com"), front("slm.example.com")]],
     ["a custom hostname", [seen(cf("CustomHostname"), { hostname: "slm.example.net" }), front("slm.example.com")]],
+    [
+      "a custom hostname beside a rule for every name",
+      [
+        seen(cf("CustomHostname"), { hostname: "slm.example.net" }),
+        seen(cf("ZeroTrustTunnelCloudflaredConfig"), { config: { ingresses: [{ service: "http://127.0.0.1:1" }] } }),
+      ],
+    ],
+    [
+      "a custom hostname beside rules that are not known",
+      [
+        seen(cf("CustomHostname"), { hostname: "slm.example.net" }),
+        seen(cf("ZeroTrustTunnelCloudflaredConfig"), { config: later }),
+      ],
+    ],
   ])("fires: %s", (_what, resources) => {
     expect(told((report) => rules.hostnameHasApplication(resources, report))).toHaveLength(1);
   });
   it.each([
     ["the whole host", [record({ content: later }), ingress("slm.example.com"), front("SLM.example.com")]],
     ["a custom hostname", [seen(cf("CustomHostname"), { hostname: "slm.example.net" }), front("slm.example.net")]],
+    [
+      "a custom hostname that the tunnel does not serve yet",
+      [
+        seen(cf("CustomHostname"), { hostname: "slm.example.net" }),
+        ingress("slm.example.com"),
+        front("slm.example.com"),
+      ],
+    ],
     ["by `domain`", [record({ content: tunnel }), application({ domain: "slm.example.com" })]],
     ["not a tunnel's", [record({ content: "elsewhere.example.net" })]],
   ])("does not: %s", (_what, resources) => {
@@ -128,6 +150,20 @@ describe("what holds state is protected in production", () => {
     ["the tunnel", seen(cf("ZeroTrustTunnelCloudflared"), {})],
   ])("fires: %s", (_what, resource) => {
     expect(told((report) => rules.statefulIsProtected(resource, report))).toHaveLength(1);
+  });
+  it.each([
+    ["prod", true],
+    ["production", true],
+    ["prod-kr", true],
+    ["kr.prod", true],
+    ["PROD_KR", true],
+    ["nonprod", false],
+    ["non-prod", false],
+    ["pre-prod", false],
+    ["product-demo", false],
+    ["sandbox", false],
+  ])("the stack %s is production: %s", (stack, expected) => {
+    expect(told((report) => rules.statefulIsProtected(record({}, { stack }), report))).toHaveLength(expected ? 1 : 0);
   });
   it.each([
     ["protected", record({}, { protect: true })],

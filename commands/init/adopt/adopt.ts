@@ -20,6 +20,7 @@ import { answerOf } from "../cloudflare.ts";
 import type { Asker } from "../prompts.ts";
 import { findAdoptable } from "./find.ts";
 import { type Deployed, importFile, notYetOurs } from "./import-file.ts";
+import { type TokenVersions, tokenVersions } from "./token-versions.ts";
 
 /** What is needed to look and to take over. */
 export interface Adoption {
@@ -36,10 +37,10 @@ export interface Adoption {
 const todo = "README.md lists the permissions that are needed";
 
 /**
- * @returns how many were taken over
+ * @returns how many were taken over, and what the stack file must say of the tokens among them
  * @throws InitRefusal when an account can not be asked, the person says no, or the engine does
  */
-export async function adopt(adoption: Adoption): Promise<number> {
+export async function adopt(adoption: Adoption): Promise<{ count: number; versions: TokenVersions }> {
   const { engine, stack, config, asker } = adoption;
   const { accountId, zoneId, hostname, documents } = config;
   const lookups = cloudflareLookups(adoption.cloudflare);
@@ -78,12 +79,12 @@ export async function adopt(adoption: Adoption): Promise<number> {
   for (const line of left) console.log(`\n  not taken over: ${line}`);
   if (taken.length === 0) {
     console.log("\n  nothing to take over");
-    return 0;
+    return { count: 0, versions: new Map() };
   }
   const question = `Take ${taken.length === 1 ? "it" : `these ${taken.length}`} over into the stack ${stack}?`;
   if (!(await asker.agree(question, true))) throw new InitRefusal("nothing was taken over");
   await bringIn(engine, stack, importFile(taken, deployed, await packageVersions(engine)));
-  return taken.length;
+  return { count: taken.length, versions: tokenVersions(taken, tokens, config.access.servers, new Date()) };
 }
 
 /** The tunnel's public names, as `name → service`. */

@@ -65,6 +65,7 @@ const adoption = {
   accessListEntry: "used as it is, never owned",
   cluster: "named in documents.atlas.cluster instead",
   collection: "the program takes one over by itself",
+  tunnelConnections: madeAgain,
   upload: madeAgain,
   mac: "the installer takes over what is on the Mac",
   retiredCommand: madeAgain,

@@ -214,7 +214,7 @@ function userParts({ config, users }: Facts): Found {
   const { atlas, store } = config.documents;
   if (store !== "atlas" || !atlas) return nothing;
   const adoptable = (["schema", "relay"] as const).flatMap((kind): Adoptable[] => {
-    const username = `${atlas.database}-${kind}`;
+    const username = `${atlas.userPrefix ?? atlas.database}-${kind}`;
     const user = users.find((one) => one.username === username && one.databaseName === "admin");
     if (!user) return [];
     return [

@@ -1,4 +1,4 @@
-/** Makes the vectors of a document's pieces, taking from what is there already all that may be taken. */
+/** Makes the vectors of a document's chunks, reusing stored ones where that is allowed. */
 import { randomUUID } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
@@ -15,13 +15,13 @@ import {
 import type { TokenBudget } from "./token-budget.ts";
 import { rowOf } from "./vectors.ts";
 
-/** A document as it is in the store, contents and all. */
-export interface Whole {
+/** A stored document with its contents. */
+export interface StoredDocument {
   readonly meta: DocumentMeta;
   readonly content: DocumentContent;
 }
 
-/** What vectors are wanted for. */
+/** Texts to make vectors for, and how. */
 export interface Wanted {
   readonly company: string;
   readonly model: string;
@@ -31,11 +31,11 @@ export interface Wanted {
   readonly pieces: readonly Chunk[];
   /** Put before each text for the model only. */
   readonly prefix: string;
-  /** Whose vectors may be taken for equal texts; made by the model as `identity` has it. */
-  readonly have: Whole | undefined;
+  /** Stored document whose vectors are reused for equal texts; made by the model of `identity`. */
+  readonly have: StoredDocument | undefined;
   readonly identity: ModelIdentity;
   readonly caller: Caller;
-  /** Absent: somebody waits for it to the end. */
+  /** Absent: the result is awaited to the end. */
   readonly client?: Client | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number) => void;
@@ -46,17 +46,17 @@ export interface Assembled {
   readonly vectors: Float32Array;
   readonly dimensions: number;
   readonly identity: ModelIdentity;
-  /** Different texts that the model embedded, and those that were there. */
+  /** Distinct texts that the model embedded, and those whose vectors were stored already. */
   readonly embedded: number;
   readonly reused: number;
   readonly tokens: number;
 }
 
-/** @throws RelayError `document_too_large` as soon as that is known, `company_budget_spent`, what the embedder throws */
+/** @throws RelayError `document_too_large` as soon as that is known, `company_budget_spent`, and as the embedder does */
 export async function assemble(wanted: Wanted, embedder: Embedder, budget: TokenBudget): Promise<Assembled> {
   const { have } = wanted;
   const unique = uniqueChunks(wanted.pieces);
-  // Counted once: it is compared after each of the calls, of which there may be thousands.
+  // Computed once: it is checked after every call, and there may be thousands.
   const size = sizeOf(unique);
   const there = new Map<string, Float32Array>();
   if (have !== undefined) {
@@ -91,7 +91,7 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Token
   const estimate = estimateTextTokens(inputs);
   const { vectors, dimensions, identity, tokens } = await budget.within(wanted.company, estimate, embed);
   if (have !== undefined && (identity.digest !== wanted.identity.digest || dimensions !== have.meta.dimensions)) {
-    // The model was changed in between: vectors of two models must not stand side by side.
+    // The model was changed meanwhile: vectors of two models must not be mixed.
     return assemble({ ...wanted, have: undefined, identity }, embedder, budget);
   }
   for (const [row, { hash }] of missing.entries()) there.set(hash, rowOf(vectors, dimensions, row));
@@ -116,7 +116,7 @@ function lay(pieces: readonly Chunk[], vectors: ReadonlyMap<string, Float32Array
   return all;
 }
 
-/** What a document's chunks take without their vectors. */
+/** Size of a document's chunks without their vectors. */
 export interface TextSize {
   readonly count: number;
   /** See `textBytes`. */
@@ -140,7 +140,7 @@ export const sizeOf = (chunks: readonly Chunk[]): TextSize => ({
   bytes: textBytes(chunks.map(({ text }) => text)),
 });
 
-/** What a new revision of a document says of itself. */
+/** Metadata of a new revision of a document. */
 export function newMeta(
   of: Pick<DocumentMeta, "company" | "title" | "version" | "fingerprint" | "model" | "dimensions" | "textHash">,
   chunks: readonly Chunk[],
@@ -162,9 +162,9 @@ export function newMeta(
   };
 }
 
-/** What was there and what has come, the latter last; what was used longest ago is dropped when it becomes too much. */
+/** Stored chunks and new ones, the new ones last. When that is too large, the oldest are dropped. */
 export function mergeContents(
-  have: Whole | undefined,
+  have: StoredDocument | undefined,
   pieces: readonly Chunk[],
   vectors: Float32Array,
   dimensions: number,

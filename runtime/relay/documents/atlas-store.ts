@@ -7,14 +7,14 @@ import type { Chunk, DocumentContent, DocumentMeta, DocumentStore } from "./stor
 import { storedNames } from "./stored-names.ts";
 import { rowOf } from "./vectors.ts";
 
-/** A record as MongoDB has it. The times are dates: the TTL index works on no other type. */
+/** A record as stored. Times are dates: the TTL index works on no other type. */
 interface Stored extends Omit<DocumentMeta, "createdAt" | "lastAccessedAt"> {
   createdAt: Date;
   lastAccessedAt: Date;
   chunks: (Chunk & { vector: Binary })[];
   /**
-   * Who is making another revision of it. In the same record, since MongoDB changes one record at once or not at all: a
-   * removal takes it along, and then there is no place to put the revision. A record of this alone is no document yet.
+   * Write intent of the revision that is being made. In the same record, since MongoDB changes one record atomically: a
+   * removal takes it along, and then there is no record to replace. A record with nothing else is not a document yet.
    */
   begun?: string;
 }
@@ -48,7 +48,12 @@ export interface AtlasStoreOptions {
   readonly collection: string;
 }
 
-/** Connects and waits for the first answer, at most 5 s. Rejects when there is none; nothing stays open then. */
+/** Largest part of a company that one step removes: `deleteMany` over gigabytes would outlast the patience of `StoreGuard`. */
+const STEP_DOCUMENTS = 200;
+/** An acknowledged removal survives a power cut and a change of the primary. */
+const DURABLE = { writeConcern: { w: "majority", journal: true } } as const;
+
+/** Connects and waits for the first answer, at most 5 s. Rejects if there is none; then nothing stays open. */
 export async function openAtlasStore(options: AtlasStoreOptions): Promise<DocumentStore> {
   const client = new MongoClient(options.uri, {
     appName: "slm-network-relay",
@@ -83,16 +88,11 @@ interface Collections {
 
 function atlasStore(client: MongoClient, { documents, leases, spending }: Collections): DocumentStore {
   const names = ({ company, title }: DocumentKey) => ({ company, title });
-  const whole = { revision: { $exists: true } };
-  const notYet = { revision: { $exists: false } };
+  const isDocument = { revision: { $exists: true } };
+  const isIntentOnly = { revision: { $exists: false } };
   const withoutChunks = { projection: { _id: 0, chunks: 0 } } as const;
-  // A sum over long names: an _id is shown in messages, and a title may have thousands of bytes.
+  // A hash: an _id is shown in messages, and a title may have thousands of bytes.
   const idOf = (...parts: string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
-  const removeAll = async (filter: Filter<Stored>): Promise<number> => {
-    const { deletedCount } = await documents.deleteMany({ ...filter, ...whole });
-    await documents.deleteMany(filter); // those that were only begun do not count
-    return deletedCount;
-  };
   let indexed: Promise<unknown> | undefined;
   const expireHelpers = async (): Promise<void> => {
     const byUntil = [{ until: 1 }, { name: "until_ttl", expireAfterSeconds: 0 }] as const;
@@ -110,7 +110,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
     async meta(key, livingSince) {
       const filter = { ...names(key), lastAccessedAt: { $gt: new Date(livingSince) } };
       const found = await documents.findOne(filter, withoutChunks);
-      return metaSchema.safeParse(found).data; // one that was only begun, or damaged by hand, is no document
+      return metaSchema.safeParse(found).data; // a write intent only, or edited by hand, is not a document
     },
     async content(key, revision) {
       const found = await documents.findOne(
@@ -120,13 +120,13 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       return unpack(contentSchema.safeParse(found).data);
     },
     async declareWrite(key, token, now, livingSince) {
-      // One that expired, and that the monitor has not found yet, must not come back to life.
+      // A document that expired, but was not removed by the TTL monitor yet, must stay gone.
       await documents.deleteOne({ ...names(key), lastAccessedAt: { $lte: new Date(livingSince) } });
       const change = { $set: { begun: token }, $max: { lastAccessedAt: new Date(now) } };
       await twice(() => documents.updateOne(names(key), change, { upsert: true }));
     },
     async hasRoom() {
-      return true; // MongoDB's own affair
+      return true; // MongoDB has its own bounds
     },
     async put(meta, content, token) {
       const record: Stored = {
@@ -143,7 +143,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       return (await documents.replaceOne(mine, record, { ignoreUndefined: true })).matchedCount > 0;
     },
     async withdrawWrite(key, token) {
-      await documents.deleteOne({ ...names(key), begun: token, ...notYet });
+      await documents.deleteOne({ ...names(key), begun: token, ...isIntentOnly });
     },
     async setVersion(key, revision, version) {
       await documents.updateOne({ ...names(key), revision }, { $set: { version } });
@@ -156,12 +156,23 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       await documents.bulkWrite(updates, { ordered: false });
     },
     async remove(key) {
-      return (await removeAll(names(key))) > 0;
+      const removed = await documents.findOneAndDelete(names(key), { ...DURABLE, projection: { _id: 0, revision: 1 } });
+      return removed?.revision !== undefined; // a write intent only does not count
     },
-    removeCompany: (company) => removeAll({ company }),
+    async removeCompany(company) {
+      const found = await documents
+        .find({ company }, { projection: { _id: 1, revision: 1 } })
+        .limit(STEP_DOCUMENTS)
+        .toArray();
+      if (found.length === 0) return { removed: 0, more: false };
+      const _id = { $in: found.map((one) => one._id) };
+      const { deletedCount } = await documents.deleteMany({ _id, ...isDocument }, DURABLE);
+      await documents.deleteMany({ _id }, DURABLE); // write intents, which do not count
+      return { removed: deletedCount, more: found.length === STEP_DOCUMENTS };
+    },
     async list({ companies, after, limit, livingSince }) {
       const filter: Filter<Stored> = {
-        ...whole,
+        ...isDocument,
         lastAccessedAt: { $gt: new Date(livingSince) },
         ...(companies === "all" ? {} : { company: { $in: [...companies] } }),
         ...(after === undefined
@@ -171,17 +182,18 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       const found = await documents.find(filter, withoutChunks).sort({ company: 1, title: 1 }).limit(limit).toArray();
       return found.flatMap((one) => metaSchema.safeParse(one).data ?? []);
     },
-    async lease(key, owner, until, now) {
+    async lease(key, owner, forMs) {
       await expireHelpers();
+      const me = { $literal: owner };
+      // By the server's clock, since those of the relays may differ. In the update, since an upsert's filter takes no $expr.
+      const free = { $or: [{ $eq: ["$owner", me] }, { $lte: ["$until", "$$NOW"] }] };
+      const until = { $cond: [free, { $add: ["$$NOW", forMs] }, "$until"] };
+      const take = [{ $set: { owner: { $cond: [free, me, "$owner"] }, until } }];
       const _id = idOf(key.company, key.title);
-      const mayTake = { _id, $or: [{ owner }, { until: { $lte: new Date(now) } }] };
-      try {
-        await leases.updateOne(mayTake, { $set: { owner, until: new Date(until) } }, { upsert: true });
-        return true;
-      } catch (cause) {
-        if (isDuplicate(cause)) return false; // it is there, and does not match: another owner's
-        throw cause;
-      }
+      const lease = await twice(() =>
+        leases.findOneAndUpdate({ _id }, take, { upsert: true, returnDocument: "after" }),
+      );
+      return lease?.owner === owner;
     },
     async releaseLease(key, owner) {
       await leases.deleteOne({ _id: idOf(key.company, key.title), owner });
@@ -195,7 +207,9 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       const change = { $inc: { tokens }, $set: { until } };
       await twice(() => spending.updateOne({ _id: idOf(company, day) }, change, { upsert: true }));
     },
-    async sweep() {},
+    async sweep() {
+      return false; // the TTL index removes
+    },
     close: () => client.close(),
   };
 }
@@ -212,7 +226,7 @@ function unpack(found: z.infer<typeof contentSchema> | undefined): DocumentConte
   return { chunks: chunks.map(({ hash, text }) => ({ hash, text })), vectors };
 }
 
-/** Two upserts at once may both find nothing; the one that comes second then finds the other's. */
+/** Two upserts at once may both find nothing; the second then finds the first's record. */
 async function twice<T>(upsert: () => Promise<T>): Promise<T> {
   return upsert().catch((cause: unknown) => (isDuplicate(cause) ? upsert() : Promise.reject(cause as Error)));
 }

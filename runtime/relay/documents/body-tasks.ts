@@ -1,4 +1,4 @@
-/** Work whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
+/** Tasks whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
 import { MODEL_SERVERS, type ModelServerKind } from "../../model-servers.ts";
 import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
 import type { ChunkSize } from "./chunker.ts";
@@ -36,7 +36,7 @@ export interface EmbedRequest {
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
-export const WORK = {
+export const TASKS = {
   put(body: Uint8Array, size: ChunkSize): PutWork {
     const { version, source } = readPut(buffer(body));
     return { version, ...piecesOf(source, size) };
@@ -59,7 +59,7 @@ export const WORK = {
   },
 } as const;
 
-export type Work = typeof WORK;
+export type Tasks = typeof TASKS;
 
 function laid(rows: readonly (readonly number[])[], tokens: number | undefined): VectorsWork | undefined {
   const dimensions = rows[0]?.length ?? 0;

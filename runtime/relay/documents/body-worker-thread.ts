@@ -1,11 +1,10 @@
-/** The thread for work on long bodies; see `heavy.ts`. */
-import { type MessagePort, parentPort } from "node:worker_threads";
-import { RelayError } from "../errors.ts";
-import { WORK } from "./body-tasks.ts";
-import type { FromBodyWorker, Packed, ToBodyWorker } from "./body-worker.ts";
+/** The thread for tasks on long bodies; see `body-worker.ts`. */
+import { runEach, serveThread } from "../threads/serve.ts";
+import { TASKS, type Tasks } from "./body-tasks.ts";
+import type { Packed } from "./body-worker.ts";
 import type { Chunk } from "./store.ts";
 
-/** Many small objects take long to copy between threads; three buffers are handed over. */
+/** Copying many small objects between threads is slow, so they travel as three buffers, which are moved. */
 function pack(chunks: readonly Chunk[]): Packed {
   const bytes = chunks.map(({ text }) => Buffer.from(text));
   const hashes = chunks.map(({ hash }) => hash).join("");
@@ -18,37 +17,14 @@ function pack(chunks: readonly Chunk[]): Packed {
   return { text: new Uint8Array(Buffer.concat(bytes, end)), hashes: new Uint8Array(Buffer.from(hashes)), ends };
 }
 
-function done({ work, args }: ToBodyWorker): { value: unknown; buffers: ArrayBufferLike[] } {
-  // The types hold where the work is asked for; here any of it may come.
-  const value = (WORK[work] as (...args: readonly unknown[]) => unknown)(...args);
-  if (work === "put") {
-    const { pieces, ...rest } = value as ReturnType<(typeof WORK)["put"]>;
-    const packed = pack(pieces);
-    return { value: { ...rest, packed }, buffers: [packed.text.buffer, packed.hashes.buffer, packed.ends.buffer] };
-  }
-  if (work === "vectors" && value !== undefined) {
-    return { value, buffers: [(value as { vectors: Float32Array }).vectors.buffer] };
-  }
-  if (work === "request") {
-    const bytes = new Uint8Array(value as Uint8Array); // a buffer of its own
-    return { value: bytes, buffers: [bytes.buffer] };
-  }
-  return { value, buffers: [] };
-}
+const methods = {
+  ...TASKS,
+  put(...args: Parameters<Tasks["put"]>) {
+    const { pieces, ...rest } = TASKS.put(...args);
+    return { ...rest, packed: pack(pieces) };
+  },
+  /** In a buffer of its own, which can be moved. */
+  request: (...args: Parameters<Tasks["request"]>) => new Uint8Array(TASKS.request(...args)),
+};
 
-function serve(port: MessagePort): void {
-  port.on("message", (message: ToBodyWorker) => {
-    try {
-      const { value, buffers } = done(message);
-      port.postMessage({ kind: "done", value } satisfies FromBodyWorker, buffers as ArrayBuffer[]);
-    } catch (cause) {
-      const failed: FromBodyWorker =
-        cause instanceof RelayError
-          ? { kind: "refused", code: cause.code, message: cause.message }
-          : { kind: "failed", reason: cause instanceof Error ? cause.message : String(cause) };
-      port.postMessage(failed);
-    }
-  });
-}
-
-if (parentPort) serve(parentPort);
+void serveThread(() => ({ run: runEach(methods) }));

@@ -1,57 +1,50 @@
 /**
- * Parses and builds what is long in a thread of its own, one piece of work at a time. Callers take turns, so that one who
- * sends many long bodies delays the long bodies of others by one of them. The thread is started when it is needed, and ends
- * after half a minute without work: it gives back what a long body took.
+ * Parses and builds long bodies in a thread of its own, one task at a time. Callers take turns, so a caller with many long
+ * bodies delays another's by one task at most. The thread is started on demand and ends after 30 s without work, which
+ * returns the memory a long body took.
  */
 import { StringDecoder } from "node:string_decoder";
-import { Worker } from "node:worker_threads";
-import { type ErrorCode, RelayError } from "../errors.ts";
+import { ERRORS, type ErrorCode, RelayError } from "../errors.ts";
 import { nextTimeSlice } from "../http/time-slices.ts";
-import { WORK, type Work } from "./body-tasks.ts";
+import type { ThreadError } from "../threads/protocol.ts";
+import { WorkerThread } from "../threads/worker-thread.ts";
+import { TASKS, type Tasks } from "./body-tasks.ts";
 import type { Chunk } from "./store.ts";
 
-/** Bytes up to which work is done on the main thread, at once: some milliseconds of it. */
+/** Bodies up to this length are handled on the main thread at once; that takes some milliseconds. */
 export const HERE_BYTES = 128 * 1024;
 const IDLE_MS = 30_000;
-/** Heap of the thread, in MiB; with more it ends, and the request with an error. */
+/** Heap of the thread; a task that needs more ends the thread and fails. */
 const HEAP_MIB = 768;
-/** Bytes of a hash (SHA-256 in base64url), and pieces that are unpacked in one turn. */
+/** Bytes of a hash (SHA-256 in base64url), and chunks that are unpacked in one turn of the event loop. */
 const HASH_BYTES = 43;
 const UNPACKED_AT_ONCE = 2000;
 const UNPACKED_BYTES = 512 * 1024;
 
-/** Chunks, as they go from one thread to the other: their texts one after another, where each ends, their hashes. */
+/** Chunks as they cross threads: their texts one after another, where each ends, and their hashes. */
 export interface Packed {
   readonly text: Uint8Array<ArrayBuffer>;
   readonly ends: Uint32Array<ArrayBuffer>;
   readonly hashes: Uint8Array<ArrayBuffer>;
 }
 
-export interface ToBodyWorker {
-  readonly work: keyof Work;
+interface Task {
+  readonly name: keyof Tasks;
   readonly args: readonly unknown[];
-}
-
-export type FromBodyWorker =
-  | { readonly kind: "done"; readonly value: unknown }
-  | { readonly kind: "refused"; readonly code: ErrorCode; readonly message: string }
-  | { readonly kind: "failed"; readonly reason: string };
-
-interface Task extends ToBodyWorker {
   readonly resolve: (value: unknown) => void;
-  readonly reject: (cause: Error) => void;
+  readonly reject: (cause: unknown) => void;
 }
 
 // Bundled, the worker stands beside the relay as one file.
 const WORKER = import.meta.url.endsWith(".ts")
   ? new URL("./body-worker-thread.ts", import.meta.url)
-  : new URL("./heavy-worker.mjs", import.meta.url);
+  : new URL("./bodyWorker-worker.mjs", import.meta.url);
 
 export class BodyWorker {
-  /** Those who wait, by caller; whoever was served goes to the end. */
+  /** Tasks that wait, by caller. A caller that was served goes to the end. */
   readonly #waiting = new Map<string, Task[]>();
-  #worker: Worker | undefined;
-  #running: Task | undefined;
+  #thread: WorkerThread | undefined;
+  #busy = false;
   #idle: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #program: URL;
@@ -62,96 +55,91 @@ export class BodyWorker {
   }
 
   /**
-   * Does a piece of work: here if its input has at most `HERE_BYTES` (`bytes`), else in the thread, which takes over the
-   * memory of the buffers in `args`. Rejects as the work throws, and with `internal` when the thread ends.
+   * Runs a task: here if its input has at most `HERE_BYTES` (`bytes`), else in the thread, to which the buffers in `args`
+   * move. Rejects with the task's error, and with `internal` when the thread ends.
    */
-  async run<K extends keyof Work>(caller: string, bytes: number, work: K, ...args: Parameters<Work[K]>) {
-    type Value = ReturnType<Work[K]>;
-    if (bytes <= HERE_BYTES) return (WORK[work] as (...args: readonly unknown[]) => unknown)(...args) as Value;
+  async run<K extends keyof Tasks>(caller: string, bytes: number, name: K, ...args: Parameters<Tasks[K]>) {
+    type Value = ReturnType<Tasks[K]>;
+    if (bytes <= HERE_BYTES) return (TASKS[name] as (...args: readonly unknown[]) => unknown)(...args) as Value;
+    if (this.#closed) throw new RelayError("shutting_down", "The relay is shutting down.");
     const value = await new Promise<unknown>((resolve, reject) => {
-      if (this.#closed) {
-        reject(new RelayError("shutting_down", "The relay is shutting down."));
-        return;
-      }
       const tasks = this.#waiting.get(caller) ?? [];
-      tasks.push({ work, args, resolve, reject });
+      tasks.push({ name, args, resolve, reject });
       this.#waiting.set(caller, tasks);
       this.#next();
     });
-    return (work === "put" ? await unpacked(value as { packed: Packed }) : value) as Value;
+    return (name === "put" ? await unpacked(value as { packed: Packed }) : value) as Value;
   }
 
+  /** Ends the thread; tasks that wait or run reject. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#idle);
-    const worker = this.#worker;
-    this.#fail("the relay is shutting down");
-    await worker?.terminate();
+    for (const task of [...this.#waiting.values()].flat()) task.reject(failed("the relay is shutting down"));
+    this.#waiting.clear();
+    await this.#thread?.terminate();
   }
 
   #next(): void {
-    if (this.#running !== undefined) return;
-    const first = this.#waiting.entries().next();
-    if (first.done === true) {
-      this.#idle ??= setTimeout(() => void this.#rest(), IDLE_MS).unref();
+    if (this.#busy) return;
+    const task = this.#take();
+    if (task === undefined) {
+      if (this.#thread !== undefined) this.#idle ??= setTimeout(() => this.#rest(), IDLE_MS).unref();
       return;
     }
-    const [caller, tasks] = first.value;
-    const task = tasks.shift()!;
-    this.#waiting.delete(caller);
-    if (tasks.length > 0) this.#waiting.set(caller, tasks);
     clearTimeout(this.#idle);
     this.#idle = undefined;
-    this.#running = task;
-    this.#worker ??= this.#start();
-    const { args, buffers } = handedOver(task.args);
-    this.#worker.postMessage({ work: task.work, args } satisfies ToBodyWorker, buffers);
+    this.#busy = true;
+    if (this.#thread?.ended !== undefined) this.#thread = undefined;
+    this.#thread ??= this.#start();
+    const { args, buffers } = withTransfers(task.args);
+    this.#thread
+      .call(task.name, args, buffers)
+      .then(task.resolve, task.reject)
+      .finally(() => {
+        this.#busy = false;
+        if (!this.#closed) this.#next();
+      });
   }
 
-  #start(): Worker {
-    const worker = new Worker(this.#program, { name: "bodies", resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } });
-    worker.unref();
-    worker.on("message", (message: FromBodyWorker) => {
-      const task = this.#running;
-      this.#running = undefined;
-      if (message.kind === "done") task?.resolve(message.value);
-      else if (message.kind === "refused") task?.reject(new RelayError(message.code, message.message));
-      else task?.reject(failed(message.reason));
-      this.#next();
-    });
-    const ended = (reason: string) => {
-      if (this.#worker === worker) this.#fail(reason);
-    };
-    worker.on("error", (cause) => ended(cause.message));
-    worker.on("exit", () => ended("the thread has ended"));
-    return worker;
+  /** The next task of the caller that was served longest ago. */
+  #take(): Task | undefined {
+    const first = this.#waiting.entries().next();
+    if (first.done === true) return undefined;
+    const [caller, tasks] = first.value;
+    const task = tasks.shift();
+    this.#waiting.delete(caller);
+    if (tasks.length > 0) this.#waiting.set(caller, tasks);
+    return task;
   }
 
-  /** The thread is gone: with it what it did. What waits goes to a new one, unless the relay stops. */
-  #fail(reason: string): void {
-    this.#worker = undefined;
-    const lost = this.#closed ? [...this.#waiting.values()].flat() : [];
-    if (this.#closed) this.#waiting.clear();
-    if (this.#running !== undefined) lost.push(this.#running);
-    this.#running = undefined;
-    for (const task of lost) task.reject(failed(reason));
-    if (!this.#closed && this.#waiting.size > 0) this.#next();
+  #start(): WorkerThread {
+    const thread = new WorkerThread(this.#program, { name: "long bodies", heapMiB: HEAP_MIB, errorOf: relayErrorOf });
+    thread.unref();
+    return thread;
   }
 
-  async #rest(): Promise<void> {
+  #rest(): void {
     this.#idle = undefined;
-    const worker = this.#worker;
-    if (this.#running !== undefined) return;
-    this.#worker = undefined;
-    await worker?.terminate();
+    if (this.#busy) return;
+    const thread = this.#thread;
+    this.#thread = undefined;
+    void thread?.terminate();
   }
+}
+
+/** The task's own error, or `internal` with the reason in the log. */
+function relayErrorOf({ message, code }: ThreadError): RelayError {
+  return code !== undefined && Object.hasOwn(ERRORS, code)
+    ? new RelayError(code as ErrorCode, message)
+    : failed(message);
 }
 
 const failed = (reason: string): RelayError =>
   new RelayError("internal", "The relay failed on this body.", { detail: reason, cause: new Error(reason) });
 
-/** Buffers with memory of their own are moved to the thread, others copied. */
-function handedOver(given: readonly unknown[]): { args: unknown[]; buffers: ArrayBuffer[] } {
+/** Buffers that have their memory to themselves are moved to the thread, others copied. */
+function withTransfers(given: readonly unknown[]): { args: unknown[]; buffers: ArrayBuffer[] } {
   const buffers: ArrayBuffer[] = [];
   const args = given.map((arg) => {
     if (!(arg instanceof Uint8Array)) return arg;

@@ -1,33 +1,35 @@
-/** Tells requests that may store a document that it was removed since they came, also those that wait for their turn. */
+/** Deletion fence: a request that arrived before a document was deleted does not store it again. */
 import type { DocumentKey } from "../access/names.ts";
 
-/** A request that is here. */
+/** A request that may store a document. */
 export interface FencedRequest {
-  /** Whether its document was removed since it came: then it must store nothing. */
-  readonly removed: boolean;
+  /** Whether its document was deleted since it arrived; then it must store nothing. */
+  readonly deleted: boolean;
+  /** The request has ended. Must be called. */
   leave(): void;
 }
 
-/** The requests of this process; the store's `begin` does the same among relays, from there on. */
+/** Covers this process from a request's arrival on. Among relays the store's write intents do so once work has begun. */
 export class DeletionFence {
-  readonly #present = new Set<{ readonly key: DocumentKey; removed: boolean }>();
+  readonly #requests = new Set<{ readonly key: DocumentKey; deleted: boolean }>();
 
-  /** A request has come. It must leave. */
-  enter(key: DocumentKey): FencedRequest {
-    const one = { key, removed: false };
-    this.#present.add(one);
+  /** Registers a request that has arrived. */
+  register(key: DocumentKey): FencedRequest {
+    const request = { key, deleted: false };
+    this.#requests.add(request);
     return {
-      get removed() {
-        return one.removed;
+      get deleted() {
+        return request.deleted;
       },
-      leave: () => void this.#present.delete(one),
+      leave: () => void this.#requests.delete(request),
     };
   }
 
-  /** A document, or without a title all of a company's, is being removed. */
-  note(company: string, title?: string): void {
-    for (const one of this.#present) {
-      if (one.key.company === company && (title === undefined || one.key.title === title)) one.removed = true;
+  /** A document, or without a title every document of the company, is being deleted. */
+  markDeleted(company: string, title?: string): void {
+    for (const request of this.#requests) {
+      const { key } = request;
+      if (key.company === company && (title === undefined || key.title === title)) request.deleted = true;
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The document cache: finds a document's vectors without its text, and has them made once. */
+/** The document cache: finds a document's vectors without its text, and embeds each document once. */
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
@@ -8,12 +8,14 @@ import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import type { Log } from "../telemetry/log.ts";
 import { BodyWorker } from "./body-worker.ts";
+import { createCallerSignals } from "./caller-signals.ts";
 import { DocumentLock } from "./document-lock.ts";
 import { createEmbedder } from "./embedder.ts";
 import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
 import { createIngestion, type Ingestion } from "./ingestion.ts";
 import { LastAccessWriter } from "./last-access.ts";
 import { documentMetrics } from "./metrics.ts";
+import { openModelIdentities } from "./model-identities.ts";
 import { createReader, type Reader } from "./reader.ts";
 import { DocumentRepository, type Miss } from "./repository.ts";
 import { createSearch, type Search } from "./search.ts";
@@ -24,38 +26,43 @@ import { createTokenBudget } from "./token-budget.ts";
 
 const DAY_MS = 86_400_000;
 const SWEEP_MS = 3_600_000;
+/** Time between two bounded steps of a sweep: other requests go first. */
+const SWEEP_PAUSE_MS = 100;
 const MIB = 1024 * 1024;
 
 export interface Documents {
   readonly repository: DocumentRepository;
-  /** Reads bodies. */
+  /** Reads request bodies. */
   readonly reader: Reader;
-  /** The document, if it is there, of that version (when one is asked for) and of the model as it is now. Counts as a use. */
+  /** The document, if it is stored in that version (if one is given) and by the current model. Counts as a use. */
   lookUp(key: DocumentKey, version: string | undefined): Promise<DocumentMeta | Miss>;
   /**
-   * Sees to it that the document is stored. The same text as before costs nothing. Any number of requests for one document
-   * make one set of embedding calls; another text then takes its place, whole. Goes on when the caller has left, since the
-   * next call then finds it. @throws RelayError `document_*`, `embedding_refused`, `company_budget_spent`, `model_*`
+   * Ensures the document is stored. The same text as before costs nothing. Any number of requests for one document make one
+   * set of embedding calls; another text then replaces it, whole. Goes on when the client has disconnected, since the next call
+   * then finds it; ends when the caller is disabled. @throws RelayError `document_*`, `embedding_refused`,
+   * `company_budget_spent`, `caller_disabled`, `model_*`
    */
   put: Ingestion["put"];
   /** Vectors for all inputs; only those not stored under the document are embedded, and stored. Throws as `put` does. */
   embedInputs: Ingestion["embedInputs"];
   search: Search;
-  /** How the store is. */
+  /** State of the store. */
   state(): { readonly store: "atlas" | "embedded" } & StoreState;
-  /** Stops what is being embedded, writes what is noted, closes the store. */
+  /** The callers of the config have changed: ends the work of those that are gone or disabled. */
+  callersChanged(): void;
+  /** Ends what is being embedded, writes what is noted, closes the store. */
   close(): Promise<void>;
 }
 
 export interface DocumentsOptions {
   readonly log: Log;
   readonly admission: Admission;
-  /** The one of all calls to the model server. */
+  /** The one for all calls to the model server. */
   readonly breaker: Breaker;
   readonly registry: Registry;
-  /** Told of the tokens of each embedding call, by the caller's name. */
+  /** Called with the tokens of each embedding call, and the caller's name. */
   readonly onUsage?: (caller: string, tokens: number) => void;
-  /** Bytes for contents that are kept for the next search. @default 128 MiB */
+  /** Bytes for contents kept for the next search. @default 128 MiB */
   readonly cacheBytes?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -73,14 +80,29 @@ export function createDocuments(
   const lastAccess = new LastAccessWriter(guard, ttlMs);
   const repository = new DocumentRepository(guard, lastAccess, ttlMs, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
-  const heavy = new BodyWorker();
-  const embedder = createEmbedder(config.model, settings.revision, admission, breaker, heavy, onUsage);
+  const bodyWorker = new BodyWorker();
+  const embedder = createEmbedder(config.model, {
+    revision: settings.revision,
+    admission,
+    breaker,
+    bodyWorker,
+    identities: openModelIdentities(join(config.dataDir, "model-identities.json"), log),
+    onUsage,
+  });
   const budget = createTokenBudget(config.documents.tokensPerCompanyPerDay, guard, now);
-  const single = new DocumentLock(guard, now);
+  const lock = new DocumentLock(guard);
   const stop = new AbortController();
+  const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
+  const signals = createCallerSignals(stop.signal, names);
   const { embeddingModel } = config.model;
 
-  const sweep = () => void guard.use((store) => store.sweep(now() - ttlMs)).catch(() => {});
+  const sweepSteps = async () => {
+    const livingSince = now() - ttlMs;
+    while (!stop.signal.aborted && (await guard.use((store) => store.sweep(livingSince)))) {
+      await new Promise((resolve) => setTimeout(resolve, SWEEP_PAUSE_MS).unref());
+    }
+  };
+  const sweep = () => void sweepSteps().catch(() => {});
   const sweeping = setInterval(sweep, SWEEP_MS).unref();
   const opened = guard.try().then(sweep);
 
@@ -88,50 +110,48 @@ export function createDocuments(
     relay: fingerprintOf(identity, dimensions, "relay", settings),
     caller: fingerprintOf(identity, dimensions, "caller", settings),
   });
-  const isOfNow = async ({ fingerprint }: DocumentMeta): Promise<boolean> => {
+  const isCurrent = async ({ fingerprint }: DocumentMeta): Promise<boolean> => {
     const { relay, caller } = fingerprints(await embedder.identity(embeddingModel));
     return fingerprint === relay || fingerprint === caller;
   };
-  const maker = createIngestion({
+  const missOf = async (found: DocumentMeta, version: string | undefined): Promise<Miss | undefined> => {
+    if (version !== undefined && found.version !== version) return "version";
+    return (await isCurrent(found)) ? undefined : "model";
+  };
+  const ingestion = createIngestion({
     repository,
-    single,
+    lock,
     embedder,
     budget,
     metrics,
     settings,
     embeddingModel,
     fingerprints,
-    callers: () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : [])),
+    callers: names,
     now,
-    stop: stop.signal,
+    signalOf: signals.of,
   });
 
   return {
     repository,
-    reader: createReader(heavy, settings.chunk),
-    put: maker.put,
-    embedInputs: maker.embedInputs,
+    reader: createReader(bodyWorker, settings.chunk),
+    put: ingestion.put,
+    embedInputs: ingestion.embedInputs,
     search: createSearch({ repository, embedder, budget, metrics, settings, embeddingModel, fingerprints }),
     async lookUp(key, version) {
       const found = await repository.find(key);
-      const result =
-        typeof found === "string"
-          ? found
-          : version !== undefined && found.version !== version
-            ? "version"
-            : (await isOfNow(found))
-              ? found
-              : "model";
-      metrics.lookedUp(typeof result === "string" ? result : "hit");
-      return typeof result === "string" ? result : repository.use(result);
+      const miss = typeof found === "string" ? found : await missOf(found, version);
+      metrics.lookedUp(miss ?? "hit");
+      return typeof found === "string" ? found : (miss ?? repository.use(found));
     },
     state: () => ({ store: config.documents.store, ...guard.state }),
+    callersChanged: signals.callersChanged,
     async close() {
       stop.abort(new RelayError("shutting_down", "The relay is shutting down."));
       clearInterval(sweeping);
       await opened;
       await lastAccess.flush().catch(() => {});
-      await Promise.all([embedder.close(), guard.close(), heavy.close()]);
+      await Promise.all([embedder.close(), guard.close(), bodyWorker.close()]);
     },
   };
 }
@@ -147,7 +167,7 @@ async function openStore(
   if (mongodbUri === undefined) {
     throw new Error("secrets.json has no mongodbUri; run `pulumi up` again");
   }
-  // Loaded only where it is used: MongoDB's driver is a third of the program.
+  // Loaded only where it is used: the MongoDB driver is a third of the program.
   const { openAtlasStore } = await import("./atlas-store.ts");
   const { database = "slm", collection = "documents" } = documents;
   return openAtlasStore({ uri: mongodbUri, database, collection });

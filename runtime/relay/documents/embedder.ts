@@ -1,29 +1,26 @@
-/** Asks the model server for vectors, through the lane for embeddings. */
-import { z } from "zod";
+/** Embeds texts through the queue for embeddings, in batches. */
+import { setTimeout as wait } from "node:timers/promises";
 import type { Caller, ModelConfig } from "../../config.ts";
-import { basePath, type ListedModel, type ModelServer, modelServer } from "../../model-servers.ts";
+import { modelServer } from "../../model-servers.ts";
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
-import { failure, openPool } from "../model/upstream.ts";
 import type { BodyWorker } from "./body-worker.ts";
+import { createEmbeddingServer } from "./embedding-server.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
+import type { ModelIdentities } from "./model-identities.ts";
 import { lengthOf, rowOf } from "./vectors.ts";
 
-/** At most this many texts and characters in one call: a lane's slot is held for the length of one. */
+/** Texts and characters in one call at most: a slot is held for the length of one. */
 const BATCH_INPUTS = 32;
 const BATCH_CHARACTERS = 32_000;
-/** Longest answers that are read, in bytes: of vectors, of a list of models; and what is read of a refusal. */
-const LONGEST_ANSWER = 64 * 1024 * 1024;
-const LONGEST_LIST = 1024 * 1024;
-const LONGEST_REFUSAL = 64 * 1024;
-const LOOK_MS = 3_000;
-/** A look-up may trust the model's name and digest for this long. */
-const TRUST_MS = 1_000;
+/** A batch that a busy model server turned away is sent again this often, after at most this long. */
+const BUSY_TRIES = 4;
+const MAX_BUSY_WAIT_MS = 10_000;
 
-/** The request that embedding work is done for; the work can outlive it. */
+/** The client of the request that embedding is done for; the work can outlive it. */
 export interface Client {
-  /** Nobody waits for the answer any more. */
+  /** It has disconnected. */
   readonly hasLeft: boolean;
   /** A byte of the answer has been sent, so its status is fixed. */
   readonly isAnswered: boolean;
@@ -37,12 +34,12 @@ export interface EmbedTask {
   readonly dimensions: number | undefined;
   readonly normalize: boolean;
   readonly caller: Caller;
-  /** Whose share the work is part of, within the caller's. */
+  /** The flow the work belongs to, within the caller's. */
   readonly company: string;
-  /** Absent: somebody waits for it to the end. */
+  /** Absent: the result is awaited to the end. */
   readonly client?: Client | undefined;
   readonly signal: AbortSignal;
-  /** Told after each call; may throw to stop. */
+  /** Called after each batch; may throw to stop. */
   readonly onProgress: (done: number, total: number, dimensions: number) => void;
 }
 
@@ -51,128 +48,58 @@ export interface Embedded {
   readonly vectors: Float32Array;
   readonly dimensions: number;
   readonly identity: ModelIdentity;
-  /** As the model server counts them; estimated when it does not. */
+  /** As counted by the model server, or estimated if it does not count. */
   readonly tokens: number;
 }
 
 export interface Embedder {
   /**
-   * Embeds all inputs or none. The first call waits in the lane as any request does (and may be turned away) while its client
-   * is there; the others, and all once the client has left, are background work and wait as long as it takes. When the model changes meanwhile, all is done once more.
-   * @throws RelayError `embedding_refused`, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, what
-   * admission throws
+   * Embeds all inputs or none. The first batch waits in the queue as any request does, and may be turned away, while its client
+   * is connected; the others, and all once the client has disconnected, are background work and wait without limit. If the
+   * model changes meanwhile, everything is embedded once more. @throws RelayError `embedding_refused`, `model_busy`,
+   * `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, and as admission does
    */
   embed(task: EmbedTask): Promise<Embedded>;
   /**
-   * The model as the server has it: at most 1 s old, or with `fresh` asked for now. While the server does not answer, what
-   * was last known. @throws RelayError `embedding_refused` when the server has no such model, `model_down`,
-   * `model_unreachable`, `model_broke_off`, `model_timeout`
+   * The model as the server has it: at most 1 s old, or looked up now with `fresh`. While the server does not answer, and
+   * without `fresh`, the last known one, also of an earlier run. @throws RelayError `embedding_refused` when the server has
+   * no such model, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, `model_busy`
    */
   identity(model: string, fresh?: boolean): Promise<ModelIdentity>;
   close(): Promise<void>;
 }
 
-/** Tokens of a text, roughly and not too few: Korean has about one in three bytes. */
+/** Estimated tokens of texts, rather too many: Korean has about one token in three bytes. */
 export function estimateTextTokens(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
 }
 
-/**
- * Opens no connection yet. @param revision stands for the digest where the server has none
- * @param breaker the one of all calls to the model server: what fails here is known there, and the other way round
- * @param onUsage told of the tokens of each call
- */
+export interface EmbedderOptions {
+  /** Stands for the digest where the model server has none. */
+  readonly revision: string | undefined;
+  readonly admission: Admission;
+  /** The one for all calls to the model server. */
+  readonly breaker: Breaker;
+  readonly bodyWorker: BodyWorker;
+  readonly identities: ModelIdentities;
+  /** Called with the tokens of each call, and the caller's name. */
+  readonly onUsage?: ((caller: string, tokens: number) => void) | undefined;
+}
+
+/** Opens no connection yet. */
 export function createEmbedder(
   config: Pick<ModelConfig, "kind" | "url" | "timeouts">,
-  revision: string | undefined,
-  admission: Admission,
-  breaker: Breaker,
-  heavy: BodyWorker,
-  onUsage: (caller: string, tokens: number) => void = () => {},
+  { revision, admission, breaker, bodyWorker, identities, onUsage = () => {} }: EmbedderOptions,
 ): Embedder {
-  const server = modelServer(config.kind);
-  const base = basePath(config.url);
-  const pool = openPool(new URL(config.url), config.timeouts);
-  const known = new Map<string, { identity: Promise<ModelIdentity>; at: number; last: ModelIdentity | undefined }>();
+  const server = createEmbeddingServer(config, revision, breaker, identities);
+  const { identity } = server;
 
-  /** @returns the bytes of an answer with status 200 */
-  const request = async (method: "GET" | "POST", path: string, body: Uint8Array | null, signal: AbortSignal) => {
-    breaker.check();
-    let begun = false;
-    const answer = await pool
-      .request({
-        method,
-        path: base + path,
-        headers: body === null ? {} : { "content-type": "application/json" },
-        body,
-        signal,
-      })
-      .then(async ({ statusCode, body: stream }) => {
-        begun = true;
-        // A list of models says nothing about whether the server can embed.
-        if (method === "POST") breaker.succeeded();
-        return { status: statusCode, bytes: await wholeOf(stream) };
-      })
-      .catch((cause: unknown) => {
-        if (signal.aborted) throw signal.reason;
-        if (cause instanceof RelayError) throw cause;
-        if (!begun) breaker.failed();
-        throw failure(cause instanceof Error ? cause : new Error(String(cause)), begun);
-      });
-    if (answer.status === 200) return answer.bytes;
-    const text = answer.bytes.toString("utf8", 0, LONGEST_REFUSAL);
-    if (answer.status >= 500) {
-      throw new RelayError("model_broke_off", `The model server failed with ${answer.status} on an embedding.`, {
-        detail: text.slice(0, 500),
-      });
-    }
-    throw new RelayError("embedding_refused", `The model server refused to embed: ${wordsOf(text)}`);
-  };
-
-  const look = async (model: string): Promise<ModelIdentity> => {
-    if (!server.hasDigests) return { name: model, digest: revision ?? "" };
-    const { listPath } = server;
-    const bytes = await request("GET", listPath, null, AbortSignal.timeout(LOOK_MS)).catch((cause: unknown) => {
-      if (cause instanceof RelayError) throw cause;
-      breaker.failed(); // nothing in time
-      throw unreachable(cause);
-    });
-    const full = server.fullName(model);
-    const found = listed(server, bytes).find(({ name }) => name === model || name === full);
-    if (found === undefined) {
-      throw new RelayError("embedding_refused", `The model server has no model ${JSON.stringify(model)}.`);
-    }
-    if (found.digest === undefined) throw unreachable(new Error(`${listPath} does not state the model's digest`));
-    return { name: full, digest: found.digest };
-  };
-
-  const identity = async (model: string, fresh = false): Promise<ModelIdentity> => {
-    const before = known.get(model);
-    if (!fresh && before !== undefined && performance.now() - before.at < TRUST_MS) return before.identity;
-    const asked = look(model);
-    const trusted = asked.then(
-      (found) => {
-        entry.last = found;
-        return found;
-      },
-      (cause: unknown) => {
-        // A hit needs no model: what is stored is right for the model that was there.
-        if (before?.last !== undefined && isAway(cause)) return before.last;
-        throw cause;
-      },
-    );
-    trusted.catch(() => {}); // with `fresh` nobody may ask for it
-    const entry = { identity: trusted, at: performance.now(), last: before?.last };
-    if (known.size > 100) known.clear(); // names come from callers
-    known.set(model, entry);
-    return fresh ? asked : trusted;
-  };
-
-  const embedBatch = async (task: EmbedTask, inputs: readonly string[], isFirst: boolean) => {
+  /** One call, in a slot of its own. */
+  const tryBatch = async (task: EmbedTask, inputs: readonly string[], isFirst: boolean) => {
     const estimatedTokens = estimateTextTokens(inputs);
     const bytes = inputs.reduce((sum, input) => sum + Buffer.byteLength(input), 0);
     const { caller, company, client, signal } = task;
-    breaker.check(); // nobody waits for a slot in vain
+    breaker.check(); // before the wait for a slot
     const slot = await admission.acquire({
       queue: "embeddings",
       caller,
@@ -187,22 +114,34 @@ export function createEmbedder(
     let notSent = false;
     try {
       const { model, dimensions } = task;
-      const { path, options } = server.embeddings;
+      const { path, options } = modelServer(config.kind).embeddings;
       const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...options };
-      const body = await heavy.run(caller.name, bytes, "request", asked);
-      const answer = await request("POST", path, body, signal);
-      const found = await heavy.run(caller.name, answer.length, "vectors", answer, config.kind);
+      const body = await bodyWorker.run(caller.name, bytes, "request", asked);
+      const answer = await server.embed(path, body, signal);
+      const found = await bodyWorker.run(caller.name, answer.length, "vectors", answer, config.kind);
       if (found === undefined || found.rows !== inputs.length) throw noVectors();
       used = found.tokens ?? estimatedTokens;
       onUsage(caller.name, used);
       return { ...found, tokens: used };
     } catch (cause) {
-      notSent = cause instanceof RelayError && (cause.code === "model_down" || cause.code === "model_unreachable");
+      notSent = cause instanceof RelayError && NOT_WORKED_ON.has(cause.code);
       throw cause;
     } finally {
-      // What the model server was asked in vain costs the time it took.
+      // A call without a usable answer costs the time it took.
       if (used !== undefined || notSent) slot.release(used ?? 0);
       else slot.abandon();
+    }
+  };
+
+  const embedBatch: typeof tryBatch = async (task, inputs, isFirst) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await tryBatch(task, inputs, isFirst);
+      } catch (cause) {
+        if (!(cause instanceof RelayError && cause.code === "model_busy") || tries === BUSY_TRIES) throw cause;
+        const pauseMs = Math.min(Number(cause.headers["Retry-After"]) * 1000, MAX_BUSY_WAIT_MS);
+        await wait(pauseMs, undefined, { signal: task.signal }).catch(() => task.signal.throwIfAborted());
+      }
     }
   };
 
@@ -238,7 +177,7 @@ export function createEmbedder(
         }
       }
     },
-    close: () => pool.destroy(),
+    close: () => server.close(),
   };
 }
 
@@ -257,7 +196,7 @@ function* batches(inputs: readonly string[]): Generator<readonly string[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** Brings the vector to length one if asked to; false for one of zeros or with a number that is none. */
+/** Normalizes the vector if asked to. @returns false for a vector of zeros or with a number that is not finite */
 function makeUsable(vector: Float32Array, normalize: boolean): boolean {
   const length = lengthOf(vector);
   if (!(length > 0 && Number.isFinite(length))) return false;
@@ -265,55 +204,9 @@ function makeUsable(vector: Float32Array, normalize: boolean): boolean {
   return true;
 }
 
-const AWAY: ReadonlySet<string> = new Set(["model_down", "model_unreachable", "model_broke_off", "model_timeout"]);
-const isAway = (cause: unknown): boolean => cause instanceof RelayError && AWAY.has(cause.code);
-
-function unreachable(cause: unknown): RelayError {
-  return new RelayError("model_unreachable", "The model server on the Mac does not answer.", {
-    headers: { "Retry-After": "5" },
-    detail: cause instanceof Error ? cause.message : String(cause),
-    cause,
-  });
-}
+/** Failures that cost the model server no work. */
+const NOT_WORKED_ON: ReadonlySet<string> = new Set(["model_down", "model_unreachable", "model_busy"]);
 
 function noVectors(): RelayError {
-  return new RelayError("embedding_refused", "The model server answered with something that is no usable vector.");
-}
-
-/** @throws RelayError `model_broke_off` for an answer that no list of vectors is */
-async function wholeOf(stream: AsyncIterable<Buffer>): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.length;
-    if (size > LONGEST_ANSWER) {
-      throw new RelayError("model_broke_off", `The model server's answer is larger than ${LONGEST_ANSWER} bytes.`);
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, size);
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** @throws RelayError `model_unreachable` for an answer that is not a list of models */
-function listed(server: ModelServer, bytes: Buffer): ListedModel[] {
-  try {
-    return server.readModels(bytes.length > LONGEST_LIST ? undefined : parsed(bytes.toString("utf8")));
-  } catch {
-    throw unreachable(new Error(`${server.listPath} is not a list of models`));
-  }
-}
-
-/** What a refusal says: `{"error": "…"}` of Ollama, `{"error": {"message": "…"}}` of the others. */
-function wordsOf(text: string): string {
-  const schema = z.object({ error: z.union([z.string(), z.object({ message: z.string() })]) });
-  const found = schema.safeParse(parsed(text)).data?.error;
-  return (typeof found === "string" ? found : (found?.message ?? text)).slice(0, 300);
+  return new RelayError("embedding_refused", "The model server's answer does not contain usable vectors.");
 }

@@ -1,14 +1,14 @@
-/** Uses of documents, written together: a write for every look-up would cost more than the look-up. */
+/** Write-behind of last access: one write for many look-ups, since a write costs more than a look-up. */
 import type { DocumentKey } from "../access/names.ts";
-import type { DocumentMeta, Use } from "./store.ts";
+import { type DocumentMeta, keyText, type Use } from "./store.ts";
 import type { StoreGuard } from "./store-guard.ts";
 
 const HOUR_MS = 3_600_000;
-const EVERY_MS = 30_000;
-/** More than this many documents are not kept waiting. */
-const MOST = 1000;
+const FLUSH_MS = 30_000;
+/** With this many documents noted they are written at once. */
+const MAX_NOTED = 1000;
 
-/** Collects uses and writes them every 30 s, at once when a document has under an hour to live, and at the stop. */
+/** Writes uses every 30 s, at the stop, and at once when a document has less than an hour to live. */
 export class LastAccessWriter {
   readonly #guard: StoreGuard;
   readonly #ttlMs: number;
@@ -20,19 +20,20 @@ export class LastAccessWriter {
     this.#ttlMs = ttlMs;
   }
 
-  /** When a document was last used, if that is not written yet. */
-  pending({ company, title }: DocumentKey): number | undefined {
-    return this.#uses.get(JSON.stringify([company, title]))?.at;
+  /** When a document was last used, in ms since 1970, if that is not written yet. */
+  pending(key: DocumentKey): number | undefined {
+    return this.#uses.get(keyText(key))?.at;
   }
 
-  /** Notes a use. Resolves at once, or when it is written, if little life was left. @throws StoreUnavailable */
-  async note({ company, title, lastAccessedAt }: DocumentMeta, at: number): Promise<void> {
-    this.#uses.set(JSON.stringify([company, title]), { company, title, at });
-    if (lastAccessedAt + this.#ttlMs - at < HOUR_MS || this.#uses.size >= MOST) return this.flush();
-    this.#timer ??= setTimeout(() => void this.flush().catch(() => {}), EVERY_MS).unref();
+  /** Notes a use. Resolves at once, or once it is written if the document was about to expire. @throws StoreUnavailable */
+  async note(meta: DocumentMeta, at: number): Promise<void> {
+    const { company, title, lastAccessedAt } = meta;
+    this.#uses.set(keyText(meta), { company, title, at });
+    if (lastAccessedAt + this.#ttlMs - at < HOUR_MS || this.#uses.size >= MAX_NOTED) return this.flush();
+    this.#schedule();
   }
 
-  /** Writes what is noted. What can not be written is kept for the next time. @throws StoreUnavailable */
+  /** Writes what is noted; what cannot be written is kept for the next time. @throws StoreUnavailable */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -42,9 +43,15 @@ export class LastAccessWriter {
     try {
       await this.#guard.use((store) => store.touch(uses.map(([, use]) => use)));
     } catch (cause) {
-      for (const [key, use] of uses) if (!this.#uses.has(key) && this.#uses.size < 10 * MOST) this.#uses.set(key, use);
-      this.#timer ??= setTimeout(() => void this.flush().catch(() => {}), EVERY_MS).unref();
+      for (const [key, use] of uses) {
+        if (!this.#uses.has(key) && this.#uses.size < 10 * MAX_NOTED) this.#uses.set(key, use);
+      }
+      this.#schedule();
       throw cause;
     }
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(() => void this.flush().catch(() => {}), FLUSH_MS).unref();
   }
 }

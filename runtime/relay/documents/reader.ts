@@ -16,7 +16,7 @@ export interface Reader {
 const MAX_VALUES = 100_100;
 const NOTHING: ReadonlySet<string> = new Set();
 
-export function createReader(heavy: BodyWorker, size: ChunkSize): Reader {
+export function createReader(bodyWorker: BodyWorker, size: ChunkSize): Reader {
   const scanned = async (bytes: Buffer): Promise<Buffer> => {
     const body = withoutMark(bytes);
     await scanObject(body, { wanted: NOTHING, maxValues: MAX_VALUES });
@@ -25,15 +25,15 @@ export function createReader(heavy: BodyWorker, size: ChunkSize): Reader {
   return {
     async put(caller, bytes) {
       const body = await scanned(bytes);
-      return heavy.run(caller, body.length, "put", body, size);
+      return bodyWorker.run(caller, body.length, "put", body, size);
     },
     async search(caller, bytes) {
       const body = await scanned(bytes);
-      return heavy.run(caller, body.length, "search", body);
+      return bodyWorker.run(caller, body.length, "search", body);
     },
     async embeddings(caller, bytes) {
       const body = await scanned(bytes);
-      return heavy.run(caller, body.length, "embeddings", body);
+      return bodyWorker.run(caller, body.length, "embeddings", body);
     },
   };
 }

@@ -1,29 +1,28 @@
-/** Look-ups, uses and removals: all that needs no model but its name. */
-
+/** Documents as the store has them, with what is not written yet: look-ups, uses, removals, and the write path of ingestion. */
 import { randomUUID } from "node:crypto";
 import type { DocumentKey } from "../access/names.ts";
+import { ContentCache } from "./content-cache.ts";
 import { DeletionFence, type FencedRequest } from "./deletion-fence.ts";
 import type { LastAccessWriter } from "./last-access.ts";
-import { LruContents } from "./lru.ts";
 import type { DocumentContent, DocumentMeta, Listing, Sharing } from "./store.ts";
 import { CONTENT_MS, type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 /** Why a document was not found. */
 export type Miss = "absent" | "version" | "model" | "store_away";
 
-/** Stores a document; whether it is stored now, or "full": there is no room for it. */
+/** Stores a document. Resolves with whether it is stored, or "full" if there is no room for it. */
 export type Put = (meta: DocumentMeta, content: DocumentContent) => Promise<boolean | "full">;
 
-/** Contents of documents kept in memory, if nothing else is said. */
+/** Default bound of the content cache, in bytes. */
 const CACHE_BYTES = 128 << 20;
 
-/** The documents as the store has them, with what is known of their use. */
+/** See the file's comment. Times in ms since 1970. */
 export class DocumentRepository {
   readonly #guard: StoreGuard;
   readonly #lastAccess: LastAccessWriter;
   readonly #ttlMs: number;
   readonly #now: () => number;
-  readonly #contents: LruContents;
+  readonly #contents: ContentCache;
   readonly #fence = new DeletionFence();
 
   constructor(
@@ -33,102 +32,94 @@ export class DocumentRepository {
     now: () => number,
     cacheBytes = CACHE_BYTES,
   ) {
-    this.#contents = new LruContents(cacheBytes);
+    this.#contents = new ContentCache(cacheBytes);
     this.#guard = guard;
     this.#lastAccess = lastAccess;
     this.#ttlMs = ttlMs;
     this.#now = now;
   }
 
-  /** When a document goes, if it is not used again; in milliseconds since 1970. */
+  /** When a document expires if it is not used again. */
   expiresAt({ lastAccessedAt }: Pick<DocumentMeta, "lastAccessedAt">): number {
     return lastAccessedAt + this.#ttlMs;
   }
 
-  /** The document of that name, used or not, of whatever model; or why there is none. */
+  /** The document of that name, whichever model made it; or why there is none. Does not count as a use. */
   async find(key: DocumentKey): Promise<DocumentMeta | "absent" | "store_away"> {
     const livingSince = this.#now() - this.#ttlMs;
-    const used = this.#lastAccess.pending(key) ?? 0; // the store does not know yet
+    const used = this.#lastAccess.pending(key) ?? 0; // not in the store yet
     try {
       const found = await this.#guard.use((store) => store.meta(key, used > livingSince ? 0 : livingSince));
       return found === undefined ? "absent" : { ...found, lastAccessedAt: Math.max(found.lastAccessedAt, used) };
     } catch (cause) {
-      if (cause instanceof StoreUnavailable) return "store_away";
-      throw cause;
+      return unlessUnavailable(cause, "store_away");
     }
   }
 
-  /** Counts as a use. Gives the document with the time of it. */
+  /** Counts as a use. @returns the document with its new time of use */
   async use(meta: DocumentMeta): Promise<DocumentMeta> {
     const at = this.#now();
-    // A use that can not be written shortens a life; it must not fail a look-up.
+    // A use that cannot be written shortens a document's life; it must not fail a look-up.
     await this.#lastAccess.note(meta, at).catch(() => {});
     return { ...meta, lastAccessedAt: Math.max(meta.lastAccessedAt, at) };
   }
 
   /** The contents of exactly that revision, from memory if it was searched before; undefined when it is gone. */
   async content(meta: DocumentMeta): Promise<DocumentContent | undefined> {
-    const kept = this.#contents.get(meta.revision);
-    if (kept !== undefined) return kept;
+    const cached = this.#contents.get(meta.revision);
+    if (cached !== undefined) return cached;
     try {
       const found = await this.#guard.use((store) => store.content(meta, meta.revision), CONTENT_MS);
       if (found === undefined || found.vectors.length !== found.chunks.length * meta.dimensions) return undefined;
       this.#contents.put(meta.revision, found, meta.bytes);
       return found;
     } catch (cause) {
-      if (cause instanceof StoreUnavailable) return undefined;
-      throw cause;
+      return unlessUnavailable(cause, undefined);
     }
   }
 
-  /** A request that may store the document has come; a removal that is answered before it leaves wins over it. */
-  enter(key: DocumentKey): FencedRequest {
-    return this.#fence.enter(key);
+  /** Registers a request that may store the document; a removal that is answered before it leaves wins over it. */
+  fence(key: DocumentKey): FencedRequest {
+    return this.#fence.register(key);
   }
 
   /**
-   * Does the work that makes a document. What it gives to `put` is stored, unless the document was removed since `present`
-   * came or this began, another relay has begun it too, or the store was or is away: then `put` gives false.
+   * Runs the work that makes a document. What it passes to `put` is stored, unless the document was removed since the request
+   * or the work began, another relay has declared a write of it, or the store was or is unavailable: then `put` resolves with
+   * false.
    */
-  async making<T>(
+  async ingest<T>(
     key: DocumentKey,
-    present: FencedRequest,
+    request: FencedRequest,
     sharing: Sharing,
     work: (put: Put) => Promise<T>,
   ): Promise<T> {
     const token = randomUUID();
-    const orFalse = (cause: unknown): false => {
-      if (cause instanceof StoreUnavailable) return false;
-      throw cause;
-    };
+    const orFalse = (cause: unknown) => unlessUnavailable(cause, false as const);
     const now = this.#now();
-    const begin = this.#guard.use((store) => store.declareWrite(key, token, now, now - this.#ttlMs));
-    let begun = await begin.then(() => true, orFalse);
+    const declared = this.#guard.use((store) => store.declareWrite(key, token, now, now - this.#ttlMs));
+    let hasIntent = await declared.then(() => true, orFalse);
     try {
       return await work(async (meta, content) => {
-        if (!begun || present.removed) return false;
-        const stored = await this.#guard
-          .use((store) => store.put(meta, content, token, sharing), CONTENT_MS)
-          .catch(orFalse);
-        begun = stored === false;
+        if (!hasIntent || request.deleted) return false;
+        const put = this.#guard.use((store) => store.put(meta, content, token, sharing), CONTENT_MS);
+        const stored = await put.catch(orFalse);
+        hasIntent = stored !== true;
         return stored;
       });
     } finally {
-      if (begun) await this.#guard.use((store) => store.withdrawWrite(key, token)).catch(() => {});
+      if (hasIntent) await this.#guard.use((store) => store.withdrawWrite(key, token)).catch(() => {});
     }
   }
 
-  /** Whether the store has room for so many bytes; also while it is away, since nothing is stored then. */
+  /** Whether the store has room for so many bytes. True while it is unavailable, since nothing is stored then. */
   async hasRoom(bytes: number, sharing: Sharing): Promise<boolean> {
     return this.#guard
       .use((store) => store.hasRoom(bytes, sharing))
-      .catch((cause: unknown) => {
-        if (cause instanceof StoreUnavailable) return true;
-        throw cause;
-      });
+      .catch((cause: unknown) => unlessUnavailable(cause, true));
   }
 
-  /** Says what the caller calls it from now on. */
+  /** Changes the caller's name for the document's state. */
   async setVersion(meta: DocumentMeta, version: string): Promise<DocumentMeta> {
     if (meta.version === version) return meta;
     await this.#guard.use((store) => store.setVersion(meta, meta.revision, version)).catch(() => {});
@@ -140,10 +131,24 @@ export class DocumentRepository {
     return this.#guard.use((store) => store.list({ ...listing, livingSince: this.#now() - this.#ttlMs }));
   }
 
-  /** Removes one document, or without a title all of a company, also what is being made; how many. @throws StoreUnavailable */
+  /**
+   * Removes one document, or without a title all of a company, including those that are being made. All of a company go in
+   * bounded steps, between which others use the store. @returns how many were removed @throws StoreUnavailable
+   */
   async remove(company: string, title?: string): Promise<number> {
-    this.#fence.note(company, title);
-    if (title === undefined) return this.#guard.use((store) => store.removeCompany(company));
-    return Number(await this.#guard.use((store) => store.remove({ company, title })));
+    this.#fence.markDeleted(company, title);
+    if (title !== undefined)
+      return Number(await this.#guard.use((store) => store.remove({ company, title }), CONTENT_MS));
+    for (let all = 0; ; ) {
+      const { removed, more } = await this.#guard.use((store) => store.removeCompany(company), CONTENT_MS);
+      all += removed;
+      if (!more) return all;
+    }
   }
+}
+
+/** @returns `otherwise` for StoreUnavailable @throws any other cause */
+function unlessUnavailable<T>(cause: unknown, otherwise: T): T {
+  if (cause instanceof StoreUnavailable) return otherwise;
+  throw cause;
 }

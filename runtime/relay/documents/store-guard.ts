@@ -1,25 +1,28 @@
-/** Stands before the store: when it fails, all who ask are told so at once, until it answers again. */
+/** Availability of the document store: while it does not answer, requests fail at once instead of waiting for it. */
 import type { Log } from "../telemetry/log.ts";
 import type { DocumentStore } from "./store.ts";
 
-/** The store does not answer. The reason is for the log and the page for people, not for callers. */
+/** The store does not answer, or an operation failed. The reason is for the log and the status page, not for callers. */
 export class StoreUnavailable extends Error {}
 
-/** How the store is, for the status. */
+/** State of the store, for the status page. */
 export type StoreState =
   | { readonly available: true }
   | { readonly available: false; readonly reason: string; readonly since: string };
 
-const AGAIN_MS = 3_000;
-/** How long an operation may take: a small one, and one that carries up to 12 MB over an office's line. */
+const PING_AGAIN_MS = 3_000;
+/** How long an operation may take: a small one, and one that carries up to 12 MB over an office's uplink. */
 const BRIEF_MS = 5_000;
 export const CONTENT_MS = 45_000;
 
-/** A store that is opened in the background and may come and go. */
+/**
+ * A store that is opened in the background. One failed operation says nothing about the others: the store is pinged, and only
+ * if that fails it counts as unavailable, for everybody, until a ping succeeds.
+ */
 export class StoreGuard {
   readonly #open: () => Promise<DocumentStore>;
   readonly #log: Log;
-  readonly #againMs: number;
+  readonly #pingAgainMs: number;
   #store: DocumentStore | undefined;
   #state: StoreState = { available: false, reason: "not opened yet", since: new Date().toISOString() };
   #timer: NodeJS.Timeout | undefined;
@@ -27,18 +30,18 @@ export class StoreGuard {
   #tried = false;
   #closed = false;
 
-  /** @param againMs how often a store that failed is asked whether it is back */
-  constructor(open: () => Promise<DocumentStore>, log: Log, againMs: number = AGAIN_MS) {
+  /** @param pingAgainMs time between two pings of an unavailable store */
+  constructor(open: () => Promise<DocumentStore>, log: Log, pingAgainMs: number = PING_AGAIN_MS) {
     this.#open = open;
     this.#log = log;
-    this.#againMs = againMs;
+    this.#pingAgainMs = pingAgainMs;
   }
 
   get state(): StoreState {
     return this.#state;
   }
 
-  /** Opens the store, or asks it whether it is back. Never rejects; a failure is tried again later by itself. */
+  /** Opens the store, or pings it. Never rejects; after a failure it is repeated by itself. */
   try(): Promise<void> {
     this.#trying ??= this.#tryOnce().finally(() => {
       this.#trying = undefined;
@@ -48,17 +51,23 @@ export class StoreGuard {
   }
 
   /**
-   * Does something with the store. @throws StoreUnavailable at once while it is away, when it fails, or when it takes longer
-   * than `withinMs` (then it may still come to pass)
+   * Runs an operation on the store. @throws StoreUnavailable at once while it is unavailable, and when the operation fails or
+   * takes longer than `withinMs` (then it may still take effect)
    */
   async use<T>(work: (store: DocumentStore) => Promise<T>, withinMs = BRIEF_MS): Promise<T> {
     if (!this.#tried) await this.#trying; // the relay has just started
-    if (!this.#state.available || this.#store === undefined) throw new StoreUnavailable("the store is away");
+    if (!this.#state.available || this.#store === undefined) throw new StoreUnavailable("the store is unavailable");
     try {
       return await within(withinMs, work(this.#store));
     } catch (cause) {
-      this.#failed(cause);
-      throw new StoreUnavailable("the store failed", { cause });
+      if (!this.#closed && this.#trying === undefined) {
+        this.#log.warn(
+          { reason: reasonOf(cause) },
+          "an operation of the document store failed; checking whether it answers",
+        );
+        void this.try();
+      }
+      throw new StoreUnavailable("the operation failed", { cause });
     }
   }
 
@@ -83,17 +92,19 @@ export class StoreGuard {
 
   #failed(cause: unknown): void {
     if (this.#closed) return;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     if (this.#state.available || this.#state.reason !== reason) {
       this.#log.warn({ reason }, "the document store does not answer; going on without it");
     }
     const since = this.#state.available ? new Date().toISOString() : this.#state.since;
     this.#state = { available: false, reason, since };
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.try(), this.#againMs);
+    this.#timer = setTimeout(() => void this.try(), this.#pingAgainMs);
     this.#timer.unref();
   }
 }
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();

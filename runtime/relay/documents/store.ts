@@ -1,9 +1,9 @@
-/** What a document store does; `atlas-store.ts` and `sqlite-store.ts` are the two, held to one contract by one test suite. */
+/** The storage interface for documents. `atlas-store.ts` and `sqlite-store.ts` implement it; one test suite covers both. */
 import type { DocumentKey } from "../access/names.ts";
 
 /** A document without its chunks. Times in milliseconds since 1970. */
 export interface DocumentMeta extends DocumentKey {
-  /** What the caller calls this state of the document (a file's etag, say); null if it said nothing. */
+  /** The caller's name for this state of the document, for example a file's ETag; null if it gave none. */
   readonly version: string | null;
   /** Which model made the vectors, and how; see `fingerprint.ts`. */
   readonly fingerprint: string;
@@ -11,7 +11,7 @@ export interface DocumentMeta extends DocumentKey {
   readonly dimensions: number;
   /** Hash of the text or the list of chunks; null when it came as inputs of embedding calls. */
   readonly textHash: string | null;
-  /** Another one whenever the contents are. */
+  /** Changes with the contents. */
   readonly revision: string;
   readonly chunkCount: number;
   /** Of vectors and texts. */
@@ -45,7 +45,7 @@ export interface Listing {
   readonly livingSince: number;
 }
 
-/** Who stores a document, and who else has a part in the store's bound. */
+/** Who stores a document, and who else shares the store's bound. */
 export interface Sharing {
   readonly caller: string;
   /** All configured callers. */
@@ -55,16 +55,23 @@ export interface Sharing {
 /** The bound of a store on this Mac. */
 export interface StoreBounds {
   readonly maxBytes: number;
-  /** With less free on the disk nothing is stored. */
+  /** With less free space on the disk nothing is stored. */
   readonly minFreeBytes: number;
 }
 
 /** `documents.maxDiskMiB` if it is not set. */
 export const DOCUMENTS_MIB = 4096;
 
+/** Outcome of one bounded step of a deletion; `more` if the step must be repeated. */
+export interface DeletionStep {
+  readonly removed: number;
+  readonly more: boolean;
+}
+
 /**
- * One record a document. All methods reject when the store can not be reached or is broken; nothing is retried here.
- * `livingSince`: what was last used at or before that time is taken for gone, whether or not it has been removed yet.
+ * One record per document. Every method rejects when the store cannot be reached or is broken; nothing is retried here.
+ * Several relays may have the same store open, on one Mac only during a hand-over. `livingSince`: a document last used at or
+ * before that time counts as gone, whether or not it has been removed yet. Times are in ms since 1970.
  */
 export interface DocumentStore {
   /** Resolves when the store answers. */
@@ -72,41 +79,52 @@ export interface DocumentStore {
   meta(key: DocumentKey, livingSince: number): Promise<DocumentMeta | undefined>;
   /** The contents of exactly that revision; undefined when it has been replaced or removed. */
   content(key: DocumentKey, revision: string): Promise<DocumentContent | undefined>;
-  /** Says that a document is about to be made, as `token`. Ends with its removal, or when another is begun. A use of it. */
+  /**
+   * Declares that `token` is about to write the document: its write intent. A removal of the document, or another intent for
+   * it, by whichever relay, voids it. Counts as a use.
+   */
   declareWrite(key: DocumentKey, token: string, now: number, livingSince: number): Promise<void>;
   /** Whether the store's bound, and the caller's part of it, leave room for a document of that many bytes. */
   hasRoom(bytes: number, sharing: Sharing): Promise<boolean>;
   /**
-   * Puts a document in the place of any earlier one, whole or not at all, if `token` is still begun; whether it was. "full":
-   * there is no room for it; an earlier one stays. Without `sharing` it counts for nobody.
+   * Replaces the document, whole or not at all. @returns false if the write intent `token` is void, "full" if there is no room;
+   * then an earlier document stays. Without `sharing` it counts for nobody.
    */
   put(meta: DocumentMeta, content: DocumentContent, token: string, sharing?: Sharing): Promise<boolean | "full">;
-  /** Ends what was begun without a document; one that is there stays. */
+  /** Withdraws a write intent; an earlier document stays. */
   withdrawWrite(key: DocumentKey, token: string): Promise<void>;
-  /** Changes what the caller calls the document, if it is still that revision. */
+  /** Changes the caller's name for the document's state, if it is still that revision. */
   setVersion(key: DocumentKey, revision: string, version: string): Promise<void>;
   /** Moves the times of last use forward, never back; a document that is gone stays gone. */
   touch(uses: readonly Use[]): Promise<void>;
-  /** Whether there was one. */
+  /** Removes a document; resolves once that would survive a power cut. @returns whether there was one */
   remove(key: DocumentKey): Promise<boolean>;
-  /** Removes all of a company; how many there were. */
-  removeCompany(company: string): Promise<number>;
+  /** Removes a bounded part of a company's documents, durable as `remove`. */
+  removeCompany(company: string): Promise<DeletionStep>;
   list(listing: Listing): Promise<DocumentMeta[]>;
-  /** Takes or extends the right to embed a document until `until`; false while another owner's runs. */
-  lease(key: DocumentKey, owner: string, until: number, now: number): Promise<boolean>;
+  /**
+   * Takes or renews the right to embed a document for `forMs` by the store's own clock. @returns false while another owner has
+   * it. `owner`: `<process id>:<unique>`
+   */
+  lease(key: DocumentKey, owner: string, forMs: number): Promise<boolean>;
   /** Gives it back, if `owner` still has it. */
   releaseLease(key: DocumentKey, owner: string): Promise<void>;
-  /** Tokens that embedding for a company has cost on a day (`2026-11-22`). */
+  /** Tokens that embedding has cost a company on a day (`2026-11-22`). */
   spent(company: string, day: string): Promise<number>;
   spend(company: string, day: string, tokens: number): Promise<void>;
-  /** Removes what is gone by `livingSince`; a store that does so by itself does nothing. */
-  sweep(livingSince: number): Promise<void>;
+  /** Removes a bounded part of what is gone by `livingSince`. A store that expires by itself does nothing. @returns whether more is left */
+  sweep(livingSince: number): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** A document's key as one string, for maps. */
+export function keyText({ company, title }: DocumentKey): string {
+  return JSON.stringify([company, title]);
 }
 
 /** Largest document, vectors and texts together: MongoDB takes no record over 16 MiB. */
 export const MAX_DOCUMENT_BYTES = 12 * 1024 * 1024;
-/** What a chunk costs beside its vector and text: hash, names of fields. */
+/** Bytes per chunk beside its vector and text: hash, field names. */
 const CHUNK_OVERHEAD = 128;
 
 /** Bytes of a document's texts, with what is stored beside each; vectors are not in it. */

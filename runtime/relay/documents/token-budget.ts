@@ -1,16 +1,16 @@
-/** The daily bound of embedding tokens a company; there is none unless the config has one. */
+/** Daily limit of embedding tokens per company; off unless configured. */
 import { companyBudgetSpent } from "../too-many-requests.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 const DAY_MS = 86_400_000;
-/** Companies whose sums are kept here as well; a caller that may use any company may also invent them. */
+/** Companies whose sums are kept in memory too; a caller that may use any company may invent names. */
 const MOST_COMPANIES = 10_000;
 
 export interface TokenBudget {
   /**
-   * Embeds, and notes what that has cost. What is under way counts with its estimate, so that many at once do not pass the
-   * bound together; only another relay's is not seen until it is done.
-   * @throws RelayError `company_budget_spent` when these tokens would pass the bound, and what `embed` throws
+   * Embeds, and records the cost. Work in progress counts with its estimate, so that concurrent requests cannot exceed the limit
+   * together; work in progress of another relay is not seen.
+   * @throws RelayError `company_budget_spent` when these tokens would exceed the limit, and as `embed` does
    */
   within<T extends { readonly tokens: number }>(
     company: string,
@@ -19,7 +19,7 @@ export interface TokenBudget {
   ): Promise<T>;
 }
 
-/** Days are UTC's. The store keeps the sums, so that two relays share them; while it is away this process counts alone. */
+/** Days are in UTC. The store keeps the sums, so that relays share them; while it is unavailable this process counts alone. */
 export function createTokenBudget(limit: number | undefined, guard: StoreGuard, now: () => number): TokenBudget {
   const own = new Map<string, number>();
   const dayOf = () => new Date(now()).toISOString().slice(0, 10);

@@ -12,7 +12,7 @@ import { BRIEF_DRAIN_MS, drainBody } from "./body.ts";
 import type { KeepAliveWriter } from "./keep-alive-writer.ts";
 import { sendError } from "./listener.ts";
 import type { RelayResponse } from "./relay-response.ts";
-import { RequestRecord } from "./request-record.ts";
+import { type Entry, RequestRecord } from "./request-record.ts";
 import { type Router, splitTarget } from "./router.ts";
 import type { RunningExchanges } from "./running-exchanges.ts";
 
@@ -45,6 +45,8 @@ export interface ExchangeParts {
   readonly metrics: Metrics;
   readonly running: RunningExchanges;
   readonly router: Pick<Router, "dialectOf">;
+  /** @default "edge" */
+  readonly entry?: Entry | undefined;
 }
 
 const ignore = () => {};
@@ -56,7 +58,7 @@ export function beginExchange(
   req: IncomingMessage,
   res: RelayResponse,
   expectsContinue: boolean,
-  { log, metrics, running, router }: ExchangeParts,
+  { log, metrics, running, router, entry }: ExchangeParts,
 ): Exchange {
   const target = splitTarget(req.url ?? "");
   const end = new AbortController();
@@ -68,7 +70,7 @@ export function beginExchange(
     dialect: router.dialectOf(target.path),
     expectsContinue,
     signal: end.signal,
-    record: new RequestRecord(),
+    record: new RequestRecord(entry),
   };
   running.add(exchange);
   metrics.requestStarted();

@@ -21,13 +21,21 @@ export interface Sender {
   readonly clientId: string | undefined;
 }
 
+/** How a request arrived: through Cloudflare and the tunnel, or on a direct line. */
+export type Entry = "edge" | "direct";
+
 export class RequestRecord {
+  readonly #entry: Entry;
   #sender: Sender | undefined;
   #route = "other";
   #bodyBytes = 0;
   #waitedMs: number | undefined;
   #fellBack: string | undefined;
   #failure: RelayError | undefined;
+
+  constructor(entry: Entry = "edge") {
+    this.#entry = entry;
+  }
 
   /** Access has let it in. */
   identified(sender: Sender): void {
@@ -73,7 +81,9 @@ export class RequestRecord {
     const status = res.headersSent ? res.statusCode : CLIENT_CLOSED_REQUEST;
     const ms = endedAt - res.receivedAt;
     const firstMs = res.headAt === undefined ? undefined : res.headAt - res.receivedAt;
-    const colo = entryColo(req.headers);
+    // On a direct line no one vouches for `CF-Ray`.
+    const isDirect = this.#entry === "direct";
+    const colo = isDirect ? "direct" : entryColo(req.headers);
     metrics.requestEnded({
       route: this.#route,
       status,
@@ -91,8 +101,9 @@ export class RequestRecord {
         path: path.slice(0, LONGEST_PATH),
         status,
         caller: this.#sender?.name,
+        entry: this.#entry,
         colo,
-        ray: req.headers["cf-ray"],
+        ray: isDirect ? undefined : req.headers["cf-ray"],
         ms: Math.round(ms),
         firstMs: firstMs === undefined ? undefined : Math.round(firstMs),
         waitedMs: this.#waitedMs === undefined ? undefined : Math.round(this.#waitedMs),

@@ -54,7 +54,7 @@ export function createJobMetrics(registry: Registry, summary: () => Promise<Stor
   const disk = new Gauge({ name: "slm_jobs_disk_bytes", help: "What the jobs take in their file.", registers });
   return {
     onCommit({ commitMs, writes }) {
-      commit.observe((commitMs ?? 0) / 1000);
+      commit.observe(commitMs / 1000);
       group.observe(writes);
     },
     added: (lane) => taken.inc({ lane }),

@@ -16,6 +16,7 @@ export function renderStatus(data: StatusData): string {
     ["Models", model.reachable ? model.models.join(", ") || "none" : "not known"],
     ["Model for embeddings", model.embeddingModel],
     ...documentFacts(data.documents),
+    ...lineFacts(data.direct),
     ["Requests running", tally.inFlight],
     ...Object.entries(data.lanes).map(([lane, { running, slots, waiting, waitingBackground }]): [string, string] => [
       `Slots for ${lane}`,
@@ -76,6 +77,15 @@ function documentFacts(documents: StatusData["documents"]): [string, string][] {
     ? `${store}, answers`
     : `${store}, does not answer since ${documents.since}: ${documents.reason}. Requests go on without stored documents`;
   return [["Document store", state]];
+}
+
+function lineFacts(lines: StatusData["direct"] = []): [string, string][] {
+  return lines.map(({ server, connected, since, reason }) => [
+    `Direct line of ${server}`,
+    connected
+      ? `connected${since === undefined ? "" : `, last event ${since}`}`
+      : `not connected: ${reason ?? "unknown"}`,
+  ]);
 }
 
 /** Escapes a value for HTML text and quoted attributes. */

@@ -1,5 +1,6 @@
 /** The current status of the relay, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../../config.ts";
+import type { LineStatus } from "../../direct-log.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { BreakerState } from "../model/breaker.ts";
@@ -22,6 +23,8 @@ export interface StatusData {
   readonly documents?: ReturnType<Documents["state"]> | undefined;
   /** Newest first. */
   readonly outages?: readonly Outage[] | undefined;
+  /** Direct lines, in the order of the config; absent without lines. */
+  readonly direct?: readonly LineStatus[] | undefined;
   /** Since the start. */
   readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
 }
@@ -41,6 +44,7 @@ export interface StatusSources {
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
   readonly outages?: () => readonly Outage[];
+  readonly direct?: () => Promise<readonly LineStatus[]>;
 }
 
 function withTimes(byCaller: Tally["byCaller"]) {
@@ -54,7 +58,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages }: StatusSources = {},
+  { jobsAvailable = () => true, documents, outages, direct }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -62,6 +66,7 @@ export function createStatus(
     draining: false,
     jobsAvailable,
     async data() {
+      const lines = (await direct?.()) ?? [];
       const found = await upstream.look();
       return {
         hostname: config.hostname,
@@ -77,6 +82,7 @@ export function createStatus(
         lanes: admission.snapshot(),
         documents: documents?.(),
         outages: outages?.(),
+        ...(lines.length > 0 && { direct: lines }),
         tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };
     },

@@ -19,8 +19,8 @@ sub fail {
     exit 70;
 }
 
-# Standard input is read only when the arguments ask for it: it may never end.
-my $reads_stdin = grep({ $_ eq '-' } @argv) || ($command eq 'shasum' && !grep({ !/^(-.*|\d+)$/ } @argv));
+# Standard input is read only when the arguments ask for it: it may never end. `-o -` is standard output (plutil).
+my $reads_stdin = grep({ $argv[$_] eq '-' && ($_ == 0 || $argv[$_ - 1] ne '-o') } 0 .. $#argv) || ($command eq 'shasum' && !grep({ !/^(-.*|\d+)$/ } @argv));
 my $stdin = '';
 if ($reads_stdin) { local $/; binmode STDIN; $stdin = <STDIN> // ''; }
 my $user = $ENV{SLM_SANDBOX_USER} // $ENV{USER} // '';

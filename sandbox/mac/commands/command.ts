@@ -1,8 +1,10 @@
 /** The shape of an emulated macOS command: a function that runs in the sandbox's own process. */
+
 import type { Log } from "../../log.ts";
 import type { Directory } from "../directory.ts";
 import type { Hardware } from "../hardware.ts";
 import type { Launchd } from "../launchd.ts";
+import type { OutsideDaemon } from "../outside-daemon.ts";
 import type { Owners } from "../owners.ts";
 import type { PowerSettings } from "../power-settings.ts";
 import type { RootPaths } from "../root-path.ts";
@@ -23,6 +25,8 @@ export interface Machine {
   power: StateFile<PowerSettings>;
   wtmp: Wtmp;
   log: Log;
+  /** A daemon that this machine's launchd did not start, listed all the same. */
+  outside?: OutsideDaemon | undefined;
 }
 
 /** One call of a command. */

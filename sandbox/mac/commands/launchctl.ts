@@ -150,6 +150,7 @@ function printDisabled(mac: Machine): Answer {
 function list(label: string | undefined, mac: Machine): Answer {
   if (label === undefined) {
     const rows = mac.launchd.jobs().map((job) => `${job.pid ?? "-"}\t${status(job)}\t${job.definition.label}`);
+    if (mac.outside) rows.push(`${mac.outside.pid}\t0\t${mac.outside.label}`);
     return ok("PID\tStatus\tLabel", ...rows);
   }
   const job = mac.launchd.job(label);

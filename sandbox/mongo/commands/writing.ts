@@ -12,12 +12,12 @@ import {
 import type { Collection } from "../collection.ts";
 import type { Command, Commands, Context } from "../context.ts";
 import { CommandError } from "../errors.ts";
-import { equalities } from "../filter.ts";
+import { equalities, usesExpr } from "../filter.ts";
 import { setAt } from "../paths.ts";
 import { compileProjection } from "../projection.ts";
 import type { Privilege } from "../roles.ts";
 import { select } from "../select.ts";
-import { applyUpdate, checkUpdate, isReplacement } from "../update.ts";
+import { applyUpdate, checkUpdate, isReplacement, type Update } from "../update.ts";
 import { cloneValue, isDocument, keyOf } from "../values.ts";
 
 const MAX_STATEMENTS = 100_000;
@@ -67,8 +67,14 @@ const insert: Command = {
   },
 };
 
+function checkUpsert(filter: Document, upsert: boolean): void {
+  if (upsert && usesExpr(filter)) {
+    throw new CommandError(224, "$expr is not allowed in the query predicate for an upsert");
+  }
+}
+
 /** The document an upsert makes from its filter and update. */
-function upserted(filter: Document, update: Document, now: Date): Document {
+function upserted(filter: Document, update: Update, now: Date): Document {
   const start: Document = {};
   for (const [path, value] of equalities(filter)) {
     if (!isReplacement(update) || path === "_id") setAt(start, path, cloneValue(value));
@@ -76,7 +82,7 @@ function upserted(filter: Document, update: Document, now: Date): Document {
   return applyUpdate(start, update, true, now);
 }
 
-function change(collection: Collection, before: Document, update: Document, now: Date): Document {
+function change(collection: Collection, before: Document, update: Update, now: Date): Document {
   const after = applyUpdate(before, update, false, now);
   if (keyOf(after) !== keyOf(before)) collection.replace(before, after);
   return after;
@@ -110,13 +116,15 @@ const update: Command = {
       const multi = booleanField(statement, "multi", false);
       if (multi && isReplacement(operation))
         throw new CommandError(9, "multi update is not supported for replacement-style update");
+      const upsert = booleanField(statement, "upsert", false);
+      checkUpsert(filter, upsert);
       const found = select(store.find(db, name), filter, {}, multi ? 0 : 1);
       const collection = store.find(db, name);
       for (const before of collection === undefined ? [] : found) {
         if (keyOf(change(collection!, before, operation, now)) !== keyOf(before)) nModified += 1;
         n += 1;
       }
-      if (found.length === 0 && booleanField(statement, "upsert", false)) {
+      if (found.length === 0 && upsert) {
         const { _id } = store.ensure(db, name).insert(upserted(filter, operation, now));
         made.push({ index, _id });
         n += 1;
@@ -173,6 +181,7 @@ function modifyOne(
   const operation: unknown = command.update;
   if (operation === undefined) throw new CommandError(9, "Either an update or remove=true must be specified");
   checkUpdate(operation);
+  checkUpsert(filter, upsert);
   const now = new Date();
   if (before !== undefined) {
     const after = change(store.find(db, name)!, before, operation, now);

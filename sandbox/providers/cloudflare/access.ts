@@ -59,11 +59,13 @@ const serviceToken: CloudflareResource = {
   secretOutputs: ["clientSecret"],
   stables: ["clientId"],
   defaults: { client_secret_version: 1, duration: "8760h" },
+  // Its default is then sent: a token rotated by hand goes back to version 1.
+  notImported: ["clientSecretVersion"],
   changing: (olds, news) => [
     ...(news.clientSecretVersion !== undefined && news.clientSecretVersion !== olds.clientSecretVersion
       ? ["clientSecret"]
       : []),
-    ...(news.duration !== undefined && news.duration !== olds.duration ? ["expiresAt"] : []),
+    "expiresAt", // on every update, whatever it changes
   ],
 };
 

@@ -41,9 +41,14 @@ export interface CloudflareResource {
   readBack?: true;
   /** Outputs that an update makes unknown, besides the times of change. */
   changing?: (olds: Props, news: Props) => readonly string[];
+  /** Inputs that an import leaves empty although the API has them; their defaults are planned afterwards. */
+  notImported?: readonly string[];
   /** A warning logged after a creation. */
   warning?: string;
 }
+
+const without = (props: Props, names: readonly string[]): Props =>
+  Object.fromEntries(Object.entries(props).filter(([name]) => !names.includes(name)));
 
 const timesOfChange = ["modified", "modifiedOn", "updatedAt", "version"];
 const scopeFields = {
@@ -137,6 +142,7 @@ export function cloudflareResource(spec: CloudflareResource): ResourceDefinition
         return [{ property: "accountId", reason: "neither accountId nor zoneId is given: give one of them" }];
       return [];
     },
+    ...(spec.notImported && { plannedWithoutState: spec.notImported }),
     planned: (given) => fromWire(spec.inputs, defaultsOf(reveal(given))),
     changing: (olds, news) => {
       const times = timesOfChange.filter((name) => spec.outputs.includes(name));
@@ -161,8 +167,8 @@ export function cloudflareResource(spec: CloudflareResource): ResourceDefinition
       const result = await call.client.call("get", item(props, origin.id), call.signal);
       if (result === undefined) return undefined;
       const object = asObject(result, `GET ${item(props, origin.id)}`);
-      if (typeof object.deleted_at === "string" && object.deleted_at !== "") return undefined;
-      const actual = { ...actualOf(object), ...("tunnelId" in props && { tunnelId: props.tunnelId }) };
+      const read = { ...actualOf(object), ...("tunnelId" in props && { tunnelId: props.tunnelId }) };
+      const actual = importing ? without(read, spec.notImported ?? []) : read;
       const scope = Object.fromEntries(Object.keys(scopes).map((name) => [name, props[name]]));
       const found = importing
         ? { ...scope, ...importedInputs(spec.inputs, actual) }

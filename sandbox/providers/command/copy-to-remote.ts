@@ -40,6 +40,14 @@ async function ensureDirectory(sftp: SFTPWrapper, path: string): Promise<void> {
   });
 }
 
+/** Creates the missing folders above a path; upstream does so for a text only. */
+async function ensureParents(sftp: SFTPWrapper, path: string): Promise<void> {
+  const parent = posix.dirname(path);
+  if (parent === path || (await remoteStat(sftp, parent))) return;
+  await ensureParents(sftp, parent);
+  await ensureDirectory(sftp, parent);
+}
+
 /** Writes in place: the file is truncated first, keeps its mode if it was there, and has the server's default mode if not. */
 async function writeRemote(
   sftp: SFTPWrapper,
@@ -93,6 +101,7 @@ async function copyDirectory(sftp: SFTPWrapper, source: string, target: string):
 async function copyTo(sftp: SFTPWrapper, source: Asset, target: string): Promise<void> {
   const there = await remoteStat(sftp, target);
   if (source.path === undefined) {
+    await ensureParents(sftp, target);
     await writeRemote(sftp, target, [Buffer.from(source.text ?? "")]);
   } else if ((await stat(source.path)).isDirectory()) {
     if (!there) await ensureDirectory(sftp, target);
@@ -117,7 +126,7 @@ export const copyToRemote: ResourceDefinition<unknown> = {
     connection: connectionField,
     remotePath: string({ required: true }),
     source: asset({ required: true }),
-    triggers: list(any(), { replace: true }),
+    triggers: list(any(), { replace: "whole" }),
   },
   outputs: [],
   secretOutputs: ["connection"],

@@ -107,7 +107,7 @@ export const localCommand: ResourceDefinition<unknown> = {
     ...runFields,
     create: string(),
     delete: string(),
-    triggers: list(any(), { replace: true }),
+    triggers: list(any(), { replace: "whole" }),
     update: string(),
   },
   outputs,

@@ -107,7 +107,7 @@ export const remoteCommand: ResourceDefinition<unknown> = {
     environment: map(string()),
     logging: string({ values: loggingChoices }),
     stdin: string(),
-    triggers: list(any(), { replace: true }),
+    triggers: list(any(), { replace: "whole" }),
     update: string(),
   },
   outputs: ["stdout", "stderr"],

@@ -2,11 +2,12 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import type { Duplex } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
-import ssh2, { type Client, type ConnectConfig, type ServerHostKeyAlgorithm } from "ssh2";
+import ssh2, { type Client, type ConnectConfig } from "ssh2";
+import { pause } from "../plugin/clock.ts";
 import type { Call } from "../plugin/definition.ts";
 import { type Fields, number, object, string } from "../plugin/fields.ts";
 import { isProps, type Props, type Value } from "../plugin/values.ts";
+import { dialTcp, type HostKey, handshake } from "./handshake.ts";
 
 const hostFields: Fields = {
   agentSocketPath: string(),
@@ -30,7 +31,7 @@ const numberOr = (value: Value | undefined, standard: number) => (typeof value =
  * The key of a line as in `authorized_keys` or `known_hosts` (`[host] ssh-ed25519 AAAA… [comment]`).
  * @throws when there is none
  */
-export function parseHostKey(line: string): { type: string; key: Buffer } {
+export function parseHostKey(line: string): HostKey {
   const match = /(?:^|\s)((?:ssh|ecdsa|sk)-\S+)\s+([A-Za-z0-9+/]+=*)(?:\s|$)/.exec(line);
   const parsed = match ? ssh2.utils.parseKey(`${match[1]} ${match[2]}`) : undefined;
   if (!match?.[1] || !parsed || parsed instanceof Error) {
@@ -63,7 +64,7 @@ async function configOf(host: Props): Promise<ConnectConfig> {
     host: String(host.host),
     port: numberOr(host.port, 22),
     username: optionalText(host.user) ?? "root",
-    readyTimeout: numberOr(host.perDialTimeout, 15) * 1000,
+    readyTimeout: 0, // upstream's limit covers the TCP connection only
     ...(password && { password, tryKeyboard: true }),
   };
   const privateKey = optionalText(host.privateKey);
@@ -83,54 +84,13 @@ async function configOf(host: Props): Promise<ConnectConfig> {
   return config;
 }
 
-/** One attempt. @param over a stream to the host instead of a TCP connection of its own */
-function dial(config: ConnectConfig, hostKey: string | undefined, signal: AbortSignal, over?: Duplex): Promise<Client> {
-  const expected = hostKey === undefined ? undefined : parseHostKey(hostKey);
-  return new Promise((resolve, reject) => {
-    const client = new ssh2.Client();
-    let mismatch: Error | undefined;
-    const abort = () => client.destroy();
-    const closed = () => settle(mismatch ?? new Error("the connection closed before the SSH session was there"));
-    const settle = (failure?: Error) => {
-      signal.removeEventListener("abort", abort);
-      client.removeListener("close", closed);
-      if (!failure) return resolve(client);
-      client.destroy();
-      reject(failure);
-    };
-    // The handshake is many small packets: without this each waits for a delayed acknowledgement.
-    client.once("connect", () => client.setNoDelay(true));
-    client.once("ready", () => {
-      client.removeListener("error", failed);
-      // An error without a listener would end the process; users of the session see `close`.
-      client.on("error", () => {});
-      settle();
-    });
-    const failed = (error: Error) => settle(mismatch ?? error);
-    client.on("error", failed);
-    client.once("close", closed);
-    client.on("keyboard-interactive", (_name, _instructions, _language, prompts, answer) =>
-      answer(prompts.map(() => String(config.password ?? ""))),
-    );
-    signal.addEventListener("abort", abort, { once: true });
-    const pinned: ConnectConfig = expected
-      ? {
-          // Go's client requests exactly the pinned key type; `ssh-rsa` is RSA with SHA-1.
-          algorithms: { serverHostKey: [expected.type as ServerHostKeyAlgorithm] },
-          hostVerifier: (key: Buffer) => {
-            if (key.equals(expected.key)) return true;
-            mismatch = new Error(`ssh: host key mismatch: ${config.host} did not show the key in connection.hostKey`);
-            return false;
-          },
-        }
-      : {};
-    client.connect({ ...config, ...pinned, ...(over && { sock: over }) });
-  });
-}
+const dialSeconds = 15;
+const firstPauseMs = 100;
+const longestPauseMs = 5_000;
 
-/** Dials until it works: one attempt more than `limit` (-1: without end), pausing 0.1 s at first and up to 5 s. */
+/** Retries until it works: one attempt more than `limit` (-1: without end). Cancelling ends the pauses only. */
 async function withRetries<T>(call: Call<unknown>, what: string, limit: number, attempt: () => Promise<T>): Promise<T> {
-  for (let tries = 0, pause = 100; ; tries++, pause = Math.min(pause * 1.5, 5000)) {
+  for (let tries = 0, ms = firstPauseMs; ; tries++, ms = Math.min(ms * 1.5, longestPauseMs)) {
     call.signal.throwIfAborted();
     try {
       return await attempt();
@@ -140,9 +100,15 @@ async function withRetries<T>(call: Call<unknown>, what: string, limit: number, 
       if (limit >= 0 && tries + 1 > limit)
         throw new Error(`after ${tries} failed attempts: ${message}`, { cause: error });
       call.log("info", `${what} ${tries + 1}/${limit < 0 ? "inf" : limit} failed: retrying`, true);
-      await sleep(pause, undefined, { signal: call.signal });
+      await pause(ms, call.signal);
     }
   }
+}
+
+/** A TCP connection within `perDialTimeout`, and the handshake over it, which has no time limit. */
+async function dial(host: Props, config: ConnectConfig, hostKey: HostKey | undefined): Promise<Client> {
+  const limitMs = numberOr(host.perDialTimeout, dialSeconds) * 1000;
+  return handshake(config, hostKey, await dialTcp(String(config.host), config.port ?? 22, limitMs));
 }
 
 function forward(proxy: Client, host: string, port: number): Promise<Duplex> {
@@ -151,9 +117,32 @@ function forward(proxy: Client, host: string, port: number): Promise<Duplex> {
   });
 }
 
+/** The session over a jump host: one forwarded connection, over which every attempt repeats the handshake. */
+async function dialThrough(call: Call<unknown>, proxy: Props, connection: Props, opened: Client[]): Promise<Client> {
+  const [proxyConfig, config] = [await configOf(proxy), await configOf(connection)];
+  const [proxyKey, hostKey] = [pinnedKey(proxy), pinnedKey(connection)];
+  try {
+    const limit = numberOr(proxy.dialErrorLimit, 10);
+    const jump = await withRetries(call, "Dial proxy", limit, () => dial(proxy, proxyConfig, proxyKey));
+    opened.push(jump);
+    const stream = await forward(jump, String(config.host), config.port ?? 22);
+    return await withRetries(call, "Dial from proxy", numberOr(connection.dialErrorLimit, 10), () =>
+      handshake(config, hostKey, stream),
+    );
+  } catch (error) {
+    throw new Error(`proxy: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+const pinnedKey = (host: Props): HostKey | undefined => {
+  const line = optionalText(host.hostKey);
+  return line === undefined ? undefined : parseHostKey(line);
+};
+
 /**
- * Opens a session, `use`s it and closes it again, whatever happens. The host key is checked only when `hostKey` is given;
- * user, port, attempts and time an attempt default to root, 22, 10 and 15 s.
+ * Opens a connection, `use`s it and closes it. The host key is checked only when `hostKey` is given; user, port, attempts and
+ * seconds per TCP connection default to root, 22, 10 and 15. The engine's cancellation and `customTimeouts` reach the pauses
+ * between attempts only: neither a handshake nor a running command is cut.
  * @throws after the last failed attempt, on a wrong host key too, and when `use` does
  */
 export async function withSession<T>(
@@ -162,31 +151,18 @@ export async function withSession<T>(
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
   if (!isProps(connection)) throw new Error("connection is not an object: give at least its host");
-  const config = await configOf(connection);
-  const hostKey = optionalText(connection.hostKey);
-  const limit = numberOr(connection.dialErrorLimit, 10);
   const opened: Client[] = [];
-  const closeAll = () => {
-    for (const client of opened.toReversed()) client.destroy();
-  };
-  call.signal.addEventListener("abort", closeAll, { once: true });
   try {
     let client: Client;
-    if (isProps(connection.proxy)) {
-      const { proxy } = connection;
-      const proxyConfig = await configOf(proxy);
-      const jump = await withRetries(call, "Dial proxy", numberOr(proxy.dialErrorLimit, 10), () =>
-        dial(proxyConfig, optionalText(proxy.hostKey), call.signal),
-      );
-      opened.push(jump);
-      client = await withRetries(call, "Dial from proxy", limit, async () =>
-        dial(config, hostKey, call.signal, await forward(jump, String(config.host), config.port ?? 22)),
-      );
-    } else client = await withRetries(call, "Dial", limit, () => dial(config, hostKey, call.signal));
+    if (isProps(connection.proxy)) client = await dialThrough(call, connection.proxy, connection, opened);
+    else {
+      const [config, hostKey] = [await configOf(connection), pinnedKey(connection)];
+      const limit = numberOr(connection.dialErrorLimit, 10);
+      client = await withRetries(call, "Dial", limit, () => dial(connection, config, hostKey));
+    }
     opened.push(client);
     return await use(client);
   } finally {
-    call.signal.removeEventListener("abort", closeAll);
     for (const client of opened.toReversed()) client.end();
   }
 }

@@ -1,5 +1,5 @@
-/** Client of the Atlas Admin API v2, and polling of its background work. */
-import { setTimeout as sleep } from "node:timers/promises";
+/** The Atlas Admin API v2 as the official provider calls it (atlas-sdk-go in terraform-provider-mongodbatlas v2.16). */
+import { STATUS_CODES } from "node:http";
 import { z } from "zod";
 import { networkError } from "../plugin/go-errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../plugin/wire.ts";
@@ -11,9 +11,9 @@ export type AtlasVersion = "2023-01-01" | "2024-08-05" | "2024-11-13";
 
 export interface AtlasApi {
   /**
-   * One call under `/api/atlas/v2`. Not tried again.
-   * @returns the JSON answer (null when empty); undefined when a GET or DELETE answers 404
-   * @throws AtlasRefusal with method, path, status, the error code and detail of Atlas; Error when there is no answer
+   * One call under `/api/atlas/v2`. Not retried.
+   * @returns the JSON response (null when empty); undefined when a GET answers 404
+   * @throws AtlasRefusal with the official provider's text; Error without a response
    */
   call(
     method: string,
@@ -27,10 +27,12 @@ export interface AtlasApi {
 /** An error response of Atlas. */
 export class AtlasRefusal extends Error {
   /** Atlas' error code, e.g. `CLUSTER_NOT_FOUND`. */
-  readonly errorCode: string | undefined;
+  readonly errorCode: string;
+  readonly status: number;
 
-  constructor(message: string, errorCode: string | undefined) {
+  constructor(message: string, status: number, errorCode: string) {
     super(message);
+    this.status = status;
     this.errorCode = errorCode;
   }
 }
@@ -39,6 +41,7 @@ const fault = z.object({
   errorCode: z.string().optional(),
   detail: z.string().optional(),
   reason: z.string().optional(),
+  parameters: z.array(z.unknown()).optional(),
 });
 
 /** @throws when a service account gets no token */
@@ -58,22 +61,28 @@ export async function atlasApi({ baseUrl, signIn }: Pick<AtlasCredentials, "base
         throw new Error(networkError(method, url, error), { cause: error });
       }
       const text = await response.text();
-      if (response.status === 404 && (method === "GET" || method === "DELETE")) return undefined;
+      if (response.status === 404 && method === "GET") return undefined;
       if (!response.ok) {
-        const { words, errorCode } = explain(text);
-        throw new AtlasRefusal(`${method} ${path}: ${response.status} ${words}`, errorCode);
+        throw refusalOf(method, url, response.status, text);
       }
       return text === "" ? null : z.json().parse(JSON.parse(text));
     },
   };
 }
 
-function explain(text: string): { words: string; errorCode: string | undefined } {
+/** The text of atlas-sdk-go (FormatErrorMessageWithDetails). */
+function refusalOf(method: string, url: URL, status: number, text: string): AtlasRefusal {
+  const { errorCode = "", detail = "", reason = "", parameters = [] } = parsed(text);
+  const line = `HTTP ${status} ${STATUS_CODES[status] ?? ""} (Error code: "${errorCode}") Detail: ${detail || text}`;
+  const message = `${url.href} ${method}: ${line} Reason: ${reason}. Params: [${parameters.join(" ")}], BadRequestDetail: `;
+  return new AtlasRefusal(message, status, errorCode);
+}
+
+function parsed(text: string): z.infer<typeof fault> {
   try {
-    const { errorCode, detail, reason } = fault.parse(JSON.parse(text));
-    return { words: [errorCode, detail ?? reason].filter(Boolean).join(": ") || text, errorCode };
+    return fault.parse(JSON.parse(text));
   } catch {
-    return { words: text, errorCode: undefined };
+    return {};
   }
 }
 
@@ -93,24 +102,4 @@ export function durationMs(text: string): number {
     throw new Error(`${JSON.stringify(text)} is not a duration: write it like 30m or 1h30m`);
   }
   return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit ?? ""] ?? 0), 0);
-}
-
-/**
- * Asks again, at first after a quarter of a second and then ever more slowly up to 5 s, until `probe` gives something.
- * @throws after `timeoutMs`, saying what was waited for, and at once when `signal` fires
- */
-export async function waitFor<T>(
-  what: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-  probe: () => Promise<T | undefined>,
-): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  for (let pause = 250; ; pause = Math.min(pause * 1.5, 5000)) {
-    const found = await probe();
-    if (found !== undefined) return found;
-    if (Date.now() + pause > deadline)
-      throw new Error(`${what} did not come about in ${Math.round(timeoutMs / 1000)} s`);
-    await sleep(pause, undefined, { signal });
-  }
 }

@@ -42,15 +42,6 @@ export function found(
   return { id, inputs, state: stateOf(fields, asked ?? inputs, actual, outputs, true) };
 }
 
-/** The parts of an id. @throws when it has not the form `form` */
-export function parts(id: string, form: string): string[] {
-  const split = id.split("/").map(decodeURIComponent);
-  if (split.length !== form.split("/").length || split.includes("")) {
-    throw new Error(`${JSON.stringify(id)} is not an id of this resource: import it as ${form}`);
-  }
-  return split;
-}
-
 /** The timeout a program gave, else `standard`, in milliseconds. */
 export function timeout(props: Props, name: string, standard: string): number {
   const given = isProps(props.timeouts) ? props.timeouts[name] : undefined;

@@ -1,11 +1,13 @@
 /** Flex clusters. Atlas creates and deletes them in the background, so both poll. */
 
-import { type Call, PartialFailure, type ResourceDefinition } from "../plugin/definition.ts";
+import type { Call, ResourceDefinition } from "../plugin/definition.ts";
 import { boolean, type Fields, map, number, object, string } from "../plugin/fields.ts";
 import { isProps, type Props } from "../plugin/values.ts";
 import { fromWire, isJsonObject, type Json, type JsonObject, toWire } from "../plugin/wire.ts";
-import { type AtlasApi, asObject, waitFor } from "./client.ts";
-import { found, group, parts, path, stateOf, timeout } from "./common.ts";
+import { type AtlasApi, asObject } from "./client.ts";
+import { found, group, stateOf, timeout } from "./common.ts";
+import { flexImportId } from "./ids.ts";
+import { StateTimeout, stateChange } from "./state-change.ts";
 
 type AtlasCall = Call<AtlasApi>;
 
@@ -71,33 +73,61 @@ async function readFlex(call: AtlasCall, url: string): Promise<Props | undefined
   return answer === undefined ? undefined : flexProps(asObject(answer, url));
 }
 
-const idle = (call: AtlasCall, url: string, limit: number) =>
-  waitFor(`the state IDLE of ${url}`, limit, call.signal, async () => {
-    const actual = await readFlex(call, url);
-    return actual?.stateName === "IDLE" ? actual : undefined;
+/** terraform-provider-mongodbatlas, internal/service/flexcluster/state_transition.go */
+const minPauseMs = 3_000;
+
+const idle = (call: AtlasCall, url: string, timeoutMs: number) =>
+  stateChange({
+    pending: ["CREATING", "UPDATING", "REPAIRING"],
+    target: ["IDLE"],
+    minPauseMs,
+    timeoutMs,
+    async poll() {
+      const actual = await readFlex(call, url);
+      return { state: String(actual?.stateName ?? "DELETED"), value: actual ?? {} };
+    },
   });
+
+/** On a time-out of the creation the official provider deletes the cluster, unless told otherwise; its state is lost anyway. */
+async function cleanUp(call: AtlasCall, url: string, inputs: Props, error: unknown): Promise<Error> {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof StateTimeout) || inputs.deleteOnCreateTimeout === false) {
+    return new Error(`error creating resource: ${message}`, { cause: error });
+  }
+  await call.client.call("DELETE", url, "2024-11-13", call.signal);
+  return new Error(
+    `error creating resource: ${message}. Will run cleanup because delete_on_create_timeout is true. If you suspect a transient error, wait before retrying to allow resource deletion to finish`,
+    { cause: error },
+  );
+}
 
 export const flexCluster: ResourceDefinition<AtlasApi> = {
   token: "mongodbatlas:index/flexCluster:FlexCluster",
   inputs: flexFields,
   outputs: flexOutputs,
   stables: ["clusterType", "connectionStrings", "createDate"],
+  /** A failure while waiting leaves no state: the cluster exists and nobody knows it. */
   async create(call, inputs) {
     const body = flexBody(inputs);
-    const answer = await call.client.call("POST", group(inputs, "flexClusters"), "2024-11-13", call.signal, body);
-    const id = path(inputs.projectId, inputs.name).slice(1);
-    const early = stateOf(flexFields, inputs, flexProps(asObject(answer, "flexClusters")), flexOutputs, false);
+    const answer = asObject(
+      await call.client.call("POST", group(inputs, "flexClusters"), "2024-11-13", call.signal, body),
+      "flexClusters",
+    );
+    const url = group(inputs, "flexClusters", inputs.name);
     try {
-      const actual = await idle(call, group(inputs, "flexClusters", inputs.name), timeout(inputs, "create", "3h"));
-      return { id, state: stateOf(flexFields, inputs, actual, flexOutputs, false) };
+      const actual = await idle(call, url, timeout(inputs, "create", "3h"));
+      return { id: String(answer.id ?? ""), state: stateOf(flexFields, inputs, actual, flexOutputs, false) };
     } catch (error) {
-      throw new PartialFailure(error instanceof Error ? error.message : String(error), id, early, { cause: error });
+      throw await cleanUp(call, url, inputs, error);
     }
   },
-  async read(call, id, _state, inputs) {
-    const [projectId, name] = parts(id, "<project id>/<cluster>");
-    const actual = await readFlex(call, group({ projectId }, "flexClusters", name));
-    return actual && found(flexFields, id, inputs, { ...actual, projectId }, flexOutputs);
+  async read(call, id, state, inputs) {
+    const { projectId, name } = state.projectId && state.name ? state : flexImportId(id);
+    const url = group({ projectId }, "flexClusters", name);
+    const answer = await call.client.call("GET", url, "2024-11-13", call.signal);
+    if (answer === undefined) return undefined;
+    const cluster = asObject(answer, url);
+    return found(flexFields, String(cluster.id ?? ""), inputs, { ...flexProps(cluster), projectId }, flexOutputs);
   },
   async update(call, _id, _olds, inputs) {
     const { name: _, providerSettings: __, ...body } = flexBody(inputs);
@@ -109,8 +139,16 @@ export const flexCluster: ResourceDefinition<AtlasApi> = {
   async delete(call, _id, state) {
     const url = group(state, "flexClusters", state.name);
     await call.client.call("DELETE", url, "2024-11-13", call.signal);
-    await waitFor(`the removal of ${url}`, timeout(state, "delete", "3h"), call.signal, async () =>
-      (await readFlex(call, url)) ? undefined : true,
-    );
+    await stateChange({
+      // Neither UPDATING nor REPAIRING: a deletion right after a change fails.
+      pending: ["IDLE", "DELETING", "CREATING"],
+      target: ["DELETED"],
+      minPauseMs,
+      timeoutMs: timeout(state, "delete", "3h"),
+      async poll() {
+        const actual = await readFlex(call, url);
+        return { state: String(actual?.stateName ?? "DELETED"), value: undefined };
+      },
+    });
   },
 };

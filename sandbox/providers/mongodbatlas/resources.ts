@@ -1,12 +1,14 @@
 /** Database users and network access. Names as in @pulumi/mongodbatlas 4.16.0. */
 import { isIP } from "node:net";
-import { type Call, PartialFailure, type ResourceDefinition } from "../plugin/definition.ts";
+import type { Call, ResourceDefinition } from "../plugin/definition.ts";
 import { type Failure, type Fields, list, number, object, string } from "../plugin/fields.ts";
 import type { Props, Value } from "../plugin/values.ts";
 import { fromWire, type Json, type JsonObject, toWire } from "../plugin/wire.ts";
-import { type AtlasApi, asObject, waitFor } from "./client.ts";
-import { found, group, parts, path, stateOf, timeout } from "./common.ts";
+import { type AtlasApi, AtlasRefusal, asObject, durationMs } from "./client.ts";
+import { found, group, stateOf, timeout } from "./common.ts";
 import { flexCluster } from "./flex-cluster.ts";
+import { accessListId, databaseUserId, encodeStateId } from "./ids.ts";
+import { type Seen, stateChange } from "./state-change.ts";
 
 type Resource = ResourceDefinition<AtlasApi>;
 type AtlasCall = Call<AtlasApi>;
@@ -66,24 +68,32 @@ const databaseUser: Resource = {
       call.signal,
       userBody(inputs),
     );
-    const id = path(inputs.projectId, inputs.username, inputs.authDatabaseName).slice(1);
+    const id = encodeStateId({
+      project_id: String(inputs.projectId),
+      username: String(inputs.username),
+      auth_database_name: String(inputs.authDatabaseName),
+    });
     return {
       id,
       state: stateOf(userFields, inputs, fromWire(userFields, asObject(answer, "databaseUsers")), [], false),
     };
   },
   async read(call, id, state, inputs) {
-    const [projectId, username, authDatabaseName] = parts(id, "<project id>/<user name>/<authentication database>");
+    const { projectId, username, authDatabaseName } = databaseUserId(id);
     const url = group({ projectId }, "databaseUsers", authDatabaseName, username);
     const answer = await call.client.call("GET", url, "2023-01-01", call.signal);
     if (answer === undefined) return undefined;
     const actual = { ...fromWire(userFields, asObject(answer, url)), projectId };
-    const result = found(userFields, id, inputs, actual, []);
+    const stateId = encodeStateId({ project_id: projectId, username, auth_database_name: authDatabaseName });
+    const result = found(userFields, stateId, inputs, actual, []);
     return { ...result, state: { ...result.state, password: state.password, passwordWo: state.passwordWo } };
   },
-  async update(call, _id, _olds, inputs) {
+  async update(call, _id, olds, inputs) {
     const url = group(inputs, "databaseUsers", inputs.authDatabaseName, inputs.username);
-    const answer = await call.client.call("PATCH", url, "2023-01-01", call.signal, userBody(inputs));
+    const body = userBody(inputs);
+    // Sent only when it changed: a password changed by hand stays.
+    if (inputs.password === olds.password && inputs.passwordWoVersion === olds.passwordWoVersion) delete body.password;
+    const answer = await call.client.call("PATCH", url, "2023-01-01", call.signal, body);
     return stateOf(userFields, inputs, fromWire(userFields, asObject(answer, url)), [], false);
   },
   async delete(call, _id, state) {
@@ -133,38 +143,75 @@ const accessList: Resource = {
     const reason = `exactly one of ${entryKinds.join(", ")} is wanted, ${given.length} are given`;
     return [{ property: given[1] ?? "cidrBlock", reason }];
   },
-  async create(call, inputs) {
-    const { projectId: _, timeouts: __, ...entry } = inputs;
-    const body: Json = [toWire(entryFields, entry)];
-    await call.client.call("POST", group(inputs, "accessList"), "2023-01-01", call.signal, body);
-    const id = path(inputs.projectId, entryOf(inputs)).slice(1);
-    try {
-      const what = `the access list entry ${String(entryOf(inputs))}`;
-      const limit = timeout(inputs, "read", "2m");
-      const actual = await waitFor(what, limit, call.signal, () => readEntry(call, inputs.projectId, entryOf(inputs)));
-      return { id, state: stateOf(entryFields, inputs, actual, [], false) };
-    } catch (error) {
-      throw new PartialFailure(error instanceof Error ? error.message : String(error), id, inputs, { cause: error });
-    }
-  },
+  create: (call, inputs) => oneAtATime(() => createEntry(call, inputs)),
   async read(call, id, _state, inputs) {
-    const [projectId, entry] = parts(id, "<project id>/<entry, %2F for its slash>");
+    const { projectId, entry } = accessListId(id);
     const actual = await readEntry(call, projectId, entry);
     if (!actual) return undefined;
+    const stateId = encodeStateId({ entry, project_id: projectId });
     // The API returns a single address as a block and as an address; a program sets one of them.
-    if (inputs) return found(entryFields, id, inputs, actual, []);
+    if (inputs) return found(entryFields, stateId, inputs, actual, []);
     const { ipAddress, cidrBlock, comment } = actual;
     const imported = { projectId, comment, ...(entry === ipAddress ? { ipAddress } : { cidrBlock }) };
-    return { id, inputs: imported, state: stateOf(entryFields, imported, actual, [], true) };
+    return { id: stateId, inputs: imported, state: stateOf(entryFields, imported, actual, [], true) };
   },
   async delete(call, id, state) {
-    const [projectId, entry] = parts(id, "<project id>/<entry, %2F for its slash>");
+    const { projectId, entry } = accessListId(id);
     const url = group({ projectId }, "accessList", state.ipAddress ?? entry);
-    await call.client.call("DELETE", url, "2023-01-01", call.signal);
-    await waitFor(`the removal of ${entry}`, timeout(state, "delete", "5m"), call.signal, async () =>
-      (await readEntry(call, projectId, entry)) ? undefined : true,
-    );
+    try {
+      await call.client.call("DELETE", url, "2023-01-01", call.signal);
+    } catch (error) {
+      // Unlike the other resources, an entry that is gone is no error.
+      if (!(error instanceof AtlasRefusal && error.status === 404)) throw error;
+    }
+    await stateChange({
+      ...entryChange,
+      pending: ["created"],
+      target: ["deleted"],
+      timeoutMs: timeout(state, "delete", "45m"),
+      poll: async () => ({
+        state: (await readEntry(call, projectId, entry)) ? "created" : "deleted",
+        value: undefined,
+      }),
+    });
   },
 };
+
+/** terraform-provider-mongodbatlas, internal/service/projectipaccesslist/resource.go */
+const entryChange = { delayMs: 10_000, minPauseMs: 10_000 };
+
+let lastCreation: Promise<unknown> = Promise.resolve();
+
+/** Atlas refuses concurrent changes of the list, so the official provider creates entries one by one. */
+function oneAtATime<T>(create: () => Promise<T>): Promise<T> {
+  const created = lastCreation.then(create, create);
+  lastCreation = created.catch(() => {});
+  return created;
+}
+
+/** Posts the entry, again after a 500, and waits until the API shows it. */
+async function createEntry(call: AtlasCall, inputs: Props): Promise<{ id: string; state: Props }> {
+  const { projectId, timeouts: _, ...entry } = inputs;
+  const body: Json = [toWire(entryFields, entry)];
+  const actual = await stateChange<Props>({
+    ...entryChange,
+    pending: ["pending"],
+    target: ["created"],
+    timeoutMs: durationMs("45m"),
+    async poll(): Promise<Seen<Props>> {
+      try {
+        await call.client.call("POST", group(inputs, "accessList"), "2023-01-01", call.signal, body);
+      } catch (error) {
+        if (error instanceof AtlasRefusal && error.status === 500) return { state: "pending", value: {} };
+        const message = error instanceof Error ? error.message : String(error);
+        throw new Error(`error creating Project IP Access List information: ${message}`, { cause: error });
+      }
+      const found = await readEntry(call, projectId, entryOf(inputs));
+      return { state: found ? "created" : "pending", value: found ?? {} };
+    },
+  });
+  const id = encodeStateId({ entry: String(entryOf(inputs)), project_id: String(projectId) });
+  return { id, state: stateOf(entryFields, inputs, actual, [], false) };
+}
 
 export const resources: readonly Resource[] = [databaseUser, accessList, flexCluster];

@@ -45,6 +45,8 @@ export interface ResourceDefinition<Client> {
    * it back to the default. @default the inputs unchanged
    */
   planned?(inputs: Props): Props;
+  /** Inputs whose planned value counts even when the state has none, as after an import. */
+  plannedWithoutState?: readonly string[];
   /** Checks beyond the field table; runs after the table's check, on inputs that may contain unknowns. */
   check?(inputs: Props): Failure[];
   /** Outputs that an update from `olds` (state) to `news` (inputs) makes unknown in a preview. */

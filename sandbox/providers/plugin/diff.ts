@@ -70,7 +70,7 @@ export function diff(fields: Fields, before: Props, after: Props): Map<string, C
     const field = fields[key];
     if (key.startsWith("__") || (field?.computed && !isPresent(news[key]))) continue;
     compare(field, key, olds[key], news[key], (path, kind, leaf) => {
-      const replace = field?.replace === true;
+      const replace = field?.replace === true || (field?.replace === "whole" && path === key);
       changes.set(path, { kind, property: key, replace, forbidden: leaf?.createOnly === true });
     });
   }

@@ -4,8 +4,8 @@ import { Asset, isProps, type Props, Secret, Unknown, type Value } from "./value
 /** Properties of an input besides its type. */
 export interface FieldOptions {
   required?: true;
-  /** A change of this (top-level) input replaces the resource. */
-  replace?: true;
+  /** A change of this (top-level) input replaces the resource; `whole`: not a change of one of its elements. */
+  replace?: true | "whole";
   /** The value is a secret even when the program did not mark it. */
   secret?: true;
   /** Set by the API when the program does not: unknown in a preview, and not drift when only the API has it. */
@@ -14,6 +14,8 @@ export interface FieldOptions {
   writeOnly?: true;
   /** The order of the list has no meaning. */
   set?: true;
+  /** Part of an object that the API fills in by itself: drift when the program sets the object without it. */
+  filledIn?: true;
   /** Drift even when the program never set it: an important value that somebody may add by hand. */
   watched?: true;
   /** The only values allowed. */

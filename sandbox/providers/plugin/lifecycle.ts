@@ -33,8 +33,10 @@ function plannedInputs<Client>(
   state: Props,
   ignored: readonly string[],
 ): Props {
+  const isPlanned = (name: string) =>
+    (state[name] ?? undefined) !== undefined || definition.plannedWithoutState?.includes(name);
   const planned = Object.entries(definition.planned?.(news) ?? {}).filter(
-    ([name]) => news[name] === undefined && (state[name] ?? undefined) !== undefined && !ignored.includes(name),
+    ([name]) => news[name] === undefined && isPlanned(name) && !ignored.includes(name),
   );
   return { ...news, ...Object.fromEntries(planned) };
 }

@@ -134,6 +134,9 @@ export function project(field: Field | undefined, asked: Value, actual: Value | 
       const child = field?.fields?.[key] ?? field?.item;
       if (value !== undefined && value !== null) seen[key] = project(child, value, actual[key]);
     }
+    for (const [key, child] of Object.entries(field?.fields ?? {})) {
+      if (child.filledIn && asked[key] === undefined && actual[key] !== undefined) seen[key] = actual[key];
+    }
     return seen;
   }
   return actual;

@@ -11,6 +11,7 @@ const body = (code: number, message: string) =>
 
 /** As the official providers, the sandbox's, the engine and SSH write them. */
 const said: [id: string, text: string, shows: string][] = [
+  ["cloudflare.browser-check", "HTTP 403: error code: 1010", "Browser Integrity Check"],
   [
     "cloudflare.permission",
     `1 error occurred:\n\t* failed to make http request: POST "${api}/accounts/${a}/access/apps": 403 Forbidden ${body(10000, "Authentication error")}`,
@@ -137,6 +138,23 @@ const said: [id: string, text: string, shows: string][] = [
     "the key that signs in as slm-inspect on 192.168.0.20 runs a forced command there (authorized_keys), whatever is asked for",
     "can only read",
   ],
+  [
+    "provider.deleted-by-hand",
+    `error: deleting urn:pulumi:prod::slm-network::cloudflare:index/dnsRecord:DnsRecord::slm-dns: 1 error occurred:\n\t* failed to make http request: DELETE "${api}/zones/${a}/dns_records/${a}": 404 Not Found ${body(81044, "Record does not exist.")}`,
+    "pulumi refresh",
+  ],
+  [
+    "provider.deleted-by-hand",
+    'error deleting database user: https://cloud.mongodb.com/api/atlas/v2/groups/5f/databaseUsers/admin/relay DELETE: HTTP 404 Not Found (Error code: "USERNAME_NOT_FOUND") Detail: No user with username relay exists. Reason: Not Found. Params: [relay], BadRequestDetail: ',
+    "pulumi destroy --refresh",
+  ],
+  ["provider.flex-busy", "unexpected state 'UPDATING', wanted target 'DELETED'. last error: %!s(<nil>)", "UPDATING"],
+  [
+    "provider.flex-lost",
+    "timeout while waiting for state to become 'IDLE' (last state: 'CREATING', timeout: 3h0m0s)",
+    "npm run recover",
+  ],
+  ["ssh.jump", "proxy: after 10 failed attempts: ssh: handshake failed: EOF", "hostKey"],
   ["mac.sudo", "deploy on 192.168.0.20 may not use `sudo -n` (sudo: a password): installing needs it.", "sudo -n"],
   ["mac.sudo", "Process exited with status 1: running\nsudo: a password is required", "sudo -n"],
   ["pulumi.passphrase", "incorrect passphrase", "passphrase"],
@@ -172,7 +190,12 @@ test.each(said)("%s: %s", (id, text, shows) => {
 
 test("every known error has an example above", () => {
   const shown = new Set(said.map(([id]) => id));
-  expect(knownErrors.map(({ id }) => id).filter((id) => !shown.has(id))).toEqual(["cloudflare.in-use"]);
+  expect(knownErrors.map(({ id }) => id).filter((id) => !shown.has(id))).toEqual([
+    "provider.tunnel-deleted",
+    "cloudflare.in-use",
+  ]);
+  const deleted = `failed to make http request: DELETE "${api}/accounts/${a}/cfd_tunnel/0b2f5d5e-4a0c-4d1e-9d1f-3f0a5a1a2b3c": 404 Not Found`;
+  expect(explain([deleted]).map(({ id }) => id)).toEqual(["provider.tunnel-deleted"]);
   expect(explain(["tunnel 1 has active connections"])).toMatchObject([{ id: "cloudflare.in-use" }]);
 });
 

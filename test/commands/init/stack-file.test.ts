@@ -101,18 +101,18 @@ describe("a stack file that is there", () => {
 
 describe("answers and flags", () => {
   it("are refused in the config's own words, and a good one is not", () => {
-    expect(faultAt(["hostname"], "https://slm.example.com")).toContain("is no host name");
+    expect(faultAt(["hostname"], "https://slm.example.com")).toContain("is not a host name");
     expect(faultAt(["macs", 0, "host"], "")).toContain("is empty");
-    expect(networksFault(["0.0.0.0/0"])).toContain("whole internet");
-    expect(faultAt(["access", "people", "emails"], ["a@b"])).toContain("is no e-mail address");
+    expect(networksFault(["0.0.0.0/0"])).toContain("exposes the database to the internet");
+    expect(faultAt(["access", "people", "emails"], ["a@b"])).toContain("is not an e-mail address");
     expect(faultAt(["access", "servers", 0, "name"], "Back End")).toContain("Back End");
-    expect(networksFault(["203.0.113.7"])).toContain("is no IPv4 network");
+    expect(networksFault(["203.0.113.7"])).toContain("is not an IPv4 network");
     expect(networksFault(["203.0.113.7/32"])).toBeUndefined();
     expect(faultAt(["hostname"], "slm.example.com")).toBeUndefined();
     expect(faultAt(["access", "people", "emails"], [])).toBeUndefined();
   });
 
-  it("are named when they can not be read", () => {
+  it("are named when they cannot be read", () => {
     expect(() => readOptions(["--nope"])).toThrow(/--nope[\s\S]*npm run init/);
     expect(() => readOptions(["--mac-port", "ssh"])).toThrow(/--mac-port is "ssh"/);
     expect(() => readOptions(["--token", "backend"])).toThrow(/--token is "backend"/);

@@ -53,7 +53,7 @@ test("every fault of the config at once, and keys that nothing reads", () => {
   expect(config).toBeUndefined();
   expect(findings.length).toBeGreaterThan(4);
   expect(findings[0]).toMatchObject({ level: "fail", todo: "Mend it in Pulumi.prod.yaml" });
-  expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is no host name');
+  expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is not a host name');
 });
 
 test("config and state as Pulumi prints them", () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { checkMac } from "../../../commands/preflight/mac.ts";
+import { checkMac, chipFinding } from "../../../commands/preflight/mac.ts";
 
 const pair = ssh2.utils.generateKeyPairSync("ed25519");
 const target = { host: "127.0.0.1", port: 9, user: "deploy", hostKey: pair.public };
@@ -39,4 +39,14 @@ test("a Mac that does not answer: one finding, which asks the right questions", 
   expect(found).toMatchObject([{ id: "mac.ssh", level: "fail" }]);
   expect(found[0]?.says).toContain("127.0.0.1:9 is not reachable");
   expect(found[0]?.todo).toContain("Is the Mac on");
+});
+
+test.each([
+  ["arm64", "ok"],
+  ["x86_64", "fail"],
+  ["", "fail"],
+])("a Mac whose `uname -m` prints %j: %s", (machine, level) => {
+  const finding = chipFinding(machine);
+  expect(finding).toMatchObject({ id: "mac.chip", level });
+  if (level === "fail") expect(finding.todo).toMatch(/Apple silicon.*artifacts\.node/);
 });

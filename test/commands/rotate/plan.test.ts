@@ -112,7 +112,7 @@ describe("what was written", () => {
 
   it.each([
     ["previousSecretExpiresAt: 2026-11-29", { previousSecretExpiresAt: "x" }, /previousSecretExpiresAt /],
-    ['duration: "1e+21h"', { duration: "1e+21h" }, /duration .*is no duration/],
+    ['duration: "1e+21h"', { duration: "1e+21h" }, /duration .*is not a duration/],
     ["secretVersion: 1.5", { secretVersion: 1.5 }, /secretVersion .*whole number/],
   ])("is refused when the program's config refuses it: %s", (entry, change, reason) => {
     expect(() => checkWritten(file(entry), "backend", change)).toThrow(reason);

@@ -45,12 +45,12 @@ test.each([
   expect(lifetimeSeconds(status, headers, false, NOW)).toBe(seconds);
 });
 
-test("an answer to a request with Authorization is kept only when the origin says so", () => {
+test("a response to a request with Authorization is stored only if the origin allows it", () => {
   expect(lifetimeSeconds(200, [], true, NOW)).toBe(0);
   expect(lifetimeSeconds(200, ["Cache-Control", "public, max-age=60"], true, NOW)).toBe(60);
 });
 
-test("what is stale is gone, and the oldest goes when there are too many", () => {
+test("stale entries expire, and the oldest is evicted when full", () => {
   let now = NOW;
   const cache = memoryCache(() => now);
   const answer = { status: 200, headers: [], body: Buffer.alloc(0), storedAt: now, freshUntil: now + 1000 };

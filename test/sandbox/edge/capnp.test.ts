@@ -14,7 +14,7 @@ const message = encode(
   ),
 );
 
-test("what is written is read back, whatever pieces it arrives in", () => {
+test("a message is read back however it is split", () => {
   for (const size of [1, 7, message.length, message.length * 2]) {
     const reader = new MessageReader();
     const two = Buffer.concat([message, message]);

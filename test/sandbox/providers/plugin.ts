@@ -9,7 +9,8 @@ import providerPb from "@pulumi/pulumi/proto/provider_pb.js";
 import statusPb from "@pulumi/pulumi/proto/status_pb.js";
 import emptyPb from "google-protobuf/google/protobuf/empty_pb.js";
 import { withoutStrays } from "../../../sandbox/providers/environment.ts";
-import { decode, encode, type Props } from "../../../sandbox/providers/plugin/values.ts";
+import { decode, encode, type Props, reveal } from "../../../sandbox/providers/plugin/values.ts";
+import { executablesOnPath } from "../../../sandbox/tools/on-path.ts";
 
 /** A call's answer, or its error. */
 function ask<Response>(
@@ -43,13 +44,16 @@ export class Plugin {
   /** Lines the plugin sent to the engine, as `severity: message`. */
   readonly log: string[];
   readonly #engine: Server;
+  readonly name: string;
 
   constructor(
+    name: string,
     process: ChildProcessByStdio<null, Readable, Readable>,
     client: providerGrpc.ResourceProviderClient,
     log: string[],
     engine: Server,
   ) {
+    this.name = name;
     this.process = process;
     this.client = client;
     this.log = log;
@@ -58,6 +62,11 @@ export class Plugin {
 
   configure(config: Props): Promise<providerPb.ConfigureResponse> {
     const request = new providerPb.ConfigureRequest().setArgs(encode(config)).setAcceptsecrets(true);
+    // The bridge's plugins read the variables: every value as text, JSON for other types.
+    for (const [key, value] of Object.entries(reveal(config))) {
+      const text = typeof value === "string" ? value : JSON.stringify(value);
+      request.getVariablesMap().set(`${this.name}:config:${key}`, text);
+    }
     return ask<providerPb.ConfigureResponse>((done) => this.client.configure(request, done));
   }
 
@@ -139,7 +148,18 @@ export function urn(token: string): string {
   return `urn:pulumi:test::project::${token}::thing`;
 }
 
-/** Starts `sandbox/providers/<name>.ts` with an engine that records what it logs. */
+/** Whether the tests run against the official plugins on PATH. */
+export const isInstalled = process.env.SANDBOX_PROVIDERS === "installed";
+
+/** The plugin's program: ours, or the official one on PATH with SANDBOX_PROVIDERS=installed. */
+function programOf(name: string): string[] {
+  if (!isInstalled) return [process.execPath, join(import.meta.dirname, `../../../sandbox/providers/${name}/main.ts`)];
+  const [official] = executablesOnPath(`pulumi-resource-${name}`);
+  if (!official) throw new Error(`SANDBOX_PROVIDERS=installed, and pulumi-resource-${name} is not on PATH`);
+  return [official];
+}
+
+/** Starts a provider plugin with an engine that records its log. */
 export async function startPlugin(name: string, env: Record<string, string | undefined> = {}): Promise<Plugin> {
   const log: string[] = [];
   const engine = new Server();
@@ -157,8 +177,8 @@ export async function startPlugin(name: string, env: Record<string, string | und
       error ? reject(error) : resolve(port),
     );
   });
-  const program = join(import.meta.dirname, `../../../sandbox/providers/${name}/main.ts`);
-  const child = spawn(process.execPath, [program, `127.0.0.1:${enginePort}`], {
+  const [command = "", ...args] = programOf(name);
+  const child = spawn(command, [...args, `127.0.0.1:${enginePort}`], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...withoutStrays(process.env), SSH_AUTH_SOCK: undefined, ...env },
   });
@@ -173,7 +193,7 @@ export async function startPlugin(name: string, env: Record<string, string | und
     child.once("exit", (code) => reject(new Error(`the plugin ended with ${code}: ${errors}`)));
   });
   const client = new providerGrpc.ResourceProviderClient(`127.0.0.1:${port}`, credentials.createInsecure());
-  return new Plugin(child, client, log, engine);
+  return new Plugin(name, child, client, log, engine);
 }
 
 /** The `ErrorResourceInitFailed` in an error's details. @throws when there is none */

@@ -57,7 +57,7 @@ it("reads output values, references and every sentinel of the unknown, and drops
   expect(() => decode(strange)).toThrow(/signature made up/);
 });
 
-it("takes marks off and puts them back where they were", () => {
+it("removes secret marks and restores them", () => {
   const origin: Props = { a: { inner: new Secret("s"), open: 1 }, b: "x" };
   expect(reveal(origin)).toEqual({ a: { inner: "s", open: 1 }, b: "x" });
   expect(protect({ a: { inner: "s", open: 1 }, b: "x", c: "y" }, ["c"], origin)).toEqual({

@@ -9,9 +9,10 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type Command, runBatch } from "../../../../runtime/relay/jobs/batch.ts";
+import { runBatch } from "../../../../runtime/relay/jobs/batch.ts";
 import { type DatabaseOptions, JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
 import type { NewJob } from "../../../../runtime/relay/jobs/store.ts";
+import type { Command } from "../../../../runtime/relay/threads/protocol.ts";
 import { temporaryFolder } from "../harness.ts";
 import { inspect } from "./inspect.ts";
 import { type Random, rounds, seeded } from "./seed.ts";
@@ -60,7 +61,7 @@ function tearLog(before: Buffer, after: Buffer, random: Random): Buffer {
 /** A random group of steps on the jobs that are there. */
 function group(random: Random, database: JobDatabase, running: string[]): Command[] {
   const asks: Command[] = [];
-  const ask = (step: Command["step"], ...args: unknown[]) => asks.push({ id: asks.length, step, args });
+  const ask = (step: Command["method"], ...args: unknown[]) => asks.push({ id: asks.length, method: step, args });
   for (let i = random.between(1, 8); i > 0; i -= 1) {
     const body = randomBytes(random.between(1, 9000));
     const job: NewJob = {
@@ -136,8 +137,8 @@ test("torn writes after the last sync: everything acknowledged is there, whole",
     const asks = group(random, database, running);
     const { results } = runBatch(database, asks);
     for (const one of results) {
-      if ("error" in one) throw new Error(one.error);
-      const { step, args } = asks[one.id]!;
+      if ("error" in one) throw new Error(one.error.message);
+      const { method: step, args } = asks[one.id]!;
       if (step === "add") jobs.add((args[0] as NewJob).id);
     }
     const after = await read(join(live, "jobs.db"));

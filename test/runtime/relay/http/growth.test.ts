@@ -92,6 +92,8 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/^W\\//", HEADER],
   ],
   "documents/chunker.ts": [["/\\s/", "one character of a body"]],
+  "documents/embedding-server.ts": [["/^\\d{1,4}$/", HEADER]],
+  "documents/sqlite-schema.ts": [["/^(\\d+):/", RELAY]],
   "access/names.ts": [
     ["/\\p{M}{31}/u", "16,000 characters of a body or a header"],
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],

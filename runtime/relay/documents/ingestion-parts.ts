@@ -1,0 +1,94 @@
+/** What both kinds of ingestion work with, and how they work on a document exclusively. */
+import type { Caller } from "../../config.ts";
+import type { DocumentKey } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
+import type { Reserve } from "../memory/budget.ts";
+import type { StoredDocument } from "./assemble.ts";
+import type { DocumentLock } from "./document-lock.ts";
+import type { Embedder } from "./embedder.ts";
+import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
+import type { DocumentMetrics } from "./metrics.ts";
+import type { DocumentRepository, Put } from "./repository.ts";
+import type { Sharing } from "./store.ts";
+import type { TokenBudget } from "./token-budget.ts";
+
+export interface IngestionParts {
+  readonly repository: DocumentRepository;
+  readonly lock: DocumentLock;
+  readonly embedder: Embedder;
+  readonly budget: TokenBudget;
+  readonly metrics: DocumentMetrics;
+  readonly settings: EmbeddingSettings;
+  readonly embeddingModel: string;
+  readonly fingerprints: (identity: ModelIdentity, dimensions?: number) => { relay: string; caller: string };
+  /** Names of the enabled callers: each has a part of the store. */
+  readonly callers: () => readonly string[];
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Fires when the caller is disabled or the relay stops. */
+  readonly signalOf: (caller: string) => AbortSignal;
+}
+
+/** Exclusive work on a document. `signal` fires when nothing may be stored any more. */
+export interface ExclusiveWork {
+  readonly signal: AbortSignal;
+  /** Declares the write, runs `make`, which may store by its argument, and withdraws the intent if it did not. */
+  writing<T>(make: (put: Put) => Promise<T>): Promise<T>;
+}
+
+/** Times that work is begun again because the lease was lost. */
+const MAX_LEASES = 3;
+
+/** Runs work while nobody else works on the document; again from the start if the lease was lost on the way. */
+export async function exclusively<T>(
+  key: DocumentKey,
+  caller: Caller,
+  { repository, lock, signalOf, callers }: IngestionParts,
+  work: (exclusive: ExclusiveWork) => Promise<T>,
+): Promise<T> {
+  const ended = signalOf(caller.name);
+  const request = repository.fence(key);
+  const sharing = sharingOf(caller, callers);
+  try {
+    for (let leases = 1; ; leases++) {
+      let held: AbortSignal | undefined;
+      try {
+        return await lock.run(key, ended, (signal) => {
+          held = signal;
+          return work({ signal, writing: (make) => repository.ingest(key, request, sharing, make) });
+        });
+      } catch (cause) {
+        ended.throwIfAborted();
+        if (held?.aborted !== true) throw cause;
+        if (leases === MAX_LEASES) throw held.reason;
+      }
+    }
+  } finally {
+    request.leave();
+  }
+}
+
+export function sharingOf({ name }: Caller, callers: () => readonly string[]): Sharing {
+  return { caller: name, callers: callers() };
+}
+
+/** The stored document with its contents, if its fingerprint is one of these. */
+export async function storedDocument(
+  key: DocumentKey,
+  fingerprints: readonly string[],
+  repository: DocumentRepository,
+  reserve: Reserve | undefined,
+): Promise<StoredDocument | undefined> {
+  const meta = await repository.find(key);
+  if (typeof meta === "string" || !fingerprints.includes(meta.fingerprint)) return undefined;
+  reserve?.(2 * meta.bytes); // as it is, and as it becomes
+  const content = await repository.content(meta);
+  return content === undefined ? undefined : { meta, content };
+}
+
+export function storeFull(): RelayError {
+  return new RelayError(
+    "documents_full",
+    "The document store on the Mac has no room for this document (documents.maxDiskMiB, of which each caller has a part). Remove documents that are not needed, or wait until some have expired.",
+  );
+}

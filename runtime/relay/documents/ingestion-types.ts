@@ -1,0 +1,55 @@
+/** Requests for ingestion and their results. */
+import type { Caller } from "../../config.ts";
+import type { DocumentKey } from "../access/names.ts";
+import type { Reserve } from "../memory/budget.ts";
+import type { Client } from "./embedder.ts";
+import type { Pieces, Source } from "./pieces.ts";
+import type { Chunk, DocumentContent, DocumentMeta } from "./store.ts";
+
+/** A document to be stored. */
+export interface PutRequest {
+  readonly key: DocumentKey;
+  readonly version: string | undefined;
+  /** A text to cut, or chunks. */
+  readonly source: Source | Pieces;
+  readonly caller: Caller;
+  /** Absent: the result is awaited to the end. */
+  readonly client?: Client | undefined;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Called before a stored document is loaded; may throw. */
+  readonly reserve?: Reserve;
+}
+
+/** Inputs of an embedding call that belong to a document. */
+export interface InputsRequest {
+  readonly key: DocumentKey;
+  readonly model: string;
+  /** Each with its hash. */
+  readonly inputs: readonly Chunk[];
+  readonly dimensions: number | undefined;
+  readonly caller: Caller;
+  /** Absent: the result is awaited to the end. */
+  readonly client?: Client | undefined;
+  /** Called before a stored document is loaded; may throw. */
+  readonly reserve?: Reserve;
+}
+
+/** Outcome of a PUT. */
+export interface PutResult {
+  readonly meta: DocumentMeta;
+  /** Only if it was made by this request. */
+  readonly content?: DocumentContent;
+  readonly created: boolean;
+  /** Chunks that the model embedded, and those whose vectors were stored already. */
+  readonly embedded: number;
+  readonly reused: number;
+  /** False if the store was unavailable or the document was removed meanwhile: the vectors are right, but were not kept. */
+  readonly stored: boolean;
+}
+
+/** Vectors for inputs, row after row. */
+export interface InputsResult extends Pick<PutResult, "embedded" | "reused" | "stored"> {
+  readonly vectors: Float32Array;
+  readonly dimensions: number;
+  readonly tokens: number;
+}

@@ -1,0 +1,200 @@
+import { describe, expect, it } from "vitest";
+import { put, record, stores } from "./stores.ts";
+
+const HOUR = 3_600_000;
+
+describe.each(stores)("the store on %s", (_name, open) => {
+  it("gives back what was put, bit for bit, and nothing of another name", async () => {
+    const store = await open();
+    const { meta, content, key } = record({ version: "v1" });
+    await put(store, meta, content);
+    expect(await store.meta(key, 0)).toEqual(meta);
+    expect(await store.content(key, "r1")).toEqual(content);
+    expect(await store.content(key, "r0")).toBeUndefined();
+    expect(await store.meta({ ...key, title: "계약서" }, 0)).toBeUndefined();
+    expect(await store.meta({ ...key, company: "회사 " }, 0)).toBeUndefined();
+  });
+
+  it("puts a whole document in the place of another, however many do so at once", async () => {
+    const store = await open();
+    const revisions = Array.from({ length: 20 }, (_, i) => `r${i}`);
+    await Promise.all(
+      revisions.map((revision, i) => {
+        const { meta, content } = record({ revision, dimensions: 3 });
+        return put(store, meta, { ...content, vectors: new Float32Array(6).fill(i) });
+      }),
+    );
+    const { key } = record();
+    const meta = await store.meta(key, 0);
+    const content = await store.content(key, meta!.revision);
+    expect([...content!.vectors]).toEqual(new Array(6).fill(revisions.indexOf(meta!.revision)));
+    expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toHaveLength(1);
+  });
+
+  it("puts only what is still begun: a removal, or another who begins, comes before it", async () => {
+    const store = await open();
+    const { meta, content, key } = record();
+    const begin = (token: string) => store.declareWrite(key, token, meta.lastAccessedAt, 0);
+    expect(await store.put(meta, content, "never begun")).toBe(false);
+    await begin("removed");
+    expect(await store.remove(key)).toBe(false); // nothing was there yet
+    expect(await store.put(meta, content, "removed")).toBe(false);
+    await begin("given up");
+    await store.withdrawWrite(key, "given up");
+    expect(await store.put(meta, content, "given up")).toBe(false);
+    await begin("earlier");
+    await begin("later");
+    await store.withdrawWrite(key, "earlier");
+    expect(await store.put(meta, content, "earlier")).toBe(false);
+    expect(await store.put(meta, content, "later")).toBe(true);
+    expect(await store.put(meta, content, "later")).toBe(false); // once
+    await begin("given up");
+    await store.withdrawWrite(key, "given up");
+    expect(await store.content(key, meta.revision)).toEqual(content);
+    await begin("the company leaves");
+    await store.declareWrite({ company: "다른 회사", title: key.title }, "not this one's", meta.lastAccessedAt, 0);
+    expect(await store.removeCompany(key.company)).toEqual({ removed: 1, more: false });
+    expect(await store.put(meta, content, "the company leaves")).toBe(false);
+    expect(await store.meta(key, 0)).toBeUndefined();
+    expect(await store.put({ ...meta, company: "다른 회사" }, content, "not this one's")).toBe(true);
+  });
+
+  it("shows nothing of what is only begun, and begins nothing that expired anew", async () => {
+    const store = await open();
+    const now = Date.now();
+    const { meta, content, key } = record({ lastAccessedAt: now });
+    await store.declareWrite(key, "a", now, 0);
+    expect(await store.meta(key, 0)).toBeUndefined();
+    expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toEqual([]);
+    expect(await store.removeCompany(key.company)).toEqual({ removed: 0, more: false });
+    await put(store, meta, content);
+    await store.declareWrite(key, "b", now + 2 * HOUR, now - 1); // a use, as long as it lives
+    expect((await store.meta(key, 0))?.lastAccessedAt).toBe(now + 2 * HOUR);
+    await store.declareWrite(key, "c", now + 4 * HOUR, now + 2 * HOUR);
+    expect(await store.meta(key, 0)).toBeUndefined();
+  });
+
+  it("holds a document of 12 MB, and one of 3,000 chunks", async () => {
+    const store = await open();
+    const { meta, content, key } = record({ dimensions: 1024 });
+    const vectors = new Float32Array(3000 * 1024).map((_, i) => i / 7);
+    const chunks = Array.from({ length: 3000 }, (_, i) => ({ hash: `h${i}`, text: `${i}` }));
+    await put(store, { ...meta, chunkCount: 3000 }, { chunks, vectors });
+    const found = await store.content(key, "r1");
+    expect(found?.chunks.at(-1)).toEqual({ hash: "h2999", text: "2999" });
+    expect(Buffer.from(found!.vectors.buffer).equals(Buffer.from(vectors.buffer))).toBe(true);
+    expect(content.chunks).toHaveLength(2);
+  });
+
+  it("does not show what was last used too long ago", async () => {
+    const store = await open();
+    const now = Date.now();
+    const { meta, content, key } = record({ lastAccessedAt: now });
+    await put(store, meta, content);
+    expect(await store.meta(key, now - 1)).toBeDefined();
+    expect(await store.meta(key, now)).toBeUndefined();
+    expect(await store.list({ companies: "all", limit: 10, livingSince: now })).toEqual([]);
+  });
+
+  it("moves the time of last use forward only, and raises nobody from the dead", async () => {
+    const store = await open();
+    const now = Date.now();
+    const { meta, content, key } = record({ lastAccessedAt: now });
+    await put(store, meta, content);
+    await store.touch([
+      { ...key, at: now + HOUR },
+      { ...key, at: now - HOUR },
+      { company: "회사", title: "없음", at: now },
+    ]);
+    await store.touch([]);
+    expect((await store.meta(key, 0))?.lastAccessedAt).toBe(now + HOUR);
+    expect(await store.meta({ company: "회사", title: "없음" }, 0)).toBeUndefined();
+  });
+
+  it("changes a version only of the revision that was meant", async () => {
+    const store = await open();
+    const { meta, content, key } = record();
+    await put(store, meta, content);
+    await store.setVersion(key, "r0", "old");
+    expect((await store.meta(key, 0))?.version).toBeNull();
+    await store.setVersion(key, "r1", "2판");
+    expect((await store.meta(key, 0))?.version).toBe("2판");
+  });
+
+  it("removes one document, or all of a company", async () => {
+    const store = await open();
+    for (const [company, title] of [
+      ["A", "1"],
+      ["A", "2"],
+      ["A", "3"],
+      ["B", "1"],
+    ] as const) {
+      const { meta, content } = record({ company, title });
+      await put(store, meta, content);
+    }
+    expect(await store.remove({ company: "A", title: "1" })).toBe(true);
+    expect(await store.remove({ company: "A", title: "1" })).toBe(false);
+    expect(await store.removeCompany("A")).toEqual({ removed: 2, more: false });
+    expect(await store.removeCompany("A")).toEqual({ removed: 0, more: false });
+    const left = await store.list({ companies: "all", limit: 10, livingSince: 0 });
+    expect(left.map(({ company, title }) => [company, title])).toEqual([["B", "1"]]);
+  });
+
+  it("lists in pages, in one order, and only the companies that may be seen", async () => {
+    const store = await open();
+    const all = ["A", "B", "가", "😀"].flatMap((company) => ["1", "2", "나"].map((title) => ({ company, title })));
+    for (const key of [...all].reverse()) {
+      const { meta, content } = record(key);
+      await put(store, meta, content);
+    }
+    const seen: string[] = [];
+    let after: { company: string; title: string } | undefined;
+    for (;;) {
+      const page = await store.list({ companies: ["A", "가", "😀"], after, limit: 2, livingSince: 0 });
+      if (page.length === 0) break;
+      seen.push(...page.map(({ company, title }) => company + title));
+      after = page.at(-1);
+    }
+    expect(seen).toEqual(["A1", "A2", "A나", "가1", "가2", "가나", "😀1", "😀2", "😀나"]);
+    expect(await store.list({ companies: [], limit: 2, livingSince: 0 })).toEqual([]);
+  });
+
+  it("leases a document to one owner at a time, until it is given back or runs out", async () => {
+    const store = await open();
+    const { key } = record();
+    const HELD = 60_000;
+    const taken = await Promise.all(["a", "b", "c", "d"].map((owner) => store.lease(key, owner, HELD)));
+    expect(taken.filter(Boolean)).toHaveLength(1);
+    const owner = "abcd"[taken.indexOf(true)]!;
+    expect(await store.lease(key, owner, HELD)).toBe(true); // renewed
+    expect(await store.lease(key, "x", HELD)).toBe(false);
+    expect(await store.lease({ ...key, title: "다른" }, "x", HELD)).toBe(true);
+    await store.releaseLease(key, "x"); // not its own
+    expect(await store.lease(key, "x", HELD)).toBe(false);
+    expect(await store.lease(key, owner, 1)).toBe(true);
+    await expect.poll(() => store.lease(key, "x", HELD), { timeout: 10_000 }).toBe(true); // it ran out
+    await store.releaseLease(key, "x");
+    expect(await store.lease(key, owner, HELD)).toBe(true);
+  });
+
+  it("adds up what a company has spent on a day", async () => {
+    const store = await open();
+    // Of now: MongoDB's own monitor removes what is some days old.
+    const day = (offset: number) => new Date(Date.now() + offset * 24 * HOUR).toISOString().slice(0, 10);
+    await Promise.all(Array.from({ length: 10 }, () => store.spend("회사", day(0), 7)));
+    await store.spend("회사", day(1), 1);
+    expect(await store.spent("회사", day(0))).toBe(70);
+    expect(await store.spent("회사", day(2))).toBe(0);
+    expect(await store.spent("다른 회사", day(0))).toBe(0);
+  });
+
+  it("takes titles as they are: slashes, dots, quotes, emoji, 1,000 characters", async () => {
+    const store = await open();
+    for (const title of ["../../etc/passwd", "a/b", "'; DROP TABLE documents; --", "$where", "😀".repeat(1000)]) {
+      const { meta, content, key } = record({ title });
+      await put(store, meta, content);
+      expect((await store.meta(key, 0))?.title).toBe(title);
+    }
+    expect(await store.list({ companies: ["회사"], limit: 10, livingSince: 0 })).toHaveLength(5);
+  });
+});
