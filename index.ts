@@ -177,7 +177,7 @@ const host = new MacHost(
     skipRemoval: mac.skipRemoval,
     previousGone: mac.previous === "gone",
     directOverlaps: overlapsOf(direct, config.access.servers),
-  input: installInput({
+    input: installInput({
       config,
       teamDomain: authDomain,
       audiences: access.audiences,
@@ -185,13 +185,13 @@ const host = new MacHost(
       connectorToken: tunnel.connectorToken,
       mongodbUri: store?.relayUri,
       fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
-    direct:
-      lines.length > 0
-        ? {
-            lines,
-            credentials: directCredentials({ lines: direct, tokens: access.tokens, endOfLife: access.endOfLife }),
-          }
-        : undefined,
+      direct:
+        lines.length > 0
+          ? {
+              lines,
+              credentials: directCredentials({ lines: direct, tokens: access.tokens, endOfLife: access.endOfLife }),
+            }
+          : undefined,
     }),
   },
   { dependsOn: [connections] },

@@ -69,6 +69,7 @@ export const ERRORS = {
   idempotency_mismatch: invalid(422),
   idempotency_in_progress: { status: 409, type: "invalid_request_error", retry: true },
   background_not_streamed: invalid(400),
+  response_not_found: invalid(404),
   job_not_found: invalid(404),
   job_not_finished: { status: 409, type: "invalid_request_error", retry: true },
   job_cancelled: invalid(410),

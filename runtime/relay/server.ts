@@ -1,5 +1,6 @@
 /** Assembles the relay, starts it and stops it. */
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
 import { createAccess } from "./access/access.ts";
@@ -27,6 +28,7 @@ import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memor
 import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
 import { createModelMetrics } from "./model/metrics.ts";
+import { openResponseOwners } from "./model/response-owners.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
@@ -170,6 +172,7 @@ export async function startRelay(
   const check = outages.uncleanShutdown;
   const { registry } = metrics;
   const { memory } = holdings;
+  const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
   const jobs = await openJobs({
     config,
     log,
@@ -179,6 +182,7 @@ export async function startRelay(
     admission,
     memory,
     onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
+    onResponse: responses.add,
     boot,
     check,
   });
@@ -206,7 +210,17 @@ export async function startRelay(
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
-  const calls = { model: config.model, upstream, fallback, admission, queueMetrics, modelMetrics, keepAlive, timers };
+  const calls = {
+    model: config.model,
+    responses,
+    upstream,
+    fallback,
+    admission,
+    queueMetrics,
+    modelMetrics,
+    keepAlive,
+    timers,
+  };
   const parts: Parts = {
     ...calls,
     config,
@@ -240,7 +254,7 @@ export async function startRelay(
     await outages.close();
     await jobs.close(); // before the model server's connections: running jobs are returned to the queue, not failed
     admission.close();
-    await Promise.all([upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
+    await Promise.all([responses.close(), upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {

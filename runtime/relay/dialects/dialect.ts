@@ -70,6 +70,8 @@ export interface ModelRoute {
   readonly mayNameDocument?: true;
   /** The call can be run in the background as OpenAI defines it: `background` of the body. */
   readonly mayRunInBackground?: true;
+  /** The model server may keep the answer under an id, for its caller alone. */
+  readonly makesResponse?: true;
   /** Keys that name the model. @default ["model"] */
   readonly modelKeys?: readonly string[];
   /** Further members of the body that the relay reads. */

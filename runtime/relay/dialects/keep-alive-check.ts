@@ -27,8 +27,13 @@ export const keepAliveCheck: MemberCheck = {
 
 function invalid(value: unknown, shown: string): RelayError {
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
-  const fix = Number.isFinite(number) ? `Send the number ${number} (seconds), or "${number}s"` : 'Send seconds (300) or a duration ("5m")';
-  return new RelayError("keep_alive_invalid", `keep_alive ${shown} is no duration. ${fix}; a negative number means forever.`);
+  const fix = Number.isFinite(number)
+    ? `Send the number ${number} (seconds), or "${number}s"`
+    : 'Send seconds (300) or a duration ("5m")';
+  return new RelayError(
+    "keep_alive_invalid",
+    `keep_alive ${shown} is no duration. ${fix}; a negative number means forever.`,
+  );
 }
 
 // Both letters that look like a small mu, escaped: one letter beyond Latin-1 doubles what the program's text takes in memory.

@@ -24,12 +24,19 @@ export const optionsCheck: MemberCheck = {
   longest: LONGEST,
   check(value, shown, { options: allowed }) {
     if (value === undefined) {
-      throw new RelayError("load_option_not_allowed", `options ${shown} is longer than ${LONGEST} bytes. Send a shorter one.`);
+      throw new RelayError(
+        "load_option_not_allowed",
+        `options ${shown} is longer than ${LONGEST} bytes. Send a shorter one.`,
+      );
     }
     if (typeof value !== "object" || value === null) return; // the model server says what is wrong
     const members = new Map(Object.entries(value));
     const bad = LOAD_OPTIONS.filter((name) => members.has(name) && !isAllowed(name, members.get(name), allowed));
-    if (bad.length > 0) throw notAllowed(bad.map((name) => [`options.${name}`, members.get(name)]), allowed);
+    if (bad.length > 0)
+      throw notAllowed(
+        bad.map((name) => [`options.${name}`, members.get(name)]),
+        allowed,
+      );
   },
 };
 

@@ -65,6 +65,7 @@ export const OPENAI: Dialect = {
     {
       ...chat("/v1/responses", responseEvents),
       mayRunInBackground: true,
+      makesResponse: true,
       reads: ["background", ...Object.keys(RESPONSE_PARAMETERS)],
     },
     {
@@ -79,7 +80,7 @@ export const OPENAI: Dialect = {
     rerank("/rerank"),
     { kind: "model", name: "/v1/models", method: "GET" },
     { kind: "model", name: "/v1/models/{id}", pattern: modelIdPath("/v1/models/"), method: "GET" },
-    { kind: "job", act: "response", name: "/v1/responses/{id}", methods: ["GET", "HEAD"] },
+    { kind: "job", act: "response", name: "/v1/responses/{id}", methods: ["GET", "HEAD", "DELETE"] },
     { kind: "job", act: "cancel_response", name: "/v1/responses/{id}/cancel", methods: ["POST"] },
   ],
   json,

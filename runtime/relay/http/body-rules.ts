@@ -2,7 +2,6 @@
 import type { ModelConfig } from "../../config.ts";
 import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
-import { cloudModel } from "../model/remote-models.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
 import { scanJson } from "./json-scanner.ts";
 import type { ModelCall } from "./router.ts";
@@ -37,11 +36,7 @@ export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted" | "on
  * for anything but one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` when a key that is checked is there twice
  * (servers differ in which one counts), `model_not_allowed`, and what the dialect's checks throw.
  */
-export function checkBody(
-  bytes: Buffer,
-  route: BodyRoute,
-  model: BodyModel,
-): CheckedBody | Promise<CheckedBody> {
+export function checkBody(bytes: Buffer, route: BodyRoute, model: BodyModel): CheckedBody | Promise<CheckedBody> {
   const body = withoutMark(bytes);
   const scanned = scanObject(body, { wanted: route.wanted });
   const check = (scan: Scan) => ({ body, facts: { ...checked(body, scan, route, model), scan } });
@@ -114,9 +109,7 @@ function checked(
     }
     if (key === "stream") stream = BOOLEANS[body[start]!];
   }
-  const asked = modelKeys
-    .flatMap((key) => found.get(key) ?? [])
-    .filter(({ start, end }) => !isEmpty(body, start, end));
+  const asked = modelKeys.flatMap((key) => found.get(key) ?? []).filter(({ start, end }) => !isEmpty(body, start, end));
   const models = asked.map((member) => memberValue(body, member, LONGEST_NAME));
   if (model.allowed !== undefined) checkAllowed(body, asked, models, model.allowed, model.kind);
   else if (model.kind === "ollama") {
@@ -128,6 +121,24 @@ function checked(
     if (value !== undefined) check(memberValue(body, value, longest), shown(body, value), model);
   }
   return { stream, models: models.filter((name) => typeof name === "string") };
+}
+
+const LONGEST_RESPONSE_ID = 1024;
+
+/**
+ * Checks that a conversation is continued only by the caller that began it: the model server continues any whose id it is
+ * sent. @throws RelayError `response_not_found`
+ */
+export function checkPreviousResponse({ body, facts }: CheckedBody, owns: (id: string) => boolean): void {
+  for (const member of facts.scan.members) {
+    if (member.folded !== "previous_response_id") continue;
+    const id = memberValue(body, member, LONGEST_RESPONSE_ID);
+    if (id === null || (typeof id === "string" && owns(id))) continue;
+    throw new RelayError(
+      "response_not_found",
+      `previous_response_id ${shown(body, member)} is no response that the model server keeps for you. Send the conversation in \`input\`, or begin a new one.`,
+    );
+  }
 }
 
 /** By the first byte of the value, which has been checked: `t` of true, `f` of false. */
@@ -162,4 +173,12 @@ function checkAllowed(
 function shown(body: Buffer, { start, end }: Member): string {
   if (end - start <= 80) return body.toString("utf8", start, end);
   return `${body.toString("utf8", start, start + 80).replace(/\ufffd$/, "")}…`;
+}
+
+/** The error for a model that does not run on the Mac. */
+export function cloudModel(name: string): RelayError {
+  return new RelayError(
+    "cloud_model_not_allowed",
+    `The model ${JSON.stringify(name)} runs in Ollama's cloud, not on the Mac: the request would be sent off-premises. Use a local model; the stack's config can allow it by naming it in model.allowed.`,
+  );
 }

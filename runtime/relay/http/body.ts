@@ -3,8 +3,8 @@ import type { IncomingMessage } from "node:http";
 import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { ChunkCollector } from "../memory/chunk-collector.ts";
-import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 import { type DecodedBody, decode, encodingOf } from "./body-decoding.ts";
+import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 
 /** The client closed its connection before its response had ended: there is nobody left to answer. */
 export class ClientDisconnected extends Error {}

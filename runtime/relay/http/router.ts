@@ -26,6 +26,8 @@ export type JobAct = "job" | "result" | "events" | "response" | "cancel_response
 export interface Router {
   /** Finds the route. Throws `not_found`, which names the paths that are served, or `method_not_allowed` with `Allow`. */
   find(method: string, path: string): Route;
+  /** The route of a path of jobs, for what the model server keeps under it. */
+  storedResponse(name: string): ModelCall | undefined;
   /** The route of a POST to the model server; undefined for any other path. */
   modelCall(path: string): ModelCall | undefined;
   /** Whose API the path belongs to; the first dialect for a path of the relay itself, or none. */
@@ -51,12 +53,14 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   const patterns = rows.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
   const rowOf = (path: string): Row | undefined =>
     exact.get(path) ?? patterns.find((candidate) => candidate.path.test(path));
+  const stored = new Map(dialects.flatMap(storedResponses));
   const served = () =>
     rows
       .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[kind]))
       .map(({ route, methods }) => `${methods.filter((method) => method !== "HEAD").join(", ")} ${route.name}`)
       .join("; ");
   return {
+    storedResponse: (name) => stored.get(name),
     modelCall(path) {
       const route = rowOf(path)?.route;
       return route?.kind === "model" && route.method === "POST" ? route : undefined;
@@ -87,6 +91,16 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
 
 const idIn = (pattern: Row["path"], path: string): string =>
   pattern instanceof RegExp ? (pattern.exec(path)?.[1] ?? "") : "";
+
+/** Responses that are no jobs are kept by the model server, if at all. */
+function storedResponses(dialect: Dialect): [name: string, call: ModelCall][] {
+  return dialect.routes.flatMap((route) => {
+    if (route.kind !== "job" || route.act !== "response") return [];
+    const { name } = route;
+    const nothing = { modelKeys: [], wanted: new Set<string>(), once: new Set<string>() };
+    return [[name, { kind: "model", name, method: "GET", dialect, servers: "LM Studio", ...nothing }]];
+  });
+}
 
 function job(act: JobAct, name: string, methods: readonly string[], dialect: Dialect | undefined): Row {
   const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
@@ -119,7 +133,12 @@ function dialectRows(dialect: Dialect): Row[] {
     const checked = dialect.bodyChecks.map(({ member }) => member);
     const wanted = new Set([...modelKeys, ...checked, "stream", ...(route.reads ?? [])]);
     const methods = route.method === "GET" ? READ : [route.method];
-    return { route: { ...route, dialect, modelKeys, wanted, once: new Set([...modelKeys, ...checked]) }, path: route.pattern ?? route.name, methods, dialect };
+    return {
+      route: { ...route, dialect, modelKeys, wanted, once: new Set([...modelKeys, ...checked]) },
+      path: route.pattern ?? route.name,
+      methods,
+      dialect,
+    };
   });
 }
 

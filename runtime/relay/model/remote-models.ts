@@ -5,7 +5,7 @@
 import type { Pool } from "undici";
 import type { ModelConfig } from "../../config.ts";
 import { basePath, modelServer } from "../../model-servers.ts";
-import { RelayError } from "../errors.ts";
+import { cloudModel } from "../http/body-rules.ts";
 
 const LIST_MS = 2000;
 /** A list older than this is fetched again, beside the request that found it old. */
@@ -33,7 +33,12 @@ export function createRefuseRemote(model: Pick<ModelConfig, "kind" | "url" | "al
     try {
       const path = basePath(model.url) + server.listPath;
       const headers = { "user-agent": USER_AGENT };
-      const { statusCode, body } = await pool.request({ method: "GET", path, headers, signal: AbortSignal.timeout(LIST_MS) });
+      const { statusCode, body } = await pool.request({
+        method: "GET",
+        path,
+        headers,
+        signal: AbortSignal.timeout(LIST_MS),
+      });
       if (statusCode !== 200) return await body.dump();
       const listed = server.readModels(await body.json());
       remote = new Set(listed.flatMap(({ name, isRemote }) => (isRemote ? [server.fullName(name)] : [])));
@@ -51,12 +56,4 @@ export function createRefuseRemote(model: Pick<ModelConfig, "kind" | "url" | "al
     const bad = models.find((name) => remote.has(server.fullName(name)));
     if (bad !== undefined) throw cloudModel(bad);
   };
-}
-
-/** The error for a model that does not run on the Mac. */
-export function cloudModel(name: string): RelayError {
-  return new RelayError(
-    "cloud_model_not_allowed",
-    `The model ${JSON.stringify(name)} runs in Ollama's cloud, not on the Mac: the request would be sent off-premises. Use a local model; the stack's config can allow it by naming it in model.allowed.`,
-  );
 }

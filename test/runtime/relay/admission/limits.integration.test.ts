@@ -55,10 +55,12 @@ test("headers over 16 KiB get 431 on a connection that is in use already, each t
     socket.write(`${ask}X: ${"y".repeat(20_000)}\r\n\r\n`);
     await expect.poll(() => got).toMatch(/^HTTP\/1\.1 431 .*"code":"headers_too_large"/s);
     const id = /x-slm-request-id: (\S+)/i.exec(got)![1];
-    await expect.poll(() => relay.lines.find((line) => line.id === id)).toMatchObject({
-      status: 431,
-      code: "headers_too_large",
-    });
+    await expect
+      .poll(() => relay.lines.find((line) => line.id === id))
+      .toMatchObject({
+        status: 431,
+        code: "headers_too_large",
+      });
     socket.destroy();
   }
 });

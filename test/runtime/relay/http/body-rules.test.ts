@@ -16,19 +16,10 @@ function codeFor(body: string | Buffer, model: Parameters<typeof checkBody>[2] =
 }
 
 describe("keep_alive", () => {
-  test.each([
-    "0",
-    "59.9",
-    "-0",
-    '"0"',
-    '"0s"',
-    '"59s"',
-    '"-0s"',
-    '"-0.1ns"',
-    '"-0.6ns0.6ns"',
-    '"59999ms"',
-    "1e300",
-  ])("refuses %s", (value) => expect(codeFor(`{"model":"m","keep_alive":${value}}`)).toBe("keep_alive_not_allowed"));
+  test.each(["0", "59.9", "-0", '"0"', '"0s"', '"59s"', '"-0s"', '"-0.1ns"', '"-0.6ns0.6ns"', '"59999ms"', "1e300"])(
+    "refuses %s",
+    (value) => expect(codeFor(`{"model":"m","keep_alive":${value}}`)).toBe("keep_alive_not_allowed"),
+  );
   test.each([
     ['"300"', /Send the number 300 \(seconds\), or "300s"/],
     ['"-1"', /Send the number -1 \(seconds\), or "-1s"/],
@@ -197,6 +188,7 @@ describe("models of Ollama's cloud", () => {
     expect(codeFor(JSON.stringify({ model }), { kind: "ollama", allowed: [model] })).toBe("ok");
   });
   test("a local model whose name only contains the word is taken", () => {
-    for (const model of ["cloud", "cloudy:7b", "cloud-coder:latest"]) expect(codeFor(JSON.stringify({ model }))).toBe("ok");
+    for (const model of ["cloud", "cloudy:7b", "cloud-coder:latest"])
+      expect(codeFor(JSON.stringify({ model }))).toBe("ok");
   });
 });

@@ -26,16 +26,19 @@ async function nothingHeld(relay: TestRelay): Promise<void> {
   );
 }
 
-test.each(Object.keys(COMPRESS) as (keyof typeof COMPRESS)[])("%s: the model server gets it decoded", async (encoding) => {
-  const { model, relay } = await start();
-  const body = chat("계약서를 요약해 줘. ".repeat(20_000));
-  const response = await post(relay, "/v1/chat/completions", COMPRESS[encoding](body), {
-    headers: { "Content-Encoding": encoding },
-  });
-  expect([response.status, await response.text()]).toEqual([200, body]);
-  expect(model.seen[0]!.headers["content-encoding"]).toBeUndefined();
-  await nothingHeld(relay);
-});
+test.each(Object.keys(COMPRESS) as (keyof typeof COMPRESS)[])(
+  "%s: the model server gets it decoded",
+  async (encoding) => {
+    const { model, relay } = await start();
+    const body = chat("계약서를 요약해 줘. ".repeat(20_000));
+    const response = await post(relay, "/v1/chat/completions", COMPRESS[encoding](body), {
+      headers: { "Content-Encoding": encoding },
+    });
+    expect([response.status, await response.text()]).toEqual([200, body]);
+    expect(model.seen[0]!.headers["content-encoding"]).toBeUndefined();
+    await nothingHeld(relay);
+  },
+);
 
 test("without a length, and in small pieces", async () => {
   const { model, relay } = await start();
@@ -79,7 +82,11 @@ test("its decoded bytes count in the caller's share of memory", async () => {
 
 test.each([
   ["cut off", (body: Buffer) => body.subarray(0, body.length - 12), "400 encoding_invalid"],
-  ["damaged", (body: Buffer) => Buffer.concat([body.subarray(0, 12), Buffer.alloc(8, 255), body.subarray(20)]), "400 encoding_invalid"],
+  [
+    "damaged",
+    (body: Buffer) => Buffer.concat([body.subarray(0, 12), Buffer.alloc(8, 255), body.subarray(20)]),
+    "400 encoding_invalid",
+  ],
   ["empty", () => Buffer.alloc(0), "400 encoding_invalid"],
 ])("one that is %s is refused", async (_what, change, expected) => {
   const { model, relay } = await start();
