@@ -1,6 +1,6 @@
 /** What runs on the Mac: model server, relay, tunnel, and the way to Atlas. */
 import { z } from "zod";
-import { type ModelServer, modelServer } from "../../runtime/model-servers.ts";
+import { type ListedModel, type ModelServer, modelServer } from "../../runtime/model-servers.ts";
 import { type Answer, type Expected, type Finding, outputOf, unknown } from "./finding.ts";
 import { ownModelPort } from "./questions.ts";
 
@@ -15,10 +15,10 @@ function fromJson<T>(schema: z.ZodType<T>, text: string | undefined): T | undefi
   }
 }
 
-/** @returns the names of a model list; undefined for anything else */
-function listedNames(server: ModelServer, text: string): string[] | undefined {
+/** @returns a model list; undefined for anything else */
+function listedModels(server: ModelServer, text: string): ListedModel[] | undefined {
   try {
-    return server.readModels(JSON.parse(text)).map(({ name }) => name);
+    return server.readModels(JSON.parse(text));
   } catch {
     return undefined;
   }
@@ -39,8 +39,8 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
   }
   const status = text.slice(text.lastIndexOf("\n") + 1);
   const server = modelServer(model.kind);
-  const names = listedNames(server, text.slice(0, text.lastIndexOf("\n")));
-  if (status !== "200" || names === undefined) {
+  const models = listedModels(server, text.slice(0, text.lastIndexOf("\n")));
+  if (status !== "200" || models === undefined) {
     return {
       check,
       level: "fail",
@@ -49,9 +49,20 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
       todo: `model.kind is ${model.kind}: correct it or model.url in the stack's config.`,
     };
   }
+  const names = models.map(({ name }) => name);
   const missing = [...new Set([model.embeddingModel, ...(model.allowed ?? [])])].filter(
     (wanted) => !names.some((name) => name === wanted || name === server.fullName(wanted)),
   );
+  const remote = models.filter(({ isRemote }) => isRemote).map(({ name }) => name);
+  if (missing.length === 0 && remote.length > 0) {
+    return {
+      check,
+      level: "warn",
+      found: `has models of Ollama's cloud: ${remote.join(", ")}`,
+      means: "What is sent to them leaves the Mac. The relay refuses them unless model.allowed names them.",
+      todo: `On the Mac: ${remote.map((name) => `\`ollama rm ${name}\``).join(", ")}, and start Ollama with OLLAMA_NO_CLOUD=1 (model.service does).`,
+    };
+  }
   if (missing.length === 0) return { check, level: "ok", found: `${names.length} models: ${names.join(", ")}` };
   const pull = missing.map((name) => server.loadHint(name)).join(", ");
   return {

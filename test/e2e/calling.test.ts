@@ -7,7 +7,8 @@ import type { Ready } from "../../sandbox/ready.ts";
 import { printedFiles, runCaller, writeCallers } from "./callers.ts";
 import { eventually, inFolder, project, sandbox, start, tokenHeaders } from "./harness.ts";
 
-const files = printedFiles(await readFile(join(project, "README.md"), "utf8"));
+const pages = await Promise.all(["README.md", "docs/calling.md"].map((page) => readFile(join(project, page), "utf8")));
+const files = new Map(pages.flatMap((page) => [...printedFiles(page)]));
 let here: Ready;
 let folder: string;
 
@@ -43,6 +44,8 @@ const expected: Record<string, (printed: string) => void> = {
   "with_requests.py": (printed) => expect(printed.trim()).toBe("2"),
   "with_langchain.py": (printed) => expect(printed.trim()).toMatch(/계약서를 요약해 주세요\.[\s\S]*\n2$/),
   "with-openai.mjs": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
+  "with_anthropic.py": (printed) => expect(printed.match(/계약서를 요약해 주세요\./g)).toHaveLength(2),
+  "with-anthropic.mjs": (printed) => expect(printed.match(/계약서를 요약해 주세요\./g)).toHaveLength(2),
   "with-langchain.mjs": (printed) => expect(printed.trim()).toMatch(/계약서를 요약해 주세요\.[\s\S]*\n2$/),
   "Caller.java": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
 };

@@ -28,6 +28,18 @@ describe("the model server", () => {
     expect(modelFinding(said('{"object":"list","data":[{"id":"bge-m3"}]}\n200'), openai).level).toBe("ok");
   });
 
+  it("has models of Ollama's cloud", () => {
+    expect(modelFinding(tags("bge-m3:latest", "gpt-oss:120b-cloud"), ollama)).toMatchObject({
+      level: "warn",
+      found: expect.stringContaining("gpt-oss:120b-cloud") as string,
+      todo: expect.stringContaining("OLLAMA_NO_CLOUD=1") as string,
+    });
+    const alias = {
+      models: [{ name: "bge-m3:latest" }, { name: "mine:latest", remote_host: "https://ollama.com:443" }],
+    };
+    expect(modelFinding(said(`${JSON.stringify(alias)}\n200`), ollama)).toMatchObject({ level: "warn" });
+  });
+
   it("is not there, or is something else", () => {
     expect(modelFinding(gone, ollama)).toMatchObject({ level: "fail", todo: /ollama serve/ });
     expect(modelFinding(said("<html>\n404"), ollama)).toMatchObject({ level: "fail", found: /answers 404/ });

@@ -1,4 +1,6 @@
 /** What the relay changes in the model server's answers, and which models and responses a caller reaches. */
+import { once } from "node:events";
+import { createServer } from "node:http";
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import type { RelayConfig } from "../../../../runtime/config.ts";
@@ -138,8 +140,6 @@ describe("lists of models", () => {
 });
 
 test("a model under a local name that runs in Ollama's cloud is refused on every road", async () => {
-  const { createServer } = await import("node:http");
-  const { once } = await import("node:events");
   const asked: string[] = [];
   const server = createServer((req, res) => {
     if (req.headers["user-agent"] === USER_AGENT) {
