@@ -1,10 +1,11 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
-import { jobSlotsProblem, jobsSchema, limitsProblems, limitsSchema } from "../runtime/config.ts";
+import { jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
 import { accessSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
 import { isHostname } from "./host-name.ts";
+import { stackLimitsSchema } from "./limits.ts";
 import { artifactsSchema, macsSchema } from "./mac.ts";
 import { fallbackConfigSchema, modelConfigSchema } from "./model.ts";
 import { routeSchema } from "./route.ts";
@@ -64,7 +65,7 @@ export const stackConfigSchema = z
       })
       .strict()
       .prefault({}),
-    limits: limitsSchema.prefault({}),
+    limits: stackLimitsSchema.prefault({}),
     jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
     artifacts: artifactsSchema.prefault({}),
@@ -105,7 +106,9 @@ export const stackConfigSchema = z
 
 /** Also evaluated while other parts of the config are invalid, so that all problems show at once. */
 function slotsProblem(config: unknown): string | undefined {
-  const read = z.object({ limits: limitsSchema.prefault({}), jobs: jobsSchema.prefault({}) }).safeParse(config).data;
+  const read = z
+    .object({ limits: stackLimitsSchema.prefault({}), jobs: jobsSchema.prefault({}) })
+    .safeParse(config).data;
   return read && jobSlotsProblem(read.limits, read.jobs.slots);
 }
 
@@ -113,7 +116,7 @@ const onAtlas = (config: { documents?: { store?: string } }): boolean => config.
 
 /** Values of the limits that contradict each other; none while one of them has a problem of its own. */
 function memoryProblems(config: { limits?: unknown; access?: unknown }): string[] {
-  const limits = limitsSchema.safeParse(config.limits);
+  const limits = stackLimitsSchema.safeParse(config.limits);
   const servers = serversSchema.safeParse(config.access);
   const callers = servers.data?.servers.filter(({ enabled }) => enabled !== false).length ?? 0;
   return limits.success ? limitsProblems(limits.data, callers).map(({ problem }) => problem) : [];

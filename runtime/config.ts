@@ -23,7 +23,13 @@ export const callerSchema = z.strictObject({
 
 /** How much work is taken at once, and what happens to the rest. */
 export const limitsSchema = z.strictObject({
-  chat: z.int().min(1).max(256).default(4),
+  /** With `chatAuto`: its `max`. */
+  chat: z.int("must be a whole number from 1 to 256, auto, or { min, max }").min(1).max(256).default(4),
+  /** The relay finds the number for chat by itself within these bounds; absent: `chat` stands. `limits.chat: auto` in the stack's config. */
+  chatAuto: z
+    .strictObject({ min: z.int().min(1).max(256), max: z.int().min(1).max(256) })
+    .refine(({ min, max }) => min <= max, { path: ["min"], error: "is over max: set it to max or less" })
+    .optional(),
   embeddings: z.int().min(1).max(256).default(2),
   waiting: z.int().min(0).max(100_000).default(256),
   /** Bodies of waiting requests, together; 256 if it is not there. */

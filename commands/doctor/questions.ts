@@ -2,6 +2,7 @@
 import { modelListUrl } from "../../runtime/model-servers.ts";
 import { quote } from "../../runtime/shell.ts";
 import type { MacEntry, MacSettings } from "../mac-settings.ts";
+import { modelProbe } from "./model-probe.ts";
 
 /** A prefix of the product's own paths; empty on a Mac. */
 const root = '"$SLM_NETWORK_ROOT"';
@@ -36,8 +37,9 @@ export function questions(
   {
     model,
     documents,
+    limits,
     route,
-  }: Pick<MacSettings, "model" | "documents"> & { route?: Pick<MacSettings["route"], "direct"> },
+  }: Pick<MacSettings, "model" | "documents" | "limits"> & { route?: Pick<MacSettings["route"], "direct"> },
 ) {
   const { relay, admin, connector } = mac.ports;
   const modelPort = ownModelPort(model.url);
@@ -66,6 +68,8 @@ export function questions(
     tunnelPlaces: `${curl} http://127.0.0.1:${connector}/metrics | grep '^cloudflared_tunnel_server_locations'`,
     relayReady: `${curl} -w '\\n%{http_code}' http://127.0.0.1:${relay}/readyz`,
     relayState: `${curl} http://127.0.0.1:${admin}/details`,
+    modelProbe: modelProbe(base, { model, limits }),
+    ...(model.kind === "openai" && { modelProps: `${curl} ${quote(`${model.url.replace(/\/+$/u, "")}/props`)}` }),
     ...(modelPort !== undefined && {
       modelProcess: listener,
       processes: "ps -axo pid=,ppid=,user=,command=",

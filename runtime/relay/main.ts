@@ -37,9 +37,14 @@ async function main(): Promise<void> {
   // A relay that waits for the public port needs an admin port of its own.
   const adminPort = values["admin-port"] === undefined ? config.adminPort : Number(values["admin-port"]);
   const exitAtOnce = (): void => process.exit(0);
-  process.on("SIGTERM", exitAtOnce).on("SIGINT", exitAtOnce); // nothing to stop yet
+  // Nothing to stop or hand over yet. Settings that change meanwhile are read once the relay runs.
+  let reloadWanted = false;
+  const reloadLater = (): void => {
+    reloadWanted = true;
+  };
+  process.on("SIGTERM", exitAtOnce).on("SIGINT", exitAtOnce).on("SIGUSR2", exitAtOnce).on("SIGHUP", reloadLater);
   const relay = await startRelay({ ...config, adminPort }, secrets, { log, takeOver: values["take-over"] });
-  process.off("SIGTERM", exitAtOnce).off("SIGINT", exitAtOnce);
+  process.off("SIGTERM", exitAtOnce).off("SIGINT", exitAtOnce).off("SIGUSR2", exitAtOnce).off("SIGHUP", reloadLater);
   if (config.logDir !== undefined) startLogRotation(config.logDir, log);
   compactHeap();
   const exitAfter = (stopped: Promise<void>) => {
@@ -61,6 +66,7 @@ async function main(): Promise<void> {
   const stop = () => exitAfter(relay.close());
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload);
   process.on("SIGUSR2", () => exitAfter(relay.relinquish()));
+  if (reloadWanted) reload();
 }
 
 main().catch((cause: unknown) => {

@@ -6,7 +6,9 @@ import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
-import { createAdmission } from "./admission/admission.ts";
+import type { AdaptiveTimes } from "./admission/adaptive.ts";
+import { openAdaptiveSlots } from "./admission/adaptive-slots.ts";
+import { type Admission, createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
 import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
@@ -55,7 +57,7 @@ export interface Relay {
    * Applies callers and limits at once; requests of callers that were removed or switched off are cut. The rest of
    * `config` stays as it was at the start.
    */
-  reload(config: ReloadableConfig): void;
+  reload(config: ReloadableConfig & Partial<Pick<RelayConfig, "jobs">>): void;
 }
 
 export interface RelayOptions {
@@ -73,6 +75,8 @@ export interface RelayOptions {
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the expiry of documents. For tests. */
   readonly now?: () => number;
+  /** Shorter times of `limits.chat: auto`, for tests. */
+  readonly adaptiveTimes?: AdaptiveTimes;
 }
 
 interface Handlers {
@@ -89,7 +93,13 @@ class DeferredHandlers {
 
   readonly public: Handler = (...call) => {
     if (this.#handlers) this.#handlers.public(...call);
-    else void this.#opened.promise.then((handlers) => handlers.public(...call));
+    else {
+      const [, res] = call;
+      // A client that has disconnected by then gets no exchange: its "close" was emitted before anybody listened.
+      void this.#opened.promise.then((handlers) => {
+        if (!res.closed && !res.destroyed) handlers.public(...call);
+      });
+    }
   };
   readonly admin: Handler = (req, res, expectsContinue) => {
     if (this.#handlers) this.#handlers.admin(req, res, expectsContinue);
@@ -124,6 +134,7 @@ export async function startRelay(
     keys,
     now,
     openRequests,
+    adaptiveTimes: times,
     takeOver = false,
     dialects = DIALECTS,
     keepAlive = KEEP_ALIVE_TIMES,
@@ -162,15 +173,16 @@ export async function startRelay(
   const upstream = createUpstream(config.model);
   const { fallbackKey } = secrets;
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
-  const admission = createAdmission(config.limits, { backgroundSlots: config.jobs.slots });
+  const { registry } = metrics;
+  const adaptive = await openAdaptiveSlots({ dataDir, limits: config.limits, log, registry, times }, () => admission);
+  const admission: Admission = createAdmission(adaptive.applied(config.limits), { backgroundSlots: config.jobs.slots });
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = createQueueMetrics(metrics.registry, admission);
+  const queueMetrics = adaptive.observed(createQueueMetrics(metrics.registry, admission));
   const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
-  const { registry } = metrics;
   const { memory } = holdings;
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
   const jobs = await openJobs({
@@ -202,6 +214,7 @@ export async function startRelay(
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
     outages: () => outages.list,
+    adaptive: () => adaptive.view(),
     direct: direct.status,
   });
   const running = new RunningExchanges();
@@ -254,7 +267,8 @@ export async function startRelay(
     await outages.close();
     await jobs.close(); // before the model server's connections: running jobs are returned to the queue, not failed
     admission.close();
-    await Promise.all([responses.close(), upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
+    const stores = [responses.close(), adaptive.close(), documents.close()];
+    await Promise.all([...stores, upstream.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -293,11 +307,13 @@ export async function startRelay(
       stopping ??= relinquish();
       return stopping;
     },
-    reload({ callers, limits, directCredentials }) {
-      Object.assign(config, { callers, limits, directCredentials });
-      admission.update(limits, callers);
+    reload({ callers, limits, directCredentials, jobs: jobLimits = config.jobs }) {
+      Object.assign(config, { callers, limits, directCredentials, jobs: jobLimits });
+      adaptive.update(limits);
+      admission.update(adaptive.applied(limits), callers, jobLimits.slots);
       holdings.update(limits, names());
-      jobs.callersChanged();
+      jobs.configChanged();
+      documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");

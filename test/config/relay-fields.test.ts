@@ -36,6 +36,7 @@ async function told(changes: Record<string, unknown>): Promise<InstallInput["rel
 const VALUES = {
   limits: {
     chat: 7,
+    chatAuto: { min: 2, max: 7 },
     embeddings: 3,
     waiting: 99,
     waitingMiB: 123,

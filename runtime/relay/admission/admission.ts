@@ -40,7 +40,7 @@ export interface Admission {
   /** Refuses all waiting and later requests. Slots in use stay valid. */
   close(): void;
   /** Sets new limits and weights. Waiting requests stay, even above a lower limit. */
-  update(limits: Limits, callers?: readonly Pick<Caller, "name" | "weight">[]): void;
+  update(limits: Limits, callers?: readonly Pick<Caller, "name" | "weight">[], backgroundSlots?: number): void;
 }
 
 export interface AdmissionOptions {
@@ -133,11 +133,11 @@ export function createAdmission(
       closed = true;
       for (const queue of Object.values(queues)) for (const waiter of queue.waiters()) endWait(waiter, stopped());
     },
-    update(next, callers) {
+    update(next, callers, background = backgroundSlots) {
       limits = next;
       for (const name of ["chat", "embeddings"] as const) {
         if (callers !== undefined) queues[name].setWeights(callers);
-        queues[name].resize(next[name]);
+        queues[name].resize(next[name], background);
       }
     },
   };

@@ -26,7 +26,7 @@ export class RequestQueue {
   readonly #background = new FlowTree();
   readonly #times = new ServiceTimes();
   readonly #now: () => number;
-  readonly #backgroundLimit: number | undefined;
+  #backgroundLimit: number | undefined;
   #slots: number;
   #running = 0;
   #runningBackground = 0;
@@ -75,8 +75,9 @@ export class RequestQueue {
     return this.#flowsOf(waiter.request).remove(waiter);
   }
 
-  resize(slots: number): void {
+  resize(slots: number, wanted: number | undefined): void {
     this.#slots = slots;
+    this.#backgroundLimit = wanted;
     this.#grantFreeSlots();
   }
 

@@ -12,7 +12,7 @@ export interface GroupResult extends Batch {
 
 const READS: ReadonlySet<string> = new Set<keyof Steps>([
   "setCallers",
-  "byKey",
+  "setLimits",
   "find",
   "answer",
   "answerHead",

@@ -1,20 +1,13 @@
 /** The job store's steps on its SQLite file. Everything here blocks; what is durable when is up to the caller's COMMIT. */
+import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { QueueName } from "../admission/admission.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
 import { DiskQuota } from "./disk-quota.ts";
-import {
-  flowOf,
-  type JobRow,
-  recordOf,
-  rowByKey,
-  rowOf,
-  type Sql,
-  statements,
-  summaryOf,
-  waitingOf,
-} from "./records.ts";
-import { checkDatabase, openDatabase } from "./schema.ts";
+import { LeaseClock } from "./lease-clock.ts";
+import { flowOf, type JobRow, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
+import { RunningCalls } from "./running-calls.ts";
+import { boundSize, checkDatabase, openDatabase } from "./schema.ts";
 import {
   type Added,
   type AnswerHead,
@@ -24,29 +17,35 @@ import {
   type JobRecord,
   type JobState,
   type JobStore,
+  type KeyClaim,
   type NewJob,
   type Recovered,
   type StoredAnswer,
+  type StoreLimits,
   type StoreSummary,
   usesUp,
   type WaitingJob,
 } from "./store.ts";
 
 /** How the file is kept. */
-export interface DatabaseOptions {
+export interface DatabaseOptions extends StoreLimits {
   readonly file: string;
-  readonly retentionMs: number;
-  readonly maxBytes: number;
-  readonly minFreeBytes: number;
-  readonly maxAttempts: number;
   /** Who shares the disk, see `DiskQuota`. */
   readonly callers?: readonly string[];
   /** Names this run of the machine: an attempt of another run was ended by a reboot or a power cut, not by a crash. */
   readonly boot: string;
   /** Looks the whole file through before it is used: after a run that was not stopped. @default false */
   readonly check?: boolean;
-  /** @default Date.now */
+  /** Names the relay; the same when it opens the file again. @default a random one */
+  readonly instance?: string;
+  /** Ids of this relay's direct calls that run and have a key. @default none */
+  readonly runningCalls?: readonly string[];
+  /** How long the direct calls of the relay before may still run, in ms. @default 0 */
+  readonly foreignCallsMs?: number;
+  /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
+  /** Milliseconds, by a clock that never jumps. @default performance.now */
+  readonly monotonicNow?: () => number;
 }
 
 /** The same steps as the seam's, without promises. */
@@ -65,6 +64,8 @@ interface ClaimRow extends JobRow {
 
 /** Ends that use up no attempt are remembered so many times a job. */
 const REMEMBERED = 20;
+/** Lease of an attempt whose own is not known. */
+const LEASE_MS = 120_000;
 /** What is forgotten in one step: others must not wait long behind it. */
 const SWEPT = 200;
 
@@ -73,7 +74,9 @@ export class JobDatabase implements Steps {
   readonly recovered: Recovered;
   readonly #sql: Sql;
   readonly #quota: DiskQuota;
-  readonly #options: DatabaseOptions;
+  readonly #calls: RunningCalls;
+  readonly #leases: LeaseClock;
+  #options: DatabaseOptions;
   readonly #now: () => number;
 
   /** Opens the file and frees what ran when it was last in use. @throws StoreFailed */
@@ -84,7 +87,11 @@ export class JobDatabase implements Steps {
     if (options.check) checkDatabase(this.db, options.file);
     this.#sql = statements(this.db);
     this.#quota = new DiskQuota(this.#sql, options, options.callers);
+    const { monotonicNow = () => performance.now(), instance = randomUUID() } = options;
+    this.#leases = new LeaseClock(monotonicNow, LEASE_MS);
     this.db.exec("BEGIN IMMEDIATE");
+    const { runningCalls: running = [], foreignCallsMs: foreignMs = 0 } = options;
+    this.#calls = new RunningCalls(this.#sql, { instance, running, foreignMs, monotonicNow });
     this.recovered = this.#recover();
     this.db.exec("COMMIT");
   }
@@ -107,13 +114,9 @@ export class JobDatabase implements Steps {
   }
 
   add(job: NewJob): Added {
-    const { owner, path, idempotencyKey } = job;
-    if (idempotencyKey !== undefined) {
-      const row = rowByKey(this.#sql, owner, path, idempotencyKey);
-      if (row !== undefined && row.request_sha256 !== job.requestSha256) return { kind: "mismatch" };
-      if (row !== undefined) return { kind: "existing", job: recordOf(this.#sql, row) };
-    }
-    const refused = this.#quota.refuseWork(owner, job.body.length + (job.requestParameters?.length ?? 0));
+    const inUse = this.#calls.find(job);
+    if (inUse !== undefined) return inUse;
+    const refused = this.#quota.refuseWork(job.owner, job.body.length + (job.requestParameters?.length ?? 0));
     if (refused !== undefined) return refused;
     const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
     this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
@@ -121,9 +124,9 @@ export class JobDatabase implements Steps {
   }
 
   keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): void {
-    const { owner, path, idempotencyKey } = call;
-    if (idempotencyKey === undefined || rowByKey(this.#sql, owner, path, idempotencyKey) !== undefined) return;
-    if (this.#quota.refuseWork(owner, answer.body.length) !== undefined) return;
+    this.#calls.release(call.id);
+    if (call.idempotencyKey === undefined || this.#calls.find(call) !== undefined) return;
+    if (this.#quota.refuseWork(call.owner, answer.body.length) !== undefined) return;
     const { seq } = this.#insert(call, "completed", this.#now() + keepMs);
     this.#sql("UPDATE jobs SET started_at = created_at, finished_at = created_at WHERE seq = ?").run(seq);
     insertAnswer(this.#sql, seq, null, answer);
@@ -133,9 +136,18 @@ export class JobDatabase implements Steps {
     this.#quota.setCallers(names);
   }
 
-  byKey(owner: string, path: string, key: string): JobRecord | undefined {
-    const row = rowByKey(this.#sql, owner, path, key);
-    return row && recordOf(this.#sql, row);
+  setLimits({ retentionMs, maxBytes, minFreeBytes, maxAttempts }: StoreLimits): void {
+    this.#options = { ...this.#options, retentionMs, maxBytes, minFreeBytes, maxAttempts };
+    this.#quota.setLimits({ maxBytes, minFreeBytes });
+    boundSize(this.db, maxBytes);
+  }
+
+  claimKey(call: Parameters<JobStore["claimKey"]>[0]): KeyClaim {
+    return this.#calls.claim(call);
+  }
+
+  releaseKey(callId: string): void {
+    this.#calls.release(callId);
   }
 
   find(owner: string, id: string): JobRecord | undefined {
@@ -170,6 +182,7 @@ export class JobDatabase implements Steps {
        WHERE id = ? AND state = 'queued' RETURNING *`,
     ).get(attemptId, now + leaseMs, now, id) as ClaimRow | undefined;
     if (row === undefined) return undefined;
+    this.#leases.set(attemptId, leaseMs);
     this.#sql("INSERT INTO attempts (id, seq, boot, started_at) VALUES (?, ?, ?, ?)").run(
       attemptId,
       row.seq,
@@ -186,7 +199,9 @@ export class JobDatabase implements Steps {
   renew(attemptIds: readonly string[], leaseMs: number): readonly string[] {
     const until = this.#now() + leaseMs;
     const renew = this.#sql("UPDATE jobs SET lease_until = ? WHERE attempt_id = ?");
-    return attemptIds.filter((id) => renew.run(until, id).changes === 1);
+    const held = attemptIds.filter((id) => renew.run(until, id).changes === 1);
+    for (const id of held) this.#leases.set(id, leaseMs);
+    return held;
   }
 
   finish(attemptId: string, answer: StoredAnswer): boolean | "no_room" {
@@ -252,10 +267,11 @@ export class JobDatabase implements Steps {
 
   sweep(): boolean {
     const now = this.#now();
-    const lost = this.#sql("SELECT attempt_id AS id FROM jobs WHERE state = 'in_progress' AND lease_until < ?").all(
-      now,
-    ) as unknown as { id: string }[];
-    for (const { id } of lost) this.failAttempt(id, "lease_lost", "its lease was not renewed in time", 0);
+    const running = this.#sql("SELECT attempt_id AS id FROM jobs WHERE state = 'in_progress'").all() as unknown as {
+      id: string;
+    }[];
+    for (const id of this.#leases.expired(running.map(({ id }) => id)))
+      this.failAttempt(id, "lease_lost", "its lease was not renewed in time", 0);
     const old = this.#sql(
       "SELECT seq, state FROM jobs WHERE expires_at < ? AND state <> 'in_progress' ORDER BY expires_at LIMIT ?",
     ).all(now, SWEPT) as unknown as { seq: number; state: JobState }[];
@@ -309,7 +325,7 @@ export class JobDatabase implements Steps {
   }
 
   #end(attemptId: string, outcome: AttemptOutcome, detail: string): void {
-    const counted = usesUp(outcome) && outcome !== "cancelled" ? 1 : 0;
+    const counted = outcome !== "cancelled" && (usesUp(outcome) || this.#bringsDown(attemptId, outcome)) ? 1 : 0;
     const { seq } = this.#sql(
       "UPDATE attempts SET ended_at = ?, outcome = ?, detail = ?, counted = ? WHERE id = ? RETURNING seq",
     ).get(this.#now(), outcome, detail.slice(0, 500), counted, attemptId) as { seq: number };
@@ -317,6 +333,19 @@ export class JobDatabase implements Steps {
       `DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE seq = ? AND counted = 0 AND ended_at IS NOT NULL
        ORDER BY started_at DESC LIMIT -1 OFFSET ?)`,
     ).run(seq, REMEMBERED);
+  }
+
+  /**
+   * Whether the machine has gone down under this job before. Once is a power cut; a job that is running each time may be the
+   * cause, and must not restart the machine again and again.
+   */
+  #bringsDown(attemptId: string, outcome: AttemptOutcome): boolean {
+    if (outcome !== "machine_restarted") return false;
+    const { before } = this.#sql(
+      `SELECT count(*) AS before FROM attempts WHERE outcome = 'machine_restarted'
+       AND seq = (SELECT seq FROM attempts WHERE id = ?)`,
+    ).get(attemptId) as { before: number };
+    return before > 0;
   }
 
   #close(seq: number, state: JobState, error: JobRecord["error"]): void {

@@ -21,7 +21,7 @@ export interface DiskQuotaOptions {
 
 export class DiskQuota {
   readonly #sql: Sql;
-  readonly #options: DiskQuotaOptions;
+  #options: DiskQuotaOptions;
   #callers: readonly string[] | undefined;
 
   /** @param callers who share the disk; undefined: whoever has jobs there, each as much as there is room for */
@@ -29,6 +29,10 @@ export class DiskQuota {
     this.#sql = sql;
     this.#options = options;
     this.#callers = callers;
+  }
+
+  setLimits({ maxBytes, minFreeBytes }: Pick<DiskQuotaOptions, "maxBytes" | "minFreeBytes">): void {
+    this.#options = { ...this.#options, maxBytes, minFreeBytes };
   }
 
   setCallers(names: readonly string[]): void {

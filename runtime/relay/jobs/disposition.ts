@@ -4,7 +4,7 @@ import type { Usage } from "../usage/usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
 /** Why the relay itself ends an attempt. */
-export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out";
+export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out" | "caller_disabled";
 
 /** How an attempt went on at the model server. */
 export type Ending =
@@ -72,6 +72,8 @@ function ofStop(reason: StopReason): Disposition {
       };
     case "timed_out":
       return { kind: "fail_attempt", outcome: "timed_out", detail: "it took too long", delayMs: RETRY_MS, down: false };
+    case "caller_disabled":
+      return { kind: "fail_attempt", outcome: reason, detail: "its caller was disabled", delayMs: 0, down: false };
     case "cancelled":
     case "lease_lost":
       return { kind: "nothing" };

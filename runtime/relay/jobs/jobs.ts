@@ -3,13 +3,14 @@
  *
  * - A job that was acknowledged is on the disk, synced: it survives `kill -9` and a power cut.
  * - A job is run at least once. One that ran when the relay crashed, or that the model server dropped, is run again; after
- *   `maxAttempts` such ends it has failed and keeps its history. The model server being down, stops of the relay, and
- *   reboots or power cuts of the machine use up no attempt.
+ *   `maxAttempts` such ends it has failed and keeps its history. The model server being down, stops of the relay, a caller
+ *   that is disabled, and the first reboot or power cut under it use up no attempt; further ones do, since the job may cause
+ *   them.
  * - One answer is committed, by the attempt that holds the job (its id is the fence), and never changes after.
  * - A call that is no job is lost with its connection; sent again with the same Idempotency-Key, it gets the answer if the
  *   model server had finished it.
  */
-
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import type { RelayConfig } from "../../config.ts";
@@ -26,9 +27,10 @@ import type { Usage } from "../usage/usage.ts";
 import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
+import { createReopener } from "./reopener.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
-import { type JobRecord, type JobStore, type Recovered, StoreFailed } from "./store.ts";
+import { type JobRecord, type JobStore, type Recovered, StoreFailed, type StoreLimits } from "./store.ts";
 import type { Live } from "./views.ts";
 
 export interface JobsOptions {
@@ -45,13 +47,15 @@ export interface JobsOptions {
   readonly memory: Pick<MemoryBudget, "reserve">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
-  /** Looks the file through first: the last run was not stopped. @default false */
+  /** Checks the whole file first: the last run was not stopped. @default false */
   readonly check?: boolean;
+  /** Pause before the store is opened again, in ms; doubled each time, up to 30 s. @default 1000 */
+  readonly reopenMs?: number;
 }
 
 /** Store, runner and those who wait, put together. */
 export interface Jobs {
-  /** False if the store could not be opened or has failed: the relay serves without jobs, and is not ready. */
+  /** False while the store cannot be used: the relay serves without jobs, and is not ready. */
   readonly available: boolean;
   /** The store. Throws `jobs_unavailable`. */
   readonly store: JobStore;
@@ -61,10 +65,12 @@ export interface Jobs {
   readonly metrics: JobMetrics;
   wake(lane: QueueName): void;
   cancelled(jobId: string): void;
-  /** The callers of the config have changed, and with them the parts of the disk. */
-  callersChanged(): void;
+  /** Ids of the direct calls that run and have claimed their Idempotency-Key. */
+  readonly directCalls: Set<string>;
+  /** Callers or limits of the config have changed: the store shares its disk anew, and runs of disabled callers end. */
+  configChanged(): void;
   live(job: JobRecord): Live;
-  /** Starts no job any more and lets go of all who wait for one. */
+  /** Starts no more jobs, and ends the waits for changes. */
   stop(): void;
   /** Resolves when no job runs, or after `ms`. */
   idle(ms: number): Promise<void>;
@@ -73,48 +79,53 @@ export interface Jobs {
 }
 
 const MIB = 1024 * 1024;
+const DAY_MS = 86_400_000;
+/** A relay that hands over cuts its calls at the end of the grace period, and ends a little later. */
+const HAND_OVER_MARGIN_MS = 10_000;
 
-/** Opens the store and starts the runner. Never rejects: a store that can not be used is logged, and `available` is false. */
+/**
+ * Opens the store and starts the runner. Never rejects: while the store cannot be used `available` is false, and it is opened
+ * again until that succeeds.
+ */
 export async function openJobs(options: JobsOptions): Promise<Jobs> {
-  const { config, log, registry, upstream, admission, memory } = options;
-  const { jobs: limits, dataDir } = config;
+  const { config, log, registry, admission } = options;
   const changes = createChanges();
-  let store: JobStore | undefined;
-  let runner: Runner | undefined;
+  let open: OpenStore | undefined;
   const metrics = createJobMetrics(registry, async () => {
     try {
-      return await store?.summary();
+      return await open?.store.summary();
     } catch {
-      return undefined; // the metrics of everything else must not fail with it
+      return undefined; // the other metrics must not fail with it
     }
   });
   const enabled = () => config.callers.filter((caller) => caller.enabled);
   const names = () => enabled().map(({ name }) => name);
-  const fail = (cause: Error) => {
-    log.error({ reason: cause.message, err: cause.cause }, "the job store can not be used; serving without jobs");
-    runner?.stop();
-    store = undefined;
-  };
-  try {
-    store = await openSqliteStore(
+  const directCalls = new Set<string>();
+  const boot = options.boot ?? bootId();
+  const instance = randomUUID();
+  let { check = false } = options;
+
+  const openOnce = async (onFail: (cause: Error) => void): Promise<OpenStore> => {
+    const store = await openSqliteStore(
       {
-        file: join(dataDir, "jobs.db"),
-        retentionMs: limits.retentionDays * 86_400_000,
-        maxBytes: limits.maxDiskMiB * MIB,
-        minFreeBytes: limits.minFreeMiB * MIB,
-        maxAttempts: limits.maxAttempts,
+        file: join(config.dataDir, "jobs.db"),
+        ...storeLimits(config.jobs),
         callers: names(),
-        boot: options.boot ?? bootId(),
-        ...(options.check && { check: true }),
+        boot,
+        instance,
+        runningCalls: [...directCalls],
+        foreignCallsMs: config.graceSeconds * 1000 + HAND_OVER_MARGIN_MS,
+        ...(check && { check: true }),
       },
       metrics.onCommit,
-      fail,
+      onFail,
     );
-    runner = startRunner({
+    check = false;
+    const runner = startRunner({
       store,
-      upstream,
+      upstream: options.upstream,
       admission,
-      memory,
+      memory: options.memory,
       callers: enabled,
       limits: () => config.limits,
       dialectOf: options.router.dialectOf,
@@ -122,7 +133,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         const route = options.router.modelCall(path);
         return route && answerRules({ route, method: "POST", body, model: config.model });
       },
-      attemptMs: limits.attemptMinutes * 60_000,
+      attemptMs: () => config.jobs.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,
       onUsage: options.onUsage,
@@ -132,46 +143,81 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       },
       onEnd: metrics.ended,
     });
-  } catch (cause) {
-    fail(cause instanceof Error ? cause : new Error(String(cause)));
-  }
+    return { store, runner };
+  };
+  const reopener = createReopener<OpenStore>({
+    open: openOnce,
+    onOpen: (opened) => {
+      open = opened;
+    },
+    onFail: (cause, isNew) => {
+      if (isNew) {
+        log.error({ reason: cause.message, err: cause.cause }, "the job store cannot be used; serving without jobs");
+      }
+      open?.runner.stop();
+      void open?.runner.interrupt();
+      open = undefined;
+    },
+    onReopen: () => log.info("the job store can be used again"),
+    pauseMs: options.reopenMs,
+  });
+  await reopener.start();
 
   const jobs: Jobs = {
-    recovered: store?.recovered ?? { again: [], failed: [] },
+    recovered: open?.store.recovered ?? { again: [], failed: [] },
     changes,
     metrics,
+    directCalls,
     get available() {
-      return store !== undefined;
+      return open !== undefined;
     },
     get store() {
-      if (store === undefined) throw unavailable("the store is not open");
-      return store;
+      if (open === undefined) throw unavailable("the store is not open");
+      return open.store;
     },
-    wake: (lane) => runner?.wake(lane),
-    cancelled: (jobId) => runner?.cancelled(jobId),
-    callersChanged() {
-      // The store fails by itself then, and says so.
-      store?.setCallers(names()).catch(() => {});
+    wake: (lane) => open?.runner.wake(lane),
+    cancelled: (jobId) => open?.runner.cancelled(jobId),
+    configChanged() {
+      // A failure of these is one of the store's thread, which is reported and reopened.
+      open?.store.setCallers(names()).catch(() => {});
+      open?.store.setLimits(storeLimits(config.jobs)).catch(() => {});
+      open?.runner.callersChanged();
     },
     live: (job) => ({
-      maxAttempts: limits.maxAttempts,
+      maxAttempts: config.jobs.maxAttempts,
       expectedWaitMs:
-        runner && expectedWait(job, runner, backgroundSlots(config.limits[job.lane], limits.slots), admission),
-      receivedBytes: runner?.received(job.id),
+        open && expectedWait(job, open.runner, backgroundSlots(config.limits[job.lane], config.jobs.slots), admission),
+      receivedBytes: open?.runner.received(job.id),
     }),
     stop() {
-      runner?.stop();
+      reopener.stop();
+      open?.runner.stop();
       changes.close();
     },
-    idle: async (ms) => runner?.idle(ms),
+    idle: async (ms) => open?.runner.idle(ms),
     async close() {
       jobs.stop();
-      await runner?.interrupt();
-      await store?.close();
-      store = undefined;
+      await reopener.settled();
+      await open?.runner.interrupt();
+      await open?.store.close();
+      open = undefined;
     },
   };
   return jobs;
+}
+
+interface OpenStore {
+  readonly store: JobStore;
+  readonly runner: Runner;
+}
+
+function storeLimits({ retentionDays, maxDiskMiB, minFreeMiB, maxAttempts }: RelayConfig["jobs"]): StoreLimits {
+  return {
+    retentionMs: retentionDays * DAY_MS,
+    maxBytes: maxDiskMiB * MIB,
+    minFreeBytes: minFreeMiB * MIB,
+    maxAttempts,
+  };
 }
 
 /** The slots' own queue, and before it the jobs that do not queue there yet. @param slots that jobs can hold */
@@ -189,13 +235,13 @@ function expectedWait(
 }
 
 function unavailable(detail: string): RelayError {
-  return new RelayError("jobs_unavailable", "The relay can not get at its jobs at the moment.", {
+  return new RelayError("jobs_unavailable", "The job store is unavailable.", {
     headers: { "Retry-After": "5" },
     detail,
   });
 }
 
-/** What goes wrong in the store is told to the caller as `jobs_unavailable`; the reason goes to the log. */
+/** Turns a failure of the store into `jobs_unavailable` or `disk_low`; the reason goes to the log. */
 export async function fromStore<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

@@ -5,6 +5,12 @@ import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-na
 import type { QueueName } from "../admission/slot-request.ts";
 import type { Attempt, AttemptOutcome, JobRecord, JobState, NewJob, StoreSummary, WaitingJob } from "./store.ts";
 
+/**
+ * The longest pause between two attempts. A job that is due later than this from now was queued before the wall clock was set
+ * back: it is due.
+ */
+export const MAX_DELAY_MS = 60_000;
+
 /** Statements, each prepared once. */
 export type Sql = (text: string) => StatementSync;
 
@@ -113,8 +119,9 @@ export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: num
     (flow) =>
       sql(
         `SELECT id, owner, flow, estimated_tokens AS estimatedTokens, bytes FROM jobs
-         WHERE state = 'queued' AND lane = ? AND owner = ? AND flow = ? AND run_after <= ? ORDER BY seq LIMIT ?`,
-      ).all(lane, owner, flow, now, perFlow) as unknown as WaitingJob[],
+         WHERE state = 'queued' AND lane = ? AND owner = ? AND flow = ? AND NOT (run_after BETWEEN ? AND ?)
+         ORDER BY seq LIMIT ?`,
+      ).all(lane, owner, flow, now + 1, now + MAX_DELAY_MS, perFlow) as unknown as WaitingJob[],
   );
 }
 
@@ -146,7 +153,7 @@ export function summaryOf(sql: Sql): StoreSummary {
   const mean = (lane: QueueName) =>
     (
       sql(
-        `SELECT avg(finished_at - started_at) AS ms FROM
+        `SELECT avg(max(0, finished_at - started_at)) AS ms FROM
          (SELECT finished_at, started_at FROM jobs WHERE state = 'completed' AND lane = ? ORDER BY finished_at DESC LIMIT 32)`,
       ).get(lane) as { ms: number | null }
     ).ms ?? undefined;

@@ -35,7 +35,8 @@ export interface RunnerOptions {
   readonly onAnswer?: (job: ClaimedJob, body: Uint8Array) => void;
   /** What happens to the model server's answer to a call. @default it is kept as it came */
   readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
-  readonly attemptMs: number;
+  /** Longest time of an attempt, in ms, as it is now. */
+  readonly attemptMs: () => number;
   /** Pause before the store is tried again. @default 2 s */
   readonly storeRetryMs?: number;
   readonly log: Log;
@@ -60,6 +61,8 @@ export interface Runner {
   meanRunMs(lane: QueueName): number | undefined;
   /** False while the model server is not there. */
   readonly modelAvailable: boolean;
+  /** The callers have changed: ends the runs of those that are gone or disabled; their jobs wait, at no cost of an attempt. */
+  callersChanged(): void;
   /** Starts nothing any more; what runs goes on. */
   stop(): void;
   /** Resolves when nothing runs, or after `ms`. */
@@ -86,6 +89,7 @@ const MEMORY = 20;
 
 /** A job that queues for a slot or runs. */
 interface Run {
+  readonly owner: string;
   readonly lane: QueueName;
   readonly stop: AbortController;
   attemptId: string | undefined;
@@ -138,7 +142,7 @@ export function startRunner(options: RunnerOptions): Runner {
     for (const job of found) {
       const caller = callers.get(job.owner);
       if (stopped || caller === undefined || runs.has(job.id)) continue;
-      const run: Run = { lane, stop: new AbortController(), attemptId: undefined, received: 0 };
+      const run: Run = { owner: job.owner, lane, stop: new AbortController(), attemptId: undefined, received: 0 };
       runs.set(job.id, run);
       void take(job, caller, run).finally(() => {
         runs.delete(job.id);
@@ -193,7 +197,7 @@ export function startRunner(options: RunnerOptions): Runner {
 
   async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
     const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
-    const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs);
+    const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs());
     try {
       const collected = await collectAnswer(
         upstream,
@@ -307,6 +311,13 @@ export function startRunner(options: RunnerOptions): Runner {
     meanRunMs: (lane) => mean[lane],
     get modelAvailable() {
       return availability.available;
+    },
+    callersChanged() {
+      const names = new Set(options.callers().map(({ name }) => name));
+      for (const { owner, stop } of runs.values()) {
+        if (!names.has(owner)) stop.abort("caller_disabled" satisfies StopReason);
+      }
+      LANES.forEach(wake);
     },
     stop() {
       stopped = true;

@@ -124,11 +124,26 @@ const DISK_SHARES = `
   END;
 `;
 
+// Direct calls with an Idempotency-Key that run now. In the file, so that during a hand-over the new relay knows the old one's.
+const RUNNING_CALLS = `
+  CREATE TABLE running_calls (
+    owner TEXT NOT NULL,
+    path TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    request_sha256 TEXT NOT NULL,
+    call_id TEXT NOT NULL UNIQUE,
+    instance TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    PRIMARY KEY (owner, path, idempotency_key)
+  ) STRICT, WITHOUT ROWID;
+`;
+
 /** All steps, oldest first. A step that was released is never edited. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, compatibleWith: 1, sql: FIRST },
   { version: 2, compatibleWith: 1, sql: COMPANIES },
   { version: 3, compatibleWith: 1, sql: DISK_SHARES },
+  { version: 4, compatibleWith: 1, sql: RUNNING_CALLS },
 ];
 
 /** What the log may keep on the disk after a checkpoint, in bytes. */
@@ -153,7 +168,7 @@ export function openDatabase(file: string, maxBytes: number, migrations = MIGRAT
     db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;");
     db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}; PRAGMA temp_store = MEMORY;`);
     migrate(db, migrations); // before the bound: a file that is full to the last page must come forward too
-    db.exec(`PRAGMA max_page_count = ${mostPages(db, maxBytes)}`);
+    boundSize(db, maxBytes);
     syncFolder(dirname(file));
     return db;
   } catch (cause) {
@@ -161,6 +176,11 @@ export function openDatabase(file: string, maxBytes: number, migrations = MIGRAT
     if (cause instanceof StoreFailed) throw cause;
     throw new StoreFailed(`the file of the jobs, ${file}, can not be used: ${reason(cause)}`, { cause });
   }
+}
+
+/** Sets the bound on the file's size. */
+export function boundSize(db: DatabaseSync, maxBytes: number): void {
+  db.exec(`PRAGMA max_page_count = ${mostPages(db, maxBytes)}`);
 }
 
 /**

@@ -47,9 +47,11 @@ export async function openSqliteStore(
   return {
     recovered,
     setCallers: send("setCallers"),
+    setLimits: send("setLimits"),
     add: send("add"),
     keepAnswer: send("keepAnswer"),
-    byKey: send("byKey"),
+    claimKey: send("claimKey"),
+    releaseKey: send("releaseKey"),
     find: send("find"),
     answer: send("answer"),
     answerHead: send("answerHead"),

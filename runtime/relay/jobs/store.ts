@@ -25,11 +25,14 @@ export type AttemptOutcome =
   | "model_unreachable"
   | "relay_stopped"
   | "machine_restarted"
-  | "lease_lost";
+  | "lease_lost"
+  | "caller_disabled";
 
 /** Whether an end like this uses up one of the job's attempts. */
 export function usesUp(outcome: AttemptOutcome): boolean {
-  return !["model_unreachable", "relay_stopped", "machine_restarted", "lease_lost"].includes(outcome);
+  return !["model_unreachable", "relay_stopped", "machine_restarted", "lease_lost", "caller_disabled"].includes(
+    outcome,
+  );
 }
 
 export interface Attempt {
@@ -134,11 +137,29 @@ export type DiskRefusal =
   | { readonly kind: "store_full"; readonly usedBytes: number }
   | { readonly kind: "share_full"; readonly usedBytes: number; readonly shareBytes: number };
 
-/** What became of `add`. `existing`: the same owner, path, key and request; `mismatch`: the key came with another request. */
-export type Added =
-  | { readonly kind: "added" | "existing"; readonly job: JobRecord }
-  | { readonly kind: "mismatch" }
-  | DiskRefusal;
+/**
+ * What a repeated Idempotency-Key means. A key belongs to one owner and path, and to one request, which is compared by the
+ * hash of query and body as sent. `existing`: a job or a kept answer of the same request; `running`: a direct call of the same
+ * request has not ended; `mismatch`: the key was used for another request.
+ */
+export type KeyInUse =
+  | { readonly kind: "existing"; readonly job: JobRecord }
+  | { readonly kind: "running" }
+  | { readonly kind: "mismatch" };
+
+/** Result of `add`. */
+export type Added = { readonly kind: "added"; readonly job: JobRecord } | KeyInUse | DiskRefusal;
+
+/** Result of `claimKey`. */
+export type KeyClaim = { readonly kind: "claimed" } | KeyInUse;
+
+/** Limits of the config that can change while the store is open. */
+export interface StoreLimits {
+  readonly retentionMs: number;
+  readonly maxBytes: number;
+  readonly minFreeBytes: number;
+  readonly maxAttempts: number;
+}
 
 /** What ran when the file was last in use, by id: what waits again, and what had used up its attempts. */
 export interface Recovered {
@@ -151,14 +172,21 @@ export interface JobStore {
   readonly recovered: Recovered;
   /** From now on these callers share the disk. */
   setCallers(names: readonly string[]): Promise<void>;
+  /** From now on these limits hold; jobs that are kept keep their time of expiry. */
+  setLimits(limits: StoreLimits): Promise<void>;
   add(job: NewJob): Promise<Added>;
   /**
-   * Keeps the answer of a call that was not a job, under its key, for `keepMs`. Does nothing if the key is taken, or where
-   * a new job would be refused for lack of room.
+   * Claims the Idempotency-Key of a direct call until `keepAnswer` or `releaseKey`, also against a relay that takes over. The
+   * claim of a process that has ended is void.
+   */
+  claimKey(call: Pick<NewJob, "id" | "owner" | "path" | "idempotencyKey" | "requestSha256">): Promise<KeyClaim>;
+  /** Releases the claim of the call with this id. */
+  releaseKey(callId: string): Promise<void>;
+  /**
+   * Keeps the answer of a direct call under its key for `keepMs`, and releases its claim. Keeps nothing if the key is taken, or
+   * where a new job would be refused for lack of room.
    */
   keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
-  /** The job that has this key. */
-  byKey(owner: string, path: string, key: string): Promise<JobRecord | undefined>;
   find(owner: string, id: string): Promise<JobRecord | undefined>;
   /** The answer of a finished job; undefined if there is none. Rejects when it is damaged on the disk. */
   answer(owner: string, id: string): Promise<StoredAnswer | undefined>;

@@ -1,18 +1,18 @@
-/** What a request for inference has to do with jobs: it becomes one, repeats one, or is answered at once. */
-import { createHash, randomUUID } from "node:crypto";
+/** Decides what a request for inference is to the jobs: a new job, a repetition by its key, or a direct call. */
+import { randomUUID } from "node:crypto";
 import { estimateTokens, type QueueName } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import type { ModelCall } from "../http/router.ts";
-import { nextTimeSlice } from "../http/time-slices.ts";
 import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
+import { idempotencyKey, keyInProgress, keyMismatch, requestHash } from "./idempotency.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
-import { idempotencyKey, type Prefer, parsePrefer } from "./prefer.ts";
+import { type Prefer, parsePrefer } from "./prefer.ts";
 import { replyWithJob, replyWithResponseObject, streamResult, waitForEnd } from "./replies.ts";
-import type { JobRecord, NewJob } from "./store.ts";
+import type { KeyInUse, NewJob, StoredAnswer } from "./store.ts";
 import { isFinal, jobName } from "./views.ts";
 
 /** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done`, if it is there, must be called at its end. */
@@ -39,11 +39,9 @@ export type Submit = (
 ) => Submitted | Promise<Submitted>;
 
 const PASS: Submitted = { kind: "pass" };
-/** Answers of calls that are no jobs are kept for as long as a client may still try again. */
+/** Answers of direct calls with a key are kept as long as a client may still repeat them. */
 const KEEP_MS = 24 * 3600_000;
 const MAX_KEPT_BYTES = 8 * 1024 * 1024;
-/** Bytes that are hashed in one turn: about half a millisecond. */
-const HASHED_AT_ONCE = 512 * 1024;
 /** Cloudflare ends a request after 100 s without a byte. */
 export const LONGEST_WAIT_S = 60;
 
@@ -62,9 +60,6 @@ interface Asked {
 }
 
 export function createSubmit(jobs: Jobs): Submit {
-  /** Calls with a key that run now, by owner, path and key: the request's hash. */
-  const calls = new Map<string, string>();
-
   return (exchange, route, owner, { body, facts }, company) => {
     const lane = route.queue;
     if (lane === undefined) return PASS;
@@ -73,14 +68,13 @@ export function createSubmit(jobs: Jobs): Submit {
     const key = idempotencyKey(headers);
     const background = route.mayRunInBackground === true ? readBackground(body, facts) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
-    if (!asJob && (key === undefined || !jobs.available)) return PASS;
+    if (!asJob && key === undefined) return PASS;
     return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background });
   };
 
   async function asCall(exchange: HeldExchange, asked: Asked): Promise<Submitted> {
     const { route, lane, owner, company, body, prefer, key, asJob, background } = asked;
     const { headers } = exchange.req;
-    // The body's hash is the only thing that is waited for, so what follows is decided in one go.
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
       owner,
@@ -90,20 +84,20 @@ export function createSubmit(jobs: Jobs): Submit {
       query: exchange.query,
       headers: headersToModel(headers, exchange.id, route.dialect),
       body: background?.body ?? body,
-      requestSha256: await hashOfRequest(exchange.query, body),
+      requestSha256: await requestHash(exchange.query, body),
       estimatedTokens: estimateTokens(route, body),
       idempotencyKey: key,
       requestParameters: background?.requestParameters,
     };
-    if (key !== undefined) refuseRunning(calls.get(callName(job, key)), job.requestSha256);
-    if (!asJob && key !== undefined) return keyedCall(exchange, job, key, route);
+    if (!asJob) return keyedCall(exchange, job, route);
     await submit(exchange, job, prefer, lane);
     return { kind: "answered" };
   }
 
   async function submit(exchange: HeldExchange, job: NewJob, prefer: Prefer, lane: QueueName): Promise<void> {
     const added = await fromStore(jobs.store.add(job));
-    if (added.kind === "mismatch") throw mismatch();
+    if (added.kind === "mismatch") throw keyMismatch();
+    if (added.kind === "running") throw keyInProgress();
     if (added.kind === "store_full") {
       throw new RelayError(
         "jobs_full",
@@ -129,7 +123,6 @@ export function createSubmit(jobs: Jobs): Submit {
       jobs.metrics.added(lane);
       jobs.wake(lane);
     } else exchange.res.setHeader("Idempotency-Replayed", "true");
-    // The same request gets the same form of answer, so the record that was found has an requestParameters if this one has.
     if (job.requestParameters !== undefined) return replyWithResponseObject(exchange, jobs, added.job);
     const waited = prefer.wait === undefined ? undefined : Math.min(prefer.wait, LONGEST_WAIT_S);
     const applied = waited === undefined ? "respond-async" : `respond-async, wait=${waited}`;
@@ -139,24 +132,19 @@ export function createSubmit(jobs: Jobs): Submit {
     await replyWithJob(exchange, jobs, last, waited !== undefined && isFinal(last) ? "result" : "accepted");
   }
 
-  /** A call that is answered at once, with a key: its answer is kept, and one that was kept is sent again. */
-  async function keyedCall(
-    exchange: HeldExchange,
-    job: NewJob,
-    key: string,
-    { dialect }: ModelCall,
-  ): Promise<Submitted> {
-    const name = callName(job, key);
-    calls.set(name, job.requestSha256); // before anything is awaited: the same call may come twice at once
+  /** A direct call with a key: its answer is kept, and one that was kept is sent again. */
+  async function keyedCall(exchange: HeldExchange, job: NewJob, { dialect }: ModelCall): Promise<Submitted> {
+    const { id } = job;
+    jobs.directCalls.add(id);
     try {
-      const found = await fromStore(jobs.store.byKey(job.owner, job.path, key));
-      if (found !== undefined) {
-        calls.delete(name);
-        await repeat(exchange, found, job.requestSha256);
+      const claim = await fromStore(jobs.store.claimKey(withoutBody(job)));
+      if (claim.kind !== "claimed") {
+        jobs.directCalls.delete(id);
+        await repeat(exchange, claim);
         return { kind: "answered" };
       }
     } catch (cause) {
-      calls.delete(name);
+      jobs.directCalls.delete(id);
       throw cause;
     }
     // Until the answer is stored, also when the exchange has ended by then.
@@ -171,53 +159,42 @@ export function createSubmit(jobs: Jobs): Submit {
         done = true;
         try {
           const answer = whole ? copy.answer : undefined;
-          // Only an answer that did the work is kept: after any other the client may try again.
-          if (answer !== undefined && answer.status < 400 && jobs.available) {
-            await jobs.store.keepAnswer({ ...job, body: new Uint8Array(0) }, answer, KEEP_MS);
-          }
+          // Only a successful answer is kept: after any other the client may try again.
+          if (answer !== undefined && answer.status < 400) await keep(job, answer);
+          else await release(id);
         } finally {
-          calls.delete(name);
+          jobs.directCalls.delete(id);
           holding?.release();
         }
       },
     };
   }
 
-  async function repeat(exchange: HeldExchange, found: JobRecord, requestSha256: string): Promise<void> {
-    if (found.requestSha256 !== requestSha256) throw mismatch();
-    if (!isFinal(found)) throw inProgress({ Location: `/v1/jobs/${jobName(found.id)}` });
-    await streamResult(exchange, jobs, found, { "Idempotency-Replayed": "true" });
+  /** The client has its answer, so a store that cannot keep it costs only the repetition. */
+  async function keep(job: NewJob, answer: StoredAnswer): Promise<void> {
+    try {
+      await jobs.store.keepAnswer(withoutBody(job), answer, KEEP_MS);
+    } catch {
+      await release(job.id);
+    }
+  }
+
+  async function release(callId: string): Promise<void> {
+    try {
+      await jobs.store.releaseKey(callId);
+    } catch {
+      // When the store is open again, it drops the claims of calls that do not run.
+    }
+  }
+
+  async function repeat(exchange: HeldExchange, inUse: KeyInUse): Promise<void> {
+    if (inUse.kind === "mismatch") throw keyMismatch();
+    if (inUse.kind === "running") throw keyInProgress();
+    const { job } = inUse;
+    if (!isFinal(job)) throw keyInProgress({ Location: `/v1/jobs/${jobName(job.id)}` });
+    await streamResult(exchange, jobs, job, { "Idempotency-Replayed": "true" });
   }
 }
 
-/** Of query and body, in hex. */
-async function hashOfRequest(query: string, body: Buffer): Promise<string> {
-  const hash = createHash("sha256").update(query).update("\0");
-  for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
-    if (at > 0) await nextTimeSlice();
-    hash.update(body.subarray(at, at + HASHED_AT_ONCE));
-  }
-  return hash.digest("hex");
-}
-
-function callName({ owner, path }: NewJob, key: string): string {
-  return JSON.stringify([owner, path, key]);
-}
-
-function refuseRunning(running: string | undefined, requestSha256: string): void {
-  if (running === undefined) return;
-  throw running === requestSha256 ? inProgress({}) : mismatch();
-}
-
-function inProgress(headers: Record<string, string>): RelayError {
-  return new RelayError("idempotency_in_progress", "The request with this Idempotency-Key is still running.", {
-    headers: { "Retry-After": "2", ...headers },
-  });
-}
-
-function mismatch(): RelayError {
-  return new RelayError(
-    "idempotency_mismatch",
-    "This Idempotency-Key was used for another request on this path. Use a new key for each new request.",
-  );
-}
+/** A direct call is not run by the store, which therefore needs no body. */
+const withoutBody = (job: NewJob): NewJob => ({ ...job, body: new Uint8Array(0) });

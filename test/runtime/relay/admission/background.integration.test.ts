@@ -190,7 +190,7 @@ describe("a job that does not run", () => {
       callers: () => callers,
       memory: createMemoryBudget({}, ["a"]),
       limits: () => limits,
-      attemptMs: 1000,
+      attemptMs: () => 1000,
       log: { warn() {}, error() {}, info() {} } as never,
       onChange() {},
       onUsage() {},

@@ -17,7 +17,8 @@ import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
 import { entryColo, headersToModel } from "../../../../runtime/relay/http/headers.ts";
 import { JsonScanner } from "../../../../runtime/relay/http/json-scanner.ts";
 import { splitTarget } from "../../../../runtime/relay/http/router.ts";
-import { idempotencyKey, parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
+import { idempotencyKey } from "../../../../runtime/relay/jobs/idempotency.ts";
+import { parsePrefer } from "../../../../runtime/relay/jobs/prefer.ts";
 import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
 import { modelCall, router } from "../dialects/model-call.ts";
@@ -106,6 +107,8 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   "jobs/prefer.ts": [
     ['/^\\s*([\\w!#$%&\'*+.^`|~-]+)\\s*(?:=\\s*"?([^";]*)"?)?/', HEADER],
     ["/^\\d{1,6}$/", HEADER],
+  ],
+  "jobs/idempotency.ts": [
     ['/^"(.*)"$/', HEADER],
     ["/^[\\x21-\\x7e]{1,255}$/", HEADER],
   ],

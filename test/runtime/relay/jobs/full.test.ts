@@ -71,7 +71,7 @@ function run(store: JobStore, bytes: number, memoryMiB = 64) {
     admission: { acquire: async () => ({ waitedMs: 0, release: () => {}, abandon: () => {} }) },
     callers: () => [caller],
     limits: () => limitsSchema.parse({}),
-    attemptMs: 60_000,
+    attemptMs: () => 60_000,
     storeRetryMs: 5,
     log: createLog({ write: () => {} }),
     onChange: () => {},

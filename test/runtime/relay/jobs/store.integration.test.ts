@@ -163,7 +163,7 @@ describe("an attempt", () => {
     database.close();
   });
 
-  test("that ended with the relay's crash counts, with the machine's restart or a stop does not", async () => {
+  test("that ended with the relay's crash counts, with the machine's first restart or a stop does not", async () => {
     const all = await options();
     const job = newJob();
     let database = new JobDatabase(all);
@@ -172,13 +172,11 @@ describe("an attempt", () => {
       database.close();
       database = new JobDatabase({ ...all, boot });
     };
-    for (const [i, boot] of ["b2", "b3", "b4"].entries()) {
-      expect(database.claim(job.id, `r${i}`, HOUR)).toBeDefined();
-      restart(boot);
-    }
+    expect(database.claim(job.id, "r", HOUR)).toBeDefined();
+    restart("b4");
     database.claim(job.id, "s", HOUR);
     expect(database.failAttempt("s", "relay_stopped", "", 0)).toBe("queued");
-    expect(database.find("backend", job.id)).toMatchObject({ state: "queued", attempts: { length: 4 } });
+    expect(database.find("backend", job.id)).toMatchObject({ state: "queued", attempts: { length: 2 } });
     for (const i of [1, 2, 3]) {
       expect(database.find("backend", job.id)?.state).toBe("queued");
       database.claim(job.id, `c${i}`, HOUR);
@@ -192,8 +190,8 @@ describe("an attempt", () => {
   });
 
   test("whose lease was not renewed is ended; a renewed one is not", async () => {
-    let now = Date.now();
-    const database = new JobDatabase(await options({ now: () => now }));
+    let now = 0;
+    const database = new JobDatabase(await options({ monotonicNow: () => now }));
     const [lost, kept] = [newJob(), newJob()];
     for (const job of [lost, kept]) database.add(job);
     database.claim(lost.id, "lost", 1000);

@@ -1,0 +1,50 @@
+/**
+ * Idempotency keys: read from the header, and the hash by which a repeated key is compared (in `running-calls.ts`). A key
+ * belongs to one caller and path. Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+ */
+import { createHash } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { RelayError } from "../errors.ts";
+import { nextTimeSlice } from "../http/time-slices.ts";
+
+/** Bytes hashed in one turn of the event loop: about half a millisecond. */
+const HASHED_AT_ONCE = 512 * 1024;
+
+/** The key; undefined without the header. Throws `idempotency_key_invalid`. */
+export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined {
+  const value = headers["idempotency-key"];
+  if (value === undefined) return undefined;
+  const text = [value].flat().join(", ");
+  // Quoted in the draft, unquoted by nearly all clients: both are the same key.
+  const key = /^"(.*)"$/.exec(text)?.[1] ?? text;
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new RelayError(
+      "idempotency_key_invalid",
+      `Idempotency-Key ${JSON.stringify(key.slice(0, 80))} cannot be used: send 1 to 255 printable ASCII characters without spaces, a UUID for example.`,
+    );
+  }
+  return key;
+}
+
+/** SHA-256 in hex of a request's query and body as sent. */
+export async function requestHash(query: string, body: Buffer): Promise<string> {
+  const hash = createHash("sha256").update(query).update("\0");
+  for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
+    if (at > 0) await nextTimeSlice();
+    hash.update(body.subarray(at, at + HASHED_AT_ONCE));
+  }
+  return hash.digest("hex");
+}
+
+export function keyInProgress(headers: Record<string, string> = {}): RelayError {
+  return new RelayError("idempotency_in_progress", "The request with this Idempotency-Key is still running.", {
+    headers: { "Retry-After": "2", ...headers },
+  });
+}
+
+export function keyMismatch(): RelayError {
+  return new RelayError(
+    "idempotency_mismatch",
+    "This Idempotency-Key was used for another request on this path. Use a new key for each new request.",
+  );
+}

@@ -1,0 +1,96 @@
+/** Idempotency keys in the jobs' file: the one place where a repeated key is compared, and the claims of direct calls. */
+import { recordOf, rowByKey, type Sql } from "./records.ts";
+import type { KeyClaim, KeyInUse, NewJob } from "./store.ts";
+
+export type KeyedCall = Pick<NewJob, "id" | "owner" | "path" | "idempotencyKey" | "requestSha256">;
+
+export interface RunningCallsOptions {
+  /** Names the relay that has the file; the same when it opens the file again. */
+  readonly instance: string;
+  /** Ids of this relay's calls that run. Its other claims are left over from before the file was closed. */
+  readonly running: readonly string[];
+  /** How long the claims of another living relay hold, in ms: it ends its calls within its grace period. */
+  readonly foreignMs: number;
+  /** In ms, by a clock that never jumps. */
+  readonly monotonicNow: () => number;
+}
+
+interface ClaimRow {
+  readonly request_sha256: string;
+  readonly call_id: string;
+  readonly instance: string;
+  readonly pid: number;
+}
+
+export class RunningCalls {
+  readonly #sql: Sql;
+  readonly #options: RunningCallsOptions;
+  readonly #openedAt: number;
+
+  constructor(sql: Sql, options: RunningCallsOptions) {
+    this.#sql = sql;
+    this.#options = options;
+    this.#openedAt = options.monotonicNow();
+    const { instance, running } = options;
+    const rows = sql("SELECT call_id, instance, pid FROM running_calls").all() as unknown as ClaimRow[];
+    for (const { call_id: id, instance: owner, pid } of rows) {
+      if (owner === instance ? !running.includes(id) : !isAlive(pid)) this.release(id);
+    }
+  }
+
+  /** What the key is in use for; undefined if it is free. */
+  find({ owner, path, idempotencyKey: key, requestSha256 }: KeyedCall): KeyInUse | undefined {
+    if (key === undefined) return undefined;
+    const row = rowByKey(this.#sql, owner, path, key);
+    if (row !== undefined) {
+      return row.request_sha256 === requestSha256
+        ? { kind: "existing", job: recordOf(this.#sql, row) }
+        : { kind: "mismatch" };
+    }
+    const claim = this.#sql("SELECT * FROM running_calls WHERE owner = ? AND path = ? AND idempotency_key = ?").get(
+      owner,
+      path,
+      key,
+    ) as ClaimRow | undefined;
+    if (claim === undefined) return undefined;
+    if (!this.#holds(claim)) {
+      this.release(claim.call_id);
+      return undefined;
+    }
+    return { kind: claim.request_sha256 === requestSha256 ? "running" : "mismatch" };
+  }
+
+  claim(call: KeyedCall): KeyClaim {
+    const inUse = this.find(call);
+    if (inUse !== undefined) return inUse;
+    const { id, owner, path, idempotencyKey = "", requestSha256 } = call;
+    this.#sql("INSERT INTO running_calls VALUES (?, ?, ?, ?, ?, ?, ?)").run(
+      owner,
+      path,
+      idempotencyKey,
+      requestSha256,
+      id,
+      this.#options.instance,
+      process.pid,
+    );
+    return { kind: "claimed" };
+  }
+
+  release(callId: string): void {
+    this.#sql("DELETE FROM running_calls WHERE call_id = ?").run(callId);
+  }
+
+  #holds({ instance, pid }: ClaimRow): boolean {
+    const { instance: mine, foreignMs, monotonicNow } = this.#options;
+    return instance === mine || (isAlive(pid) && monotonicNow() - this.#openedAt < foreignMs);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
