@@ -157,13 +157,14 @@ type LastResponses = WeakMap<Duplex, RelayResponse>;
  */
 function answerMalformed(
   cause: NodeJS.ErrnoException,
-  socket: Duplex,
+  socket: Duplex & { bytesWritten?: number },
   headersMs: number,
   last: RelayResponse | undefined,
 ): { readonly id: string; readonly error: RelayError } | undefined {
-  // Before the last exchange on this connection is over, this text would become part of its response.
-  const isBetween = last === undefined || (last.writableFinished && last.req.complete);
-  if (!socket.writable || cause.code === "ECONNRESET" || !isBetween) {
+  // Within an exchange whose response has begun, this text would become part of that response.
+  const isOver = last === undefined || (last.writableFinished && last.req.complete);
+  const hasBegun = (socket.bytesWritten ?? 0) > 0;
+  if (!socket.writable || cause.code === "ECONNRESET" || (hasBegun && !isOver)) {
     socket.destroy();
     return undefined;
   }
