@@ -102,6 +102,21 @@ export function jobSlotsProblem(
   return `leaves no slot for direct calls (limits.chat is ${chat}, limits.embeddings ${embeddings}): set it to ${most} or less, or leave it out for all but one`;
 }
 
+const loadOptionRange = z.strictObject({ min: z.int().min(-1), max: z.int() });
+
+/** Options that load the model again, so for all callers: which of them a caller may send, and from what to what. */
+export const loadOptionsSchema = z.strictObject({
+  num_ctx: loadOptionRange.optional(),
+  num_batch: loadOptionRange.optional(),
+  num_gpu: loadOptionRange.optional(),
+  main_gpu: loadOptionRange.optional(),
+  num_thread: loadOptionRange.optional(),
+  use_mmap: z.literal(true).optional(),
+  use_mlock: z.literal(true).optional(),
+  /** Of LM Studio: seconds until an idle model is unloaded. */
+  ttl: loadOptionRange.optional(),
+});
+
 /** The local model server. */
 export const modelSchema = z.strictObject({
   kind: z.enum(MODEL_SERVER_KINDS),
@@ -111,6 +126,8 @@ export const modelSchema = z.strictObject({
   rerankModel: z.string().min(1).optional(),
   /** Names of the models that may be called; absent means all that the server has. */
   allowed: z.array(z.string().min(1)).min(1).optional(),
+  /** Load options that callers may send; absent means none. */
+  options: loadOptionsSchema.optional(),
   /** In seconds. How long the relay waits for the model server before it gives a request up. */
   timeouts: z
     .strictObject({

@@ -33,6 +33,8 @@ export interface ListenerBounds {
   readonly stallMs?: number;
   /** Further connections are closed at once. @default as many as there are file descriptors */
   readonly connections?: number;
+  /** Told of a request that Node cannot parse, which never reaches the handler. @param id its `X-Slm-Request-Id` */
+  readonly onMalformed?: (id: string, error: RelayError) => void;
 }
 
 /** Binds 127.0.0.1:`port`. Rejects with a message for an operator if that is not possible. */
@@ -40,8 +42,13 @@ export async function listen(
   name: string,
   port: number,
   handler: Handler,
-  { headersMs = HEADERS_MS, stallMs = KEEP_ALIVE_TIMES.stallMs, connections }: ListenerBounds = {},
+  { headersMs = HEADERS_MS, stallMs = KEEP_ALIVE_TIMES.stallMs, connections, onMalformed }: ListenerBounds = {},
 ): Promise<Listener> {
+  const responses: LastResponses = new WeakMap();
+  const handle: Handler = (req, res, expectsContinue) => {
+    responses.set(req.socket, res);
+    handler(req, res, expectsContinue);
+  };
   const server = createServer<typeof IncomingMessage, typeof RelayResponse>({
     IncomingMessage,
     ServerResponse: RelayResponse,
@@ -56,10 +63,13 @@ export async function listen(
   // For a connection without any traffic. `RelayResponse` tells a client that reads nothing from one that waits for the model.
   server.timeout = stallMs;
   if (connections !== undefined) server.maxConnections = connections;
-  server.on("request", (req, res) => handler(req, res, false));
-  server.on("checkContinue", (req, res) => handler(req, res, true));
-  server.on("checkExpectation", (req, res) => handler(req, res, false));
-  server.on("clientError", (cause, socket) => answerMalformed(cause, socket, headersMs));
+  server.on("request", (req, res) => handle(req, res, false));
+  server.on("checkContinue", (req, res) => handle(req, res, true));
+  server.on("checkExpectation", (req, res) => handle(req, res, false));
+  server.on("clientError", (cause, socket) => {
+    const refused = answerMalformed(cause, socket, headersMs, responses.get(socket));
+    if (refused !== undefined) onMalformed?.(refused.id, refused.error);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why =
@@ -137,24 +147,37 @@ export function sendError(
   res.end(body);
 }
 
-// A request that Node cannot parse never reaches the handler, so its response is written by hand.
+/** The last response of each connection. */
+type LastResponses = WeakMap<Duplex, RelayResponse>;
+
+/**
+ * A request that Node cannot parse never reaches the handler, so its response is written by hand.
+ * @param last the connection's last response
+ * @returns what was answered; undefined if nothing could be
+ */
 function answerMalformed(
   cause: NodeJS.ErrnoException,
   socket: Duplex & { bytesWritten?: number },
   headersMs: number,
-): void {
-  // After the first byte of a response on this connection, this text would become part of that response.
-  if (!socket.writable || cause.code === "ECONNRESET" || (socket.bytesWritten ?? 0) > 0) {
+  last: RelayResponse | undefined,
+): { readonly id: string; readonly error: RelayError } | undefined {
+  // Within an exchange whose response has begun, this text would become part of that response.
+  const isOver = last === undefined || (last.writableFinished && last.req.complete);
+  const hasBegun = (socket.bytesWritten ?? 0) > 0;
+  if (!socket.writable || cause.code === "ECONNRESET" || (hasBegun && !isOver)) {
     socket.destroy();
-    return;
+    return undefined;
   }
-  const { status, headers, body } = errorAnswer(malformed(cause.code, headersMs));
+  const id = randomUUID();
+  const error = malformed(cause.code, headersMs);
+  const { status, headers, body } = errorAnswer(error);
   const lines = Object.entries({
-    ...commonHeaders(randomUUID()),
+    ...commonHeaders(id),
     Connection: "close",
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
+  return { id, error };
 }
 
 function malformed(code: string | undefined, headersMs: number): RelayError {

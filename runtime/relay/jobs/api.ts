@@ -78,6 +78,13 @@ export async function serveJob(
   }
   if (act === "cancel_response") return replyWithResponseObject(exchange, jobs, await cancel(jobs, found));
   if (act === "events") return followJob(exchange, jobs, found);
+  if (act === "response" && exchange.req.method === "DELETE") {
+    throw new RelayError(
+      "method_not_allowed",
+      "A background response cannot be deleted. Cancel it: POST /v1/responses/{id}/cancel.",
+      { headers: { Allow: "GET, HEAD" } },
+    );
+  }
   if (exchange.req.method === "DELETE") return cancelOrRemove(exchange, jobs, found);
   if (act === "response") {
     if (/[?&]stream=true(&|$)/.test(exchange.query)) {

@@ -20,6 +20,7 @@ import { RelayError } from "../errors.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
 import { answerRules } from "../model/answer-rules.ts";
+import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
@@ -41,6 +42,8 @@ export interface JobsOptions {
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
   /** Told of the tokens that a job's answer says it used. */
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
+  /** Told of the ids of responses that the model server keeps. */
+  readonly onResponse?: (owner: string, id: string) => void;
   readonly memory: Pick<MemoryBudget, "reserve">;
   /** Names this run of the machine. @default the kernel's name for it */
   readonly boot?: string;
@@ -134,6 +137,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       log,
       onChange: changes.changed,
       onUsage: options.onUsage,
+      onAnswer: ({ owner, path }, body) => {
+        const id = options.router.modelCall(path)?.makesResponse === true ? responseIdIn(body) : undefined;
+        if (id !== undefined) options.onResponse?.(owner, id);
+      },
       onEnd: metrics.ended,
     });
     return { store, runner };

@@ -31,6 +31,8 @@ export interface RunnerOptions {
   readonly limits: () => Limits;
   /** Whose API a path belongs to. */
   readonly dialectOf: Router["dialectOf"];
+  /** Told of each answer that a job got. */
+  readonly onAnswer?: (job: ClaimedJob, body: Uint8Array) => void;
   /** What happens to the model server's answer to a call. @default it is kept as it came */
   readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
   /** Longest time of an attempt, in ms, as it is now. */
@@ -214,6 +216,7 @@ export function startRunner(options: RunnerOptions): Runner {
         },
         options.ruleOf?.(job.path, body),
       );
+      options.onAnswer?.(job, collected.answer.body);
       return { kind: "answer", ...collected };
     } catch (cause) {
       if (run.stop.signal.aborted) return { kind: "stopped", reason: run.stop.signal.reason as StopReason };

@@ -138,6 +138,13 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/\\/v1\\/*$/", RELAY],
   ],
   "status/page.ts": [["/[&<>\"']/g", RELAY]],
+  "model/fallback.ts": [
+    ["/(?:^|\\.)(?:api\\.openai\\.com|openai\\.azure\\.com)$/", RELAY],
+    ["/(?:^|\\/)(?:gpt-5|o\\d)/", RELAY],
+  ],
+  "model/response-id.ts": [
+    ['/"id"\\s{0,9}:\\s{0,9}"(resp[\\w-]{1,120})"/', "4,096 bytes of the model server's answer"],
+  ],
   "model/upstream.ts": [
     ["/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/", RELAY],
   ],

@@ -231,7 +231,9 @@ describe("bodies", () => {
   });
 
   test.each([
-    ["compressed", { headers: { "Content-Encoding": "gzip" } }, "{}", "415 encoding_not_supported"],
+    ["compressed as br", { headers: { "Content-Encoding": "br" } }, "{}", "415 encoding_not_supported"],
+    ["compressed twice", { headers: { "Content-Encoding": "gzip, gzip" } }, "{}", "415 encoding_not_supported"],
+    ["not compressed, but said to be", { headers: { "Content-Encoding": "gzip" } }, "{}", "400 encoding_invalid"],
     ["not JSON", {}, "{", "400 body_not_json"],
     ["unloading the model", {}, '{"keep_alive":0}', "403 keep_alive_not_allowed"],
   ])("%s: refused", async (_name, init, body, expected) => {
