@@ -1,4 +1,4 @@
-/** Reads of the jobs' file: rows in, records out. */
+/** Queries on the jobs' file: rows to records. */
 import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
@@ -6,8 +6,8 @@ import type { QueueName } from "../admission/slot-request.ts";
 import type { Attempt, AttemptOutcome, JobRecord, JobState, NewJob, StoreSummary, WaitingJob } from "./store.ts";
 
 /**
- * The longest pause between two attempts. A job that is due later than this from now was queued before the wall clock was set
- * back: it is due.
+ * Longest pause between two attempts. A job due later than this from now was queued before the wall clock was set back, so
+ * it is due.
  */
 export const MAX_DELAY_MS = 60_000;
 
@@ -26,7 +26,7 @@ export function statements(db: DatabaseSync): Sql {
   };
 }
 
-/** A row of `jobs`, as far as it is read. */
+/** The columns of `jobs` that are read. */
 export interface JobRow {
   readonly seq: number;
   readonly id: string;
@@ -63,7 +63,7 @@ export function rowByKey(sql: Sql, owner: string, path: string, key: string): Jo
     | undefined;
 }
 
-/** The whole record of a row. */
+/** The job record of a row. */
 export function recordOf(sql: Sql, row: JobRow): JobRecord {
   const answer = sql(
     "SELECT status, coalesce(bytes, octet_length(body)) AS bytes, sha256 FROM answers WHERE seq = ?",
@@ -111,8 +111,8 @@ function attemptsOf(sql: Sql, seq: number): Attempt[] {
 }
 
 /**
- * The oldest that could run now, at most `perFlow` of each of the owner's flows. Reads only those rows, however many wait:
- * the flows are found by a seek each (https://www.sqlite.org/lang_with.html), and `flowOf` bounds their number.
+ * The oldest jobs that are due, at most `perFlow` of each of the owner's flows. Reads only those rows, however many wait:
+ * each flow is found by a seek (https://www.sqlite.org/lang_with.html), and `flowOf` bounds their number.
  */
 export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: number, now: number): WaitingJob[] {
   return flowsOf(sql, lane, owner).flatMap(
@@ -125,7 +125,7 @@ export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: num
   );
 }
 
-/** The flow a new job waits in: its company's, or the shared one if its owner has enough of those in this lane. */
+/** The flow of a new job: its company's, or the shared one if its owner has too many flows in this lane. */
 export function flowOf(sql: Sql, { lane, owner, company = NO_COMPANY }: NewJob): string {
   if (company === NO_COMPANY) return company;
   const flows = flowsOf(sql, lane, owner);
@@ -160,7 +160,7 @@ export function summaryOf(sql: Sql): StoreSummary {
   return { counts, meanRunMs: { chat: mean("chat"), embeddings: mean("embeddings") }, diskBytes: usedBytes(sql) };
 }
 
-/** Bytes that hold something; free pages inside the file count as free. */
+/** Bytes in use; free pages inside the file count as free. */
 export function usedBytes(sql: Sql): number {
   const { pages } = sql(
     "SELECT (SELECT page_count FROM pragma_page_count()) - (SELECT freelist_count FROM pragma_freelist_count()) AS pages",
