@@ -1,6 +1,6 @@
 /** Tells embedding work whether its client is still connected. */
 import type { Exchange } from "../http/exchange.ts";
-import type { Client } from "./embedder.ts";
+import type { Client } from "./embedding-work.ts";
 
 export function clientOf({ signal, res }: Pick<Exchange, "signal" | "res">): Client {
   return {
