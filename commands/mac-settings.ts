@@ -8,7 +8,7 @@ import { parseLocalEndpoint } from "../config/ssh-override.ts";
 import type { MacTarget } from "../ssh/session.ts";
 import { selectedStack } from "./pulumi.ts";
 
-/** A stack file or a name that can not be used; the message says why and what to do. */
+/** A stack file or a name that cannot be used; the message says why and what to do. */
 export class StackError extends Error {
   override name = "StackError";
 }
@@ -39,7 +39,7 @@ export async function readMacSettings(stack: string | undefined, folder = projec
   // A stack's full name may carry an organisation and a project.
   const file = join(folder, `Pulumi.${name.split("/").at(-1)}.yaml`);
   const text = await readFile(file, "utf8").catch(() => {
-    throw new StackError(`${file} can not be read: is ${JSON.stringify(name)} the right stack? (--stack)`);
+    throw new StackError(`${file} cannot be read: is ${JSON.stringify(name)} the right stack? (--stack)`);
   });
   return { ...macSettings(text, file), stack: name, file };
 }
@@ -67,7 +67,7 @@ export function chooseMac(macs: readonly MacEntry[], name: string | undefined): 
 
 /**
  * @returns how to reach it; at the local end of the tunnel while `npm run ssh -- --through-tunnel --here` is open
- * @throws StackError when SLM_NETWORK_SSH_AT is no address
+ * @throws StackError when SLM_NETWORK_SSH_AT is not a valid address
  */
 export function targetOf({ host, port, user, hostKey, jump }: MacEntry, environment = process.env): MacTarget {
   const at = environment.SLM_NETWORK_SSH_AT;

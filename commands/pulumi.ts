@@ -38,7 +38,7 @@ export function run(engine: Engine, args: readonly string[], input = ""): Promis
     child.once("error", (error) =>
       reject(
         new Refusal(
-          `the command \`pulumi\` can not be run (${error.message}): install it, https://www.pulumi.com/docs/install/`,
+          `the command \`pulumi\` cannot be run (${error.message}): install it, https://www.pulumi.com/docs/install/`,
         ),
       ),
     );
@@ -57,7 +57,7 @@ export async function selectedStack(engine: Engine): Promise<string> {
 
 const outputsSchema = z.object({ serviceTokenEndOfLife: z.record(z.string(), z.string()).optional() });
 
-/** @returns when a server's token ends, in milliseconds since 1970; undefined when the stack can not be read or does not say */
+/** @returns when a server's token ends, in milliseconds since 1970; undefined when the stack cannot be read or does not say */
 export async function endOfLifeOf(engine: Engine, stack: string, server: string): Promise<number | undefined> {
   try {
     const ran = await run(engine, ["stack", "output", "--json", "--stack", stack]);

@@ -1,4 +1,4 @@
-/** Init can not go on; the message says why and what to do. */
+/** Init cannot go on; the message says why and what to do. */
 export class InitRefusal extends Error {
   override name = "InitRefusal";
 }

@@ -115,7 +115,7 @@ export function remoteLoginFinding(answer: Answer | undefined): Finding {
     check,
     level: "fail",
     found: `${state.toLowerCase()}, although this session works`,
-    means: "After the next start nobody reaches the Mac by SSH, and `pulumi up` fails.",
+    means: "After the next start the Mac is unreachable by SSH, and `pulumi up` fails.",
     todo: "System Settings → General → Sharing → Remote Login.",
   };
 }
@@ -130,7 +130,7 @@ export function sudoFinding(answer: Answer | undefined, user: string): Finding {
     check,
     level: "fail",
     found: `${user} may not use \`sudo -n\``,
-    means: "`pulumi up` can not install, and a part of these checks could not be made.",
+    means: "`pulumi up` cannot install, and a part of these checks could not be made.",
     todo: "Run on the Mac what `npm run ssh -- --prepare` prints.",
   };
 }

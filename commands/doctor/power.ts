@@ -57,7 +57,7 @@ export function sleepFinding(answer: Answer | undefined): Finding {
     check,
     level: "fail",
     found: `after ${minutes} min without anybody at it`,
-    means: "A sleeping Mac answers nobody: callers get 530 until somebody wakes it.",
+    means: "A sleeping Mac does not answer: callers get 530 until someone wakes it.",
     todo: "`pulumi up` sets it; or by hand: `sudo pmset -a sleep 0`, or System Settings → Energy → Prevent automatic sleeping.",
   };
 }
@@ -167,7 +167,7 @@ export function autoLoginFinding(answer: Answer | undefined): Finding {
     check,
     level: "warn",
     found: `as ${user}`,
-    means: "Whoever stands before the Mac is signed in. The relay and the tunnel need nobody signed in.",
+    means: "Anyone at the Mac is signed in. The relay and the tunnel need no login.",
     todo: "Needed only while the model server starts with a person's session; with model.service switch it off: System Settings → Users & Groups → Automatically log in as.",
   };
 }

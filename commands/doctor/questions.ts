@@ -68,7 +68,7 @@ export function questions(
     remoteLogin: "sudo -n systemsetup -getremotelogin",
     metal: "system_profiler SPDisplaysDataType",
     boots: "last reboot shutdown",
-    // Only root may read the folder. No report is no error.
+    // Only root may read the folder. A missing report is not an error.
     panics: `sudo -n ls ${root}/Library/Logs/DiagnosticReports 2>/dev/null | grep '[.]panic$' | tail -n 20; true`,
     updates: "defaults read /Library/Preferences/com.apple.SoftwareUpdate",
     autoLogin: "defaults read /Library/Preferences/com.apple.loginwindow autoLoginUser",

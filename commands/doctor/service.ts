@@ -68,7 +68,7 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
     level: "fail",
     found: `has ${names.join(", ") || "no model"}, not ${missing.join(", ")}`,
     means: missing.includes(model.embeddingModel)
-      ? "model.embeddingModel is not there: documents can not be embedded."
+      ? "model.embeddingModel is not there: documents cannot be embedded."
       : "model.allowed names models that are not there.",
     todo: `On the Mac: ${pull}; or correct model of the stack's config.`,
   };
@@ -104,7 +104,7 @@ export interface ModelAnswers {
   readonly autoLogin?: Answer | undefined;
 }
 
-/** Is the model server started by launchd's system domain, so also with nobody signed in? */
+/** Is the model server started by launchd's system domain, so also without a login? */
 export function modelStartFinding(answers: ModelAnswers, { model }: Pick<Expected, "model">): Finding {
   const check = "model server's start";
   if (ownModelPort(model.url) === undefined) return { check, level: "ok", found: "it is on another machine" };
@@ -115,7 +115,7 @@ export function modelStartFinding(answers: ModelAnswers, { model }: Pick<Expecte
   const labels = readServices(services);
   for (let at: number | undefined = pid; at !== undefined && at > 1; at = processes.get(at)?.parent) {
     const label = labels.get(at);
-    if (label !== undefined) return { check, level: "ok", found: `by launchd, with nobody signed in (${label})` };
+    if (label !== undefined) return { check, level: "ok", found: `by launchd, without a login (${label})` };
   }
   const process = processes.get(pid);
   const autoLogin = (outputOf(answers.autoLogin) ?? "").trim();
@@ -185,7 +185,7 @@ export function tunnelFinding(
       ...unknown(check, ready),
       level: "fail",
       found: "cloudflared does not run",
-      means: "Nobody from outside gets through: callers get 530.",
+      means: "Requests from outside fail: callers get 530.",
       todo,
     };
   }
@@ -235,7 +235,7 @@ export function relayFinding(ready: Answer | undefined, details: Answer | undefi
   return {
     check,
     level: "fail",
-    found: `answers ${status}: it can not serve${state?.draining ? " (it is shutting down)" : ""}${since}`,
+    found: `answers ${status}: it cannot serve${state?.draining ? " (it is shutting down)" : ""}${since}`,
     means: "Calls are refused.",
     todo: "`npm run ssh -- tail -n 50 /var/log/slm-network/relay.log` says why; `curl -s 127.0.0.1:<ports.admin>/details` on the Mac shows its state.",
   };
@@ -259,7 +259,7 @@ export function atlasFinding(answer: Answer | undefined): Finding {
     check,
     level: open.length === 0 ? "fail" : "warn",
     found: closed.join("; "),
-    means: "The relay goes on without the document cache: every document is embedded anew.",
+    means: "The relay goes on without the document cache: every document is embedded again.",
     todo: "Is the office's public address in documents.atlas.allowFrom (it may have changed), and does its firewall let port 27017 out?",
   };
 }

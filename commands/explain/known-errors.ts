@@ -192,7 +192,7 @@ export const knownErrors: readonly KnownError[] = [
     pattern:
       /host key mismatch|knownhosts: key mismatch|HOST IDENTIFICATION HAS CHANGED|is not the host whose key the config has|presented a host key that differs from the config/i,
     says: () =>
-      "the Mac showed another host key than the config's (another machine at that address, or macOS was installed anew)",
+      "the Mac showed another host key than the config's (another machine at that address, or macOS was reinstalled)",
     todo: () =>
       "Compare `ssh-keyscan -t ed25519 <host>` with what the Mac itself shows (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) before macs[0].hostKey is changed",
   },

@@ -27,7 +27,7 @@ const tokenAdvice =
 /**
  * Asks the account, and the person where there is more than one answer.
  * @param known the hostname of the file that is there already
- * @param adopts takes a name that is taken: what is there shall be taken over
+ * @param adopts takes a name that is taken: existing resources are taken over
  */
 export async function chooseAccount(
   lookups: CloudflareLookups,
@@ -60,7 +60,7 @@ export async function chooseAccount(
   const zone = await asker.choose({
     flag: "--zone",
     given: options.zone,
-    question: "Under which domain shall the model be called?",
+    question: "Under which domain should the model be reachable?",
     choices: own.map((one) => ({
       value: one,
       shown: `${one.name} (${one.plan || one.status})`,

@@ -32,7 +32,7 @@ export async function chooseDocuments(
   const store = await asker.choose<"atlas" | "embedded">({
     flag: "--store",
     given: options.store,
-    question: "Where shall document vectors be kept?",
+    question: "Where should document vectors be stored?",
     choices: [
       { value: "embedded", shown: "embedded: on the Mac; nothing else is needed", keys: ["embedded"] },
       { value: "atlas", shown: "atlas: in a MongoDB Atlas cluster, which outlives the Mac's disk", keys: ["atlas"] },

@@ -115,7 +115,7 @@ const readText = (file: string): Promise<string> =>
     throw error;
   });
 
-/** Nobody is asked: then everything that can not be found out must be there. All that is missing is said at once. */
+/** Nobody is asked: then everything that cannot be found out must be there. All that is missing is said at once. */
 function refuseUnasked(options: Options, before: Before): void {
   if (!options.yes) return;
   const missing = [

@@ -26,7 +26,7 @@ interface About {
 }
 
 /**
- * Signs in on the Mac and looks. When that can not be done now (no key in the agent, the Mac not prepared, the model server
+ * Signs in on the Mac and looks. When that cannot be done now (no key in the agent, the Mac not prepared, the model server
  * not started), the answers are asked for or taken from the flags: `pulumi up` will need the sign-in, this does not.
  * @throws InitRefusal when nobody can be asked and the flags do not say all of it
  */

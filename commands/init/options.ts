@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { InitRefusal } from "../refusal.ts";
 
-export const usage = `npm run init                    asks what it can not find out, and writes Pulumi.<stack>.yaml
+export const usage = `npm run init                    asks what it cannot find out, and writes Pulumi.<stack>.yaml
 npm run init -- --yes           asks nothing: takes the flags, and what is the only choice
 npm run init -- --adopt         takes over what is there already under the wanted names (docs/ngrok.md)
 

@@ -54,7 +54,7 @@ export async function readEngine(
 }
 
 /**
- * Makes the stack. The engine writes the encryption's settings into the stack file, and the rest of the file anew.
+ * Makes the stack. The engine writes the encryption's settings into the stack file, and rewrites the rest of the file.
  * @throws InitRefusal
  */
 export async function makeStack(engine: Engine, stack: string): Promise<void> {

@@ -74,8 +74,8 @@ export function botFinding({ fightMode, definitelyAutomated }: BotManagement): F
   if (fightMode) {
     return warn(
       id,
-      "Bot Fight Mode is on in the zone: it answers servers with a challenge that they can not solve, whatever token they send",
-      `Switch it off (${where}): it can not be switched off for one hostname`,
+      "Bot Fight Mode is on in the zone: it answers servers with a challenge that they cannot solve, whatever token they send",
+      `Switch it off (${where}): it cannot be switched off for one hostname`,
     );
   }
   if (definitelyAutomated && definitelyAutomated !== "allow") {
@@ -111,7 +111,7 @@ function tokenNameFindings(
     warn(
       id,
       `there is a service token ${JSON.stringify(name)} (${token}) that this stack did not make; \`up\` makes another of that name`,
-      "Delete it when nobody uses it; `npm run init -- --adopt` says what taking it over would mean (its secret can not be read)",
+      "Delete it when nobody uses it; `npm run init -- --adopt` says what taking it over would mean (its secret cannot be read)",
     ),
   );
 }

@@ -17,7 +17,7 @@ const mostSkewSeconds = 30;
 /** Node, cloudflared and two releases. */
 const releasesMiB = 1024;
 
-/** @returns what was found; only the first when the Mac can not be reached */
+/** @returns what was found; only the first when the Mac cannot be reached */
 export async function checkMac(wanted: MacWanted): Promise<Finding[]> {
   const { host, user } = wanted.target;
   let session: MacSession;

@@ -19,7 +19,7 @@ export interface Options {
   readonly help: boolean;
 }
 
-/** A command line that can not be used; the message says why. */
+/** A command line that cannot be used; the message says why. */
 export class UsageError extends Error {
   override name = "UsageError";
 }

@@ -90,7 +90,7 @@ function stackFinding(stack: string, said: string): Finding {
     return fail("pulumi.stack", `there is no stack ${JSON.stringify(stack)} in this backend`, todo);
   }
   if (/passphrase/.test(said)) return passphraseFinding(said);
-  return fail("pulumi.stack", `the stack ${stack} can not be read: ${said}`, "See `pulumi stack`");
+  return fail("pulumi.stack", `the stack ${stack} cannot be read: ${said}`, "See `pulumi stack`");
 }
 
 function passphraseFinding(said: string): Finding {
@@ -109,7 +109,7 @@ function passphraseFinding(said: string): Finding {
       "export PULUMI_CONFIG_PASSPHRASE=… (or PULUMI_CONFIG_PASSPHRASE_FILE=<file>), the one the stack was made with",
     );
   }
-  return fail(id, `the stack's config can not be read: ${said}`, "See `pulumi config`");
+  return fail(id, `the stack's config cannot be read: ${said}`, "See `pulumi config`");
 }
 
 /** Every fault of the config, by the program's own schema. */
@@ -125,7 +125,7 @@ export function configFindings(
     const odd = unknown.map((key) =>
       warn(
         "config",
-        `${key} is no setting of slm-network, and nothing reads it`,
+        `${key} is not a known setting, and nothing reads it`,
         `Take it out of ${file}, or correct its name`,
       ),
     );

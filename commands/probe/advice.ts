@@ -43,8 +43,8 @@ function adviceOn(finding: Finding, anotherIsBetter: boolean): string[] {
       ];
     case "challenged":
       return [
-        `A Cloudflare challenge stands in the way (cf-mitigated: ${finding.by}): a server can not solve it and gets 403. Security → ` +
-          "Bots: Bot Fight Mode can not be skipped by a rule, so switch it off for the zone; Super Bot Fight Mode and WAF rules can: " +
+        `A Cloudflare challenge stands in the way (cf-mitigated: ${finding.by}): a server cannot solve it and gets 403. Security → ` +
+          "Bots: Bot Fight Mode cannot be skipped by a rule, so switch it off for the zone; Super Bot Fight Mode and WAF rules can: " +
           "add a custom rule that skips them for this hostname. Access goes on shutting strangers out.",
       ];
     case "not-let-in":

@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import { type Address, type Ask, type Failure, measure, type Sample } from "./connection.ts";
 import type { HostMeasured } from "./findings.ts";
 
-/** Asks the system's resolver, as callers do (RFC 6724 order, /etc/hosts). @returns nothing when there is no address */
+/** Asks the system's resolver, as callers do (RFC 6724 order, /etc/hosts). @returns nothing when there is not a valid address */
 async function resolve(host: string): Promise<{ addresses: Address[]; ms: number }> {
   const started = performance.now();
   const found = await lookup(host, { all: true }).catch(() => []);

@@ -33,7 +33,7 @@ export interface Options {
   readonly help: boolean;
 }
 
-/** A command line that can not be used; the message says why and what to do. */
+/** A command line that cannot be used; the message says why and what to do. */
 export class UsageError extends Error {
   override name = "UsageError";
 }
@@ -48,7 +48,7 @@ const words = (text: string | undefined): string[] =>
 export function asUrl(text: string, option: string): URL {
   const url = URL.parse(text.includes("://") ? text : `https://${text}`);
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new UsageError(`${option} ${JSON.stringify(text)} is no address: give e.g. https://slm.example.com`);
+    throw new UsageError(`${option} ${JSON.stringify(text)} is not a valid address: give e.g. https://slm.example.com`);
   }
   return url;
 }
@@ -56,7 +56,7 @@ export function asUrl(text: string, option: string): URL {
 function whole(text: string | undefined, fallback: number, option: string, most: number): number {
   const value = Number(text ?? fallback);
   if (!Number.isInteger(value) || value < 1 || value > most) {
-    throw new UsageError(`${option} ${JSON.stringify(text)} is no whole number from 1 to ${most}`);
+    throw new UsageError(`${option} ${JSON.stringify(text)} is not a whole number from 1 to ${most}`);
   }
   return value;
 }

@@ -25,7 +25,7 @@ export type Stack = z.infer<typeof outputsSchema> & {
 
 const run = promisify(execFile);
 
-/** @returns the stack, or in words why it can not be read. Waits at most 60 s for the engine. */
+/** @returns the stack, or in words why it cannot be read. Waits at most 60 s for the engine. */
 export async function readStack(cwd: string): Promise<Stack | { unreadable: string }> {
   const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive"], { cwd, timeout: 60_000 });
   try {

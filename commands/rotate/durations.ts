@@ -2,7 +2,7 @@
 
 const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-/** @returns milliseconds of e.g. `7d`, `36h` or `1d12h` (s, m, h, d, w); undefined when it is no length of time */
+/** @returns milliseconds of e.g. `7d`, `36h` or `1d12h` (s, m, h, d, w); undefined when it is not a duration */
 export function durationMs(text: string): number | undefined {
   if (!/^(\d+(\.\d+)?[smhdw])+$/.test(text)) return undefined;
   return [...text.matchAll(/([\d.]+)([smhdw])/g)].reduce(

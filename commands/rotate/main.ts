@@ -60,7 +60,7 @@ async function rotateServer(
 ): Promise<void> {
   const file = fileOf(engine, stack);
   const text = await readFile(file, "utf8").catch(() => {
-    throw new Refusal(`${file} can not be read: is ${JSON.stringify(stack)} the right stack? (--stack)`);
+    throw new Refusal(`${file} cannot be read: is ${JSON.stringify(stack)} the right stack? (--stack)`);
   });
   const before = readServer(text, server);
   const now = Date.now();

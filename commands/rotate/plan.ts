@@ -30,7 +30,7 @@ export interface Wish {
   deployed?: DeployedSecret | undefined;
 }
 
-/** Something that can not be done as asked; the message says why and what can be. */
+/** Something that cannot be done as asked; the message says why and what can be. */
 export class Refusal extends Error {
   override name = "Refusal";
 }
@@ -98,7 +98,7 @@ function longer(server: string, duration = defaultDuration): string {
   const hours = (durationMs(duration) ?? Number.NaN) / 3_600_000;
   if (Number.isNaN(hours)) {
     throw new Refusal(
-      `the duration of ${server} is ${JSON.stringify(duration)}, which is no length of time: write e.g. ${defaultDuration}`,
+      `the duration of ${server} is ${JSON.stringify(duration)}, which is not a duration: write e.g. ${defaultDuration}`,
     );
   }
   const longerHours = Math.ceil(hours) + yearHours;

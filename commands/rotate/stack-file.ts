@@ -22,20 +22,20 @@ export function readServer(text: string, server: string): ServerSettings {
 
 /**
  * @returns the text with `change` written at that server's entry
- * @throws Refusal when the entry is written in a way that can not be changed safely
+ * @throws Refusal when the entry is written in a way that cannot be changed safely
  */
 export function writeServer(text: string, server: string, change: ServerSettings): string {
   let result = text;
   for (const key of keys) {
     const value = change[key];
-    // Found anew each time: the places have moved.
+    // Found again each time: the places have moved.
     if (value !== undefined) result = set(result, find(result, server).map, key, yaml(value));
   }
   const expected = { ...find(text, server).settings, ...change };
   const { settings } = find(result, server);
   if (keys.some((key) => settings[key] !== expected[key]) || others(text, server) !== others(result, server)) {
     throw new Refusal(
-      `the entry of ${server} is written in a way that can not be changed safely; write by hand: ${JSON.stringify(change)}`,
+      `the entry of ${server} is written in a way that cannot be changed safely; write by hand: ${JSON.stringify(change)}`,
     );
   }
   return result;
@@ -107,7 +107,7 @@ function neighbour(map: YAMLMap, key: string): Pair {
 /** Where the text of a node begins and ends, without what stands between it and the next. */
 function rangeOf(node: unknown): [number, number] {
   const range = (node as Scalar | null)?.range;
-  if (!range) throw new Refusal("the server's entry is written in a way that can not be changed; change it by hand");
+  if (!range) throw new Refusal("the server's entry is written in a way that cannot be changed; change it by hand");
   return [range[0], range[1]];
 }
 

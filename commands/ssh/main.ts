@@ -20,7 +20,7 @@ function split({ macs }: MacSettings, words: readonly string[]): { mac: MacEntry
 async function readPublicKey(file: string): Promise<string> {
   const line = (await readFile(file, "utf8").catch(() => "")).trim();
   if (/^(ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/]+=*( [^'\n]*)?$/.test(line)) return line;
-  throw new StackError(`${file} is no public key: give the file that ends with .pub, e.g. ~/.ssh/id_ed25519.pub`);
+  throw new StackError(`${file} is not a public key: give the file that ends with .pub, e.g. ~/.ssh/id_ed25519.pub`);
 }
 
 async function main(): Promise<number> {
@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   if (options.prepare) {
     if (!/^[a-z_][a-z0-9_-]{0,30}$/.test(options.user)) {
       throw new StackError(
-        `--user ${JSON.stringify(options.user)} is no account name: lower-case letters, digits, - and _`,
+        `--user ${JSON.stringify(options.user)} is not a valid account name: lower-case letters, digits, - and _`,
       );
     }
     if (options.inspectKey !== undefined) {

@@ -44,7 +44,7 @@ export function readSshOptions(args: readonly string[]): SshOptions {
       const value = rest.shift();
       if (value === undefined) throw new StackError(`${option} wants a value\n\n${usage}`);
       values.set(option, value);
-    } else throw new StackError(`${option} is no option of \`npm run ssh\`\n\n${usage}`);
+    } else throw new StackError(`${option} is not a known option of \`npm run ssh\`\n\n${usage}`);
   }
   const options = {
     throughTunnel: flags.has("--through-tunnel"),

@@ -41,7 +41,7 @@ export async function runHere(mac: MacEntry, command: readonly string[]): Promis
   const tunnel = spawn(program, [...args, "--url", local], { stdio: ["ignore", "ignore", "inherit"] });
   let failed: string | undefined;
   tunnel.once("error", (error) => {
-    failed = `cloudflared can not be run (${error.message}): install it, https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/downloads/`;
+    failed = `cloudflared cannot be run (${error.message}): install it, https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/downloads/`;
   });
   tunnel.once("exit", (code) => {
     failed ??= `cloudflared ended with ${code}; its message is above`;
@@ -57,12 +57,12 @@ export async function runHere(mac: MacEntry, command: readonly string[]): Promis
   }
 }
 
-/** Runs a program with this one's standard streams. @returns its exit code @throws StackError when it can not be started */
+/** Runs a program with this one's standard streams. @returns its exit code @throws StackError when it cannot be started */
 export function runProgram(command: readonly string[], environment: Record<string, string> = {}): Promise<number> {
   const [program = "", ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...environment } });
-    child.once("error", (error) => reject(new StackError(`\`${program}\` can not be run: ${error.message}`)));
+    child.once("error", (error) => reject(new StackError(`\`${program}\` cannot be run: ${error.message}`)));
     child.once("exit", (code) => resolve(code ?? 1));
   });
 }

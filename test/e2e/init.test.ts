@@ -123,7 +123,7 @@ it("asks a person at a terminal, refuses a wrong answer in the config's words, a
     ["The Mac's address", `${here.ssh.host}\r`],
     ["may use `sudo -n`", "\r"],
     ["Does the Mac itself show this fingerprint?", "y\r"],
-    ["Where shall document vectors be kept?", "\r"],
+    ["Where should document vectors be stored?", "\r"],
     ["Which cluster?", "\r"],
     ["Networks that may reach the database", "\r"],
     ["A name for the server", "\r"],

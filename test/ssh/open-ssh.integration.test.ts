@@ -68,7 +68,7 @@ describe("the command line", () => {
     });
     expect(() => readSshOptions(["--here", "pulumi"])).toThrow(/--through-tunnel/);
     expect(() => readSshOptions(["--through-tunnel", "--here"])).toThrow(/wants a command/);
-    expect(() => readSshOptions(["--nonsense"])).toThrow(/--nonsense is no option/);
+    expect(() => readSshOptions(["--nonsense"])).toThrow(/--nonsense is not a known option/);
     expect(() => readSshOptions(["--key"])).toThrow(/--key wants a value/);
   });
 });

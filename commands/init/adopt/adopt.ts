@@ -38,7 +38,7 @@ const todo = "README.md lists the permissions that are needed";
 
 /**
  * @returns how many were taken over, and what the stack file must say of the tokens among them
- * @throws InitRefusal when an account can not be asked, the person says no, or the engine does
+ * @throws InitRefusal when an account cannot be asked, the person says no, or the engine does
  */
 export async function adopt(adoption: Adoption): Promise<{ count: number; versions: TokenVersions }> {
   const { engine, stack, config, asker } = adoption;
@@ -109,7 +109,7 @@ const stateSchema = z.object({
 
 async function deployedOf(engine: Engine, stack: string): Promise<Deployed[]> {
   const ran = await run(engine, ["stack", "export", "--stack", stack]);
-  if (ran.code !== 0) throw new InitRefusal(`the stack's state can not be read: ${ran.stderr.trim()}`);
+  if (ran.code !== 0) throw new InitRefusal(`the stack's state cannot be read: ${ran.stderr.trim()}`);
   return stateSchema.parse(JSON.parse(ran.stdout)).deployment?.resources ?? [];
 }
 

@@ -23,7 +23,7 @@ export interface Adoptable {
   readonly parent: keyof typeof parents;
   /** As the provider imports it. */
   readonly id: string;
-  /** What the next `pulumi up` makes of it, and what import can not bring along. */
+  /** What the next `pulumi up` makes of it, and what import cannot bring along. */
   readonly means: readonly string[];
 }
 

@@ -70,7 +70,7 @@ function recordParts({ config, records }: Facts): Found {
     return {
       adoptable: [],
       left: [
-        `${shown} is no CNAME, and another kind of record can not become one in one step. Delete it when nobody needs it any more (dash.cloudflare.com → the zone → DNS), or take another hostname.`,
+        `${shown} is not a CNAME, and another kind of record cannot become one in one step. Delete it when nobody needs it any more (dash.cloudflare.com → the zone → DNS), or take another hostname.`,
       ],
     };
   }
@@ -149,7 +149,7 @@ function tokenParts({ config, tokens, tokensOf }: Facts): Found {
       parent: "access",
       id: `accounts/${accountId}/${token.id}`,
       means: [
-        `${server.name} goes on with the client id and secret that it has; the secret itself can not be brought along, since Cloudflare shows it only once, so \`pulumi stack output\` does not know it. To have it there: npm run rotate -- ${server.name}, then \`pulumi up\`; the old secret works seven days longer`,
+        `${server.name} goes on with the client id and secret that it has; the secret itself cannot be imported, since Cloudflare shows it only once, so \`pulumi stack output\` does not know it. To have it there: npm run rotate -- ${server.name}, then \`pulumi up\`; the old secret works seven days longer`,
       ],
     });
   }

@@ -200,11 +200,11 @@ describe("what comes from outside", () => {
   });
 
   it.each([
-    [["--runs", "0"], /--runs "0" is no whole number from 1 to 100/],
+    [["--runs", "0"], /--runs "0" is not a whole number from 1 to 100/],
     [["--runs", "many"], /--runs "many"/],
     [["--expect", "Seoul"], /--expect "SEOUL" is no Cloudflare location/],
-    [["--url", "ftp://a"], /--url "ftp:\/\/a" is no address/],
-    [["--compare", "a b"], /--compare "a b" is no address/],
+    [["--url", "ftp://a"], /--url "ftp:\/\/a" is not a valid address/],
+    [["--compare", "a b"], /--compare "a b" is not a valid address/],
     [["--path", "v1"], /does not begin with \//],
     [["--what"], /--what/],
   ])("options %j are refused", (args, reason) => {

@@ -85,7 +85,7 @@ describe("a rotation", () => {
     expect(plan("backend", {}, { ...wish, overlapMs: 200 * day, endOfLife: now + 150 * day }).duration).toBe("17520h");
     expect(plan("backend", {}, { ...wish, what: "prolong" })).toEqual({ duration: "17520h" });
     expect(() => plan("backend", { duration: "forever" }, { ...wish, what: "prolong" })).toThrow(
-      /"forever", which is no length/,
+      /"forever", which is not a duration/,
     );
     const endless = { duration: `${"9".repeat(30)}h` };
     expect(() => plan("backend", endless, { ...wish, what: "prolong" })).toThrow(/cannot be made longer/);
