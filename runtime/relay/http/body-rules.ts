@@ -1,4 +1,4 @@
-/** What a request's JSON body may ask of the model server. */
+/** Rules for JSON request bodies to the model server. */
 import type { ModelConfig } from "../../config.ts";
 import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
@@ -6,10 +6,10 @@ import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "
 import { scanJson } from "./json-scanner.ts";
 import type { ModelCall } from "./router.ts";
 
-/** Longest model name that is looked at, in bytes as written. No name comes near. */
+/** Longest model name that is read, in bytes as written. Real names are far shorter. */
 const LONGEST_NAME = 4096;
 
-/** What the relay reads from a body that has passed. */
+/** What the relay reads from an accepted body. */
 export interface BodyFacts {
   /** As written; undefined when it is missing or not a boolean. */
   readonly stream: boolean | undefined;
@@ -19,7 +19,7 @@ export interface BodyFacts {
   readonly scan: Scan;
 }
 
-/** A body that may be forwarded: the bytes without a byte order mark, which Go's decoder refuses. */
+/** A body that may be forwarded: without a byte order mark, which Go's decoder refuses. */
 export interface CheckedBody {
   readonly body: Buffer;
   readonly facts: BodyFacts;
@@ -28,13 +28,13 @@ export interface CheckedBody {
 /** What the stack's config says about models. */
 export type BodyModel = Pick<ModelConfig, "kind" | "allowed" | "options">;
 
-/** What the rules for bodies need to know of a call's route. */
+/** What the body rules need of a call's route. */
 export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted" | "once">;
 
 /**
- * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json`
- * for anything but one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` when a key that is checked is there twice
- * (servers differ in which one counts), `model_not_allowed`, and what the dialect's checks throw.
+ * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json` unless it is
+ * one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` if a checked key is repeated (servers differ in which one
+ * counts), `model_not_allowed`, and as the dialect's checks do.
  */
 export function checkBody(bytes: Buffer, route: BodyRoute, model: BodyModel): CheckedBody | Promise<CheckedBody> {
   const body = withoutMark(bytes);
@@ -43,7 +43,7 @@ export function checkBody(bytes: Buffer, route: BodyRoute, model: BodyModel): Ch
   return scanned instanceof Promise ? scanned.then(check) : check(scanned);
 }
 
-/** Removes a UTF-8 byte order mark, with which some editors and PowerShell begin a file. */
+/** Removes a UTF-8 byte order mark, which some editors and PowerShell write. */
 export function withoutMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
@@ -146,7 +146,7 @@ const BOOLEANS: Readonly<Record<number, boolean>> = { 116: true, 102: false };
 
 const isEmpty = (body: Buffer, start: number, end: number): boolean => end - start === 2 && body[start] === 34;
 
-/** The value of a member; undefined for one that is longer than `longest` bytes as written. */
+/** The value of a member; undefined if it is longer than `longest` bytes as written. */
 export function memberValue(body: Buffer, { start, end }: Member, longest: number): unknown {
   return end - start > longest ? undefined : (JSON.parse(body.toString("utf8", start, end)) as unknown);
 }

@@ -1,4 +1,4 @@
-/** Reads a whole request body, within bounds of size and pace. */
+/** Reads a whole request body, bounded in size and pace. */
 import type { IncomingMessage } from "node:http";
 import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
@@ -6,15 +6,15 @@ import { ChunkCollector } from "../memory/chunk-collector.ts";
 import { type DecodedBody, decode, encodingOf } from "./body-decoding.ts";
 import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 
-/** The client closed its connection before its response had ended: there is nobody left to answer. */
+/** The client disconnected before its response had ended, so no response can be sent. */
 export class ClientDisconnected extends Error {}
 
-/** The slowest pace at which a body may arrive. */
+/** The slowest accepted pace of a body. */
 export interface Pace {
-  /** At least `bytes` in each period of `ms`, which is also the limit for the headers. */
+  /** At least `bytes` in each period of `ms`, which is also the time-out for the headers. */
   readonly bytes: number;
   readonly ms: number;
-  /** After the first period, the least average in bytes per second, so that every body comes to an end. */
+  /** Least average in bytes per second after the first period, so that every body ends. */
   readonly bytesPerSecond: number;
 }
 
@@ -27,13 +27,13 @@ export interface BodyReading {
   readonly onEnd: (bytes: number) => void;
   readonly pace: Pace;
   readonly timers: CoarseTimers;
-  /** Grows by the size of the decoded body: by its Content-Length before anything is read, else as it arrives. */
+  /** Grows by the size of the decoded body: by its Content-Length before reading, else as it arrives. */
   readonly memory: Reservation;
 }
 
-/** How long the rest of a refused body may arrive before the connection is cut, in milliseconds. */
+/** How long the rest of a refused body may take to arrive before the connection is cut, in milliseconds. */
 const DRAIN_MS = 10_000;
-/** The same for a caller with too many open requests: it must not gain connections by being refused. */
+/** The same for a caller with too many open requests: refusals must not give it more connections. */
 export const BRIEF_DRAIN_MS = 1000;
 
 /**
@@ -67,7 +67,7 @@ export function readBody(req: IncomingMessage, limitMiB: number, reading: BodyRe
   });
 }
 
-/** A body that is being received. Bytes that come once it has ended or failed are dropped. */
+/** A body that is being received. Bytes after its end or failure are dropped. */
 class Body implements CoarseTimer, DecodedBody {
   readonly limit: number;
   readonly #limitMiB: number;

@@ -27,11 +27,11 @@ const HEADERS_MS = 30_000;
 
 /** Bounds of a listener. */
 export interface ListenerBounds {
-  /** A connection whose request headers take longer gets 408 and is closed, up to a sixth of it later. @default 30 s */
+  /** A connection whose request headers take longer gets 408 and is closed, up to a sixth later. @default 30 s */
   readonly headersMs?: number;
   /** A caller that reads nothing of a waiting response for this long is cut. @default 60 s */
   readonly stallMs?: number;
-  /** Further connections are closed at once. @default as many as there are file descriptors */
+  /** Further connections are closed at once. @default limited by file descriptors only */
   readonly connections?: number;
   /** Told of a request that Node cannot parse, which never reaches the handler. @param id its `X-Slm-Request-Id` */
   readonly onMalformed?: (id: string, error: RelayError) => void;
@@ -52,7 +52,7 @@ export async function listen(
   const server = createServer<typeof IncomingMessage, typeof RelayResponse>({
     IncomingMessage,
     ServerResponse: RelayResponse,
-    // cloudflared keeps idle connections for 90 s, in some settings 120 s. Closing them first would cause stray 502s.
+    // cloudflared keeps idle connections for 90 s, or 120 s in some settings. Closing them first would cause stray 502s.
     keepAliveTimeout: 130_000,
     headersTimeout: headersMs,
     connectionsCheckingInterval: Math.ceil(headersMs / 6),
@@ -60,7 +60,7 @@ export async function listen(
     maxHeaderSize: 16 * 1024,
     noDelay: true,
   });
-  // For a connection without any traffic. `RelayResponse` tells a client that reads nothing from one that waits for the model.
+  // For connections without any traffic. `RelayResponse` distinguishes clients that do not read from those that wait.
   server.timeout = stallMs;
   if (connections !== undefined) server.maxConnections = connections;
   server.on("request", (req, res) => handle(req, res, false));
@@ -125,7 +125,7 @@ export async function listenWhenFree(
   }
 }
 
-/** Writes a whole response. Node omits the body of one to a HEAD. */
+/** Writes a whole response. Node omits the body for HEAD. */
 export function sendText(res: ServerResponse, status: number, type: string, body: string): void {
   res.writeHead(status, { "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
   res.end(body);
@@ -134,7 +134,7 @@ export function sendText(res: ServerResponse, status: number, type: string, body
 /**
  * Writes an error.
  * @param close the connection cannot be used for another request
- * @param dialect whose form the error has; OpenAI's unless said otherwise
+ * @param dialect that gives the error its form; OpenAI's by default
  */
 export function sendError(
   res: ServerResponse,

@@ -348,7 +348,7 @@ describe("the same machine", () => {
     expect(after.outs).toMatchObject({ installation: id, hardwareUuid: "UUID-1", previous: [] });
   });
 
-  it("with another main board is no move: the preview says what the update does", async () => {
+  it("with another main board is not a move: the preview says what the update does", async () => {
     const { id, outs } = await create(at("one"), given);
     macs.one!.uuid = "UUID-NEW";
     const sameKey: OpenMac = (target) => reach({ ...target, hostKey: keyOf(macs.one!) });

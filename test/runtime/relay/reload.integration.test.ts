@@ -63,7 +63,7 @@ describe("callers and limits", () => {
   });
 });
 
-test("SIGHUP reads the files again; files that can not be used change nothing", async () => {
+test("SIGHUP reads the files again; files that cannot be used change nothing", async () => {
   const model = await startModel();
   const folder = await temporaryFolder();
   const config = { ...testConfig(model.url, join(folder, "data")), ...(await freePorts()) };

@@ -36,10 +36,10 @@ describe("keep_alive", () => {
     "takes %s",
     (value) => expect(codeFor(`{"model":"m","keep_alive":${value}}`)).toBe("ok"),
   );
-  test.each(["KEEP_ALIVE", "Keep_Alive", "keep\\u005falive", "\u212Aeep_alive"])("sees it written as %s", (key) =>
+  test.each(["KEEP_ALIVE", "Keep_Alive", "keep\\u005falive", "\u212Aeep_alive"])("recognises it written as %s", (key) =>
     expect(codeFor(`{"${key}":0}`)).toBe("keep_alive_not_allowed"),
   );
-  test("leaves the same key further inside alone", () => {
+  test("ignores the same key in nested objects", () => {
     expect(codeFor('{"options":{"keep_alive":0},"messages":[{"keep_alive":0}]}')).toBe("ok");
   });
   test.each([
@@ -72,7 +72,7 @@ describe("allowed models", () => {
       /"x".*llama3, host:5000\/qwen:7b/,
     );
   });
-  test("looks at `name` for /api/show, and only there", () => {
+  test("checks `name` for /api/show, and only there", () => {
     expect(codeFor('{"name":"other"}', some, "/api/show")).toBe("model_not_allowed");
     expect(codeFor('{"name":"llama3"}', some, "/api/show")).toBe("ok");
     expect(codeFor('{"model":"llama3","name":"other"}', some, "/api/show")).toBe("model_not_allowed");
@@ -83,34 +83,34 @@ describe("allowed models", () => {
   });
 });
 
-test.each(["", "{", "[]", '"text"', "null", '{"a":1} {"b":2}'])("a body of %j is not taken", (body) => {
+test.each(["", "{", "[]", '"text"', "null", '{"a":1} {"b":2}'])("a body of %j is refused", (body) => {
   expect(codeFor(body)).toBe("body_not_json");
 });
 
-test("what is not UTF-8 is not taken, and is told so", () => {
+test("a body that is not UTF-8 is refused with the reason", () => {
   // 안녕 in CP949, as curl on a Korean Windows sends it.
   const cp949 = Buffer.concat([Buffer.from('{"a":"'), Buffer.from("bec8b3e7", "hex"), Buffer.from('"}')]);
   expect(() => checkBody(cp949, modelCall("/api/chat"), ANY)).toThrow(/not UTF-8/);
   expect(codeFor(cp949)).toBe("body_not_json");
 });
 
-test("a byte order mark is taken off", async () => {
+test("a byte order mark is removed", async () => {
   const { body, facts } = await checkBody(Buffer.from('\uFEFF{"stream":true}'), modelCall("/api/chat"), ANY);
   expect([body.toString(), facts.stream]).toEqual(['{"stream":true}', true]);
 });
 
-test("a body may be nested 512 deep, whether a deep part is looked at or not", () => {
+test("a body may be nested 512 deep, whether the deep part is checked or not", () => {
   const nested = (depth: number) => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
   expect(codeFor(nested(512))).toBe("ok");
   expect(codeFor(nested(513))).toBe("body_too_deep");
   expect(codeFor(`{"a":${'{"b":'.repeat(600)}`)).toBe("body_too_deep");
 });
 
-test("a key that stands there a hundred times over is refused", () => {
+test("a key that is repeated a hundred times is refused", () => {
   expect(codeFor(`{${'"stream":true,'.repeat(101)}"a":1}`)).toBe("body_ambiguous");
 });
 
-test("values that are far too long are refused without being read, and shown cut", async () => {
+test("values that are far too long are refused without being decoded, and shown truncated", async () => {
   const long = "x".repeat(100_000);
   const some = { kind: "ollama" as const, allowed: ["llama3"] };
   const check = async (body: string) => checkBody(Buffer.from(body), modelCall("/api/chat"), some);
