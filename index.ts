@@ -62,6 +62,7 @@ const access = new Access(
     alsoHostnames,
     servers: config.access.servers.map((server) => ({ ...server, protect: isProtected(`servers.${server.name}`) })),
     people: { ...config.access.people, login },
+    singleHeader: config.access.singleHeader,
     protect,
   },
   // Access takes a name of another domain only once it is a custom hostname of the zone.
@@ -185,6 +186,7 @@ const host = new MacHost(
       connectorToken: tunnel.connectorToken,
       mongodbUri: store?.relayUri,
       fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
+      modelKey: settings.getSecret("modelKey"),
       direct:
         lines.length > 0
           ? {

@@ -14,7 +14,9 @@ export class StackError extends Error {
 }
 
 const { hostname, route, macs, model, limits, jobs, documents } = stackConfigSchema.shape;
-const settingsSchema = z.object({ hostname, route, macs, model, limits, jobs, documents });
+// The key is encrypted there: only whether there is one can be read.
+const modelKey = z.unknown().optional();
+const settingsSchema = z.object({ hostname, route, macs, model, limits, jobs, documents, modelKey });
 
 /** The part of a stack's config that concerns its Macs. */
 export type MacSettings = z.infer<typeof settingsSchema> & {

@@ -20,7 +20,7 @@ export async function ask(
   settings: Parameters<typeof questions>[1],
 ): Promise<{ answers: Answers; asked: Expected["asked"] }> {
   const answers: Answers = {};
-  const { clock, ...others } = questions(mac, settings);
+  const { clock, modelProbe, ...others } = questions(mac, settings);
   // By itself: what runs beside it would make the time in between longer.
   const from = Date.now();
   answers.clock = await answerOf(session, clock);
@@ -32,6 +32,8 @@ export async function ask(
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
+  // By itself as well: it measures times.
+  answers.modelProbe = await answerOf(session, modelProbe);
   return { answers, asked };
 }
 

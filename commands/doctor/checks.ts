@@ -10,6 +10,7 @@ import {
   remoteLoginFinding,
   sudoFinding,
 } from "./machine.ts";
+import { modelProbeFindings } from "./model-probe.ts";
 import {
   autoLoginFinding,
   bootsFinding,
@@ -45,6 +46,7 @@ export function findings(answers: Answers, expected: Expected): Finding[] {
     modelFinding(answers.model, expected),
     modelStartFinding(answers, expected),
     slotsFinding(answers, expected),
+    ...modelProbeFindings(answers.modelProbe),
     relayFinding(answers.relayReady, answers.relayState),
     tunnelFinding(answers.tunnel, answers.tunnelPlaces, expected),
     ...directFindings(answers.direct, expected.directServers ?? []),

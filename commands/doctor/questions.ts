@@ -2,6 +2,7 @@
 import { modelListUrl } from "../../runtime/model-servers.ts";
 import { quote } from "../../runtime/shell.ts";
 import type { MacEntry, MacSettings } from "../mac-settings.ts";
+import { modelProbe } from "./model-probe.ts";
 
 /** A prefix of the product's own paths; empty on a Mac. */
 const root = '"$SLM_NETWORK_ROOT"';
@@ -23,6 +24,13 @@ hosts.then(async (all) => {
   });
 }).catch((error) => console.log(list, error.code || error.message));`;
 
+/** Asks for the list of models with the installed key, which never leaves the Mac; prints as `curl` below does. */
+const keyedListScript = `
+const { modelKey } = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
+fetch(process.argv[2], { headers: modelKey ? { authorization: "Bearer " + modelKey } : {}, signal: AbortSignal.timeout(10000) })
+  .then(async (answer) => console.log(await answer.text() + "\\n" + answer.status))
+  .catch((error) => { console.error(error.cause?.message || error.message); process.exit(7); });`;
+
 /** @returns the port if the model server is on the Mac itself */
 export function ownModelPort(url: string): string | undefined {
   const { hostname, port, protocol } = new URL(url);
@@ -35,9 +43,13 @@ export function questions(
   mac: MacEntry,
   {
     model,
+    modelKey,
     documents,
+    limits,
     route,
-  }: Pick<MacSettings, "model" | "documents"> & { route?: Pick<MacSettings["route"], "direct"> },
+  }: Pick<MacSettings, "model" | "modelKey" | "documents" | "limits"> & {
+    route?: Pick<MacSettings["route"], "direct">;
+  },
 ) {
   const { relay, admin, connector } = mac.ports;
   const modelPort = ownModelPort(model.url);
@@ -61,11 +73,16 @@ export function questions(
     updates: "defaults read /Library/Preferences/com.apple.SoftwareUpdate",
     autoLogin: "defaults read /Library/Preferences/com.apple.loginwindow autoLoginUser",
     services: "sudo -n launchctl list",
-    model: `${curl} -w '\\n%{http_code}' ${quote(models)}`,
+    model:
+      modelKey === undefined
+        ? `${curl} -w '\\n%{http_code}' ${quote(models)}`
+        : `sudo -n ${base} -e ${quote(keyedListScript)} ${root}/etc/slm-network/secrets.json ${quote(models)}`,
     tunnel: `${curl} http://127.0.0.1:${connector}/ready`,
     tunnelPlaces: `${curl} http://127.0.0.1:${connector}/metrics | grep '^cloudflared_tunnel_server_locations'`,
     relayReady: `${curl} -w '\\n%{http_code}' http://127.0.0.1:${relay}/readyz`,
     relayState: `${curl} http://127.0.0.1:${admin}/details`,
+    modelProbe: modelProbe(base, { model, limits }),
+    ...(model.kind === "openai" && { modelProps: `${curl} ${quote(`${model.url.replace(/\/+$/u, "")}/props`)}` }),
     ...(modelPort !== undefined && {
       modelProcess: listener,
       processes: "ps -axo pid=,ppid=,user=,command=",

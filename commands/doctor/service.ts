@@ -40,6 +40,15 @@ export function modelFinding(answer: Answer | undefined, { model }: Pick<Expecte
   const status = text.slice(text.lastIndexOf("\n") + 1);
   const server = modelServer(model.kind);
   const names = listedNames(server, text.slice(0, text.lastIndexOf("\n")));
+  if (status === "401") {
+    return {
+      check,
+      level: "fail",
+      found: `answers 401 at ${model.url}: it wants a key, or refuses the one it gets`,
+      means: "Calls get 502 model_server_denied; jobs wait.",
+      todo: "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
+    };
+  }
   if (status !== "200" || names === undefined) {
     return {
       check,
@@ -90,6 +99,8 @@ export interface ModelAnswers {
   readonly processes?: Answer | undefined;
   readonly services?: Answer | undefined;
   readonly modelSlots?: Answer | undefined;
+  /** llama-server's `/props`. */
+  readonly modelProps?: Answer | undefined;
   readonly autoLogin?: Answer | undefined;
 }
 
@@ -120,7 +131,9 @@ export function modelStartFinding(answers: ModelAnswers, { model }: Pick<Expecte
 /** Does the model server take as many at once as the relay gives it? */
 export function slotsFinding(answers: ModelAnswers, { model, limits }: Pick<Expected, "model" | "limits">): Finding {
   const check = "at once";
-  const wanted = `limits.chat is ${limits.chat}`;
+  const wanted = `limits.chat is ${limits.chatAuto ? `auto, ${limits.chatAuto.min} to ${limits.chatAuto.max}` : limits.chat}`;
+  const own = fromJson(propsSchema, outputOf(answers.modelProps))?.total_slots;
+  if (own !== undefined) return llamaSlotsFinding(check, own, wanted, limits.chat);
   const { parallel, title } = modelServer(model.kind);
   if (parallel === undefined || ownModelPort(model.url) === undefined) {
     return { check, level: "ok", found: `${wanted}; the model server's own number is not to be seen from here` };
@@ -138,6 +151,21 @@ export function slotsFinding(answers: ModelAnswers, { model, limits }: Pick<Expe
     found,
     means: `${title} works on ${slots} at once; the relay sends it ${limits.chat}, and the others wait there, where neither fairness nor waitSeconds counts.`,
     todo: `Set ${variable}=${limits.chat} for it (model.service.env), or limits.chat: ${slots}. Each place takes memory.`,
+  };
+}
+
+const propsSchema = z.object({ total_slots: z.int().min(1) });
+
+/** llama-server says how many it takes; what it gets beyond that waits in a queue of its own, without a bound. */
+function llamaSlotsFinding(check: string, slots: number, wanted: string, chat: number): Finding {
+  const found = `the model server takes ${slots} (--parallel); ${wanted}`;
+  if (slots >= chat) return { check, level: "ok", found };
+  return {
+    check,
+    level: "warn",
+    found,
+    means: `The relay sends it ${chat}, and the others wait there, where neither fairness nor waitSeconds counts.`,
+    todo: `Start it with --parallel ${chat} (and as many times the --ctx-size), or set limits.chat: ${slots}.`,
   };
 }
 

@@ -214,7 +214,7 @@ export function readConfig(text: string, file: string): StackConfig {
   try {
     return readStackConfig({
       get(key) {
-        if (secretKeys.has(key)) return key === "fallbackKey" ? undefined : inPlace;
+        if (secretKeys.has(key)) return key === "fallbackKey" || key === "modelKey" ? undefined : inPlace;
         const value = config[space(key)];
         return typeof value === "string" || value === undefined ? value : JSON.stringify(value);
       },

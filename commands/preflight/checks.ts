@@ -83,7 +83,7 @@ async function atlasPart(
   return [...findings, ...(await checkAtlas(wanted, { access, owned: known.owned, readOnly }))];
 }
 
-async function macPart({ macs, model, jobs }: Required<Ground>["config"]): Promise<Finding[]> {
-  const found = await Promise.all(macs.map((mac) => checkMac({ target: mac, model, jobs })));
+async function macPart({ macs, model, modelKey, jobs }: Required<Ground>["config"]): Promise<Finding[]> {
+  const found = await Promise.all(macs.map((mac) => checkMac({ target: mac, model, modelKey, jobs })));
   return found.flat();
 }

@@ -7,6 +7,8 @@ import { type MacSession, type MacTarget, openSession, SessionError } from "../.
 export interface MacWanted {
   readonly target: MacTarget;
   readonly model: { readonly kind: ModelServerKind; readonly url: string; readonly embeddingModel: string };
+  /** Key of the model server, a secret. */
+  readonly modelKey?: string | undefined;
   readonly jobs: { readonly minFreeMiB: number };
 }
 
@@ -104,10 +106,23 @@ export function diskFinding(df: string, minFreeMiB: number): Finding {
   );
 }
 
-async function model(session: MacSession, { model: { kind, url, embeddingModel } }: MacWanted): Promise<Finding> {
+async function model(session: MacSession, wanted: MacWanted): Promise<Finding> {
+  const { kind, url, embeddingModel } = wanted.model;
+  const { modelKey } = wanted;
   const list = modelListUrl({ kind, url });
-  // From the Mac itself: the model server listens on loopback there.
-  const asked = await session.run(["curl", "-sS", "-f", "--max-time", "10", list]);
+  // From the Mac itself: the model server listens on loopback there. The key goes through standard input, since `ps` shows
+  // arguments.
+  const command = ["curl", "-sS", "-f", "--max-time", "10", ...(modelKey === undefined ? [] : ["-H", "@-"]), list];
+  const asked = await session.run(command, {
+    stdin: modelKey === undefined ? "" : `Authorization: Bearer ${modelKey}\n`,
+  });
+  if (/returned error: 401\b/.test(asked.stderr)) {
+    return fail(
+      "mac.model",
+      `the model server at ${url} (on the Mac) ${modelKey === undefined ? "wants a key" : "refuses modelKey"} (401)`,
+      "`pulumi config set --secret modelKey`, with the key that the server was started with",
+    );
+  }
   if (asked.exitCode !== 0) {
     return fail(
       "mac.model",

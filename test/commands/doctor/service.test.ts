@@ -32,6 +32,10 @@ describe("the model server", () => {
     expect(modelFinding(gone, ollama)).toMatchObject({ level: "fail", todo: /ollama serve/ });
     expect(modelFinding(said("<html>\n404"), ollama)).toMatchObject({ level: "fail", found: /answers 404/ });
     expect(modelFinding(said("{}\n200"), ollama).level).toBe("fail");
+    expect(modelFinding(said('{"error":{"code":401}}\n401'), ollama)).toMatchObject({
+      found: /wants a key/,
+      todo: /config set --secret modelKey/,
+    });
   });
 
   const processes = (parent: number) =>

@@ -11,6 +11,8 @@ import { modelCall } from "../dialects/model-call.ts";
 
 const LIMITS: Limits = { chat: 1, embeddings: 1, waiting: 10_000, waitSeconds: 60, bodyMiB: 8, whenBusy: "queue" };
 const never = new AbortController().signal;
+/** No time passes, so tokens alone decide the shares: a slot's time would count too, and varies on a busy machine. */
+const standing = { now: () => 0 };
 
 function slotRequest(name: string, more: Partial<SlotRequest> & { weight?: number } = {}): SlotRequest {
   const { weight = 1, ...rest } = more;
@@ -34,7 +36,7 @@ async function serveAll(admission: Admission, first: Slot, requests: SlotRequest
 
 describe("between callers", () => {
   test("a single request is served before 1,000 earlier ones of another caller", async () => {
-    const admission = createAdmission(LIMITS);
+    const admission = createAdmission(LIMITS, standing);
     const first = await admission.acquire(slotRequest("greedy"));
     const many = Array.from({ length: 1000 }, () => slotRequest("greedy"));
     const order = await serveAll(admission, first, [...many, slotRequest("single")]);
@@ -44,7 +46,7 @@ describe("between callers", () => {
   });
 
   test("tokens are shared, not requests: a caller with requests four times as long gets a quarter as many", async () => {
-    const admission = createAdmission(LIMITS);
+    const admission = createAdmission(LIMITS, standing);
     const first = await admission.acquire(slotRequest("other"));
     const requests = Array.from({ length: 400 }, (_, n) =>
       slotRequest(n % 2 === 0 ? "long" : "short", { estimatedTokens: 300 }),
@@ -58,7 +60,7 @@ describe("between callers", () => {
   });
 
   test("a weight of 3 gets three times the share", async () => {
-    const admission = createAdmission(LIMITS);
+    const admission = createAdmission(LIMITS, standing);
     const first = await admission.acquire(slotRequest("other"));
     const requests = Array.from({ length: 400 }, (_, n) =>
       n % 2 === 0 ? slotRequest("heavy", { weight: 3 }) : slotRequest("light"),
@@ -70,7 +72,7 @@ describe("between callers", () => {
   });
 
   test("old debt costs a returning caller at most one round, even with a small weight", async () => {
-    const admission = createAdmission(LIMITS);
+    const admission = createAdmission(LIMITS, standing);
     const huge = await admission.acquire(slotRequest("debtor", { weight: 0.01 }));
     const others = Array.from({ length: 50 }, () => slotRequest("greedy"));
     const waiting = others.map((one) => admission.acquire(one).then((slot) => slot.release()));
@@ -85,7 +87,7 @@ describe("between callers", () => {
   });
 
   test("jobs and direct requests of one caller both progress", async () => {
-    const admission = createAdmission(LIMITS);
+    const admission = createAdmission(LIMITS, standing);
     const first = await admission.acquire(slotRequest("a"));
     const order: string[] = [];
     const run = async (background: boolean) => {
