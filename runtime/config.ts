@@ -233,7 +233,8 @@ export const relaySecretsSchema = z.strictObject({
 });
 
 /** Settings that the relay reloads while it runs. */
-export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials">;
+export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials"> &
+  Partial<Pick<RelayConfig, "jobs">>;
 
 export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
@@ -248,11 +249,11 @@ export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
  * What the relay takes over while it runs, as text to compare; a change of anything else needs a new start. Both sides
  * have parsed it with the schemas above, so the keys stand in one order.
  */
-export function reloadablePart({ callers, limits, directCredentials }: ReloadableConfig): string {
-  if (directCredentials === undefined) return JSON.stringify({ callers, limits });
+export function reloadablePart({ callers, limits, jobs, directCredentials }: ReloadableConfig): string {
+  if (directCredentials === undefined) return JSON.stringify({ callers, limits, jobs });
   // The relay shows this text to every program on the Mac.
   const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
-  return JSON.stringify({ callers, limits, directCredentials: digest });
+  return JSON.stringify({ callers, limits, jobs, directCredentials: digest });
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

@@ -177,8 +177,10 @@ async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void
   const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company));
   if (submitted?.kind === "answered") return;
   const accepted: AcceptedCall = { ...held, checked };
-  const writer = openResponse(accepted, parts);
+  let writer: KeepAliveWriter | undefined;
   try {
+    // Also in here: a call that claimed an idempotency key must release it, whatever fails.
+    writer = openResponse(accepted, parts);
     await answerFromModel(accepted, writer, submitted?.copy, parts);
     await submitted?.done?.(true);
   } catch (cause) {

@@ -55,10 +55,10 @@ export interface Relay {
    */
   relinquish(): Promise<void>;
   /**
-   * Applies callers and limits at once; requests of callers that were removed or switched off are cut. The rest of
+   * Applies callers, limits and the limits of jobs at once; requests of callers that were removed or switched off are cut. The rest of
    * `config` stays as it was at the start.
    */
-  reload(config: ReloadableConfig & Partial<Pick<RelayConfig, "jobs">>): void;
+  reload(config: ReloadableConfig): void;
 }
 
 export interface RelayOptions {
@@ -318,7 +318,7 @@ export async function startRelay(
       documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
-      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
+      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers, limits and job limits reloaded");
     },
   };
 }

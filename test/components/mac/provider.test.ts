@@ -215,7 +215,11 @@ describe("diff", () => {
       () => relay({ limits: { ...input.relay.limits, chat: 2 } }),
       /reload the relay: limits changed \(no restart\)/,
     ],
-    ["jobs", () => relay({ jobs: { ...input.relay.jobs, retentionDays: 9 } }), /restart the relay: jobs changed/],
+    [
+      "jobs",
+      () => relay({ jobs: { ...input.relay.jobs, retentionDays: 9 } }),
+      /reload the relay: jobs changed \(no restart\)/,
+    ],
     [
       "a password",
       () => ({ input: { ...input, secrets: { mongodbUri: "mongodb://u:other@127.0.0.1/" } } }),
