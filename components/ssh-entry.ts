@@ -18,7 +18,7 @@ export interface SshEntryArgs {
 
 /**
  * Access in front of SSH through the tunnel: a separate application, so that callers of the model cannot reach the Mac's sshd.
- * Whoever passes still needs the deploy account's key.
+ * Anyone who passes still needs the deploy account's key.
  *
  * @example
  * new SshEntry("slm-mac", { accountId, hostname: "ssh.example.com", emails: ["ops@example.com"], tokenIds: [], protect: true });

@@ -91,8 +91,8 @@ const usedPrefixes = ["cf-", "slm-", "x-slm-", "x-forwarded-"];
 
 /** `access.singleHeader`: one header that carries the whole service token, for clients that can send only one. */
 const singleHeader = z
-  .string(withMessage("is no name of a header, e.g. x-api-key"))
-  .regex(/^[A-Za-z0-9-]{1,64}$/, withMessage("is no name of a header: letters, digits and -, e.g. x-api-key"))
+  .string(withMessage("is not a valid header name, e.g. x-api-key"))
+  .regex(/^[A-Za-z0-9-]{1,64}$/, withMessage("is not a valid header name: letters, digits and -, e.g. x-api-key"))
   .refine(
     (name) =>
       !usedHeaders.has(name.toLowerCase()) && !usedPrefixes.some((prefix) => name.toLowerCase().startsWith(prefix)),

@@ -1,6 +1,6 @@
 /** The part of the stack's config about the model server, and the one that may stand in for it: `model` and `fallback`. */
 import { z } from "zod";
-import { fallbackSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
+import { fallbackSchema, loadOptionsSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
 import { withMessage } from "./rule-helpers.ts";
 
 const absolute = (what: string) => withMessage(`is not an absolute path: ${what}`);
@@ -27,6 +27,29 @@ const modelServiceConfigSchema = modelServiceSchema.extend({
   workingDirectory: z.string().startsWith("/", absolute("or leave it out: then it is the account's home")).optional(),
 });
 
+const range = z
+  .strictObject(
+    {
+      min: z.int(withMessage("is no whole number")).min(-1, withMessage("is under -1")),
+      max: z.int(withMessage("is no whole number")),
+    },
+    withMessage("is no range: write { min: 2048, max: 16384 }"),
+  )
+  .refine(({ min, max }) => min <= max, withMessage("has a min above its max"));
+const may = z.literal(true, withMessage("must be true, or left out: then callers may not send it"));
+
+/** `model.options`: load options that callers may send, each with its bounds. */
+const loadOptionsConfigSchema = loadOptionsSchema.extend({
+  num_ctx: range.optional(),
+  num_batch: range.optional(),
+  num_gpu: range.optional(),
+  main_gpu: range.optional(),
+  num_thread: range.optional(),
+  use_mmap: may.optional(),
+  use_mlock: may.optional(),
+  ttl: range.optional(),
+});
+
 /** `model` of the stack's config. */
 export const modelConfigSchema = z
   .object({
@@ -42,6 +65,7 @@ export const modelConfigSchema = z
       .min(1, withMessage("is empty: name the reranker on the model server, or remove it"))
       .optional(),
     allowed: modelSchema.shape.allowed,
+    options: loadOptionsConfigSchema.optional(),
     timeouts: modelSchema.shape.timeouts,
     service: modelServiceConfigSchema.optional(),
   })

@@ -26,7 +26,7 @@ const sources = {
 
 /**
  * What is left out of packages, since the text and objects of a program stay in memory: of undici all but its pool (fetch,
- * WebSocket, caches and mocks are 10 MB), of zod its messages in other languages. Whoever imports more fails to build.
+ * WebSocket, caches and mocks are 10 MB), of zod its messages in other languages. Larger imports fail the build.
  */
 const slim: esbuild.Plugin = {
   name: "slim",

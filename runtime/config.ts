@@ -102,6 +102,21 @@ export function jobSlotsProblem(
   return `leaves no slot for direct calls (limits.chat is ${chat}, limits.embeddings ${embeddings}): set it to ${most} or less, or leave it out for all but one`;
 }
 
+const loadOptionRange = z.strictObject({ min: z.int().min(-1), max: z.int() });
+
+/** Options that load the model again, so for all callers: which of them a caller may send, and from what to what. */
+export const loadOptionsSchema = z.strictObject({
+  num_ctx: loadOptionRange.optional(),
+  num_batch: loadOptionRange.optional(),
+  num_gpu: loadOptionRange.optional(),
+  main_gpu: loadOptionRange.optional(),
+  num_thread: loadOptionRange.optional(),
+  use_mmap: z.literal(true).optional(),
+  use_mlock: z.literal(true).optional(),
+  /** Of LM Studio: seconds until an idle model is unloaded. */
+  ttl: loadOptionRange.optional(),
+});
+
 /** The local model server. */
 export const modelSchema = z.strictObject({
   kind: z.enum(MODEL_SERVER_KINDS),
@@ -111,6 +126,8 @@ export const modelSchema = z.strictObject({
   rerankModel: z.string().min(1).optional(),
   /** Names of the models that may be called; absent means all that the server has. */
   allowed: z.array(z.string().min(1)).min(1).optional(),
+  /** Load options that callers may send; absent means none. */
+  options: loadOptionsSchema.optional(),
   /** In seconds. How long the relay waits for the model server before it gives a request up. */
   timeouts: z
     .strictObject({
@@ -219,7 +236,8 @@ export const relaySecretsSchema = z.strictObject({
 });
 
 /** Settings that the relay reloads while it runs. */
-export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials">;
+export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials"> &
+  Partial<Pick<RelayConfig, "jobs">>;
 
 export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
@@ -234,11 +252,11 @@ export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
  * What the relay takes over while it runs, as text to compare; a change of anything else needs a new start. Both sides
  * have parsed it with the schemas above, so the keys stand in one order.
  */
-export function reloadablePart({ callers, limits, directCredentials }: ReloadableConfig): string {
-  if (directCredentials === undefined) return JSON.stringify({ callers, limits });
+export function reloadablePart({ callers, limits, jobs, directCredentials }: ReloadableConfig): string {
+  if (directCredentials === undefined) return JSON.stringify({ callers, limits, jobs });
   // The relay shows this text to every program on the Mac.
   const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
-  return JSON.stringify({ callers, limits, directCredentials: digest });
+  return JSON.stringify({ callers, limits, jobs, directCredentials: digest });
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

@@ -1,5 +1,5 @@
 /** State of a direct line, from the log of its `ssh` (LogLevel VERBOSE). ssh_config(5) has the options that cause each message. */
-import { open } from "node:fs/promises";
+import { openRegular } from "./regular-file.ts";
 
 /** State of a line. */
 export interface LineState {
@@ -45,8 +45,14 @@ export function parseLineLog(text: string): Pick<LineState, "connected" | "reaso
 
 /** @returns the state by the log at a path. Never rejects. */
 export async function readLineState(path: string): Promise<LineState> {
-  const file = await open(path).catch(() => undefined);
-  if (file === undefined) return { connected: false, reason: "there is no log" };
+  let file: Awaited<ReturnType<typeof openRegular>>;
+  try {
+    // Root reads it too, for `installer.mjs direct`, and the account of the line writes it.
+    file = await openRegular(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return { connected: false, reason: code === "ENOENT" ? "there is no log" : message };
+  }
   try {
     const { size, mtime } = await file.stat();
     const length = Math.min(size, tailBytes);

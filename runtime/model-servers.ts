@@ -16,6 +16,8 @@ export interface ListedModel {
   readonly name: string;
   /** Changes when the model behind the name does. Undefined where the server does not say. */
   readonly digest: string | undefined;
+  /** It runs on another machine, such as Ollama's cloud. */
+  readonly isRemote: boolean;
 }
 
 /** Vectors as the server answers them, in the order of the inputs, and the tokens as it counts them. */
@@ -60,7 +62,9 @@ export interface ModelServer {
   loadHint(model: string): string;
 }
 
-const ollamaList = z.object({ models: z.array(z.object({ name: z.string(), digest: z.string().optional() })) });
+const ollamaList = z.object({
+  models: z.array(z.object({ name: z.string(), digest: z.string().optional(), remote_host: z.string().optional() })),
+});
 const ollamaEmbeddings = z.object({
   embeddings: z.array(z.array(z.number())),
   prompt_eval_count: z.int().optional(),
@@ -77,7 +81,12 @@ export const MODEL_SERVERS = {
     nameForCallers: "Ollama",
     usualUrls: ["http://127.0.0.1:11434"],
     listPath: "/api/tags",
-    readModels: (list) => ollamaList.parse(list).models.map(({ name, digest }) => ({ name, digest })),
+    readModels: (list) =>
+      ollamaList.parse(list).models.map(({ name, digest, remote_host }) => ({
+        name,
+        digest,
+        isRemote: Boolean(remote_host) || isCloudModel(name),
+      })),
     hasDigests: true,
     // A colon before the last slash belongs to a host's port.
     fullName: (model) => (model.slice(model.lastIndexOf("/") + 1).includes(":") ? model : `${model}:latest`),
@@ -103,7 +112,8 @@ export const MODEL_SERVERS = {
     nameForCallers: "the model server",
     usualUrls: ["http://127.0.0.1:1234", "http://127.0.0.1:8080"], // LM Studio; llama-server, mlx-lm
     listPath: "/v1/models",
-    readModels: (list) => openaiList.parse(list).data.map(({ id }) => ({ name: id, digest: undefined })),
+    readModels: (list) =>
+      openaiList.parse(list).data.map(({ id }) => ({ name: id, digest: undefined, isRemote: false })),
     hasDigests: false,
     fullName: (model) => model,
     embeddings: {

@@ -1,6 +1,6 @@
 /** What the READMEs and docs/ name is there: files, headings, npm scripts. */
 import { globSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -35,6 +35,26 @@ describe.each(pages)("%s", (page) => {
       const linked = await text(path).catch(() => undefined);
       const isThere = linked !== undefined && (anchor === undefined || anchors(linked).includes(anchor));
       if (!isThere) missing.push(target);
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it.runIf(page === "docs/threat-model.md")("names a test that is there for each threat", async () => {
+    const rows = [...(await text(page)).matchAll(/^\|(?! *(?:-|who attacks)).*$/gm)].map(([row]) => row);
+    const tests = rows.map((row) =>
+      [...(row.split("|").at(-2) ?? "").matchAll(/`([^`]+\.test\.ts)`/g)].map(([, name = ""]) => name),
+    );
+    expect(tests.length).toBeGreaterThan(10);
+    expect(rows.filter((_row, index) => tests[index]!.length === 0)).toEqual([]);
+    const missing: string[] = [];
+    for (const name of tests.flat()) {
+      if (
+        !(await access(join(project, name)).then(
+          () => true,
+          () => false,
+        ))
+      )
+        missing.push(name);
     }
     expect(missing).toEqual([]);
   });

@@ -26,7 +26,7 @@ function tokenHeaders(url: URL, stack: Stack | undefined): Record<string, string
 
 /** Where to measure, and as whom. @throws UsageError */
 async function addressOf(options: Options): Promise<{ url: URL; headers: Record<string, string> }> {
-  // Whoever names an address and a token does not need a stack.
+  // With an address and a token no stack is needed.
   const needsStack =
     options.url === undefined ||
     (process.env.CF_ACCESS_CLIENT_ID === undefined && !loopback.test(options.url.hostname));

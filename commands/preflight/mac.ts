@@ -1,6 +1,12 @@
 /** Is the Mac ready: reachable, `sudo -n`, clock, disk, model server and models? Over SSH; reads only. */
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
-import { type ModelServer, type ModelServerKind, modelListUrl, modelServer } from "../../runtime/model-servers.ts";
+import {
+  type ListedModel,
+  type ModelServer,
+  type ModelServerKind,
+  modelListUrl,
+  modelServer,
+} from "../../runtime/model-servers.ts";
 import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 
 /** The part of the stack's config that is checked. */
@@ -141,16 +147,26 @@ async function model(session: MacSession, wanted: MacWanted): Promise<Finding> {
 export function modelFinding(text: string, { kind, url, embeddingModel }: MacWanted["model"]): Finding {
   const id = "mac.model";
   const server = modelServer(kind);
-  const names = listedNames(server, text);
-  if (!names) {
+  const models = listedModels(server, text);
+  if (!models) {
     return fail(
       id,
       `what answers at ${url} is not ${server.title}`,
       "Check model.kind and model.url, and which program listens there",
     );
   }
-  if (names.some((name) => name === embeddingModel || name === server.fullName(embeddingModel)))
+  const names = models.map(({ name }) => name);
+  if (names.some((name) => name === embeddingModel || name === server.fullName(embeddingModel))) {
+    const remote = models.filter(({ isRemote }) => isRemote).map(({ name }) => name);
+    if (remote.length > 0) {
+      return warn(
+        id,
+        `the model server has models of Ollama's cloud (${remote.join(", ")}): what is sent to them leaves the Mac, so the relay refuses them unless model.allowed names them`,
+        "On the Mac: `ollama rm` them, and start Ollama with OLLAMA_NO_CLOUD=1 (model.service does)",
+      );
+    }
     return ok(id, `the model server has ${names.length} models, ${embeddingModel} among them`);
+  }
   const todo = `On the Mac: ${server.loadHint(embeddingModel)}`;
   return fail(
     id,
@@ -159,9 +175,9 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
   );
 }
 
-function listedNames(server: ModelServer, text: string): string[] | undefined {
+function listedModels(server: ModelServer, text: string): ListedModel[] | undefined {
   try {
-    return server.readModels(JSON.parse(text)).map(({ name }) => name);
+    return server.readModels(JSON.parse(text));
   } catch {
     return undefined;
   }

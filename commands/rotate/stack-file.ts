@@ -36,7 +36,7 @@ export function writeServer(text: string, server: string, change: ServerSettings
   const { settings } = find(result, server);
   if (keys.some((key) => settings[key] !== expected[key]) || others(text, server) !== others(result, server)) {
     throw new Refusal(
-      `the entry of ${server} is written in a way that can not be changed safely; write by hand: ${JSON.stringify(change)}`,
+      `the entry of ${server} is written in a way that cannot be changed safely; write by hand: ${JSON.stringify(change)}`,
     );
   }
   return result;

@@ -19,7 +19,8 @@ trap 'rm -rf "$work"' EXIT
 sum() { shasum -a 256 "$1" | cut -c 1-64; }
 check() { [ "$(sum "$1")" = "$2" ]; }
 uploaded() {
-  cp "$root/tmp/slm-network-$1" "$2" && return 0
+  # /tmp is everybody's: a FIFO there would block, a link could name a device.
+  [ ! -L "$root/tmp/slm-network-$1" ] && [ -f "$root/tmp/slm-network-$1" ] && cp "$root/tmp/slm-network-$1" "$2" && return 0
   echo "the upload is gone from the Mac's /tmp: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
   exit 1
 }
@@ -86,12 +87,13 @@ done`;
 export const sendScript = `set -eu
 upload=\${SLM_NETWORK_ROOT:-}/tmp/$1
 umask 077
-cat > "$upload.$$"
-mv "$upload.$$" "$upload"`;
+incoming=$(mktemp "$upload.XXXXXXXX")
+cat > "$incoming"
+mv "$incoming" "$upload"`;
 
 /** Prints name and size in bytes of each file with the relay's data, one a line, and `end`; needs root. */
 export const dataScript = `if cd "\${SLM_NETWORK_ROOT:-}/var/db/slm-network" 2>/dev/null; then
-  for file in *; do [ -f "$file" ] && echo "$file $(($(wc -c < "$file")))"; done
+  for file in *; do [ -f "$file" ] && [ ! -L "$file" ] && echo "$file $(($(wc -c < "$file")))"; done
 fi
 echo end`;
 

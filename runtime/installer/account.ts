@@ -24,41 +24,68 @@ export function freeId(...listings: string[]): number {
 
 const [user, group] = [`/Users/${serviceUser}`, `/Groups/${serviceUser}`] as const;
 
-/** @returns whether the daemons' user and group both exist */
-export const accountExists = async (): Promise<boolean> => (await exists(user)) && (await exists(group));
+/** What a complete record has besides its name. */
+const attributes = {
+  [group]: ["PrimaryGroupID", "RealName"],
+  [user]: ["UniqueID", "PrimaryGroupID", "UserShell", "NFSHomeDirectory", "RealName", "Password", "IsHidden"],
+} as const;
+
+/** Values that are the same on every Mac. */
+const fixed: Readonly<Record<string, string>> = {
+  RealName: "slm-network",
+  UserShell: "/usr/bin/false",
+  NFSHomeDirectory: "/var/empty",
+  Password: "*",
+  IsHidden: "1",
+};
+
+/** @returns the attributes that a record lacks; "record" if there is none */
+async function missingOf(record: typeof user | typeof group): Promise<string[]> {
+  const wanted = attributes[record];
+  const { exitCode, stdout } = await run("dscl", [".", "-read", record, ...wanted], [notFound]);
+  if (exitCode === notFound) return ["record", ...wanted];
+  // Attributes that Open Directory does not know are printed with a prefix.
+  return wanted.filter((name) => !new RegExp(`^(?:dsAttrType\\w+:)?${name}:`, "m").test(stdout));
+}
+
+/** @returns whether the daemons' user and group both exist, complete */
+export const accountExists = async (): Promise<boolean> =>
+  (await missingOf(user)).length === 0 && (await missingOf(group)).length === 0;
 
 /**
- * Creates the group and user that do not exist; existing ones are not changed.
- * @returns whether one of them was created: its id may differ from the former one
+ * Creates the group and user, or what an installer that was killed in between left out; existing attributes are not changed.
+ * @returns whether the user or the group got a number: it may differ from the former one
  */
 export async function ensureAccount(): Promise<boolean> {
-  const [hasUser, hasGroup] = [await exists(user), await exists(group)];
-  if (hasUser && hasGroup) return false;
+  const missing = { [group]: await missingOf(group), [user]: await missingOf(user) };
+  if (missing[group].length + missing[user].length === 0) return false;
+  // A group with another number than before: the user must be in it.
+  if (missing[group].includes("PrimaryGroupID")) missing[user] = [...new Set([...missing[user], "PrimaryGroupID"])];
   const users = (await run("dscl", [".", "-list", "/Users", "UniqueID"])).stdout;
   const groups = (await run("dscl", [".", "-list", "/Groups", "PrimaryGroupID"])).stdout;
   const id = String(freeId(users, groups));
-  const set = (record: string, key: string, value: string) => run("dscl", [".", "-create", record, key, value]);
-  if (!hasGroup) {
-    await run("dscl", [".", "-create", group]);
-    await set(group, "PrimaryGroupID", id);
-    await set(group, "RealName", "slm-network");
-  }
-  if (!hasUser) {
-    const read = (await run("dscl", [".", "-read", group, "PrimaryGroupID"])).stdout;
-    await run("dscl", [".", "-create", user]);
-    await set(user, "UniqueID", id);
-    await set(user, "PrimaryGroupID", read.trim().split(/\s+/).at(-1) ?? id);
-    await set(user, "UserShell", "/usr/bin/false");
-    await set(user, "NFSHomeDirectory", "/var/empty");
-    await set(user, "RealName", "slm-network");
-    await set(user, "Password", "*");
-    await set(user, "IsHidden", "1");
+  // The group first: the user has its number.
+  for (const record of [group, user] as const) {
+    for (const name of missing[record]) {
+      if (name === "record") await run("dscl", [".", "-create", record]);
+      else await run("dscl", [".", "-create", record, name, fixed[name] ?? (await numberFor(record, name, id))]);
+    }
   }
   // chown asks a directory cache that may be updated a moment later.
   const known = await waitUntil(async () => (await run("id", ["-gn", serviceUser], [1])).exitCode === 0, 10_000, 200);
   if (!known)
     throw new Error(`macOS does not list the account ${serviceUser}, which was just created; run pulumi up again`);
-  return true;
+  return [...missing[group], ...missing[user]].some((name) => fixed[name] === undefined);
+}
+
+/** @returns the value of UniqueID or PrimaryGroupID: the user's group is the one in Open Directory */
+async function numberFor(record: typeof user | typeof group, name: string, id: string): Promise<string> {
+  if (record === group || name === "UniqueID") return id;
+  const { stdout } = await run("dscl", [".", "-read", group, "PrimaryGroupID"]);
+  const number = stdout.trim().split(/\s+/).at(-1);
+  if (number === undefined || !/^\d+$/.test(number))
+    throw new Error(`the group ${serviceUser} has no number: ${stdout}`);
+  return number;
 }
 
 /** Removes user and group; a missing one is not an error. */

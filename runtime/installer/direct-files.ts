@@ -3,7 +3,7 @@ import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DirectLine } from "../direct-config.ts";
 import { run } from "./commands.ts";
-import { ensureFolder, pathExists, readIfExists, secretFile, writeFileAtomic } from "./files.ts";
+import { ensureFolder, pathExists, readIfExists, secretFile, setOwner, writeFileAtomic } from "./files.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 
 /** Paths of one line's files. */
@@ -76,7 +76,7 @@ export async function ensureLineFiles(
   if (!hadKey || !(await pathExists(files.publicKey))) await generateKey(paths, files.key, line.server);
   // Owned by the account: ssh refuses a key of its own user that others can read, and reads no other user's.
   const owner = `${serviceUser}:${serviceUser}`;
-  await run("chown", [owner, files.key]);
+  await setOwner(files.key, owner);
   await run("chmod", ["600", files.key]);
   const wanted = new Map([
     [files.knownHosts, knownHostsText(line)],

@@ -7,9 +7,10 @@ import { explainLine, readLineState } from "../direct-log.ts";
 import { run, waitUntil } from "./commands.ts";
 import { ensureLineFiles, pruneLineFiles, writeLines } from "./direct-files.ts";
 import { probeServer } from "./direct-probe.ts";
-import { ensureFile, readIfExists } from "./files.ts";
+import { readIfExists } from "./files.ts";
 import { isLoaded, plistPath, reload, removeDaemon, writePlist } from "./launchd.ts";
-import { type Layout, serviceUser } from "./layout.ts";
+import type { Layout } from "./layout.ts";
+import { daemonLog, ensureLog } from "./logs.ts";
 import { type Daemon, directDaemon, removedDirectDaemon } from "./plists.ts";
 
 /** State of a line, as the installer and doctor report it. */
@@ -65,8 +66,10 @@ export async function ensureLines(
   for (const line of lines) {
     const { hasChanged } = await ensureLineFiles(paths, line);
     const daemon = directDaemon(paths, line);
-    await ensureFile(daemon.logFile, { owner: `${serviceUser}:${serviceUser}`, mode: 0o640 });
-    const isSame = (await readIfExists(plistPath(paths, daemon))) === daemon.plist && !hasChanged;
+    const replaced = await ensureLog(paths, daemon.logFile, daemonLog);
+    if (replaced !== undefined) warnings.push(replaced);
+    const isSame =
+      (await readIfExists(plistPath(paths, daemon))) === daemon.plist && !hasChanged && replaced === undefined;
     await writePlist(paths, daemon);
     await run("launchctl", ["enable", `system/${daemon.label}`]);
     if (isSame && (await isLoaded(daemon))) continue;

@@ -1,6 +1,11 @@
-/** Files with an owner and a mode, written atomically: a power cut leaves the old or the new content. */
+/**
+ * Files with an owner and a mode, written atomically: a power cut leaves the old or the new content. Root works in folders
+ * here that root alone can change, so no name in them can become a link to another file between two steps. Files that
+ * a daemon can write are in logs.ts and in owned-tree.ts.
+ */
+import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, readFile, rename, rm, symlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { run } from "./commands.ts";
 import { serviceUser } from "./layout.ts";
 
@@ -15,35 +20,60 @@ export const publicFile: Ownership = { owner: "root:wheel", mode: 0o644 };
 /** Config and secrets: readable by the daemons, writable by root only. */
 export const secretFile: Ownership = { owner: `root:${serviceUser}`, mode: 0o640 };
 
+/** Sets the owner of a file or folder; of a link its own, never that of the file behind it. */
+export const setOwner = (path: string, owner: string) => run("chown", ["-h", owner, path]);
+
 /**
- * Replaces a file atomically: writes a temporary file beside it, syncs, sets owner and mode, renames.
+ * Writes a file's new content beside it, synced, with owner and mode. A failure (full disk) leaves nothing behind.
+ * @returns its path, to be renamed
  */
-export async function writeFileAtomic(path: string, content: string, { owner, mode }: Ownership): Promise<void> {
-  const beside = join(dirname(path), `.${process.pid}.incoming`);
-  const file = await open(beside, "w", 0o600);
+export async function writeBeside(path: string, content: string, { owner, mode }: Ownership): Promise<string> {
+  const beside = join(dirname(path), `.${basename(path)}.incoming`);
   try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
+    await rm(beside, { force: true });
+    const file = await open(beside, "wx", 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await setOwner(beside, owner);
+    await chmod(beside, mode);
+    return beside;
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
   }
-  await run("chown", [owner, beside]);
-  await chmod(beside, mode);
-  await rename(beside, path);
 }
 
-/** Creates a folder (and its parents) and sets its owner and mode. */
+/** Replaces a file atomically. */
+export async function writeFileAtomic(path: string, content: string, ownership: Ownership): Promise<void> {
+  await rename(await writeBeside(path, content, ownership), path);
+}
+
+/**
+ * Creates a folder (and its parents) and sets its owner and mode; access control lists are removed, since a former owner may
+ * have granted rights that outlive the change of owner. Its parent must be root's.
+ * @throws Error when the path is a link or no folder
+ */
 export async function ensureFolder(path: string, { owner, mode }: Ownership): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found && !found.isDirectory()) throw new Error(`${path} is not a folder: remove it, and run pulumi up again`);
   await mkdir(path, { recursive: true });
-  await run("chown", [owner, path]);
-  await chmod(path, mode);
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    await setOwner(path, owner);
+    await run("chmod", ["-N", path]);
+    await folder.chmod(mode);
+  } finally {
+    await folder.close();
+  }
 }
 
-/** Creates an empty file if it does not exist, and sets its owner and mode. */
-export async function ensureFile(path: string, { owner, mode }: Ownership): Promise<void> {
-  await (await open(path, "a")).close();
-  await run("chown", [owner, path]);
-  await chmod(path, mode);
+/** Removes a file or folder with all below. rm(1) follows no link, also if one is put in place of a folder meanwhile. */
+export async function removeTree(path: string): Promise<void> {
+  await run("rm", ["-rf", path]);
 }
 
 /** Points a symlink at `target` atomically (`ln -sfn` is not atomic). */

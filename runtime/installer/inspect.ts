@@ -78,6 +78,7 @@ async function watchedFiles(
     [paths.connectorToken, "keyed"],
     [paths.data, "none"],
     [paths.logs, "none"],
+    [paths.rotatedLogs, "none"],
     [join(paths.logs, "relay.log"), "none"],
     [join(paths.logs, "connector.log"), "none"],
   ]);

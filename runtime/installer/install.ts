@@ -12,7 +12,6 @@ import { handOver, removeTemporaryConnector, temporaryConnector } from "./connec
 import { ensureLines, type LineReport } from "./direct.ts";
 import { ensureConnector } from "./download.ts";
 import {
-  ensureFile,
   ensureFolder,
   type Ownership,
   publicFile,
@@ -27,15 +26,18 @@ import { claim, ensureStateKey, hardwareUuid, readInstallation } from "./install
 import { isLoaded, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 import { withLock } from "./lock.ts";
+import { daemonLog, ensureLog, ensureLogFolder } from "./logs.ts";
 import type { MacExpected } from "./mac-state.ts";
 import { inspectModelServer, type ModelServerReport } from "./model-server.ts";
 import { ensureModelService, planModelService } from "./model-service.ts";
+import { giveTree } from "./owned-tree.ts";
 import { connectorDaemon, type Daemon, relayDaemon } from "./plists.ts";
 import { refuseTakenPorts } from "./ports.ts";
 import { ensurePower, type PowerReport } from "./power.ts";
 import { requireReady, waitForModelServer } from "./readiness.ts";
 import { takeOver, temporaryRelay } from "./relay-handover.ts";
 import { type ContentHashes, contentHashes, ensureProgramModes, isAltered } from "./repair.ts";
+import { stageFiles } from "./replacement.ts";
 import { pruneReleases, rollBack, snapshot } from "./rollback.ts";
 
 /** Result of an installation. */
@@ -97,11 +99,15 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     await refuseTakenPorts(paths, input);
     const uuid = await hardwareUuid();
     const isNewAccount = await ensureAccount();
-    await prepareFolders(paths, isNewAccount);
+    const warnings = await prepareFolders(paths, isNewAccount);
+    // A daemon writes to the file that was at its log's path when it started.
+    const isLogReplaced = {
+      relay: await replaceLog(paths, "relay", warnings),
+      connector: await replaceLog(paths, "connector", warnings),
+    };
     const stateKey = await ensureStateKey(paths);
     const notes: string[] = [];
     const owner = await readInstallation(paths);
-    if (installation) notes.push(...[await claim(paths, installation, uuid)].filter((note) => note !== undefined));
     const { program: connectorProgram, replaced } = await ensureConnector(paths, input.cloudflared);
     const folder = join(paths.releases, release);
     await mkdir(join(folder, "bin"), { recursive: true });
@@ -134,17 +140,27 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     // `current` may have been changed by hand.
     const isMoved = record !== undefined && before.release !== join("releases", record.release);
     const mustRestart = {
-      relay: repaired || isNewAccount || isMoved || altered(relayPlist, paths.relayConfig, paths.relaySecrets),
-      connector: replaced || isNewAccount || isMoved || altered(connectorPlist, paths.connectorToken),
+      relay:
+        repaired ||
+        isNewAccount ||
+        isMoved ||
+        isLogReplaced.relay ||
+        altered(relayPlist, paths.relayConfig, paths.relaySecrets),
+      connector:
+        replaced || isNewAccount || isMoved || isLogReplaced.connector || altered(connectorPlist, paths.connectorToken),
     };
     wanted.written = contentHashes(
       stateKey,
       new Map([...files, [relayPlist, relay.plist] as const, [connectorPlist, connector.plist] as const]),
     );
 
-    await rm(paths.record, { force: true }); // until it is written again, nothing counts as installed
-    for (const [path, content] of files) await writeFileAtomic(path, content, secretFile);
-    await switchLink(paths.current, join("releases", release));
+    // Plists are always written, for their owner and mode too. One removed by hand needs no restart: launchd has it loaded
+    // until the next boot.
+    const replacement = await stageFiles([
+      ...[...files].map(([path, content]) => ({ path, content, ownership: secretFile })),
+      { path: relayPlist, content: relay.plist, ownership: publicFile },
+      { path: connectorPlist, content: connector.plist, ownership: publicFile },
+    ]);
     const restarted: Daemon[] = [];
     const reloaded: Daemon[] = [];
     const undo: (() => Promise<void>)[] = [];
@@ -158,13 +174,13 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       await reload(paths, daemon);
     };
     try {
+      for (const path of [relayPlist, connectorPlist]) await run("plutil", ["-lint", replacement.staged.get(path)!]);
+      if (installation) notes.push(...[await claim(paths, installation, uuid)].filter((note) => note !== undefined));
+      await rm(paths.record, { force: true }); // until it is written again, nothing counts as installed
+      await replacement.commit();
+      await switchLink(paths.current, join("releases", release));
       const isRunning = await isLoaded(relay);
-      for (const daemon of [relay, connector]) {
-        // Always written, for its owner and mode too. A plist removed by hand needs no restart: launchd has it loaded until the
-        // next boot.
-        await writePlist(paths, daemon);
-        await run("launchctl", ["enable", `system/${daemon.label}`]);
-      }
+      for (const daemon of [relay, connector]) await run("launchctl", ["enable", `system/${daemon.label}`]);
       const anew = (daemon: Daemon) =>
         isRunning ? takeOver(paths, daemon, input, (bringBack) => begin(daemon, bringBack)) : startAnew(daemon);
       if (record?.relay !== wanted.relay || mustRestart.relay || !isRunning) await anew(relay);
@@ -183,14 +199,16 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       await removeTemporaryConnector(paths, temporaryConnector(paths, 0));
       await removeDaemon(paths, temporaryRelay(paths, input.relay.graceSeconds, 0));
     } catch (error) {
-      if (owner) await claim(paths, owner.installation, owner.hardwareUuid);
-      throw await rollBack(paths, before, [relay, connector].length, undo, error as Error);
+      const failure = await rollBack(paths, before, replacement, undo, error as Error);
+      if (owner) await claim(paths, owner.installation, owner.hardwareUuid).catch(() => {});
+      throw failure;
+    } finally {
+      await replacement.discard();
     }
     await writeFileAtomic(paths.record, `${JSON.stringify(wanted)}\n`, publicFile);
     await pruneReleases(paths, release, before.release);
     // Last: the relay serves regardless of the model server, and reports its state.
-    if (await ensureModelService(paths, model)) restarted.push(model!);
-    const warnings: string[] = [];
+    if (await ensureModelService(paths, model, warnings)) restarted.push(model!);
     const power = await ensurePower(input.power, warnings);
     if (model) await waitForModelServer(input, model, warnings);
     const modelServer = await inspectModelServer(paths, input, warnings);
@@ -217,6 +235,7 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
 function restartPart({
   callers: _callers,
   limits: _limits,
+  jobs: _jobs,
   directCredentials: _credentials,
   ...rest
 }: InstallInput["relay"]): string {
@@ -234,8 +253,11 @@ async function reloadRelay(relay: Daemon, input: InstallInput): Promise<boolean>
   return waitUntil(inUse, reloadWithinMs);
 }
 
-/** @param isNewAccount existing files may belong to the account's former uid */
-async function prepareFolders(paths: Layout, isNewAccount: boolean): Promise<void> {
+/**
+ * @param isNewAccount existing files may belong to the account's former uid
+ * @returns a sentence for each problem
+ */
+async function prepareFolders(paths: Layout, isNewAccount: boolean): Promise<string[]> {
   const rootFolder: Ownership = { owner: "root:wheel", mode: 0o755 };
   const daemon = `${serviceUser}:${serviceUser}`;
   const daemonFolder: Ownership = { owner: daemon, mode: 0o750 };
@@ -243,15 +265,23 @@ async function prepareFolders(paths: Layout, isNewAccount: boolean): Promise<voi
   await ensureFolder(paths.releases, rootFolder);
   await ensureFolder(paths.config, { owner: `root:${serviceUser}`, mode: 0o750 });
   await ensureFolder(paths.data, daemonFolder);
-  // The model server's account needs access to its own log.
-  await ensureFolder(paths.logs, { owner: daemon, mode: 0o751 });
-  if (isNewAccount) await run("chown", ["-R", daemon, paths.data, paths.logs]);
+  await ensureLogFolder(paths);
+  const left = isNewAccount
+    ? [...(await giveTree(paths.data, daemon)), ...(await giveTree(paths.rotatedLogs, daemon))]
+    : [];
   await mkdir(paths.launchDaemons, { recursive: true });
   await ensureInspectCommand(paths);
-  // launchd opens a daemon's log as the daemon's user.
-  for (const name of ["relay", "connector"]) {
-    await ensureFile(join(paths.logs, `${name}.log`), { owner: daemon, mode: 0o640 });
-  }
+  return left.map(
+    (path) =>
+      `${paths.onMac(path)} is a link or has other names (hard links), and was not given to the account ${serviceUser}: remove it if nobody at this Mac put it there`,
+  );
+}
+
+/** @returns whether the log was another kind of file, and a daemon that runs writes elsewhere */
+async function replaceLog(paths: Layout, name: string, warnings: string[]): Promise<boolean> {
+  const replaced = await ensureLog(paths, join(paths.logs, `${name}.log`), daemonLog);
+  if (replaced !== undefined) warnings.push(replaced);
+  return replaced !== undefined;
 }
 
 function parseRecord(text: string | undefined): InstallRecord | undefined {

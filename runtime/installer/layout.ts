@@ -37,7 +37,10 @@ export interface Layout {
   directLines: string;
   /** Kept when the installation is removed. */
   data: string;
+  /** Logs; root's, so that a daemon can write its own and replace none. */
   logs: string;
+  /** The relay's copies of logs that became too large; root opens nothing in it. */
+  rotatedLogs: string;
   launchDaemons: string;
   /** Drop-ins of sudo. */
   sudoers: string;
@@ -45,7 +48,7 @@ export interface Layout {
   onMac(path: string): string;
   /** Path of an uploaded archive, by sha256. */
   upload(sha256: string): string;
-  /** In a folder that macOS empties at boot, so a power cut leaves no lock behind. */
+  /** Names the process that installs; the lock is beside it, in a folder that macOS empties at boot. */
   lock: string;
 }
 
@@ -73,6 +76,7 @@ export function layout(root: string): Layout {
     directLines: join(config, "direct/lines.json"),
     data: join(root, "var/db/slm-network"),
     logs: join(root, "var/log/slm-network"),
+    rotatedLogs: join(root, "var/log/slm-network/rotated"),
     launchDaemons: join(root, "Library/LaunchDaemons"),
     sudoers: join(root, "etc/sudoers.d"),
     onMac: (path) => `/${relative(root, path)}`,

@@ -4,9 +4,10 @@ import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelService } from "../config.ts";
 import { run } from "./commands.ts";
-import { ensureFile, pathExists, readIfExists } from "./files.ts";
+import { pathExists, readIfExists } from "./files.ts";
 import { isLoaded, plistPath, reload, removeDaemon, writePlist } from "./launchd.ts";
 import { type Layout, serviceUser } from "./layout.ts";
+import { ensureLog } from "./logs.ts";
 import { type Account, type Daemon, modelDaemon, removedModelDaemon } from "./plists.ts";
 
 /**
@@ -51,20 +52,27 @@ async function accountOf(paths: Layout, user: string): Promise<Account | undefin
 
 /**
  * Ensures the daemon runs with this plist, or removes it if none is wanted. Restarts it only if its plist changed.
+ * @param warnings receives a sentence if its log had been replaced
  * @returns whether it was restarted
  */
-export async function ensureModelService(paths: Layout, daemon: Daemon | undefined): Promise<boolean> {
+export async function ensureModelService(
+  paths: Layout,
+  daemon: Daemon | undefined,
+  warnings: string[],
+): Promise<boolean> {
   if (!daemon) {
     const old = removedModelDaemon(paths);
     if ((await pathExists(plistPath(paths, old))) || (await isLoaded(old))) await removeDaemon(paths, old);
     return false;
   }
   // The relay rotates this log and belongs to this group.
-  await ensureFile(daemon.logFile, { owner: `${daemon.user}:${serviceUser}`, mode: 0o660 });
+  const owner = `${daemon.user}:${serviceUser}`;
+  const replaced = await ensureLog(paths, daemon.logFile, { owner, mode: 0o660 });
+  if (replaced !== undefined) warnings.push(replaced);
   const isSame = (await readIfExists(plistPath(paths, daemon))) === daemon.plist;
   await writePlist(paths, daemon); // for its owner and mode too
   await run("launchctl", ["enable", `system/${daemon.label}`]);
-  if (isSame && (await isLoaded(daemon))) return false;
+  if (isSame && replaced === undefined && (await isLoaded(daemon))) return false;
   await reload(paths, daemon);
   return true;
 }

@@ -1,6 +1,6 @@
 /** Readiness checks of an installation, with the last log lines when they fail. */
-import { open } from "node:fs/promises";
 import type { InstallInput } from "../config.ts";
+import { openRegular } from "../regular-file.ts";
 import { isListening, respondsOk, waitUntil } from "./commands.ts";
 import type { Daemon } from "./plists.ts";
 import { inSeconds, timeLimits } from "./time-limits.ts";
@@ -31,10 +31,10 @@ export async function waitForModelServer({ relay }: InstallInput, daemon: Daemon
   );
 }
 
-/** @returns the last ten lines of a log, indented */
+/** @returns the last ten lines of a log, indented; of what is no regular file, why it was not read */
 export async function lastLines(file: string): Promise<string> {
-  const handle = await open(file).catch(() => undefined);
-  if (!handle) return "(no log)";
+  const handle = await openRegular(file).catch((error: NodeJS.ErrnoException) => error);
+  if (handle instanceof Error) return handle.code === "ENOENT" ? "(no log)" : `(${handle.message})`;
   try {
     const { size } = await handle.stat();
     const length = Math.min(size, 4096);

@@ -1,8 +1,8 @@
 /** Removes an installation: daemons, code, config, logs, account. The data is kept unless `data` is set. */
-import { rm } from "node:fs/promises";
 import { removeAccount } from "./account.ts";
 import { temporaryConnector } from "./connector-handover.ts";
 import { installedLines } from "./direct.ts";
+import { removeTree } from "./files.ts";
 import { refusesRemoval } from "./installation.ts";
 import { removeDaemon } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
@@ -37,7 +37,7 @@ export async function remove(
     }
     for (const server of await installedLines(paths)) await removeDaemon(paths, removedDirectDaemon(paths, server));
     const folders = [paths.config, paths.logs, ...(data ? [paths.data] : []), paths.base];
-    for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    for (const folder of folders) await removeTree(folder);
     await removeAccount();
     return undefined;
   });

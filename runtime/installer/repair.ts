@@ -1,7 +1,7 @@
 /** Detects and repairs manual changes to an installation. */
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { run } from "./commands.ts";
+import { setOwner } from "./files.ts";
 import { readOwners, secretHash } from "./inspect.ts";
 import type { Layout } from "./layout.ts";
 
@@ -41,7 +41,7 @@ export async function ensureProgramModes(paths: Layout, release: string, program
     ...[...files, join(paths.archives, `${release}.tar`)].map((path) => [path, 0o644] as const),
   ]);
   for (const [path, { owner, mode }] of await readOwners([...modes.keys()])) {
-    if (owner !== "root:wheel") await run("chown", ["root:wheel", path]);
+    if (owner !== "root:wheel") await setOwner(path, "root:wheel");
     if (mode !== modes.get(path)!.toString(8)) await chmod(path, modes.get(path)!);
   }
 }

@@ -1,10 +1,11 @@
 /** Snapshot of the previous installation, rollback to it, and removal of old releases. */
 import { readdir, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { publicFile, readIfExists, secretFile, switchLink, writeFileAtomic } from "./files.ts";
+import { readIfExists, removeTree, switchLink } from "./files.ts";
 import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
+import type { Replacement } from "./replacement.ts";
 
 const keepReleases = 3;
 
@@ -40,21 +41,22 @@ export async function snapshot(
 }
 
 /**
- * Restores the previous installation.
+ * Restores the previous installation. A file of it that had been removed by hand stays as the new one: without a plist
+ * launchd would start nothing.
+ * @param replacement of the files that were changed
  * @param restart restarts each changed daemon from the restored files; unchanged daemons keep running
  * @returns the error to throw: `cause`, and the outcome of the rollback
  */
 export async function rollBack(
   paths: Layout,
   before: Snapshot,
-  daemons: number,
+  replacement: Replacement,
   restart: readonly (() => Promise<void>)[],
   cause: Error,
 ): Promise<Error> {
-  if (!before.release || before.plists.size < daemons) return cause; // a first installation: nothing to restore
+  if (!before.release) return cause; // a first installation: nothing to restore
   try {
-    for (const [file, content] of before.secrets) await writeFileAtomic(file, content, secretFile);
-    for (const [file, content] of before.plists) await writeFileAtomic(file, content, publicFile);
+    await replacement.restore();
     await switchLink(paths.current, before.release);
     for (const bringBack of restart) await bringBack();
     return new Error(`${cause.message}\nThe previous installation was restored and is serving.`);
@@ -73,7 +75,7 @@ export async function pruneReleases(paths: Layout, current: string, previous: st
   );
   others.sort((a, b) => b.time - a.time);
   for (const { name } of others.slice(Math.max(0, keepReleases - keep.size))) {
-    await rm(join(paths.releases, name), { recursive: true, force: true });
+    await removeTree(join(paths.releases, name));
     await rm(join(paths.archives, `${name}.tar`), { force: true });
   }
 }

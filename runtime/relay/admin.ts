@@ -33,7 +33,7 @@ export function onlyLocal(handler: Handler): Handler {
 /**
  * Everything here only reads: no request to this listener changes anything. Behind `onlyLocal`.
  *
- * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers and limits in use, with which the installer
+ * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers, limits and job limits in use, with which the installer
  * verifies a reload), /healthz, /readyz.
  */
 export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "config">): Handler {

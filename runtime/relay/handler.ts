@@ -24,7 +24,7 @@ import type { Documents } from "./documents/documents.ts";
 import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
-import { checkBody } from "./http/body-rules.ts";
+import { checkBody, checkPreviousResponse } from "./http/body-rules.ts";
 import {
   beginExchange,
   type Exchange,
@@ -104,6 +104,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   }
   const held = hold(routed, parts);
   const { route } = held;
+  if (route.kind === "job" && isStoredResponse(held, route, parts)) return serveStoredResponse(held, route, parts);
   if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
   if (route.kind === "openapi") return sendText(exchange.res, 200, "application/json; charset=utf-8", parts.openApi());
   if (route.kind === "jobs") return serveJobList(held.exchange, parts.jobs, held.caller.name);
@@ -142,6 +143,20 @@ function hold({ exchange, principal, route }: Routed, { holdings }: Parts): Held
   return { exchange: holdShare(exchange, caller.name, holdings), caller, company, route };
 }
 
+type JobRoute = Extract<Route, { kind: "job" }>;
+
+const isStoredResponse = ({ caller }: Held, { act, id }: JobRoute, { responses }: Parts): boolean =>
+  act === "response" && responses.owns(caller.name, id);
+
+/** A response that the model server keeps, for the caller that made it. */
+async function serveStoredResponse(held: Held, { name, id }: JobRoute, parts: Parts): Promise<void> {
+  const route = parts.router.storedResponse(name);
+  if (route === undefined) throw new RelayError("internal", `${name} belongs to no dialect.`);
+  await serveModelCall({ ...held, route }, parts);
+  const { req, res } = held.exchange;
+  if (req.method === "DELETE" && res.statusCode < 300) parts.responses.remove(held.caller.name, id);
+}
+
 function serveDocumentsRequest(
   { exchange, caller }: Held,
   { name }: Extract<Route, { kind: "documents" }>,
@@ -162,8 +177,10 @@ async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void
   const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company));
   if (submitted?.kind === "answered") return;
   const accepted: AcceptedCall = { ...held, checked };
-  const writer = openResponse(accepted, parts);
+  let writer: KeepAliveWriter | undefined;
   try {
+    // Also in here: a call that claimed an idempotency key must release it, whatever fails.
+    writer = openResponse(accepted, parts);
     await answerFromModel(accepted, writer, submitted?.copy, parts);
     await submitted?.done?.(true);
   } catch (cause) {
@@ -172,8 +189,11 @@ async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void
   }
 }
 
-async function acceptBody({ exchange, route }: Held<ModelCall>, parts: Parts) {
-  return checkBody(await receiveBody(exchange, parts), route, parts.config.model);
+async function acceptBody({ exchange, route, caller }: Held<ModelCall>, parts: Parts) {
+  const checked = await checkBody(await receiveBody(exchange, parts), route, parts.config.model);
+  await parts.upstream.refuseRemote(checked.facts.models);
+  if (route.makesResponse === true) checkPreviousResponse(checked, (id) => parts.responses.owns(caller.name, id));
+  return checked;
 }
 
 function receiveBody(exchange: HeldExchange, { config, pace, timers }: Parts): Promise<Buffer> {

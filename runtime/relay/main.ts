@@ -4,7 +4,7 @@
  * | signal | effect |
  * |---|---|
  * | SIGTERM, SIGINT | stops after the running requests, within `graceSeconds` |
- * | SIGHUP | reloads callers and limits from the files |
+ * | SIGHUP | reloads callers, limits and the limits of jobs from the files; before the start is complete: once it is |
  * | SIGUSR2 | relinquishes the public port and the stores to a relay that was started with `--take-over`, then stops |
  *
  * Exit status 78: the settings are invalid.

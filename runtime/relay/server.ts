@@ -1,5 +1,6 @@
 /** Assembles the relay, starts it and stops it. */
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
 import { createAccess } from "./access/access.ts";
@@ -13,6 +14,7 @@ import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { bindLines, createDirectLines } from "./direct-lines.ts";
 import { createDocuments } from "./documents/documents.ts";
+import type { RelayError } from "./errors.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
 import { CoarseTimers } from "./http/coarse-timers.ts";
@@ -28,6 +30,7 @@ import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memor
 import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
 import { createModelMetrics } from "./model/metrics.ts";
+import { openResponseOwners } from "./model/response-owners.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { openApi } from "./openapi/openapi.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
@@ -52,10 +55,10 @@ export interface Relay {
    */
   relinquish(): Promise<void>;
   /**
-   * Applies callers and limits at once; requests of callers that were removed or switched off are cut. The rest of
+   * Applies callers, limits and the limits of jobs at once; requests of callers that were removed or switched off are cut. The rest of
    * `config` stays as it was at the start.
    */
-  reload(config: ReloadableConfig & Partial<Pick<RelayConfig, "jobs">>): void;
+  reload(config: ReloadableConfig): void;
 }
 
 export interface RelayOptions {
@@ -152,7 +155,8 @@ export async function startRelay(
     const ofAdmin = { stallMs, connections: MAX_ADMIN_CONNECTIONS };
     listeners.push(await listen("admin", config.adminPort, onlyLocal(deferred.admin), ofAdmin));
     const bind = takeOver ? listenWhenFree : listen;
-    const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms };
+    const onMalformed = (id: string, { status, code }: RelayError) => log.info({ id, status, code }, "request");
+    const ofPublic = { stallMs, connections: MAX_PUBLIC_CONNECTIONS, headersMs: pace.ms, onMalformed };
     listeners.unshift(await bind("public", config.port, deferred.public, ofPublic, log));
     await lines.bind((server) => deferred.line(server), { stallMs, headersMs: pace.ms }, takeOver);
   } catch (cause) {
@@ -181,6 +185,7 @@ export async function startRelay(
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { memory } = holdings;
+  const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
   const jobs = await openJobs({
     config,
     log,
@@ -190,6 +195,7 @@ export async function startRelay(
     admission,
     memory,
     onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
+    onResponse: responses.add,
     boot,
     check,
   });
@@ -218,7 +224,17 @@ export async function startRelay(
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
-  const calls = { model: config.model, upstream, fallback, admission, queueMetrics, modelMetrics, keepAlive, timers };
+  const calls = {
+    model: config.model,
+    responses,
+    upstream,
+    fallback,
+    admission,
+    queueMetrics,
+    modelMetrics,
+    keepAlive,
+    timers,
+  };
   const parts: Parts = {
     ...calls,
     config,
@@ -253,7 +269,8 @@ export async function startRelay(
     await outages.close();
     await jobs.close(); // before the model server's connections: running jobs are returned to the queue, not failed
     admission.close();
-    await Promise.all([adaptive.close(), upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
+    const stores = [responses.close(), adaptive.close(), documents.close()];
+    await Promise.all([...stores, upstream.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -301,7 +318,7 @@ export async function startRelay(
       documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
       const cut = running.cutCallers(welcome);
-      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
+      log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers, limits and job limits reloaded");
     },
   };
 }

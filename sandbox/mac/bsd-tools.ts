@@ -93,7 +93,16 @@ for argument do
   set -- "$@" "$argument"
 done
 `;
-const before: Record<string, string> = { ps: macPs, sed: sedInPlace };
+/** macOS' `chmod -N` removes access control lists, which this machine's file system has none of. */
+const withoutLists = `if [ "\${1:-}" = -N ]; then
+  shift
+  for file do
+    [ -e "$file" ] || { echo "chmod: $file: No such file or directory" >&2; exit 1; }
+  done
+  exit 0
+fi
+`;
+const before: Record<string, string> = { chmod: withoutLists, ps: macPs, sed: sedInPlace };
 
 function wrapper(name: string, real: string, { refused, isOrdered }: Tool): string {
   const late = isOrdered ? '    -?*) [ -z "$operand" ] || refuse "$argument" ;;\n' : "";

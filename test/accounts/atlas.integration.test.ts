@@ -85,7 +85,7 @@ test("keys: none, wrong, not allowed from here, of another project", async () =>
   expect(failure(await lookups(h).project("0".repeat(24)))).toMatchObject({ kind: "not-found" });
 });
 
-test("what does not answer is told from what refuses", async () => {
+test("a missing answer is distinguished from a refusal", async () => {
   const nobody = atlasLookups({ publicKey: "p", privateKey: "q", baseUrl: "http://127.0.0.1:9/" });
   const { kind, reason } = failure(await nobody.projects());
   expect(kind).toBe("unreachable");

@@ -240,7 +240,7 @@ test("an application and a tunnel of the same name or place", async () => {
   expect(found[2]?.todo).toContain("cannot be taken over");
 });
 
-test("an account that does not answer is no fault of the stack's", async () => {
+test("an account that does not answer is not a fault of the stack", async () => {
   h.account.faults.add({ path: "dns_records", status: 500, times: 20 });
   const found = bad(await findings("all"));
   expect(found.map(({ level }) => level)).toEqual(["warn", "warn"]);

@@ -106,7 +106,7 @@ test("a missing permission is named", async () => {
   expect(failure(await few.zone("c".repeat(32)))).toMatchObject({ kind: "no-access", status: 403 });
 });
 
-test("an account that has not set up Zero Trust is told from one that the token may not see", async () => {
+test("an account that has not set up Zero Trust is distinguished from one that the token may not see", async () => {
   h.account.conditions.zeroTrust = false;
   expect(failure(await all.zeroTrustOrganization(account_id))).toMatchObject({ kind: "not-enabled", codes: [9999] });
   expect(failure(await all.serviceTokens(account_id))).toMatchObject({ kind: "not-enabled" });
@@ -135,7 +135,7 @@ test("the token itself: a user's, an account's, an unknown one, none at all", as
   expect(failure(await as(undefined).zones())).toMatchObject({ kind: "no-credentials" });
 });
 
-test("what does not answer is told from what refuses", async () => {
+test("a missing answer is distinguished from a refusal", async () => {
   const nobody = cloudflareLookups({ apiToken: "t", baseUrl: "http://127.0.0.1:9/client/v4" });
   expect(failure(await nobody.accounts())).toMatchObject({ kind: "unreachable" });
   h.account.faults.add({ path: "tokens/verify", status: 500, times: 10 });

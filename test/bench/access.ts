@@ -7,7 +7,7 @@ export interface Access {
   readonly audience: string;
   readonly clientId: string;
   readonly jwks: { readonly keys: readonly JWK[] };
-  /** The next token; begins anew after the last, which is a long way: the relay must not profit from having seen it. */
+  /** The next token; restarts after the last, which is a long way: the relay must not profit from having seen it. */
   token(): string;
   /** Another caller, who sends what is long. */
   readonly loud: { readonly clientId: string; readonly token: string };

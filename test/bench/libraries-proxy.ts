@@ -1,5 +1,5 @@
 /**
- * What the relay can not go below: the bare proxy with only the libraries' part of its work, which are the token check, the
+ * What the relay cannot go below: the bare proxy with only the libraries' part of its work, which are the token check, the
  * body read whole and parsed, a log line and four histograms. Arguments: the origin, keys and rules of Access as JSON,
  * the log's file.
  */

@@ -164,7 +164,7 @@ describe("the stack's config", () => {
       { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["0.0.0.0/0"] } } },
     ],
     [
-      "an address that is no network",
+      "an address that is not a network",
       { documents: { atlas: { projectId: "0".repeat(24), cluster: "main", allowFrom: ["office"] } } },
     ],
     ["an alert to nobody's address", { alerts: { emails: ["ops"] } }],
@@ -293,10 +293,10 @@ describe("access.singleHeader", () => {
     ["cf-access-client-id", /has a meaning of its own/],
     ["Slm-Company", /has a meaning of its own/],
     ["prefer", /has a meaning of its own/],
-    ["x api key", /is no name of a header: letters, digits and -/],
-    ["", /is no name of a header/],
-    [7, /is no name of a header/],
-    ["키", /is no name of a header/],
+    ["x api key", /is not a valid header name: letters, digits and -/],
+    ["", /is not a valid header name/],
+    [7, /is not a valid header name/],
+    ["키", /is not a valid header name/],
   ])("refuses %j and says why", (name, words) => expect(named(name)).toMatch(words));
 });
 

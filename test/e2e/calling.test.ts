@@ -9,7 +9,8 @@ import type { Ready } from "../../sandbox/ready.ts";
 import { printedFiles, runCaller, writeCallers } from "./callers.ts";
 import { eventually, inFolder, project, sandbox, start, tokenHeaders } from "./harness.ts";
 
-const files = printedFiles(await readFile(join(project, "README.md"), "utf8"));
+const pages = await Promise.all(["README.md", "docs/calling.md"].map((page) => readFile(join(project, page), "utf8")));
+const files = new Map(pages.flatMap((page) => [...printedFiles(page)]));
 let here: Ready;
 let folder: string;
 
@@ -45,6 +46,8 @@ const expected: Record<string, (printed: string) => void> = {
   "with_requests.py": (printed) => expect(printed.trim()).toBe("2"),
   "with_langchain.py": (printed) => expect(printed.trim()).toMatch(/계약서를 요약해 주세요\.[\s\S]*\n2$/),
   "with-openai.mjs": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
+  "with_anthropic.py": (printed) => expect(printed.match(/계약서를 요약해 주세요\./g)).toHaveLength(2),
+  "with-anthropic.mjs": (printed) => expect(printed.match(/계약서를 요약해 주세요\./g)).toHaveLength(2),
   "with-langchain.mjs": (printed) => expect(printed.trim()).toMatch(/계약서를 요약해 주세요\.[\s\S]*\n2$/),
   "Caller.java": (printed) => expect(printed).toContain("계약서를 요약해 주세요."),
 };
@@ -65,7 +68,8 @@ it.each(Object.keys(expected))("%s is answered with the token, and fails without
   expected[file]?.(ran.stdout);
   const refused = await runCaller(folder, file, { ...environment(), SLM_CLIENT_SECRET: "wrong" });
   expect(refused.code, refused.stdout).not.toBe(0);
-  expect(refused.stdout + refused.stderr).toMatch(/403/);
+  // Anthropic's Python client names the error's class for the status, since Cloudflare's body is no JSON.
+  expect(refused.stdout + refused.stderr).toMatch(/403|PermissionDeniedError/);
 });
 
 const printed = CLIENTS.filter(

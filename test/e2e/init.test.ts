@@ -86,7 +86,7 @@ it("writes the stack file from flags, with its comments and secrets that only th
   expect(ran.stdout).toContain("hostname: slm.example.com");
   expect(ran.stdout).toContain("1024 dimensions");
   const text = await readFile(file, "utf8");
-  expect(text).toContain("# Refuses to delete what holds state");
+  expect(text).toContain("# Protects resources that hold state from deletion");
   expect(text).not.toMatch(/0{24}|openssl rand|192\.168\.0\.20/);
   const { config } = await content(file);
   expect(config).toMatchObject({

@@ -1,7 +1,12 @@
 /** Does the model server answer, and does it have the models of the config? */
-import { type ModelServer, modelListUrl, modelServer as serverOf } from "../../../runtime/model-servers.ts";
+import {
+  type ListedModel,
+  type ModelServer,
+  modelListUrl,
+  modelServer as serverOf,
+} from "../../../runtime/model-servers.ts";
 import { quote } from "../../../runtime/shell.ts";
-import { defineCheck, fail, ok, outputOf } from "../check.ts";
+import { defineCheck, fail, ok, outputOf, warn } from "../check.ts";
 import { curl, node, root, splitStatus } from "../commands.ts";
 
 /** Requests the model list with the installed key, which never leaves the Mac; prints what `curl -w` prints. */
@@ -11,10 +16,10 @@ fetch(process.argv[2], { headers: modelKey ? { authorization: "Bearer " + modelK
   .then(async (answer) => console.log(await answer.text() + "\\n" + answer.status))
   .catch((error) => { console.error(error.cause?.message || error.message); process.exit(7); });`;
 
-/** @returns the names of a model list; undefined for anything else */
-function listedNames(server: ModelServer, text: string): string[] | undefined {
+/** @returns a model list; undefined for anything else */
+function listedModels(server: ModelServer, text: string): ListedModel[] | undefined {
   try {
-    return server.readModels(JSON.parse(text)).map(({ name }) => name);
+    return server.readModels(JSON.parse(text));
   } catch {
     return undefined;
   }
@@ -38,7 +43,7 @@ export const modelServer = defineCheck({
       );
     }
     const { body, status } = splitStatus(text);
-    const names = listedNames(server, body);
+    const models = listedModels(server, body);
     if (status === "401") {
       return fail(
         `answers 401 at ${model.url}: it requires a key, or rejects the one it gets`,
@@ -46,15 +51,24 @@ export const modelServer = defineCheck({
         "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
       );
     }
-    if (status !== "200" || names === undefined) {
+    if (status !== "200" || models === undefined) {
       return fail(
         `answers ${status} at ${model.url}, without a list of models`,
         "It is another program, or another kind of server than model.kind says.",
         `model.kind is ${model.kind}: correct it or model.url in the stack's config.`,
       );
     }
+    const names = models.map(({ name }) => name);
     const wanted = [...new Set([model.embeddingModel, ...(model.allowed ?? [])])];
     const missing = wanted.filter((one) => !names.some((name) => name === one || name === server.fullName(one)));
+    const remote = models.filter(({ isRemote }) => isRemote).map(({ name }) => name);
+    if (missing.length === 0 && remote.length > 0) {
+      return warn(
+        `has models of Ollama's cloud: ${remote.join(", ")}`,
+        "Requests to them leave the Mac. The relay refuses them unless model.allowed names them.",
+        `On the Mac: ${remote.map((name) => `\`ollama rm ${name}\``).join(", ")}, and start Ollama with OLLAMA_NO_CLOUD=1 (model.service does).`,
+      );
+    }
     if (missing.length === 0) return ok(`${names.length} models: ${names.join(", ")}`);
     return fail(
       `has ${names.join(", ") || "no model"}, not ${missing.join(", ")}`,

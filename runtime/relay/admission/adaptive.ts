@@ -150,7 +150,7 @@ export class AdaptiveLimit {
     this.setBounds(bounds);
   }
 
-  /** Slots that shall be given out now. */
+  /** Slots that may be granted now. */
   get slots(): number {
     return this.#slots;
   }

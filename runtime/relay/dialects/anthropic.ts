@@ -9,6 +9,7 @@ import { messageEvents } from "./anthropic-events.ts";
 import type { Dialect, Framing } from "./dialect.ts";
 import { eventStream, oneJson } from "./framings.ts";
 import { keepAliveCheck } from "./keep-alive-check.ts";
+import { ttlCheck } from "./load-options-check.ts";
 
 /** Types of Anthropic's errors by status. Source: https://docs.anthropic.com/en/api/errors */
 const TYPES: Readonly<Record<number, string>> = {
@@ -71,5 +72,5 @@ export const ANTHROPIC: Dialect = {
     at: "start_and_end",
   },
   answerLimits: ["max_tokens"],
-  bodyChecks: [keepAliveCheck],
+  bodyChecks: [keepAliveCheck, ttlCheck],
 };

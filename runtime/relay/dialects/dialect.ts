@@ -2,6 +2,7 @@
  * What depends on whose API a path belongs to. A dialect is data and pure functions: routes, framing of answers, heartbeats,
  * errors, headers, where an answer states its usage. Adding one takes a file and a line in `dialects.ts`.
  */
+import type { ModelConfig } from "../../config.ts";
 import type { ModelServerKind } from "../../model-servers.ts";
 import type { ErrorObject } from "../errors.ts";
 
@@ -41,9 +42,10 @@ export interface MemberCheck {
   /**
    * @param value parsed; undefined for one that is longer
    * @param shown the value as written, shortened, for an error's message
+   * @param model what the stack's config allows
    * @throws RelayError
    */
-  check(value: unknown, shown: string): void;
+  check(value: unknown, shown: string, model: Pick<ModelConfig, "options">): void;
 }
 
 /** A call that goes to the model server. */
@@ -68,6 +70,8 @@ export interface ModelRoute {
   readonly mayNameDocument?: true;
   /** The call can be run in the background as OpenAI defines it: `background` of the body. */
   readonly mayRunInBackground?: true;
+  /** The model server may keep the answer under an id, for its caller alone. */
+  readonly makesResponse?: true;
   /** Keys that name the model. @default ["model"] */
   readonly modelKeys?: readonly string[];
   /** Further members of the body that the relay reads. */

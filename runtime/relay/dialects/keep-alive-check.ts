@@ -5,7 +5,10 @@ import type { MemberCheck } from "./dialect.ts";
 /** A model loaded for less than this many seconds is as good as unloaded for the next caller. */
 const SHORTEST_KEEP_ALIVE = 60;
 
-/** Throws `keep_alive_not_allowed` for a time that would unload the model under other callers. */
+/**
+ * Throws `keep_alive_not_allowed` for a time that would unload the model under other callers, and `keep_alive_invalid` for
+ * what is no time: Ollama refuses a number in quotes without a unit, and the body is passed on byte for byte.
+ */
 export const keepAliveCheck: MemberCheck = {
   member: "keep_alive",
   longest: 256, // no duration comes near
@@ -13,6 +16,7 @@ export const keepAliveCheck: MemberCheck = {
     if (value === null) return;
     const seconds = typeof value === "number" ? value : typeof value === "string" ? parseGoDuration(value) : Number.NaN;
     // Above 2^63 ns Go's arithmetic wraps around, to a time in the past.
+    if (Number.isNaN(seconds)) throw invalid(value, shown);
     if (seconds < 0 || (seconds >= SHORTEST_KEEP_ALIVE && seconds < 9_223_372_036)) return;
     throw new RelayError(
       "keep_alive_not_allowed",
@@ -20,6 +24,17 @@ export const keepAliveCheck: MemberCheck = {
     );
   },
 };
+
+function invalid(value: unknown, shown: string): RelayError {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
+  const fix = Number.isFinite(number)
+    ? `Send the number ${number} (seconds), or "${number}s"`
+    : 'Send seconds (300) or a duration ("5m")';
+  return new RelayError(
+    "keep_alive_invalid",
+    `keep_alive ${shown} is no duration. ${fix}; a negative number means forever.`,
+  );
+}
 
 // Both letters that look like a small mu, escaped: one letter beyond Latin-1 doubles what the program's text takes in memory.
 const NANOSECONDS: Record<string, number> = {

@@ -3,6 +3,7 @@ import { errorBody } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { jsonLines, oneJson } from "./framings.ts";
 import { keepAliveCheck } from "./keep-alive-check.ts";
+import { optionsCheck } from "./load-options-check.ts";
 
 const lines: Framing = jsonLines({
   // Its clients take `error` for the message itself.
@@ -43,5 +44,5 @@ export const OLLAMA: Dialect = {
   headers: { toModel: [], fromModel: [], fromModelPrefixes: [] },
   usage: { prompt: ["prompt_eval_count"], output: ["eval_count"], cached: [], at: "end" },
   answerLimits: ["num_predict"],
-  bodyChecks: [keepAliveCheck],
+  bodyChecks: [keepAliveCheck, optionsCheck],
 };

@@ -3,6 +3,7 @@ import { errorBody } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { eventStream, oneJson } from "./framings.ts";
 import { keepAliveCheck } from "./keep-alive-check.ts";
+import { ttlCheck } from "./load-options-check.ts";
 import { modelIdPath } from "./model-id.ts";
 
 /** Request parameters that a Response object repeats, and the value there when the request does not state one. */
@@ -64,6 +65,7 @@ export const OPENAI: Dialect = {
     {
       ...chat("/v1/responses", responseEvents),
       mayRunInBackground: true,
+      makesResponse: true,
       reads: ["background", ...Object.keys(RESPONSE_PARAMETERS)],
     },
     {
@@ -78,7 +80,7 @@ export const OPENAI: Dialect = {
     rerank("/rerank"),
     { kind: "model", name: "/v1/models", method: "GET" },
     { kind: "model", name: "/v1/models/{id}", pattern: modelIdPath("/v1/models/"), method: "GET" },
-    { kind: "job", act: "response", name: "/v1/responses/{id}", methods: ["GET", "HEAD"] },
+    { kind: "job", act: "response", name: "/v1/responses/{id}", methods: ["GET", "HEAD", "DELETE"] },
     { kind: "job", act: "cancel_response", name: "/v1/responses/{id}/cancel", methods: ["POST"] },
   ],
   json,
@@ -97,5 +99,5 @@ export const OPENAI: Dialect = {
     at: "end",
   },
   answerLimits: ["max_tokens", "max_completion_tokens", "max_output_tokens"],
-  bodyChecks: [keepAliveCheck],
+  bodyChecks: [keepAliveCheck, ttlCheck],
 };

@@ -1,4 +1,4 @@
-/** `/v1/documents` and `/v1/documents/search`: requests in, answers out. */
+/** The HTTP API of `/v1/documents` and `/v1/documents/search`. */
 import { createHash } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { checkCompany, companiesOf, type DocumentKey, readName } from "../access/names.ts";
@@ -15,7 +15,7 @@ import { type DocumentContent, type DocumentMeta, MAX_DOCUMENT_BYTES } from "./s
 import { StoreUnavailable } from "./store-guard.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 
-/** A request for documents, once its caller is known. `body` reads it whole. */
+/** A request for documents whose caller is known. `body` reads it whole. */
 export interface DocumentsRequest {
   readonly exchange: HeldExchange;
   readonly caller: Caller;
@@ -57,7 +57,7 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
   }
   if (wantsContent(query)) exchange.holding.memory.grow(answerBytes(found, query));
   const content = wantsContent(query) ? await documents.repository.content(found) : undefined;
-  if (content === undefined && wantsContent(query)) throw missed("absent"); // replaced or removed in this moment
+  if (content === undefined && wantsContent(query)) throw missed("absent"); // just replaced or removed
   await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
 
@@ -65,7 +65,7 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
   const { exchange } = request;
   const key = keyOf(query);
   const body = await request.body();
-  // It goes on when the caller has left, and so does what it holds: the texts, cut and whole, and the vectors made of them.
+  // Continues after the client has disconnected, and so does its memory: texts, whole and cut, and the vectors made of them.
   const holding = exchange.holding.retain();
   try {
     holding?.memory.grow(makingBytes(body.length));
@@ -162,12 +162,12 @@ async function search(request: DocumentsRequest, documents: Documents): Promise<
   await send(exchange, 200, { object: "list", data: found, missing, usage });
 }
 
-/** Vectors made of a text of that many bytes, roughly: a chunk has up to 1,000 characters and, say, 4,096 numbers. */
+/** Estimated vectors of a text, in bytes: a chunk has up to 1,000 characters and about 4,096 numbers. */
 function makingBytes(bytes: number): number {
   return 3 * bytes + Math.min(MAX_DOCUMENT_BYTES, 16 * 1024 + 16 * bytes);
 }
 
-/** What an answer with contents takes: the document as it is kept, and as the text that is sent. */
+/** Memory of an answer with contents: the stored document, and the text that is sent. */
 function answerBytes({ bytes }: DocumentMeta, { include, base64 }: DocumentQuery): number {
   return bytes + (include.vectors && !base64 ? 6 : 2) * bytes;
 }
@@ -183,12 +183,12 @@ function missed(why: Miss): RelayError {
     absent: "The document is not stored.",
     version: "The document is stored in another version.",
     model: "The document was embedded by another model, or in another way.",
-    store_away: "The document store does not answer: every look-up is a miss until it does.",
+    store_away: "The document store does not answer; every look-up is a miss until it is back.",
   };
   return new RelayError("document_not_found", words[why], { headers: { "Slm-Miss": why.replace("_", "-") } });
 }
 
-/** One for each form of an answer; compared strongly it changes with version, model, contents and what is included. */
+/** The ETag: one per form of an answer; it changes with version, model, contents and `include`. */
 function etagOf({ version, fingerprint, revision }: DocumentMeta, { include, base64 }: DocumentQuery): string {
   const form = [version, fingerprint, revision, include.chunks, include.vectors, include.vectors && base64];
   return `"${createHash("sha256").update(JSON.stringify(form)).digest("base64url").slice(0, 27)}"`;
@@ -230,7 +230,7 @@ function contentOf(meta: DocumentMeta, content: DocumentContent | undefined, { i
   return { data: piecesOf(meta, content, include, base64) };
 }
 
-/** One after another, as they are written: an answer takes no memory but the document's. */
+/** Chunks one by one, as they are written, so that an answer needs no memory beside the document's. */
 function* piecesOf(
   { dimensions }: DocumentMeta,
   { chunks, vectors }: DocumentContent,

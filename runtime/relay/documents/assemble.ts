@@ -36,7 +36,7 @@ export interface Wanted {
   readonly have: StoredDocument | undefined;
   readonly identity: ModelIdentity;
   readonly caller: Caller;
-  /** Absent: the result is awaited to the end. */
+  /** Absent: the result is always awaited. */
   readonly client?: Client | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number) => void;
@@ -47,7 +47,7 @@ export interface Assembled {
   readonly vectors: Float32Array;
   readonly dimensions: number;
   readonly identity: ModelIdentity;
-  /** Distinct texts that the model embedded, and those whose vectors were stored already. */
+  /** Distinct texts that the model embedded, and those whose vectors were already stored. */
   readonly embedded: number;
   readonly reused: number;
   readonly tokens: number;
@@ -92,7 +92,7 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Token
   const estimate = estimateTextTokens(inputs);
   const { vectors, dimensions, identity, tokens } = await budget.within(wanted.company, estimate, embed);
   if (have !== undefined && (identity.digest !== wanted.identity.digest || dimensions !== have.meta.dimensions)) {
-    // The model was changed meanwhile: vectors of two models must not be mixed.
+    // The model has changed meanwhile: vectors of two models must not be mixed.
     return assemble({ ...wanted, have: undefined, identity }, embedder, budget);
   }
   for (const [row, { hash }] of missing.entries()) there.set(hash, rowOf(vectors, dimensions, row));
@@ -106,7 +106,7 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Token
   };
 }
 
-/** Each text once, in order. */
+/** The distinct texts, in order. */
 export function uniqueChunks(chunks: readonly Chunk[]): Chunk[] {
   return [...new Map(chunks.map((chunk) => [chunk.hash, chunk])).values()];
 }
@@ -131,7 +131,7 @@ export function checkSize({ count, bytes: ofTexts }: TextSize, dimensions: numbe
   const parts = Math.ceil(bytes / (MAX_DOCUMENT_BYTES * 0.9));
   throw new RelayError(
     "document_too_large",
-    `The document's ${count} chunks of ${dimensions} dimensions take ${Math.ceil(bytes / 1e6)} MB; at most ${Math.floor(MAX_DOCUMENT_BYTES / 1e6)} MB are kept as one. Split it into ${parts} titles, for example "… (1/${parts})", and search them together with "titles".`,
+    `The document's ${count} chunks of ${dimensions} dimensions take ${Math.ceil(bytes / 1e6)} MB; at most ${Math.floor(MAX_DOCUMENT_BYTES / 1e6)} MB can be stored as one. Split it into ${parts} titles, for example "… (1/${parts})", and search them together with "titles".`,
   );
 }
 

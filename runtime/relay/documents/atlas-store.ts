@@ -7,14 +7,14 @@ import type { Chunk, DocumentContent, DocumentMeta, DocumentStore } from "./stor
 import { storedNames } from "./stored-names.ts";
 import { rowOf } from "./vectors.ts";
 
-/** A record as stored. Times are dates: the TTL index works on no other type. */
+/** A stored record. Times are dates, since TTL indexes require them. */
 interface Stored extends Omit<DocumentMeta, "createdAt" | "lastAccessedAt"> {
   createdAt: Date;
   lastAccessedAt: Date;
   chunks: (Chunk & { vector: Binary })[];
   /**
-   * Write intent of the revision that is being made. In the same record, since MongoDB changes one record atomically: a
-   * removal takes it along, and then there is no record to replace. A record with nothing else is not a document yet.
+   * Write intent of the revision in progress. In the same record, since MongoDB changes one record atomically: a removal
+   * deletes it too, and then there is no record to replace. A record with only a write intent is not a document yet.
    */
   begun?: string;
 }
@@ -39,21 +39,21 @@ const contentSchema = z.object({
   chunks: z.array(z.object({ hash: z.string(), text: z.string(), vector: z.instanceof(Binary) })),
 });
 
-/** Where the documents are. */
+/** Connection settings. */
 export interface AtlasStoreOptions {
-  /** With user and password; both need `readWrite` on the database, no more. */
+  /** With user and password; both need only `readWrite` on the database. */
   readonly uri: string;
   readonly database: string;
   /** Documents; leases and counters are in `<collection>_leases` and `<collection>_spending`. */
   readonly collection: string;
 }
 
-/** Largest part of a company that one step removes: `deleteMany` over gigabytes would outlast the patience of `StoreGuard`. */
+/** Most documents of a company removed per step: `deleteMany` over gigabytes would exceed the time-out of `StoreGuard`. */
 const STEP_DOCUMENTS = 200;
 /** An acknowledged removal survives a power cut and a change of the primary. */
 const DURABLE = { writeConcern: { w: "majority", journal: true } } as const;
 
-/** Connects and waits for the first answer, at most 5 s. Rejects if there is none; then nothing stays open. */
+/** Connects and waits up to 5 s for the first answer. Rejects if there is none; then everything is closed. */
 export async function openAtlasStore(options: AtlasStoreOptions): Promise<DocumentStore> {
   const client = new MongoClient(options.uri, {
     appName: "slm-network-relay",
@@ -91,7 +91,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
   const isDocument = { revision: { $exists: true } };
   const isIntentOnly = { revision: { $exists: false } };
   const withoutChunks = { projection: { _id: 0, chunks: 0 } } as const;
-  // A hash: an _id is shown in messages, and a title may have thousands of bytes.
+  // Hashed, since an _id appears in messages, and a title may have thousands of bytes.
   const idOf = (...parts: string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
   let indexed: Promise<unknown> | undefined;
   const expireHelpers = async (): Promise<void> => {
@@ -120,7 +120,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
       return unpack(contentSchema.safeParse(found).data);
     },
     async declareWrite(key, token, now, livingSince) {
-      // A document that expired, but was not removed by the TTL monitor yet, must stay gone.
+      // A document that has expired, but was not yet removed by the TTL monitor, must stay gone.
       await documents.deleteOne({ ...names(key), lastAccessedAt: { $lte: new Date(livingSince) } });
       const change = { $set: { begun: token }, $max: { lastAccessedAt: new Date(now) } };
       await twice(() => documents.updateOne(names(key), change, { upsert: true }));
@@ -185,7 +185,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
     async lease(key, owner, forMs) {
       await expireHelpers();
       const me = { $literal: owner };
-      // By the server's clock, since those of the relays may differ. In the update, since an upsert's filter takes no $expr.
+      // By the server's clock, since those of the relays may differ. In the update, since an upsert's filter accepts no $expr.
       const free = { $or: [{ $eq: ["$owner", me] }, { $lte: ["$until", "$$NOW"] }] };
       const until = { $cond: [free, { $add: ["$$NOW", forMs] }, "$until"] };
       const take = [{ $set: { owner: { $cond: [free, me, "$owner"] }, until } }];
@@ -226,7 +226,7 @@ function unpack(found: z.infer<typeof contentSchema> | undefined): DocumentConte
   return { chunks: chunks.map(({ hash, text }) => ({ hash, text })), vectors };
 }
 
-/** Two upserts at once may both find nothing; the second then finds the first's record. */
+/** Two concurrent upserts may both find nothing; the second then fails on the first's record. */
 async function twice<T>(upsert: () => Promise<T>): Promise<T> {
   return upsert().catch((cause: unknown) => (isDuplicate(cause) ? upsert() : Promise.reject(cause as Error)));
 }

@@ -1,4 +1,4 @@
-/** What callers send about documents: queries and bodies, checked. Pure. */
+/** Queries and bodies of requests for documents, validated. Pure. */
 import { z } from "zod";
 import { type DocumentKey, readName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
@@ -24,12 +24,12 @@ export const putSchema = z
   .refine(({ text, chunks }) => (text === undefined) !== (chunks === undefined), 'give either "text" or "chunks"')
   .refine(
     ({ text, chunks }) => [text ?? "", ...(chunks ?? [])].every((one) => one.isWellFormed()),
-    "the text holds half a character",
+    "the text contains a lone surrogate",
   );
 
 /** Most dimensions of a vector. */
 const LONGEST_VECTOR = 16_384;
-/** Its length is checked first: the expression for base64 takes a frame for each four letters. */
+/** The length is checked first: the base64 expression needs a stack frame per four letters. */
 const base64Schema = z
   .string()
   .min(1)
@@ -134,7 +134,7 @@ export const readEmbeddings = (body: Buffer): EmbeddingsBody => {
 function vectorOf(vector: readonly number[] | string): Float32Array {
   const floats = typeof vector === "string" ? floatsOf(Buffer.from(vector, "base64")) : Float32Array.from(vector);
   if (floats.length === 0 || !floats.every(Number.isFinite)) {
-    throw new RelayError("document_invalid", "vector: is no list of numbers, nor base64 of little-endian float32.");
+    throw new RelayError("document_invalid", "vector: neither a list of numbers nor base64 of little-endian float32.");
   }
   return floats;
 }
@@ -159,10 +159,10 @@ export interface DocumentQuery {
   readonly company: string | undefined;
   readonly title: string | undefined;
   readonly version: string | undefined;
-  /** DELETE: all of the company. */
+  /** DELETE: every document of the company. */
   readonly all: boolean;
   readonly include: { readonly chunks: boolean; readonly vectors: boolean };
-  /** How vectors are written. */
+  /** Encoding of vectors. */
   readonly base64: boolean;
   readonly limit: number;
   readonly after: DocumentKey | undefined;
@@ -173,7 +173,7 @@ const KNOWN = ["company", "title", "version", "all", "include", "encoding", "lim
 /** @throws RelayError `document_invalid`, `document_name_invalid` */
 export function readQuery(query: string): DocumentQuery {
   const invalid = (text: string) => new RelayError("document_invalid", text);
-  // URLSearchParams would put U+FFFD in the place of bytes that are not UTF-8: two broken names would be one.
+  // URLSearchParams replaces invalid UTF-8 with U+FFFD: two broken names would become one.
   try {
     decodeURIComponent(query.replaceAll("+", "%20"));
   } catch {
@@ -181,22 +181,25 @@ export function readQuery(query: string): DocumentQuery {
   }
   const params = new URLSearchParams(query);
   for (const name of params.keys()) {
-    if (!KNOWN.includes(name)) throw invalid(`The query has ${JSON.stringify(name)}; known are ${KNOWN.join(", ")}.`);
+    if (!KNOWN.includes(name))
+      throw invalid(`The query has the unknown parameter ${JSON.stringify(name)}. Known: ${KNOWN.join(", ")}.`);
     if (params.getAll(name).length > 1) throw invalid(`The query has ${name} more than once.`);
   }
   const company = params.get("company");
   const title = params.get("title");
   const version = params.get("version");
-  if (version !== null && !versionSchema.safeParse(version).success) throw invalid("version has 1 to 500 characters.");
+  if (version !== null && !versionSchema.safeParse(version).success)
+    throw invalid("version must have 1 to 500 characters.");
   const all = params.get("all");
-  if (all !== null && all !== "true") throw invalid("all is either true or left out.");
+  if (all !== null && all !== "true") throw invalid("all must be true or left out.");
   const include = params.get("include")?.split(",") ?? [];
   const odd = include.find((one) => one !== "chunks" && one !== "vectors");
-  if (odd !== undefined) throw invalid(`include has ${JSON.stringify(odd)}; known are chunks and vectors.`);
+  if (odd !== undefined) throw invalid(`include has the unknown value ${JSON.stringify(odd)}. Known: chunks, vectors.`);
   const encoding = params.get("encoding") ?? "base64";
-  if (encoding !== "base64" && encoding !== "float") throw invalid("encoding is base64 or float.");
+  if (encoding !== "base64" && encoding !== "float") throw invalid("encoding must be base64 or float.");
   const limit = Number(params.get("limit") ?? 100);
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw invalid("limit is a whole number from 1 to 1000.");
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
+    throw invalid("limit must be a whole number from 1 to 1000.");
   const after = params.get("after");
   return {
     company: company === null ? undefined : readName("company", company),
@@ -212,7 +215,7 @@ export function readQuery(query: string): DocumentQuery {
 
 const cursorSchema = z.tuple([z.string(), z.string()]);
 
-/** Where a listing goes on, as text for a query. */
+/** The position after which a listing continues, as text for a query. */
 export const cursorOf = ({ company, title }: DocumentKey): string =>
   Buffer.from(JSON.stringify([company, title])).toString("base64url");
 

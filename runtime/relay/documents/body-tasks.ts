@@ -1,4 +1,4 @@
-/** Tasks whose time grows with a body's length. Pure; runs here for short bodies, for long ones in a thread (`heavy.ts`). */
+/** Tasks whose time grows with a body's length. Pure; runs here for short bodies, in a thread for long ones (`body-worker.ts`). */
 import { MODEL_SERVERS, type ModelServerKind } from "../../model-servers.ts";
 import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
 import type { ChunkSize } from "./chunker.ts";
@@ -6,7 +6,7 @@ import { hashOf } from "./fingerprint.ts";
 import { checkTextSize, type Pieces, piecesOf } from "./pieces.ts";
 import { type Chunk, textBytes } from "./store.ts";
 
-/** Body of `PUT /v1/documents`, cut. */
+/** Body of `PUT /v1/documents`, cut into chunks. */
 export interface PutWork extends Pieces {
   readonly version: PutBody["version"];
 }
@@ -16,7 +16,7 @@ export interface EmbeddingsWork extends Omit<EmbeddingsBody, "inputs"> {
   readonly inputs: readonly Chunk[];
 }
 
-/** Vectors of a model server's answer, row after row; `tokens` as it counts them. */
+/** Vectors of a model server's answer, row after row; `tokens` as counted by the server. */
 export interface VectorsWork {
   readonly vectors: Float32Array;
   readonly rows: number;
@@ -24,12 +24,12 @@ export interface VectorsWork {
   readonly tokens: number | undefined;
 }
 
-/** What the model server is asked to embed. */
+/** An embedding request. */
 export interface EmbedRequest {
   readonly model: string;
   readonly input: readonly string[];
   readonly dimensions?: number;
-  /** What a kind of model server needs besides; see `ModelServer.embeddings`. */
+  /** Further parameters of this kind of model server; see `ModelServer.embeddings`. */
   readonly [option: string]: unknown;
 }
 
@@ -42,7 +42,7 @@ export interface RerankRequest {
 
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
-/** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
+/** By name. Bodies have been checked to be JSON objects in UTF-8. Throw RelayError. */
 export const TASKS = {
   put(body: Uint8Array, size: ChunkSize): PutWork {
     const { version, source } = readPut(buffer(body));
@@ -56,7 +56,7 @@ export const TASKS = {
     checkTextSize(textBytes(inputs));
     return { ...rest, inputs: inputs.map((text) => ({ hash: hashOf(text), text })) };
   },
-  /** Undefined for an answer that holds no usable vectors. */
+  /** Undefined if the answer contains no usable vectors. */
   vectors(answer: Uint8Array, kind: ModelServerKind): VectorsWork | undefined {
     const found = MODEL_SERVERS[kind].embeddings.read(parsed(answer));
     return found && laid(found.rows, found.tokens);

@@ -4,7 +4,7 @@ import { TASKS, type Tasks } from "./body-tasks.ts";
 import type { Packed } from "./body-worker.ts";
 import type { Chunk } from "./store.ts";
 
-/** Copying many small objects between threads is slow, so they travel as three buffers, which are moved. */
+/** Copying many small objects between threads is slow, so they are transferred as three buffers. */
 function pack(chunks: readonly Chunk[]): Packed {
   const bytes = chunks.map(({ text }) => Buffer.from(text));
   const hashes = chunks.map(({ hash }) => hash).join("");
@@ -23,7 +23,7 @@ const methods = {
     const { pieces, ...rest } = TASKS.put(...args);
     return { ...rest, packed: pack(pieces) };
   },
-  /** In a buffer of its own, which can be moved. */
+  /** In a buffer of its own, which can be transferred. */
   request: (...args: Parameters<Tasks["request"]>) => new Uint8Array(TASKS.request(...args)),
 };
 

@@ -1,7 +1,7 @@
 /**
- * Parses and builds long bodies in a thread of its own, one task at a time. Callers take turns, so a caller with many long
- * bodies delays another's by one task at most. The thread is started on demand and ends after 30 s without work, which
- * returns the memory a long body took.
+ * Parses and builds long bodies in its own thread, one task at a time. Callers take turns, so a caller with many long bodies
+ * delays another's by one task at most. The thread is started on demand and ends after 30 s without work, which frees the
+ * memory of a long body.
  */
 import { StringDecoder } from "node:string_decoder";
 import { ERRORS, type ErrorCode, RelayError } from "../errors.ts";
@@ -11,17 +11,17 @@ import { WorkerThread } from "../threads/worker-thread.ts";
 import { TASKS, type Tasks } from "./body-tasks.ts";
 import type { Chunk } from "./store.ts";
 
-/** Bodies up to this length are handled on the main thread at once; that takes some milliseconds. */
+/** Longest body that is handled on the main thread; that takes some milliseconds. */
 export const HERE_BYTES = 128 * 1024;
 const IDLE_MS = 30_000;
-/** Heap of the thread; a task that needs more ends the thread and fails. */
+/** Heap of the thread; a task that needs more fails and ends the thread. */
 const HEAP_MIB = 768;
-/** Bytes of a hash (SHA-256 in base64url), and chunks that are unpacked in one turn of the event loop. */
+/** Bytes of a hash (SHA-256 in base64url), and chunks unpacked per turn of the event loop. */
 const HASH_BYTES = 43;
 const UNPACKED_AT_ONCE = 2000;
 const UNPACKED_BYTES = 512 * 1024;
 
-/** Chunks as they cross threads: their texts one after another, where each ends, and their hashes. */
+/** Chunks in transferable form: the concatenated texts, the end of each, and their hashes. */
 export interface Packed {
   readonly text: Uint8Array<ArrayBuffer>;
   readonly ends: Uint32Array<ArrayBuffer>;
@@ -35,13 +35,13 @@ interface Task {
   readonly reject: (cause: unknown) => void;
 }
 
-// Bundled, the worker stands beside the relay as one file.
+// In the bundle the worker is a file beside the relay.
 const WORKER = import.meta.url.endsWith(".ts")
   ? new URL("./body-worker-thread.ts", import.meta.url)
   : new URL("./bodyWorker-worker.mjs", import.meta.url);
 
 export class BodyWorker {
-  /** Tasks that wait, by caller. A caller that was served goes to the end. */
+  /** Waiting tasks by caller. A caller that was served moves to the end. */
   readonly #waiting = new Map<string, Task[]>();
   #thread: WorkerThread | undefined;
   #busy = false;
@@ -49,14 +49,14 @@ export class BodyWorker {
   #closed = false;
   readonly #program: URL;
 
-  /** @param program of the thread; another one for tests */
+  /** @param program of the thread; replaced in tests */
   constructor(program: URL = WORKER) {
     this.#program = program;
   }
 
   /**
-   * Runs a task: here if its input has at most `HERE_BYTES` (`bytes`), else in the thread, to which the buffers in `args`
-   * move. Rejects with the task's error, and with `internal` when the thread ends.
+   * Runs a task: here if its input has at most `HERE_BYTES` (`bytes`), else in the thread, to which the buffers in `args` are
+   * transferred. Rejects with the task's error, and with `internal` if the thread ends.
    */
   async run<K extends keyof Tasks>(caller: string, bytes: number, name: K, ...args: Parameters<Tasks[K]>) {
     type Value = ReturnType<Tasks[K]>;
@@ -71,7 +71,7 @@ export class BodyWorker {
     return (name === "put" ? await unpacked(value as { packed: Packed }) : value) as Value;
   }
 
-  /** Ends the thread; tasks that wait or run reject. */
+  /** Ends the thread; waiting and running tasks reject. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#idle);
@@ -138,7 +138,7 @@ function relayErrorOf({ message, code }: ThreadError): RelayError {
 const failed = (reason: string): RelayError =>
   new RelayError("internal", "The relay failed on this body.", { detail: reason, cause: new Error(reason) });
 
-/** Buffers that have their memory to themselves are moved to the thread, others copied. */
+/** Transfers buffers that own their memory; others are copied. */
 function withTransfers(given: readonly unknown[]): { args: unknown[]; buffers: ArrayBuffer[] } {
   const buffers: ArrayBuffer[] = [];
   const args = given.map((arg) => {

@@ -1,17 +1,17 @@
-/** Ends embedding work of callers that are disabled: it goes on after its client has disconnected, so that is not enough. */
+/** Ends embedding work of disabled callers: closing their connections is not enough, since it outlives them. */
 import { RelayError } from "../errors.ts";
 
 export interface CallerSignals {
-  /** Fires when the caller is disabled or removed, or the relay stops. At once for a caller that already is. */
+  /** Aborts when the caller is disabled or removed, or the relay stops. At once for a disabled caller. */
   of(caller: string): AbortSignal;
   /** The callers of the config have changed. */
   callersChanged(): void;
 }
 
-/** @param stop fires when the relay stops @param enabled names of the callers that may work now */
+/** @param stop aborts when the relay stops @param enabled names of the enabled callers */
 export function createCallerSignals(stop: AbortSignal, enabled: () => readonly string[]): CallerSignals {
   const controllers = new Map<string, AbortController>();
-  const disabled = () => new RelayError("caller_disabled", "This caller has been switched off.");
+  const disabled = () => new RelayError("caller_disabled", "This caller has been disabled.");
   return {
     of(caller) {
       if (!enabled().includes(caller)) return AbortSignal.abort(disabled());

@@ -1,25 +1,25 @@
-/** Cuts a text into chunks at the ends of sentences, Korean and English alike. Pure. */
+/** Cuts a text into chunks at sentence ends, in Korean and English. Pure. */
 
-/** Part of the fingerprint: raise it with every change that cuts a text in another way. */
+/** Part of the fingerprint: increase it with every change to how texts are cut. */
 export const CHUNKER_VERSION = 1;
 
 /** In characters (UTF-16 units). */
 export interface ChunkSize {
   readonly characters: number;
-  /** How much of the end of one chunk the next begins with, at most. */
+  /** Longest overlap of two consecutive chunks. */
   readonly overlap: number;
 }
 
 /**
- * Chunks of at most `size.characters`, each beginning with whole sentences of the one before up to `size.overlap`. A
- * sentence that is too long is cut at white space, and where there is none between characters. Every word of the text is in
- * a chunk. Sentences are found as Unicode says (UAX 29), by ICU.
+ * Chunks of at most `size.characters`, each starting with the last whole sentences of the one before, up to `size.overlap`.
+ * A sentence that is too long is cut at white space, or between characters if there is none. Every word is in a chunk.
+ * Sentences are found by ICU according to Unicode (UAX 29).
  */
 export function chunkText(text: string, size: ChunkSize): string[] {
   const chunks: string[] = [];
   let held: string[] = [];
   let length = 0;
-  let fresh = false; // whether `held` has more than the last chunk's end
+  let fresh = false; // whether `held` has more than the overlap
   const flush = () => {
     const chunk = held.join("").trim();
     if (fresh && chunk !== "") chunks.push(chunk);
@@ -51,7 +51,7 @@ function tail(pieces: readonly string[], most: number): string[] {
 
 const sentences = new Intl.Segmenter("ko", { granularity: "sentence" });
 
-/** Sentences; of long ones the parts. Together they are the text. */
+/** Sentences, long ones in parts. Joined they are the text. */
 function* pieces(text: string, longest: number): Generator<string> {
   for (const { segment } of sentences.segment(text)) {
     let rest = segment;

@@ -1,4 +1,4 @@
-/** Whether a request that embedding work is done for is still there. */
+/** Tells embedding work whether its client is still connected. */
 import type { Exchange } from "../http/exchange.ts";
 import type { Client } from "./embedding-work.ts";
 

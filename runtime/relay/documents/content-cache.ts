@@ -1,9 +1,9 @@
-/** Contents of documents in memory, bounded in bytes; the least recently used go first. */
+/** In-memory cache of document contents, bounded in bytes; the least recently used are evicted first. */
 import { LRUCache } from "lru-cache";
 import type { DocumentContent } from "./store.ts";
 import { lengthsOf } from "./vectors.ts";
 
-/** Contents, and the lengths of their vectors once they were computed. */
+/** Contents, and the lengths of their vectors once computed. */
 export interface CachedContent extends DocumentContent {
   lengths?: Float64Array;
 }
@@ -13,11 +13,11 @@ interface Entry {
   readonly bytes: number;
 }
 
-/** Keyed by revision: a document that is replaced gets another revision, so old contents are never found. */
+/** Keyed by revision: a replaced document has another revision, so stale contents are never found. */
 export class ContentCache {
   readonly #entries: LRUCache<string, Entry>;
 
-  /** @param maxBytes kept at once; larger contents are not kept */
+  /** @param maxBytes in total; larger contents are not cached */
   constructor(maxBytes: number) {
     this.#entries = new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ bytes }) => Math.max(1, bytes) });
   }
@@ -31,7 +31,7 @@ export class ContentCache {
   }
 }
 
-/** The lengths of a document's vectors, computed once while its contents are kept. */
+/** The lengths of a document's vectors, computed once while its contents are cached. */
 export function lengthsIn(content: CachedContent, dimensions: number): Float64Array {
   content.lengths ??= lengthsOf(content.vectors, dimensions);
   return content.lengths;

@@ -3,13 +3,13 @@ import type { DocumentKey } from "../access/names.ts";
 
 /** A request that may store a document. */
 export interface FencedRequest {
-  /** Whether its document was deleted since it arrived; then it must store nothing. */
+  /** Whether its document was deleted since it arrived; then it must not store it. */
   readonly deleted: boolean;
-  /** The request has ended. Must be called. */
+  /** Must be called when the request has ended. */
   leave(): void;
 }
 
-/** Covers this process from a request's arrival on. Among relays the store's write intents do so once work has begun. */
+/** Covers requests in this process from arrival on. Among relays the store's write intents do so once work has begun. */
 export class DeletionFence {
   readonly #requests = new Set<{ readonly key: DocumentKey; deleted: boolean }>();
 
@@ -25,7 +25,7 @@ export class DeletionFence {
     };
   }
 
-  /** A document, or without a title every document of the company, is being deleted. */
+  /** Must be called when a document, or without a title every document of the company, is deleted. */
   markDeleted(company: string, title?: string): void {
     for (const request of this.#requests) {
       const { key } = request;

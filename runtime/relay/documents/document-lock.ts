@@ -9,7 +9,7 @@ import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 /** How long a request waits for a document that is being embedded before it gets `document_busy`. */
 const PATIENCE_MS = 60_000;
-/** A relay that died blocks a document for this long at most; one that lives renews its lease four times as often. */
+/** Length of a lease: how long a dead relay blocks a document. A running one renews its lease four times as often. */
 const LEASE_MS = 20_000;
 const POLL_MS = 200;
 
@@ -32,9 +32,9 @@ export class DocumentLock {
   }
 
   /**
-   * Runs `work` while nobody else works on the document. Its signal fires with `signal`, or when the lease is lost: another
-   * relay may have begun by then, so nothing may be stored. While the store is unavailable only this process is kept in
-   * order. @throws RelayError `document_busy` after a minute of waiting, or what `work` throws
+   * Runs `work` exclusively for the document. Its signal aborts with `signal`, or when the lease is lost: another relay may
+   * have begun by then, so nothing may be stored. While the store is unavailable, exclusion covers this process only.
+   * @throws RelayError `document_busy` after a minute of waiting, or what `work` throws
    */
   run<T>(key: DocumentKey, signal: AbortSignal, work: (held: AbortSignal) => Promise<T>): Promise<T> {
     const deadline = performance.now() + this.#patienceMs;
@@ -66,7 +66,7 @@ export class DocumentLock {
       if (!leased) return;
       take().then(
         (still) => !still && lost.abort(busy()),
-        () => {}, // the store is unavailable: nobody can store anything
+        () => {}, // the store is unavailable, so no relay can store anything
       );
     }, LEASE_MS / 4);
     try {

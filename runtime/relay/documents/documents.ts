@@ -26,7 +26,7 @@ import { StoreGuard, type StoreState } from "./store-guard.ts";
 import { createTokenBudget } from "./token-budget.ts";
 
 const SWEEP_MS = 3_600_000;
-/** Time between two bounded steps of a sweep: other requests go first. */
+/** Pause between two steps of a sweep, for other requests. */
 const SWEEP_PAUSE_MS = 100;
 const MIB = 1024 * 1024;
 
@@ -34,35 +34,35 @@ export interface Documents {
   readonly repository: DocumentRepository;
   /** Reads request bodies. */
   readonly reader: Reader;
-  /** The document, if it is stored in that version (if one is given) and by the current model. Counts as a use. */
+  /** The document, if it is stored in that version (if given) and made by the current model. Counts as a use. */
   lookUp(key: DocumentKey, version: string | undefined): Promise<DocumentMeta | Miss>;
   /**
-   * Ensures the document is stored. The same text as before costs nothing. Any number of requests for one document make one
-   * set of embedding calls; another text then replaces it, whole. Goes on when the client has disconnected, since the next call
-   * then finds it; ends when the caller is disabled. @throws RelayError `document_*`, `embedding_refused`,
+   * Ensures the document is stored. An unchanged text costs nothing. Concurrent requests for one document share one set of
+   * embedding calls; a different text then replaces the whole document. Continues when the client has disconnected, since the
+   * next call then finds it; ends when the caller is disabled. @throws RelayError `document_*`, `embedding_refused`,
    * `company_budget_spent`, `caller_disabled`, `model_*`
    */
   put: Ingestion["put"];
-  /** Vectors for all inputs; only those not stored under the document are embedded, and stored. Throws as `put` does. */
+  /** Vectors for all inputs; those not yet stored under the document are embedded and stored. Throws as `put` does. */
   embedInputs: Ingestion["embedInputs"];
   search: Search;
   /** State of the store. */
   state(): { readonly store: "atlas" | "embedded" } & StoreState;
-  /** The callers of the config have changed: ends the work of those that are gone or disabled. */
+  /** The callers of the config have changed: ends the work of removed and disabled ones. */
   callersChanged(): void;
-  /** Ends what is being embedded, writes what is noted, closes the store. */
+  /** Ends running embeddings, writes pending last-access times, closes the store. */
   close(): Promise<void>;
 }
 
 export interface DocumentsOptions {
   readonly log: Log;
   readonly admission: Admission;
-  /** The one for all calls to the model server. */
+  /** The breaker of all calls to the model server. */
   readonly breaker: Breaker;
   readonly registry: Registry;
   /** Called with the tokens of each embedding call, and the caller's name. */
   readonly onUsage?: (caller: string, tokens: number) => void;
-  /** Bytes for contents kept for the next search. @default 128 MiB */
+  /** Size of the content cache, in bytes. @default 128 MiB */
   readonly cacheBytes?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -170,7 +170,7 @@ async function openStore(
   if (mongodbUri === undefined) {
     throw new Error("secrets.json has no mongodbUri; run `pulumi up` again");
   }
-  // Loaded only where it is used: the MongoDB driver is a third of the program.
+  // Loaded only if used: the MongoDB driver is a third of the program.
   const { openAtlasStore } = await import("./atlas-store.ts");
   const { database = "slm", collection = "documents" } = documents;
   return openAtlasStore({ uri: mongodbUri, database, collection });

@@ -13,51 +13,51 @@ import type { ModelIdentities } from "./model-identities.ts";
 import { createRerank, type Rerank } from "./reranker.ts";
 import { lengthOf, rowOf } from "./vectors.ts";
 
-/** Texts and characters in one call at most: a slot is held for the length of one. */
+/** Most texts and characters per call, since a slot is held for its length. */
 const BATCH_INPUTS = 32;
 const BATCH_CHARACTERS = 32_000;
-/** A batch that a busy model server turned away is sent again this often, after at most this long. */
+/** How often, and after how long at most, a batch is retried when the model server is busy. */
 const BUSY_TRIES = 4;
 const MAX_BUSY_WAIT_MS = 10_000;
 
-/** What is to be embedded. */
+/** A request for embeddings. */
 export interface EmbedTask {
   readonly model: string;
   readonly inputs: readonly string[];
-  /** Asks the model for this many; absent means its own. */
+  /** Dimensions requested of the model; absent means its default. */
   readonly dimensions: number | undefined;
   readonly normalize: boolean;
   readonly caller: Caller;
-  /** The flow the work belongs to, within the caller's. */
+  /** The flow of the work, among the caller's. */
   readonly company: string;
-  /** Absent: the result is awaited to the end. */
+  /** Absent: the result is always awaited. */
   readonly client?: Client | undefined;
   readonly signal: AbortSignal;
   /** Called after each batch; may throw to stop. */
   readonly onProgress: (done: number, total: number, dimensions: number) => void;
 }
 
-/** Vectors row after row, in the order of the inputs, all from one state of the model. */
+/** Vectors row after row, in the order of the inputs, all by the same model. */
 export interface Embedded {
   readonly vectors: Float32Array;
   readonly dimensions: number;
   readonly identity: ModelIdentity;
-  /** As counted by the model server, or estimated if it does not count. */
+  /** As counted by the model server, or estimated. */
   readonly tokens: number;
 }
 
 export interface Embedder {
   /**
-   * Embeds all inputs or none. The first batch waits in the queue as any request does, and may be turned away, while its client
-   * is connected; the others, and all once the client has disconnected, are background work and wait without limit. If the
-   * model changes meanwhile, everything is embedded once more. @throws RelayError `embedding_refused`, `model_busy`,
-   * `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, and as admission does
+   * Embeds all inputs or none. While its client is connected, the first batch queues as any request does, and may be refused;
+   * the others, and all once the client has disconnected, are background work and wait without limit. If the model changes
+   * meanwhile, everything is embedded once more. @throws RelayError `embedding_refused`, `model_busy`, `model_down`,
+   * `model_unreachable`, `model_broke_off`, `model_timeout`, and as admission does
    */
   embed(task: EmbedTask): Promise<Embedded>;
   /**
-   * The model as the server has it: at most 1 s old, or looked up now with `fresh`. While the server does not answer, and
-   * without `fresh`, the last known one, also of an earlier run. @throws RelayError `embedding_refused` when the server has
-   * no such model, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, `model_busy`
+   * The server's current model: at most 1 s old, or looked up now with `fresh`. If the server does not answer, and without
+   * `fresh`, the last known one, also of an earlier run. @throws RelayError `embedding_refused` when the server has no such
+   * model, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, `model_busy`
    */
   identity(model: string, fresh?: boolean): Promise<ModelIdentity>;
   /** See `Rerank`. */
@@ -66,10 +66,10 @@ export interface Embedder {
 }
 
 export interface EmbedderOptions {
-  /** Stands for the digest where the model server has none. */
+  /** Replaces the digest if the model server has none. */
   readonly revision: string | undefined;
   readonly admission: Admission;
-  /** The one for all calls to the model server. */
+  /** The breaker of all calls to the model server. */
   readonly breaker: Breaker;
   readonly bodyWorker: BodyWorker;
   readonly identities: ModelIdentities;
@@ -121,7 +121,7 @@ export function createEmbedder(
       notSent = cause instanceof RelayError && NOT_WORKED_ON.has(cause.code);
       throw cause;
     } finally {
-      // A call without a usable answer costs the time it took.
+      // A call without a usable answer is charged the time it took.
       if (used !== undefined || notSent) slot.release(used ?? 0);
       else slot.abandon();
     }
@@ -167,7 +167,7 @@ export function createEmbedder(
         const after = await identity(task.model, true);
         if (before.digest === after.digest) return { ...embedded, identity: after };
         if (again) {
-          throw new RelayError("model_broke_off", "The embedding model was changed while it embedded. Try again.");
+          throw new RelayError("model_broke_off", "The embedding model was changed during the embedding. Try again.");
         }
       }
     },

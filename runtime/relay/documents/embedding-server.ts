@@ -1,4 +1,4 @@
-/** The model server's API as embedding needs it: list of models, embedding calls, and what its refusals mean. */
+/** The model server's embedding API: list of models, embedding calls, and the meaning of its refusals. */
 import { z } from "zod";
 import type { ModelConfig } from "../../config.ts";
 import { basePath, type ListedModel, type ModelServer, modelServer } from "../../model-servers.ts";
@@ -10,14 +10,14 @@ import type { ModelIdentity } from "./fingerprint.ts";
 import type { ModelIdentities } from "./model-identities.ts";
 import { notAvailable, RERANK_PATH } from "./rerank-availability.ts";
 
-/** Bytes read of an answer with vectors, of a list of models, and of a refusal, at most. */
+/** Most bytes read of an answer with vectors, of a list of models, and of a refusal. */
 const MAX_ANSWER = 64 * 1024 * 1024;
 const MAX_LIST = 1024 * 1024;
 const MAX_REFUSAL = 64 * 1024;
 const LIST_TIMEOUT_MS = 3_000;
-/** A look-up may use a digest that was read this recently. */
+/** How long a digest counts as current for look-ups, in ms. */
 const TRUST_MS = 1_000;
-/** Names come from callers. */
+/** Bounded, since names come from callers. */
 const MAX_KNOWN = 100;
 
 const refusalSchema = z.object({ error: z.union([z.string(), z.object({ message: z.string() })]) });
@@ -36,16 +36,16 @@ export interface EmbeddingServer {
 /** Answers of servers without a reranker: llama-server without --reranking has 501, others do not know the path. */
 const NO_SUCH_PATH: ReadonlySet<number> = new Set([404, 405, 501]);
 
-/** What is known of a model: the latest look-up, when it began, and the last one that succeeded. */
+/** A model: the latest look-up, when it began, and the last one that succeeded. */
 interface Known {
   readonly identity: Promise<ModelIdentity>;
   readonly at: number;
 }
 
 /**
- * Opens no connection yet. @param revision stands for the digest where the server has none
- * @param breaker of all calls to the model server. Only embedding calls count as its failures, and refused connections: a slow
- * list of models says nothing about whether the server can answer chats
+ * Opens no connection yet. @param revision replaces the digest if the server has none
+ * @param breaker of all calls to the model server. Only embedding calls and refused connections count as its failures: a slow
+ * list of models does not mean that the server cannot answer chats
  */
 export function createEmbeddingServer(
   config: Pick<ModelConfig, "kind" | "url" | "timeouts"> & { readonly key?: string | undefined },
@@ -111,12 +111,12 @@ export function createEmbeddingServer(
       if (!fresh && before !== undefined && performance.now() - before.at < TRUST_MS) return before.identity;
       const asked = lookUp(model);
       const orLast = asked.catch((cause: unknown) => {
-        // A hit needs no model: what is stored is right for the model as it last was.
+        // A hit needs no running model: what is stored is valid for the model's last known digest.
         const last = isUnavailable(cause) ? identities.last(model) : undefined;
         if (last === undefined) throw cause;
         return last;
       });
-      orLast.catch(() => {}); // with `fresh` nobody may wait for it
+      orLast.catch(() => {}); // with `fresh` it may not be awaited
       if (known.size >= MAX_KNOWN) known.clear();
       known.set(model, { identity: orLast, at: performance.now() });
       return fresh ? asked : orLast;
@@ -155,7 +155,7 @@ function unreachable(cause: unknown): RelayError {
   });
 }
 
-/** What an answer with another status than 200 means. */
+/** Maps an answer with another status than 200 to an error. */
 function refusal(status: number, retryAfter: string | string[] | undefined, text: string): RelayError {
   const detail = `status ${status}: ${text.slice(0, 500)}`;
   if (status === 429 || status === 503) {

@@ -1,4 +1,4 @@
-/** `POST /v1/embeddings` with a document's name in its headers, for clients that know only OpenAI's API. */
+/** `POST /v1/embeddings` with a document's name in its headers, for clients that only support OpenAI's API. */
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Caller } from "../../config.ts";
 import { type DocumentKey, readHeaderName } from "../access/names.ts";
@@ -11,7 +11,7 @@ import type { Documents } from "./documents.ts";
 import { MAX_DOCUMENT_BYTES } from "./store.ts";
 import { base64Of, rowOf } from "./vectors.ts";
 
-/** Whether an embedding call is about a document. A company alone only says whom the call is for. */
+/** Whether an embedding call is about a document. A company alone only states whom the call is for. */
 export function namesDocument(headers: IncomingHttpHeaders): boolean {
   return headers["slm-document"] !== undefined;
 }
@@ -34,9 +34,9 @@ export function documentOf(req: IncomingMessage, company: string | undefined): D
 }
 
 /**
- * Answers as OpenAI does. `usage` has only the tokens that were really embedded; the headers `Slm-Embedded` and
- * `Slm-Reused` say how many inputs were and were not. Throws as `Documents.put`, and `document_invalid` for a body whose
- * inputs are no texts.
+ * Answers in OpenAI's format. `usage` counts only the tokens that were really embedded; the headers `Slm-Embedded` and
+ * `Slm-Reused` count the inputs that were and were not. Throws as `Documents.put`, and `document_invalid` for a body whose
+ * inputs are not texts.
  */
 export async function serveEmbeddings(
   exchange: HeldExchange,
@@ -45,7 +45,7 @@ export async function serveEmbeddings(
   body: Buffer,
   documents: Documents,
 ): Promise<void> {
-  // Goes on when the caller has left. Texts, vectors and the answer's text; what is stored already is read as well.
+  // Continues when the client has disconnected. Memory: texts, vectors, the answer's text, and the stored document.
   const holding = exchange.holding.retain();
   try {
     holding?.memory.grow(3 * body.length + 2 * Math.min(MAX_DOCUMENT_BYTES, 16 * 1024 + 16 * body.length));

@@ -1,9 +1,9 @@
-/** What a vector depends on beside its text. Two vectors may be compared only when all of it is the same. Pure. */
+/** Everything a vector depends on beside its text. Only vectors with equal fingerprints are comparable. Pure. */
 import { createHash } from "node:crypto";
 import type { DocumentsConfig } from "../../config.ts";
 import { CHUNKER_VERSION, type ChunkSize } from "./chunker.ts";
 
-/** The config with all its defaults. */
+/** The config with defaults applied. */
 export interface EmbeddingSettings {
   readonly revision: string | undefined;
   readonly dimensions: number | undefined;
@@ -13,7 +13,7 @@ export interface EmbeddingSettings {
   readonly chunk: ChunkSize;
 }
 
-/** Fills in what the config leaves out. */
+/** Applies the defaults. */
 export function embeddingSettings({ embedding, chunk }: DocumentsConfig): EmbeddingSettings {
   return {
     revision: embedding?.revision,
@@ -25,7 +25,7 @@ export function embeddingSettings({ embedding, chunk }: DocumentsConfig): Embedd
   };
 }
 
-/** A model as the model server has it now. */
+/** A model as the model server has it. */
 export interface ModelIdentity {
   readonly name: string;
   /** Ollama's digest (a tag moves, a digest does not), or the configured revision. */
@@ -34,7 +34,7 @@ export interface ModelIdentity {
 
 /**
  * The fingerprint of vectors. `shapedBy`: "relay" for documents that were PUT (the relay cuts and prefixes), "caller" for
- * inputs of embedding calls, which are embedded as they come.
+ * inputs of embedding calls, which are embedded unchanged.
  */
 export function fingerprintOf(
   { name, digest }: ModelIdentity,
@@ -50,7 +50,7 @@ export function fingerprintOf(
   return createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 32);
 }
 
-/** Hash of a text, for "is it the same". */
+/** Hash that identifies a text. */
 export function hashOf(text: string): string {
   return createHash("sha256").update(text).digest("base64url");
 }

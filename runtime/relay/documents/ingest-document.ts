@@ -17,7 +17,7 @@ export async function ingestDocument(request: PutRequest, parts: IngestionParts)
       key,
       caller,
       parts,
-      // Another request may have stored it meanwhile.
+      // Another request may have stored it while this one waited.
       async ({ signal, writing }) =>
         (await unchanged()) ?? writing((put) => embedAndStore(request, cut, signal, put, parts)),
     )
@@ -48,7 +48,7 @@ async function embedAndStore(
   const { repository, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now } = parts;
   const before = await repository.find(key);
   metrics.lookedUp(typeof before === "string" ? before : "model");
-  // By the texts alone, since the size of the vectors is not known yet: avoids most embeddings that could not be stored.
+  // By the texts alone, since the vectors' size is unknown yet: avoids most embeddings that could not be stored.
   if (!(await repository.hasRoom(documentBytes(pieces, 0), sharingOf(caller, callers)))) throw storeFull();
   const identity = await embedder.identity(embeddingModel, true);
   const { vectors, dimensions, ...made } = await assemble(

@@ -38,14 +38,14 @@ export async function ingestInputs(request: InputsRequest, parts: IngestionParts
   );
 }
 
-/** The stored document if its vectors may be used for these inputs. */
+/** The stored document if its vectors are valid for these inputs. */
 function reusable(
   { key, dimensions, reserve }: InputsRequest,
   identity: ModelIdentity,
   { fingerprints, settings, repository }: IngestionParts,
 ): Promise<StoredDocument | undefined> {
   const { caller, relay } = fingerprints(identity, dimensions);
-  // Without a prefix, what the relay cut and embedded is what it would embed for the caller.
+  // Without a prefix, the relay's own chunks are embedded as a caller's inputs would be.
   const fitting = settings.documentPrefix === "" ? [caller, relay] : [caller];
   return storedDocument(key, fitting, repository, reserve);
 }
@@ -94,7 +94,7 @@ function mergedRecord(
   const prints = fingerprints(made.identity, dimensions);
   const kept = have !== undefined && [prints.caller, prints.relay].includes(have.meta.fingerprint) ? have : undefined;
   const content = mergeContents(kept, inputs, made.vectors, made.dimensions);
-  // With more than its text in it, it is no longer the version the caller named.
+  // With texts beyond its own, it is no longer the version that the caller named.
   const allThere = kept !== undefined && content.chunks.length >= kept.meta.chunkCount;
   const meta = newMeta(
     {

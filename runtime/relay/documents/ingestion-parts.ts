@@ -1,4 +1,4 @@
-/** What both kinds of ingestion work with, and how they work on a document exclusively. */
+/** Shared by both kinds of ingestion: dependencies, and exclusive work on a document. */
 import type { Caller } from "../../config.ts";
 import type { DocumentKey } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
@@ -25,21 +25,21 @@ export interface IngestionParts {
   readonly callers: () => readonly string[];
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Fires when the caller is disabled or the relay stops. */
+  /** Aborts when the caller is disabled or the relay stops. */
   readonly signalOf: (caller: string) => AbortSignal;
 }
 
-/** Exclusive work on a document. `signal` fires when nothing may be stored any more. */
+/** Exclusive work on a document. `signal` aborts when nothing may be stored any more. */
 export interface ExclusiveWork {
   readonly signal: AbortSignal;
   /** Declares the write, runs `make`, which may store by its argument, and withdraws the intent if it did not. */
   writing<T>(make: (put: Put) => Promise<T>): Promise<T>;
 }
 
-/** Times that work is begun again because the lease was lost. */
+/** How often work is restarted because the lease was lost. */
 const MAX_LEASES = 3;
 
-/** Runs work while nobody else works on the document; again from the start if the lease was lost on the way. */
+/** Runs work exclusively for the document; restarts it if the lease was lost meanwhile. */
 export async function exclusively<T>(
   key: DocumentKey,
   caller: Caller,
@@ -81,7 +81,7 @@ export async function storedDocument(
 ): Promise<StoredDocument | undefined> {
   const meta = await repository.find(key);
   if (typeof meta === "string" || !fingerprints.includes(meta.fingerprint)) return undefined;
-  reserve?.(2 * meta.bytes); // as it is, and as it becomes
+  reserve?.(2 * meta.bytes); // the old document and the new one
   const content = await repository.content(meta);
   return content === undefined ? undefined : { meta, content };
 }

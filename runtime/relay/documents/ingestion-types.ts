@@ -6,14 +6,14 @@ import type { Client } from "./embedding-work.ts";
 import type { Pieces, Source } from "./pieces.ts";
 import type { Chunk, DocumentContent, DocumentMeta } from "./store.ts";
 
-/** A document to be stored. */
+/** A document to store. */
 export interface PutRequest {
   readonly key: DocumentKey;
   readonly version: string | undefined;
   /** A text to cut, or chunks. */
   readonly source: Source | Pieces;
   readonly caller: Caller;
-  /** Absent: the result is awaited to the end. */
+  /** Absent: the result is always awaited. */
   readonly client?: Client | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   /** Called before a stored document is loaded; may throw. */
@@ -28,22 +28,22 @@ export interface InputsRequest {
   readonly inputs: readonly Chunk[];
   readonly dimensions: number | undefined;
   readonly caller: Caller;
-  /** Absent: the result is awaited to the end. */
+  /** Absent: the result is always awaited. */
   readonly client?: Client | undefined;
   /** Called before a stored document is loaded; may throw. */
   readonly reserve?: Reserve;
 }
 
-/** Outcome of a PUT. */
+/** Result of a PUT. */
 export interface PutResult {
   readonly meta: DocumentMeta;
-  /** Only if it was made by this request. */
+  /** Only if this request made it. */
   readonly content?: DocumentContent;
   readonly created: boolean;
-  /** Chunks that the model embedded, and those whose vectors were stored already. */
+  /** Chunks that the model embedded, and those whose vectors were already stored. */
   readonly embedded: number;
   readonly reused: number;
-  /** False if the store was unavailable or the document was removed meanwhile: the vectors are right, but were not kept. */
+  /** False if the store was unavailable or the document was removed meanwhile: the vectors are valid, but not stored. */
   readonly stored: boolean;
 }
 

@@ -1,13 +1,13 @@
 /** Mutual exclusion by key, on async-mutex. */
 import { Mutex, withTimeout } from "async-mutex";
 
-/** One mutex per key, kept only while somebody holds it or waits for it. Waiters are served in their order. */
+/** One mutex per key, kept only while it is held or waited for. Waiters are served in order. */
 export class KeyedMutex {
   readonly #entries = new Map<string, { readonly mutex: Mutex; users: number }>();
 
   /**
-   * Runs `work` while nobody else holds the key. A waiter that times out gives up its own place only: the key stays with its
-   * holder. @param timeoutMs how long to wait for the key @param timedOut makes the error it then rejects with
+   * Runs `work` while holding the key. A waiter that times out gives up only its own place in the queue.
+   * @param timeoutMs how long to wait for the key @param timedOut makes the error it then rejects with
    */
   async runExclusive<T>(key: string, timeoutMs: number, timedOut: () => Error, work: () => Promise<T>): Promise<T> {
     const entry = this.#entries.get(key) ?? { mutex: new Mutex(), users: 0 };
@@ -21,7 +21,7 @@ export class KeyedMutex {
     }
   }
 
-  /** Keys that are held or waited for. */
+  /** Number of keys that are held or waited for. */
   get size(): number {
     return this.#entries.size;
   }

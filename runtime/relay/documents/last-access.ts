@@ -1,14 +1,14 @@
-/** Write-behind of last access: one write for many look-ups, since a write costs more than a look-up. */
+/** Write-behind of last-access times: one write for many look-ups, since a write costs more than a look-up. */
 import type { DocumentKey } from "../access/names.ts";
 import type { DocumentLifetime } from "./lifetime.ts";
 import { type DocumentMeta, keyText, type Use } from "./store.ts";
 import type { StoreGuard } from "./store-guard.ts";
 
 const FLUSH_MS = 30_000;
-/** With this many documents noted they are written at once. */
+/** Number of pending documents at which they are written at once. */
 const MAX_NOTED = 1000;
 
-/** Writes uses every 30 s, at the stop, and at once when a document has less than an hour to live. */
+/** Writes pending uses every 30 s, at the stop, and at once for a document with less than an hour to live. */
 export class LastAccessWriter {
   readonly #guard: StoreGuard;
   readonly #lifetime: DocumentLifetime;
@@ -20,12 +20,12 @@ export class LastAccessWriter {
     this.#lifetime = lifetime;
   }
 
-  /** When a document was last used, in ms since 1970, if that is not written yet. */
+  /** The pending last use of a document, in ms since 1970; undefined if there is none. */
   pending(key: DocumentKey): number | undefined {
     return this.#uses.get(keyText(key))?.at;
   }
 
-  /** Notes a use. Resolves at once, or once it is written if the document was about to expire. @throws StoreUnavailable */
+  /** Records a use. Resolves at once, or after the write if the document was about to expire. @throws StoreUnavailable */
   async note(meta: DocumentMeta, at: number): Promise<void> {
     const { company, title, lastAccessedAt } = meta;
     this.#uses.set(keyText(meta), { company, title, at });
@@ -33,7 +33,7 @@ export class LastAccessWriter {
     this.#schedule();
   }
 
-  /** Writes what is noted; what cannot be written is kept for the next time. @throws StoreUnavailable */
+  /** Writes all pending uses; those that fail stay pending. @throws StoreUnavailable */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

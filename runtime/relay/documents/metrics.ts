@@ -1,13 +1,13 @@
-/** What is counted about documents. */
+/** Metrics of the documents. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { StoreGuard } from "./store-guard.ts";
 
-/** How a look-up ended: found, or why not. */
+/** Result of a look-up: a hit, or the reason for the miss. */
 export type LookupResult = "hit" | "absent" | "version" | "model" | "store_away";
 
 export interface DocumentMetrics {
   lookedUp(result: LookupResult): void;
-  /** A document's missing pieces were embedded; pieces whose vectors were there already. */
+  /** Counts pieces of a document that were embedded, and those whose vectors were reused. */
   embedded(pieces: number, reused: number, tokens: number): void;
   searched(seconds: number, rows: number): void;
 }
@@ -17,25 +17,25 @@ export function documentMetrics(registry: Registry, guard: StoreGuard): Document
   const registers = [registry];
   const lookups = new Counter({
     name: "slm_document_lookups_total",
-    help: "Looks for a document's vectors, by how they ended.",
+    help: "Look-ups of a document's vectors, by result.",
     labelNames: ["result"] as const,
     registers,
   });
   const sets = new Counter({
     name: "slm_document_embeddings_total",
-    help: "Sets of embedding calls: documents, or inputs of a document, that were really embedded.",
+    help: "Documents, or sets of inputs of a document, that were embedded.",
     registers,
   });
   const pieces = new Counter({
     name: "slm_document_pieces_total",
-    help: "Chunks and inputs, by whether the model embedded them or they were there.",
+    help: "Chunks and inputs, by whether they were embedded or reused.",
     labelNames: ["from"] as const,
     registers,
   });
-  const tokens = new Counter({ name: "slm_document_tokens_total", help: "Tokens that were embedded.", registers });
+  const tokens = new Counter({ name: "slm_document_tokens_total", help: "Tokens embedded.", registers });
   const search = new Histogram({
     name: "slm_document_search_seconds",
-    help: "Comparing a query with the chunks, without fetching or embedding.",
+    help: "Time to compare a query with the chunks, without fetching or embedding.",
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
     registers,
   });

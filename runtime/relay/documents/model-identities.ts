@@ -6,20 +6,20 @@ import type { Log } from "../telemetry/log.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 
 export interface ModelIdentities {
-  /** The model of that name as the server last had it; undefined if that is not known. */
+  /** The model of that name as last seen; undefined if unknown. */
   last(model: string): ModelIdentity | undefined;
-  /** Notes an identity; written to disk in the background if it is new. */
+  /** Records an identity; new ones are written to disk in the background. */
   note(model: string, identity: ModelIdentity): void;
-  /** Resolves when what was noted is written. */
+  /** Resolves when everything recorded is written. */
   close(): Promise<void>;
 }
 
-/** Names come from callers, and a server may list many models. */
+/** Bounded, since names come from callers, and a server may list many models. */
 const MAX_MODELS = 100;
 
 const fileSchema = z.record(z.string(), z.object({ name: z.string(), digest: z.string() }));
 
-/** Reads the file if there is one. A file that cannot be read or written costs nothing but the memory over restarts. */
+/** Reads the file if it exists. If it cannot be read or written, identities are only kept until the next restart. */
 export function openModelIdentities(file: string, log: Log): ModelIdentities {
   const known = new Map(Object.entries(read(file)));
   let writing: Promise<void> = Promise.resolve();

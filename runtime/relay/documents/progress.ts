@@ -1,4 +1,4 @@
-/** How far a document has got, as server-sent events. */
+/** Progress of an ingestion as server-sent events. */
 import { errorAnswer, RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { jsonPieces, writePieces } from "../http/json-output.ts";
@@ -21,7 +21,7 @@ export function startProgress(exchange: HeldExchange): Progress {
   exchange.holding.stream(); // until the exchange ends
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
   res.flushHeaders();
-  // Whoever does not read is not written to: what waits for it must not grow.
+  // Nothing is written while the client does not read, so that nothing accumulates for it.
   const write = (text: string) => {
     if (!res.writableNeedDrain) res.write(text);
   };

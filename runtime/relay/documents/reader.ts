@@ -1,18 +1,18 @@
-/** Reads the bodies of requests for documents, of any length, without holding up the main thread. */
+/** Reads bodies of document requests, of any length, without blocking the main thread. */
 import { scanObject, withoutMark } from "../http/body-rules.ts";
 import type { SearchBody } from "./bodies.ts";
 import type { EmbeddingsWork, PutWork } from "./body-tasks.ts";
 import type { BodyWorker } from "./body-worker.ts";
 import type { ChunkSize } from "./chunker.ts";
 
-/** Each takes the body whole, and for long ones its memory. @throws RelayError `body_*`, `document_*` */
+/** Each reserves memory for the body and, for long ones, its parsed form. @throws RelayError `body_*`, `document_*` */
 export interface Reader {
   put(caller: string, body: Buffer): Promise<PutWork>;
   search(caller: string, body: Buffer): Promise<SearchBody>;
   embeddings(caller: string, body: Buffer): Promise<EmbeddingsWork>;
 }
 
-/** Most values in a body: 100,000 chunks and what is around them. A tree of more would take a multiple of the body. */
+/** Most values in a body: 100,000 chunks and the values around them. A parsed tree takes a multiple of the body. */
 const MAX_VALUES = 100_100;
 const NOTHING: ReadonlySet<string> = new Set();
 

@@ -1,4 +1,4 @@
-/** Documents as the store has them, with what is not written yet: look-ups, uses, removals, and the write path of ingestion. */
+/** Stored documents combined with pending changes: look-ups, uses, removals, and the write path of ingestion. */
 import { randomUUID } from "node:crypto";
 import type { DocumentKey } from "../access/names.ts";
 import { ContentCache } from "./content-cache.ts";
@@ -45,7 +45,7 @@ export class DocumentRepository {
     return this.#lifetime.expiresAt(lastAccessedAt);
   }
 
-  /** The document of that name, whichever model made it; or why there is none. Does not count as a use. */
+  /** The document of that name, made by any model; or why there is none. Does not count as a use. */
   async find(key: DocumentKey): Promise<DocumentMeta | "absent" | "store_away"> {
     const livingSince = this.#lifetime.livingSince(this.#now());
     const used = this.#lastAccess.pending(key) ?? 0; // not in the store yet
@@ -57,15 +57,15 @@ export class DocumentRepository {
     }
   }
 
-  /** Counts as a use. @returns the document with its new time of use */
+  /** Counts as a use. @returns the document with its new last-access time */
   async use(meta: DocumentMeta): Promise<DocumentMeta> {
     const at = this.#now();
-    // A use that cannot be written shortens a document's life; it must not fail a look-up.
+    // A use that cannot be written shortens a document's life, but must not fail a look-up.
     await this.#lastAccess.note(meta, at).catch(() => {});
     return { ...meta, lastAccessedAt: Math.max(meta.lastAccessedAt, at) };
   }
 
-  /** The contents of exactly that revision, from memory if it was searched before; undefined when it is gone. */
+  /** The contents of exactly that revision, from the cache if possible; undefined if it is gone. */
   async content(meta: DocumentMeta): Promise<DocumentContent | undefined> {
     const cached = this.#contents.get(meta.revision);
     if (cached !== undefined) return cached;
@@ -79,15 +79,14 @@ export class DocumentRepository {
     }
   }
 
-  /** Registers a request that may store the document; a removal that is answered before it leaves wins over it. */
+  /** Registers a request that may store the document; a removal answered before it ends takes precedence. */
   fence(key: DocumentKey): FencedRequest {
     return this.#fence.register(key);
   }
 
   /**
    * Runs the work that makes a document. What it passes to `put` is stored, unless the document was removed since the request
-   * or the work began, another relay has declared a write of it, or the store was or is unavailable: then `put` resolves with
-   * false.
+   * or the work began, another relay has declared a write, or the store is unavailable: then `put` resolves with false.
    */
   async ingest<T>(
     key: DocumentKey,
@@ -113,7 +112,7 @@ export class DocumentRepository {
     }
   }
 
-  /** Whether the store has room for so many bytes. True while it is unavailable, since nothing is stored then. */
+  /** Whether the store has room for this many bytes. True while it is unavailable, since nothing is stored then. */
   async hasRoom(bytes: number, sharing: Sharing): Promise<boolean> {
     return this.#guard
       .use((store) => store.hasRoom(bytes, sharing))
@@ -133,8 +132,8 @@ export class DocumentRepository {
   }
 
   /**
-   * Removes one document, or without a title all of a company, including those that are being made. All of a company go in
-   * bounded steps, between which others use the store. @returns how many were removed @throws StoreUnavailable
+   * Removes one document, or without a title all of a company, including those in progress. All of a company are removed in
+   * bounded steps, between which other requests use the store. @returns how many were removed @throws StoreUnavailable
    */
   async remove(company: string, title?: string): Promise<number> {
     this.#fence.markDeleted(company, title);

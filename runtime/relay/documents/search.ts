@@ -1,4 +1,4 @@
-/** The chunks nearest to a query, by exact cosine over all vectors of the documents asked for. */
+/** The chunks nearest to a query, by exact cosine over all vectors of the requested documents. */
 import { setImmediate as breathe } from "node:timers/promises";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
@@ -18,22 +18,22 @@ export interface SearchRequest {
   readonly company: string;
   readonly titles: readonly string[];
   readonly query: { readonly text: string } | { readonly vector: Float32Array };
-  /** How many chunks at most. */
+  /** Most chunks to return. */
   readonly k: number;
   /** The nearest 50 are reranked by the model server; needs a query's text. */
   readonly rerank?: boolean;
   readonly caller: Caller;
-  /** Absent: somebody waits for it to the end. */
+  /** Absent: the result is always awaited. */
   readonly client?: Client | undefined;
   readonly signal: AbortSignal;
-  /** Asked before a document is loaded; they are loaded one after the other. */
+  /** Called before each document is loaded; they are loaded one by one. */
   readonly reserve?: Reserve;
 }
 
-/** A chunk that was found; the best first. */
+/** A result; the best first. */
 export interface Found {
   readonly title: string;
-  /** Its place in the document. */
+  /** Its index in the document. */
   readonly index: number;
   /** Cosine, from -1 to 1. */
   readonly score: number;
@@ -44,14 +44,14 @@ export interface Found {
 
 export interface SearchResult {
   readonly found: readonly Found[];
-  /** Titles that are not there: they were not searched. */
+  /** Titles that are not stored, so were not searched. */
   readonly missing: readonly string[];
   readonly tokens: number;
 }
 
 /**
- * Counts as a use of every document that was searched. @throws RelayError `document_not_found` when none of the titles is
- * there, `document_invalid` for a vector of other dimensions, what embedding the query throws
+ * Counts as a use of every document searched. @throws RelayError `document_not_found` when none of the titles is stored,
+ * `document_invalid` for a vector of other dimensions, and as embedding the query does
  */
 export type Search = (request: SearchRequest) => Promise<SearchResult>;
 
@@ -145,7 +145,7 @@ export function createSearch(parts: SearchParts): Search {
       }
       metrics.searched((performance.now() - since) / 1000, lengths.length);
       await repository.use(meta);
-      await breathe(); // others' streams go on between two documents
+      await breathe(); // lets other requests proceed between two documents
     }
     if (missing.length === titles.length) throw noneThere(titles);
     if (request.rerank !== true || !("text" in query)) return { found, missing, tokens };

@@ -19,11 +19,11 @@ import {
 import { storedNames } from "./stored-names.ts";
 import { floatsOf } from "./vectors.ts";
 
-/** Pages beyond the bound, for small writes that must succeed when it is reached: uses, leases, tokens spent. */
+/** Bytes beyond the bound, for small writes that must succeed when it is reached: uses, leases, tokens spent. */
 const SLACK_BYTES = 16 << 20;
-/** Pages returned to the disk in one step. */
+/** Pages returned to the disk per step. */
 const VACUUM_PAGES = 2000;
-/** Bounds of one step of a deletion: other requests wait behind it. */
+/** Bounds of one step of a deletion, since other requests wait behind it. */
 const STEP_DOCUMENTS = 500;
 const STEP_BYTES = 32 << 20;
 const DAY_MS = 86_400_000;
@@ -44,7 +44,7 @@ export async function openSqliteFile(
   return sqliteStore(db, file, bounds);
 }
 
-/** Opens the file briefly, as `openSqliteFile` does, and says whether a sweep would remove something. */
+/** Opens the file briefly, as `openSqliteFile` does, and returns whether a sweep would remove something. */
 export async function isOverdue(file: string, livingSince: number): Promise<boolean> {
   const db = await openDocumentsFile(file);
   try {
@@ -56,7 +56,7 @@ export async function isOverdue(file: string, livingSince: number): Promise<bool
 
 class NoRoom extends Error {}
 
-/** Returns `otherwise` where the disk or the bound is full: a cache must go on without the write. */
+/** Returns `otherwise` if the disk or the bound is full: a cache must continue without the write. */
 function unlessFull<T>(work: () => T, otherwise: T): T {
   try {
     return work();
@@ -80,7 +80,7 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
     return refusalOf(sharing.caller, bytes, bounds.maxBytes, used, sharing.callers) === undefined;
   };
   const vacuum = () => unlessFull(() => db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`), undefined);
-  /** Removes the first of these documents, as many as one step may take. */
+  /** Removes as many of these documents as one step allows, in order. */
   const removeSome = (rows: unknown[]): DeletionStep => {
     let [removed, bytes] = [0, 0];
     for (const row of rows as { id: number; bytes: number }[]) {
@@ -182,7 +182,7 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
     async lease(key, owner, forMs) {
       const now = Date.now();
       const take = () => Number(statements.lease.run({ ...names(key), owner, until: now + forMs, now }).changes) > 0;
-      return unlessFull(take, true); // on a full disk this process still keeps its own requests in order
+      return unlessFull(take, true); // on a full disk the mutex of this process must do
     },
     async releaseLease(key, owner) {
       unlessFull(() => statements.releaseLease.run({ ...names(key), owner }), undefined);

@@ -1,16 +1,16 @@
-/** The SQLite file of the documents: its tables, how it is opened, and how files of earlier releases are taken over. */
+/** The documents' SQLite file: its tables, how it is opened, and how files of earlier releases are migrated. */
 import { chmod, rename } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { isFull } from "../jobs/store.ts";
 
 /**
- * Raised when older releases could not work with the tables any more. A file of a lower version is set aside, since its
- * contents can be embedded again; one of a higher version is left alone for the release that made it.
+ * Increased when older releases could no longer work with the tables. A file of a lower version is set aside, since its
+ * contents can be embedded again; one of a higher version is left for the release that wrote it.
  */
 const SCHEMA_VERSION = 1;
 
-// Contents are a table of their own: SQLite rewrites a row as a whole, and a use must not write 4 MB.
+// Contents have their own table: SQLite rewrites whole rows, and a use must not write 4 MB.
 const SCHEMA = `
   CREATE TABLE documents (
     id INTEGER PRIMARY KEY, company TEXT NOT NULL, title TEXT NOT NULL, version TEXT, fingerprint TEXT NOT NULL,
@@ -32,8 +32,8 @@ const SCHEMA = `
 /** Bytes of a document beside its vectors and texts. */
 export const RECORD_BYTES = 4096;
 
-// Triggers count what each caller has stored. Earlier releases do not know them, work with the file as before, and are
-// counted too; so the version stays.
+// Triggers count each caller's usage. Earlier releases do not know them, but work with the file and trigger them; so the
+// version stays.
 const USAGE = `
   ALTER TABLE documents ADD COLUMN caller TEXT NOT NULL DEFAULT '';
   CREATE TABLE usage (caller TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -46,14 +46,14 @@ const USAGE = `
     UPDATE usage SET bytes = bytes - (OLD.bytes + ${RECORD_BYTES}) WHERE caller = OLD.caller;
   END;`;
 
-// In the file, since during a hand-over two relays have it open and a removal by one must void what the other is embedding.
-// Earlier releases kept them in memory and ignore the table; so the version stays.
+// In the file, since during a hand-over two relays have it open and a removal by one must void the other's write. Earlier
+// releases kept them in memory and ignore the table; so the version stays.
 const WRITE_INTENTS = `
   CREATE TABLE write_intents (
     company TEXT NOT NULL, title TEXT NOT NULL, token TEXT NOT NULL, declaredAt INTEGER NOT NULL, PRIMARY KEY (company, title)
   ) STRICT, WITHOUT ROWID;`;
 
-/** Additions that any release can work with: the table that shows whether it was made, and the SQL. */
+/** Additions that any release can work with: the table whose existence shows that it was applied, and the SQL. */
 const ADDITIONS: readonly (readonly [table: string, sql: string])[] = [
   ["usage", USAGE],
   ["write_intents", WRITE_INTENTS],
@@ -61,15 +61,15 @@ const ADDITIONS: readonly (readonly [table: string, sql: string])[] = [
 
 /** Bytes the write-ahead log may keep on the disk after a checkpoint. */
 const LOG_BYTES = 16 << 20;
-/** How long a statement waits while the other relay of a hand-over writes. Shorter than the patience of `StoreGuard`. */
+/** How long a statement waits for the other relay of a hand-over. Shorter than the time-out of `StoreGuard`. */
 const BUSY_MS = 4_000;
 
-/** The file was written by a release with other tables. */
+/** The file has tables of another version. */
 class OtherVersion extends Error {}
 
 /**
  * Opens the file and creates it if it is missing (0600). A file that SQLite finds damaged is set aside as `<file>.broken`; its
- * documents are embedded again. Rejects with a message for a person for a file of a newer release.
+ * documents are embedded again. Rejects with a message for an operator for a file of a newer release.
  */
 export async function openDocumentsFile(file: string): Promise<DatabaseSync> {
   let db: DatabaseSync;
@@ -142,14 +142,14 @@ export function durably<T>(db: DatabaseSync, work: () => T): T {
   }
 }
 
-/** After a crash nobody must wait for the leases of the process that died. Those of the other relay of a hand-over stay. */
+/** Frees leases of processes that have died. Those of the other relay of a hand-over stay. */
 function freeLeasesOfTheDead(db: DatabaseSync): void {
   const owners = db.prepare("SELECT DISTINCT owner FROM leases").all() as unknown as { owner: string }[];
   const remove = db.prepare("DELETE FROM leases WHERE owner = ?");
   for (const { owner } of owners) if (!isAlive(owner)) remove.run(owner);
 }
 
-/** Whether the process of a lease's owner runs. An owner without a process id is of an earlier release: it may run. */
+/** Whether the process of a lease's owner is running. An owner without a process id is of an earlier release: it may be. */
 function isAlive(owner: string): boolean {
   const pid = Number(/^(\d+):/.exec(owner)?.[1] ?? Number.NaN);
   if (Number.isNaN(pid)) return true;
@@ -162,8 +162,8 @@ function isAlive(owner: string): boolean {
 }
 
 /**
- * Files of earlier releases could not shrink: this rewrites one once, which takes some seconds per GB. Where the disk has no
- * room for that, or the other relay of a hand-over has the file open, the next start tries again.
+ * Files of earlier releases could not shrink: this rewrites one once, which takes some seconds per GB. If the disk has no
+ * space for that, or the other relay of a hand-over has the file open, the next start tries again.
  */
 export function allowVacuum(db: DatabaseSync): void {
   const { auto_vacuum: mode } = db.prepare("PRAGMA auto_vacuum").get() as { auto_vacuum: number };

@@ -4,7 +4,7 @@ import { isOverdue } from "./sqlite-file.ts";
 import type { DocumentStore, StoreBounds } from "./store.ts";
 import type { WorkerOptions } from "./worker.ts";
 
-// Bundled, the worker stands beside the relay as one file.
+// In the bundle the worker is a file beside the relay.
 const WORKER = import.meta.url.endsWith(".ts")
   ? new URL("./worker.ts", import.meta.url)
   : new URL("./documents-worker.mjs", import.meta.url);
@@ -12,9 +12,9 @@ const WORKER = import.meta.url.endsWith(".ts")
 type Value<K extends keyof DocumentStore> = Awaited<ReturnType<DocumentStore[K]>>;
 
 /**
- * Opens the file in a thread of its own; see `openSqliteFile`. The thread takes 15 MB, so it is started with the first
- * document request; until then the file is only checked, and this rejects when it cannot be opened. `ping` restarts a thread
- * that has ended by itself.
+ * Opens the file in its own thread; see `openSqliteFile`. The thread takes 15 MB, so it is started with the first document
+ * request; until then the file is only checked, and this rejects if it cannot be opened. `ping` restarts a thread that has
+ * ended.
  */
 export async function openSqliteStore(file: string, bounds?: StoreBounds): Promise<DocumentStore> {
   await isOverdue(file, 0);

@@ -11,13 +11,13 @@ export type StoreState =
   | { readonly available: false; readonly reason: string; readonly since: string };
 
 const PING_AGAIN_MS = 3_000;
-/** How long an operation may take: a small one, and one that carries up to 12 MB over an office's uplink. */
+/** Time-outs of operations: a small one, and one that carries up to 12 MB over an office's uplink. */
 const BRIEF_MS = 5_000;
 export const CONTENT_MS = 45_000;
 
 /**
- * A store that is opened in the background. One failed operation says nothing about the others: the store is pinged, and only
- * if that fails it counts as unavailable, for everybody, until a ping succeeds.
+ * A store that is opened in the background. After a failed operation the store is pinged; only if that fails too is it
+ * unavailable, for all requests, until a ping succeeds.
  */
 export class StoreGuard {
   readonly #open: () => Promise<DocumentStore>;
@@ -30,7 +30,7 @@ export class StoreGuard {
   #tried = false;
   #closed = false;
 
-  /** @param pingAgainMs time between two pings of an unavailable store */
+  /** @param pingAgainMs pause between two pings of an unavailable store */
   constructor(open: () => Promise<DocumentStore>, log: Log, pingAgainMs: number = PING_AGAIN_MS) {
     this.#open = open;
     this.#log = log;
@@ -41,7 +41,7 @@ export class StoreGuard {
     return this.#state;
   }
 
-  /** Opens the store, or pings it. Never rejects; after a failure it is repeated by itself. */
+  /** Opens the store, or pings it. Never rejects; repeats itself after a failure. */
   try(): Promise<void> {
     this.#trying ??= this.#tryOnce().finally(() => {
       this.#trying = undefined;
@@ -71,7 +71,7 @@ export class StoreGuard {
     }
   }
 
-  /** Closes the store, once an attempt to open it has ended. */
+  /** Closes the store, after a running attempt to open it. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -1,7 +1,7 @@
-/** What both stores keep of a document under the same names and types; times are each store's own. */
+/** Fields that both stores keep under the same names and types; times are each store's own. */
 import { z } from "zod";
 
-/** Checks what comes back from a store: somebody may have changed it by hand. */
+/** Validates records, since they may have been edited by hand. */
 export const storedNames = z.object({
   company: z.string(),
   title: z.string(),

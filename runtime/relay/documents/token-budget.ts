@@ -3,13 +3,13 @@ import { companyBudgetSpent } from "../too-many-requests.ts";
 import { type StoreGuard, StoreUnavailable } from "./store-guard.ts";
 
 const DAY_MS = 86_400_000;
-/** Companies whose sums are kept in memory too; a caller that may use any company may invent names. */
+/** Companies whose sums are cached; bounded, since a caller without a list of companies may invent names. */
 const MOST_COMPANIES = 10_000;
 
 export interface TokenBudget {
   /**
    * Embeds, and records the cost. Work in progress counts with its estimate, so that concurrent requests cannot exceed the limit
-   * together; work in progress of another relay is not seen.
+   * together; another relay's work in progress is not counted.
    * @throws RelayError `company_budget_spent` when these tokens would exceed the limit, and as `embed` does
    */
   within<T extends { readonly tokens: number }>(
@@ -19,7 +19,7 @@ export interface TokenBudget {
   ): Promise<T>;
 }
 
-/** Days are in UTC. The store keeps the sums, so that relays share them; while it is unavailable this process counts alone. */
+/** Days are in UTC. The store keeps the sums for all relays; while it is unavailable this process counts alone. */
 export function createTokenBudget(limit: number | undefined, guard: StoreGuard, now: () => number): TokenBudget {
   const own = new Map<string, number>();
   const dayOf = () => new Date(now()).toISOString().slice(0, 10);

@@ -1,6 +1,6 @@
-/** Vectors as bytes, and how near they are to each other. Pure. */
+/** Vectors as bytes, and their cosine. Pure. */
 
-/** Little-endian float32, as on every machine the relay runs on. A copy: the bytes need not lie on a multiple of four. */
+/** Little-endian float32, as on every supported machine. A copy, since the bytes need not be aligned. */
 export function floatsOf(bytes: Uint8Array): Float32Array {
   const floats = new Float32Array(Math.floor(bytes.byteLength / 4));
   new Uint8Array(floats.buffer).set(bytes.subarray(0, floats.byteLength));
@@ -17,7 +17,7 @@ export function rowOf(vectors: Float32Array, dimensions: number, row: number): F
   return vectors.subarray(row * dimensions, (row + 1) * dimensions);
 }
 
-/** Its length; 0 for one of zeros, NaN or Infinity for one that is none. */
+/** Its length; 0 for a zero vector, NaN or Infinity if a number is not finite. */
 export function lengthOf(vector: Float32Array): number {
   let sum = 0;
   for (const value of vector) sum += value * value;
@@ -31,7 +31,7 @@ export function lengthsOf(vectors: Float32Array, dimensions: number): Float64Arr
   );
 }
 
-/** A row that was found, with its cosine. */
+/** A row and its cosine. */
 export interface Near {
   readonly row: number;
   readonly score: number;
@@ -39,17 +39,17 @@ export interface Near {
 
 const AT_ONCE = 4;
 
-/** What is searched: vectors row after row, and the rows' lengths. */
+/** The rows to search: vectors row after row, and their lengths. */
 export interface Searchable {
   readonly vectors: Float32Array;
   readonly dimensions: number;
   readonly lengths: Float64Array;
 }
 
-/** The `k` rows with the largest cosine to `query`, best first; of equal ones the earlier. Exact: every row is looked at. */
+/** The `k` rows with the largest cosine to `query`, best first, the earlier of equal ones. Exact: compares every row. */
 export function nearest({ vectors, dimensions, lengths }: Searchable, query: Float32Array, k: number): Near[] {
   const found: Near[] = [];
-  const wide = Float64Array.from(query); // converted once, not with every row
+  const wide = Float64Array.from(query); // converted once, not per row
   const queryLength = lengthOf(query);
   const products = new Float64Array(AT_ONCE);
   let worst = Number.NEGATIVE_INFINITY;
@@ -68,7 +68,7 @@ export function nearest({ vectors, dimensions, lengths }: Searchable, query: Flo
   return found;
 }
 
-/** Keeps `found` in order, and no longer than `k`. */
+/** Inserts into `found` in order, keeping at most `k`. */
 export function insert<T extends { readonly score: number }>(found: T[], one: T, k: number): void {
   let [low, high] = [0, found.length];
   while (low < high) {
@@ -80,8 +80,8 @@ export function insert<T extends { readonly score: number }>(found: T[], one: T,
   if (found.length > k) found.pop();
 }
 
-// Four rows at once take half the time of one after another: an addition waits for the one before it in the same sum, and
-// each number of the query is read once for all four.
+// Four rows at once take half the time: additions to one sum depend on each other, and each number of the query is read once
+// for all four.
 function dotFour(all: Float32Array, dimensions: number, row: number, query: Float64Array, into: Float64Array): void {
   const one = rowOf(all, dimensions, row);
   const two = rowOf(all, dimensions, row + 1);

@@ -1,11 +1,11 @@
-/** The thread that owns the file of the documents: writing 12 MB takes tens of milliseconds, which must not delay streams. */
+/** The thread that owns the documents' file: writing 12 MB takes tens of milliseconds, which must not delay streams. */
 import { workerData } from "node:worker_threads";
 import { compactHeap } from "../heap.ts";
 import { runEach, serveThread } from "../threads/serve.ts";
 import { openSqliteFile } from "./sqlite-file.ts";
 import type { StoreBounds } from "./store.ts";
 
-/** What the thread is started with. */
+/** The thread's parameters. */
 export interface WorkerOptions {
   readonly file: string;
   readonly bounds: StoreBounds | undefined;

@@ -1,39 +1,39 @@
-/** Changes an answer of the model server on its way, where it must not go to the caller as it is. */
+/** Rewrites answers of the model server that must not go to the caller unchanged. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Sink } from "./answer-writer.ts";
 
-/** An answer in place of the model server's. */
+/** An answer that replaces the model server's. */
 export interface Replacement {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
 }
 
-/** What happens to an answer's body. */
+/** How an answer's body is rewritten. */
 export type Rewrite =
-  /** It is collected up to `longest` bytes, and `replace` decides. A longer one goes to `tooLong`. */
+  /** The body is collected up to `longest` bytes and passed to `replace`. A longer one is passed to `tooLong`. */
   | {
       readonly kind: "whole";
       readonly longest: number;
-      /** @returns undefined: the answer goes on as it came */
+      /** @returns undefined: the answer passes unchanged */
       replace(body: Buffer): Replacement | undefined;
-      /** @returns undefined: the answer goes on as it came */
+      /** @returns undefined: the answer passes unchanged */
       tooLong(): Replacement | undefined;
     }
-  /** Its pieces are changed as they come; its length changes. */
+  /** The body is rewritten piece by piece; its length changes. */
   | { readonly kind: "pieces"; readonly change: PieceChange };
 
 /** Changes a body piece by piece. */
 export interface PieceChange {
   next(chunk: Buffer): Buffer;
-  /** What is left at the end. */
+  /** The remaining bytes at the end. */
   end(): Buffer;
 }
 
-/** What happens to an answer, by its head; undefined: it passes as it comes. */
+/** Chooses the rewriting by the answer's head; undefined: it passes unchanged. */
 export type AnswerRule = (status: number, headers: IncomingHttpHeaders) => Rewrite | undefined;
 
-/** The first rule that wants to change an answer does. */
+/** Combines rules: the first that rewrites an answer applies. */
 export const firstOf =
   (rules: readonly AnswerRule[]): AnswerRule =>
   (status, headers) => {
@@ -44,7 +44,7 @@ export const firstOf =
     return undefined;
   };
 
-/** Passes an answer on as its rule says. One for each answer. */
+/** Applies a rule to one answer. */
 export class AnswerRewriter implements Sink {
   readonly #to: Sink;
   readonly #rule: AnswerRule;
@@ -52,7 +52,7 @@ export class AnswerRewriter implements Sink {
   #rewrite: Rewrite | undefined;
   #collected: Buffer[] = [];
   #bytes = 0;
-  /** Nothing more goes on: the answer has been replaced. */
+  /** Whether the answer has been replaced, so that the rest of it is dropped. */
   #replaced = false;
 
   constructor(to: Sink, rule: AnswerRule) {
@@ -101,7 +101,7 @@ export class AnswerRewriter implements Sink {
     this.#to.onceDrained(go);
   }
 
-  /** Sends what was collected, or what takes its place. @returns whether more may be written */
+  /** Sends what was collected, or its replacement. @returns whether more may be written */
   #settle(replacement: Replacement | undefined): boolean {
     const collected = this.#collected;
     this.#collected = [];

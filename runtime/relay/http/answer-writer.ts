@@ -4,25 +4,25 @@ import type { Dialect } from "../dialects/dialect.ts";
 import { headersFromModel } from "./headers.ts";
 import type { RelayResponse } from "./relay-response.ts";
 
-/** Where an answer of the model server goes. */
+/** Destination of a model server's answer. */
 export interface Sink {
   head(status: number, headers: IncomingHttpHeaders): void;
-  /** @returns false: write no more until `onceDrained` has called */
+  /** @returns false: write no more until `onceDrained` calls back */
   write(chunk: Buffer): boolean;
   end(): void;
   /** Calls `go` once, when more may be written after a write that returned false. */
   onceDrained(go: () => void): void;
 }
 
-/** Bytes of a whole answer that are copied to be sent in one buffer with the head. */
+/** Longest whole answer that is copied to be sent in one buffer with the head, in bytes. */
 const SHORT = 8 * 1024;
 
-/** Sends the head without waiting for the first token, but in one packet with the body if that is there. */
+/** Sends the head without waiting for the first token, but in one packet with the body if that is available. */
 export class AnswerWriter implements Sink {
   readonly #res: RelayResponse;
   readonly #dialect: Dialect;
   #begun = false;
-  /** Of the body, by its Content-Length; NaN without one. */
+  /** The body's Content-Length; NaN without one. */
   #left = Number.NaN;
 
   constructor(res: RelayResponse, dialect: Dialect) {
@@ -41,7 +41,7 @@ export class AnswerWriter implements Sink {
     this.#begun = true;
     this.#left -= chunk.length;
     if (this.#left !== 0) return this.#res.write(chunk);
-    // As Latin-1, which is the bytes as they are, Node joins a short answer with its head: one buffer to write, not three.
+    // As Latin-1, which keeps the bytes, Node joins a short answer with its head: one buffer to write instead of three.
     if (chunk.length <= SHORT) this.#res.end(chunk.toString("latin1"), "latin1");
     else this.#res.end(chunk);
     return true;
@@ -56,7 +56,7 @@ export class AnswerWriter implements Sink {
     this.#res.once("drain", go);
   }
 
-  /** Sends the head by itself if nothing has followed. */
+  /** Sends the head alone if nothing has followed. */
   flush(): void {
     if (!this.#begun && !this.#res.destroyed) this.#res.flushHeaders();
   }

@@ -1,48 +1,49 @@
-/** What a request's JSON body may ask of the model server. */
+/** Rules for JSON request bodies to the model server. */
 import type { ModelConfig } from "../../config.ts";
-import { MODEL_SERVERS } from "../../model-servers.ts";
+import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
 import { scanJson } from "./json-scanner.ts";
 import type { ModelCall } from "./router.ts";
 
-/** Longest model name that is looked at, in bytes as written. No name comes near. */
+/** Longest model name that is read, in bytes as written. Real names are far shorter. */
 const LONGEST_NAME = 4096;
 
-/** What the relay reads from a body that has passed. */
+/** What the relay reads from an accepted body. */
 export interface BodyFacts {
   /** As written; undefined when it is missing or not a boolean. */
   readonly stream: boolean | undefined;
+  /** Names of the models that it asks for: one, but for keys that mean the same. */
+  readonly models: readonly string[];
   /** Offsets of the members that the relay reads, into the checked body. */
   readonly scan: Scan;
 }
 
-/** A body that may be forwarded: the bytes without a byte order mark, which Go's decoder refuses. */
+/** A body that may be forwarded: without a byte order mark, which Go's decoder refuses. */
 export interface CheckedBody {
   readonly body: Buffer;
   readonly facts: BodyFacts;
 }
 
-/** What the rules for bodies need to know of a call's route. */
-export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted">;
+/** What the stack's config says about models. */
+export type BodyModel = Pick<ModelConfig, "kind" | "allowed" | "options">;
+
+/** What the body rules need of a call's route. */
+export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted" | "once">;
 
 /**
- * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json`
- * for anything but one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` when a key that is checked is there twice
- * (servers differ in which one counts), `model_not_allowed`, and what the dialect's checks throw.
+ * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json` unless it is
+ * one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` if a checked key is repeated (servers differ in which one
+ * counts), `model_not_allowed`, and as the dialect's checks do.
  */
-export function checkBody(
-  bytes: Buffer,
-  route: BodyRoute,
-  model: Pick<ModelConfig, "kind" | "allowed">,
-): CheckedBody | Promise<CheckedBody> {
+export function checkBody(bytes: Buffer, route: BodyRoute, model: BodyModel): CheckedBody | Promise<CheckedBody> {
   const body = withoutMark(bytes);
   const scanned = scanObject(body, { wanted: route.wanted });
-  const check = (scan: Scan) => ({ body, facts: { stream: checked(body, scan, route, model), scan } });
+  const check = (scan: Scan) => ({ body, facts: { ...checked(body, scan, route, model), scan } });
   return scanned instanceof Promise ? scanned.then(check) : check(scanned);
 }
 
-/** Removes a UTF-8 byte order mark, with which some editors and PowerShell begin a file. */
+/** Removes a UTF-8 byte order mark, which some editors and PowerShell write. */
 export function withoutMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
@@ -90,14 +91,12 @@ function refusal(cause: unknown, { maxValues }: ScanOptions): unknown {
   }
 }
 
-/** @returns `stream` */
 function checked(
   body: Buffer,
   { members }: Scan,
-  { dialect: { bodyChecks }, modelKeys }: BodyRoute,
-  { kind, allowed }: Pick<ModelConfig, "kind" | "allowed">,
-): boolean | undefined {
-  const once = new Set([...bodyChecks.map(({ member }) => member), ...(allowed === undefined ? [] : modelKeys)]);
+  { dialect: { bodyChecks }, modelKeys, once }: BodyRoute,
+  model: BodyModel,
+): Pick<BodyFacts, "stream" | "models"> {
   const found = new Map<string, Member>();
   let stream: boolean | undefined;
   for (const member of members) {
@@ -110,17 +109,36 @@ function checked(
     }
     if (key === "stream") stream = BOOLEANS[body[start]!];
   }
-  if (allowed !== undefined) {
-    const asked = modelKeys
-      .flatMap((key) => found.get(key) ?? [])
-      .filter(({ start, end }) => !isEmpty(body, start, end));
-    checkModel(body, asked, allowed, kind);
+  const asked = modelKeys.flatMap((key) => found.get(key) ?? []).filter(({ start, end }) => !isEmpty(body, start, end));
+  const models = asked.map((member) => memberValue(body, member, LONGEST_NAME));
+  if (model.allowed !== undefined) checkAllowed(body, asked, models, model.allowed, model.kind);
+  else if (model.kind === "ollama") {
+    const cloud = models.find((name) => typeof name === "string" && isCloudModel(name));
+    if (cloud !== undefined) throw cloudModel(String(cloud));
   }
   for (const { member, longest, check } of bodyChecks) {
     const value = found.get(member);
-    if (value !== undefined) check(memberValue(body, value, longest), shown(body, value));
+    if (value !== undefined) check(memberValue(body, value, longest), shown(body, value), model);
   }
-  return stream;
+  return { stream, models: models.filter((name) => typeof name === "string") };
+}
+
+const LONGEST_RESPONSE_ID = 1024;
+
+/**
+ * Checks that a conversation is continued only by the caller that began it: the model server continues any whose id it is
+ * sent. @throws RelayError `response_not_found`
+ */
+export function checkPreviousResponse({ body, facts }: CheckedBody, owns: (id: string) => boolean): void {
+  for (const member of facts.scan.members) {
+    if (member.folded !== "previous_response_id") continue;
+    const id = memberValue(body, member, LONGEST_RESPONSE_ID);
+    if (id === null || (typeof id === "string" && owns(id))) continue;
+    throw new RelayError(
+      "response_not_found",
+      `previous_response_id ${shown(body, member)} is no response that the model server keeps for you. Send the conversation in \`input\`, or begin a new one.`,
+    );
+  }
 }
 
 /** By the first byte of the value, which has been checked: `t` of true, `f` of false. */
@@ -128,21 +146,22 @@ const BOOLEANS: Readonly<Record<number, boolean>> = { 116: true, 102: false };
 
 const isEmpty = (body: Buffer, start: number, end: number): boolean => end - start === 2 && body[start] === 34;
 
-/** The value of a member; undefined for one that is longer than `longest` bytes as written. */
+/** The value of a member; undefined if it is longer than `longest` bytes as written. */
 export function memberValue(body: Buffer, { start, end }: Member, longest: number): unknown {
   return end - start > longest ? undefined : (JSON.parse(body.toString("utf8", start, end)) as unknown);
 }
 
-function checkModel(
+function checkAllowed(
   body: Buffer,
   asked: readonly Member[],
+  models: readonly unknown[],
   allowed: readonly string[],
   kind: ModelConfig["kind"],
 ): void {
   const full = (name: string) => MODEL_SERVERS[kind].fullName(name);
   const names = allowed.map(full);
-  const bad = asked.find((member) => {
-    const name = memberValue(body, member, LONGEST_NAME);
+  const bad = asked.find((_member, at) => {
+    const name = models[at];
     return typeof name !== "string" || !names.includes(full(name));
   });
   if (asked.length > 0 && bad === undefined) return;
@@ -154,4 +173,12 @@ function checkModel(
 function shown(body: Buffer, { start, end }: Member): string {
   if (end - start <= 80) return body.toString("utf8", start, end);
   return `${body.toString("utf8", start, start + 80).replace(/\ufffd$/, "")}…`;
+}
+
+/** The error for a model that does not run on the Mac. */
+export function cloudModel(name: string): RelayError {
+  return new RelayError(
+    "cloud_model_not_allowed",
+    `The model ${JSON.stringify(name)} runs in Ollama's cloud, not on the Mac: the request would be sent off-premises. Use a local model; the stack's config can allow it by naming it in model.allowed.`,
+  );
 }

@@ -1,19 +1,20 @@
-/** Reads a whole request body, within bounds of size and pace. */
+/** Reads a whole request body, bounded in size and pace. */
 import type { IncomingMessage } from "node:http";
 import { RelayError } from "../errors.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { ChunkCollector } from "../memory/chunk-collector.ts";
+import { type DecodedBody, decode, encodingOf } from "./body-decoding.ts";
 import type { CoarseTimer, CoarseTimers } from "./coarse-timers.ts";
 
-/** The client closed its connection before its response had ended: there is nobody left to answer. */
+/** The client disconnected before its response had ended, so no response can be sent. */
 export class ClientDisconnected extends Error {}
 
-/** The slowest pace at which a body may arrive. */
+/** The slowest accepted pace of a body. */
 export interface Pace {
-  /** At least `bytes` in each period of `ms`, which is also the limit for the headers. */
+  /** At least `bytes` in each period of `ms`, which is also the time-out for the headers. */
   readonly bytes: number;
   readonly ms: number;
-  /** After the first period, the least average in bytes per second, so that every body comes to an end. */
+  /** Least average in bytes per second after the first period, so that every body ends. */
   readonly bytesPerSecond: number;
 }
 
@@ -26,46 +27,48 @@ export interface BodyReading {
   readonly onEnd: (bytes: number) => void;
   readonly pace: Pace;
   readonly timers: CoarseTimers;
-  /** Grows by the size of the body: by its Content-Length before anything is read, else as it arrives. */
+  /** Grows by the size of the decoded body: by its Content-Length before reading, else as it arrives. */
   readonly memory: Reservation;
 }
 
-/** How long the rest of a refused body may arrive before the connection is cut, in milliseconds. */
+/** How long the rest of a refused body may take to arrive before the connection is cut, in milliseconds. */
 const DRAIN_MS = 10_000;
-/** The same for a caller with too many open requests: it must not gain connections by being refused. */
+/** The same for a caller with too many open requests: refusals must not give it more connections. */
 export const BRIEF_DRAIN_MS = 1000;
 
 /**
- * Reads the whole body: the bytes as received. Rejects with `encoding_not_supported`; with `body_too_large`,
+ * Reads the whole body, decoded if it has a Content-Encoding; its bounds hold for the decoded bytes. Rejects with
+ * `encoding_not_supported` and `encoding_invalid`; with `body_too_large`,
  * `memory_share_full` and `memory_full`, by Content-Length before anything is read or else while reading; with
  * `request_timeout` when it arrives slower than `pace`; with ClientDisconnected when the connection ends first. Then nothing
  * is reserved for it.
  */
 export function readBody(req: IncomingMessage, limitMiB: number, reading: BodyReading): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const encoding = req.headers["content-encoding"];
-    if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
-      throw new RelayError(
-        "encoding_not_supported",
-        `The body has Content-Encoding ${JSON.stringify(encoding)}. Send it uncompressed, without that header.`,
-      );
-    }
+    const encoding = encodingOf(req.headers["content-encoding"]);
     const length = req.headers["content-length"];
     const declared = length === undefined ? undefined : Number(length);
-    const body = new Body(limitMiB, declared, reading, resolve, reject);
+    const body = new Body(limitMiB, encoding === undefined ? declared : undefined, reading, resolve, reject);
     if ((declared ?? 0) > body.limit) throw tooLarge(limitMiB);
     if (req.destroyed) throw new ClientDisconnected("the client disconnected before the body was read");
     body.reserve();
     reading.onStart();
     reading.timers.add(body);
-    req.on("data", (chunk: Buffer) => body.take(chunk));
-    req.on("end", () => body.end());
+    if (encoding !== undefined) {
+      decode(req, encoding, body);
+      return;
+    }
     req.on("close", () => body.closed());
+    req.on("data", (chunk: Buffer) => {
+      body.received += chunk.length;
+      body.take(chunk);
+    });
+    req.on("end", () => body.end());
   });
 }
 
-/** A body that is being received. Bytes that come once it has ended or failed are dropped. */
-class Body implements CoarseTimer {
+/** A body that is being received. Bytes after its end or failure are dropped. */
+class Body implements CoarseTimer, DecodedBody {
   readonly limit: number;
   readonly #limitMiB: number;
   readonly #declared: number | undefined;
@@ -75,7 +78,9 @@ class Body implements CoarseTimer {
   readonly #pieces: ChunkCollector;
   readonly #startedAt = performance.now();
   #reserved = 0;
-  #sizeBefore = 0;
+  #receivedBefore = 0;
+  /** Bytes as they came. */
+  received = 0;
   #settled = false;
   dueAt: number;
   place = -1;
@@ -103,6 +108,15 @@ class Body implements CoarseTimer {
     if (needed <= this.#reserved) return;
     this.#reading.memory.grow(needed - this.#reserved);
     this.#reserved = needed;
+  }
+
+  /** Whether it has ended or failed. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  get memory(): Reservation {
+    return this.#reading.memory;
   }
 
   take(chunk: Buffer): void {
@@ -147,15 +161,15 @@ class Body implements CoarseTimer {
   /** See CoarseTimer: checks the pace. */
   onExpire(): void {
     const { pace } = this.#reading;
-    const { size } = this.#pieces;
+    const { received } = this;
     const now = performance.now();
     const due = ((now - this.#startedAt - pace.ms) / 1000) * pace.bytesPerSecond;
-    if (size - this.#sizeBefore < pace.bytes) {
+    if (received - this.#receivedBefore < pace.bytes) {
       this.fail(tooSlow(`fewer than ${pace.bytes} bytes came within ${pace.ms / 1000} s`));
-    } else if (size < due) {
-      this.fail(tooSlow(`${size} bytes came so far, which is under ${pace.bytesPerSecond} a second on average`));
+    } else if (received < due) {
+      this.fail(tooSlow(`${received} bytes came so far, which is under ${pace.bytesPerSecond} a second on average`));
     }
-    this.#sizeBefore = size;
+    this.#receivedBefore = received;
     this.dueAt = now + pace.ms;
   }
 

@@ -1,7 +1,7 @@
-/** Timers that every request sets and that hardly ever expire: one of Node's timers for all, instead of one or two each. */
+/** Timers that every request sets and that rarely expire: one Node timer for all instead of one or two each. */
 
 export interface CoarseTimer {
-  /** When it expires, in ms by the clock of `performance`. May be changed at any time; `onExpire` must change it. */
+  /** Expiry, in ms of `performance.now()`. May be changed at any time; `onExpire` must change it. */
   dueAt: number;
   onExpire(): void;
 }
@@ -11,7 +11,7 @@ export class CoarseTimers {
   readonly #everyMs: number;
   #interval: NodeJS.Timeout | undefined;
 
-  /** @param everyMs a timer expires late by at most this time */
+  /** @param everyMs resolution: a timer expires up to this late */
   constructor(everyMs: number) {
     this.#everyMs = everyMs;
   }

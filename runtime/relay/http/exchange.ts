@@ -1,6 +1,6 @@
 /**
- * One request and its response, and what ends with them. An exchange does not change: what a later stage finds out stands in
- * what that stage returns, and what the log needs in `record`.
+ * One request and its response, and their end. An exchange is immutable: each stage returns its results, and notes what the
+ * log needs in `record`.
  */
 import type { IncomingMessage } from "node:http";
 import type { Dialect } from "../dialects/dialect.ts";
@@ -24,7 +24,7 @@ export interface Exchange {
   /** Path as received, and the query with its `?`. */
   readonly path: string;
   readonly query: string;
-  /** Whose API the path belongs to: the form of its errors. */
+  /** The API of the path, which determines the form of errors. */
   readonly dialect: Dialect;
   /** The caller waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean;
@@ -33,13 +33,13 @@ export interface Exchange {
   readonly record: RequestRecord;
 }
 
-/** A request that counts as one of its caller's open ones. */
+/** A request that counts as one of its caller's open requests. */
 export interface HeldExchange extends Exchange {
-  /** What it holds for its caller; given back when the response has ended and the body has come. */
+  /** Its caller's resources; released when the response has ended and the body has arrived. */
   readonly holding: Holding;
 }
 
-/** What an exchange is recorded with. */
+/** Dependencies for recording an exchange. */
 export interface ExchangeParts {
   readonly log: Log;
   readonly metrics: Metrics;
@@ -50,10 +50,10 @@ export interface ExchangeParts {
 }
 
 const ignore = () => {};
-// One for all: without a reason each abort would make an exception with its stack.
+// Shared: without a reason each abort would create an exception with a stack.
 const ENDED = new Error("the exchange has ended");
 
-/** Begins an exchange. When its response has ended or its connection is gone, it is counted and logged, whatever happened. */
+/** Begins an exchange. It is counted and logged when its response has ended or its connection is gone. */
 export function beginExchange(
   req: IncomingMessage,
   res: RelayResponse,
@@ -90,7 +90,7 @@ export function beginExchange(
 }
 
 /**
- * Counts the request as one of its caller's open ones. To be called once.
+ * Counts the request as one of its caller's open requests. Call it once.
  * @throws RelayError `too_many_requests`
  */
 export function holdShare(exchange: Exchange, caller: string, holdings: Holdings): HeldExchange {
@@ -99,14 +99,14 @@ export function holdShare(exchange: Exchange, caller: string, holdings: Holdings
   return { ...exchange, holding };
 }
 
-/** The same for a person, who holds only the open request. @throws RelayError `too_many_requests` */
+/** The same for a person, who has only open requests as a resource. @throws RelayError `too_many_requests` */
 export function holdPersonShare(exchange: Exchange, name: string, holdings: Holdings): void {
   atEnd(exchange, holdings.enterPerson(name));
 }
 
 /**
- * Calls `release` when the response has ended and the body has come: the connection is taken as long as the rest of a
- * refused body comes, so it counts until then.
+ * Calls `release` when the response has ended and the body has arrived: the rest of a refused body still occupies the
+ * connection.
  */
 function atEnd({ req, res }: Exchange, release: () => void): void {
   const ended = () => onceReceived(req, release);
@@ -115,14 +115,14 @@ function atEnd({ req, res }: Exchange, release: () => void): void {
   else res.once("close", ended);
 }
 
-/** Calls `go` when the body has come or the connection has ended. */
+/** Calls `go` when the body has arrived or the connection has ended. */
 function onceReceived(req: IncomingMessage, go: () => void): void {
   const { socket } = req;
   if (req.complete || req.destroyed || socket.destroyed) {
     go();
     return;
   }
-  // Node forgets a request once its response has been sent: then only the socket reports the connection's end.
+  // Node detaches a request once its response has been sent: then only the socket reports the connection's end.
   const release = () => {
     req.off("close", release);
     socket.off("close", release);
@@ -134,7 +134,7 @@ function onceReceived(req: IncomingMessage, go: () => void): void {
 
 /**
  * Sends an error: as the response; within the response if its head has been sent and `writer` can; else the connection is
- * cut, since a response that was cut off must not look whole.
+ * cut, since a truncated response must not look complete.
  */
 export function failExchange(exchange: Exchange, cause: unknown, log: Log, writer?: KeepAliveWriter): void {
   const { req, res, dialect } = exchange;

@@ -1,4 +1,4 @@
-/** Which headers pass through the relay, both ways. Headers that neither this file nor the dialect names are dropped. */
+/** Header filters in both directions. Headers that neither this file nor the dialect names are dropped. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dialect } from "../dialects/dialect.ts";
 
@@ -28,7 +28,7 @@ export function headersToModel(
   return to;
 }
 
-/** Headers for the caller. Hop-by-hop headers, `set-cookie`, `server` and all that are not named are dropped. */
+/** Headers for the caller. Hop-by-hop headers, `set-cookie`, `server` and all others not listed are dropped. */
 export function headersFromModel(
   from: IncomingHttpHeaders,
   { headers: { fromModel, fromModelPrefixes } }: Pick<Dialect, "headers">,

@@ -26,15 +26,15 @@ export function withoutMember(object: Buffer, scan: Scan, key: string): Buffer {
 }
 
 /**
- * The text between the object's brackets, in pieces of the same memory, without the members of those exact keys; empty if
- * there are no others.
+ * The text between the object's brackets, in pieces of the same memory, without the members with exactly those keys; empty
+ * if there are no others.
  */
 export function innerPieces(object: Buffer, scan: Scan, keys: readonly string[]): Buffer[] {
   const removed = removals(scan, keys);
   return removed.length === scan.count ? [] : pieces(object.subarray(0, scan.close), removed, scan.inside);
 }
 
-/** A member is removed with the comma before it; if that is gone or was never there, with the comma after it. */
+/** A member is removed with the comma before it, or the comma after it if there is none. */
 function removals(scan: Scan, keys: readonly string[]): Edit[] {
   let gone = 0;
   return scan.members

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
-/** Most characters of a string, or numbers of a vector, in one piece. */
+/** Most characters of a string, or numbers of a vector, per piece. */
 const STRING_PIECE = 16 * 1024;
 const NUMBERS_PIECE = 512;
 /** How long a client may read nothing of a response before its connection is cut, in milliseconds. */
@@ -41,7 +41,7 @@ function* stringPieces(text: string): Generator<string> {
   yield '"';
   for (let at = 0; at < text.length; ) {
     let end = Math.min(text.length, at + STRING_PIECE);
-    // Surrogate pairs stay together: a lone half would be escaped.
+    // Surrogate pairs stay together: a lone surrogate would be escaped.
     if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end += 1;
     yield JSON.stringify(text.slice(at, end)).slice(1, -1);
     at = end;

@@ -1,40 +1,40 @@
-/** What the scanner of JSON is asked, finds, and refuses; see `json-scanner.ts`. */
+/** Types of the JSON scanner's options, results and errors; see `json-scanner.ts`. */
 
-/** Deepest nesting of objects and arrays that is accepted; Go's decoder stops at 10,000, real requests stay below 50. */
+/** Deepest accepted nesting of objects and arrays; Go's decoder stops at 10,000, real requests stay below 50. */
 export const MAX_DEPTH = 512;
 
 /** A member of the outermost object, as byte offsets. */
 export interface Member {
-  /** The key, decoded and folded as `foldKey` does. */
+  /** The key, decoded and folded by `foldKey`. */
   readonly folded: string;
   /** The key, decoded. */
   readonly key: string;
-  /** Where the key's opening quote is. */
+  /** Offset of the key's opening quote. */
   readonly keyStart: number;
-  /** The value's first byte, and the byte after its last. */
+  /** Offsets of the value's first byte, and of the byte after its last. */
   readonly start: number;
   readonly end: number;
-  /** Where the commas before and after the member are; -1 where there is none. */
+  /** Offsets of the commas before and after the member; -1 if there is none. */
   readonly commaBefore: number;
   readonly commaAfter: number;
 }
 
-/** What was found in a JSON text. */
+/** Result of a scan. */
 export interface Scan {
   readonly kind: "object" | "array" | "other";
-  /** Of the outermost object: those whose folded key was asked for, in order, repeated ones too. */
+  /** Members of the outermost object whose folded key was requested, in order, including repeated ones. */
   readonly members: readonly Member[];
-  /** Offset after the outermost opening bracket, and that of the closing one. */
+  /** Offsets after the outermost opening bracket, and of the closing one. */
   readonly inside: number;
   readonly close: number;
-  /** How many members the outermost object has. */
+  /** Number of members of the outermost object. */
   readonly count: number;
 }
 
-/** Why bytes are not accepted. */
+/** Why a text is refused. */
 export type FaultKind = "not_utf8" | "not_json" | "too_deep" | "too_many_values" | "repeated";
 
-/** The bytes are not accepted. `at`: byte offset of what is wrong, at most one slice off for `not_utf8`. */
+/** The text is refused. `at`: byte offset of the problem, within one slice for `not_utf8`. */
 export class JsonFault extends Error {
   readonly kind: FaultKind;
   readonly at: number;
@@ -50,12 +50,12 @@ export class JsonFault extends Error {
 export interface ScanOptions {
   /** Folded keys of the members to report. */
   readonly wanted: ReadonlySet<string>;
-  /** Most values (objects, arrays and all that is in them) that are accepted. @default no bound */
+  /** Most values (objects, arrays and everything in them). @default no limit */
   readonly maxValues?: number;
 }
 
 /**
- * The key as Go's decoder compares it: by Unicode simple folding, in which U+017F is an s and U+212A a k. To upper and then
- * to lower case gives both. Source: https://pkg.go.dev/encoding/json#Unmarshal
+ * The key as Go's decoder compares it: by Unicode simple folding, in which U+017F is an s and U+212A a k. Converting to upper
+ * and then to lower case has the same result. Source: https://pkg.go.dev/encoding/json#Unmarshal
  */
 export const foldKey = (key: string): string => key.toUpperCase().toLowerCase();

@@ -1,8 +1,8 @@
 /**
- * Checks that bytes are one JSON text in UTF-8 and finds the members of the outermost object, without building its values:
- * memory stays constant, and the work can be divided into slices. Accepts exactly what `JSON.parse` accepts, up to a depth.
- * No streaming tokenizer is used here because those that exist build each token as a string, do not report byte offsets of
- * values, and take about ten times as long. Source: https://www.rfc-editor.org/rfc/rfc8259
+ * Validates that bytes are one JSON text in UTF-8 and finds members of the outermost object, without building values: memory
+ * stays constant, and the work can be split into slices. Accepts exactly what `JSON.parse` accepts, up to a depth. Existing
+ * streaming tokenizers build each token as a string, do not report byte offsets of values, and take about ten times as long.
+ * Source: https://www.rfc-editor.org/rfc/rfc8259
  */
 import { isUtf8 } from "node:buffer";
 import {
@@ -16,13 +16,13 @@ import {
 } from "./json-scan.ts";
 import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
-/** Longest key, in bytes between its quotes, that is compared: six bytes (`\u006b`) for each of 42 characters. */
+/** Longest key that is compared, in bytes between its quotes: six bytes (`\u006b`) for each of 42 characters. */
 const LONGEST_KEY = 252;
 
-/** Members that are reported at most. No request has so many, but for one that repeats its keys without end. */
+/** Most members that are reported. Only a request that repeats its keys endlessly has more. */
 const MAX_MEMBERS = 100;
 
-/** For each length of a key, whether a wanted one has it. Computed once for each set. */
+/** For each key length, whether a wanted key has it. Computed once per set. */
 function lengthsOf(wanted: ReadonlySet<string>): Uint8Array {
   let lengths = knownLengths.get(wanted);
   if (lengths === undefined) {
@@ -46,10 +46,10 @@ const LITERALS: Readonly<Record<number, Buffer>> = {
   110: Buffer.from("null"),
   116: Buffer.from("true"),
 };
-/** Bytes that may follow a backslash, but for `u`: " \ / b f n r t */
+/** Bytes that may follow a backslash, except `u`: " \ / b f n r t */
 const ESCAPES = new Uint8Array(256);
 for (const byte of Buffer.from('"\\/bfnrt')) ESCAPES[byte] = 1;
-/** Bytes within a string that need a look: control characters, the quote, the backslash. */
+/** Bytes within a string that need handling: control characters, the quote, the backslash. */
 const SPECIAL = new Uint8Array(256);
 SPECIAL.fill(1, 0, 32);
 SPECIAL[QUOTE] = 1;
@@ -57,14 +57,14 @@ SPECIAL[BACKSLASH] = 1;
 const HEX = new Uint8Array(256);
 for (const byte of Buffer.from("0123456789abcdefABCDEF")) HEX[byte] = 1;
 
-/** Scans bytes slice by slice. Each byte is looked at a bounded number of times. */
+/** Scans bytes slice by slice. Each byte is read a bounded number of times. */
 export class JsonScanner {
   readonly #bytes: Uint8Array;
   readonly #wanted: ReadonlySet<string>;
   readonly #maxValues: number;
   readonly #members: Member[] = [];
   readonly #lengths: Uint8Array;
-  /** Whether it is an object (else an array), for each that is open. */
+  /** The open containers: true for an object, false for an array. */
   readonly #open: boolean[] = [];
   #depth = 0;
   #at = 0;
@@ -75,14 +75,14 @@ export class JsonScanner {
   #inside = 0;
   #close = 0;
   #count = 0;
-  /** The string that is being read is a key; where it began, and whether it holds more than plain ASCII. */
+  /** Whether the current string is a key; where it began, and whether it is plain ASCII. */
   #isKey = false;
   #stringStart = 0;
   #plain = true;
-  /** Of a number: 0 digits of the integer, 1 of the fraction, 2 of the exponent. */
+  /** Part of the current number: 0 integer digits, 1 fraction, 2 exponent. */
   #phase = 0;
   #member: { folded: string; key: string; keyStart: number } | undefined;
-  /** The last comma of the outermost object, and the member that ended just now. */
+  /** The last comma of the outermost object, and the member that has just ended. */
   #comma = -1;
   #ended: { -readonly [K in keyof Member]: Member[K] } | undefined;
   #valueStart = 0;
@@ -94,12 +94,12 @@ export class JsonScanner {
     this.#maxValues = maxValues;
   }
 
-  /** Bytes that have been scanned. */
+  /** Bytes scanned so far. */
   get at(): number {
     return this.#at;
   }
 
-  /** Scans about `most` bytes more. @returns whether that was all @throws JsonFault */
+  /** Scans about `most` more bytes. @returns whether the end is reached @throws JsonFault */
   step(most: number): boolean {
     const until = Math.min(this.#bytes.length, this.#at + most);
     this.#checkUtf8(until);
@@ -118,7 +118,7 @@ export class JsonScanner {
     return new JsonFault(kind, this.#at);
   }
 
-  /** Checks whole characters: those that reach over the end are left for the next slice. */
+  /** Validates whole characters: one that crosses the end is left for the next slice. */
   #checkUtf8(until: number): void {
     if (until <= this.#checkedUtf8) return;
     let end = until;
@@ -306,7 +306,7 @@ export class JsonScanner {
     this.#at += 1;
     this.#phase = 0;
     this.#state = DIGITS;
-    // After a leading zero no digit may follow.
+    // No digit may follow a leading zero.
     if (byte === ZERO && isDigit(this.#bytes[this.#at])) throw this.#fault();
   }
 
@@ -333,14 +333,14 @@ export class JsonScanner {
 
 const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= ZERO && byte <= NINE;
 
-/** Bodies up to this length, in bytes, are scanned at once. */
+/** Longest body that is scanned in one go, in bytes. */
 const AT_ONCE = 64 * 1024;
-/** Some bytes take longer than others (millions of escaped keys): a slice ends early when it takes this many ms. */
+/** Some bytes take longer than others (millions of escaped keys): a slice also ends after this many ms. */
 const SLICE_MS = 1;
 const STEP = 16 * 1024;
 
 /**
- * Scans bytes: short ones at once, long ones in slices between which other work goes on.
+ * Scans bytes: short ones at once, long ones in slices between which other work runs.
  * @throws JsonFault, or rejects with it
  */
 export function scanJson(bytes: Uint8Array, options: ScanOptions): Scan | Promise<Scan> {

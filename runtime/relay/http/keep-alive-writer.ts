@@ -1,7 +1,6 @@
 /**
- * Keeps an answer alive while there is nothing to send: Cloudflare ends a request after 100 to 125 s without a byte, and the
- * first byte commits the status. So the status is held back as long as is safe; then heartbeats are sent, which clients skip
- * (`Framing.heartbeat`).
+ * Keeps a silent answer alive: Cloudflare ends a request after 100 to 125 s without a byte, and the first byte commits the
+ * status. So the status is held back as long as is safe; then heartbeats are sent, which clients skip (`Framing.heartbeat`).
  * Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/error-524/
  */
 import type { IncomingHttpHeaders } from "node:http";
@@ -17,15 +16,15 @@ import type { RelayResponse } from "./relay-response.ts";
 export interface KeepAliveTimes {
   /** First heartbeat of a framing that commits its status early. */
   readonly sseMs: number;
-  /** First heartbeat of the others: as late as is safe. */
+  /** First heartbeat of all other framings: as late as is safe. */
   readonly jsonMs: number;
-  /** Silence after which the next heartbeat follows. It may last twice as long. */
+  /** Interval of heartbeats while the answer is silent. The silence may last twice as long. */
   readonly everyMs: number;
-  /** How long a caller may read nothing of what waits for it; then its connection is cut. */
+  /** How long a caller may read nothing of waiting bytes; then its connection is cut. */
   readonly stallMs: number;
   /**
-   * How long, all together, a caller may hold up the model server by reading slowly, once no more of the answer can be kept
-   * in memory for it (see `OutgoingBuffer.pausedMs`); then its connection is cut, and its slot is free.
+   * How long in total a caller may hold up the model server by reading slowly, once no more of the answer can be buffered for
+   * it (see `OutgoingBuffer.pausedMs`); then its connection is cut, which frees its slot.
    */
   readonly pauseMs: number;
 }
@@ -40,9 +39,9 @@ export const KEEP_ALIVE_TIMES: KeepAliveTimes = {
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
-/** Longest answer that is kept to be sent within another framing, in bytes; an error is far shorter. */
+/** Longest answer that is collected to be sent within another framing, in bytes; an error is far shorter. */
 const LONGEST_MISFIT = 256 * 1024;
-/** Longest error of the model server that is repeated when it is not JSON, in characters. */
+/** Longest error of the model server that is passed on if it is not JSON, in characters. */
 const LONGEST_MESSAGE = 500;
 
 export interface KeepAliveOptions {
@@ -52,7 +51,7 @@ export interface KeepAliveOptions {
   readonly memory?: Reservation | undefined;
 }
 
-/** How a call's answer will be framed, by what the request asks for. @param stream of the body, if it states it */
+/** The framing of a call's answer, by the request. @param stream of the body, if present */
 export function framingAsked(
   { streams, dialect }: Pick<ModelRoute, "streams"> & { readonly dialect: Pick<Dialect, "json"> },
   stream: boolean | undefined,
@@ -62,14 +61,14 @@ export function framingAsked(
   return isStreamed ? streams.framing : dialect.json;
 }
 
-/** The answer of one request. `stop` must be called in the end. */
+/** The answer to one request. `stop` must be called in the end. */
 export class KeepAliveWriter implements Sink, CoarseTimer {
   readonly #res: RelayResponse;
   readonly #writer: AnswerWriter;
   readonly #buffer: OutgoingBuffer;
   readonly #times: KeepAliveTimes;
   readonly #timers: CoarseTimers;
-  /** Those that the model server's answer may have, the route's own before the dialect's. */
+  /** Possible framings of the model server's answer, the route's own before the dialect's. */
   readonly #framings: readonly Framing[];
   /** Undefined once it is known that nothing may be inserted. */
   #framing: Framing | undefined;
@@ -77,17 +76,17 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
   dueAt = Number.POSITIVE_INFINITY;
   place = -1;
   #touched = false;
-  /** The answer has ended, but for what the caller has still to read. */
+  /** The answer has ended, apart from what the caller has still to read. */
   #ended = false;
   /** The model's answer has begun; heartbeats before it do not count. */
   #begun = false;
   /** The last byte that is not a carriage return, and the one before it. */
   #last = LINE_FEED;
   #beforeLast = LINE_FEED;
-  /** An answer that is not in the framing that has been committed. */
+  /** Collects an answer that does not match the committed framing. */
   #misfit: { status: number; chunks: Buffer[]; bytes: number } | undefined;
 
-  /** @param stream of the request's body, if it states it */
+  /** @param stream of the request's body, if present */
   constructor(
     res: RelayResponse,
     route: Pick<ModelRoute, "streams"> & { readonly dialect: Dialect },
@@ -150,11 +149,11 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
   }
 
   /**
-   * Sends an error within the answer, after its status has gone out. False: that is not possible, and the connection must be
-   * cut. Within a model's answer the connection is cut after the error as well, so that it never looks whole.
+   * Sends an error within the answer, after its status has gone out. @returns false if that is not possible: then the connection
+   * must be cut. Within a model's answer the connection is cut after the error as well, so that it never looks complete.
    */
   fail(error: RelayError): boolean {
-    if (this.#ended) return true; // the answer is whole
+    if (this.#ended) return true; // the answer is complete
     if (this.#framing === undefined || !this.#isBetweenParts(this.#framing)) {
       this.stop();
       return false;
@@ -167,12 +166,12 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
     return true;
   }
 
-  /** Ends the timer. */
+  /** Stops the timer. */
   stop(): void {
     this.#timers.delete(this);
   }
 
-  /** Calls `last` when the caller has read what comes before; until then a caller that reads nothing is still cut. */
+  /** Calls `last` when the caller has read everything before it; until then a caller that reads nothing is still cut. */
   #finish(last: () => void): void {
     this.#ended = true;
     this.#buffer.finish(() => {
@@ -222,14 +221,14 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
     }
   }
 
-  /** Whether bytes may be inserted here without breaking what the model server writes. */
+  /** Whether bytes may be inserted here without breaking the model server's output. */
   #isBetweenParts({ partEndsWith }: Framing): boolean {
     if (!this.#begun) return true;
     if (partEndsWith === "never" || this.#last !== LINE_FEED) return false;
     return partEndsWith === 1 || this.#beforeLast === LINE_FEED;
   }
 
-  /** With a Content-Length or an encoding not a byte may be inserted. */
+  /** With a Content-Length or an encoding nothing may be inserted. */
   #framingOf(headers: IncomingHttpHeaders): Framing | undefined {
     if (headers["content-length"] !== undefined || headers["content-encoding"] !== undefined) return undefined;
     const type = String(headers["content-type"] ?? "").toLowerCase();
@@ -241,7 +240,7 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
     return committed === undefined || committed.partEndsWith === "never" || type.startsWith(committed.mediaType);
   }
 
-  /** @returns a whole answer in the framing that has been committed */
+  /** @returns a complete answer in the committed framing */
   #refit(status: number, text: string): string {
     const committed = this.#framing;
     if (committed === undefined || committed.partEndsWith === "never") return text;

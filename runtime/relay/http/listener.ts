@@ -27,12 +27,14 @@ const HEADERS_MS = 30_000;
 
 /** Bounds of a listener. */
 export interface ListenerBounds {
-  /** A connection whose request headers take longer gets 408 and is closed, up to a sixth of it later. @default 30 s */
+  /** A connection whose request headers take longer gets 408 and is closed, up to a sixth later. @default 30 s */
   readonly headersMs?: number;
   /** A caller that reads nothing of a waiting response for this long is cut. @default 60 s */
   readonly stallMs?: number;
-  /** Further connections are closed at once. @default as many as there are file descriptors */
+  /** Further connections are closed at once. @default limited by file descriptors only */
   readonly connections?: number;
+  /** Told of a request that Node cannot parse, which never reaches the handler. @param id its `X-Slm-Request-Id` */
+  readonly onMalformed?: (id: string, error: RelayError) => void;
 }
 
 /** Binds 127.0.0.1:`port`. Rejects with a message for an operator if that is not possible. */
@@ -40,12 +42,17 @@ export async function listen(
   name: string,
   port: number,
   handler: Handler,
-  { headersMs = HEADERS_MS, stallMs = KEEP_ALIVE_TIMES.stallMs, connections }: ListenerBounds = {},
+  { headersMs = HEADERS_MS, stallMs = KEEP_ALIVE_TIMES.stallMs, connections, onMalformed }: ListenerBounds = {},
 ): Promise<Listener> {
+  const responses: LastResponses = new WeakMap();
+  const handle: Handler = (req, res, expectsContinue) => {
+    responses.set(req.socket, res);
+    handler(req, res, expectsContinue);
+  };
   const server = createServer<typeof IncomingMessage, typeof RelayResponse>({
     IncomingMessage,
     ServerResponse: RelayResponse,
-    // cloudflared keeps idle connections for 90 s, in some settings 120 s. Closing them first would cause stray 502s.
+    // cloudflared keeps idle connections for 90 s, or 120 s in some settings. Closing them first would cause stray 502s.
     keepAliveTimeout: 130_000,
     headersTimeout: headersMs,
     connectionsCheckingInterval: Math.ceil(headersMs / 6),
@@ -53,13 +60,16 @@ export async function listen(
     maxHeaderSize: 16 * 1024,
     noDelay: true,
   });
-  // For a connection without any traffic. `RelayResponse` tells a client that reads nothing from one that waits for the model.
+  // For connections without any traffic. `RelayResponse` distinguishes clients that do not read from those that wait.
   server.timeout = stallMs;
   if (connections !== undefined) server.maxConnections = connections;
-  server.on("request", (req, res) => handler(req, res, false));
-  server.on("checkContinue", (req, res) => handler(req, res, true));
-  server.on("checkExpectation", (req, res) => handler(req, res, false));
-  server.on("clientError", (cause, socket) => answerMalformed(cause, socket, headersMs));
+  server.on("request", (req, res) => handle(req, res, false));
+  server.on("checkContinue", (req, res) => handle(req, res, true));
+  server.on("checkExpectation", (req, res) => handle(req, res, false));
+  server.on("clientError", (cause, socket) => {
+    const refused = answerMalformed(cause, socket, headersMs, responses.get(socket));
+    if (refused !== undefined) onMalformed?.(refused.id, refused.error);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why =
@@ -115,7 +125,7 @@ export async function listenWhenFree(
   }
 }
 
-/** Writes a whole response. Node omits the body of one to a HEAD. */
+/** Writes a whole response. Node omits the body for HEAD. */
 export function sendText(res: ServerResponse, status: number, type: string, body: string): void {
   res.writeHead(status, { "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
   res.end(body);
@@ -124,7 +134,7 @@ export function sendText(res: ServerResponse, status: number, type: string, body
 /**
  * Writes an error.
  * @param close the connection cannot be used for another request
- * @param dialect whose form the error has; OpenAI's unless said otherwise
+ * @param dialect that gives the error its form; OpenAI's by default
  */
 export function sendError(
   res: ServerResponse,
@@ -137,24 +147,37 @@ export function sendError(
   res.end(body);
 }
 
-// A request that Node cannot parse never reaches the handler, so its response is written by hand.
+/** The last response of each connection. */
+type LastResponses = WeakMap<Duplex, RelayResponse>;
+
+/**
+ * A request that Node cannot parse never reaches the handler, so its response is written by hand.
+ * @param last the connection's last response
+ * @returns what was answered; undefined if nothing could be
+ */
 function answerMalformed(
   cause: NodeJS.ErrnoException,
   socket: Duplex & { bytesWritten?: number },
   headersMs: number,
-): void {
-  // After the first byte of a response on this connection, this text would become part of that response.
-  if (!socket.writable || cause.code === "ECONNRESET" || (socket.bytesWritten ?? 0) > 0) {
+  last: RelayResponse | undefined,
+): { readonly id: string; readonly error: RelayError } | undefined {
+  // Within an exchange whose response has begun, this text would become part of that response.
+  const isOver = last === undefined || (last.writableFinished && last.req.complete);
+  const hasBegun = (socket.bytesWritten ?? 0) > 0;
+  if (!socket.writable || cause.code === "ECONNRESET" || (hasBegun && !isOver)) {
     socket.destroy();
-    return;
+    return undefined;
   }
-  const { status, headers, body } = errorAnswer(malformed(cause.code, headersMs));
+  const id = randomUUID();
+  const error = malformed(cause.code, headersMs);
+  const { status, headers, body } = errorAnswer(error);
   const lines = Object.entries({
-    ...commonHeaders(randomUUID()),
+    ...commonHeaders(id),
     Connection: "close",
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
+  return { id, error };
 }
 
 function malformed(code: string | undefined, headersMs: number): RelayError {

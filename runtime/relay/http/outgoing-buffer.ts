@@ -1,43 +1,43 @@
 /**
- * Buffers an answer for a reader that may be slower than the model server. Bytes that the reader has not taken yet are kept
- * in memory, counted for its caller, so that the model server is not held up and its slot is free as soon as it has answered.
- * Only an answer that cannot be kept holds it up, and for a bounded time.
+ * Buffers an answer for a reader that may be slower than the model server. Unread bytes are kept in memory, charged to the
+ * caller, so that the model server's slot is free as soon as it has answered. Only an answer that cannot be buffered holds up
+ * the model server, for a bounded time.
  */
 import type { Reservation } from "../memory/budget.ts";
 
-/** Most bytes that are kept of one answer: three times 2,048 vectors of 1,024 numbers as JSON. */
+/** Most bytes buffered of one answer: three times 2,048 vectors of 1,024 numbers as JSON. */
 export const LONGEST_KEPT = 64 * 1024 * 1024;
-/** Bytes per ms. A reader as fast as this counts as one that does not hold up the model server. */
+/** Bytes per ms. A reader this fast does not count as one that holds up the model server. */
 const FAST = (8 * 1024 * 1024) / 1000;
 /** Overhead of a piece, in bytes. */
 const PIECE_COST = 256;
 
-/** Where the answer is written to. */
+/** Destination of the answer. */
 export interface Reader {
   /** @returns false: write no more until it has drained */
   write(chunk: Buffer): boolean;
   onceDrained(go: () => void): void;
 }
 
-/** Serves one answer. To end it early, destroy the reader; then nothing calls back. */
+/** Buffer of one answer. To end it early, destroy the reader; then no callback runs. */
 export class OutgoingBuffer {
   readonly #reader: Reader;
   readonly #memory: Reservation | undefined;
   #pieces: Buffer[] = [];
-  /** The first of the pieces that is still to be written. */
+  /** Index of the first piece that is still to be written. */
   #next = 0;
   /** Size of the pieces with their overhead, in bytes. */
   #kept = 0;
   #reserved = 0;
   #last: (() => void) | undefined;
   #onRoom: (() => void) | undefined;
-  /** The model server goes on once no more than this is kept. */
+  /** The model server continues once no more than this is buffered. */
   #resumeAt = 0;
   #blockedSince: number | undefined;
   #pausedSince: number | undefined;
   #pausedMs = 0;
 
-  /** @param memory grows by what is kept; without one nothing is accounted for */
+  /** @param memory grows with the buffer; without one nothing is accounted for */
   constructor(reader: Reader, memory: Reservation | undefined) {
     this.#reader = reader;
     this.#memory = memory;
@@ -48,12 +48,12 @@ export class OutgoingBuffer {
     return this.#blockedSince === undefined ? 0 : now - this.#blockedSince;
   }
 
-  /** How long this reader has held up the model server, in total, less the time that a fast one would need; in ms. */
+  /** How long this reader has held up the model server, in total, minus the time that a fast one would need; in ms. */
   pausedMs(now: number): number {
     return this.#pausedMs + (this.#pausedSince === undefined ? 0 : now - this.#pausedSince);
   }
 
-  /** Whether bytes wait for the reader. */
+  /** Whether bytes are waiting for the reader. */
   get waits(): boolean {
     return this.#blockedSince !== undefined;
   }
@@ -83,7 +83,7 @@ export class OutgoingBuffer {
     else this.#last = last;
   }
 
-  /** @returns false when the caller's memory is used up; the bytes that came are kept, and the model server must pause */
+  /** @returns false when the caller's memory is used up; the bytes are kept, and the model server must pause */
   #reserve(): boolean {
     try {
       if (this.#kept > this.#reserved) this.#memory?.grow(this.#kept - this.#reserved);

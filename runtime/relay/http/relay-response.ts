@@ -3,14 +3,14 @@ import { randomUUID } from "node:crypto";
 import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders, ServerResponse } from "node:http";
 
 /**
- * The headers of every response, also of one that is written by hand because Node could not parse the request. Cloudflare
- * caches by the path's extension unless it is told not to, and compresses, so holds back, what may be transformed.
+ * The headers of every response, also of one written by hand because Node could not parse the request. By default Cloudflare
+ * caches by the path's extension, and compresses, and so delays, responses that may be transformed.
  */
 export function commonHeaders(requestId: string): Record<string, string> {
   return { "Cache-Control": "no-store, no-transform", "X-Slm-Request-Id": requestId };
 }
 
-/** Adds them when its head is written, so that no response can go without. */
+/** Adds them when the head is written, so that every response has them. */
 export class RelayResponse extends ServerResponse<IncomingMessage> {
   /** Sent as `X-Slm-Request-Id`. */
   readonly requestId: string = randomUUID();
@@ -33,12 +33,12 @@ export class RelayResponse extends ServerResponse<IncomingMessage> {
     return this.#headAt;
   }
 
-  /** Adds a header that no other part sets. Costs less than `setHeader`, which makes Node keep all of them twice. */
+  /** Adds a header that no other part sets. Cheaper than `setHeader`, with which Node stores all headers twice. */
   addHeader(name: string, value: string): void {
     this.#added.push(name, value);
   }
 
-  /** Says how much of a caller's wait was spent in the relay and the model server, so not on the way here. */
+  /** States how much of the wait was spent in the relay and the model server rather than on the way. */
   addTiming(): void {
     this.addHeader("Server-Timing", `relay;dur=${(performance.now() - this.receivedAt).toFixed(1)}`);
   }

@@ -1,4 +1,4 @@
-/** What the log and the metrics say about one request. Each stage notes what it has found; it is read once, at the end. */
+/** One request for the log and the metrics. Each stage records its findings; they are read once, at the end. */
 import type { IncomingMessage } from "node:http";
 import type { RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -8,16 +8,16 @@ import type { RelayResponse } from "./relay-response.ts";
 
 /** nginx's status for a client that disconnected before it was answered. */
 const CLIENT_CLOSED_REQUEST = 499;
-/** Characters of a path that are logged. */
+/** Most characters of a path that are logged. */
 const LONGEST_PATH = 200;
 
 /** Who sent the request, once Access has been checked. */
 export interface Sender {
-  /** For metrics: the caller's name, or "people" for all of them. */
+  /** For metrics: the caller's name, or "people" for every person. */
   readonly caller: string;
   /** For the log: the caller's name, or a person's address. */
   readonly name: string;
-  /** Of the service token; undefined for people. */
+  /** The service token's client id; undefined for people. */
   readonly clientId: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export class RequestRecord {
     this.#entry = entry;
   }
 
-  /** Access has let it in. */
+  /** Records who passed the Access check. */
   identified(sender: Sender): void {
     this.#sender = sender;
   }
@@ -51,17 +51,17 @@ export class RequestRecord {
     this.#bodyBytes = bytes;
   }
 
-  /** It got a slot of the model server. */
+  /** Records that it got a slot. */
   gotSlot(waitedMs: number): void {
     this.#waitedMs = waitedMs;
   }
 
-  /** It went to the fallback server. @param code of the error that it would have got */
+  /** Records that it went to the fallback server. @param code of the error that it would have got */
   fellBack(code: string): void {
     this.#fellBack = code;
   }
 
-  /** It ended with an error. The first one counts. */
+  /** Records an error. The first one counts. */
   failed(error: RelayError): void {
     this.#failure ??= error;
   }
@@ -81,7 +81,7 @@ export class RequestRecord {
     const status = res.headersSent ? res.statusCode : CLIENT_CLOSED_REQUEST;
     const ms = endedAt - res.receivedAt;
     const firstMs = res.headAt === undefined ? undefined : res.headAt - res.receivedAt;
-    // On a direct line no one vouches for `CF-Ray`.
+    // On a direct line `CF-Ray` is not trustworthy.
     const isDirect = this.#entry === "direct";
     const colo = isDirect ? "direct" : entryColo(req.headers);
     metrics.requestEnded({

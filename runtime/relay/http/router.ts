@@ -1,9 +1,9 @@
-/** Which paths there are. Matched on the path exactly as received: nothing is decoded, nothing is normalised. */
+/** Routing. Paths are matched exactly as received: nothing is decoded or normalised. */
 import type { ModelServerKind } from "../../model-servers.ts";
 import type { Dialect, ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
 
-/** Where a request goes after the Access check. `name` is the path's pattern, for metrics and the log. */
+/** Destination of a request after the Access check. `name` is the path's pattern, for metrics and the log. */
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
@@ -12,23 +12,27 @@ export type Route =
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | ModelCall;
 
-/** A route to the model server, with what the relay works out of it once. */
+/** A route to the model server, with values computed once. */
 export interface ModelCall extends ModelRoute {
   readonly dialect: Dialect;
   readonly modelKeys: readonly string[];
-  /** Keys of the body's outermost members that are looked at. */
+  /** Keys of the body's outermost members that are read. */
   readonly wanted: ReadonlySet<string>;
+  /** Those of them that the body may have once only: servers differ in which one counts. */
+  readonly once: ReadonlySet<string>;
 }
 
-/** What is wanted of a job; `response`: in the form of OpenAI's background responses. */
+/** Operation on a job; `response`: in the form of OpenAI's background responses. */
 export type JobAct = "job" | "result" | "events" | "response" | "cancel_response";
 
 export interface Router {
-  /** Finds the route. Throws `not_found`, which names the paths that are served, or `method_not_allowed` with `Allow`. */
+  /** Finds the route. Throws `not_found`, which lists the served paths, or `method_not_allowed` with `Allow`. */
   find(method: string, path: string): Route;
+  /** The route of a path of jobs, for what the model server keeps under it. */
+  storedResponse(name: string): ModelCall | undefined;
   /** The route of a POST to the model server; undefined for any other path. */
   modelCall(path: string): ModelCall | undefined;
-  /** Whose API the path belongs to; the first dialect for a path of the relay itself, or none. */
+  /** The API of the path; the first dialect for the relay's own and unknown paths. */
   dialectOf(path: string): Dialect;
 }
 
@@ -43,7 +47,7 @@ interface Row {
 
 const READ = ["GET", "HEAD"];
 
-/** @param dialects at least one; a path of two belongs to the first @param kind of the model server */
+/** @param dialects at least one; a path in several belongs to the first @param kind of the model server */
 export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind): Router {
   const rows = [...relayRows(), ...dialects.flatMap(dialectRows)];
   const exact = new Map<string, Row>();
@@ -51,12 +55,14 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   const patterns = rows.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
   const rowOf = (path: string): Row | undefined =>
     exact.get(path) ?? patterns.find((candidate) => candidate.path.test(path));
+  const stored = new Map(dialects.flatMap(storedResponses));
   const served = () =>
     rows
       .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[kind]))
       .map(({ route, methods }) => `${methods.filter((method) => method !== "HEAD").join(", ")} ${route.name}`)
       .join("; ");
   return {
+    storedResponse: (name) => stored.get(name),
     modelCall(path) {
       const route = rowOf(path)?.route;
       return route?.kind === "model" && route.method === "POST" ? route : undefined;
@@ -87,6 +93,16 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
 
 const idIn = (pattern: Row["path"], path: string): string =>
   pattern instanceof RegExp ? (pattern.exec(path)?.[1] ?? "") : "";
+
+/** Responses that are no jobs are kept by the model server, if at all. */
+function storedResponses(dialect: Dialect): [name: string, call: ModelCall][] {
+  return dialect.routes.flatMap((route) => {
+    if (route.kind !== "job" || route.act !== "response") return [];
+    const { name } = route;
+    const nothing = { modelKeys: [], wanted: new Set<string>(), once: new Set<string>() };
+    return [[name, { kind: "model", name, method: "GET", dialect, servers: "LM Studio", ...nothing }]];
+  });
+}
 
 function job(act: JobAct, name: string, methods: readonly string[], dialect: Dialect | undefined): Row {
   const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
@@ -122,7 +138,12 @@ function dialectRows(dialect: Dialect): Row[] {
     const ofJobs = route.queue === undefined ? [] : ["metadata"];
     const wanted = new Set([...modelKeys, ...checked, "stream", ...ofJobs, ...(route.reads ?? [])]);
     const methods = route.method === "GET" ? READ : [route.method];
-    return { route: { ...route, dialect, modelKeys, wanted }, path: route.pattern ?? route.name, methods, dialect };
+    return {
+      route: { ...route, dialect, modelKeys, wanted, once: new Set([...modelKeys, ...checked]) },
+      path: route.pattern ?? route.name,
+      methods,
+      dialect,
+    };
   });
 }
 

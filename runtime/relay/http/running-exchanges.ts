@@ -53,7 +53,7 @@ export class RunningExchanges {
       ({ record: { clientId } }) => clientId !== undefined && !welcome.has(clientId),
     );
     for (const exchange of unwelcome) {
-      cut(exchange, new RelayError("caller_disabled", "This caller has been switched off."));
+      cut(exchange, new RelayError("caller_disabled", "This caller has been disabled."));
     }
     return unwelcome.length;
   }

@@ -1,13 +1,13 @@
-/** Answers in the jobs' file. A long one lies there in parts, since SQLite reads a value whole, however little is wanted of it. */
+/** Stored answers. Long ones are split into parts, since SQLite reads a value whole, however little of it is needed. */
 import type { Sql } from "./records.ts";
 import { sha256 } from "./records.ts";
 import { type AnswerHead, type StoredAnswer, StoreFailed } from "./store.ts";
 
-/** Answers up to this length stand in one row. */
+/** Longest answer that is stored in one row, in bytes. */
 const SHORT_BYTES = 256 * 1024;
-/** Length of a part of a longer one, and of the pieces in which it is read. */
+/** Length of a part, and of the pieces in which an answer is read. */
 export const PART_BYTES = 256 * 1024;
-/** Releases before the parts wrote answers of any length in one row: each piece costs a read of all of it. */
+/** Earlier releases stored answers of any length in one row: each piece costs a read of the whole answer. */
 const OLD_PIECE_BYTES = 8 * 1024 * 1024;
 
 interface AnswerRow {
@@ -15,7 +15,7 @@ interface AnswerRow {
   readonly status: number;
   readonly headers: string;
   readonly sha256: string;
-  /** Length when it lies in parts; null when it stands in this row. */
+  /** Length if the answer is stored in parts; null if it is in this row. */
   readonly parted: number | null;
   readonly here: number;
 }
@@ -39,7 +39,7 @@ export function insertAnswer(sql: Sql, seq: number, attemptId: string | null, an
   }
 }
 
-/** All of an answer but its body; undefined if the job has none. */
+/** A stored answer without its body; undefined if the job has none. */
 export function answerHeadOf(sql: Sql, seq: number): AnswerHead | undefined {
   const row = sql(
     "SELECT seq, status, headers, sha256, bytes AS parted, octet_length(body) AS here FROM answers WHERE seq = ?",
@@ -54,7 +54,7 @@ export function answerHeadOf(sql: Sql, seq: number): AnswerHead | undefined {
   };
 }
 
-/** A piece of an answer's body, from a multiple of the head's `pieceBytes`. @throws StoreFailed when it is not there */
+/** A piece of an answer's body; `from` is a multiple of the head's `pieceBytes`. @throws StoreFailed if it is missing */
 export function answerPieceOf(sql: Sql, seq: number, from: number, { pieceBytes }: AnswerHead): Uint8Array {
   const row = (sql("SELECT data FROM answer_parts WHERE seq = ? AND part = ?").get(seq, from / PART_BYTES) ??
     sql("SELECT substr(body, ?, ?) AS data FROM answers WHERE seq = ? AND bytes IS NULL").get(
@@ -66,7 +66,7 @@ export function answerPieceOf(sql: Sql, seq: number, from: number, { pieceBytes 
   return row.data;
 }
 
-/** @throws StoreFailed when the bytes are not those that were stored */
+/** @throws StoreFailed if the checksum does not match */
 export function answerOf(sql: Sql, seq: number): StoredAnswer | undefined {
   const head = answerHeadOf(sql, seq);
   if (head === undefined) return undefined;
@@ -83,5 +83,5 @@ export function answerOf(sql: Sql, seq: number): StoredAnswer | undefined {
 }
 
 export function damaged(): StoreFailed {
-  return new StoreFailed("the stored answer is damaged: its checksum does not fit");
+  return new StoreFailed("the stored answer is damaged: its checksum does not match");
 }

@@ -1,4 +1,4 @@
-/** The paths under `/v1/jobs/` and `/v1/responses/`: a caller sees, follows and cancels its own jobs, and nobody else's. */
+/** The paths under `/v1/jobs/` and `/v1/responses/`: a caller sees, follows and cancels only its own jobs. */
 import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { sendText } from "../http/listener.ts";
@@ -58,7 +58,7 @@ function readListing(query: string): JobListing {
   return { state, limit, after };
 }
 
-/** Answers a request for the job named `name` in the path. Throws `job_*` and `jobs_unavailable`. */
+/** Answers a request for the job called `name` in the path. Throws `job_*` and `jobs_unavailable`. */
 export async function serveJob(
   exchange: HeldExchange,
   jobs: Jobs,
@@ -69,19 +69,23 @@ export async function serveJob(
   const asResponse = act === "response" || act === "cancel_response";
   const id = idOf(name, asResponse ? "resp" : "job");
   const found = id === undefined ? undefined : await fromStore(jobs.store.find(owner, id));
-  // A job that was not made as a Response has no such form.
+  // Only a job that was submitted as a Response has that form.
   if (found === undefined || (asResponse && found.requestParameters === undefined)) {
-    throw new RelayError(
-      "job_not_found",
-      `There is no job ${JSON.stringify(name)} of yours, or it has been forgotten.`,
-    );
+    throw new RelayError("job_not_found", `You have no job ${JSON.stringify(name)}, or it has expired.`);
   }
   if (act === "cancel_response") return replyWithResponseObject(exchange, jobs, await cancel(jobs, found));
   if (act === "events") return followJob(exchange, jobs, found);
+  if (act === "response" && exchange.req.method === "DELETE") {
+    throw new RelayError(
+      "method_not_allowed",
+      "A background response cannot be deleted. Cancel it: POST /v1/responses/{id}/cancel.",
+      { headers: { Allow: "GET, HEAD" } },
+    );
+  }
   if (exchange.req.method === "DELETE") return cancelOrRemove(exchange, jobs, found);
   if (act === "response") {
     if (/[?&]stream=true(&|$)/.test(exchange.query)) {
-      throw new RelayError("background_not_streamed", "A background response can not be streamed here. Poll it.");
+      throw new RelayError("background_not_streamed", "A background response cannot be streamed here. Poll it.");
     }
     return replyWithResponseObject(exchange, jobs, found);
   }
@@ -102,7 +106,7 @@ async function cancelOrRemove(exchange: HeldExchange, jobs: Jobs, found: JobReco
 
 async function cancel(jobs: Jobs, { owner, id }: JobRecord): Promise<JobRecord> {
   const job = await fromStore(jobs.store.cancel(owner, id));
-  if (job === undefined) throw new RelayError("job_not_found", "The job has just been forgotten.");
+  if (job === undefined) throw new RelayError("job_not_found", "The job has just expired.");
   jobs.cancelled(id);
   jobs.changes.changed(id);
   return job;

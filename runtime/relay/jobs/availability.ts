@@ -1,16 +1,16 @@
-/** Whether the model server takes work: markUnavailable when it was not there, opened again when a look finds it. */
+/** Whether jobs may be sent to the model server. Once it is unavailable, a probe each second finds when it is back. */
 import type { Upstream } from "../model/upstream.ts";
 
 export interface ModelAvailability {
   readonly available: boolean;
-  /** Shuts it, and looks every second until the model server answers; then `onOpen` is called. */
+  /** Marks it unavailable until a probe succeeds; then `onOpen` is called. */
   markUnavailable(): void;
   close(): void;
 }
 
 const LOOK_MS = 1000;
 
-/** Shut, too, while the breaker is not closed. */
+/** Also unavailable while the circuit breaker is not closed. */
 export function watchAvailability(upstream: Pick<Upstream, "look" | "breaker">, onOpen: () => void): ModelAvailability {
   let timer: NodeJS.Timeout | undefined;
   let closed = false;

@@ -11,18 +11,18 @@ import type { Scan } from "../http/json-scan.ts";
 import type { JobRecord, StoredAnswer } from "./store.ts";
 import { responseName } from "./views.ts";
 
-/** Longest values that a Response object repeats, in bytes as written; in place of a longer one stands what stands for none. */
+/** Longest values that a Response object repeats, in bytes as written; a longer one is replaced by its empty value. */
 const LONGEST_ECHO = 64 * 1024;
 
-/** A request for a background response: what the model server gets, and what the Response object repeats of it. */
+/** A request for a background response: what the model server gets, and the parameters that the Response object repeats. */
 export interface Background {
   readonly body: Buffer;
   readonly requestParameters: string;
 }
 
 /**
- * Looks whether a body for `/v1/responses` asks for the background; undefined if not. The model server gets it without
- * `background`, since it is the relay that keeps it. Throws `background_not_streamed`.
+ * Checks whether a body for `/v1/responses` asks for background mode; undefined if not. The model server gets it without
+ * `background`, since the relay implements it. Throws `background_not_streamed`.
  */
 export function readBackground(body: Buffer, { stream, scan }: BodyFacts): Background | undefined {
   const last = new Map(scan.members.map((member) => [member.key, member]));
@@ -47,13 +47,13 @@ export function readBackground(body: Buffer, { stream, scan }: BodyFacts): Backg
 const modelError = z.object({
   error: z.object({ message: z.string(), code: z.union([z.string(), z.number()]).nullish() }),
 });
-/** Longest error of a model server that is repeated, in bytes as written. */
+/** Longest error of a model server that is passed on, in bytes as written. */
 const LONGEST_ERROR = 64 * 1024;
 const WANTED: ReadonlySet<string> = new Set(["id", "background", "error"]);
 
 /**
- * The Response object of a background job, as JSON in pieces: the model server's own, byte for byte but for `id` and
- * `background`, or one that says how the job is. `answer` is needed once there is one.
+ * The Response object of a background job, as JSON in pieces: the model server's own, byte for byte except `id` and
+ * `background`, or one that states the job's status. `answer` is required for a job that has one.
  */
 export async function responseObject(job: JobRecord, answer: StoredAnswer | undefined): Promise<Buffer[]> {
   const said = answer === undefined ? undefined : await scanned(answer.body);
@@ -75,7 +75,7 @@ export async function responseObject(job: JobRecord, answer: StoredAnswer | unde
   const status =
     job.state === "queued" || job.state === "in_progress" || job.state === "cancelled" ? job.state : "failed";
   const error = status === "failed" ? failureOf(job, said) : null;
-  // The requestParameters is JSON of the relay's own making: it goes in between as it is.
+  // `requestParameters` is JSON built by the relay, so it is inserted as it is.
   const requestParameters = (job.requestParameters ?? "{}").slice(1, -1);
   const [head, tail] = [JSON.stringify(base).slice(0, -1), JSON.stringify({ error, status }).slice(1)];
   return [Buffer.from(`${head},${requestParameters === "" ? "" : `${requestParameters},`}${tail}`)];
@@ -94,7 +94,7 @@ function failureOf(job: JobRecord, said: Said | undefined): { code: string; mess
     : (job.error ?? { code: "server_error", message: "The model server's answer is not a Response object." });
 }
 
-/** Undefined for what is not a JSON object. */
+/** Undefined if the body is not a JSON object. */
 async function scanned(bytes: Uint8Array): Promise<Said | undefined> {
   const body = withoutMark(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   try {

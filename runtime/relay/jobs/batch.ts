@@ -23,10 +23,9 @@ const READS: ReadonlySet<string> = new Set<keyof Steps>([
 ]);
 
 /**
- * Runs the commands in order in one transaction. A command that fails is rolled back and does not affect the others. A
- * result may be reported only after this has returned: then it is on the disk. If the COMMIT fails, or a full disk ends the
- * transaction early, each command is run once more in a transaction of its own, so that one that does not fit does not fail
- * the others.
+ * Runs the commands in order in one transaction. A command that fails is rolled back and does not affect the others. Results
+ * are durable once this returns, and must not be reported before. If the COMMIT fails, or a full disk ends the transaction
+ * early, each command is retried in its own transaction, so that one that does not fit does not fail the others.
  */
 export function runBatch(database: JobDatabase, commands: readonly Command[]): GroupResult {
   const { db } = database;
@@ -53,7 +52,7 @@ function runInSavepoint(database: JobDatabase, command: Command): CommandResult 
   if (READS.has(command.method)) return attempt(database, command);
   db.exec("SAVEPOINT command");
   const result = attempt(database, command);
-  // A full disk may have ended the whole transaction, with the commands before this one.
+  // A full disk may have ended the whole transaction, including the commands before this one.
   if (!db.isTransaction) {
     const { message, full } =
       "error" in result ? result.error : { message: "the transaction ended early", full: false };
@@ -72,7 +71,7 @@ function runApart(database: JobDatabase, commands: readonly Command[], writes: n
 
 function attempt(database: JobDatabase, { id, method, args }: Command): CommandResult {
   try {
-    // `openSqliteStore` checks the types; here any command may come.
+    // `openSqliteStore` checks the types; they are lost between threads.
     const call = Reflect.get(database, method) as (...args: readonly unknown[]) => unknown;
     return { id, value: call.apply(database, args as unknown[]) };
   } catch (cause) {

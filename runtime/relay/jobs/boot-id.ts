@@ -1,11 +1,11 @@
-/** Which run of the machine this is: tells a reboot or a power cut from a crash of the relay. */
+/** Identifies this boot of the machine: distinguishes a reboot or a power cut from a crash of the relay. */
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 /**
- * The kernel's own name for the time since it started. If it can not be read, a name nobody else has: then a crash counts
- * as a restart, which uses up no attempt.
+ * The kernel's boot id. If it cannot be read, a random one: then a crash counts as a restart, which does not count as an
+ * attempt.
  */
 export function bootId(): string {
   try {

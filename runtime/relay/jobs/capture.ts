@@ -1,4 +1,4 @@
-/** Answers of the model server, kept in memory: beside their way to the caller, or in its place. */
+/** Captures the model server's answers in memory, either as a copy on the way to the caller or instead of sending them. */
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dialect } from "../dialects/dialect.ts";
@@ -13,7 +13,7 @@ import type { Upstream, UpstreamCall } from "../model/upstream.ts";
 import { Meter, type Usage } from "../usage/usage.ts";
 import type { StoredAnswer } from "./store.ts";
 
-/** Keeps a copy of an answer on its way. */
+/** Copies an answer that is being sent. */
 export class AnswerCopy {
   readonly #dialect: Dialect;
   readonly #maxBytes: number;
@@ -23,15 +23,15 @@ export class AnswerCopy {
   #pieces: ChunkCollector | undefined;
   #reserved = 0;
   #kept: StoredAnswer | undefined;
-  /** Why there is no copy: it was too long, or the memory for it could not be reserved. */
+  /** Why there is no copy: the answer was too long, or memory for it could not be reserved. */
   failure: "too_long" | RelayError | undefined;
-  /** Fed as the pieces come: to hash a long answer at its end would block for a tenth of a second. */
+  /** Updated with each piece: hashing a long answer at its end would block for a tenth of a second. */
   readonly #hash = createHash("sha256");
 
   /**
    * @param dialect whose headers are kept
-   * @param maxBytes of the body; of a longer one nothing is kept
-   * @param memory grows by what is kept; when it cannot, nothing is kept. Without one nothing is accounted for
+   * @param maxBytes longest body that is kept
+   * @param memory grows with the copy; if it cannot, the copy is dropped. Without one the copy is not accounted for
    */
   constructor(dialect: Dialect, maxBytes: number, memory?: Reservation) {
     this.#dialect = dialect;
@@ -67,7 +67,7 @@ export class AnswerCopy {
     this.#hash.update(chunk);
   }
 
-  /** The answer, once it has ended; undefined if there is no copy of it, or it has not begun. */
+  /** The answer, once it is complete; undefined before that, and if there is no copy. */
   get answer(): StoredAnswer | undefined {
     if (this.#kept !== undefined || this.#head === undefined || this.#pieces === undefined) return this.#kept;
     const { size } = this.#pieces;
@@ -86,7 +86,7 @@ export class AnswerCopy {
     this.#reserved = 0;
   }
 
-  /** A sink that passes all on to another and copies it. */
+  /** A sink that forwards everything to `to` and copies it. */
   tee(to: Sink): Sink {
     return {
       head: (status, headers) => {
@@ -103,17 +103,17 @@ export class AnswerCopy {
   }
 }
 
-/** An answer that nobody but the relay reads, and what it used. */
+/** An answer that only the relay reads, and its token usage. */
 export interface Collected {
   readonly answer: StoredAnswer;
   readonly usage: Usage;
 }
 
 /**
- * Sends the call and gives the answer whole, whatever its status. Nothing is retried. Rejects as `Upstream.forward` does,
- * with `model_broke_off` for an answer over `maxBytes`, and with `memory_*` when `memory` cannot grow by the answer.
- * `onBytes` is told of each piece that arrives.
- * @param rule what happens to the answer before it is kept
+ * Sends the call and returns the whole answer, whatever its status. Nothing is retried. Rejects as `Upstream.forward` does,
+ * with `model_broke_off` for an answer over `maxBytes`, and with `memory_*` if `memory` cannot grow by the answer.
+ * `onBytes` is called for each piece.
+ * @param rule how the answer is rewritten before it is kept
  */
 export async function collectAnswer(
   upstream: Pick<Upstream, "forward">,

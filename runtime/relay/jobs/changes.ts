@@ -1,17 +1,17 @@
-/** Who waits for a job to change, within this process. */
+/** Notifies waiters within this process when a job changes. */
 import { EventEmitter } from "node:events";
 
 export interface Changes {
-  /** Tells all who wait for this job. */
+  /** Notifies everyone who waits for this job. */
   changed(jobId: string): void;
-  /** Calls `act` at each change; returns how to stop it. */
+  /** Calls `act` at each change; returns a function that unsubscribes. */
   watch(jobId: string, act: () => void): () => void;
   /**
-   * Resolves with what `check` gives once that is not undefined; asked now and at each change. undefined after `ms`, when
-   * `signal` fires, or when `close` is called. Rejects when `check` does.
+   * Resolves with the first result of `check` that is not undefined; it is called now and at each change. Resolves with
+   * undefined after `ms`, when `signal` aborts, or when `close` is called. Rejects when `check` does.
    */
   until<T>(jobId: string, ms: number, signal: AbortSignal, check: () => Promise<T | undefined>): Promise<T | undefined>;
-  /** Nobody waits any more. Whoever watches is told once. */
+  /** Ends all waits; subscribers are notified once more. */
   close(): void;
   readonly closed: boolean;
 }
@@ -32,7 +32,7 @@ export function createChanges(): Changes {
     async until(jobId, ms, signal, check) {
       const over = AbortSignal.any([signal, closing.signal, AbortSignal.timeout(ms)]);
       for (;;) {
-        // Listening before asking: a change in between is not missed.
+        // Subscribes before the first check, so that no change is missed.
         const next = Promise.withResolvers<void>();
         emitter.once(jobId, next.resolve);
         over.addEventListener("abort", () => next.resolve(), { once: true });

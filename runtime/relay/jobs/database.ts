@@ -1,4 +1,4 @@
-/** The job store's steps on its SQLite file. Everything here blocks; what is durable when is up to the caller's COMMIT. */
+/** The job store's operations on its SQLite file. All of them block; they are durable once the caller has committed. */
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { QueueName } from "../admission/admission.ts";
@@ -28,28 +28,28 @@ import {
   type WaitingJob,
 } from "./store.ts";
 
-/** How the file is kept. */
+/** How the file is opened. */
 export interface DatabaseOptions extends StoreLimits {
   readonly file: string;
-  /** Who shares the disk, see `DiskQuota`. */
+  /** The owners that share the disk, see `DiskQuota`. */
   readonly callers?: readonly string[];
-  /** Names this run of the machine: an attempt of another run was ended by a reboot or a power cut, not by a crash. */
+  /** Id of this boot: an attempt of another boot was ended by a reboot or a power cut, not by a crash. */
   readonly boot: string;
-  /** Looks the whole file through before it is used: after a run that was not stopped. @default false */
+  /** Checks the whole file before it is used: after an unclean shutdown. @default false */
   readonly check?: boolean;
-  /** Names the relay; the same when it opens the file again. @default a random one */
+  /** Id of the relay; the same when it reopens the file. @default a random one */
   readonly instance?: string;
-  /** Ids of this relay's direct calls that run and have a key. @default none */
+  /** Ids of this relay's running direct calls that have a key. @default none */
   readonly runningCalls?: readonly string[];
-  /** How long the direct calls of the relay before may still run, in ms. @default 0 */
+  /** How long direct calls of the previous relay may still run, in ms. @default 0 */
   readonly foreignCallsMs?: number;
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
-  /** Milliseconds, by a clock that never jumps. @default performance.now */
+  /** Milliseconds of a monotonic clock. @default performance.now */
   readonly monotonicNow?: () => number;
 }
 
-/** The same steps as the seam's, without promises. */
+/** The operations of `JobStore`, synchronous. */
 export type Steps = {
   [K in Exclude<keyof JobStore, "close" | "recovered">]: JobStore[K] extends (...args: infer A) => Promise<infer R>
     ? (...args: A) => R
@@ -63,11 +63,11 @@ interface ClaimRow extends JobRow {
   readonly company: string | null;
 }
 
-/** Ends that use up no attempt are remembered so many times a job. */
+/** How many ends that do not count as attempts are kept per job. */
 const REMEMBERED = 20;
-/** Lease of an attempt whose own is not known. */
+/** Lease of an attempt without a deadline in memory. */
 const LEASE_MS = 120_000;
-/** What is forgotten in one step: others must not wait long behind it. */
+/** Jobs deleted in one step, bounded because other commands wait behind it. */
 const SWEPT = 200;
 
 export class JobDatabase implements Steps {
@@ -80,7 +80,7 @@ export class JobDatabase implements Steps {
   #options: DatabaseOptions;
   readonly #now: () => number;
 
-  /** Opens the file and frees what ran when it was last in use. @throws StoreFailed */
+  /** Opens the file and requeues what was running when it was last open. @throws StoreFailed */
   constructor(options: DatabaseOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
@@ -97,7 +97,7 @@ export class JobDatabase implements Steps {
     this.db.exec("COMMIT");
   }
 
-  // Nobody else has the file, so whatever is in progress there is in progress no more.
+  // The file is locked exclusively, so no other process can still be running what is marked in progress.
   #recover(): Recovered {
     const again: string[] = [];
     const failed: string[] = [];
@@ -230,7 +230,7 @@ export class JobDatabase implements Steps {
     const row = this.#held(attemptId);
     if (row === undefined) return false;
     this.#end(attemptId, "no_room", detail);
-    const message = `The model server has answered, but its answer could not be stored: ${detail}. Wait until older results are forgotten (jobs.retentionDays), or call without a job.`;
+    const message = `The model server has answered, but its answer could not be stored: ${detail}. Wait until older results expire (jobs.retentionDays), or call without a job.`;
     this.#close(row.seq, "failed", { code: "answer_not_stored", message });
     return true;
   }
@@ -350,8 +350,8 @@ export class JobDatabase implements Steps {
   }
 
   /**
-   * Whether the machine has gone down under this job before. Once is a power cut; a job that is running each time may be the
-   * cause, and must not restart the machine again and again.
+   * Whether the machine has gone down during this job before. Once is a power cut; a job that runs each time may be the cause,
+   * and must not restart the machine again and again.
    */
   #bringsDown(attemptId: string, outcome: AttemptOutcome): boolean {
     if (outcome !== "machine_restarted") return false;

@@ -1,7 +1,7 @@
 /**
- * What jobs may take on the disk, by owner and in all. New jobs and kept answers of direct calls are taken up to 80 % of the
- * bound; the rest is a reserve for answers of jobs that were taken, and a little of it for the store's own notes. Within
- * each line owners share as `memory/shares.ts` says: each configured caller has a part that nobody else can use.
+ * Disk space of jobs, by owner and in total. New jobs and kept answers of direct calls are accepted up to 80 % of the bound;
+ * the rest is reserved for answers of accepted jobs, and a little of it for the store's own records. Within each limit owners
+ * share as `memory/shares.ts` says: each configured caller has a part that no other caller can use.
  */
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -10,7 +10,7 @@ import { type Sql, usedBytes } from "./records.ts";
 import { JOB_BYTES, PART_FOR_NOTES } from "./schema.ts";
 import { type DiskRefusal, StoreFailed } from "./store.ts";
 
-/** Part of the bound up to which new jobs are taken. */
+/** Part of the bound up to which new jobs are accepted. */
 const PART_FOR_JOBS = 0.8;
 
 export interface DiskQuotaOptions {
@@ -24,7 +24,7 @@ export class DiskQuota {
   #options: DiskQuotaOptions;
   #callers: readonly string[] | undefined;
 
-  /** @param callers who share the disk; undefined: whoever has jobs there, each as much as there is room for */
+  /** @param callers who share the disk; undefined: every owner with jobs, each bounded only by the free space */
   constructor(sql: Sql, options: DiskQuotaOptions, callers: readonly string[] | undefined) {
     this.#sql = sql;
     this.#options = options;
@@ -39,14 +39,14 @@ export class DiskQuota {
     this.#callers = names;
   }
 
-  /** Whether new work of that many bytes must be refused, and why. @throws StoreFailed */
+  /** Whether new work of this many bytes must be refused, and why. @throws StoreFailed */
   refuseWork(owner: string, bytes: number): DiskRefusal | undefined {
     const freeBytes = this.#freeBytes();
     if (freeBytes - bytes < this.#options.minFreeBytes) return { kind: "disk_low", freeBytes };
     return this.#refuse(owner, bytes + JOB_BYTES, this.#options.maxBytes * PART_FOR_JOBS);
   }
 
-  /** Whether the answer of a job that was taken must be refused: only its owner's own use, or the whole bound, is a reason. */
+  /** Whether the answer of an accepted job must be refused: only its owner's usage or the whole bound counts. */
   refuseAnswer(owner: string, bytes: number): DiskRefusal | undefined {
     return this.#refuse(owner, bytes, this.#options.maxBytes * (1 - PART_FOR_NOTES));
   }
@@ -54,7 +54,7 @@ export class DiskQuota {
   #refuse(owner: string, bytes: number, line: number): DiskRefusal | undefined {
     const used = usedBytes(this.#sql);
     if (used + bytes > line) {
-      // What a deletion leaves within pages counts as used, so a guaranteed part may reach over the line for jobs.
+      // Space freed within pages counts as used, so a guaranteed part may exceed the limit for jobs.
       const within = this.#usedBy(owner) + bytes <= guaranteedPart(line, this.#callers?.length ?? 1);
       const last = this.#options.maxBytes * (1 - PART_FOR_NOTES);
       if (!(within && this.#callers?.includes(owner) && used + bytes <= last)) {

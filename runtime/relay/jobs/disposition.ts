@@ -1,21 +1,21 @@
-/** What the end of one attempt means for its job. Pure. */
+/** Decides what the end of an attempt means for its job. Pure. */
 import { RelayError } from "../errors.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
-/** Why the relay itself ends an attempt. */
+/** Why the relay ends an attempt. */
 export type StopReason = "cancelled" | "stopping" | "lease_lost" | "timed_out" | "caller_disabled";
 
-/** How an attempt went on at the model server. */
+/** Outcome of an attempt at the model server. */
 export type Ending =
   | { readonly kind: "answer"; readonly answer: StoredAnswer; readonly usage: Usage }
   | { readonly kind: "stopped"; readonly reason: StopReason }
   | { readonly kind: "failed"; readonly cause: unknown };
 
 export type Disposition =
-  /** The answer is the job's. */
+  /** The answer becomes the job's result. */
   | { readonly kind: "finish" }
-  /** The attempt is over. `down`: the model server takes no work now, so no other job need try. */
+  /** The attempt failed. `down`: the model server is unavailable, so no other job should be tried. */
   | {
       readonly kind: "fail_attempt";
       readonly outcome: AttemptOutcome;
@@ -23,16 +23,16 @@ export type Disposition =
       readonly delayMs: number;
       readonly down: boolean;
     }
-  /** Somebody else has ended the attempt already. */
+  /** Something else has ended the attempt already. */
   | { readonly kind: "nothing" };
 
-/** Time between two attempts at a job that ended badly. */
+/** Pause before the next attempt after a failure. */
 const RETRY_MS = 2000;
-/** Time between two attempts when the model server said that it is busy, or loads its model. */
+/** The same when the model server is busy or loads its model. */
 const BUSY_MS = 5000;
 /** The same when the model server refused its key. */
 const KEY_MS = 30_000;
-/** The same when there was no memory for its answer: its owner's other requests must end first. */
+/** The same when there was no memory for the answer: its owner's other requests must end first. */
 const MEMORY_MS = 30_000;
 
 export function dispositionOf(ending: Ending): Disposition {
@@ -56,7 +56,7 @@ export function dispositionOf(ending: Ending): Disposition {
 
 function ofStatus(status: number): Disposition {
   const detail = `the model server answered ${status}`;
-  // llama-server answers 503 while it loads its model, Ollama when its queue is full: no fault of the job's.
+  // llama-server answers 503 while it loads its model, Ollama when its queue is full: not the job's fault.
   if (status === 503 || status === 429) {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: BUSY_MS, down: false };
   }

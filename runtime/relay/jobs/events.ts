@@ -1,18 +1,18 @@
-/** `GET /v1/jobs/{id}/events`: a job's changes as they happen. */
+/** `GET /v1/jobs/{id}/events`: a job's changes as server-sent events. */
 import type { HeldExchange } from "../http/exchange.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";
 import { isFinal, jobView } from "./views.ts";
 
-/** A change of the place in the queue, or of what has arrived, is told at most so often. */
+/** Shortest time between two events about the place in the queue or the bytes received. */
 const LOOK_MS = 1000;
 /** Cloudflare ends a request after 100 s without a byte. */
 const COMMENT_MS = 15_000;
 
 /**
- * Sends `event: job` with the job, as `GET /v1/jobs/{id}` gives it, now and at each change, and ends after the one that is
- * final. Begins anew with every connection, so a client that lost its own has missed nothing. A comment every 15 s.
- * Resolves at the end; rejects only before the first event, with `too_many_streams`.
+ * Sends `event: job` with the job, as `GET /v1/jobs/{id}` returns it, now and at each change, and ends after the final one.
+ * Every connection starts with the current state, so a client that reconnects has missed nothing. Sends a comment every
+ * 15 s. Resolves at the end; rejects only before the first event, with `too_many_streams`.
  */
 export async function followJob(exchange: HeldExchange, jobs: Jobs, job: JobRecord): Promise<void> {
   const { res, signal } = exchange;
@@ -40,7 +40,7 @@ export async function followJob(exchange: HeldExchange, jobs: Jobs, job: JobReco
     } catch {
       break; // the connection ends without a final event: the client asks again
     }
-    // Whoever does not read is not written to: the next event tells all there is to tell.
+    // Nothing is written while the client does not read: the next event contains the whole state.
     if (!res.writableNeedDrain) tell(now);
   }
   if (isFinal(now)) tell(now);

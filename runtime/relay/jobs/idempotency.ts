@@ -1,5 +1,5 @@
 /**
- * Idempotency keys: read from the header, and the hash by which a repeated key is compared (in `key-claims.ts`). A key
+ * Idempotency keys: reading the header, and the hash by which repeated keys are compared (in `key-claims.ts`). A key
  * belongs to one caller and path. Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
  */
 import { createHash } from "node:crypto";
@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { RelayError } from "../errors.ts";
 import { nextTimeSlice } from "../http/time-slices.ts";
 
-/** Bytes hashed in one turn of the event loop: about half a millisecond. */
+/** Bytes hashed per turn of the event loop: about half a millisecond. */
 const HASHED_AT_ONCE = 512 * 1024;
 
 /** The key; undefined without the header. Throws `idempotency_key_invalid`. */
@@ -15,7 +15,7 @@ export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined
   const value = headers["idempotency-key"];
   if (value === undefined) return undefined;
   const text = [value].flat().join(", ");
-  // Quoted in the draft, unquoted by nearly all clients: both are the same key.
+  // The draft quotes the key, nearly all clients do not: both forms are the same key.
   const key = /^"(.*)"$/.exec(text)?.[1] ?? text;
   if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
     throw new RelayError(

@@ -1,14 +1,13 @@
 /**
- * The durable jobs of the relay. What is promised:
+ * Durable jobs. Guarantees:
  *
- * - A job that was acknowledged is on the disk, synced: it survives `kill -9` and a power cut.
- * - A job is run at least once. One that ran when the relay crashed, or that the model server dropped, is run again; after
- *   `maxAttempts` such ends it has failed and keeps its history. The model server being down, stops of the relay, a caller
- *   that is disabled, and the first reboot or power cut under it use up no attempt; further ones do, since the job may cause
- *   them.
- * - One answer is committed, by the attempt that holds the job (its id is the fence), and never changes after.
- * - A call that is no job is lost with its connection; sent again with the same Idempotency-Key, it gets the answer if the
- *   model server had finished it.
+ * - An acknowledged job is synced to disk: it survives `kill -9` and a power cut.
+ * - A job is run at least once. It is retried when the relay crashed or the model server dropped it, and fails after
+ *   `maxAttempts` attempts with its history. Not counted as attempts: the model server being down, stops of the relay,
+ *   disabling its caller, and the first reboot or power cut during it. Further ones count, since the job may cause them.
+ * - One answer is committed, by the attempt that holds the job (its id is the fencing token), and never changes.
+ * - A direct call is lost with its connection; repeated with the same Idempotency-Key, it gets the answer if the model
+ *   server had finished it.
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
@@ -20,6 +19,7 @@ import { RelayError } from "../errors.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
 import { answerRules } from "../model/answer-rules.ts";
+import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Usage } from "../usage/usage.ts";
@@ -39,50 +39,52 @@ export interface JobsOptions {
   readonly upstream: Upstream;
   readonly router: Pick<Router, "dialectOf" | "modelCall">;
   readonly admission: Pick<Admission, "acquire" | "expectedWaitMs">;
-  /** Told of the tokens that a job's answer says it used. */
+  /** Called with the token usage of each job's answer. */
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
+  /** Told of the ids of responses that the model server keeps. */
+  readonly onResponse?: (owner: string, id: string) => void;
   readonly memory: Pick<MemoryBudget, "reserve">;
-  /** Names this run of the machine. @default the kernel's name for it */
+  /** Id of this boot of the machine. @default the kernel's */
   readonly boot?: string;
-  /** Checks the whole file first: the last run was not stopped. @default false */
+  /** Checks the whole file first, after an unclean shutdown. @default false */
   readonly check?: boolean;
-  /** Pause before the store is opened again, in ms; doubled each time, up to 30 s. @default 1000 */
+  /** Pause before the store is reopened, in ms; doubled each time, up to 30 s. @default 1000 */
   readonly reopenMs?: number;
 }
 
-/** Store, runner and those who wait, put together. */
+/** Store, runner and waiters. */
 export interface Jobs {
-  /** False while the store cannot be used: the relay serves without jobs, and is not ready. */
+  /** False while the store is unavailable: the relay serves without jobs, and is not ready. */
   readonly available: boolean;
   /** The store. Throws `jobs_unavailable`. */
   readonly store: JobStore;
-  /** What ran when the relay last ended, without having been given back. */
+  /** What was running when the relay last ended without giving it back. */
   readonly recovered: Recovered;
   readonly changes: Changes;
   readonly metrics: JobMetrics;
   wake(lane: QueueName): void;
   cancelled(jobId: string): void;
-  /** Ids of the direct calls that run and have claimed their Idempotency-Key. */
+  /** Ids of running direct calls that have claimed their Idempotency-Key. */
   readonly directCalls: Set<string>;
-  /** Callers or limits of the config have changed: the store shares its disk anew, and runs of disabled callers end. */
+  /** Callers or limits of the config have changed: updates the disk quota, and ends runs of disabled callers. */
   configChanged(): void;
   live(job: JobRecord): Live;
   /** Starts no more jobs, and ends the waits for changes. */
   stop(): void;
-  /** Resolves when no job runs, or after `ms`. */
+  /** Resolves when no job is running, or after `ms`. */
   idle(ms: number): Promise<void>;
-  /** Gives back what still runs, at no cost of an attempt, and closes the store. */
+  /** Requeues what is still running, without counting an attempt, and closes the store. */
   close(): Promise<void>;
 }
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
-/** A relay that hands over cuts its calls at the end of the grace period, and ends a little later. */
+/** A relay that hands over cuts its calls at the end of the grace period, and exits a little later. */
 const HAND_OVER_MARGIN_MS = 10_000;
 
 /**
- * Opens the store and starts the runner. Never rejects: while the store cannot be used `available` is false, and it is opened
- * again until that succeeds.
+ * Opens the store and starts the runner. Never rejects: while the store is unavailable `available` is false, and opening it
+ * is retried until it succeeds.
  */
 export async function openJobs(options: JobsOptions): Promise<Jobs> {
   const { config, log, registry, admission } = options;
@@ -92,7 +94,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     try {
       return await open?.store.summary();
     } catch {
-      return undefined; // the other metrics must not fail with it
+      return undefined; // the other metrics must not fail with these
     }
   });
   const enabled = () => config.callers.filter((caller) => caller.enabled);
@@ -134,6 +136,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       log,
       onChange: changes.changed,
       onUsage: options.onUsage,
+      onAnswer: ({ owner, path }, body) => {
+        const id = options.router.modelCall(path)?.makesResponse === true ? responseIdIn(body) : undefined;
+        if (id !== undefined) options.onResponse?.(owner, id);
+      },
       onEnd: metrics.ended,
     });
     return { store, runner };
@@ -171,7 +177,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
     wake: (lane) => open?.runner.wake(lane),
     cancelled: (jobId) => open?.runner.cancelled(jobId),
     configChanged() {
-      // A failure of these is one of the store's thread, which is reported and reopened.
+      // A failure here is a failure of the store's thread, which is reported and reopened.
       open?.store.setCallers(names()).catch(() => {});
       open?.store.setLimits(storeLimits(config.jobs)).catch(() => {});
       open?.runner.callersChanged();
@@ -213,7 +219,7 @@ function storeLimits({ retentionDays, maxDiskMiB, minFreeMiB, maxAttempts }: Rel
   };
 }
 
-/** The slots' own queue, and before it the jobs that do not queue there yet. @param slots that jobs can hold */
+/** Wait in the admission queue plus that of the jobs still on disk, in ms. @param slots that jobs can hold */
 function expectedWait(
   { lane, ahead = 0 }: JobRecord,
   runner: Runner,
@@ -234,7 +240,7 @@ function unavailable(detail: string): RelayError {
   });
 }
 
-/** Turns a failure of the store into `jobs_unavailable` or `disk_low`; the reason goes to the log. */
+/** Maps a failure of the store to `jobs_unavailable` or `disk_low`; the reason is logged. */
 export async function fromStore<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

@@ -1,17 +1,17 @@
-/** Idempotency keys in the jobs' file: the one place where a repeated key is compared, and the claims of direct calls. */
+/** Idempotency keys in the jobs' file: the only place where repeated keys are compared, and the claims of direct calls. */
 import { recordOf, rowByKey, type Sql } from "./records.ts";
 import type { KeyClaim, KeyInUse, NewJob } from "./store.ts";
 
 export type KeyedCall = Pick<NewJob, "id" | "owner" | "path" | "idempotencyKey" | "requestSha256">;
 
 export interface KeyClaimsOptions {
-  /** Names the relay that has the file; the same when it opens the file again. */
+  /** Id of the relay that has the file open; the same when it reopens it. */
   readonly instance: string;
-  /** Ids of this relay's calls that run. Its other claims are left over from before the file was closed. */
+  /** Ids of this relay's running calls. Its other claims are left over from before the file was closed. */
   readonly running: readonly string[];
-  /** How long the claims of another living relay hold, in ms: it ends its calls within its grace period. */
+  /** How long claims of another living relay hold, in ms: it ends its calls within its grace period. */
   readonly foreignMs: number;
-  /** In ms, by a clock that never jumps. */
+  /** In ms, on a monotonic clock. */
   readonly monotonicNow: () => number;
 }
 
@@ -38,7 +38,7 @@ export class KeyClaims {
     }
   }
 
-  /** What the key is in use for; undefined if it is free. */
+  /** What uses the key; undefined if it is free. */
   find({ owner, path, idempotencyKey: key, requestSha256 }: KeyedCall): KeyInUse | undefined {
     if (key === undefined) return undefined;
     const row = rowByKey(this.#sql, owner, path, key);

@@ -2,7 +2,7 @@
 
 export interface Prefer {
   readonly respondAsync: boolean;
-  /** Seconds the client is willing to wait for the answer; undefined without the preference. */
+  /** Seconds the client is willing to wait for the answer; undefined if not stated. */
   readonly wait: number | undefined;
 }
 

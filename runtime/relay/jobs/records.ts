@@ -1,4 +1,4 @@
-/** Reads of the jobs' file: rows in, records out. */
+/** Queries on the jobs' file: rows to records. */
 import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
@@ -16,8 +16,8 @@ import type {
 } from "./store.ts";
 
 /**
- * The longest pause between two attempts. A job that is due later than this from now was queued before the wall clock was set
- * back: it is due.
+ * Longest pause between two attempts. A job due later than this from now was queued before the wall clock was set back, so
+ * it is due.
  */
 export const MAX_DELAY_MS = 60_000;
 
@@ -36,7 +36,7 @@ export function statements(db: DatabaseSync): Sql {
   };
 }
 
-/** A row of `jobs`, as far as it is read. */
+/** The columns of `jobs` that are read. */
 export interface JobRow {
   readonly seq: number;
   readonly id: string;
@@ -76,7 +76,7 @@ export function rowByKey(sql: Sql, owner: string, path: string, key: string): Jo
 
 const STATES: readonly JobState[] = ["queued", "in_progress", "completed", "failed", "cancelled"];
 
-/** A page of an owner's jobs, the newest first. Reads only the page's rows, of each state (index `jobs_listed`). */
+/** A page of an owner's jobs, newest first. Reads at most a page of rows per state (index `jobs_listed`). */
 export function listOf(sql: Sql, owner: string, { state, after, limit }: JobListing): JobRecord[] | undefined {
   const cursor = after === undefined ? undefined : rowOf(sql, owner, after)?.seq;
   if (after !== undefined && cursor === undefined) return undefined;
@@ -88,7 +88,7 @@ export function listOf(sql: Sql, owner: string, { state, after, limit }: JobList
       ).all(owner, one, cursor ?? Number.MAX_SAFE_INTEGER, limit) as unknown as JobRow[],
   );
   const page = rows.sort((a, b) => b.seq - a.seq).slice(0, limit);
-  // The oldest first: so each count of the jobs before a waiting one goes on from the last.
+  // Oldest first, so that each count of earlier jobs continues from the last.
   const last = new Map<QueueName, { seq: number; ahead: number }>();
   return page
     .reverse()
@@ -102,7 +102,7 @@ export function listOf(sql: Sql, owner: string, { state, after, limit }: JobList
     .reverse();
 }
 
-/** Jobs of the queue that wait, with `from` <= seq < `to`. */
+/** Number of queued jobs of a lane with `from` <= seq < `to`. */
 function queuedBetween(sql: Sql, lane: QueueName, from: number, to: number): number {
   const { n } = sql("SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND lane = ? AND seq >= ? AND seq < ?").get(
     lane,
@@ -115,7 +115,7 @@ function queuedBetween(sql: Sql, lane: QueueName, from: number, to: number): num
 const aheadOf = (sql: Sql, { state, lane, seq }: JobRow): number | undefined =>
   state === "queued" ? queuedBetween(sql, lane, 0, seq) : undefined;
 
-/** The whole record of a row. @param ahead if it has been counted */
+/** The job record of a row. @param ahead if already counted */
 export function recordOf(sql: Sql, row: JobRow, ahead = aheadOf(sql, row)): JobRecord {
   const answer = sql(
     "SELECT status, coalesce(bytes, octet_length(body)) AS bytes, sha256 FROM answers WHERE seq = ?",
@@ -155,8 +155,8 @@ function attemptsOf(sql: Sql, seq: number): Attempt[] {
 }
 
 /**
- * The oldest that could run now, at most `perFlow` of each of the owner's flows. Reads only those rows, however many wait:
- * the flows are found by a seek each (https://www.sqlite.org/lang_with.html), and `flowOf` bounds their number.
+ * The oldest jobs that are due, at most `perFlow` of each of the owner's flows. Reads only those rows, however many wait:
+ * each flow is found by a seek (https://www.sqlite.org/lang_with.html), and `flowOf` bounds their number.
  */
 export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: number, now: number): WaitingJob[] {
   return flowsOf(sql, lane, owner).flatMap(
@@ -169,7 +169,7 @@ export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: num
   );
 }
 
-/** The flow a new job waits in: its company's, or the shared one if its owner has enough of those in this lane. */
+/** The flow of a new job: its company's, or the shared one if its owner has too many flows in this lane. */
 export function flowOf(sql: Sql, { lane, owner, company = NO_COMPANY }: NewJob): string {
   if (company === NO_COMPANY) return company;
   const flows = flowsOf(sql, lane, owner);
@@ -204,7 +204,7 @@ export function summaryOf(sql: Sql): StoreSummary {
   return { counts, meanRunMs: { chat: mean("chat"), embeddings: mean("embeddings") }, diskBytes: usedBytes(sql) };
 }
 
-/** Bytes that hold something; free pages inside the file count as free. */
+/** Bytes in use; free pages inside the file count as free. */
 export function usedBytes(sql: Sql): number {
   const { pages } = sql(
     "SELECT (SELECT page_count FROM pragma_page_count()) - (SELECT freelist_count FROM pragma_freelist_count()) AS pages",

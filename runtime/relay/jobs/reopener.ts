@@ -1,15 +1,15 @@
-/** Keeps something open that may fail: opens it again, with growing pauses, until it is stopped. */
+/** Keeps a resource open: reopens it after failures, with growing pauses, until it is stopped. */
 
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 30_000;
 
 export interface ReopenerOptions<T> {
-  /** Opens it. `onFail` is called once if it fails later. */
+  /** Opens the resource. `onFail` is called once if it fails later. */
   open(onFail: (cause: Error) => void): Promise<T>;
   onOpen(opened: T): void;
-  /** It could not be opened or has failed. `isNew`: for another reason than the last time. */
+  /** Opening failed, or the resource failed later. `isNew`: for another reason than the last time. */
   onFail(cause: Error, isNew: boolean): void;
-  /** It was opened after a failure. */
+  /** The resource was opened after a failure. */
   onReopen(): void;
   /** @default 1000 */
   readonly pauseMs?: number | undefined;
@@ -18,9 +18,9 @@ export interface ReopenerOptions<T> {
 export interface Reopener {
   /** Resolves after the first attempt, whether or not it succeeded. */
   start(): Promise<void>;
-  /** Begins no further attempt. */
+  /** Starts no further attempt. */
   stop(): void;
-  /** Resolves when no attempt is under way. */
+  /** Resolves when no attempt is running. */
   settled(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** Writes what is known of a job to its owner. */
+/** Writes a job's state or result to its owner. */
 import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
@@ -8,7 +8,7 @@ import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";
 import { isFinal, jobView, responseName, retryAfter } from "./views.ts";
 
-/** Waits up to `seconds` for the job's end; gives the job as it then is. Throws `too_many_streams`. */
+/** Waits up to `seconds` for the job's end; returns the job as it is then. Throws `too_many_streams`. */
 export async function waitForEnd(
   exchange: HeldExchange,
   jobs: Jobs,
@@ -49,9 +49,9 @@ export async function replyWithJob(
   sendJson(exchange, form === "accepted" ? 202 : 200, jobView(job, live));
 }
 
-/** The job in the form of OpenAI's background responses: always 200, its clients take a 202 for broken. */
+/** The job as an OpenAI background response: always 200, since OpenAI's clients treat 202 as an error. */
 export async function replyWithResponseObject(exchange: HeldExchange, jobs: Jobs, job: JobRecord): Promise<void> {
-  // As bytes, as text, as what it says, and as the text that is sent.
+  // Memory for the bytes, the text, the parsed values and the text that is sent.
   if (job.answer !== undefined) exchange.holding.memory.grow(4 * job.answer.bytes);
   const answer = job.answer && (await fromStore(jobs.store.answer(job.owner, job.id)));
   const pieces = await responseObject(job, answer);
@@ -67,9 +67,9 @@ export async function replyWithResponseObject(exchange: HeldExchange, jobs: Jobs
 }
 
 /**
- * A job's stored answer as the model server gave it: status, headers and body, and the body's checksum. It is read piece by
- * piece as the caller takes it. The last piece is sent only once the checksum is right: otherwise the connection is cut
- * before the announced length. `more`: headers beside those. Throws `job_cancelled` and `job_failed` when there is none,
+ * Sends a job's stored answer as the model server gave it: status, headers and body, and the body's checksum. It is read
+ * piece by piece as the caller takes it. The last piece is sent only if the checksum matches; otherwise the connection is cut
+ * before the announced length. `more`: additional headers. Throws `job_cancelled` and `job_failed` if there is no answer,
  * `memory_*`, `jobs_unavailable`.
  */
 export async function streamResult(
@@ -81,18 +81,18 @@ export async function streamResult(
   const { res, req, signal } = exchange;
   const head = job.answer && (await fromStore(jobs.store.answerHead(job.owner, job.id)));
   if (head === undefined) throw jobError(job);
-  // The piece that waits for the caller, and the one that is read.
+  // One piece waits for the caller while the next is read.
   exchange.holding.memory.grow(2 * Math.min(head.bytes, head.pieceBytes));
   const hash = createHash("sha256");
   for (let at = 0; !signal.aborted; ) {
     const from = at;
     const read = () => fromStore(jobs.store.answerPiece(job.owner, job.id, from));
     const piece = at < head.bytes && (await inTurn(read));
-    if (piece === undefined || (piece && piece.length === 0)) throw unreadable("it has been forgotten");
+    if (piece === undefined || (piece && piece.length === 0)) throw unreadable("it has expired");
     if (piece) hash.update(piece);
     at += piece ? piece.length : 0;
     const last = at >= head.bytes;
-    if (last && hash.digest("hex") !== head.sha256) throw unreadable("its checksum does not fit");
+    if (last && hash.digest("hex") !== head.sha256) throw unreadable("its checksum does not match");
     if (signal.aborted) return;
     if (!res.headersSent) {
       res.writeHead(head.status, {
@@ -111,25 +111,25 @@ export async function streamResult(
   }
 }
 
-/** Pieces of results that are read at once: each takes about a millisecond of the event loop to be checked and sent. */
+/** Pieces of results that are read concurrently: checking and sending one takes about a millisecond of the event loop. */
 const PIECES_AT_ONCE = 4;
 let reading = 0;
 const turns: (() => void)[] = [];
 
-/** Reads a piece when it is its turn: hundreds that arrived together would hold up everybody else's requests. */
+/** Reads a piece when it is its turn: hundreds arriving together would delay all other requests. */
 async function inTurn<T>(read: () => Promise<T>): Promise<T> {
   if (reading >= PIECES_AT_ONCE) await new Promise<void>((resolve) => turns.push(resolve));
   else reading += 1;
   try {
     return await read();
   } finally {
-    const next = turns.shift(); // takes over this one's place
+    const next = turns.shift(); // takes over this read's place
     if (next === undefined) reading -= 1;
     else setImmediate(next);
   }
 }
 
-/** Resolves when more may be written, or nobody is left to read it. */
+/** Resolves when more may be written, or the connection has closed. */
 function drained({ res, signal }: HeldExchange): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) {

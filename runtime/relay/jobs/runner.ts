@@ -1,6 +1,6 @@
 /**
- * Runs the jobs: takes them from the store as slots become free, sends each to the model server, commits its answer. Only
- * a few jobs of each company of each caller queue for a slot at a time, so that they share the slots and memory stays small.
+ * Runs jobs: takes them from the store as slots become free, sends each to the model server, commits its answer. Only a few
+ * jobs per company and caller queue for a slot at a time, so that slots are shared and memory stays small.
  */
 
 import { randomUUID } from "node:crypto";
@@ -23,49 +23,51 @@ export interface RunnerOptions {
   readonly store: JobStore;
   readonly upstream: Pick<Upstream, "forward" | "look" | "breaker">;
   readonly admission: Pick<Admission, "acquire">;
-  /** For the bodies and answers of the jobs that run. */
+  /** Accounts for bodies and answers of running jobs. */
   readonly memory: Pick<MemoryBudget, "reserve">;
-  /** Those whose jobs may run now. */
+  /** Owners whose jobs may run now. */
   readonly callers: () => readonly Caller[];
-  /** The limits as they are now. */
+  /** The current limits. */
   readonly limits: () => Limits;
-  /** Whose API a path belongs to. */
+  /** The API that a path belongs to. */
   readonly dialectOf: Router["dialectOf"];
-  /** What happens to the model server's answer to a call. @default it is kept as it came */
+  /** Told of each answer that a job got. */
+  readonly onAnswer?: (job: ClaimedJob, body: Uint8Array) => void;
+  /** How the model server's answer to a call is rewritten. @default not at all */
   readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
-  /** Longest time of an attempt, in ms, as it is now. */
+  /** Longest time of an attempt, in ms. */
   readonly attemptMs: () => number;
-  /** Pause before the store is tried again. @default 2 s */
+  /** Pause before the store is retried. @default 2 s */
   readonly storeRetryMs?: number;
   readonly log: Log;
-  /** Called when anything of a job has changed. */
+  /** Called whenever a job has changed. */
   readonly onChange: (jobId: string) => void;
-  /** Called at the end of each run that got an answer, with the tokens it says it used. */
+  /** Called at the end of each run that got an answer, with its token usage. */
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
-  /** Called at the end of each run with what became of it. */
+  /** Called at the end of each run with its outcome. */
   readonly onEnd: (lane: QueueName, outcome: string, ms: number) => void;
 }
 
 export interface Runner {
-  /** There may be something to run in this lane. */
+  /** Looks for jobs to run in this lane. */
   wake(lane: QueueName): void;
-  /** Ends a job's run that has been cancelled in the store. */
+  /** Ends the run of a job that was cancelled in the store. */
   cancelled(jobId: string): void;
-  /** Bytes that have arrived of a running job's answer. */
+  /** Bytes received of a running job's answer. */
   received(jobId: string): number | undefined;
-  /** Jobs of the lane that queue for a slot or run: those are not `ahead` of anybody in the store any more. */
+  /** Jobs of the lane that queue for a slot or run: the store no longer counts them in `ahead`. */
   taken(lane: QueueName): number;
   /** Mean time of a run, in ms; undefined before the first. */
   meanRunMs(lane: QueueName): number | undefined;
-  /** False while the model server is not there. */
+  /** False while the model server is unavailable. */
   readonly modelAvailable: boolean;
-  /** The callers have changed: ends the runs of those that are gone or disabled; their jobs wait, at no cost of an attempt. */
+  /** The callers have changed: ends runs of removed and disabled ones, without counting an attempt; their jobs wait. */
   callersChanged(): void;
-  /** Starts nothing any more; what runs goes on. */
+  /** Starts no more jobs; running ones continue. */
   stop(): void;
-  /** Resolves when nothing runs, or after `ms`. */
+  /** Resolves when no job is running, or after `ms`. */
   idle(ms: number): Promise<void>;
-  /** Ends what still runs and gives it back, at no cost of an attempt. Resolves when all is in the store. */
+  /** Ends what is still running and requeues it, without counting an attempt. Resolves when that is stored. */
   interrupt(): Promise<void>;
 }
 
@@ -73,14 +75,14 @@ const LANES: readonly QueueName[] = ["chat", "embeddings"];
 const LEASE_MS = 120_000;
 const RENEW_MS = 30_000;
 const SWEEP_MS = 60_000;
-/** For jobs that wait for their next attempt; everything else wakes the runner itself. */
+/** Polling interval for jobs that wait for their next attempt; everything else wakes the runner. */
 const LOOK_MS = 1000;
 const STORE_RETRY_MS = 2000;
-/** So often an answer is offered to a store that is full; then its job has failed. */
+/** How often storing an answer is tried while the store is full; then its job fails. */
 const STORE_TRIES = 5;
-/** Longest time between two tries to write how an attempt ended. */
+/** Longest pause between two tries to store the end of an attempt. */
 const LONGEST_RETRY_MS = 30_000;
-/** An answer kept in one piece in memory. */
+/** Longest answer of a job; it is kept whole in memory. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Run times are averaged over about this many jobs. */
 const MEMORY = 20;
@@ -134,7 +136,7 @@ export function startRunner(options: RunnerOptions): Runner {
     try {
       found = await store.waiting(lane, [...callers.keys()], limits()[lane]);
     } catch (cause) {
-      log.warn({ reason: reason(cause) }, "the jobs that wait can not be read");
+      log.warn({ reason: reason(cause) }, "the waiting jobs cannot be read");
       return;
     }
     for (const job of found) {
@@ -155,7 +157,7 @@ export function startRunner(options: RunnerOptions): Runner {
     let memory: Reservation | undefined;
     try {
       const { estimatedTokens } = job;
-      // It waits on the disk: nothing of it is in memory yet.
+      // The job is still on disk only: no memory is held for it.
       const slot = await admission.acquire({
         queue: lane,
         caller,
@@ -166,7 +168,7 @@ export function startRunner(options: RunnerOptions): Runner {
         background: true,
       });
       let commit: (() => Promise<void>) | undefined;
-      let giveBack = () => slot.release(0); // until something runs, nothing is owed
+      let giveBack = () => slot.release(0); // costs nothing until something runs
       try {
         if (stopped || !availability.available || stop.signal.aborted) return;
         memory = options.memory.reserve(job.owner, job.bytes);
@@ -181,7 +183,7 @@ export function startRunner(options: RunnerOptions): Runner {
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
         commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
       } finally {
-        giveBack(); // the model server is free, whatever the disk does
+        giveBack(); // the model server is free, even if the store is slow
       }
       await commit();
     } catch (cause) {
@@ -214,6 +216,7 @@ export function startRunner(options: RunnerOptions): Runner {
         },
         options.ruleOf?.(job.path, body),
       );
+      options.onAnswer?.(job, collected.answer.body);
       return { kind: "answer", ...collected };
     } catch (cause) {
       if (run.stop.signal.aborted) return { kind: "stopped", reason: run.stop.signal.reason as StopReason };
@@ -224,8 +227,8 @@ export function startRunner(options: RunnerOptions): Runner {
   }
 
   /**
-   * Writes an attempt's end into the store; goes on trying while the store cannot, since the work is done. An answer for
-   * which there is no room on the disk is given up after some tries, and its job fails.
+   * Stores the end of an attempt; retries until the store accepts it, since the work is done. An answer that does not fit on
+   * the disk is dropped after some tries, and its job fails.
    */
   async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<void> {
     const { id, lane, attemptId } = job;
@@ -255,7 +258,7 @@ export function startRunner(options: RunnerOptions): Runner {
       } catch (cause) {
         log.error({ job: id, reason: reason(cause) }, "the end of a job's run cannot be stored; trying again");
         if (stopped || signal.aborted || !(cause instanceof StoreFailed)) return;
-        if (cause.full && tries >= STORE_TRIES) answer = undefined; // from here on only that it ended is written
+        if (cause.full && tries >= STORE_TRIES) answer = undefined; // from here on only the failure is stored
         const pauseMs = Math.min(storeRetryMs * 2 ** Math.max(0, tries - STORE_TRIES), LONGEST_RETRY_MS);
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
@@ -296,7 +299,7 @@ export function startRunner(options: RunnerOptions): Runner {
     ({ meanRunMs }) => {
       for (const lane of LANES) mean[lane] ??= meanRunMs[lane];
     },
-    () => {}, // an estimate to begin with, no more
+    () => {}, // only an initial estimate
   );
   LANES.forEach(wake);
 
@@ -320,7 +323,7 @@ export function startRunner(options: RunnerOptions): Runner {
       stopped = true;
       availability.close();
       for (const timer of timers) clearInterval(timer);
-      // Those that only queue for a slot leave it; nothing of them is in the store.
+      // Jobs that queue for a slot leave the queue; the store still has them as queued.
       for (const { attemptId, stop } of runs.values()) {
         if (attemptId === undefined) stop.abort("stopping" satisfies StopReason);
       }
@@ -342,7 +345,7 @@ export function startRunner(options: RunnerOptions): Runner {
   };
 }
 
-/** Gives a slot back at the price of the run; see `Slot`. */
+/** Releases a slot, charging the run's cost; see `Slot`. */
 function settleSlot(slot: Slot, ending: Ending, { lane, body }: ClaimedJob): void {
   const cause = ending.kind === "failed" ? ending.cause : undefined;
   const notSent = cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down");

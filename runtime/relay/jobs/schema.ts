@@ -1,19 +1,19 @@
-/** The SQLite file of the jobs: how it is opened so that a power cut loses nothing, and how its schema moves forward. */
+/** The jobs' SQLite file: opening it durably, and schema migrations. */
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { StoreFailed } from "./store.ts";
 
-/** One step forward. */
+/** One migration. */
 export interface Migration {
   readonly version: number;
-  /** The oldest version whose code still works with the file after this step: an installer may go back a release. */
+  /** The oldest version whose code still works with the file after this step: an installer may roll back a release. */
   readonly compatibleWith: number;
   readonly sql: string;
 }
 
-// Bodies and answers stand in tables of their own: SQLite writes a row anew, with all its pages, whenever a part changes.
+// Bodies and answers have their own tables: SQLite rewrites a whole row, with all its pages, when a column changes.
 const FIRST = `
   CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -69,17 +69,17 @@ const FIRST = `
   CREATE INDEX attempts_by_job ON attempts (seq, started_at);
 `;
 
-// What an older release adds after a return to it waits in the flow without a company.
+// Jobs that an older release adds after a rollback wait in the flow without a company.
 const COMPANIES = `
   ALTER TABLE jobs ADD COLUMN company TEXT;
   ALTER TABLE jobs ADD COLUMN flow TEXT NOT NULL DEFAULT '';
   CREATE INDEX jobs_queued_by_flow ON jobs (lane, owner, flow, seq) WHERE state = 'queued';
 `;
 
-/** Part of the bound that no answer may take: states and attempts must be written whatever happens. */
+/** Part of the bound that no answer may use: states and attempts must always be writable. */
 export const PART_FOR_NOTES = 1 / 32;
 
-/** What a job takes on the disk beside its texts and bodies: its rows, its attempts, the indexes' part. */
+/** Disk space of a job beside its texts and bodies: its rows, its attempts, its part of the indexes. */
 export const JOB_BYTES = 8192;
 
 const ofJob = (row: "NEW" | "OLD" | "j") =>
@@ -89,9 +89,9 @@ const contentsOf = (row: "OLD" | "j") =>
    + coalesce((SELECT octet_length(a.body) FROM answers a WHERE a.seq = ${row}.seq), 0)
    + coalesce((SELECT sum(octet_length(p.data)) FROM answer_parts p WHERE p.seq = ${row}.seq), 0)`;
 
-// Long answers lie in parts (see answer-rows.ts), and what each owner takes is counted by triggers, so that the release
-// before, should an installer go back to it, counts as well. That release finds no body of a long answer: it calls such a
-// result damaged, and works otherwise.
+// Long answers are stored in parts (see answer-rows.ts). Triggers count each owner's usage, so that the previous release
+// counts as well after a rollback. That release finds no body of a long answer: it reports such a result as damaged, and
+// works otherwise.
 const DISK_SHARES = `
   ALTER TABLE answers ADD COLUMN bytes INTEGER;
   CREATE TABLE answer_parts (
@@ -124,7 +124,7 @@ const DISK_SHARES = `
   END;
 `;
 
-// Direct calls with an Idempotency-Key that run now. In the file, so that during a hand-over the new relay knows the old one's.
+// Running direct calls with an Idempotency-Key. In the file, so that during a hand-over the new relay sees the old one's.
 const RUNNING_CALLS = `
   CREATE TABLE running_calls (
     owner TEXT NOT NULL,
@@ -140,8 +140,8 @@ const RUNNING_CALLS = `
 
 const withMetadata = (row: "NEW" | "OLD") => `${ofJob(row)} + coalesce(octet_length(${row}.metadata), 0)`;
 
-// Kept answers of direct calls are no jobs for their owner, so they are not listed. The trigger also marks those that the
-// release before writes, should an installer go back to it.
+// Kept answers of direct calls are not listed as jobs. The trigger also marks those that the previous release writes after a
+// rollback.
 const LISTING = `
   ALTER TABLE jobs ADD COLUMN metadata TEXT;
   ALTER TABLE jobs ADD COLUMN is_call INTEGER NOT NULL DEFAULT 0;
@@ -160,7 +160,7 @@ const LISTING = `
   END;
 `;
 
-/** All steps, oldest first. A step that was released is never edited. */
+/** All migrations, oldest first. A released migration is never edited. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, compatibleWith: 1, sql: FIRST },
   { version: 2, compatibleWith: 1, sql: COMPANIES },
@@ -169,46 +169,45 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, compatibleWith: 1, sql: LISTING },
 ];
 
-/** What the log may keep on the disk after a checkpoint, in bytes. */
+/** Size of the write-ahead log that is kept after a checkpoint, in bytes. */
 const LOG_BYTES = 64 * 1024 * 1024;
 
 /**
- * Opens the file, makes it if it is missing, brings it to the newest schema. Blocks. Waits 5 s for another process to let
- * go of it. Commits are synced: `synchronous=FULL`, and on macOS F_FULLFSYNC, since fsync alone leaves data in the drive's
- * cache there. @throws StoreFailed with a message for a person
+ * Opens the file, creates it if it is missing, migrates it to the newest schema. Blocks. Waits 5 s for another process to
+ * close it. Commits are synced: `synchronous=FULL`, and on macOS F_FULLFSYNC, since fsync alone leaves data in the drive's
+ * cache there. @throws StoreFailed with a message for an operator
  * Source: https://www.sqlite.org/pragma.html#pragma_fullfsync, https://www.sqlite.org/wal.html
  */
 export function openDatabase(file: string, maxBytes: number, migrations = MIGRATIONS): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
     const address = pathToFileURL(file);
-    // A power cut may tear a sector that holds the end of a synced commit and the begin of the next: so commits are padded
-    // to the sector's end. https://www.sqlite.org/psow.html
+    // Pads a synced commit to the sector's end, so that a torn later write cannot damage it: https://www.sqlite.org/psow.html
     address.searchParams.set("psow", "0");
     db = new DatabaseSync(address, { timeout: 5000 });
-    // One relay at a time: whoever holds the file holds every claim in it.
+    // One relay at a time: the process that holds the file owns every claim in it.
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
     db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;");
     db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}; PRAGMA temp_store = MEMORY;`);
-    migrate(db, migrations); // before the bound: a file that is full to the last page must come forward too
+    migrate(db, migrations); // before the bound is set: a file that is full to the last page must be migrated too
     boundSize(db, maxBytes);
     syncFolder(dirname(file));
     return db;
   } catch (cause) {
     db?.close();
     if (cause instanceof StoreFailed) throw cause;
-    throw new StoreFailed(`the file of the jobs, ${file}, can not be used: ${reason(cause)}`, { cause });
+    throw new StoreFailed(`the file of the jobs, ${file}, cannot be used: ${reason(cause)}`, { cause });
   }
 }
 
-/** Sets the bound on the file's size. */
+/** Sets the limit of the file's size. */
 export function boundSize(db: DatabaseSync, maxBytes: number): void {
   db.exec(`PRAGMA max_page_count = ${mostPages(db, maxBytes)}`);
 }
 
 /**
- * Pages that the file may have. Of a file that is over its bound, or all but (an older release filled it to the last page, or
- * the bound was lowered), a little more: states must be written, or nothing in it could ever end and be forgotten.
+ * Page limit of the file. A file at or over its bound (an older release filled it to the last page, or the bound was lowered)
+ * may grow a little: states must be writable, or no job in it could ever end and expire.
  */
 function mostPages(db: DatabaseSync, maxBytes: number): number {
   const number = (pragma: string) => Object.values(db.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[0]!;
@@ -218,8 +217,8 @@ function mostPages(db: DatabaseSync, maxBytes: number): number {
 }
 
 /**
- * Looks the whole file through for damage; blocks, about a second for each GB. What was synced can not be torn by a power
- * cut, but a disk may lie. @throws StoreFailed with what SQLite found
+ * Checks the whole file for damage; blocks, about a second per GB. A power cut cannot tear synced data, but a disk may return
+ * wrong data. @throws StoreFailed with SQLite's findings
  */
 export function checkDatabase(db: DatabaseSync, file: string): void {
   const found = db.prepare("PRAGMA quick_check(3)").all() as { quick_check: string }[];
@@ -229,7 +228,7 @@ export function checkDatabase(db: DatabaseSync, file: string): void {
   throw new StoreFailed(`the file of the jobs, ${file}, is damaged (${faults.join("; ")}). ${moveAway}`);
 }
 
-const moveAway = "Move it and the one with -wal away, put back a copy if there is one, and restart the relay";
+const moveAway = "Move it and its -wal file away, restore a backup if there is one, and restart the relay";
 
 function reason(cause: unknown): string {
   const { message, errcode } = cause as Error & { errcode?: number };
@@ -240,7 +239,7 @@ function reason(cause: unknown): string {
   return message;
 }
 
-/** Brings the schema forward, in one transaction. @throws StoreFailed when a newer release wrote what this one can not read */
+/** Migrates the schema, in one transaction. @throws StoreFailed if a newer release wrote a schema that this one cannot read */
 export function migrate(db: DatabaseSync, migrations: readonly Migration[]): void {
   const newest = migrations.at(-1)?.version ?? 0;
   db.exec("BEGIN EXCLUSIVE");
@@ -268,7 +267,7 @@ export function migrate(db: DatabaseSync, migrations: readonly Migration[]): voi
   }
 }
 
-// SQLite syncs the folder when it makes the log, but not when it makes the file itself.
+// SQLite syncs the folder when it creates the log, but not when it creates the file.
 function syncFolder(folder: string): void {
   const handle = openSync(folder, "r");
   try {

@@ -4,17 +4,17 @@ import type { DatabaseOptions, Steps } from "./database.ts";
 import { type JobStore, type Recovered, StoreFailed } from "./store.ts";
 import { bytesIn, TransferLimit } from "./transfer.ts";
 
-/** Called for each group of commands that was committed. */
+/** Called for each committed group of commands. */
 export type OnCommit = (batch: { readonly commitMs: number; readonly writes: number }) => void;
 
-// Bundled, the worker stands beside the relay as one file.
+// In the bundle the worker is a file beside the relay.
 const WORKER = import.meta.url.endsWith(".ts")
   ? new URL("./worker.ts", import.meta.url)
   : new URL("./jobs-worker.mjs", import.meta.url);
 
 /**
- * Opens the file in a thread of its own. Rejects with StoreFailed, with a message for a person, when it cannot be used.
- * @param onFail called once if the thread ends by itself; from then on every command rejects
+ * Opens the file in its own thread. Rejects with StoreFailed, with a message for an operator, if it cannot be used.
+ * @param onFail called once if the thread ends unexpectedly; from then on every command rejects
  */
 export async function openSqliteStore(
   options: Omit<DatabaseOptions, "now" | "monotonicNow">,

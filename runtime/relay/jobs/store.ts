@@ -1,11 +1,11 @@
 /**
- * The seam between the jobs and what keeps them: today SQLite on the Mac (`sqlite-store.ts`). Every method is one atomic
- * step, and its promise resolves only when that step would survive a power cut. A store behind which several relays work
- * claims with leases; whoever holds the attempt's id, and nobody else, may end the attempt (fencing).
+ * Storage interface for jobs; implemented by SQLite on the Mac (`sqlite-store.ts`). Every method is one atomic operation, and
+ * its promise resolves only when that would survive a power cut. A store that several relays share claims jobs with leases;
+ * only the holder of the attempt's id may end the attempt (fencing).
  */
 import type { QueueName } from "../admission/admission.ts";
 
-/** `completed`, `failed` and `cancelled` are final: nothing of such a job changes any more. */
+/** `completed`, `failed` and `cancelled` are final: such a job never changes. */
 export type JobState = "queued" | "in_progress" | "completed" | "failed" | "cancelled";
 
 /** How an attempt ended. */
@@ -17,18 +17,18 @@ export type AttemptOutcome =
   | "model_broke_off"
   | "timed_out"
   | "relay_crashed"
-  /** Its owner's requests held so much memory that the answer did not fit beside them. */
+  /** Its owner's requests held so much memory that the answer did not fit. */
   | "memory_full"
   /** The answer did not fit on the disk, or into its owner's part of it. */
   | "no_room"
-  /** From here on: no fault of the job's, so no attempt is used up. */
+  /** The following are not the job's fault, so they do not count as attempts. */
   | "model_unreachable"
   | "relay_stopped"
   | "machine_restarted"
   | "lease_lost"
   | "caller_disabled";
 
-/** Whether an end like this uses up one of the job's attempts. */
+/** Whether this outcome counts as an attempt. */
 export function usesUp(outcome: AttemptOutcome): boolean {
   return !["model_unreachable", "relay_stopped", "machine_restarted", "lease_lost", "caller_disabled"].includes(
     outcome,
@@ -37,37 +37,37 @@ export function usesUp(outcome: AttemptOutcome): boolean {
 
 export interface Attempt {
   readonly id: string;
-  /** ms since 1970, as all times here. */
+  /** ms since 1970, as are all times here. */
   readonly startedAt: number;
   readonly endedAt: number | undefined;
   /** undefined while it runs. */
   readonly outcome: AttemptOutcome | undefined;
   readonly detail: string | undefined;
-  /** Whether it counts against the bound on attempts. */
+  /** Whether it counts towards `maxAttempts`. */
   readonly counted: boolean;
 }
 
-/** Work to be done: one request to the model server. */
+/** A job to be stored: one request to the model server. */
 export interface NewJob {
   /** 32 hex digits. */
   readonly id: string;
-  /** Name of the caller; nobody else gets to see the job. */
+  /** Name of the caller; only it can see the job. */
   readonly owner: string;
   /** The company the request named, normalised; for fairness among the owner's companies. */
   readonly company?: string | undefined;
   readonly lane: QueueName;
-  /** Path as received: an Idempotency-Key counts for one owner and path. */
+  /** Path as received: an Idempotency-Key belongs to one owner and path. */
   readonly path: string;
   /** The query with its `?`, or "". */
   readonly query: string;
-  /** For the model server, already cut down to what it may see. */
+  /** For the model server, already filtered. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
-  /** Of the bytes the caller sent, in hex: tells whether a repeated key comes with the same request. */
+  /** Of query and body as sent, in hex: tells whether a repeated key comes with the same request. */
   readonly requestSha256: string;
   readonly estimatedTokens: number;
   readonly idempotencyKey: string | undefined;
-  /** JSON of what an OpenAI Response object repeats of its request; undefined for other jobs. */
+  /** JSON of the parameters that an OpenAI Response object repeats; undefined for other jobs. */
   readonly requestParameters: string | undefined;
   /** The caller's notes, see `metadata.ts`. */
   readonly metadata?: JobMetadata | undefined;
@@ -85,23 +85,23 @@ export interface JobListing {
   readonly limit: number;
 }
 
-/** An answer of the model server, whole. */
+/** A whole answer of the model server. */
 export interface StoredAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[]>>;
   readonly body: Uint8Array;
-  /** Of `body`, in hex; checked whenever it is read. */
+  /** Of `body`, in hex; checked at every read. */
   readonly sha256: string;
 }
 
-/** All of a stored answer but its body. */
+/** A stored answer without its body. */
 export interface AnswerHead extends Pick<StoredAnswer, "status" | "headers" | "sha256"> {
   readonly bytes: number;
-  /** The body is read in pieces of this length, the last one shorter. */
+  /** The body is read in pieces of this length; the last one may be shorter. */
   readonly pieceBytes: number;
 }
 
-/** What is known of a job. */
+/** A stored job. */
 export interface JobRecord {
   readonly id: string;
   readonly owner: string;
@@ -111,9 +111,9 @@ export interface JobRecord {
   readonly createdAt: number;
   readonly startedAt: number | undefined;
   readonly finishedAt: number | undefined;
-  /** When it is forgotten, finished or not. */
+  /** When it expires, finished or not. */
   readonly expiresAt: number;
-  /** Jobs of the lane that came before and still wait; undefined unless queued. */
+  /** Older jobs of the lane that still wait; undefined unless queued. */
   readonly ahead: number | undefined;
   readonly attempts: readonly Attempt[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
@@ -123,7 +123,7 @@ export interface JobRecord {
   readonly metadata: JobMetadata | undefined;
 }
 
-/** A job that could run now. */
+/** A job that is due. */
 export interface WaitingJob {
   readonly id: string;
   readonly owner: string;
@@ -133,29 +133,29 @@ export interface WaitingJob {
   readonly bytes: number;
 }
 
-/** A job that is ours to run until its lease ends. */
+/** A job that is claimed until its lease ends. */
 export interface ClaimedJob
   extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "requestParameters" | "metadata"> {
   readonly attemptId: string;
 }
 
-/** How many there are, and how long runs took lately. */
+/** Numbers of jobs, and recent run times. */
 export interface StoreSummary {
   readonly counts: readonly { readonly state: JobState; readonly lane: QueueName; readonly jobs: number }[];
-  /** Mean of the last runs that brought an answer, in ms; undefined before the first. */
+  /** Mean of the last runs that got an answer, in ms; undefined before the first. */
   readonly meanRunMs: Readonly<Record<QueueName, number | undefined>>;
   readonly diskBytes: number;
 }
 
-/** Why something is not written: the disk has too little free, the store's bound is reached, or the owner's part of it is. */
+/** Why a write is refused: too little free disk space, the store's bound is reached, or the owner's part of it is. */
 export type DiskRefusal =
   | { readonly kind: "disk_low"; readonly freeBytes: number }
   | { readonly kind: "store_full"; readonly usedBytes: number }
   | { readonly kind: "share_full"; readonly usedBytes: number; readonly shareBytes: number };
 
 /**
- * What a repeated Idempotency-Key means. A key belongs to one owner and path, and to one request, which is compared by the
- * hash of query and body as sent. `existing`: a job or a kept answer of the same request; `running`: a direct call of the same
+ * What a repeated Idempotency-Key means. A key belongs to one owner, path and request; requests are compared by the hash of
+ * query and body as sent. `existing`: a job or a kept answer of the same request; `running`: a direct call of the same
  * request has not ended; `mismatch`: the key was used for another request.
  */
 export type KeyInUse =
@@ -177,18 +177,18 @@ export interface StoreLimits {
   readonly maxAttempts: number;
 }
 
-/** What ran when the file was last in use, by id: what waits again, and what had used up its attempts. */
+/** What was running when the file was last open, by id: requeued, and failed because its attempts are used up. */
 export interface Recovered {
   readonly again: readonly string[];
   readonly failed: readonly string[];
 }
 
-/** Every method rejects with StoreFailed when the store can not do it; then nothing of the step has happened. */
+/** Every method rejects with StoreFailed if the store cannot do it; then nothing has changed. */
 export interface JobStore {
   readonly recovered: Recovered;
-  /** From now on these callers share the disk. */
+  /** Sets the callers that share the disk. */
   setCallers(names: readonly string[]): Promise<void>;
-  /** From now on these limits hold; jobs that are kept keep their time of expiry. */
+  /** Sets the limits; stored jobs keep their expiry. */
   setLimits(limits: StoreLimits): Promise<void>;
   add(job: NewJob): Promise<Added>;
   /**
@@ -200,37 +200,37 @@ export interface JobStore {
   releaseKey(callId: string): Promise<void>;
   /**
    * Keeps the answer of a direct call under its key for `keepMs`, and releases its claim. Keeps nothing if the key is taken, or
-   * where a new job would be refused for lack of room.
+   * if a new job would be refused for lack of space.
    */
   keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
   find(owner: string, id: string): Promise<JobRecord | undefined>;
   /** The owner's jobs, without kept answers of direct calls; undefined if `after` is not one of its jobs. */
   list(owner: string, listing: JobListing): Promise<readonly JobRecord[] | undefined>;
-  /** The answer of a finished job; undefined if there is none. Rejects when it is damaged on the disk. */
+  /** The answer of a finished job; undefined if there is none. Rejects if it is damaged on the disk. */
   answer(owner: string, id: string): Promise<StoredAnswer | undefined>;
   /** The same without its body. */
   answerHead(owner: string, id: string): Promise<AnswerHead | undefined>;
   /**
-   * A piece of its body, from a multiple of the head's `pieceBytes`; undefined if the job has been forgotten. What the
-   * pieces add up to has not been checked against the head's checksum.
+   * A piece of the body; `from` is a multiple of the head's `pieceBytes`; undefined if the job has expired. The pieces have not
+   * been checked against the head's checksum.
    */
   answerPiece(owner: string, id: string, from: number): Promise<Uint8Array | undefined>;
-  /** The oldest that could run now, at most `perFlow` of each company of each of the owners. */
+  /** The oldest jobs that are due, at most `perFlow` of each company of each owner. */
   waiting(lane: QueueName, owners: readonly string[], perFlow: number): Promise<readonly WaitingJob[]>;
-  /** Starts an attempt; undefined if the job does not wait (any more). */
+  /** Starts an attempt; undefined if the job is not queued (any more). */
   claim(id: string, attemptId: string, leaseMs: number): Promise<ClaimedJob | undefined>;
   /** Extends the leases. @returns the attempts that are still held */
   renew(attemptIds: readonly string[], leaseMs: number): Promise<readonly string[]>;
   /**
-   * Ends the attempt and the job with this answer. @returns false if the attempt is not held any more: then nothing changes;
-   * "no_room" if the answer does not fit on the disk: then the job has failed and says so
+   * Ends the attempt and the job with this answer. @returns false if the attempt is no longer held: then nothing changes;
+   * "no_room" if the answer does not fit on the disk: then the job has failed with that error
    */
   finish(attemptId: string, answer: StoredAnswer): Promise<boolean | "no_room">;
-  /** Ends the attempt, and the job as failed for lack of room for its answer. @returns false if the attempt is not held any more */
+  /** Ends the attempt, and fails the job for lack of space for its answer. @returns false if the attempt is no longer held */
   failForRoom(attemptId: string, detail: string): Promise<boolean>;
   /**
-   * Ends the attempt without an answer that counts; the job waits again, for `delayMs` at least, or has failed when its
-   * attempts are used up (`answer`, if any, is then its answer). @returns the state it is in now; undefined if not held
+   * Ends the attempt without a result; the job is queued again, for at least `delayMs`, or fails if its attempts are used up
+   * (with `answer`, if any, as its answer). @returns its state now; undefined if the attempt is not held
    */
   failAttempt(
     attemptId: string,
@@ -243,16 +243,16 @@ export interface JobStore {
   cancel(owner: string, id: string): Promise<JobRecord | undefined>;
   /** Removes a finished job and its answer. @returns false if there is no such job, or it is not finished */
   remove(owner: string, id: string): Promise<boolean>;
-  /** Forgets what has expired, frees expired leases. @returns whether there may be more of it */
+  /** Deletes expired jobs, frees expired leases. @returns whether there may be more */
   sweep(): Promise<boolean>;
   summary(): Promise<StoreSummary>;
-  /** Waits for what is under way. */
+  /** Waits for running commands. */
   close(): Promise<void>;
 }
 
-/** The store can not do its work: the disk is full or broken, or the file can not be used. */
+/** The store cannot do its work: the disk is full or broken, or the file cannot be used. */
 export class StoreFailed extends Error {
-  /** The disk, or the file's bound, is full: what takes less room may still succeed. */
+  /** The disk, or the file's bound, is full: a smaller write may still succeed. */
   readonly full: boolean;
 
   constructor(message: string, { full = false, ...options }: ErrorOptions & { full?: boolean } = {}) {

@@ -1,4 +1,4 @@
-/** Decides what a request for inference is to the jobs: a new job, a repetition by its key, or a direct call. */
+/** Decides whether a request for inference is a new job, a repetition by its key, or a direct call. */
 import { randomUUID } from "node:crypto";
 import { estimateTokens, type QueueName } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
@@ -16,20 +16,20 @@ import { replyWithJob, replyWithResponseObject, streamResult, waitForEnd } from 
 import type { JobMetadata, KeyInUse, NewJob, StoredAnswer } from "./store.ts";
 import { isFinal, jobName } from "./views.ts";
 
-/** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done`, if it is there, must be called at its end. */
+/** `answered`: the response has been sent. `pass`: the call continues as usual; `done`, if present, must be called at its end. */
 export type Submitted =
   | { readonly kind: "answered" }
   | {
       readonly kind: "pass";
-      /** Where the answer is to be copied on its way. */
+      /** Where the answer is copied to. */
       readonly copy?: AnswerCopy;
       readonly done?: (whole: boolean) => Promise<void>;
     };
 
 /**
- * Looks at one request for inference and, if its headers or body ask for it, answers with a job. Throws `idempotency_*`,
- * `background_not_streamed`, `jobs_full`, `jobs_share_full`, `disk_low`, `jobs_unavailable`. What has nothing to do with jobs passes
- * at once, without a promise.
+ * Checks a request for inference and, if its headers or body ask for it, answers with a job. Throws `idempotency_*`,
+ * `background_not_streamed`, `jobs_full`, `jobs_share_full`, `disk_low`, `jobs_unavailable`. Returns without a promise if the
+ * request has nothing to do with jobs.
  */
 export type Submit = (
   exchange: HeldExchange,
@@ -40,7 +40,7 @@ export type Submit = (
 ) => Submitted | Promise<Submitted>;
 
 const PASS: Submitted = { kind: "pass" };
-/** Answers of direct calls with a key are kept as long as a client may still repeat them. */
+/** How long answers of direct calls with a key are kept: as long as a client may repeat them. */
 const KEEP_MS = 24 * 3600_000;
 const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 /** Cloudflare ends a request after 100 s without a byte. */
@@ -103,23 +103,19 @@ export function createSubmit(jobs: Jobs): Submit {
     if (added.kind === "mismatch") throw keyMismatch();
     if (added.kind === "running") throw keyInProgress();
     if (added.kind === "store_full") {
-      throw new RelayError(
-        "jobs_full",
-        "The jobs that are kept take all the space they may. Fetch this answer directly, or try later.",
-        {
-          detail: `${added.usedBytes} bytes used`,
-        },
-      );
+      throw new RelayError("jobs_full", "Stored jobs use all the space they may. Call without a job, or try later.", {
+        detail: `${added.usedBytes} bytes used`,
+      });
     }
     if (added.kind === "share_full") {
       throw new RelayError(
         "jobs_share_full",
-        "The jobs you keep take all the space that one caller may use. Fetch this answer directly, or wait until older results are forgotten.",
+        "Your stored jobs use all the space that one caller may use. Call without a job, or wait until older results expire.",
         { detail: `${added.usedBytes} of at most ${Math.floor(added.shareBytes)} bytes used` },
       );
     }
     if (added.kind === "disk_low") {
-      throw new RelayError("disk_low", "The Mac's disk is nearly full, so no new job is taken.", {
+      throw new RelayError("disk_low", "The Mac's disk is nearly full, so no new jobs are accepted.", {
         detail: `${added.freeBytes} bytes free`,
       });
     }
@@ -136,7 +132,7 @@ export function createSubmit(jobs: Jobs): Submit {
     await replyWithJob(exchange, jobs, last, waited !== undefined && isFinal(last) ? "result" : "accepted");
   }
 
-  /** A direct call with a key: its answer is kept, and one that was kept is sent again. */
+  /** A direct call with a key: its answer is kept, or the one already kept is sent again. */
   async function keyedCall(exchange: HeldExchange, job: NewJob, { dialect }: ModelCall): Promise<Submitted> {
     const { id } = job;
     jobs.directCalls.add(id);
@@ -151,7 +147,7 @@ export function createSubmit(jobs: Jobs): Submit {
       jobs.directCalls.delete(id);
       throw cause;
     }
-    // Until the answer is stored, also when the exchange has ended by then.
+    // Holds the memory until the answer is stored, even if the exchange has ended by then.
     const holding = exchange.holding.retain();
     const copy = new AnswerCopy(dialect, MAX_KEPT_BYTES, holding?.memory);
     let done = false;
@@ -163,7 +159,7 @@ export function createSubmit(jobs: Jobs): Submit {
         done = true;
         try {
           const answer = whole ? copy.answer : undefined;
-          // Only a successful answer is kept: after any other the client may try again.
+          // Only a successful answer is kept: after an error the client may try again.
           if (answer !== undefined && answer.status < 400) await keep(job, answer);
           else await release(id);
         } finally {
@@ -174,7 +170,7 @@ export function createSubmit(jobs: Jobs): Submit {
     };
   }
 
-  /** The client has its answer, so a store that cannot keep it costs only the repetition. */
+  /** The client has its answer, so if storing fails only the replay is lost. */
   async function keep(job: NewJob, answer: StoredAnswer): Promise<void> {
     try {
       await jobs.store.keepAnswer(withoutBody(job), answer, KEEP_MS);
@@ -187,7 +183,7 @@ export function createSubmit(jobs: Jobs): Submit {
     try {
       await jobs.store.releaseKey(callId);
     } catch {
-      // When the store is open again, it drops the claims of calls that do not run.
+      // When the store is reopened, it drops claims of calls that are not running.
     }
   }
 
@@ -200,5 +196,5 @@ export function createSubmit(jobs: Jobs): Submit {
   }
 }
 
-/** A direct call is not run by the store, which therefore needs no body. */
+/** The store does not run direct calls, so it needs no body. */
 const withoutBody = (job: NewJob): NewJob => ({ ...job, body: new Uint8Array(0) });

@@ -1,6 +1,6 @@
-/** How many bytes of bodies and answers are on their way to the job store's thread. */
+/** Bounds the bytes of bodies and answers in transfer to the job store's thread. */
 
-/** Bodies and answers on their way are copies, so only so many bytes of them are under way at once. */
+/** Bodies and answers are copied between threads, so only this many bytes are in transfer at once. */
 const MAX_BYTES = 32 * 1024 * 1024;
 
 /** Bytes of the bodies and answers in a command's arguments. */
@@ -19,7 +19,7 @@ export class TransferLimit {
   #bytes = 0;
   readonly #waiting: { readonly bytes: number; readonly go: () => void }[] = [];
 
-  /** Resolves when that many bytes may go; one command may always go, however large. */
+  /** Resolves when this many bytes may be sent; one command may always be sent, however large. */
   async enter(bytes: number): Promise<void> {
     if (bytes === 0) return;
     await new Promise<void>((go) => {

@@ -1,16 +1,16 @@
-/** How a job looks from outside. Pure. */
+/** JSON views of a job. Pure. */
 import type { JobRecord } from "./store.ts";
 
-/** What the store does not know of a job. */
+/** State of a job that the store does not have. */
 export interface Live {
   readonly maxAttempts: number;
-  /** Until it starts, in ms; undefined if that is not known. */
+  /** Expected wait in ms; undefined if unknown. */
   readonly expectedWaitMs: number | undefined;
-  /** What has arrived of the running attempt's answer. */
+  /** Bytes received of the running attempt's answer. */
   readonly receivedBytes: number | undefined;
 }
 
-/** No more polling: nothing of the job will change. */
+/** Whether the state is final. */
 export function isFinal({ state }: Pick<JobRecord, "state">): boolean {
   return state === "completed" || state === "failed" || state === "cancelled";
 }
@@ -18,7 +18,7 @@ export function isFinal({ state }: Pick<JobRecord, "state">): boolean {
 export const jobName = (id: string): string => `job_${id}`;
 export const responseName = (id: string): string => `resp_${id}`;
 
-/** The id in a name of either form; undefined if it is none. */
+/** The id in a job or response name; undefined if it is not a valid one. */
 export function idOf(name: string, prefix: "job" | "resp"): string | undefined {
   return new RegExp(`^${prefix}_([0-9a-f]{32})$`).exec(name)?.[1];
 }
@@ -73,7 +73,7 @@ function time(ms: number | undefined): string | null {
   return ms === undefined ? null : new Date(ms).toISOString();
 }
 
-/** Seconds after which asking again makes sense. */
+/** Suggested polling interval in seconds. */
 export function retryAfter(live: Pick<Live, "expectedWaitMs">): string {
   return String(Math.min(30, Math.max(1, Math.ceil((live.expectedWaitMs ?? 0) / 1000))));
 }

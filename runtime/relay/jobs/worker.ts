@@ -1,6 +1,6 @@
 /**
- * The thread that owns the file of the jobs. SQLite blocks, and a synced commit takes milliseconds; neither may delay the
- * streams. Commands that arrive during a commit are the next group.
+ * The thread that owns the jobs' file. SQLite blocks, and a synced commit takes milliseconds; neither may delay streams.
+ * Commands that arrive during a commit form the next group.
  */
 import { workerData } from "node:worker_threads";
 import { compactHeap } from "../heap.ts";
@@ -9,7 +9,7 @@ import { runBatch } from "./batch.ts";
 import { type DatabaseOptions, JobDatabase } from "./database.ts";
 import { bytesIn } from "./transfer.ts";
 
-/** Bounds of one group: commands, and bytes of their bodies and answers. */
+/** Bounds of a group: commands, and bytes of their bodies and answers. */
 const GROUP = { commands: 256, bytes: 32 * 1024 * 1024, bytesIn };
 
 void serveThread(() => {

@@ -5,21 +5,26 @@ import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
 import { AnswerRewriter, type AnswerRule } from "../http/answer-rewriter.ts";
 import { AnswerWriter, type Sink } from "../http/answer-writer.ts";
+import { ClientDisconnected } from "../http/body.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { CoarseTimers } from "../http/coarse-timers.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.ts";
 import type { ModelCall } from "../http/router.ts";
+import { AcceptedAnswer } from "./accepted-answer.ts";
 import { answerRules } from "./answer-rules.ts";
 import type { Fallback } from "./fallback.ts";
 import { MeteredSink } from "./metered-sink.ts";
 import type { ModelMetrics } from "./metrics.ts";
+import { tapResponseId } from "./response-id.ts";
+import type { ResponseOwners } from "./response-owners.ts";
 import type { Upstream, UpstreamCall } from "./upstream.ts";
 
 /** What a call works with. */
 export interface CallParts {
   readonly model: Pick<ModelConfig, "kind" | "allowed">;
+  readonly responses: ResponseOwners;
   readonly upstream: Upstream;
   readonly fallback: Fallback | undefined;
   readonly admission: Admission;
@@ -132,7 +137,8 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     evictable: () => !exchange.res.headersSent,
   });
   exchange.record.gotSlot(slot.waitedMs);
-  const sink = new MeteredSink(new AnswerRewriter(to, rule), route.dialect);
+  const tapped = route.makesResponse === true ? tapResponseId(to, (id) => parts.responses.add(caller.name, id)) : to;
+  const sink = new MeteredSink(new AnswerRewriter(tapped, rule), route.dialect);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -164,10 +170,18 @@ async function answerFromFallback(
 ): Promise<void> {
   modelMetrics.fellBack(caller.name, cause.code);
   exchange.record.fellBack(cause.code);
-  if (!exchange.res.headersSent) exchange.res.addHeader(SERVED_BY, "fallback");
-  const sink = new MeteredSink(to, route.dialect);
+  const accepted = new AcceptedAnswer(to, () => {
+    if (!exchange.res.headersSent) exchange.res.addHeader(SERVED_BY, "fallback");
+  });
+  const sink = new MeteredSink(accepted, route.dialect);
   try {
     await fallback.forward(call, sink);
+    if (accepted.refused === undefined) return;
+    exchange.record.fellBack(`${cause.code}, refused with ${accepted.refused}`);
+    throw cause;
+  } catch (failure) {
+    // The Mac would have answered: its own 429 or 503 says honestly when to try again.
+    throw accepted.begun || failure instanceof ClientDisconnected ? failure : cause;
   } finally {
     queueMetrics.usedTokens(queue, caller.name, "fallback", sink.meter.usage());
   }

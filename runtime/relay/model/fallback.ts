@@ -5,7 +5,7 @@ import { normalizeName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";
 import type { Sink } from "../http/answer-writer.ts";
 import { scanObject } from "../http/body-rules.ts";
-import { withMember } from "../http/json-edit.ts";
+import { withMember, withoutMember } from "../http/json-edit.ts";
 import type { ModelCall } from "../http/router.ts";
 import { openPool, send, type UpstreamCall } from "./upstream.ts";
 
@@ -42,7 +42,7 @@ export function createFallback(
     async forward(call, to) {
       const { traceparent, tracestate, ...headers } = call.headers; // ids of the company's own tracing stay on the premises
       if (key !== undefined) headers.authorization = `Bearer ${key}`;
-      const body = config.model === undefined ? call.body : await renamed(call.body, config.model);
+      const body = await translated(call.body, call.target, config);
       await send(pool, base, { ...call, headers, body }, to);
     },
     close: () => pool.destroy(),
@@ -65,12 +65,36 @@ export function agreed(
 }
 
 const MODEL: ReadonlySet<string> = new Set(["model"]);
+const LIMITS: ReadonlySet<string> = new Set(["max_tokens", "max_completion_tokens"]);
+
+/** OpenAI's servers, which take `max_completion_tokens` for every model. */
+const OPENAI_HOST = /(?:^|\.)(?:api\.openai\.com|openai\.azure\.com)$/;
+/** Models that refuse `max_tokens`, wherever they are served. Source: litellm#13381 */
+const NEW_MODEL = /(?:^|\/)(?:gpt-5|o\d)/;
+
+/** Whether the fallback server refuses `max_tokens` of a chat. */
+const refusesMaxTokens = ({ url, model = "" }: FallbackConfig): boolean =>
+  OPENAI_HOST.test(new URL(url).hostname) || NEW_MODEL.test(model);
 
 /**
- * The body, which is one JSON object, with another model: also where the key is written in another case, which some servers
- * accept. Everything else stays byte for byte.
+ * The body, which is one JSON object, as the fallback server takes it: with its own model, also where the key is written in
+ * another case, which some servers accept, and with `max_completion_tokens` in place of `max_tokens`. Everything else stays
+ * byte for byte.
  */
-async function renamed(body: Buffer | null, model: string): Promise<Buffer> {
+async function translated(body: Buffer | null, target: string, config: FallbackConfig): Promise<Buffer> {
   const object = body ?? Buffer.from("{}");
-  return withMember(object, await scanObject(object, { wanted: MODEL }), "model", JSON.stringify(model));
+  const isChat = target.startsWith("/v1/chat/completions");
+  const limited = isChat && refusesMaxTokens(config) ? await withCompletionTokens(object) : object;
+  if (config.model === undefined) return limited;
+  return withMember(limited, await scanObject(limited, { wanted: MODEL }), "model", JSON.stringify(config.model));
+}
+
+async function withCompletionTokens(object: Buffer): Promise<Buffer> {
+  const scan = await scanObject(object, { wanted: LIMITS });
+  const limit = scan.members.findLast(({ key }) => key === "max_tokens");
+  if (limit === undefined) return object;
+  const rest = withoutMember(object, scan, "max_tokens");
+  if (scan.members.some(({ key }) => key === "max_completion_tokens")) return rest;
+  const value = object.toString("utf8", limit.start, limit.end);
+  return withMember(rest, await scanObject(rest, { wanted: LIMITS }), "max_completion_tokens", value);
 }

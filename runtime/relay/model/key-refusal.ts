@@ -19,7 +19,7 @@ export function keyRefused(key: string | undefined, words: string): RelayError {
   const what = key === undefined ? "wants a key, and none is configured" : "refuses the key it gets";
   return new RelayError(
     "model_server_denied",
-    `The model server on the Mac ${what} (401). Whoever runs this network sets it: \`pulumi config set --secret modelKey\`, then \`pulumi up\`. Your own sign-in was accepted.`,
+    `The model server on the Mac ${what} (401). The operator of this network sets it: \`pulumi config set --secret modelKey\`, then \`pulumi up\`. Your own sign-in was accepted.`,
     { detail: `the model server answered 401: ${words.slice(0, 500)}` },
   );
 }

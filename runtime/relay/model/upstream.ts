@@ -9,6 +9,7 @@ import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
 import { KeyRefusalSink, keyHeader, keyRefused } from "./key-refusal.ts";
+import { createRefuseRemote, type RefuseRemote } from "./remote-models.ts";
 
 /** A request as the model server gets it. */
 export interface UpstreamCall {
@@ -51,6 +52,7 @@ export interface Upstream {
   /** Requests the model list: within 2 s, at most once every 5 s (else the last finding). Never rejects. */
   look(): Promise<ModelState>;
   readonly breaker: Breaker;
+  readonly refuseRemote: RefuseRemote;
   /** Drops all connections. */
   close(): Promise<void>;
 }
@@ -77,7 +79,10 @@ export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
  * Opens no connection yet. Proxies of the environment are not used: the model server is on this machine.
  * @param key of the model server
  */
-export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">, key?: string): Upstream {
+export function createUpstream(
+  model: Pick<ModelConfig, "kind" | "url" | "timeouts" | "allowed">,
+  key?: string,
+): Upstream {
   const url = new URL(model.url);
   const base = basePath(url);
   const pool = openPool(url, model.timeouts);
@@ -125,6 +130,7 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
 
   return {
     breaker,
+    refuseRemote: createRefuseRemote(model, slotless, key),
     forward(call, to) {
       try {
         breaker.check();

@@ -3,14 +3,14 @@
  * renamed, the daemon would continue to write to it.
  * Source: job_setup_fd in https://github.com/apple-oss-distributions/launchd/blob/launchd-842.92.1/src/core.c
  */
-import { copyFile, readdir, rename, rm, stat, truncate } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rename, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "./log.ts";
 
 export interface RotationLimits {
   /** Larger files are rotated. */
   readonly bytes: number;
-  /** Copies per file; `<name>.log.1` is the newest. */
+  /** Copies per file, in the folder `rotated` beside it; `<name>.log.1` is the newest. */
   readonly copies: number;
 }
 
@@ -27,7 +27,7 @@ export async function rotateLogs(folder: string, log: Log, { bytes, copies }: Ro
     const file = join(folder, name);
     try {
       if ((await stat(file)).size <= bytes) continue;
-      await keepCopy(file, copies).catch((err: unknown) =>
+      await keepCopy(folder, name, copies).catch((err: unknown) =>
         log.warn({ err, file: name }, "log truncated without a copy"),
       );
       await truncate(file);
@@ -37,10 +37,14 @@ export async function rotateLogs(folder: string, log: Log, { bytes, copies }: Ro
   }
 }
 
-async function keepCopy(file: string, copies: number): Promise<void> {
-  await rm(`${file}.${copies}`, { force: true }); // first, to free its space
-  for (let n = copies; n > 1; n--) await rename(`${file}.${n - 1}`, `${file}.${n}`).catch(() => {}); // does not exist yet
-  await copyFile(file, `${file}.1`);
+/** In a folder of their own: the logs' folder is root's, who opens the files in it. */
+async function keepCopy(folder: string, name: string, copies: number): Promise<void> {
+  const rotated = join(folder, "rotated");
+  await mkdir(rotated, { recursive: true });
+  const copy = (n: number) => join(rotated, `${name}.${n}`);
+  await rm(copy(copies), { force: true }); // first, to free its space
+  for (let n = copies; n > 1; n--) await rename(copy(n - 1), copy(n)).catch(() => {}); // does not exist yet
+  await copyFile(join(folder, name), copy(1));
 }
 
 /** Rotates every ten minutes; the timer does not keep the process alive. @returns stops it */

@@ -8,7 +8,7 @@ export interface Command {
   readonly args: readonly unknown[];
 }
 
-/** An error as it crosses threads: structured cloning would drop the class and its fields. */
+/** An error in transferable form: structured cloning would lose the class and its fields. */
 export interface ThreadError {
   readonly message: string;
   /** Set if the disk or the file's bound is full. */
@@ -25,9 +25,9 @@ export type CommandResult =
 /** What a service returns for a group of commands. */
 export interface Batch {
   readonly results: readonly CommandResult[];
-  /** How long the COMMIT, including its sync, took in ms; undefined if nothing was written. */
+  /** Duration of the COMMIT, including its sync, in ms; undefined if nothing was written. */
   readonly commitMs?: number | undefined;
-  /** Commands that write. */
+  /** Commands in the group that write. */
   readonly writes?: number;
 }
 

@@ -2,7 +2,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort } from "node:worker_threads";
 import type { Batch, Command, CommandResult, FromThread, ThreadError, ToThread } from "./protocol.ts";
 
-/** What a thread serves. */
+/** A service in a worker thread. */
 export interface ThreadService {
   /** Sent to the main thread once the service is open. */
   readonly info?: unknown;
@@ -13,7 +13,7 @@ export interface ThreadService {
   close?(): void | Promise<void>;
 }
 
-/** Serves in a worker thread; does nothing in the main thread. Commands that were sent while `open` works wait. */
+/** Serves in a worker thread; does nothing in the main thread. Commands sent during `open` wait. */
 export async function serveThread(open: () => ThreadService | Promise<ThreadService>): Promise<void> {
   const port = parentPort;
   if (port === null) return;
@@ -48,7 +48,7 @@ function listen(
   });
 }
 
-/** The message and those that have arrived behind it, up to the group's bounds. */
+/** The message and those queued behind it, up to the group's bounds. */
 function takeGroup(
   port: MessagePort,
   first: ToThread,
@@ -70,7 +70,7 @@ function takeGroup(
   return { commands, close: message === "close" };
 }
 
-/** A `run` that calls the methods of an object, each on its own. */
+/** A `run` that calls the methods of an object one by one. */
 export function runEach(methods: object): (commands: readonly Command[]) => Promise<Batch> {
   const run = async ({ id, method, args }: Command): Promise<CommandResult> => {
     try {
@@ -84,7 +84,7 @@ export function runEach(methods: object): (commands: readonly Command[]) => Prom
   return async (commands) => ({ results: await Promise.all(commands.map(run)) });
 }
 
-/** An error in the form in which it crosses threads. */
+/** An error in transferable form. */
 export function errorOf(cause: unknown): ThreadError {
   if (!(cause instanceof Error)) return { message: String(cause) };
   const { full, code } = cause as { full?: unknown; code?: unknown };
@@ -95,7 +95,7 @@ export function errorOf(cause: unknown): ThreadError {
   };
 }
 
-/** Buffers in a result that can be moved instead of copied: those that a typed array has to itself. */
+/** Buffers in a result that can be transferred: those owned by one typed array. */
 function buffersOf(result: CommandResult): ArrayBuffer[] {
   return "value" in result ? [...wholeBuffers(result.value, 2)] : [];
 }

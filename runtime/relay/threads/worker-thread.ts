@@ -6,13 +6,13 @@ export interface WorkerThreadOptions {
   /** Named in errors: "the thread of <name> has ended". */
   readonly name: string;
   readonly data?: unknown;
-  /** Heap of the thread in MiB; if it needs more, it ends. */
+  /** Heap limit of the thread in MiB; exceeding it ends the thread. */
   readonly heapMiB?: number;
   /** Makes the error a failed command rejects with. @default Error */
   readonly errorOf?: (error: ThreadError) => Error;
   /** Called for each group of results. */
   readonly onBatch?: (batch: Batch) => void;
-  /** Called once if the thread ends without having been closed; every pending command has been rejected by then. */
+  /** Called once if the thread ends unexpectedly, after every pending command has been rejected. */
   readonly onEnd?: (cause: Error) => void;
 }
 
@@ -41,7 +41,7 @@ export class WorkerThread {
     });
     const opened = Promise.withResolvers<unknown>();
     this.opened = opened.promise;
-    opened.promise.catch(() => {}); // the caller may not wait for it
+    opened.promise.catch(() => {}); // it may not be awaited
     const end = (cause: Error): boolean => {
       if (this.#ended !== undefined) return false;
       this.#ended = cause;
@@ -71,7 +71,7 @@ export class WorkerThread {
     this.#worker.on("exit", () => fail(failed("has ended")));
   }
 
-  /** Why it takes no commands any more; undefined while it does. */
+  /** Why it no longer accepts commands; undefined while it does. */
   get ended(): Error | undefined {
     return this.#ended;
   }
@@ -87,7 +87,7 @@ export class WorkerThread {
     });
   }
 
-  /** Closes the service after the commands that were sent, and ends the thread. */
+  /** Closes the service after pending commands, and ends the thread. */
   async close(): Promise<void> {
     if (this.#ended === undefined) this.#worker.postMessage("close");
     await this.#closed.promise;

@@ -35,6 +35,18 @@ describe("the model server", () => {
     );
   });
 
+  it("has models of Ollama's cloud", () => {
+    expect(evaluate(modelServer, { list: tags("bge-m3:latest", "gpt-oss:120b-cloud") })).toMatchObject({
+      level: "warn",
+      found: expect.stringContaining("gpt-oss:120b-cloud") as string,
+      todo: expect.stringContaining("OLLAMA_NO_CLOUD=1") as string,
+    });
+    const alias = {
+      models: [{ name: "bge-m3:latest" }, { name: "mine:latest", remote_host: "https://ollama.com:443" }],
+    };
+    expect(evaluate(modelServer, { list: said(`${JSON.stringify(alias)}\n200`) })).toMatchObject({ level: "warn" });
+  });
+
   it("is missing, or is something else", () => {
     expect(evaluate(modelServer, { list: gone })).toMatchObject({ level: "fail", todo: /ollama serve/ });
     expect(evaluate(modelServer, { list: said("<html>\n404") })).toMatchObject({ level: "fail", found: /answers 404/ });

@@ -215,7 +215,11 @@ describe("diff", () => {
       () => relay({ limits: { ...input.relay.limits, chat: 2 } }),
       /reload the relay: limits changed \(no restart\)/,
     ],
-    ["jobs", () => relay({ jobs: { ...input.relay.jobs, retentionDays: 9 } }), /restart the relay: jobs changed/],
+    [
+      "jobs",
+      () => relay({ jobs: { ...input.relay.jobs, retentionDays: 9 } }),
+      /reload the relay: jobs changed \(no restart\)/,
+    ],
     [
       "a password",
       () => ({ input: { ...input, secrets: { mongodbUri: "mongodb://u:other@127.0.0.1/" } } }),
@@ -348,7 +352,7 @@ describe("the same machine", () => {
     expect(after.outs).toMatchObject({ installation: id, hardwareUuid: "UUID-1", previous: [] });
   });
 
-  it("with another main board is no move: the preview says what the update does", async () => {
+  it("with another main board is not a move: the preview says what the update does", async () => {
     const { id, outs } = await create(at("one"), given);
     macs.one!.uuid = "UUID-NEW";
     const sameKey: OpenMac = (target) => reach({ ...target, hostKey: keyOf(macs.one!) });

@@ -99,7 +99,9 @@ describe("the installer", { timeout: 120_000 }, () => {
       expect(here.mac.mac.ownerOf(join(daemons, name))).toEqual({ user: "root", group: "wheel", mode: 0o644 });
       seen.push(await readFile(join(daemons, name), "utf8"));
     }
-    for (const name of await readdir(logs)) seen.push(await readFile(join(logs, name), "utf8"));
+    for (const name of (await readdir(logs)).filter((one) => one.endsWith(".log"))) {
+      seen.push(await readFile(join(logs, name), "utf8"));
+    }
     expect(seen.join("\n")).not.toMatch(/very-secret/);
   });
 
@@ -111,7 +113,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(JSON.parse(other.stdout)).toMatchObject({ restarted: ["local.slm-network.relay"], reloaded: [] });
   });
 
-  it("reloads callers and limits without restarting the relay", async () => {
+  it("reloads callers, limits and limits of jobs without restarting the relay", async () => {
     await here.install();
     const before = here.pids();
     const [caller] = here.input.relay.callers;
@@ -119,12 +121,13 @@ describe("the installer", { timeout: 120_000 }, () => {
       ...here.input.relay,
       callers: [{ ...caller!, enabled: false }],
       limits: { ...here.input.relay.limits, chat: 8 },
+      jobs: { ...here.input.relay.jobs, retentionDays: 9, maxAttempts: 2 },
     };
     const ran = await here.install({ relay });
     expect(JSON.parse(ran.stdout)).toMatchObject({ restarted: [], reloaded: ["local.slm-network.relay"] });
     expect(here.pids()).toEqual(before);
     const inUse: unknown = await (await fetch(`http://127.0.0.1:${here.input.relay.adminPort}/config`)).json();
-    expect(inUse).toEqual({ callers: relay.callers, limits: relay.limits });
+    expect(inUse).toEqual({ callers: relay.callers, limits: relay.limits, jobs: relay.jobs });
     expect(JSON.parse(await readFile(here.at("etc/slm-network/relay.json"), "utf8"))).toMatchObject({
       limits: { chat: 8 },
     });

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
 import { jobsSchema, type RelayConfig, type RelaySecrets } from "../../../runtime/config.ts";
+import { USER_AGENT } from "../../../runtime/relay/model/remote-models.ts";
 import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
 import { createLog } from "../../../runtime/relay/telemetry/log.ts";
 
@@ -69,6 +70,8 @@ export async function startModel(
     const chunks: Buffer[] = [];
     req.on("data", (chunk: Buffer) => chunks.push(chunk));
     req.on("end", () => {
+      // The relay's own look at the list of models.
+      if (req.headers["user-agent"] === USER_AGENT) return void res.writeHead(404).end();
       const one = { method: req.method ?? "", url: req.url ?? "", headers: req.headers, body: Buffer.concat(chunks) };
       seen.push(one);
       answer(one, res, req);
@@ -140,15 +143,23 @@ export async function codeOf(response: Response): Promise<string> {
   return body.error.code;
 }
 
-/** Sends text (in UTF-8) or bytes over a socket and gives all that comes until the other side closes (or `until` matches). */
-export async function raw(port: number, text: string | Buffer, until?: RegExp): Promise<string> {
+/**
+ * Sends text (in UTF-8) or bytes over a socket and gives all that comes until the other side closes (or `until` matches).
+ * @param leaveAfterMs closes the connection after so long
+ */
+export async function raw(port: number, text: string | Buffer, until?: RegExp, leaveAfterMs?: number): Promise<string> {
   const socket = connect(port, "127.0.0.1");
+  if (leaveAfterMs !== undefined) setTimeout(() => socket.destroy(), leaveAfterMs);
   socket.setEncoding("latin1");
   let got = "";
   socket.write(text);
-  for await (const chunk of socket) {
-    got += chunk as string;
-    if (until?.test(got)) break;
+  try {
+    for await (const chunk of socket) {
+      got += chunk as string;
+      if (until?.test(got)) break;
+    }
+  } catch (cause) {
+    if (leaveAfterMs === undefined) throw cause;
   }
   socket.destroy();
   return got;

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { reloadablePart } from "../../../runtime/config.ts";
@@ -20,7 +22,7 @@ const caller = { name: "backend", clientId: CLIENT_ID, companies: ["*"], weight:
 const other = { ...caller, name: "other", clientId: `${second}.access` };
 const asOther = { "Cf-Access-Jwt-Assertion": await token({ common_name: other.clientId }) };
 
-describe("callers and limits", () => {
+describe("callers, limits and limits of jobs", () => {
   test("are taken over at once: a caller switched off, one that is new, another limit", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
@@ -31,13 +33,13 @@ describe("callers and limits", () => {
     expect((await chat(big)).status).toBe(200);
     expect(await codeOf(await chat("a", asOther))).toBe("caller_unknown");
 
-    relay.reload({ callers: [{ ...caller, enabled: false }, other], limits });
+    const jobs = { ...testConfig(model.url, "").jobs, retentionDays: 2, maxAttempts: 9 };
+    const now = { callers: [{ ...caller, enabled: false }, other], limits, jobs };
+    relay.reload(now);
     expect(await codeOf(await chat("a"))).toBe("caller_disabled");
     expect((await chat("a", asOther)).status).toBe(200);
     expect(await codeOf(await chat(big, asOther))).toBe("body_too_large");
-    expect(await (await fetch(`${relay.admin}/config`)).text()).toBe(
-      reloadablePart({ callers: [{ ...caller, enabled: false }, other], limits }),
-    );
+    expect(await (await fetch(`${relay.admin}/config`)).text()).toBe(reloadablePart(now));
   });
 
   test("cut what runs for a caller that is switched off, and nothing else", async () => {
@@ -63,7 +65,7 @@ describe("callers and limits", () => {
   });
 });
 
-test("SIGHUP reads the files again; files that can not be used change nothing", async () => {
+test("SIGHUP reads the files again; files that cannot be used change nothing", async () => {
   const model = await startModel();
   const folder = await temporaryFolder();
   const config = { ...testConfig(model.url, join(folder, "data")), ...(await freePorts()) };
@@ -77,11 +79,42 @@ test("SIGHUP reads the files again; files that can not be used change nothing", 
   await relay.line(({ msg }) => msg === "the new settings are invalid; the old ones stay");
   expect(await inUse()).toBe(reloadablePart(config));
 
-  const changed = { ...config, callers: [{ ...caller, enabled: false }], limits: { ...config.limits, chat: 9 } };
+  const changed = {
+    ...config,
+    callers: [{ ...caller, enabled: false }],
+    limits: { ...config.limits, chat: 9 },
+    jobs: { ...config.jobs, retentionDays: 3 },
+  };
   await writeFile(join(folder, "relay.json"), JSON.stringify(changed));
   relay.child.kill("SIGHUP");
-  await relay.line(({ msg }) => msg === "callers and limits reloaded");
+  await relay.line(({ msg }) => msg === "callers, limits and job limits reloaded");
   expect(await inUse()).toBe(reloadablePart(changed));
+  relay.child.kill("SIGTERM");
+  expect(await relay.exit).toBe(0);
+});
+
+test("SIGHUP before the start is complete does not end the relay: it reads the files once it runs", async () => {
+  const model = await startModel();
+  const folder = await temporaryFolder();
+  const config = { ...testConfig(model.url, join(folder, "data")), ...(await freePorts()) };
+  const former = createServer().listen(config.port, "127.0.0.1");
+  await once(former, "listening");
+  const relay = await runRelay(folder, config, {}, undefined, ["--take-over"]);
+  const admin = `http://127.0.0.1:${config.adminPort}`;
+  const alive = () =>
+    fetch(`${admin}/healthz`).then(
+      (response) => response.status,
+      () => 0,
+    );
+  await expect.poll(alive, { timeout: 60_000 }).toBe(200);
+  const changed = { ...config, callers: [{ ...caller, enabled: false }] };
+  await writeFile(join(folder, "relay.json"), JSON.stringify(changed));
+  relay.child.kill("SIGHUP");
+  // A request that is answered after the signal was handled: it would have ended the process by then.
+  expect(await alive()).toBe(200);
+  former.close();
+  await relay.line(({ msg }) => msg === "callers, limits and job limits reloaded");
+  expect(await (await fetch(`${admin}/config`)).text()).toBe(reloadablePart(changed));
   relay.child.kill("SIGTERM");
   expect(await relay.exit).toBe(0);
 });

@@ -25,7 +25,7 @@ async function prepare(modelUrl: string) {
   return { folder, config, url: `http://127.0.0.1:${config.port}`, admin: `http://127.0.0.1:${config.adminPort}` };
 }
 
-test("the new one waits, the old one lets go and finishes what it has; jobs that ran are run again; it is no outage", async () => {
+test("the new one waits, the old one lets go and finishes what it has; jobs that ran are run again; and this is not an outage", async () => {
   const streams: (() => void)[] = [];
   const asked: string[] = [];
   let jobsAnswer = false;

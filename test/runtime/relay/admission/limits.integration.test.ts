@@ -38,6 +38,50 @@ test("headers over 16 KiB get 431; smaller ones pass", async () => {
   expect(await ask(15 * 1024)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
+test("headers over 16 KiB get 431 on a connection that is in use already, each time, and the log has its id", async () => {
+  const model = await startModel();
+  const relay = await startTestRelay(model.url);
+  const ask = `GET /api/version HTTP/1.1\r\nHost: x\r\nCf-Access-Jwt-Assertion: ${serverToken}\r\n`;
+  for (let time = 0; time < 3; time += 1) {
+    const socket = connect(relay.port, "127.0.0.1").setEncoding("latin1");
+    let got = "";
+    socket.on("data", (text: string) => {
+      got += text;
+    });
+    socket.write(`${ask}\r\n`);
+    await expect.poll(() => got).toMatch(/^HTTP\/1\.1 200 /);
+    await expect.poll(() => relay.lines.filter(({ status }) => status === 200).length).toBe(time + 1);
+    got = "";
+    socket.write(`${ask}X: ${"y".repeat(20_000)}\r\n\r\n`);
+    await expect.poll(() => got).toMatch(/^HTTP\/1\.1 431 .*"code":"headers_too_large"/s);
+    const id = /x-slm-request-id: (\S+)/i.exec(got)![1];
+    await expect
+      .poll(() => relay.lines.find((line) => line.id === id))
+      .toMatchObject({
+        status: 431,
+        code: "headers_too_large",
+      });
+    socket.destroy();
+  }
+});
+
+test("what cannot be parsed after a response has begun cuts the connection: it must not become part of that response", async () => {
+  const model = await startModel((_seen, res) => void res.writeHead(200).write("begun"));
+  const relay = await startTestRelay(model.url);
+  const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nCf-Access-Jwt-Assertion: ${serverToken}\r\n`;
+  const socket = connect(relay.port, "127.0.0.1").setEncoding("latin1");
+  let got = "";
+  socket.on("data", (text: string) => {
+    got += text;
+  });
+  const closed = once(socket, "close");
+  socket.write(`${head}Content-Length: 2\r\n\r\n{}`);
+  await expect.poll(() => got).toContain("begun");
+  socket.write(`GET / HTTP/1.1\r\nX: ${"y".repeat(20_000)}\r\n\r\n`);
+  await closed;
+  expect(got).not.toContain("431");
+});
+
 test("a body that arrives too slowly gets 408, and a new connection works", async () => {
   const model = await startModel();
   const relay = await startTestRelay(model.url, {}, { pace: { bytes: 8, ms: 200, bytesPerSecond: 0 } });

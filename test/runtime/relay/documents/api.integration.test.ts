@@ -14,7 +14,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     return { model, relay, mongo };
   };
 
-  it("misses, takes a text, and from then on finds its vectors without it", async () => {
+  it("misses, stores a text, and then finds its vectors without the text", async () => {
     const { model, relay } = await start();
     const before = await call(relay, "GET", at("회사", "계약서.pdf"));
     expect([before.status, before.body.error?.code, before.headers.get("slm-miss")]).toEqual([
@@ -46,7 +46,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     expect(model.calls).toEqual([[text]]);
   });
 
-  it("embeds nothing for the same text, replaces another, and takes what of it is the same from before", async () => {
+  it("embeds nothing for an unchanged text, replaces a changed one, and reuses its unchanged chunks", async () => {
     const { model, relay } = await start();
     const path = at("회사", "a");
     await call(relay, "PUT", path, { chunks: ["하나", "둘", "셋"] });
@@ -63,7 +63,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     }
   });
 
-  it("answers 304 to who has it, a miss to who wants another version, and counts both right", async () => {
+  it("answers 304 for a matching ETag and a miss for another version, and counts both correctly", async () => {
     const { relay } = await start();
     const path = at("회사", "a");
     await call(relay, "PUT", path, { text, version: "v1" });
@@ -83,7 +83,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     expect(changed.status).toBe(200);
   });
 
-  it("takes two spellings of one Korean title for one, but not two cases", async () => {
+  it("treats two Unicode forms of one Korean title as equal, but not two cases", async () => {
     const { model, relay } = await start();
     const put = await call(relay, "PUT", at(" 회사".normalize("NFD"), "한글 계약서.pdf ".normalize("NFD")), { text });
     expect(put.body).toMatchObject({ company: "회사", title: "한글 계약서.pdf" });
@@ -93,7 +93,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     expect(model.calls).toHaveLength(1);
   });
 
-  it("keeps a caller to its companies, on every path", async () => {
+  it("restricts a caller to its companies, on every path", async () => {
     const { relay } = await start();
     for (const company of ["A", "B", "C"]) await call(relay, "PUT", at(company, "t"), { text });
     const headers = { "Slm-Company": "C", "Slm-Document": "t" };
@@ -132,7 +132,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     expect((await call(relay, "GET", "/v1/documents")).body.data).toHaveLength(1);
   });
 
-  it("finds the nearest chunks by query and by vector, over several documents, naming those that are missing", async () => {
+  it("finds the nearest chunks by query and by vector, over several documents, and names the missing ones", async () => {
     const { model, relay } = await start();
     const chunks = Array.from({ length: 40 }, (_, i) => `조항 ${i}`);
     await call(relay, "PUT", at("A", "one"), { chunks: chunks.slice(0, 20) });
@@ -167,7 +167,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     expect([none.status, none.body.error?.code]).toEqual([404, "document_not_found"]);
   });
 
-  it("tells how far it has got, as events", async () => {
+  it("reports its progress as events", async () => {
     const { relay } = await start();
     const response = await fetch(relay.url + at("A", "t"), {
       method: "PUT",
@@ -185,7 +185,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     });
   });
 
-  it("refuses what would pass 12 MiB, saying how to split it, and stores nothing of it", async () => {
+  it("refuses a document over 12 MiB, says how to split it, and stores nothing of it", async () => {
     const { relay } = await start({ changes: { limits: limitsOf(64) } });
     const chunks = ["x".repeat(7 << 20), "y".repeat(6 << 20)];
     const put = await call(relay, "PUT", at("A", "t"), { chunks });
@@ -194,7 +194,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
     expect((await call(relay, "GET", at("A", "t"))).status).toBe(404);
   });
 
-  it("stores nothing of an embedding that fails", async () => {
+  it("stores nothing if the embedding fails", async () => {
     const { model, relay } = await start();
     model.before = (inputs) => {
       if (inputs.includes("조각 69")) throw new Error("the input length exceeds the context length");
@@ -225,7 +225,7 @@ describe("names", () => {
     expect((await call(relay, "GET", at("A", title))).body.title).toBe(title);
   });
 
-  it("refuses what is no name or no query, saying why", async () => {
+  it("refuses invalid names and queries with the reason", async () => {
     const model = await startEmbeddingModel();
     const relay = await startDocumentsRelay(model.url);
     const port = Number(new URL(relay.url).port);

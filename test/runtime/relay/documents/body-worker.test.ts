@@ -11,7 +11,7 @@ function start(): BodyWorker {
   return bodyWorker;
 }
 
-it("does in the thread exactly what is done here", async () => {
+it("returns the same from the thread as on the main thread", async () => {
   const bodyWorker = start();
   const text = "계약은 2026년에 시작한다. Payment is due 😀. ".repeat(200_000 / 40);
   for (const body of [{ text, version: "v" }, { chunks: [text, "가", text] }, { chunks: ["가".repeat(900_000)] }]) {
@@ -62,7 +62,7 @@ it("does in the thread exactly what is done here", async () => {
   expect(Buffer.from(await bodyWorker.run("a", LONG, "request", request)).toString()).toBe(JSON.stringify(request));
 });
 
-it("refuses as here, and goes on after that", async () => {
+it("refuses as on the main thread, and continues after that", async () => {
   const bodyWorker = start();
   const refused = bodyWorker.run("a", LONG, "put", Buffer.from('{"text":1}'), SIZE);
   await expect(refused).rejects.toMatchObject({ code: "document_invalid", message: expect.stringContaining("text") });
@@ -81,7 +81,7 @@ it("lets callers take turns", async () => {
   expect(order).toEqual(["a1", "a2", "b1", "a3", "b2", "a4"]);
 });
 
-it("fails what the thread was doing when that ends, and does not leave the rest waiting", async () => {
+it("fails the running task when the thread ends, and does not leave the others waiting", async () => {
   const bodyWorker = new BodyWorker(new URL("data:text/javascript,process.exit(1)"));
   onTestFinished(() => bodyWorker.close());
   const asked = [1, 2].map(() => bodyWorker.run("a", LONG, "put", Buffer.from('{"text":"a"}'), SIZE));
@@ -90,7 +90,7 @@ it("fails what the thread was doing when that ends, and does not leave the rest 
   }
 });
 
-it("does nothing more once it is closed", async () => {
+it("accepts no tasks once it is closed", async () => {
   const bodyWorker = new BodyWorker();
   const body = () => Buffer.from('{"text":"가"}');
   const two = [bodyWorker.run("a", LONG, "put", body(), SIZE), bodyWorker.run("a", LONG, "put", body(), SIZE)];

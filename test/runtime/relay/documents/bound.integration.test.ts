@@ -1,4 +1,4 @@
-/** The bound of the embedded document store: each caller's part, what is told when it is reached, space given back. */
+/** The bound of the embedded document store: each caller's part, the error when it is reached, and freed space. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -14,7 +14,7 @@ const MIB = 1024 * 1024;
 const bounds = { maxBytes: 8 * MIB, minFreeBytes: 0 };
 const callers = ["greedy", "quiet"];
 
-/** A document of that many bytes of vectors. */
+/** A document with this many bytes of vectors. */
 function sized(title: string, bytes: number, changes: Partial<DocumentMeta> = {}) {
   const { meta, content } = record({ title, bytes, ...changes });
   return { meta, content: { ...content, vectors: new Float32Array(bytes / 4) } };
@@ -25,7 +25,7 @@ async function file(): Promise<string> {
 }
 
 describe("the embedded store", () => {
-  test("is never filled by one caller, and says that it is full instead of dropping what is there", async () => {
+  test("cannot be filled by one caller, and reports that it is full instead of evicting documents", async () => {
     const store = await openSqliteFile(await file(), bounds);
     const greedy = { caller: "greedy", callers };
     let stored = 0;
@@ -33,25 +33,25 @@ describe("the embedded store", () => {
       const { meta, content } = sized(`d${stored}`, MIB / 2);
       if ((await put(store, meta, content, greedy)) !== true) break;
     }
-    expect(stored).toBeGreaterThanOrEqual(10); // half of it, and what is free of the other half
+    expect(stored).toBeGreaterThanOrEqual(10); // half of it, and the free rest of the other half
     expect(await store.hasRoom(MIB / 2, greedy)).toBe(false);
     const { meta, content } = sized("d0", MIB / 2, { revision: "new" });
-    expect(await put(store, meta, content, greedy)).toBe(true); // one that takes another's place fits
+    expect(await put(store, meta, content, greedy)).toBe(true); // one that replaces another fits
     for (const title of ["q1", "q2", "q3"]) {
       const one = sized(title, MIB / 2);
       expect(await put(store, one.meta, one.content, { caller: "quiet", callers })).toBe(true);
     }
     const grown = sized("d1", 2 * MIB);
     expect(await put(store, grown.meta, grown.content, greedy)).toBe("full");
-    expect((await store.meta(grown.meta, 0))?.bytes).toBe(MIB / 2); // what was there stays
+    expect((await store.meta(grown.meta, 0))?.bytes).toBe(MIB / 2); // the earlier document stays
     await store.close();
   });
 
-  test("goes on where the file can grow no more: look-ups and uses work, a document does not fit", async () => {
+  test("works when the file cannot grow: look-ups and uses succeed, a document does not fit", async () => {
     const store = await openSqliteFile(await file(), bounds);
     const small = sized("a", MIB);
     expect(await put(store, small.meta, small.content)).toBe(true);
-    // Larger than it says, so that it is SQLite that runs out of room, in the midst of writing.
+    // Larger than stated, so that SQLite itself runs out of room while writing.
     const { content } = sized("b", 40 * MIB);
     const { meta } = sized("b", 100);
     expect(await put(store, meta, content)).toBe("full");
@@ -63,7 +63,7 @@ describe("the embedded store", () => {
     await store.close();
   });
 
-  test("stores nothing while the disk has less free than it must keep", async () => {
+  test("stores nothing while the disk has less free space than configured", async () => {
     const store = await openSqliteFile(await file(), { ...bounds, minFreeBytes: Number.MAX_SAFE_INTEGER });
     const { meta, content } = sized("a", 1000);
     expect(await put(store, meta, content)).toBe("full");
@@ -83,7 +83,7 @@ describe("the embedded store", () => {
     expect(statSync(path).size).toBeLessThan(2 * MIB);
   });
 
-  test("takes over a file of the release before, counts what is there, and makes it shrink", async () => {
+  test("migrates a file of the previous release, counts its documents, and lets it shrink", async () => {
     const path = await file();
     const old = new DatabaseSync(path);
     old.exec(`PRAGMA journal_mode = WAL; ${SCHEMA_BEFORE}`);
@@ -94,11 +94,11 @@ describe("the embedded store", () => {
     old.close();
     const store = await openSqliteFile(path, { ...bounds, maxBytes: 12 * MIB });
     expect((await store.meta(meta, 0))?.bytes).toBe(8 * MIB);
-    // It is nobody's, so it takes from what is free, not from the callers' parts.
+    // It belongs to no caller, so it uses free space, not the callers' parts.
     expect(await store.hasRoom(3 * MIB, { caller: "quiet", callers })).toBe(true);
     expect(await store.hasRoom(3.5 * MIB, { caller: "quiet", callers })).toBe(false);
     await store.close();
-    const back = new DatabaseSync(path); // the installer went back a release: its statements work, and count
+    const back = new DatabaseSync(path); // after a rollback the previous release's statements work, and count
     back.exec("PRAGMA foreign_keys = ON; DELETE FROM documents WHERE title = 'old'");
     expect(back.prepare("SELECT sum(bytes) AS bytes FROM usage").get()).toEqual({ bytes: 0 });
     back.close();
@@ -109,7 +109,7 @@ describe("the embedded store", () => {
   });
 });
 
-test("a document that does not fit is refused with 507; embeddings of inputs are answered, and say that nothing is stored", async () => {
+test("a document that does not fit is refused with 507; embeddings of inputs are answered with Slm-Stored: false", async () => {
   const model = await startEmbeddingModel();
   const relay = await startTestRelay(model.url, {
     callers: [{ name: "backend", clientId: CLIENT_ID, companies: ["*"], weight: 1, enabled: true }],

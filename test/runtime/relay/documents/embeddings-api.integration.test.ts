@@ -25,7 +25,7 @@ async function start(options: Parameters<typeof startDocumentsRelay>[1] = {}) {
 const close = (text: string, dimensions?: number) =>
   vectorOf(text, "one", dimensions).map((value) => expect.closeTo(value, 5) as number);
 
-it("embeds through OpenAI's client only what is not there yet, also when the batches differ from last time", async () => {
+it("embeds through OpenAI's client only what is not stored yet, also when the batches differ", async () => {
   const { model, embed } = await start();
   const texts = Array.from({ length: 10 }, (_, i) => `조각 ${i}`);
   await Promise.all([embed(texts.slice(0, 4)), embed(texts.slice(4, 8)), embed(texts.slice(8))]);
@@ -38,7 +38,7 @@ it("embeds through OpenAI's client only what is not there yet, also when the bat
   expect(model.calls.flat().sort()).toEqual([...texts, "새 조각"].sort());
 });
 
-it("says what it took, keeps the order, and is found by name and searched like any other", async () => {
+it("reports reused inputs, keeps the order, and can be found by name and searched", async () => {
   const { relay, names } = await start();
   const ask = (input: string | string[]) =>
     call(relay, "POST", "/v1/embeddings", { model: "embed", input, encoding_format: "float" }, names);
@@ -72,7 +72,7 @@ it("never mixes dimensions or models", async () => {
   expect(model.calls).toHaveLength(2);
 });
 
-it("takes from a document that was PUT as chunks, and leaves its text known", async () => {
+it("reuses vectors of a document that was PUT as chunks, and keeps its text hash", async () => {
   const { model, relay, embed } = await start();
   const path = at("주식회사 가나", "한글 계약서.pdf");
   await call(relay, "PUT", path, { chunks: ["하나", "둘"] });
@@ -81,12 +81,12 @@ it("takes from a document that was PUT as chunks, and leaves its text known", as
   expect((await call(relay, "PUT", path, { chunks: ["하나", "둘"] })).body.embedded).toBe(0);
 });
 
-it("leaves calls without the headers as they were, and refuses half a name and inputs that are no texts", async () => {
+it("passes calls without the headers on, and refuses incomplete names and inputs that are not texts", async () => {
   const { model, relay, names } = await start();
   const plain = await call(relay, "POST", "/v1/embeddings", { model: "embed", input: "x" });
   expect([plain.status, plain.headers.get("slm-embedded")]).toEqual([200, null]);
   expect(model.seen.at(-1)?.url).toBe("/v1/embeddings");
-  // A company alone says whom the call is for, as on any call.
+  // A company alone states whom the call is for, as on any call.
   const forCompany = await call(
     relay,
     "POST",
@@ -112,7 +112,7 @@ it("leaves calls without the headers as they were, and refuses half a name and i
   expect([unknown.status, unknown.body.error?.code]).toEqual([422, "embedding_refused"]);
 });
 
-it("works on a server that has no digests, where the configured revision stands for them", async () => {
+it("uses the configured revision on a server without digests", async () => {
   const model = await startEmbeddingModel();
   const changes = { model: { kind: "openai" as const, url: model.url, embeddingModel: "embed" } };
   const { temporaryFolder } = await import("../harness.ts");

@@ -1,4 +1,4 @@
-/** What excludes each other on a document: requests of one relay, two relays of a hand-over, removals and writes. */
+/** Mutual exclusion on a document: requests of one relay, two relays of a hand-over, removals and writes. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -28,7 +28,7 @@ async function guardOf(store: DocumentStore): Promise<StoreGuard> {
 }
 
 describe("a request that gave up waiting", () => {
-  test("does not free the key of the one that has it", async () => {
+  test("does not release the holder's key", async () => {
     const mutex = new KeyedMutex();
     const first = Promise.withResolvers<void>();
     const order: string[] = [];
@@ -52,7 +52,7 @@ describe("a request that gave up waiting", () => {
     expect(mutex.size).toBe(0);
   });
 
-  test("and is repeated, waits for the document as before", async () => {
+  test("waits for the document again when it is repeated", async () => {
     const store = await openSqliteStore(join(await temporaryFolder(), "documents.sqlite"));
     const lock = new DocumentLock(await guardOf(store), 50);
     const hold = Promise.withResolvers<void>();
@@ -87,7 +87,7 @@ describe("two relays on one file, as during a hand-over", () => {
   }
 
   test.each(["remove", "removeCompany"] as const)(
-    "%s by the new one voids what the old one is embedding",
+    "%s by the new one voids the old one's running embedding",
     async (how) => {
       const { old, open } = await two();
       const { meta, content, key } = record();
@@ -100,7 +100,7 @@ describe("two relays on one file, as during a hand-over", () => {
     },
   );
 
-  test("the new one leaves the lease of the old one, and frees that of a process that has died", async () => {
+  test("the new one respects the old one's lease, and frees that of a dead process", async () => {
     const { file, old, open } = await two();
     const mine = `${process.pid}:old`;
     expect(await old.lease(KEY, mine, 60_000)).toBe(true);
@@ -108,14 +108,14 @@ describe("two relays on one file, as during a hand-over", () => {
     const next = await open();
     expect(await next.lease(KEY, `${process.pid}:next`, 60_000)).toBe(false);
     expect(await next.lease({ ...KEY, title: "dead" }, `${process.pid}:next`, 60_000)).toBe(true);
-    // The clock was set back by an hour since: no lease may end later than its length from now.
+    // The clock has been set back by an hour: no lease may end later than its length from now.
     const db = new DatabaseSync(file);
     db.exec("UPDATE leases SET until = until + 3600000");
     db.close();
     expect(await next.lease(KEY, `${process.pid}:next`, 60_000)).toBe(true);
   });
 
-  test("a write waits while the other one writes", async () => {
+  test("a write waits for the other one's", async () => {
     const { file, old } = await two();
     const db = new DatabaseSync(file);
     db.exec("BEGIN IMMEDIATE");
@@ -132,7 +132,7 @@ describe("two relays on one file, as during a hand-over", () => {
     expect(await stored).toBe(true);
   });
 
-  test("a file of the release before gets what is new, and keeps its documents", async () => {
+  test("a file of the previous release gets the new tables, and keeps its documents", async () => {
     const file = join(await temporaryFolder(), "documents.sqlite");
     const made = await openSqliteFile(file);
     const { meta, content, key } = record();
@@ -172,7 +172,7 @@ test("an acknowledged removal is synced, a use is not", async () => {
   await store.close();
 });
 
-test("all of a company go in bounded steps, between which others use the store", async () => {
+test("all documents of a company are removed in bounded steps, between which others use the store", async () => {
   const store = await openSqliteStore(join(await temporaryFolder(), "documents.sqlite"));
   onTestFinished(() => store.close());
   const big = { chunks: [{ hash: "a", text: "a" }], vectors: new Float32Array(3 << 20) };
@@ -188,7 +188,7 @@ test("all of a company go in bounded steps, between which others use the store",
 });
 
 describe("the store's availability", () => {
-  test("is not lost by one operation that fails, only by a ping that does", async () => {
+  test("ends with a failed ping, not with one failed operation", async () => {
     let ping: Promise<void> = Promise.resolve();
     const store = { ping: () => ping, close: async () => {} } as unknown as DocumentStore;
     const guard = await guardOf(store);
@@ -207,7 +207,7 @@ describe("the store's availability", () => {
   });
 });
 
-test("a caller that is disabled has no document embedded any more, neither running nor waiting", async () => {
+test("disabling a caller ends its embeddings, running and waiting", async () => {
   const model = await startEmbeddingModel();
   const hold = Promise.withResolvers<void>();
   model.before = () => hold.promise;
@@ -241,7 +241,7 @@ test("a caller that is disabled has no document embedded any more, neither runni
 });
 
 describe("a model server", () => {
-  test("that is down at a cold start leaves what is stored to be found", async () => {
+  test("may be down at a cold start: stored documents are found", async () => {
     const model = await startEmbeddingModel();
     const dataDir = await temporaryFolder();
     const first = await startDocumentsRelay(model.url, { dataDir });
@@ -253,7 +253,7 @@ describe("a model server", () => {
     expect((await call(second, "PUT", at("A", "u"), { text: "나" })).status).toBe(502);
   });
 
-  test("that is busy is waited for, then 503 model_busy with Retry-After; never a refusal", async () => {
+  test("that is busy is retried, then 503 model_busy with Retry-After; never a refusal", async () => {
     const { startModel } = await import("../harness.ts");
     let busy = 2;
     const model = await startModel(({ url }, res) => {

@@ -10,7 +10,7 @@ import { startMongoForTest } from "./stores.ts";
 const DAY = 86_400_000;
 const text = "첫째 조항. 둘째 조항.";
 
-/** A clock that a test moves. */
+/** A clock that tests can move. */
 function clock() {
   let now = Date.now();
   return {
@@ -55,7 +55,7 @@ describe.each(["embedded", "atlas"] as const)("the life of a document, store %s"
     expect(model.calls.length).toBe(calls);
   });
 
-  it("is extended at once when under an hour is left, and at a clean stop otherwise", async () => {
+  it("is extended at once if less than an hour is left, otherwise at a clean stop", async () => {
     const { model, time, options, relay } = await start();
     await call(relay, "PUT", at("A", "t"), { text });
     time.pass(10 * DAY);
@@ -67,13 +67,13 @@ describe.each(["embedded", "atlas"] as const)("the life of a document, store %s"
     await between.close();
     const second = await startDocumentsRelay(model.url, options);
     time.pass(30 * DAY - 60_000);
-    const third = await startDocumentsRelay(model.url, options); // sees only what is written
+    const third = await startDocumentsRelay(model.url, options); // sees only written uses
     expect((await call(second, "GET", at("A", "t"))).status).toBe(200);
     time.pass(DAY);
     expect((await call(third, "GET", at("A", "t"))).status).toBe(200);
   });
 
-  it("is forgotten by the store itself", async () => {
+  it("is ended by the store itself", async () => {
     const { model, mongo, options, relay } = await start();
     expect((await call(relay, "PUT", at("A", "t"), { text })).body.stored).toBe(true);
     await relay.close();
@@ -99,8 +99,8 @@ describe.each(["embedded", "atlas"] as const)("the life of a document, store %s"
   });
 });
 
-describe("a store that is away", () => {
-  it("leaves the relay answering without it, says so, and is used again once it is back", async () => {
+describe("an unavailable store", () => {
+  it("leaves the relay answering, is reported, and is used again once it is back", async () => {
     const model = await startEmbeddingModel();
     const dir = await temporaryFolder();
     const mongo = await startMongoForTest({ dir });
@@ -124,7 +124,7 @@ describe("a store that is away", () => {
     ]) {
       expect([answer.status, answer.body.error?.code]).toEqual([503, "documents_unavailable"]);
     }
-    expect(performance.now() - since).toBeLessThan(3_000); // nobody waits for it a second time
+    expect(performance.now() - since).toBeLessThan(3_000); // later requests do not wait for it
     const page = await (await fetch(`${relay.url}/status`, { headers: asPerson })).text();
     expect(page).toMatch(/Document store<\/th><td>MongoDB, does not answer since/);
     expect(await (await fetch(`${relay.admin}/metrics`)).text()).toContain("slm_document_store_up 0");
@@ -137,7 +137,7 @@ describe("a store that is away", () => {
     expect(details.documents).toEqual({ store: "atlas", available: true });
   });
 
-  it("does not keep the relay from starting", async () => {
+  it("does not prevent the relay from starting", async () => {
     const model = await startEmbeddingModel();
     const uri = "mongodb://relay:secret@127.0.0.1:1/?serverSelectionTimeoutMS=200";
     const relay = await startDocumentsRelay(model.url, { mongo: { uri, database: "slm", collection: "documents" } });
@@ -146,7 +146,7 @@ describe("a store that is away", () => {
     expect(JSON.stringify(relay.lines)).not.toContain("secret");
   });
 
-  it("is made anew when the file is damaged, the damaged one set aside", async () => {
+  it("is recreated when the file is damaged, which is set aside", async () => {
     const model = await startEmbeddingModel();
     const dataDir = await temporaryFolder();
     await writeFile(
@@ -159,19 +159,19 @@ describe("a store that is away", () => {
     expect(await readdir(dataDir)).toContain("documents.sqlite.broken");
   });
 
-  it("answers what is stored while the model server is away", async () => {
+  it("answers stored documents while the model server is down", async () => {
     const model = await startEmbeddingModel();
     const relay = await startDocumentsRelay(model.url);
     await call(relay, "PUT", at("A", "t"), { text });
     await model.close();
     expect((await call(relay, "GET", at("A", "t"))).status).toBe(200);
-    await new Promise((resolve) => setTimeout(resolve, 1_100)); // no longer what was just asked
+    await new Promise((resolve) => setTimeout(resolve, 1_100)); // longer than a digest counts as current
     expect((await call(relay, "GET", at("A", "t", { include: "vectors" }))).body.data).toHaveLength(1);
   });
 });
 
 describe("a model server that is down", () => {
-  it("is known to documents and chats alike: both are told to come again, and do so once it is back", async () => {
+  it("opens one breaker for documents and chats: both get Retry-After, and work once it is back", async () => {
     const model = await startEmbeddingModel();
     const relay = await startDocumentsRelay(model.url);
     await call(relay, "PUT", at("A", "t"), { text });
@@ -197,7 +197,7 @@ describe("a model server that is down", () => {
     await eventually(async () => (await call(relay, "PUT", at("A", "other"), { text })).status === 201, 60_000);
   });
 
-  it("is not waited for longer than its time-out", async () => {
+  it("is waited for until its time-out only", async () => {
     const model = await startEmbeddingModel();
     model.before = () => new Promise(() => {});
     const changes = {
@@ -210,7 +210,7 @@ describe("a model server that is down", () => {
   });
 });
 
-it("counts what is being embedded into the bound, so that many at once do not pass it together", async () => {
+it("counts running embeddings against the daily limit, so that concurrent ones cannot exceed it together", async () => {
   const model = await startEmbeddingModel();
   const relay = await startDocumentsRelay(model.url, { documents: { tokensPerCompanyPerDay: 100 } });
   const hold = Promise.withResolvers<void>();
@@ -225,14 +225,14 @@ it("counts what is being embedded into the bound, so that many at once do not pa
   expect((await put("2")).status).toBe(201); // the model counted one token
 });
 
-it("bounds what a company's documents may cost a day", async () => {
+it("limits the daily tokens of a company's documents", async () => {
   const model = await startEmbeddingModel();
   const time = clock();
   const mongo = await startMongoForTest();
   const options = { mongo, now: time.now, documents: { tokensPerCompanyPerDay: 40 } };
   const relay = await startDocumentsRelay(model.url, options);
   expect((await call(relay, "PUT", at("A", "1"), { chunks: ["가".repeat(30)] })).status).toBe(201);
-  // The model counted one token, as the store knows; about 40 more would pass the bound.
+  // The model counted one token, as the store knows; about 40 more would exceed the limit.
   const second = await startDocumentsRelay(model.url, options);
   const refused = await call(second, "PUT", at("A", "2"), { chunks: ["나".repeat(40)] });
   expect([refused.status, refused.body.error?.code]).toEqual([429, "company_budget_spent"]);

@@ -1,4 +1,4 @@
-/** A model server for documents: deterministic vectors, and an account of every text it was asked to embed. */
+/** A model server for documents: deterministic vectors, and a record of every text it was asked to embed. */
 import { createHash } from "node:crypto";
 import { onTestFinished } from "vitest";
 import { z } from "zod";
@@ -6,7 +6,7 @@ import { type Model, startModel } from "../harness.ts";
 
 export const DIMENSIONS = 8;
 
-/** The vector the model has for a text; another `digest` is another model. */
+/** The model's vector for a text; another `digest` is another model. */
 export function vectorOf(text: string, digest = "one", dimensions = DIMENSIONS): number[] {
   const bytes = createHash("sha512").update(`${digest} ${text}`).digest();
   const vector = Array.from({ length: dimensions }, (_, i) => (bytes[i % 64] ?? 0) - 127.5);
@@ -15,10 +15,10 @@ export function vectorOf(text: string, digest = "one", dimensions = DIMENSIONS):
 }
 
 export interface EmbeddingModel extends Model {
-  /** Inputs of each call that embeds. */
+  /** Inputs of each embedding call. */
   readonly calls: string[][];
   digest: string;
-  /** White space that each answer with vectors begins with. */
+  /** White space at the start of each answer with vectors. */
   pad: number;
   /** Answers with vectors of `DIMENSIONS` whatever is asked for. */
   ignoresDimensions: boolean;

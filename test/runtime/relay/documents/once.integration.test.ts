@@ -8,7 +8,7 @@ const textOf = (i: number): string => `문서 ${i}. 첫째 조항은 이러하�
 
 const metricsOf = async ({ admin }: { admin: string }): Promise<string> => (await fetch(`${admin}/metrics`)).text();
 
-/** Runs all, `width` at once. */
+/** Runs all, `width` at a time. */
 async function inParallel<T>(width: number, tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   const results: T[] = [];
   let next = 0;
@@ -20,13 +20,13 @@ async function inParallel<T>(width: number, tasks: readonly (() => Promise<T>)[]
   return results;
 }
 
-describe.each(["embedded", "atlas"] as const)("one set of embedding calls a document, store %s", (store) => {
-  it("holds for 2,000 requests for 50 documents by 4 companies, 100 at once", async () => {
+describe.each(["embedded", "atlas"] as const)("one set of embedding calls per document, store %s", (store) => {
+  it("is made for 2,000 requests for 50 documents by 4 companies, 100 at once", async () => {
     const model = await startEmbeddingModel();
     const mongo = store === "atlas" ? await startMongoForTest() : undefined;
     const relay = await startDocumentsRelay(model.url, { mongo });
     const documents = Array.from({ length: 50 }, (_, i) => ({ company: "ABCD"[i % 4]!, title: `문서 ${i}`, i }));
-    // As a caller would: look it up, and bring the text only on a miss.
+    // As a caller would: look it up, and send the text only on a miss.
     const ask = async ({ company, title, i }: (typeof documents)[number]): Promise<Answer> => {
       const found = await call(relay, "GET", at(company, title, { include: "vectors" }));
       if (found.status === 200) return found;
@@ -45,7 +45,7 @@ describe.each(["embedded", "atlas"] as const)("one set of embedding calls a docu
     expect(metrics).toMatch(/slm_document_lookups_total\{result="hit"\} 19\d\d/);
   }, 60_000);
 
-  it("ends with one of two texts whole when both come at once", async () => {
+  it("stores one of two concurrent texts whole", async () => {
     const model = await startEmbeddingModel();
     const mongo = store === "atlas" ? await startMongoForTest() : undefined;
     const relay = await startDocumentsRelay(model.url, { mongo });
@@ -80,7 +80,7 @@ describe.each(["embedded", "atlas"] as const)("a removal, store %s", (store) => 
       call(relay, "POST", "/v1/embeddings", { model: "embed", input: "넷" }, names),
     ];
     await eventually(async () => model.calls.length === 3, 20_000);
-    // The two others came before it as well: they have been here for longer than some answers take.
+    // The two others arrived before it as well: several answers have been sent since.
     await eventually(async () => (await metricsOf(relay)).includes("slm_requests_in_flight 3"), 20_000);
     for (let i = 0; i < 5; i++) await call(relay, "GET", at("B", "t"));
     expect((await call(relay, "DELETE", path)).body.deleted).toBe(1);
@@ -98,7 +98,7 @@ describe.each(["embedded", "atlas"] as const)("a removal, store %s", (store) => 
 });
 
 describe("two relays on one MongoDB", () => {
-  it("let a removal by one win over what the other is embedding", async () => {
+  it("let a removal by one void the other's running embedding", async () => {
     const model = await startEmbeddingModel();
     const mongo = await startMongoForTest();
     const [one, other] = [
@@ -118,7 +118,7 @@ describe("two relays on one MongoDB", () => {
     expect(await mongo.client.db(mongo.database).collection("documents").countDocuments()).toBe(0);
   });
 
-  it("embed a text once between them", async () => {
+  it("embed a text only once", async () => {
     const model = await startEmbeddingModel();
     const mongo = await startMongoForTest();
     const relays = [await startDocumentsRelay(model.url, { mongo }), await startDocumentsRelay(model.url, { mongo })];
@@ -131,14 +131,14 @@ describe("two relays on one MongoDB", () => {
     expect(model.calls).toHaveLength(5);
   });
 
-  it("take over from one that died while it embedded, once its lease has run out", async () => {
+  it("take over from one that died while embedding, once its lease has expired", async () => {
     const model = await startEmbeddingModel();
     const mongo = await startMongoForTest();
     const { key } = record({ company: "A", title: "t" });
     const leases = mongo.client
       .db(mongo.database)
       .collection<{ _id: string; owner: string; until: Date }>("documents_leases");
-    // A relay that died: its lease is there for another second.
+    // A dead relay whose lease lasts another second.
     const probe = await startDocumentsRelay(model.url, { mongo });
     const hold = Promise.withResolvers<void>();
     model.before = () => hold.promise;
@@ -156,7 +156,7 @@ describe("two relays on one MongoDB", () => {
   });
 });
 
-it("goes on when the caller has left, so that the next call finds it", async () => {
+it("continues when the client has disconnected, so that the next call finds it", async () => {
   const model = await startEmbeddingModel();
   const relay = await startDocumentsRelay(model.url);
   const hold = Promise.withResolvers<void>();
@@ -178,7 +178,7 @@ it("goes on when the caller has left, so that the next call finds it", async () 
 });
 
 describe("a changed model", () => {
-  it("is a miss, never a wrong vector; also when it changes while a document is embedded", async () => {
+  it("is a miss, never a wrong vector; also when it changes during an embedding", async () => {
     const model = await startEmbeddingModel();
     const relay = await startDocumentsRelay(model.url);
     await call(relay, "PUT", at("A", "t"), { text: textOf(1) });
@@ -193,10 +193,10 @@ describe("a changed model", () => {
     const put = await call(relay, "PUT", at("A", "t"), { text: textOf(1) });
     expect([put.status, put.body.embedded]).toEqual([200, 1]);
     expect(put.body.fingerprint).not.toBe(before.fingerprint);
-    expect(model.calls).toHaveLength(4); // once, the query, and twice since the model changed on the way
+    expect(model.calls).toHaveLength(4); // one, the query, and two since the model changed meanwhile
   });
 
-  it("is another prefix, size of chunks or dimension, too", async () => {
+  it("includes another prefix, chunk size or dimension", async () => {
     const model = await startEmbeddingModel();
     const { temporaryFolder } = await import("../harness.ts");
     const dataDir = await temporaryFolder();

@@ -22,7 +22,7 @@ describe("a text is cut", () => {
     }
   });
 
-  it("so that every word is in a chunk, whatever its size", () => {
+  it("so that every word is in a chunk, for any chunk size", () => {
     const words = Array.from({ length: 3000 }, (_, i) => `낱말${i}${i % 11 === 0 ? "." : i % 173 === 0 ? "\n\n" : ""}`);
     for (const size of [
       { characters: 100, overlap: 0 },
@@ -36,20 +36,20 @@ describe("a text is cut", () => {
     }
   });
 
-  it("but never within a character, also where there is no white space", () => {
+  it("but never within a character, even without white space", () => {
     const chunks = chunkText("a".concat("😀".repeat(1000)), { characters: 100, overlap: 0 });
     expect(chunks.every((chunk) => chunk.isWellFormed())).toBe(true);
     expect(chunks.join("")).toBe("a".concat("😀".repeat(1000)));
   });
 
-  it("into nothing when there is nothing in it, and into one when it is short", () => {
+  it("into no chunks when it is empty, and into one when it is short", () => {
     expect(chunkText(" \n\t ", { characters: 100, overlap: 10 })).toEqual([]);
     expect(chunkText(" 짧다. ", { characters: 100, overlap: 10 })).toEqual(["짧다."]);
   });
 });
 
 describe("the nearest vectors", () => {
-  it("are those that looking at every cosine gives, for any dimension", () => {
+  it("are those with the largest cosines, for any dimension", () => {
     let seed = 1;
     const random = () => {
       seed = (seed * 48_271) % 2_147_483_647;
@@ -63,7 +63,7 @@ describe("the nearest vectors", () => {
       [64, 11],
     ] as const) {
       const vectors = Float32Array.from({ length: rows * dimensions }, random);
-      vectors.fill(0, 0, dimensions); // one of zeros is near to nothing
+      vectors.fill(0, 0, dimensions); // a zero vector is near to none
       const query = Float32Array.from({ length: dimensions }, random);
       const cosine = (row: number) => {
         const [a, b] = [vectors.subarray(row * dimensions, (row + 1) * dimensions), query];
@@ -81,7 +81,7 @@ describe("the nearest vectors", () => {
     }
   });
 
-  it("are all there are when fewer are there than asked for", () => {
+  it("are all vectors when fewer exist than requested", () => {
     const vectors = Float32Array.from([1, 0, 0, 1]);
     const found = nearest({ vectors, dimensions: 2, lengths: lengthsOf(vectors, 2) }, Float32Array.from([1, 0]), 10);
     expect(found).toEqual([

@@ -8,7 +8,7 @@ import { asServer, CLIENT_ID, jwks, temporaryFolder, testConfig, token } from ".
 import type { TestMongo } from "./stores.ts";
 
 export const OTHER_ID = "fedcba9876543210fedcba9876543210.access";
-/** A server that may use the companies A and B only. */
+/** A server that may use only the companies A and B. */
 export const asOther = { "Cf-Access-Jwt-Assertion": await token({ common_name: OTHER_ID }) };
 
 export interface DocumentsRelay {
@@ -27,7 +27,7 @@ export interface Options {
   readonly changes?: Partial<RelayConfig>;
 }
 
-/** On SQLite, or on `mongo`. Closed when the test has ended. */
+/** On SQLite, or on `mongo`. Closed at the end of the test. */
 export async function startDocumentsRelay(modelUrl: string, options: Options = {}): Promise<DocumentsRelay> {
   const { mongo, now, documents } = options;
   const dataDir = options.dataDir ?? (await temporaryFolder());

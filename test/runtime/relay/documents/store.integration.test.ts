@@ -4,7 +4,7 @@ import { put, record, stores } from "./stores.ts";
 const HOUR = 3_600_000;
 
 describe.each(stores)("the store on %s", (_name, open) => {
-  it("gives back what was put, bit for bit, and nothing of another name", async () => {
+  it("returns what was put, bit for bit, and nothing of another name", async () => {
     const store = await open();
     const { meta, content, key } = record({ version: "v1" });
     await put(store, meta, content);
@@ -15,7 +15,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.meta({ ...key, company: "회사 " }, 0)).toBeUndefined();
   });
 
-  it("puts a whole document in the place of another, however many do so at once", async () => {
+  it("replaces a document atomically, also concurrently", async () => {
     const store = await open();
     const revisions = Array.from({ length: 20 }, (_, i) => `r${i}`);
     await Promise.all(
@@ -31,13 +31,13 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toHaveLength(1);
   });
 
-  it("puts only what is still begun: a removal, or another who begins, comes before it", async () => {
+  it("stores only with a valid write intent: a removal or another intent voids it", async () => {
     const store = await open();
     const { meta, content, key } = record();
     const begin = (token: string) => store.declareWrite(key, token, meta.lastAccessedAt, 0);
     expect(await store.put(meta, content, "never begun")).toBe(false);
     await begin("removed");
-    expect(await store.remove(key)).toBe(false); // nothing was there yet
+    expect(await store.remove(key)).toBe(false); // only a write intent so far
     expect(await store.put(meta, content, "removed")).toBe(false);
     await begin("given up");
     await store.withdrawWrite(key, "given up");
@@ -59,7 +59,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.put({ ...meta, company: "다른 회사" }, content, "not this one's")).toBe(true);
   });
 
-  it("shows nothing of what is only begun, and begins nothing that expired anew", async () => {
+  it("does not show write intents, and does not revive an expired document", async () => {
     const store = await open();
     const now = Date.now();
     const { meta, content, key } = record({ lastAccessedAt: now });
@@ -68,13 +68,13 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toEqual([]);
     expect(await store.removeCompany(key.company)).toEqual({ removed: 0, more: false });
     await put(store, meta, content);
-    await store.declareWrite(key, "b", now + 2 * HOUR, now - 1); // a use, as long as it lives
+    await store.declareWrite(key, "b", now + 2 * HOUR, now - 1); // a use, unless it has expired
     expect((await store.meta(key, 0))?.lastAccessedAt).toBe(now + 2 * HOUR);
     await store.declareWrite(key, "c", now + 4 * HOUR, now + 2 * HOUR);
     expect(await store.meta(key, 0)).toBeUndefined();
   });
 
-  it("holds a document of 12 MB, and one of 3,000 chunks", async () => {
+  it("stores a document of 12 MB, and one of 3,000 chunks", async () => {
     const store = await open();
     const { meta, content, key } = record({ dimensions: 1024 });
     const vectors = new Float32Array(3000 * 1024).map((_, i) => i / 7);
@@ -86,7 +86,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(content.chunks).toHaveLength(2);
   });
 
-  it("does not show what was last used too long ago", async () => {
+  it("does not show expired documents", async () => {
     const store = await open();
     const now = Date.now();
     const { meta, content, key } = record({ lastAccessedAt: now });
@@ -96,7 +96,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: "all", limit: 10, livingSince: now })).toEqual([]);
   });
 
-  it("moves the time of last use forward only, and raises nobody from the dead", async () => {
+  it("moves the last-access time forward only, and does not revive removed documents", async () => {
     const store = await open();
     const now = Date.now();
     const { meta, content, key } = record({ lastAccessedAt: now });
@@ -111,7 +111,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.meta({ company: "회사", title: "없음" }, 0)).toBeUndefined();
   });
 
-  it("changes a version only of the revision that was meant", async () => {
+  it("changes the version of the given revision only", async () => {
     const store = await open();
     const { meta, content, key } = record();
     await put(store, meta, content);
@@ -140,7 +140,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(left.map(({ company, title }) => [company, title])).toEqual([["B", "1"]]);
   });
 
-  it("lists in pages, in one order, and only the companies that may be seen", async () => {
+  it("lists in pages, in a fixed order, and only the given companies", async () => {
     const store = await open();
     const all = ["A", "B", "가", "😀"].flatMap((company) => ["1", "2", "나"].map((title) => ({ company, title })));
     for (const key of [...all].reverse()) {
@@ -159,7 +159,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: [], limit: 2, livingSince: 0 })).toEqual([]);
   });
 
-  it("leases a document to one owner at a time, until it is given back or runs out", async () => {
+  it("leases a document to one owner at a time, until it is released or expires", async () => {
     const store = await open();
     const { key } = record();
     const HELD = 60_000;
@@ -172,14 +172,14 @@ describe.each(stores)("the store on %s", (_name, open) => {
     await store.releaseLease(key, "x"); // not its own
     expect(await store.lease(key, "x", HELD)).toBe(false);
     expect(await store.lease(key, owner, 1)).toBe(true);
-    await expect.poll(() => store.lease(key, "x", HELD), { timeout: 10_000 }).toBe(true); // it ran out
+    await expect.poll(() => store.lease(key, "x", HELD), { timeout: 10_000 }).toBe(true); // it has expired
     await store.releaseLease(key, "x");
     expect(await store.lease(key, owner, HELD)).toBe(true);
   });
 
-  it("adds up what a company has spent on a day", async () => {
+  it("adds up a company's tokens of a day", async () => {
     const store = await open();
-    // Of now: MongoDB's own monitor removes what is some days old.
+    // Today, since MongoDB's TTL monitor removes older days.
     const day = (offset: number) => new Date(Date.now() + offset * 24 * HOUR).toISOString().slice(0, 10);
     await Promise.all(Array.from({ length: 10 }, () => store.spend("회사", day(0), 7)));
     await store.spend("회사", day(1), 1);
@@ -188,7 +188,7 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.spent("다른 회사", day(0))).toBe(0);
   });
 
-  it("takes titles as they are: slashes, dots, quotes, emoji, 1,000 characters", async () => {
+  it("stores titles unchanged: slashes, dots, quotes, emoji, 1,000 characters", async () => {
     const store = await open();
     for (const title of ["../../etc/passwd", "a/b", "'; DROP TABLE documents; --", "$where", "😀".repeat(1000)]) {
       const { meta, content, key } = record({ title });

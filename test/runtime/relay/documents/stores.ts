@@ -23,14 +23,14 @@ export interface TestMongo {
   readonly collection: "documents";
   /** The sandbox's own; absent with MONGODB_URI. */
   readonly server: EmulatedMongo | undefined;
-  /** May do all on the database. */
+  /** A client with all rights on the database. */
   readonly client: MongoClient;
 }
 
 export const TTL_DAYS = 30;
 const PASSWORD = "p@ss:/w?rd";
 
-/** A database of the sandbox's MongoDB, with a relay's user and the collection as Pulumi makes it. */
+/** A database of the sandbox's MongoDB, with a relay's user and the collection as Pulumi declares it. */
 export async function startMongoForTest(options: { port?: number; dir?: string } = {}): Promise<TestMongo> {
   const dir = options.dir ?? (await temporaryFolder());
   const server = await startEmulatedMongo({ dir, port: options.port ?? 0, log: () => {}, ttlMonitorMs: 50 });
@@ -81,10 +81,10 @@ const atlas = async (mongo: TestMongo): Promise<DocumentStore> => {
   return store;
 };
 
-/** A way to open an empty store; closed when the test has ended. */
+/** Opens an empty store; closed at the end of the test. */
 export type OpenStore = () => Promise<DocumentStore>;
 
-// Of this machine only, unless asked for by name: a shell may have it for a real database, and the suite writes into it.
+// Local only, unless requested by name: a shell may have it set for a real database, and the suite writes to it.
 const named = process.env.MONGODB_URI || undefined;
 const isForTests = named !== undefined && (process.env.SANDBOX_MONGO === "real" || hostsElsewhere(named).length === 0);
 const MONGODB_URI = isForTests ? named : undefined;
@@ -104,7 +104,7 @@ export const stores: [name: string, open: OpenStore][] = [
     : [["MONGODB_URI", async () => atlas(await startExternal(MONGODB_URI))] satisfies [string, OpenStore]]),
 ];
 
-/** Begins a document and puts it; false when another came in between. */
+/** Declares a write and puts the document; false when another intent voided it. */
 export async function put(
   store: DocumentStore,
   meta: DocumentMeta,

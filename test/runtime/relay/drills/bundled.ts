@@ -1,4 +1,4 @@
-/** The relay as it is installed: the bundle, unpacked, run by Node with nothing of the sources beside it. */
+/** The relay as it is installed: the unpacked bundle, run by Node without the sources. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
@@ -25,7 +25,7 @@ export interface Installation {
   start(): Promise<RelayProcess>;
 }
 
-/** Unpacks a fresh release and writes its config; three callers. Nothing is asked of the internet. */
+/** Unpacks a fresh release and writes its config; three callers. Needs no internet access. */
 export async function installRelay(modelUrl: string, changes: Partial<RelayConfig> = {}): Promise<Installation> {
   const folder = await temporaryFolder();
   const dataDir = join(folder, "data");
@@ -36,7 +36,7 @@ export async function installRelay(modelUrl: string, changes: Partial<RelayConfi
   for (const thread of ["jobs-worker.mjs", "documents-worker.mjs", "heavy-worker.mjs"]) {
     if (!files.includes(thread)) throw new Error(`the release has no ${thread}: ${files.join(", ")}`);
   }
-  // The keys of Access as the relay keeps them, so that it need not fetch any.
+  // The cached keys of Access, so that the relay does not fetch any.
   const url = `https://${TEAM}/cdn-cgi/access/certs`;
   await writeFile(join(dataDir, "jwks.json"), JSON.stringify({ url, uat: Date.now(), jwks }));
   const names = ["alpha", "beta", "gamma"];

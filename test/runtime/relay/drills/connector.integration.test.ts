@@ -15,12 +15,12 @@ beforeEach(() => {
 });
 afterEach(() => edges.stop());
 
-test("kill -9 of cloudflared at random moments: what was acknowledged through it is there, once", async () => {
+test("kill -9 of cloudflared at random moments: every job acknowledged through it exists once", async () => {
   const random = seeded("kill cloudflared");
   const model = await startModelProcess();
   const installation = await installRelay(model.url);
   const relay = await installation.start();
-  // The edge takes tokens off that it did not make itself, so each caller's is put on behind it, by the caller's name.
+  // The edge removes foreign tokens, so each caller's is added behind it, by the caller's name.
   const tokens = new Map(installation.callers.map(({ name, headers }) => [name, headers]));
   const behind = createServer((req, res) => {
     const headers = { ...req.headers, ...tokens.get(String(req.headers["x-drill-caller"])) };

@@ -1,11 +1,11 @@
-/** What stands in the jobs' file, read from a copy: as it would be found after a crash at this moment. */
+/** Contents of the jobs' file, read from a copy: as after a crash at this moment. */
 import { createHash } from "node:crypto";
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 export interface Found {
-  /** Everything that is not as promised. */
+  /** All violations of the guarantees. */
   readonly faults: string[];
   /** State by job id. */
   readonly jobs: ReadonlyMap<string, string>;
@@ -61,11 +61,11 @@ function look(file: string): Found {
   }
 }
 
-/** What must never get less or change, from one look to the next. */
+/** Invariants between two inspections. */
 export class Ledger {
   readonly #answers = new Map<string, string>();
 
-  /** @returns what is not as promised */
+  /** @returns violations */
   compare(found: Found, acknowledged: Iterable<string>): string[] {
     const faults = [...found.faults];
     for (const id of acknowledged) if (!found.jobs.has(id)) faults.push(`the acknowledged job ${id} is missing`);

@@ -11,7 +11,7 @@ interface View {
   readonly attempts: readonly { readonly outcome: string; readonly counted: boolean }[];
 }
 
-/** Waits for every job's end and reads its result. @returns how many ended how, and what is not as promised */
+/** Waits for every job's end and reads its result. @returns how many ended how, and violations of the guarantees */
 async function settle({ url }: Installation, jobs: Iterable<Acknowledged>) {
   const states: Record<string, number> = {};
   const faults: string[] = [];
@@ -32,7 +32,7 @@ async function settle({ url }: Installation, jobs: Iterable<Acknowledged>) {
   return { states, faults };
 }
 
-test("kill -9 of the relay at random moments: nothing acknowledged is lost, no answer is committed twice or changes", async () => {
+test("kill -9 of the relay at random moments: no acknowledged job is lost, no answer is committed twice or changes", async () => {
   const random = seeded("kill the relay");
   const model = await startModelProcess();
   const installation = await installRelay(model.url);

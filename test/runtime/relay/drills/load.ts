@@ -1,4 +1,4 @@
-/** A random load of jobs and direct calls from several callers, and what was acknowledged of it. */
+/** A random load of jobs and direct calls from several callers, and a record of what was acknowledged. */
 import { randomUUID } from "node:crypto";
 import type { DrillCaller, Installation } from "./bundled.ts";
 import type { Random } from "./seed.ts";
@@ -7,7 +7,7 @@ export interface Acknowledged {
   readonly caller: DrillCaller;
   /** 32 hex digits. */
   readonly id: string;
-  /** The text that only this job's answer holds. */
+  /** The text that only this job's answer contains. */
   readonly marker: string;
 }
 
@@ -15,18 +15,18 @@ export interface Load {
   readonly acknowledged: Map<string, Acknowledged>;
   /** Direct calls that were answered. */
   direct: number;
-  /** Requests that got no answer, or not all of it. */
+  /** Requests without a complete answer. */
   lost: number;
-  /** Answers that were neither expected nor an honest refusal. */
+  /** Answers that were neither expected nor acceptable refusals. */
   readonly wrong: string[];
-  /** Sends until `signal` fires. */
+  /** Sends requests until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Honest answers of a relay under load, whose model server is killed now and then. */
+/** Acceptable refusals of a relay under load, whose model server is killed now and then. */
 const REFUSALS = [409, 429, 502, 503, 504];
 
-/** @param more statuses that are honest refusals here, too */
+/** @param more statuses of acceptable refusals */
 export function createLoad(
   { url, callers }: Pick<Installation, "url" | "callers">,
   random: Random,
@@ -35,7 +35,7 @@ export function createLoad(
 ): Load {
   const load: Load = { acknowledged: new Map(), direct: 0, lost: 0, wrong: [], run };
   const refusals = new Set([...REFUSALS, ...more]);
-  /** Jobs whose 202 never came: sent again with the same key, they must be one job. */
+  /** Jobs whose 202 never came: repeated with the same key, each must be one job. */
   const unsure: { caller: DrillCaller; body: string; key: string; marker: string }[] = [];
 
   async function run(signal: AbortSignal): Promise<void> {
@@ -78,7 +78,7 @@ export function createLoad(
       const before = [...load.acknowledged.values()].find((known) => known.marker === marker);
       if (before !== undefined && before.id !== id) load.wrong.push(`${key} gave two jobs: ${before.id} and ${id}`);
       load.acknowledged.set(id, { caller, id, marker });
-      // Now and then as if the 202 had been lost: sent again, it must be the same job.
+      // Sometimes repeats as if the 202 had been lost: it must be the same job.
       if (random.next() < 0.1) unsure.push(entry);
     } catch {
       load.lost += 1;

@@ -1,4 +1,4 @@
-/** Randomness that can be repeated. */
+/** Reproducible randomness. */
 
 export interface Random {
   readonly seed: number;
@@ -9,7 +9,7 @@ export interface Random {
   pick<T>(of: readonly T[]): T;
 }
 
-/** `DRILL_SEED`, else a new one; printed, so that a run can be repeated. */
+/** `DRILL_SEED`, or a random one; printed, so that a run can be repeated. */
 export function seeded(name: string): Random {
   const seed = Number(process.env.DRILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
   console.log(`${name}: seed ${seed} (DRILL_SEED=${seed} repeats it)`);

@@ -1,8 +1,7 @@
 /**
- * A power cut tears what was written and not yet synced, and nothing else. The steps of the store are done group by group;
- * when a COMMIT has returned, all of it is synced, so the files as they are then are what a power cut leaves at least. What
- * the next group changes in them is what may be torn: each changed sector may hold the old bytes, the new ones, or neither,
- * and new length may be missing.
+ * A power cut tears only writes that were not yet synced. The store's commands are run group by group; when a COMMIT has
+ * returned, everything is synced, so the files at that moment survive. The changes of the next group may be torn: each
+ * changed sector may have the old bytes, the new ones, or neither, and new length may be missing.
  */
 
 import { createHash, randomBytes, randomUUID } from "node:crypto";
@@ -17,7 +16,7 @@ import { temporaryFolder } from "../harness.ts";
 import { inspect } from "./inspect.ts";
 import { type Random, rounds, seeded } from "./seed.ts";
 
-/** What SQLite takes a disk to write in one piece, and Apple's do. */
+/** The sector size that SQLite assumes to be written atomically, as Apple's disks do. */
 const SECTOR = 4096;
 const LOG_HEADER = 32;
 
@@ -31,7 +30,7 @@ const read = async (file: string): Promise<Files> => ({
   log: await readFile(`${file}-wal`).catch(() => Buffer.alloc(0)),
 });
 
-/** A state between two: of what changed, each sector torn in its own way; what grew is cut anywhere. */
+/** A state between two: each changed sector is torn at random; growth is cut anywhere. */
 function tear(before: Buffer, after: Buffer, random: Random): Buffer {
   const length = after.length > before.length ? random.between(before.length, after.length) : before.length;
   const torn = Buffer.alloc(length);
@@ -47,7 +46,7 @@ function tear(before: Buffer, after: Buffer, random: Random): Buffer {
 }
 
 /**
- * The log between two states. When SQLite begins it anew, it writes the header and syncs that before the first frame
+ * The log between two states. When SQLite restarts it, it writes the header and syncs that before the first frame
  * (`sqlite3WalFrames` in https://www.sqlite.org/src/file/src/wal.c), so either only the header is torn, or it is whole.
  */
 function tearLog(before: Buffer, after: Buffer, random: Random): Buffer {
@@ -58,7 +57,7 @@ function tearLog(before: Buffer, after: Buffer, random: Random): Buffer {
   return random.next() < 0.5 ? base : tear(Buffer.concat([header, base.subarray(LOG_HEADER)]), after, random);
 }
 
-/** A random group of steps on the jobs that are there. */
+/** A random group of commands on the existing jobs. */
 function group(random: Random, database: JobDatabase, running: string[]): Command[] {
   const asks: Command[] = [];
   const ask = (step: Command["method"], ...args: unknown[]) => asks.push({ id: asks.length, method: step, args });
@@ -93,7 +92,7 @@ function group(random: Random, database: JobDatabase, running: string[]): Comman
   return asks;
 }
 
-test("torn writes after the last sync: everything acknowledged is there, whole", async () => {
+test("torn writes after the last sync: everything acknowledged is intact", async () => {
   const random = seeded("torn writes");
   const folder = await temporaryFolder();
   const live = join(folder, "live");
@@ -108,7 +107,7 @@ test("torn writes after the last sync: everything acknowledged is there, whole",
     boot: "drill",
   });
   const database = new JobDatabase(options(live));
-  // The log is folded into the file often, so that cuts hit that, too.
+  // Frequent checkpoints, so that cuts hit those as well.
   database.db.exec("PRAGMA wal_autocheckpoint = 40");
   const answers = new Map<string, string>();
   const jobs = new Set<string>();
@@ -124,7 +123,7 @@ test("torn writes after the last sync: everything acknowledged is there, whole",
     expect(found.faults).toEqual([]);
     for (const id of owed) expect(found.jobs.has(id), `job ${id}`).toBe(true);
     for (const [id, sha256] of owedAnswers) expect(found.answers.get(id), `answer of ${id}`).toBe(sha256);
-    // The relay itself opens it, too, and nothing is left running.
+    // The relay itself opens it too, and no job is left running.
     const opened = new JobDatabase(options(torn));
     expect(opened.summary().counts.some(({ state }) => state === "in_progress")).toBe(false);
     opened.close();
@@ -142,12 +141,12 @@ test("torn writes after the last sync: everything acknowledged is there, whole",
       if (step === "add") jobs.add((args[0] as NewJob).id);
     }
     const after = await read(join(live, "jobs.db"));
-    // Power fails while the log is written: the file is as it was.
+    // Power fails while the log is written: the file is unchanged.
     await cut({ db: before.db, log: tearLog(before.log, after.log, random) }, owed, owedAnswers);
     tally.cutsInLog += 1;
     for (const [id, sha256] of (await inspect(live)).answers) answers.set(id, sha256);
     if (!before.db.equals(after.db)) {
-      // Power fails while the log, synced by then, is folded into the file.
+      // Power fails while the synced log is checkpointed into the file.
       await cut({ db: tear(before.db, after.db, random), log: after.log }, jobs, answers);
       tally.cutsInFile += 1;
     }

@@ -19,7 +19,7 @@ function timer(inMs: number, again?: number): CoarseTimer & { rang: number } {
   };
 }
 
-test("a timer expires at its time or up to a step later, again as it says, and no more once deleted", () => {
+test("a timer expires at its time or up to a step later, repeats as set, and never expires once deleted", () => {
   const timers = new CoarseTimers(100);
   const once = timer(250);
   const often = timer(250, 500);
@@ -34,7 +34,7 @@ test("a timer expires at its time or up to a step later, again as it says, and n
   expect([once.rang, often.rang, never.rang]).toEqual([1, 2, 0]);
 });
 
-test("one that was put off does not expire at its first time", () => {
+test("a postponed timer does not expire at its first time", () => {
   const timers = new CoarseTimers(100);
   const late = timer(250);
   timers.add(late);
@@ -46,7 +46,7 @@ test("one that was put off does not expire at its first time", () => {
   expect(late.rang).toBe(1);
 });
 
-test("without timers there is no timer; one that comes later is heard", () => {
+test("no Node timer runs without timers; one added later expires", () => {
   const timers = new CoarseTimers(100);
   const first = timer(50);
   timers.add(first);

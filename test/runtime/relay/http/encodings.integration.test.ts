@@ -1,4 +1,4 @@
-/** Bodies in other encodings than plain UTF-8: the same answer on every path that takes JSON. */
+/** Bodies in encodings other than plain UTF-8: the same answer on every path that takes JSON. */
 import { expect, it } from "vitest";
 import { startEmbeddingModel } from "../documents/model.ts";
 import { at, startDocumentsRelay } from "../documents/relays.ts";
@@ -29,19 +29,22 @@ async function start() {
   return { model, send };
 }
 
-it.each(PATHS)("CP949, as curl on a Korean Windows sends it, is refused and told so: %s", async (_what, ...request) => {
-  const [method, path, json, headers] = request;
-  const { model, send } = await start();
-  const [before, after] = json.split("가") as [string, string];
-  const cp949 = Buffer.concat([Buffer.from(before), Buffer.from("b0a1", "hex"), Buffer.from(after)]);
-  const answer = await send(method, path, cp949, headers);
-  const { error } = (await answer.json()) as { error: { code: string; message: string } };
-  expect([answer.status, error.code]).toEqual([400, "body_not_json"]);
-  expect(error.message).toContain("not UTF-8");
-  expect(model.calls).toEqual([]);
-});
+it.each(PATHS)(
+  "CP949, as curl on a Korean Windows sends it, is refused with the reason: %s",
+  async (_what, ...request) => {
+    const [method, path, json, headers] = request;
+    const { model, send } = await start();
+    const [before, after] = json.split("가") as [string, string];
+    const cp949 = Buffer.concat([Buffer.from(before), Buffer.from("b0a1", "hex"), Buffer.from(after)]);
+    const answer = await send(method, path, cp949, headers);
+    const { error } = (await answer.json()) as { error: { code: string; message: string } };
+    expect([answer.status, error.code]).toEqual([400, "body_not_json"]);
+    expect(error.message).toContain("not UTF-8");
+    expect(model.calls).toEqual([]);
+  },
+);
 
-it.each(PATHS)("a byte order mark is accepted, and goes no further: %s", async (_what, ...request) => {
+it.each(PATHS)("a byte order mark is accepted, and not forwarded: %s", async (_what, ...request) => {
   const [method, path, json, headers] = request;
   const { model, send } = await start();
   await (await send("PUT", at("A", "t"), Buffer.from('{"text":"가"}'))).arrayBuffer();

@@ -1,6 +1,6 @@
 /**
- * Work on a caller's text grows no faster than the text. Not the steps are counted but CPU time, with a bound that noise does
- * not reach and that anything quadratic passes many times over: at these lengths it takes a hundred times the bound or more.
+ * Work on a caller's text grows no faster than the text. CPU time is measured, with a bound that noise does not reach and
+ * quadratic work exceeds a hundred times at these lengths.
  */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,18 +23,18 @@ import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
 import { modelCall, router } from "../dialects/model-call.ts";
 
-/** Units of a text, unless said otherwise; a header has 16 KiB at most. */
+/** Default length of a text in units; a header has 16 KiB at most. */
 const LENGTH = 256 * 1024;
-/** CPU seconds; what is linear takes some milliseconds. */
+/** CPU seconds; linear work takes some milliseconds. */
 const BOUND = 2;
 
-/** CPU seconds that work takes; what it throws is part of it. */
+/** CPU seconds of the work; it may throw. */
 function cpuOf(work: () => unknown): number {
   const before = process.cpuUsage();
   try {
     work();
   } catch {
-    // refusing is work, too
+    // refusing is measured too
   }
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1e6;
@@ -42,7 +42,7 @@ function cpuOf(work: () => unknown): number {
 
 const fill = (part: string, length = LENGTH): string => part.repeat(Math.ceil(length / part.length)).slice(0, length);
 
-/** Texts that make backtracking go far: one thing without end, then what does not fit. */
+/** Texts that provoke backtracking: an endless repetition, then a mismatch. */
 const HARD = [
   ...[
     "a",
@@ -80,7 +80,7 @@ const HARD = [
 const HEADER = "a header";
 const RELAY = "the relay's own text or its config";
 
-/** Every regular expression in `runtime/relay`, by file, and what it is matched against. */
+/** Every regular expression in `runtime/relay`, by file, and the input it is matched against. */
 const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, on: string])[]>> = {
   "access/keys.ts": [],
   "dialects/keep-alive-check.ts": [
@@ -138,6 +138,13 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/\\/v1\\/*$/", RELAY],
   ],
   "status/page.ts": [["/[&<>\"']/g", RELAY]],
+  "model/fallback.ts": [
+    ["/(?:^|\\.)(?:api\\.openai\\.com|openai\\.azure\\.com)$/", RELAY],
+    ["/(?:^|\\/)(?:gpt-5|o\\d)/", RELAY],
+  ],
+  "model/response-id.ts": [
+    ['/"id"\\s{0,9}:\\s{0,9}"(resp[\\w-]{1,120})"/', "4,096 bytes of the model server's answer"],
+  ],
   "model/upstream.ts": [
     ["/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/", RELAY],
   ],
@@ -163,7 +170,7 @@ function expressionsIn(file: string): string[] {
 }
 
 describe("regular expressions", () => {
-  test("are all known here, with what they are matched against", () => {
+  test("are all listed here, with their inputs", () => {
     const found = globSync("**/*.ts", { cwd: FOLDER })
       .map((file) => [file.replaceAll("\\", "/"), expressionsIn(file)] as const)
       .filter(([, all]) => all.length > 0);
@@ -176,7 +183,7 @@ describe("regular expressions", () => {
   const literals = Object.values(EXPRESSIONS)
     .flat()
     .filter(([literal, on]) => on !== RELAY && literal.startsWith("/"));
-  it.each(literals)("%s takes time in proportion to its text", (literal) => {
+  it.each(literals)("%s takes time linear in its text", (literal) => {
     const end = literal.lastIndexOf("/");
     const expression = new RegExp(literal.slice(1, end), literal.slice(end + 1));
     for (const text of HARD) {
@@ -187,7 +194,7 @@ describe("regular expressions", () => {
   });
 });
 
-describe("what reads callers' text", () => {
+describe("functions that read callers' text", () => {
   const caller = { name: "a", companies: ["*"] };
   const readers: Record<string, (text: string) => unknown> = {
     parseGoDuration,
@@ -223,15 +230,15 @@ describe("what reads callers' text", () => {
       return meter.usage();
     },
   };
-  it.each(Object.keys(readers))("%s takes time in proportion to it", (name) => {
-    // The longest of them is 60,000 digits, as the first request that stopped everybody had, times four.
+  it.each(Object.keys(readers))("%s takes linear time", (name) => {
+    // The longest is four times the 60,000 digits that once blocked the relay.
     for (const text of name.startsWith("Meter") ? HARD.slice(0, 4) : HARD) {
       expect(cpuOf(() => readers[name]!(text))).toBeLessThan(BOUND);
     }
   });
 });
 
-describe("what reads callers' bodies", () => {
+describe("functions that read callers' bodies", () => {
   const MIB = 1024 * 1024;
 
   it.each(["\\\\", '\\"', "a", "가", "\\u0041", "}{", '","'])("the scanner, of a string of %s", (part) => {

@@ -67,7 +67,7 @@ describe("paths are matched as received", () => {
     expect(model.seen.map(({ url }) => url)).toEqual([path]);
   });
 
-  test("a path in front of the model server is kept", async () => {
+  test("the path of model.url is kept", async () => {
     const model = await startModel();
     const relay = await startTestRelay(`${model.url}/slm/`);
     expect((await rawGet(relay.port, "/v1/models?a=1")).status).toBe(200);
@@ -95,7 +95,7 @@ describe("paths are matched as received", () => {
 });
 
 describe("headers", () => {
-  test("only those of the list go to the model server", async () => {
+  test("only listed ones go to the model server", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     await post(relay, "/v1/embeddings", "{}", {
@@ -127,7 +127,7 @@ describe("headers", () => {
     });
   });
 
-  test("only those of the list come back", async () => {
+  test("only listed ones come back", async () => {
     const model = await startModel((_seen, res) => {
       res.writeHead(200, {
         "Content-Type": "text/plain",
@@ -216,7 +216,7 @@ describe("bodies", () => {
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 413", "HTTP/1.1 200"]);
   });
 
-  test("Expect: 100-continue is answered for a request that may come, and refused before an upload that may not", async () => {
+  test("Expect: 100-continue is answered for an acceptable request, and refused before the upload otherwise", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url, { limits });
     const asked = await raw(relay.port, `${head("Expect: 100-continue\r\nContent-Length: 2")}{}`);
@@ -231,7 +231,9 @@ describe("bodies", () => {
   });
 
   test.each([
-    ["compressed", { headers: { "Content-Encoding": "gzip" } }, "{}", "415 encoding_not_supported"],
+    ["compressed as br", { headers: { "Content-Encoding": "br" } }, "{}", "415 encoding_not_supported"],
+    ["compressed twice", { headers: { "Content-Encoding": "gzip, gzip" } }, "{}", "415 encoding_not_supported"],
+    ["not compressed, but said to be", { headers: { "Content-Encoding": "gzip" } }, "{}", "400 encoding_invalid"],
     ["not JSON", {}, "{", "400 body_not_json"],
     ["unloading the model", {}, '{"keep_alive":0}', "403 keep_alive_not_allowed"],
   ])("%s: refused", async (_name, init, body, expected) => {
@@ -250,7 +252,7 @@ describe("bodies", () => {
     expect((await post(relay, "/v1/responses", { model: "m" })).status).toBe(200);
   });
 
-  test("a caller who leaves during the upload leaves nothing behind", async () => {
+  test("a client that disconnects during the upload leaves nothing behind", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     const req = request({ port: relay.port, host: "127.0.0.1", method: "POST", path: "/api/chat", headers: asServer });
@@ -267,7 +269,7 @@ async function details(admin: string) {
   return (await (await fetch(`${admin}/details`)).json()) as { tally: { inFlight: number; clientAborts: number } };
 }
 
-test("idle connections are kept longer than cloudflared keeps them, and a request may take its time", async () => {
+test("idle connections are kept longer than cloudflared keeps them, and a request may be slow", async () => {
   const { server, close } = await listen("test", 0, (_req, res) => res.end());
   expect(server.keepAliveTimeout).toBeGreaterThan(120_000);
   expect(server.requestTimeout).toBe(0);
@@ -275,7 +277,7 @@ test("idle connections are kept longer than cloudflared keeps them, and a reques
   await close();
 });
 
-test("a port that is taken is said so", async () => {
+test("a port in use is reported", async () => {
   const { port, close } = await listen("first", 0, (_req, res) => res.end());
   await expect(listen("public", port, () => {})).rejects.toThrow(
     new RegExp(`public listener cannot bind 127\\.0\\.0\\.1:${port}: another process holds it .*lsof`),

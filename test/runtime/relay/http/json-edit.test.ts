@@ -21,7 +21,7 @@ describe("a member is replaced", () => {
   ])("%s", (json, expected) => expect(renamed(json)).toBe(expected));
 });
 
-describe("a member is taken out", () => {
+describe("a member is removed", () => {
   const without = (json: string) => withoutMember(Buffer.from(json), scan(Buffer.from(json)), "background").toString();
 
   it.each([
@@ -35,7 +35,7 @@ describe("a member is taken out", () => {
     ['{"Background":1,"a":{"background":2}}', '{"Background":1,"a":{"background":2}}'],
   ])("%s", (json, expected) => expect(without(json)).toBe(expected));
 
-  it("whichever of them are there, in any order: what is left is what JSON.parse has without them", () => {
+  it("in any combination and order: the rest is what JSON.parse has without them", () => {
     const keys = ["id", "background", "a", "id", "b", "background"];
     for (let chosen = 0; chosen < 3 ** keys.length; chosen += 1) {
       const members = keys.flatMap((key, at) => {

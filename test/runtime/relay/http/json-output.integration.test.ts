@@ -20,13 +20,13 @@ const values: readonly unknown[] = [
 ];
 
 describe("pieces of JSON", () => {
-  it.each(values.map((value, at) => [at, value]))("together are what JSON.stringify gives: value %i", (_at, value) => {
+  it.each(values.map((value, at) => [at, value]))("together equal JSON.stringify: value %i", (_at, value) => {
     const pieces = [...jsonPieces(value)];
     expect(pieces.join("")).toBe(JSON.stringify(value));
     expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(100_000);
   });
 
-  it("take vectors and whatever can be iterated for arrays, and go no further than they are asked", () => {
+  it("write vectors and iterables as arrays, and iterate only as far as consumed", () => {
     const vector = Float32Array.from({ length: 2000 }, (_, i) => i / 7 - 100);
     let made = 0;
     const rows = function* () {
@@ -52,7 +52,7 @@ describe("an answer in JSON", () => {
     return { port: portOf(server), url: `http://127.0.0.1:${portOf(server)}`, ended: ended.promise };
   };
 
-  it("has its length when it is short, and comes whole when it is long; HEAD gets no body", async () => {
+  it("has its length when it is short, and is complete when it is long; HEAD gets no body", async () => {
     for (const value of [{ a: "가" }, { data: Array.from({ length: 20_000 }, (_, i) => `글 ${i}`) }]) {
       const { url } = await serve(value);
       const text = JSON.stringify(value);
@@ -65,7 +65,7 @@ describe("an answer in JSON", () => {
     }
   });
 
-  it("is made no faster than it is read, and no further when the client has left", async () => {
+  it("is built no faster than it is read, and stops when the client has disconnected", async () => {
     let made = 0;
     const rows = function* () {
       for (let i = 0; i < 100_000; i += 1) {
@@ -77,7 +77,7 @@ describe("an answer in JSON", () => {
     const socket = connect(port, "127.0.0.1");
     socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     await once(socket, "readable");
-    // What the sockets of both sides hold, and no more of the gigabyte: it settles and stays.
+    // Only what both sockets buffer of the gigabyte: it settles and stays.
     let before = -1;
     while (made !== before) {
       before = made;

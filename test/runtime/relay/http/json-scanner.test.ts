@@ -20,7 +20,7 @@ function kindOf(bytes: Buffer, most?: number): string {
   }
 }
 
-/** What `JSON.parse` says of bytes that must be UTF-8. */
+/** The result of `JSON.parse` for bytes that must be UTF-8. */
 function kindByParse(bytes: Buffer): string {
   let text: string;
   try {
@@ -37,7 +37,7 @@ function kindByParse(bytes: Buffer): string {
   }
 }
 
-/** A generator of numbers below `most` that gives the same each time. */
+/** A deterministic generator of numbers below `most`. */
 function random(seed: number): (most: number) => number {
   let state = seed;
   return (most) => {
@@ -46,7 +46,7 @@ function random(seed: number): (most: number) => number {
   };
 }
 
-/** JSON, mostly, of what is hard to get right. */
+/** Mostly JSON, from difficult parts. */
 function someJson(next: (most: number) => number, depth = 0): string {
   const space = () => ["", "", " ", "\n", "\t\r"][next(5)]!;
   const atoms = [
@@ -80,7 +80,7 @@ function someJson(next: (most: number) => number, depth = 0): string {
   }
 }
 
-/** Breaks bytes in one place or none. */
+/** Breaks bytes in at most one place. */
 function broken(bytes: Buffer, next: (most: number) => number): Buffer {
   const at = next(bytes.length + 1);
   const byte = [...Buffer.from('{}[]",:\\u0-+.eE1tn \u0001'), 0x80, 0xff, 0xc0, 0xe0][next(24)]!;
@@ -106,7 +106,7 @@ describe("the scanner", () => {
       const most = 1 + next(9);
       for (const slice of [bytes.length, most]) {
         const found = kindOf(bytes, slice);
-        // Broken in both ways, the first of them is told.
+        // Broken in both ways, the first fault is reported.
         const fine = found === expected || (expected === "not_utf8" && found === "not_json");
         if (!fine) expect([slice, bytes.toString(), bytes.toString("hex"), found]).toEqual([slice, "", "", expected]);
       }
@@ -138,7 +138,7 @@ describe("the scanner", () => {
     expect(members).toBeGreaterThan(2000);
   });
 
-  it("tells repeated members in order, and looks at none further inside", () => {
+  it("reports repeated members in order, and no nested ones", () => {
     const json = String.raw`{"model":"b\\","c":{"d":[{"model":1}]},"f\"":["k"],"Model":"\\\"h:","stream" : "}"}`;
     const { members, count } = scan(Buffer.from(json));
     expect(members.map(({ key, start, end }) => [key, json.slice(start, end)])).toEqual([
@@ -167,7 +167,7 @@ describe("the scanner", () => {
     '"\t"',
   ])("refuses %j", (text) => expect(kindOf(Buffer.from(text))).toBe("not_json"));
 
-  it("refuses what is nested too deep, and more values than allowed, before it has come to the end", () => {
+  it("refuses too deep nesting and too many values before it reaches the end", () => {
     const deep = Buffer.from("[".repeat(MAX_DEPTH + 1));
     expect(kindOf(deep)).toBe("too_deep");
     expect(kindOf(Buffer.from("[".repeat(MAX_DEPTH) + "]".repeat(MAX_DEPTH)))).toBe("array");
@@ -177,7 +177,7 @@ describe("the scanner", () => {
     expect(scanner.at).toBeLessThan(220);
   });
 
-  it("lets other work go on while it scans a long text", async () => {
+  it("lets other work run while it scans a long text", async () => {
     const bytes = Buffer.from(JSON.stringify({ a: "가".repeat(3_000_000), model: "m" }));
     let turns = 0;
     let over = false;
@@ -192,11 +192,11 @@ describe("the scanner", () => {
     expect(turns).toBeGreaterThan(bytes.length / (128 * 1024) - 2);
   });
 
-  it("keeps no memory of what it has read", () => {
+  it("uses constant memory", () => {
     const bytes = Buffer.from(`{"a":[${"[],{},".repeat(1_000_000)}0]}`);
     const before = process.memoryUsage().heapUsed;
     scan(bytes, 16 * 1024);
-    // A tree of it takes over 60 MB.
+    // Parsed, it takes over 60 MB.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(30e6);
   });
 });

@@ -9,7 +9,7 @@ import { asServer, portOf, post, startModel, startTestRelay, testConfig } from "
 
 const keepAlive = { sseMs: 40, jsonMs: 80, everyMs: 40, stallMs: 10_000, pauseMs: 30_000 };
 
-/** A model server that says nothing until told to. */
+/** A model server that stays silent until released. */
 async function startSilent(modelTimeout?: number) {
   const asked = Promise.withResolvers<ServerResponse>();
   const model = await startModel((_seen, res) => asked.resolve(res));
@@ -22,7 +22,7 @@ async function startSilent(modelTimeout?: number) {
   return { relay, asked: asked.promise };
 }
 
-/** Reads until `enough`, then gives the reader and what came. */
+/** Reads until `enough`, then returns the reader and the text so far. */
 async function readUntil(response: Response, enough: (text: string) => boolean) {
   const reader = response.body!.getReader();
   let text = "";
@@ -45,22 +45,19 @@ test.each([
   ["SSE", "/v1/chat/completions", { stream: true }, "text/event-stream", "data: 1\n\n", /^(: waiting\n\n){2,}$/],
   ["NDJSON", "/api/chat", {}, "application/x-ndjson", '{"a":1}\n', /^ {2,}$/],
   ["JSON", "/v1/chat/completions", {}, "application/json; charset=utf-8", '{"a":1}', /^ {2,}$/],
-])(
-  "%s: bytes that mean nothing come before a late answer, which follows whole",
-  async (_n, path, body, type, answer, pads) => {
-    const { relay, asked } = await startSilent();
-    const response = await post(relay, path, body);
-    expect(response.status).toBe(200);
-    expect(response.headers.get("content-type")).toBe(type);
-    const { reader, text } = await readUntil(response, (sofar) => pads.test(sofar));
-    (await asked).writeHead(200, { "Content-Type": type, "Content-Length": answer.length }).end(answer);
-    const all = text + (await rest(reader));
-    expect(all.endsWith(answer)).toBe(true);
-    expect(all.slice(0, -answer.length)).toMatch(pads);
-  },
-);
+])("%s: heartbeats precede a late answer, which follows complete", async (_n, path, body, type, answer, pads) => {
+  const { relay, asked } = await startSilent();
+  const response = await post(relay, path, body);
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toBe(type);
+  const { reader, text } = await readUntil(response, (sofar) => pads.test(sofar));
+  (await asked).writeHead(200, { "Content-Type": type, "Content-Length": answer.length }).end(answer);
+  const all = text + (await rest(reader));
+  expect(all.endsWith(answer)).toBe(true);
+  expect(all.slice(0, -answer.length)).toMatch(pads);
+});
 
-test("an answer in time is untouched: status, headers and bytes", async () => {
+test("an answer in time is unchanged: status, headers and bytes", async () => {
   const { relay, asked } = await startSilent();
   const waiting = post(relay, "/v1/chat/completions", {});
   (await asked).writeHead(404, { "Content-Type": "application/json", "Content-Length": 2 }).end("{}");
@@ -133,7 +130,7 @@ test("an answer cut between two events ends with an error event and a cut connec
   await expect(rest(reader)).rejects.toThrow("terminated");
 });
 
-test("OpenAI's client raises the error that comes within a stream", async () => {
+test("OpenAI's client raises an error within a stream", async () => {
   const model = await startModel(() => {});
   const limits = { ...testConfig("", "").limits, chat: 1, waitSeconds: 1 };
   const relay = await startTestRelay(model.url, { limits }, { keepAlive });

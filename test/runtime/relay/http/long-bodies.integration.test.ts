@@ -16,8 +16,8 @@ const TESTS = /[\\/]test[\\/]runtime[\\/]/;
 let restore: (() => void)[] = [];
 let found: Long[] = [];
 
-/** Watches a method: what it is given and gives back, unless the test itself called it. */
-// biome-ignore lint/suspicious/noExplicitAny: any function of the platform
+/** Records the arguments and results of a method, unless the test itself called it. */
+// biome-ignore lint/suspicious/noExplicitAny: any platform function
 function watch(owner: any, name: string, lengthOf: (args: unknown[], self: unknown, result: unknown) => number): void {
   const original = owner[name] as (...args: unknown[]) => unknown;
   owner[name] = function (this: unknown, ...args: unknown[]): unknown {
@@ -59,7 +59,7 @@ const LONG = 5 * MIB;
 const TEXT = "x".repeat(LONG);
 const limits = { chat: 4, embeddings: 2, waiting: 256, waitSeconds: 60, bodyMiB: 64, whenBusy: "queue" } as const;
 
-/** The bytes of an answer, unread as text. */
+/** The bytes of an answer, not decoded. */
 async function bytesOf(response: Response): Promise<number> {
   return (await response.arrayBuffer()).byteLength;
 }
@@ -100,7 +100,7 @@ describe("a long body:", () => {
     expect(found).toEqual([]);
   });
 
-  it("a job, a call with a key and a background response, with answers as long", async () => {
+  it("a job, a call with a key and a background response, with equally long answers", async () => {
     const said = Buffer.from(`{"id":"theirs","object":"response","output":"${TEXT}","background":null}`);
     const model = await startModel((_seen, res) =>
       res.writeHead(200, { "content-type": "application/json" }).end(said),
@@ -119,7 +119,7 @@ describe("a long body:", () => {
 
     const begun = await post(relay, "/v1/responses", body);
     const response = (await begun.json()) as { id: string; instructions: unknown };
-    // It is too long to be repeated.
+    // Too long to be repeated in the Response object.
     expect(response.instructions).toBeNull();
     expect(response.id).toMatch(/^resp_/);
     await finished(relay, response.id.replace("resp_", "job_"));
@@ -129,7 +129,7 @@ describe("a long body:", () => {
     expect(bytes.subarray(0, head.length).toString()).toBe(head);
     const rest = Buffer.from(`"object":"response","output":"${TEXT}"}`);
     expect(bytes.subarray(head.length).equals(rest)).toBe(true);
-    // The model server got it without `background`, and else as it came.
+    // The model server got it without `background`, otherwise unchanged.
     expect(model.seen.at(-1)?.body.equals(Buffer.from(body.toString().replace('"background":true,', "")))).toBe(true);
     expect(found).toEqual([]);
   });
@@ -147,7 +147,7 @@ describe("a long body:", () => {
     expect(found).toEqual([]);
   });
 
-  it("documents: put, got, searched and embedded, whatever the model server's answer takes", async () => {
+  it("documents: put, fetched, searched and embedded, with long answers of the model server", async () => {
     const model = await startEmbeddingModel();
     model.pad = 2 * MIB;
     const relay = await startDocumentsRelay(model.url, { changes: { limits } });

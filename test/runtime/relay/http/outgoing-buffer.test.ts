@@ -4,7 +4,7 @@ import { createMemoryBudget } from "../../../../runtime/relay/memory/budget.ts";
 
 const MIB = 1024 * 1024;
 
-/** A reader that takes `room` pieces at a time. */
+/** A reader that accepts `room` pieces at a time. */
 function startReader(room: number) {
   const got: Buffer[] = [];
   let left = room;
@@ -32,7 +32,7 @@ function startReader(room: number) {
 const pieceOf = (n: number, bytes = 1000) => Buffer.alloc(bytes, n);
 
 test.each([1, 3, 1000])(
-  "all comes in order, the end last, and what was reserved is given back (room for %s)",
+  "all pieces arrive in order, then the end, and the memory is released (room for %s)",
   (room) => {
     const memory = createMemoryBudget({ memoryMiB: 64 }, ["a"]);
     const reader = startReader(room);
@@ -78,7 +78,7 @@ test.each([
   expect(reader.got).toHaveLength(kept + 1);
 });
 
-test("a reader that takes eight MiB a second does not count as one that holds up the model server", () => {
+test("a reader of 8 MiB per second does not count as holding up the model server", () => {
   const reader = startReader(1);
   const outflow = new OutgoingBuffer(reader, undefined);
   while (outflow.write(pieceOf(1, MIB)));

@@ -1,4 +1,4 @@
-/** Callers that read the answers of direct calls slowly, or not at all: what they hold, and for how long. */
+/** Callers that read answers of direct calls slowly, or not at all: the resources they hold, and for how long. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -34,7 +34,7 @@ function startLargeModel(bytes: number, type = "text/event-stream") {
   });
 }
 
-/** Asks for a large answer and reads nothing of it but its beginning. */
+/** Requests a large answer and reads only its beginning. */
 async function ask(relay: TestRelay, path = "/v1/chat/completions", auth = greedyToken): Promise<Socket> {
   const socket = connect(relay.port, "127.0.0.1");
   socket.on("error", () => {});
@@ -47,7 +47,7 @@ async function ask(relay: TestRelay, path = "/v1/chat/completions", auth = greed
   return socket;
 }
 
-/** Reads a little again and again, so that the answer never stands still for long. Returns what ends it. */
+/** Reads a little now and then, so that the answer never stalls for long. Returns what ends it. */
 function trickle(socket: Socket, bytes: number): () => void {
   const timer = setInterval(() => void socket.read(Math.min(bytes, socket.readableLength)), 20);
   onTestFinished(() => clearInterval(timer));
@@ -64,7 +64,7 @@ async function gauge(relay: TestRelay, name: string): Promise<number> {
   return values.reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
-test("an answer that nobody reads does not hold its slot: it waits in its caller's memory", {
+test("an unread answer does not hold its slot: it is buffered in its caller's memory", {
   timeout: 60_000,
 }, async () => {
   const model = await startLargeModel(24 * MIB);
@@ -72,10 +72,10 @@ test("an answer that nobody reads does not hold its slot: it waits in its caller
   const sockets = [await ask(relay), await ask(relay)];
   await vi.waitFor(async () => expect(await running(relay)).toBe(0), PATIENT);
   const held = await gauge(relay, "slm_memory_held_bytes");
-  expect(held).toBeGreaterThan(24 * MIB); // less what the sockets took
+  expect(held).toBeGreaterThan(24 * MIB); // less what the sockets buffer
   expect(held).toBeLessThan(50 * MIB);
   expect(await (await post(relay, "/v1/chat/completions", { model: "m" })).text()).toBe("short");
-  // What was kept comes whole when it is read after all.
+  // The buffered answer is complete when it is read after all.
   let got = 0;
   const [socket] = sockets as [Socket, Socket];
   const ended = new Promise<void>((resolve) => {
@@ -90,7 +90,7 @@ test("an answer that nobody reads does not hold its slot: it waits in its caller
   await vi.waitFor(async () => expect(await gauge(relay, "slm_memory_held_bytes")).toBe(0), PATIENT);
 });
 
-test("a trickle that never stands still holds a slot for pauseMs in all, once no more can be kept", {
+test("a slow trickle holds a slot for pauseMs in total, once no more can be buffered", {
   timeout: 60_000,
 }, async () => {
   const model = await startLargeModel(512 * MIB);
@@ -107,7 +107,7 @@ test("a trickle that never stands still holds a slot for pauseMs in all, once no
   await vi.waitFor(async () => expect(await gauge(relay, "slm_memory_held_bytes")).toBe(0), PATIENT);
 });
 
-test("a caller whose memory is used up holds its slots no longer than that", { timeout: 60_000 }, async () => {
+test("a caller whose memory is used up holds its slots no longer", { timeout: 60_000 }, async () => {
   const model = await startLargeModel(31 * MIB);
   const small = limitsSchema.parse({ chat: 2, bodyMiB: 8, memoryMiB: 64 });
   const relay = await startTestRelay(
@@ -121,7 +121,7 @@ test("a caller whose memory is used up holds its slots no longer than that", { t
   await vi.waitFor(async () => expect(await running(relay)).toBe(0), PATIENT);
 });
 
-test("a reader that is slower than the model server, but reads, gets all of a stream", {
+test("a steady reader that is slower than the model server gets the whole stream", {
   timeout: 60_000,
 }, async () => {
   const model = await startLargeModel(20 * MIB);
@@ -145,7 +145,7 @@ test("a reader that is slower than the model server, but reads, gets all of a st
   expect(got).toBeGreaterThanOrEqual(20 * MIB);
 });
 
-test("calls that take no slot are bounded, and never keep one that has a slot from its connection", {
+test("calls without a slot are bounded, and never take the connection of one with a slot", {
   timeout: 60_000,
 }, async () => {
   const held: (() => void)[] = [];
@@ -164,7 +164,7 @@ test("calls that take no slot are bounded, and never keep one that has a slot fr
     );
   }
   await vi.waitFor(() => expect(held.length + statuses.length).toBe(300), PATIENT);
-  expect(held.length).toBe(48); // three quarters of what all may have
+  expect(held.length).toBe(48); // three quarters of the total
   expect(new Set(statuses)).toEqual(new Set([429]));
   expect((await post(relay, "/v1/chat/completions", { model: "m" })).status).toBe(200);
   const show = post(relay, "/api/show", { model: "m" });

@@ -42,7 +42,7 @@ test.each([
   expect((await reader.read()).done).toBe(true);
 });
 
-test("the model server sees within 1 s that the caller has left, before and within an answer", async () => {
+test("the model server's connection closes within 1 s when the caller disconnects, before and within an answer", async () => {
   for (const begin of [false, true]) {
     const gone = Promise.withResolvers<number>();
     const model = await startModel((_seen, res) => {
@@ -72,7 +72,7 @@ test("the model server sees within 1 s that the caller has left, before and with
   }
 });
 
-test("an answer the model server cuts never looks whole", async () => {
+test("an answer that the model server cuts never looks complete", async () => {
   for (const head of ["Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "Content-Length: 100\r\n\r\nhello"]) {
     const server = createServer((socket) => {
       socket.on("error", () => {});
@@ -102,7 +102,7 @@ test("a model server that breaks off before it answers gives 502", async () => {
   expect([response.status, await codeOf(response)]).toEqual([502, "model_broke_off"]);
 });
 
-test("a model server that is not there gives 502, without its address", async () => {
+test("an unreachable model server gives 502, without its address", async () => {
   const model = await startModel();
   await model.close();
   const relay = await startTestRelay(model.url);
@@ -138,7 +138,7 @@ test("as many requests as there are slots run at once and get their own answers"
   expect(answers).toEqual(bodies);
 });
 
-test("a slow caller slows the model server down: what piles up in the relay is bounded", async () => {
+test("a slow caller slows the model server down: the relay's buffer is bounded", async () => {
   const total = 256 * 1024 * 1024;
   let sent = 0;
   const stalled = Promise.withResolvers<void>();
@@ -169,7 +169,7 @@ test("a slow caller slows the model server down: what piles up in the relay is b
   expect(got).toBe(total);
 });
 
-test("HEAD gives the headers alone", async () => {
+test("HEAD returns the headers only", async () => {
   const model = await startModel((_seen, res) => res.writeHead(200, { "Content-Length": "12" }).end());
   const relay = await startTestRelay(model.url);
   const response = await fetch(`${relay.url}/api/version?a=%2F`, { method: "HEAD", headers: asServer });

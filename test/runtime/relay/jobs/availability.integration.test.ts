@@ -1,4 +1,4 @@
-/** The job store is not available, comes back, or its callers change. */
+/** The job store is unavailable, recovers, or its callers change. */
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
@@ -21,14 +21,14 @@ const caller = { name: "backend", clientId: CLIENT_ID, companies: ["*"], weight:
 const chat = { model: "m", messages: [] };
 const status = async (url: string) => (await fetch(url)).status;
 
-/** Holds the file as another relay would; returns how to let go of it. */
+/** Locks the file as another relay would; returns how to release it. */
 function lock(dataDir: string): () => void {
   const db = new DatabaseSync(join(dataDir, "jobs.db"));
   db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;");
   return () => db.close();
 }
 
-test("a call with a key is refused while the jobs are unavailable, and they come back by themselves", async () => {
+test("a call with a key is refused while the job store is unavailable, and the store is reopened", async () => {
   const model = await startModel();
   const dataDir = await temporaryFolder();
   const release = lock(dataDir);
@@ -47,7 +47,7 @@ test("a call with a key is refused while the jobs are unavailable, and they come
   expect(relay.lines.some(({ msg }) => msg === "the job store can be used again")).toBe(true);
 }, 120_000);
 
-test("a client that has disconnected before the stores are open is not waited for at the stop", async () => {
+test("a stop does not wait for a client that disconnected before the stores were open", async () => {
   const model = await startModel();
   const dataDir = await temporaryFolder();
   const release = lock(dataDir);
@@ -84,7 +84,7 @@ test("a client that has disconnected before the stores are open is not waited fo
   expect(performance.now() - since).toBeLessThan(60_000); // of 170 s
 }, 200_000);
 
-test("a caller that is disabled has no job running; it goes on when it is enabled again, at no cost of an attempt", async () => {
+test("disabling a caller ends its running job; it runs again once enabled, without counting an attempt", async () => {
   const answers: ServerResponse[] = [];
   const model = await startModel((_seen, res) => void answers.push(res));
   const relay = await startTestRelay(model.url);

@@ -1,4 +1,4 @@
-/** Jumps of the wall clock, restarts of the machine, and files of the release before. */
+/** Clock jumps, restarts of the machine, and files of the previous release. */
 import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -37,7 +37,7 @@ const inFolder = async (changes: Partial<DatabaseOptions> = {}): Promise<Databas
 
 describe("when the wall clock is set", () => {
   test.each([-HOUR, -24 * HOUR, HOUR])(
-    "by %d ms, jobs that wait stay due, also those that wait for another attempt",
+    "by %d ms, waiting jobs stay due, also those that wait for another attempt",
     async (jump) => {
       let wall = 1_800_000_000_000;
       const database = new JobDatabase(await inFolder({ now: () => wall }));
@@ -47,14 +47,14 @@ describe("when the wall clock is set", () => {
       database.claim(failed.id, "a1", 120_000);
       database.failAttempt("a1", "model_error", "x", 30_000);
       const due = () => database.waiting("chat", ["backend"], 10).map(({ id }) => id);
-      expect(due()).toEqual([waiting.id]); // the other one's pause is not over
+      expect(due()).toEqual([waiting.id]); // the other job's pause is not over
       wall += jump;
       expect(due()).toEqual([waiting.id, failed.id]);
       database.close();
     },
   );
 
-  test("forward by an hour, a running attempt keeps its lease; it ends by the monotonic clock", async () => {
+  test("forward by an hour, a running attempt keeps its lease, which expires on the monotonic clock", async () => {
     let [wall, monotonic] = [1_800_000_000_000, 0];
     const database = new JobDatabase(await inFolder({ now: () => wall, monotonicNow: () => monotonic }));
     const job = newJob();
@@ -75,7 +75,7 @@ describe("when the wall clock is set", () => {
   });
 });
 
-test("a job under which the machine goes down again and again uses up its attempts; the first time counts for nothing", async () => {
+test("a job during which the machine goes down repeatedly uses up its attempts; the first time does not count", async () => {
   const options = await inFolder({ boot: "boot 0" });
   const job = newJob();
   const first = new JobDatabase(options);
@@ -95,7 +95,7 @@ test("a job under which the machine goes down again and again uses up its attemp
   expect(used).toEqual([0, 1, 2, "failed"]);
 });
 
-test("a file of the release before is brought forward with what is in it", async () => {
+test("a file of the previous release is migrated with its jobs", async () => {
   const options = await inFolder();
   const old = new DatabaseSync(options.file);
   migrate(old, MIGRATIONS.slice(0, 3));
@@ -106,7 +106,7 @@ test("a file of the release before is brought forward with what is in it", async
   );
   old.close();
   const database = new JobDatabase(options);
-  expect(database.db.prepare("SELECT version FROM schema").get()).toEqual({ version: 4 });
+  expect(database.db.prepare("SELECT version FROM schema").get()).toEqual({ version: MIGRATIONS.at(-1)?.version });
   expect(database.find("backend", "a")?.state).toBe("queued");
   const call = { owner: "backend", path: "/p", idempotencyKey: "k" };
   expect(database.claimKey({ ...call, id: "c", requestSha256: "h" }).kind).toBe("existing");
@@ -114,7 +114,7 @@ test("a file of the release before is brought forward with what is in it", async
   database.close();
 });
 
-test("limits of the config apply to an open file", async () => {
+test("changed limits apply to an open file", async () => {
   const database = new JobDatabase(await inFolder());
   const job = newJob();
   database.add(job);
@@ -132,7 +132,7 @@ describe("a direct call with a key", () => {
   const again = { ...call, id: "two" };
   const answer = { status: 200, headers: {}, body: Buffer.from("x"), sha256: "" };
 
-  test("has its key until its answer is kept or it is released, for jobs too", async () => {
+  test("holds its key, against jobs too, until its answer is kept or the key is released", async () => {
     const database = new JobDatabase(await inFolder());
     expect(database.claimKey(call).kind).toBe("claimed");
     expect(database.claimKey(again).kind).toBe("running");
@@ -146,7 +146,7 @@ describe("a direct call with a key", () => {
     database.close();
   });
 
-  test("of a relay that hands over keeps its key while that relay lives, within its grace period", async () => {
+  test("of a relay that hands over holds its key while that relay lives, within its grace period", async () => {
     let monotonic = 0;
     const options = await inFolder({ monotonicNow: () => monotonic, foreignCallsMs: 60_000 });
     const old = new JobDatabase({ ...options, instance: "old" });
@@ -159,7 +159,7 @@ describe("a direct call with a key", () => {
     next.close();
   });
 
-  test("of a relay that has died, or that this relay has lost, gives its key free", async () => {
+  test("of a dead relay, or one that this relay has lost, releases its key", async () => {
     const options = await inFolder({ foreignCallsMs: 60_000, instance: "me" });
     const database = new JobDatabase(options);
     database.claimKey(call);

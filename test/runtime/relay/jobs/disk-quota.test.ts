@@ -53,13 +53,13 @@ function fill(database: JobDatabase, owner: string, bytes: number): { taken: str
   }
 }
 
-describe("the disk", () => {
-  test("is never filled by one caller: the others' parts stay free, for their jobs and for the answers to them", async () => {
+describe("the disk quota", () => {
+  test("cannot be used up by one caller: the others' parts stay free, for their jobs and answers", async () => {
     const database = await open();
     const { taken, refused } = fill(database, "greedy", 3 * MIB);
     expect(refused).toBe("share_full");
-    expect(taken.length).toBeGreaterThanOrEqual(10); // it may use what is free
-    // Its answers eat neither the reserve nor the quiet caller's part.
+    expect(taken.length).toBeGreaterThanOrEqual(10); // it may use free space
+    // Its answers use neither the reserve nor the quiet caller's part.
     for (const id of taken) {
       database.claim(id, `a${id}`, HOUR);
       database.finish(`a${id}`, answer(4 * MIB));
@@ -72,14 +72,14 @@ describe("the disk", () => {
     database.close();
   });
 
-  test("has as much room for a caller that is alone as there is", async () => {
+  test("is available in full to a single caller", async () => {
     const database = await open({ callers: ["greedy"] });
     const { taken, refused } = fill(database, "greedy", 5 * MIB);
     expect([taken.length, refused]).toEqual([10, "store_full"]);
     database.close();
   });
 
-  test("takes kept answers of direct calls within the same line", async () => {
+  test("applies to kept answers of direct calls as well", async () => {
     const database = await open();
     for (let n = 0; n < 30; n += 1) database.keepAnswer(newJob("greedy", 0, `k${n}`), answer(4 * MIB), HOUR);
     expect(usage(database).greedy).toBeLessThanOrEqual(64 * MIB * 0.8 * 0.75);
@@ -88,7 +88,7 @@ describe("the disk", () => {
     database.close();
   });
 
-  test("an answer that does not fit ends its job as failed, with the reason, instead of being tried forever", async () => {
+  test("an answer that does not fit fails its job with the reason instead of being retried forever", async () => {
     const database = await open();
     const { taken } = fill(database, "greedy", 3 * MIB);
     const ends = taken.map((id) => {
@@ -103,7 +103,7 @@ describe("the disk", () => {
     database.close();
   });
 
-  test("is counted exactly: what was added, answered, cancelled and swept comes to nothing", async () => {
+  test("is counted exactly: it is zero after jobs were added, answered, cancelled and swept", async () => {
     let now = 1_000_000;
     const database = await open({ now: () => now });
     const ids = [1, 2, 3].map((n) => {
@@ -119,7 +119,7 @@ describe("the disk", () => {
     database.cancel("greedy", ids[1]!);
     expect(usage(database)).toEqual({ greedy: 4 * JOB_BYTES + texts + 3000 + 700_000 + 600_000 });
     now += 25 * HOUR;
-    database.sweep(); // what waited fails
+    database.sweep(); // waiting jobs fail
     now += 25 * HOUR;
     database.sweep();
     expect(usage(database)).toEqual({ greedy: 0 });
@@ -127,7 +127,7 @@ describe("the disk", () => {
     database.close();
   });
 
-  test("of the release before is taken over: what is there is counted, and its long answers are read", async () => {
+  test("counts a file of the previous release, whose long answers stay readable", async () => {
     const file = join(await temporaryFolder(), "jobs.db");
     const old = new DatabaseSync(file);
     old.exec("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
@@ -156,7 +156,7 @@ describe("the disk", () => {
     expect(hash.digest("hex")).toBe(long.sha256);
     expect(database.add(newJob("greedy", 1000)).kind).toBe("added");
     database.close();
-    // The installer goes back a release: its migrations leave the file as it is, and its statements work.
+    // After a rollback to the previous release, its migrations leave the file unchanged, and its statements work.
     const back = new DatabaseSync(file);
     migrate(back, MIGRATIONS.slice(0, 1));
     back

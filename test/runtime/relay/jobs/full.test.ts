@@ -1,4 +1,4 @@
-/** Jobs whose answers find no room: on the disk, or in memory. */
+/** Jobs whose answers do not fit: on the disk, or in memory. */
 import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -49,7 +49,7 @@ function newJob(): NewJob {
   };
 }
 
-/** A runner on that store whose model answers `bytes` to everything. */
+/** A runner on that store whose model answers every request with `bytes` bytes. */
 function run(store: JobStore, bytes: number, memoryMiB = 64) {
   const memory = createMemoryBudget({ memoryMiB }, ["backend"]);
   const ends: string[] = [];
@@ -95,7 +95,7 @@ const ended = (store: JobStore, id: string) =>
     { timeout: 20_000, interval: 20 },
   );
 
-test("an answer that a full disk refuses again and again ends its job as failed, after a few tries and one run", async () => {
+test("an answer that a full disk keeps refusing fails its job, after a few tries and one run", async () => {
   const real = await openStore();
   let tries = 0;
   let failures = 0;
@@ -107,7 +107,7 @@ test("an answer that a full disk refuses again and again ends its job as failed,
     },
     async failForRoom(...args) {
       failures += 1;
-      if (failures < 3) throw new StoreFailed("database or disk is full", { full: true }); // not even that, at first
+      if (failures < 3) throw new StoreFailed("database or disk is full", { full: true }); // at first the failure cannot be stored either
       return real.failForRoom(...args);
     },
   };
@@ -121,7 +121,7 @@ test("an answer that a full disk refuses again and again ends its job as failed,
   expect([tries, failures, answered(), ends]).toEqual([5, 3, 1, ["no_room"]]);
 });
 
-test("a disk that has room again in time takes the answer", async () => {
+test("an answer is stored if the disk has room again in time", async () => {
   const real = await openStore();
   let tries = 0;
   const store: JobStore = {
@@ -138,7 +138,7 @@ test("a disk that has room again in time takes the answer", async () => {
   expect(await ended(real, job.id)).toMatchObject({ state: "completed", answer: { bytes: 1000 } });
 });
 
-test("an answer for which its owner has no memory left ends that run, and says why", async () => {
+test("an answer for which its owner has no memory left ends that run, with the reason", async () => {
   const store = await openStore();
   const job = newJob();
   await store.add(job);
@@ -148,7 +148,7 @@ test("an answer for which its owner has no memory left ends that run, and says w
   await vi.waitFor(() => expect(memory.held).toBe(0));
 });
 
-test("a file that an older release filled to its last page comes forward, and is usable again once old jobs are forgotten", async () => {
+test("a file that an older release filled to its last page is migrated, and is usable again once old jobs expire", async () => {
   const file = join(await temporaryFolder(), "jobs.db");
   const maxBytes = 16 * MIB;
   const old = openDatabase(file, maxBytes, MIGRATIONS.slice(0, 1));

@@ -40,7 +40,7 @@ const ended = (relay: TestRelay, id: string) => view(relay, id, { Prefer: "wait=
 const submit = async (relay: TestRelay, body: unknown, headers: Record<string, string> = {}) =>
   (await (await post(relay, "/v1/chat/completions", body, { headers: { ...ASYNC, ...headers } })).json()) as View;
 
-/** A model server whose answers wait until they are let go, one by one. */
+/** A model server whose answers wait until they are released, one by one. */
 async function startHeldModel() {
   const held: (() => void)[] = [];
   const arrivals = new EventTarget();
@@ -61,7 +61,7 @@ async function startHeldModel() {
 }
 
 describe("a job", () => {
-  test("is acknowledged with its address, runs, and its result is the model's answer as it gave it", async () => {
+  test("is acknowledged with its address, runs, and returns the model's answer unchanged", async () => {
     const answer = '{"choices":[{"message":{"content":"안녕"}}], "usage":{"total_tokens":7}}';
     const model = await startModel((_seen, res) => {
       res.writeHead(201, { "Content-Type": "application/json", "X-Request-Id": "m1", Server: "secret" }).end(answer);
@@ -92,7 +92,7 @@ describe("a job", () => {
     expect(seen.headers.cookie ?? seen.headers.prefer ?? seen.headers["cf-access-jwt-assertion"]).toBeUndefined();
   });
 
-  test("with wait=N is answered directly if it ends in time, else acknowledged", async () => {
+  test("with wait=N is answered directly if it ends in time, otherwise acknowledged", async () => {
     const model = await startHeldModel();
     const relay = await startTestRelay(model.url);
     const asked = post(relay, "/api/chat", chat("a"), { headers: { Prefer: "respond-async, wait=30" } });
@@ -105,18 +105,18 @@ describe("a job", () => {
     (await model.next())();
   });
 
-  test("without Prefer is no job, and preferences not known change nothing", async () => {
+  test("is not made without Prefer, and unknown preferences are ignored", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);
     for (const Prefer of ["wait=5", "return=minimal", "respond-asynchronously"]) {
       const response = await post(relay, "/v1/chat/completions", chat("x"), { headers: { Prefer } });
       expect([response.status, response.headers.get("preference-applied")]).toEqual([200, null]);
     }
-    // Metadata is no inference: there is nothing to queue.
+    // Metadata is not inference, so there is nothing to queue.
     expect((await post(relay, "/api/show", { model: "slm" }, { headers: ASYNC })).status).toBe(200);
   });
 
-  test("tells its place and when it may start; those in slots run, the others wait", async () => {
+  test("states its place and expected start; those with a slot run, the others wait", async () => {
     const model = await startHeldModel();
     const limits = { chat: 1, embeddings: 1, waiting: 0, waitSeconds: 5, bodyMiB: 8, whenBusy: "queue" as const };
     const relay = await startTestRelay(model.url, { limits });
@@ -154,7 +154,7 @@ describe("a job", () => {
     expect([result.status, await codeOf(result)]).toEqual([410, "job_cancelled"]);
   });
 
-  test("has no result before its end: 409 with the time to come back", async () => {
+  test("has no result before its end: 409 with Retry-After", async () => {
     const model = await startHeldModel();
     const relay = await startTestRelay(model.url);
     const { id } = await submit(relay, chat("x"));
@@ -169,7 +169,7 @@ describe("a job", () => {
     expect((await get(relay, `/v1/jobs/${id}/result`, { Prefer: "wait=20" })).status).toBe(200);
   });
 
-  test("is seen by its own caller only", async () => {
+  test("is visible to its own caller only", async () => {
     const model = await startModel();
     const other = "ffffffffffffffffffffffffffffffff.access";
     const caller = { companies: ["*"], weight: 1, enabled: true };
@@ -190,12 +190,12 @@ describe("a job", () => {
       const response = await fetch(relay.url + path, { method, headers: theirs });
       expect([path, response.status, await codeOf(response)]).toEqual([path, 404, "job_not_found"]);
     }
-    // The key, too, is each caller's own.
+    // Keys belong to one caller as well.
     expect((await submit(relay, chat("theirs"), { ...theirs, "Idempotency-Key": "k" })).id).not.toBe(id);
     expect((await ended(relay, id)).state).toBe("completed");
   });
 
-  test("that the model server refuses has failed, with the refusal as its result; 5xx is tried again", async () => {
+  test("that the model server refuses fails, with the refusal as its result; 5xx is retried", async () => {
     let tries = 0;
     const model = await startModel(({ body }, res) => {
       tries += 1;
@@ -215,7 +215,7 @@ describe("a job", () => {
     expect((await get(relay, `/v1/jobs/${broken.id}/result`)).status).toBe(500);
   });
 
-  test("waits while the model server is down, at no cost of an attempt, and runs when it is back", async () => {
+  test("waits while the model server is down, without counting an attempt, and runs when it is back", async () => {
     const model = await startModel();
     const { port } = new URL(model.url);
     await model.close();
@@ -231,7 +231,7 @@ describe("a job", () => {
     expect(back.seen.some(({ url }) => url === "/v1/chat/completions")).toBe(true);
   });
 
-  test("tells its changes as events, from the present state to the last", async () => {
+  test("sends its changes as events, from the current state to the final one", async () => {
     const model = await startHeldModel();
     const relay = await startTestRelay(model.url);
     const { id } = await submit(relay, chat("x"));
@@ -249,14 +249,14 @@ describe("a job", () => {
 });
 
 describe("Idempotency-Key", () => {
-  test("gives the same job for the same request, while it runs and after; 422 for another; always new without", async () => {
+  test("returns the same job for the same request, while it runs and after; 422 for another request; without a key always a new job", async () => {
     const model = await startHeldModel();
     const relay = await startTestRelay(model.url);
     const key = { "Idempotency-Key": "3a9f" };
     const first = await submit(relay, chat("x"), key);
     const finish = await model.next();
     expect((await submit(relay, chat("x"), key)).id).toBe(first.id);
-    // A direct call with the key of a job that runs is told where it is.
+    // A direct call with the key of a running job gets the job's address.
     const direct = await post(relay, "/v1/chat/completions", chat("x"), { headers: key });
     expect([direct.status, direct.headers.get("location"), await codeOf(direct)]).toEqual([
       409,
@@ -322,7 +322,7 @@ describe("OpenAI's background responses", () => {
     output: [{ type: "message", role: "assistant", content: [{ type: "output_text", text, annotations: [] }] }],
   });
 
-  test("are created, retrieved and cancelled by its own client", async () => {
+  test("are created, retrieved and cancelled by OpenAI's client", async () => {
     const held: (() => void)[] = [];
     const model = await startModel(({ body }, res) => {
       const { input } = JSON.parse(body.toString()) as { input: string };
@@ -340,7 +340,7 @@ describe("OpenAI's background responses", () => {
     await expect.poll(async () => (await openai.responses.retrieve(created.id)).status).toBe("completed");
     const done = await openai.responses.retrieve(created.id);
     expect([done.id, done.output_text, done.background]).toEqual([created.id, "안녕", true]);
-    // The model server is not asked for a background of its own.
+    // The model server is not asked for background mode.
     expect(JSON.parse(model.seen[0]!.body.toString())).toEqual({ model: "slm", input: "안녕", metadata });
 
     const other = await openai.responses.create({ model: "slm", input: "긴 이야기", background: true });
@@ -351,11 +351,11 @@ describe("OpenAI's background responses", () => {
     await expect(
       openai.responses.create({ model: "slm", input: "x", background: true, stream: true }),
     ).rejects.toMatchObject({ status: 400, code: "background_not_streamed" });
-    // The same job, seen as a job.
+    // The same job by its job id.
     expect((await view(relay, created.id.replace("resp_", "job_"))).state).toBe("completed");
   });
 
-  test("that the model server refuses have failed, with its words", async () => {
+  test("that the model server refuses fail, with its message", async () => {
     const model = await startModel((_seen, res) => {
       res.writeHead(400, { "Content-Type": "application/json" }).end('{"error":{"message":"too long","code":null}}');
     });
@@ -367,8 +367,8 @@ describe("OpenAI's background responses", () => {
   });
 });
 
-describe("what is in the way", () => {
-  test("a stop of the relay: what runs is given back at no cost of an attempt, and done after the start", async () => {
+describe("interruptions and limits:", () => {
+  test("a stop of the relay: running jobs are requeued without counting an attempt, and run after the start", async () => {
     const model = await startHeldModel();
     const dataDir = await temporaryFolder();
     const first = await startTestRelay(model.url, { dataDir, graceSeconds: 1 });
@@ -376,7 +376,7 @@ describe("what is in the way", () => {
     await model.next();
     const events = await get(first, `/v1/jobs/${id}/events`);
     await first.close();
-    expect(await events.text()).toMatch(/"state":"in_progress".*\n\n$/); // whoever follows is let go, not cut
+    expect(await events.text()).toMatch(/"state":"in_progress".*\n\n$/); // followers get a regular end, not a cut
     const second = await startTestRelay(model.url, { dataDir });
     (await model.next())();
     expect(await ended(second, id)).toMatchObject({
@@ -400,13 +400,13 @@ describe("what is in the way", () => {
     expect([found.status, await codeOf(found)]).toEqual([503, "jobs_unavailable"]);
     expect((await post(relay, "/v1/chat/completions", chat("x"))).status).toBe(200);
     const keyed = await post(relay, "/v1/chat/completions", chat("x"), { headers: { "Idempotency-Key": "k" } });
-    expect([keyed.status, await codeOf(keyed)]).toEqual([503, "jobs_unavailable"]); // its promise could not be kept
+    expect([keyed.status, await codeOf(keyed)]).toEqual([503, "jobs_unavailable"]); // a repetition could not be detected
     expect((await fetch(`${relay.url}/readyz`)).status).toBe(503);
     expect(await readFile(join(dataDir, "jobs.db"), "utf8")).toBe(damaged);
     expect(relay.lines.find(({ msg }) => String(msg).includes("job store"))?.reason).toMatch(/not a database/);
   });
 
-  test("little space on the disk: 507 for new jobs, and nothing else breaks", async () => {
+  test("low disk space: 507 for new jobs, and everything else works", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url, { jobs: jobsSchema.parse({ minFreeMiB: 1_048_576 }) });
     const response = await post(relay, "/v1/chat/completions", chat("x"), { headers: ASYNC });
@@ -421,7 +421,7 @@ describe("what is in the way", () => {
     expect((await fetch(`${relay.url}/readyz`)).status).toBe(200);
   });
 
-  test("a bound on the space that jobs take: 507 beyond it", async () => {
+  test("a full quota: 507 for new jobs", async () => {
     const model = await startHeldModel();
     const relay = await startTestRelay(model.url, { jobs: jobsSchema.parse({ minFreeMiB: 0, maxDiskMiB: 64 }) });
     const big = chat("x".repeat(7 * 1024 * 1024));

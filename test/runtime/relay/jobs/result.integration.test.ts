@@ -1,4 +1,4 @@
-/** Results of jobs as their owners get them: in pieces, and never wrong without anybody seeing it. */
+/** Results of jobs as their owners get them: in pieces, and never silently wrong. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -10,7 +10,7 @@ const chat = { model: "m", messages: [] };
 const asJob = { Prefer: "respond-async, wait=30" };
 
 test.each([0, 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 512 * KIB, 3 * 1024 * KIB + 7])(
-  "a result of %i bytes comes whole, also again by its key",
+  "a result of %i bytes is complete, also when replayed by its key",
   async (size) => {
     const bytes = randomBytes(size);
     const model = await startModel((_seen, res) => res.writeHead(200, { "Content-Type": "a/b" }).end(bytes));
@@ -30,7 +30,7 @@ test.each([0, 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 512 * KIB, 3 * 1024 * 
   },
 );
 
-test("a result that the disk has damaged never looks whole", async () => {
+test("a result damaged on the disk never looks complete", async () => {
   const sizes = [1000 * KIB, 1000];
   const model = await startModel(({ body }, res) => {
     const { n } = JSON.parse(body.toString()) as { n: number };

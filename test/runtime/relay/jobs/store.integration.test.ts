@@ -52,7 +52,7 @@ describe("the file", () => {
     db.close();
   });
 
-  test("is one relay's: a second one is refused with the reason", async () => {
+  test("belongs to one relay: a second one is refused with the reason", async () => {
     const all = await options();
     const store = await openSqliteStore(all);
     await expect(openSqliteStore(all)).rejects.toThrow(/another process has it open/);
@@ -60,14 +60,14 @@ describe("the file", () => {
     await (await openSqliteStore(all)).close();
   });
 
-  test("that is damaged is refused with the reason, and left as it is", async () => {
+  test("is refused with the reason if it is damaged, and left unchanged", async () => {
     const all = await options();
     const made = spawnSync("dd", ["if=/dev/urandom", `of=${all.file}`, "bs=4096", "count=4"]);
     expect(made.status).toBe(0);
     await expect(openSqliteStore(all)).rejects.toThrow(/not a database.*Move it/s);
   });
 
-  test("moves forward one step at a time, and keeps working with a newer release's if that says so", async () => {
+  test("is migrated one step at a time, and stays usable after a newer release's compatible migration", async () => {
     const { file } = await options();
     const db = new DatabaseSync(file);
     migrate(db, MIGRATIONS);
@@ -79,7 +79,7 @@ describe("the file", () => {
     const third = { version: newest + 2, compatibleWith: newest + 2, sql: "UPDATE jobs SET note = 'third'" };
     migrate(db, [...MIGRATIONS, second]);
     migrate(db, [...MIGRATIONS, second]);
-    migrate(db, MIGRATIONS); // the installer went back a release
+    migrate(db, MIGRATIONS); // a rollback to the previous release
     migrate(db, [...MIGRATIONS, second, third]);
     expect(db.prepare("SELECT note FROM jobs").get()).toEqual({ note: "third" });
     expect(() => migrate(db, MIGRATIONS)).toThrow(new RegExp(`schema ${newest + 2}.*knows ${newest}`));
@@ -96,7 +96,7 @@ describe("the file", () => {
 });
 
 describe("jobs of a caller's companies", () => {
-  test("are offered side by side: one company's thousand do not hide another's one, nor those without a company", async () => {
+  test("are offered side by side: a thousand of one company do not hide one of another, nor those without a company", async () => {
     const database = new JobDatabase(await options());
     database.db.exec("BEGIN"); // one sync for all
     for (let n = 0; n < 1000; n += 1) database.add(newJob({ company: "loud" }));
@@ -114,7 +114,7 @@ describe("jobs of a caller's companies", () => {
     database.close();
   });
 
-  test("share one flow beyond so many companies, so that invented names cost nothing", async () => {
+  test("share one flow beyond the limit of companies, so that invented names gain nothing", async () => {
     const database = new JobDatabase(await options());
     database.db.exec("BEGIN");
     for (let n = 0; n < 300; n += 1) database.add(newJob({ company: `c${n}` }));
@@ -122,13 +122,13 @@ describe("jobs of a caller's companies", () => {
     const offered = database.waiting("chat", ["backend"], 2);
     expect(new Set(offered.map(({ flow }) => flow)).size).toBe(MAX_COMPANY_FLOWS + 1);
     expect(offered.filter(({ flow }) => flow === SHARED_FLOW)).toHaveLength(2);
-    // The job still knows its own.
+    // The job record still has its company.
     const [shared] = offered.filter(({ flow }) => flow === SHARED_FLOW);
     expect(database.claim(shared!.id, "s", HOUR)?.company).toBe(`c${MAX_COMPANY_FLOWS}`);
     database.close();
   });
 
-  test("of a file of the release before are run, without a company", async () => {
+  test("of a file of the previous release run, without a company", async () => {
     const all = await options();
     const db = new DatabaseSync(all.file);
     migrate(db, MIGRATIONS.slice(0, 1));
@@ -146,7 +146,7 @@ describe("jobs of a caller's companies", () => {
 });
 
 describe("an attempt", () => {
-  test("holds its job: who holds it no more can not end it, and one answer is committed", async () => {
+  test("holds its job: one that no longer holds it cannot end it, and one answer is committed", async () => {
     const database = new JobDatabase(await options());
     const job = newJob();
     database.add(job);
@@ -163,7 +163,7 @@ describe("an attempt", () => {
     database.close();
   });
 
-  test("that ended with the relay's crash counts, with the machine's first restart or a stop does not", async () => {
+  test("counts if the relay's crash ended it, but not if a stop or the machine's first restart did", async () => {
     const all = await options();
     const job = newJob();
     let database = new JobDatabase(all);
@@ -189,7 +189,7 @@ describe("an attempt", () => {
     database.close();
   });
 
-  test("whose lease was not renewed is ended; a renewed one is not", async () => {
+  test("ends when its lease is not renewed, and goes on when it is", async () => {
     let now = 0;
     const database = new JobDatabase(await options({ monotonicNow: () => now }));
     const [lost, kept] = [newJob(), newJob()];
@@ -207,8 +207,8 @@ describe("an attempt", () => {
   });
 });
 
-describe("what is kept", () => {
-  test("is forgotten after its time, and its space is given back; what waits too long has failed", async () => {
+describe("a stored job", () => {
+  test("expires, and its space is freed; one that waits too long fails", async () => {
     let now = Date.now();
     const database = new JobDatabase(await options({ now: () => now }));
     const [done, waits] = [newJob(), newJob()];
@@ -230,7 +230,7 @@ describe("what is kept", () => {
     database.close();
   });
 
-  test("is reported as damaged when its bytes are not those that were stored", async () => {
+  test("is reported as damaged when its checksum does not match", async () => {
     const database = new JobDatabase(await options());
     const job = newJob();
     database.add(job);
@@ -243,7 +243,7 @@ describe("what is kept", () => {
 });
 
 describe("a group", () => {
-  test("of steps is one commit; a step that fails leaves no trace and does not touch the others", async () => {
+  test("of commands is one commit; a command that fails is rolled back and does not affect the others", async () => {
     const database = new JobDatabase(await options());
     const [one, two] = [newJob(), newJob()];
     const batch = runBatch(database, [
@@ -259,7 +259,7 @@ describe("a group", () => {
     database.close();
   });
 
-  test("forms by itself while a commit is under way", async () => {
+  test("forms while a commit is running", async () => {
     const commits: number[] = [];
     const store = await openSqliteStore(await options(), ({ writes }) => commits.push(writes));
     await Promise.all(Array.from({ length: 300 }, () => store.add(newJob())));
@@ -269,7 +269,7 @@ describe("a group", () => {
     await expect(store.summary()).rejects.toThrow(/closed/);
   });
 
-  test("one step of which does not fit on the disk: that step fails and says so, the others are done", async () => {
+  test("with one command that does not fit on the disk: that one fails with the reason, the others succeed", async () => {
     const database = new JobDatabase(await options());
     const [job, other] = [newJob(), newJob()];
     database.add(job);

@@ -173,6 +173,59 @@ describe("fallback", () => {
     expect(metrics).toContain('slm_fallback_requests_total{caller="backend",reason="model_down"} 2');
   });
 
+  test.each([
+    ["refuses the request", 400],
+    ["refuses the key", 401],
+    ["is busy itself", 429],
+    ["is broken", 500],
+  ])("that %s: the honest answer of this Mac stands", async (_what, status) => {
+    const cloud = await startModel((_seen, res) => {
+      res
+        .writeHead(status, { "Content-Type": "application/json", "retry-after": "9999" })
+        .end('{"error":{"message":"cloud"}}');
+    });
+    const model = await startModel();
+    await model.close();
+    const relay = await startTestRelay(model.url, { fallback: { url: cloud.url, companies: ["*"] } });
+    const response = await post(relay, "/v1/chat/completions", ask);
+    expect([response.status, response.headers.get("x-slm-served-by"), response.headers.get("retry-after")]).toEqual([
+      502,
+      null,
+      "5",
+    ]);
+    expect(await response.json()).toMatchObject({ error: { code: "model_unreachable" } });
+    expect(relay.lines.find(({ fallback }) => fallback !== undefined)?.fallback).toBe(
+      `model_unreachable, refused with ${status}`,
+    );
+  });
+
+  test("that cannot be reached either: the same", async () => {
+    const [cloud, model] = [await startModel(), await startModel()];
+    await Promise.all([cloud.close(), model.close()]);
+    const relay = await startTestRelay(model.url, { fallback: { url: cloud.url, companies: ["*"] } });
+    const response = await post(relay, "/v1/chat/completions", ask);
+    expect([response.status, await response.json()]).toMatchObject([502, { error: { code: "model_unreachable" } }]);
+  });
+
+  test.each([
+    ["gpt-5-mini", { max_tokens: 5 }, { max_completion_tokens: 5 }],
+    ["openai/o4-mini", { a: 1, max_tokens: 5, b: 2 }, { a: 1, max_completion_tokens: 5, b: 2 }],
+    ["gpt-5", { max_tokens: 5, max_completion_tokens: 7 }, { max_completion_tokens: 7 }],
+    ["gpt-5", { max_completion_tokens: 7 }, { max_completion_tokens: 7 }],
+    ["qwen3-8b", { max_tokens: 5 }, { max_tokens: 5 }],
+  ])("%s gets max_tokens as it takes it: %j", async (name, limit, expected) => {
+    const [cloud, model] = [await startModel(), await startModel()];
+    await model.close();
+    const fallback = { url: cloud.url, model: name, companies: ["*"] };
+    const relay = await startTestRelay(model.url, { fallback });
+    for (const path of ["/v1/chat/completions", "/v1/completions"]) {
+      expect((await post(relay, path, { model: "m", ...limit })).status).toBe(200);
+    }
+    const [chat, completion] = cloud.seen.map(({ body }) => JSON.parse(body.toString()) as unknown);
+    expect(chat).toEqual({ model: name, ...expected });
+    expect(completion).toEqual({ model: name, ...limit });
+  });
+
   test("a caller for all companies needs all to have agreed, or a name", () => {
     expect(agreed(["*"], undefined, ["acme"])).toBe(false);
     expect(agreed(["*"], undefined, ["*"])).toBe(true);

@@ -19,10 +19,12 @@ it("a large log is copied and truncated, and its writer continues at the new end
   await writer.write("short\n");
   await rotateLogs(folder, log, bounds);
   await writer.close();
-  expect((await readdir(folder)).sort()).toEqual(["relay.log", "relay.log.1", "relay.log.2"]);
+  const rotated = join(folder, "rotated");
+  expect((await readdir(folder)).sort()).toEqual(["relay.log", "rotated"]);
+  expect((await readdir(rotated)).sort()).toEqual(["relay.log.1", "relay.log.2"]);
   expect(await readFile(file, "utf8")).toBe("short\n");
-  expect(await readFile(`${file}.1`, "utf8")).toBe("third line\n");
-  expect(await readFile(`${file}.2`, "utf8")).toBe("second line\n");
+  expect(await readFile(join(rotated, "relay.log.1"), "utf8")).toBe("third line\n");
+  expect(await readFile(join(rotated, "relay.log.2"), "utf8")).toBe("second line\n");
 });
 
 it("a log that cannot be copied is truncated with a warning; other files are unchanged", async () => {
