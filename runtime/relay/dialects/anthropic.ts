@@ -8,7 +8,6 @@ import { type ErrorObject, statusOfCode } from "../errors.ts";
 import { messageEvents } from "./anthropic-events.ts";
 import type { Dialect, Framing } from "./dialect.ts";
 import { eventStream, oneJson } from "./framings.ts";
-import { keepAliveCheck } from "./keep-alive-check.ts";
 import { ttlCheck } from "./load-options-check.ts";
 
 /** Types of Anthropic's errors by status. Source: https://docs.anthropic.com/en/api/errors */
@@ -49,11 +48,12 @@ export const ANTHROPIC: Dialect = {
       name: "/v1/messages",
       method: "POST",
       queue: "chat",
+      listsModels: false,
       streams: { when: "asked", framing: events },
       servers: "Ollama 0.14 or later, LM Studio 0.4 or later, llama-server",
     },
     // No slot: the server only tokenizes, and clients ask before each message.
-    { kind: "model", name: "/v1/messages/count_tokens", method: "POST", servers: "llama-server" },
+    { kind: "model", name: "/v1/messages/count_tokens", method: "POST", listsModels: false, servers: "llama-server" },
   ],
   json,
   framings: [events, json],
@@ -72,5 +72,5 @@ export const ANTHROPIC: Dialect = {
     at: "start_and_end",
   },
   answerLimits: ["max_tokens"],
-  bodyChecks: [keepAliveCheck, ttlCheck],
+  bodyChecks: [ttlCheck],
 };

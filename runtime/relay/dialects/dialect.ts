@@ -72,6 +72,10 @@ export interface ModelRoute {
   readonly mayRunInBackground?: true;
   /** The model server may keep the answer under an id, for its caller alone. */
   readonly makesResponse?: true;
+  /** The answer lists models: those that callers may not use are removed from it. */
+  readonly listsModels: boolean;
+  /** The request may ask for vectors as base64 (`encoding_format`), which the relay makes where the model server does not. */
+  readonly mayAskBase64?: true;
   /** Keys that name the model. @default ["model"] */
   readonly modelKeys?: readonly string[];
   /** Further members of the body that the relay reads. */
@@ -123,5 +127,8 @@ export interface Dialect {
   readonly usage: UsageKeys;
   /** Keys of a request with which it bounds the tokens of its answer. */
   readonly answerLimits: readonly string[];
+  /** Checks besides the one of `keep_alive`, which applies to every dialect (`body-checks.ts`). */
   readonly bodyChecks: readonly MemberCheck[];
+  /** Opts out of the check of `keep_alive`: no model server reads that member on these paths. */
+  readonly keepAliveIsHarmless?: true;
 }

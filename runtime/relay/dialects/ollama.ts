@@ -2,7 +2,6 @@
 import { errorBody } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { jsonLines, oneJson } from "./framings.ts";
-import { keepAliveCheck } from "./keep-alive-check.ts";
 import { optionsCheck } from "./load-options-check.ts";
 
 const lines: Framing = jsonLines({
@@ -17,10 +16,18 @@ const chat = (name: string): ModelRoute => ({
   name,
   method: "POST",
   queue: "chat",
+  listsModels: false,
   streams: { when: "unless_declined", framing: lines },
 });
-const embeddings = (name: string): ModelRoute => ({ kind: "model", name, method: "POST", queue: "embeddings" });
-const read = (name: string): ModelRoute => ({ kind: "model", name, method: "GET" });
+const embeddings = (name: string): ModelRoute => ({
+  kind: "model",
+  name,
+  method: "POST",
+  queue: "embeddings",
+  listsModels: false,
+});
+const read = (name: string, listsModels = false): ModelRoute => ({ kind: "model", name, method: "GET", listsModels });
+const modelList = (name: string) => read(name, true);
 
 export const OLLAMA: Dialect = {
   name: "ollama",
@@ -32,10 +39,10 @@ export const OLLAMA: Dialect = {
     embeddings("/api/embed"),
     embeddings("/api/embeddings"),
     // It takes `name` where `model` is empty.
-    { kind: "model", name: "/api/show", method: "POST", modelKeys: ["model", "name"] },
+    { kind: "model", name: "/api/show", method: "POST", listsModels: false, modelKeys: ["model", "name"] },
     read("/"), // its health check, "Ollama is running"
-    read("/api/tags"),
-    read("/api/ps"),
+    modelList("/api/tags"),
+    modelList("/api/ps"),
     read("/api/version"),
   ],
   json,
@@ -44,5 +51,5 @@ export const OLLAMA: Dialect = {
   headers: { toModel: [], fromModel: [], fromModelPrefixes: [] },
   usage: { prompt: ["prompt_eval_count"], output: ["eval_count"], cached: [], at: "end" },
   answerLimits: ["num_predict"],
-  bodyChecks: [keepAliveCheck, optionsCheck],
+  bodyChecks: [optionsCheck],
 };

@@ -2,7 +2,6 @@
 import { errorBody } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { eventStream, oneJson } from "./framings.ts";
-import { keepAliveCheck } from "./keep-alive-check.ts";
 import { ttlCheck } from "./load-options-check.ts";
 import { modelIdPath } from "./model-id.ts";
 
@@ -43,6 +42,7 @@ const rerank = (name: string): ModelRoute => ({
   name,
   method: "POST",
   queue: "embeddings",
+  listsModels: false,
   servers: "llama-server, started with --reranking",
 });
 
@@ -51,6 +51,7 @@ const chat = (name: string, framing: Framing): ModelRoute => ({
   name,
   method: "POST",
   queue: "chat",
+  listsModels: false,
   streams: { when: "asked", framing },
   mayFallBack: true,
 });
@@ -73,13 +74,15 @@ export const OPENAI: Dialect = {
       name: "/v1/embeddings",
       method: "POST",
       queue: "embeddings",
+      listsModels: false,
+      mayAskBase64: true,
       streams: { when: "asked", framing: chunks },
       mayNameDocument: true,
     },
     rerank("/v1/rerank"),
     rerank("/rerank"),
-    { kind: "model", name: "/v1/models", method: "GET" },
-    { kind: "model", name: "/v1/models/{id}", pattern: modelIdPath("/v1/models/"), method: "GET" },
+    { kind: "model", name: "/v1/models", method: "GET", listsModels: true },
+    { kind: "model", name: "/v1/models/{id}", pattern: modelIdPath("/v1/models/"), method: "GET", listsModels: false },
     { kind: "job", act: "response", name: "/v1/responses/{id}", methods: ["GET", "HEAD", "DELETE"] },
     { kind: "job", act: "cancel_response", name: "/v1/responses/{id}/cancel", methods: ["POST"] },
   ],
@@ -99,5 +102,5 @@ export const OPENAI: Dialect = {
     at: "end",
   },
   answerLimits: ["max_tokens", "max_completion_tokens", "max_output_tokens"],
-  bodyChecks: [keepAliveCheck, ttlCheck],
+  bodyChecks: [ttlCheck],
 };

@@ -1,6 +1,8 @@
 /** Rules for JSON request bodies to the model server. */
+
 import type { ModelConfig } from "../../config.ts";
 import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
+import { bodyChecksOf } from "../dialects/body-checks.ts";
 import { RelayError } from "../errors.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
 import { scanJson } from "./json-scanner.ts";
@@ -94,7 +96,7 @@ function refusal(cause: unknown, { maxValues }: ScanOptions): unknown {
 function checked(
   body: Buffer,
   { members }: Scan,
-  { dialect: { bodyChecks }, modelKeys, once }: BodyRoute,
+  { dialect, modelKeys, once }: BodyRoute,
   model: BodyModel,
 ): Pick<BodyFacts, "stream" | "models"> {
   const found = new Map<string, Member>();
@@ -116,7 +118,7 @@ function checked(
     const cloud = models.find((name) => typeof name === "string" && isCloudModel(name));
     if (cloud !== undefined) throw cloudModel(String(cloud));
   }
-  for (const { member, longest, check } of bodyChecks) {
+  for (const { member, longest, check } of bodyChecksOf(dialect)) {
     const value = found.get(member);
     if (value !== undefined) check(memberValue(body, value, longest), shown(body, value), model);
   }

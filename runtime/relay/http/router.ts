@@ -1,5 +1,7 @@
 /** Routing. Paths are matched exactly as received: nothing is decoded or normalised. */
+
 import type { ModelServerKind } from "../../model-servers.ts";
+import { bodyChecksOf } from "../dialects/body-checks.ts";
 import type { Dialect, ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
 
@@ -100,7 +102,9 @@ function storedResponses(dialect: Dialect): [name: string, call: ModelCall][] {
     if (route.kind !== "job" || route.act !== "response") return [];
     const { name } = route;
     const nothing = { modelKeys: [], wanted: new Set<string>(), once: new Set<string>() };
-    return [[name, { kind: "model", name, method: "GET", dialect, servers: "LM Studio", ...nothing }]];
+    return [
+      [name, { kind: "model", name, method: "GET", listsModels: false, dialect, servers: "LM Studio", ...nothing }],
+    ];
   });
 }
 
@@ -134,7 +138,7 @@ function dialectRows(dialect: Dialect): Row[] {
   return dialect.routes.map((route) => {
     if (route.kind === "job") return job(route.act, route.name, route.methods, dialect);
     const modelKeys = route.modelKeys ?? ["model"];
-    const checked = dialect.bodyChecks.map(({ member }) => member);
+    const checked = bodyChecksOf(dialect).map(({ member }) => member);
     const ofJobs = route.queue === undefined ? [] : ["metadata"];
     const wanted = new Set([...modelKeys, ...checked, "stream", ...ofJobs, ...(route.reads ?? [])]);
     const methods = route.method === "GET" ? READ : [route.method];

@@ -24,7 +24,7 @@ const LONGEST_ERROR = 64 * 1024;
 
 /** What the rules need to know of a call. @param body null for one without */
 export interface RuledCall {
-  readonly route: Pick<ModelCall, "name" | "dialect" | "servers">;
+  readonly route: Pick<ModelCall, "name" | "dialect" | "listsModels" | "mayAskBase64" | "servers">;
   readonly method: string;
   readonly body: Buffer | null;
   readonly model: Pick<ModelConfig, "kind" | "allowed">;
@@ -40,7 +40,7 @@ export function answerRules(call: RuledCall, onRefused?: (error: RelayError) => 
     (status) => errorRule(status, call, refuse),
     (status, headers) => unknownPathRule(status, headers, call, refuse),
     (status, headers) => base64Rule(status, headers, call),
-    listRule(call.route.name, call.model, refuse),
+    listRule(call.route, call.model, refuse),
   ]);
 }
 
@@ -86,7 +86,7 @@ function unknownPathRule(
 }
 
 function base64Rule(status: number, headers: IncomingHttpHeaders, { route, body }: RuledCall): Rewrite | undefined {
-  if (route.name !== "/v1/embeddings" || body === null || status !== 200 || !isJson(headers)) return undefined;
+  if (!route.mayAskBase64 || body === null || status !== 200 || !isJson(headers)) return undefined;
   if (headers["content-encoding"] !== undefined || !wantsBase64(body)) return undefined;
   return { kind: "pieces", change: new Base64Vectors() };
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ModelConfig } from "../../config.ts";
 import { isCloudModel, modelServer } from "../../model-servers.ts";
+import type { ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
 import type { AnswerRule, Replacement } from "../http/answer-rewriter.ts";
 
@@ -18,11 +19,9 @@ const listSchema = z.looseObject({ data: z.array(row).optional(), models: z.arra
 
 type Row = z.infer<typeof row>;
 
-const LISTS: ReadonlySet<string> = new Set(["/v1/models", "/api/tags", "/api/ps"]);
-
 /** Removes models that callers may not use from the answer; passes a list without such models byte for byte. */
 export function listRule(
-  path: string,
+  { listsModels }: Pick<ModelRoute, "listsModels">,
   { kind, allowed }: Pick<ModelConfig, "kind" | "allowed">,
   refuse: (error: RelayError) => Replacement,
 ): AnswerRule {
@@ -36,7 +35,7 @@ export function listRule(
     return !hasCloudModels || (!isCloudModel(called) && !remote_host);
   };
   return (status) => {
-    if (!LISTS.has(path) || status !== 200 || (names === undefined && !hasCloudModels)) return undefined;
+    if (!listsModels || status !== 200 || (names === undefined && !hasCloudModels)) return undefined;
     // Without `allowed` there is nothing to hide in what is no list.
     const unreadable = () =>
       names && refuse(new RelayError("model_broke_off", "The model server's list of models cannot be read."));

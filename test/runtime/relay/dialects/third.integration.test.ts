@@ -19,6 +19,7 @@ const MESSAGES: Dialect = {
       name: "/m1/messages",
       method: "POST",
       queue: "chat",
+      listsModels: false,
       streams: {
         when: "asked",
         framing: eventStream({
@@ -28,7 +29,7 @@ const MESSAGES: Dialect = {
         }),
       },
     },
-    { kind: "model", name: "/m1/models", method: "GET" },
+    { kind: "model", name: "/m1/models", method: "GET", listsModels: true },
   ],
   json: oneJson(envelope),
   framings: [oneJson(envelope)],
@@ -151,4 +152,19 @@ test("a relay without it does not serve its paths", async () => {
 test("each path belongs to one dialect", () => {
   const names = DIALECTS.flatMap(({ routes }) => routes.map(({ name }) => name));
   expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
+});
+
+test("keep_alive is checked without being named, and models that callers may not use are removed from its list", async () => {
+  const { model, relay } = await start((_seen, res) => {
+    res.writeHead(200, { "Content-Type": "application/json" });
+    res.end('{"data":[{"id":"m"},{"id":"glm-4.6:cloud"}]}');
+  });
+  const refused = await post(relay, "/m1/messages", { model: "m", keep_alive: 0 });
+  expect([refused.status, await refused.json()]).toMatchObject([
+    403,
+    { error: { message: expect.stringMatching("keep_alive 0 would unload") as string } },
+  ]);
+  expect(model.seen).toHaveLength(0);
+  const list = await fetch(`${relay.url}/m1/models`, { headers: asServer });
+  expect(await list.json()).toEqual({ data: [{ id: "m" }] });
 });
