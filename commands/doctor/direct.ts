@@ -11,6 +11,9 @@ const reportSchema = z.array(
   }),
 );
 
+/** Not a fault: the relay knows only what the last `pulumi up` handed over. */
+const aboutRevoked = "a token revoked in the dashboard works here until the next `pulumi up --refresh`";
+
 /**
  * @param answer of `installer.mjs direct`
  * @param servers that should have a line
@@ -38,7 +41,7 @@ export function directFindings(answer: Answer | undefined, servers: readonly str
       return {
         check: name,
         level: "fail",
-        found: `not connected: ${line.problem ?? "unknown"}`,
+        found: `not connected: ${line.problem ?? "unknown"} (${aboutRevoked})`,
         means: "Its calls have to go through Cloudflare.",
         todo: `On that server, as root: the paste of \`npm run direct -- --prepare ${server}\`; the log is /var/log/slm-network/direct-${server}.log.`,
       };
@@ -47,7 +50,7 @@ export function directFindings(answer: Answer | undefined, servers: readonly str
       return {
         check: name,
         level: "warn",
-        found: `connected; ${line.serverProblems.join("; ")}`,
+        found: `connected; ${line.serverProblems.join("; ")} (${aboutRevoked})`,
         means: "The account of the line is not limited as it should be.",
         todo: `On that server, as root: the paste of \`npm run direct -- --prepare ${server}\`.`,
       };
@@ -55,8 +58,7 @@ export function directFindings(answer: Answer | undefined, servers: readonly str
     return {
       check: name,
       level: "ok",
-      found:
-        "connected, the account on the server is limited (a token revoked in the dashboard works here until the next `pulumi up`)",
+      found: `connected, the account on the server is limited (${aboutRevoked})`,
     };
   });
 }
