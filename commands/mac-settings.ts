@@ -26,7 +26,7 @@ export type MacSettings = z.infer<typeof settingsSchema> & {
 export type MacEntry = MacSettings["macs"][number];
 
 /** The checkout, where `Pulumi.yaml` is. */
-export const project = join(import.meta.dirname, "../..");
+export const project = join(import.meta.dirname, "..");
 
 /**
  * @param stack `--stack`; else PULUMI_STACK, else the one that is selected
