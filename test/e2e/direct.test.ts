@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { Scalar } from "yaml";
 import { z } from "zod";
 import { claimPorts } from "../../sandbox/machine/ports.ts";
 import { type Reaper, startReaper } from "../../sandbox/machine/reaper.ts";
@@ -31,6 +32,8 @@ const chat = (content: string) => ({
   model: network.ready.chatModel,
   messages: [{ role: "user" as const, content }],
 });
+/** A time in quotes: YAML takes it for a date otherwise. */
+const quoted = (text: string) => Object.assign(new Scalar(text), { type: Scalar.QUOTE_DOUBLE });
 const npm = (...args: string[]) => run(process.execPath, args, network.ready.environment);
 
 /** Status of a small call on the line; 0 without an answer. */
@@ -162,10 +165,10 @@ describe("up with a direct line", () => {
     const whole = await client(network.ready.url).chat.completions.create(chat("안녕하세요, 서울 날씨는?"));
     expect(text).toBe(whole.choices[0]?.message.content);
     expect(text).toMatch(/[가-힣]/);
-    const large = await line.chat.completions.create(chat("가".repeat(1_750_000)));
+    const large = await line.chat.completions.create({ ...chat("가".repeat(1_750_000)), max_tokens: 4 });
     expect(large.choices[0]?.message.content).toBeTruthy();
     const many = await Promise.all(
-      Array.from({ length: 50 }, (_, n) => line.chat.completions.create(chat(`${n} 동시에`))),
+      Array.from({ length: 50 }, (_, n) => line.chat.completions.create({ ...chat(`${n} 동시에`), max_tokens: 4 })),
     );
     expect(many.every(({ choices }) => choices[0]?.message.content)).toBe(true);
     const before = await cancelled();
@@ -188,7 +191,7 @@ describe("up with a direct line", () => {
     const until = new Date(Date.now() + 3_600_000).toISOString().replace(/\.\d+/, "");
     await network.configure(
       [["access", "servers", 0, "secretVersion"], 2],
-      [["access", "servers", 0, "previousSecretExpiresAt"], until],
+      [["access", "servers", 0, "previousSecretExpiresAt"], quoted(until)],
     );
     await network.up();
     const backend = await tokenOfStack();
@@ -252,7 +255,7 @@ describe("measuring", () => {
       const all = await Promise.all(
         Array.from({ length: 64 }, async (_, n) => {
           let length = 0;
-          const body = { ...chat(`${n} ${"긴 글 ".repeat(200)}`), stream: true as const };
+          const body = { ...chat(`${n} ${"긴 글 ".repeat(20)}`), max_tokens: 16, stream: true as const };
           for await (const part of await client(url).chat.completions.create(body)) {
             length += part.choices[0]?.delta.content?.length ?? 0;
           }
