@@ -10,6 +10,7 @@ const relay = [
   "server.ts", // puts the relay together
   "handler.ts", // the order of a request
   "status",
+  "openapi",
   "documents",
   "jobs",
   "model",

@@ -62,6 +62,7 @@ const access = new Access(
     alsoHostnames,
     servers: config.access.servers.map((server) => ({ ...server, protect: isProtected(`servers.${server.name}`) })),
     people: { ...config.access.people, login },
+    singleHeader: config.access.singleHeader,
     protect,
   },
   // Access takes a name of another domain only once it is a custom hostname of the zone.
@@ -185,6 +186,7 @@ const host = new MacHost(
       connectorToken: tunnel.connectorToken,
       mongodbUri: store?.relayUri,
       fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
+      modelKey: settings.getSecret("modelKey"),
       direct:
         lines.length > 0
           ? {
@@ -257,4 +259,4 @@ export const macWarnings = host.warnings;
 /** Direct lines by the server's name: base URL for its callers, and the Mac's public key for `npm run direct -- --prepare`. */
 export const directRoutes = host.directLines;
 /** The line to try it with. */
-export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(pulumi stack output clientSecret --show-secrets)"`;
+export const tryIt = pulumi.interpolate`curl https://${hostname}/v1/models -H "CF-Access-Client-Id: ${clientId}" -H "CF-Access-Client-Secret: $(npm run -s pulumi -- stack output clientSecret --show-secrets)"`;

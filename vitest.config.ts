@@ -7,7 +7,7 @@ import { straysIn } from "./sandbox/providers/environment.ts";
 // Before a worker starts: what a developer's shell has for a real stack is none of the tests' business, and a proxy does
 // not reach the loopback they run on.
 for (const name of straysIn(process.env)) delete process.env[name];
-Object.assign(process.env, loopbackWithoutProxy(process.env));
+Object.assign(process.env, loopbackWithoutProxy(process.env), { SLM_NETWORK_ENV_FILE: "" });
 
 // The emulated provider plugins pause as long as the official ones do (Cloudflare's retries: minutes).
 process.env.SANDBOX_PROVIDER_CLOCK ??= "0.02";

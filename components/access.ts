@@ -35,6 +35,8 @@ export interface AccessArgs {
   readonly alsoHostnames?: readonly string[] | undefined;
   readonly servers: readonly ServerArgs[];
   readonly people: PeopleArgs;
+  /** Header from which Access reads a service token besides `CF-Access-Client-Id` and `-Secret`, as one JSON value. */
+  readonly singleHeader?: string | undefined;
   /** Refuses to delete the tokens and applications. */
   readonly protect: boolean;
 }
@@ -212,6 +214,7 @@ export class Access extends pulumi.ComponentResource {
         policies: policies.map((attached, index) => ({ id: attached.id, precedence: index + 1 })),
         sessionDuration: policy.sessionDuration,
         ...(policy.allowedIdps && { allowedIdps: policy.allowedIdps }),
+        ...(audience === "servers" && args.singleHeader && { readServiceTokensFromHeader: args.singleHeader }),
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
       },

@@ -77,6 +77,28 @@ const email = z.email(
   ),
 );
 
+/**
+ * Headers with a meaning of their own: what the edge, cloudflared, the relay or the model server read. `Authorization` and
+ * `x-api-key` are not among them: the relay never passes them on.
+ */
+const usedHeaders = new Set([
+  ...["accept", "accept-encoding", "accept-language", "anthropic-beta", "anthropic-version", "cdn-loop", "connection"],
+  ...["content-encoding", "content-length", "content-type", "cookie", "date", "expect", "host", "idempotency-key"],
+  ...["if-none-match", "keep-alive", "openai-beta", "prefer", "proxy-authorization", "te", "traceparent", "tracestate"],
+  ...["trailer", "transfer-encoding", "upgrade", "user-agent", "x-request-id"],
+]);
+const usedPrefixes = ["cf-", "slm-", "x-slm-", "x-forwarded-"];
+
+/** `access.singleHeader`: one header that carries the whole service token, for clients that can send only one. */
+const singleHeader = z
+  .string(withMessage("is no name of a header, e.g. x-api-key"))
+  .regex(/^[A-Za-z0-9-]{1,64}$/, withMessage("is no name of a header: letters, digits and -, e.g. x-api-key"))
+  .refine(
+    (name) =>
+      !usedHeaders.has(name.toLowerCase()) && !usedPrefixes.some((prefix) => name.toLowerCase().startsWith(prefix)),
+    withMessage("has a meaning of its own in a request: name another header, e.g. x-api-key"),
+  );
+
 /** `access` of the stack's config. */
 export const accessSchema = z
   .object({
@@ -99,5 +121,6 @@ export const accessSchema = z
       })
       .strict()
       .prefault({}),
+    singleHeader: singleHeader.optional(),
   })
   .strict();

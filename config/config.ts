@@ -26,6 +26,7 @@ export const secretKeys: ReadonlySet<string> = new Set([
   "atlasSchemaPassword",
   "atlasRelayPassword",
   "fallbackKey",
+  "modelKey",
 ]);
 
 /** The keys of the namespace, in the schema's order. */

@@ -20,6 +20,8 @@ export interface InstallInputArgs {
   readonly mongodbUri?: pulumi.Input<string> | undefined;
   /** Key of the fallback server, a secret; absent without one. */
   readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
+  /** Key of the model server, a secret; absent when it wants none. */
+  readonly modelKey?: pulumi.Input<string | undefined> | undefined;
   /** Direct lines, and the newest credential of each server, a secret; absent without lines. */
   readonly direct?:
     | { readonly lines: readonly DirectLine[]; readonly credentials: pulumi.Input<DirectCredentials> }
@@ -41,50 +43,69 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       pulumi.all(Object.fromEntries(args.clientIds)),
       args.connectorToken,
       args.mongodbUri,
-      args.fallbackKey,
+      // `all` has types for eight values at most.
+      pulumi.all([args.fallbackKey, args.modelKey]),
       args.direct?.credentials,
     ])
-    .apply(([teamDomain, servers, people, clientIds, connectorToken, mongodbUri, fallbackKey, directCredentials]) => ({
-      relay: {
-        port: mac!.ports.relay,
-        adminPort: mac!.ports.admin,
-        hostname: config.hostname,
-        access: { teamDomain, audiences: { servers, people } },
-        callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
-          name,
-          clientId: clientIds[name] ?? "",
-          companies,
-          weight,
-          enabled,
-        })),
-        ...(args.direct && {
-          direct: { lines: args.direct.lines.map(({ server, relayPort }) => ({ server, port: relayPort })) },
-          directCredentials,
-        }),
-        model,
-        ...(config.fallback && { fallback: config.fallback }),
-        limits: config.limits,
-        jobs: config.jobs,
-        documents: {
-          store,
-          ttlDays,
-          embedding,
-          chunk,
-          maxDiskMiB,
-          tokensPerCompanyPerDay,
-          ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
+    .apply(
+      ([
+        teamDomain,
+        servers,
+        people,
+        clientIds,
+        connectorToken,
+        mongodbUri,
+        [fallbackKey, modelKey],
+        directCredentials,
+      ]) => ({
+        relay: {
+          port: mac!.ports.relay,
+          adminPort: mac!.ports.admin,
+          hostname: config.hostname,
+          access: { teamDomain, audiences: { servers, people } },
+          callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
+            name,
+            clientId: clientIds[name] ?? "",
+            companies,
+            weight,
+            enabled,
+          })),
+          ...(args.direct && {
+            direct: {
+              lines: args.direct.lines.map(({ server, relayPort }) => ({ server, port: relayPort })),
+              ...(config.access.singleHeader && { singleHeader: config.access.singleHeader }),
+            },
+            directCredentials,
+          }),
+          model,
+          ...(config.fallback && { fallback: config.fallback }),
+          limits: config.limits,
+          jobs: config.jobs,
+          documents: {
+            store,
+            ttlDays,
+            embedding,
+            chunk,
+            maxDiskMiB,
+            tokensPerCompanyPerDay,
+            ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
+          },
+          graceSeconds,
         },
-        graceSeconds,
-      },
-      secrets: { ...(mongodbUri !== undefined && { mongodbUri }), ...(fallbackKey !== undefined && { fallbackKey }) },
-      connectorToken,
-      connectorPort: mac!.ports.connector,
-      ...(mac!.edgeIpVersion !== "auto" && {
-        edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
+        secrets: {
+          ...(mongodbUri !== undefined && { mongodbUri }),
+          ...(fallbackKey !== undefined && { fallbackKey }),
+          ...(modelKey !== undefined && { modelKey }),
+        },
+        connectorToken,
+        connectorPort: mac!.ports.connector,
+        ...(mac!.edgeIpVersion !== "auto" && {
+          edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
+        }),
+        cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
+        power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
+        ...(service && { modelService: service }),
+        ...(args.direct && { direct: [...args.direct.lines] }),
       }),
-      cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
-      power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
-      ...(service && { modelService: service }),
-      ...(args.direct && { direct: [...args.direct.lines] }),
-    }));
+    );
 }

@@ -37,6 +37,10 @@ export const modelConfigSchema = z
     embeddingModel: z
       .string(withMessage("is missing: the embedding model's name on the model server, e.g. bge-m3"))
       .min(1, withMessage("is empty: e.g. bge-m3")),
+    rerankModel: z
+      .string(withMessage("is not text: the reranker's name on the model server"))
+      .min(1, withMessage("is empty: name the reranker on the model server, or remove it"))
+      .optional(),
     allowed: modelSchema.shape.allowed,
     timeouts: modelSchema.shape.timeouts,
     service: modelServiceConfigSchema.optional(),

@@ -1,10 +1,11 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
-import { jobSlotsProblem, jobsSchema, limitsProblems, limitsSchema } from "../runtime/config.ts";
+import { HEADER_TEXT, jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
 import { accessSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
 import { isHostname } from "./host-name.ts";
+import { stackLimitsSchema } from "./limits.ts";
 import { artifactsSchema, macsSchema } from "./mac.ts";
 import { fallbackConfigSchema, modelConfigSchema } from "./model.ts";
 import { routeSchema } from "./route.ts";
@@ -64,7 +65,7 @@ export const stackConfigSchema = z
       })
       .strict()
       .prefault({}),
-    limits: limitsSchema.prefault({}),
+    limits: stackLimitsSchema.prefault({}),
     jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
     artifacts: artifactsSchema.prefault({}),
@@ -75,6 +76,15 @@ export const stackConfigSchema = z
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
     fallbackKey: z.string(withMessage("is not text: the fallback server's key")).min(1).optional(),
+    modelKey: z
+      .string(withMessage("is not text: the model server's key"))
+      .regex(
+        HEADER_TEXT,
+        withMessage(
+          "has spaces or characters beyond ASCII: it is sent in a header, so set the key as the server has it",
+        ),
+      )
+      .optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {
@@ -105,7 +115,9 @@ export const stackConfigSchema = z
 
 /** Also evaluated while other parts of the config are invalid, so that all problems show at once. */
 function slotsProblem(config: unknown): string | undefined {
-  const read = z.object({ limits: limitsSchema.prefault({}), jobs: jobsSchema.prefault({}) }).safeParse(config).data;
+  const read = z
+    .object({ limits: stackLimitsSchema.prefault({}), jobs: jobsSchema.prefault({}) })
+    .safeParse(config).data;
   return read && jobSlotsProblem(read.limits, read.jobs.slots);
 }
 
@@ -113,7 +125,7 @@ const onAtlas = (config: { documents?: { store?: string } }): boolean => config.
 
 /** Values of the limits that contradict each other; none while one of them has a problem of its own. */
 function memoryProblems(config: { limits?: unknown; access?: unknown }): string[] {
-  const limits = limitsSchema.safeParse(config.limits);
+  const limits = stackLimitsSchema.safeParse(config.limits);
   const servers = serversSchema.safeParse(config.access);
   const callers = servers.data?.servers.filter(({ enabled }) => enabled !== false).length ?? 0;
   return limits.success ? limitsProblems(limits.data, callers).map(({ problem }) => problem) : [];

@@ -23,7 +23,13 @@ export const callerSchema = z.strictObject({
 
 /** How much work is taken at once, and what happens to the rest. */
 export const limitsSchema = z.strictObject({
-  chat: z.int().min(1).max(256).default(4),
+  /** With `chatAuto`: its `max`. */
+  chat: z.int("must be a whole number from 1 to 256, auto, or { min, max }").min(1).max(256).default(4),
+  /** The relay finds the number for chat by itself within these bounds; absent: `chat` stands. `limits.chat: auto` in the stack's config. */
+  chatAuto: z
+    .strictObject({ min: z.int().min(1).max(256), max: z.int().min(1).max(256) })
+    .refine(({ min, max }) => min <= max, { path: ["min"], error: "is over max: set it to max or less" })
+    .optional(),
   embeddings: z.int().min(1).max(256).default(2),
   waiting: z.int().min(0).max(100_000).default(256),
   /** Bodies of waiting requests, together; 256 if it is not there. */
@@ -101,6 +107,8 @@ export const modelSchema = z.strictObject({
   kind: z.enum(MODEL_SERVER_KINDS),
   url: z.url({ protocol: /^https?$/ }),
   embeddingModel: z.string().min(1),
+  /** Reranker for searches with `rerank`; absent: the name is left out, for a server that has one only. */
+  rerankModel: z.string().min(1).optional(),
   /** Names of the models that may be called; absent means all that the server has. */
   allowed: z.array(z.string().min(1)).min(1).optional(),
   /** In seconds. How long the relay waits for the model server before it gives a request up. */
@@ -194,12 +202,17 @@ export const relayConfigSchema = z.strictObject({
   graceSeconds: z.int().min(0).max(170),
 });
 
+/** What a header can carry: printable ASCII without spaces. */
+export const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
 /** `/etc/slm-network/secrets.json`, 0640 root:_slmnetwork. */
 export const relaySecretsSchema = z.strictObject({
   /** Connection string of the relay's own Atlas user; absent with the embedded store. */
   mongodbUri: z.string().min(1).optional(),
   /** Key of the fallback server, sent as `Authorization: Bearer`. */
   fallbackKey: z.string().min(1).optional(),
+  /** Key of the model server, sent as `Authorization: Bearer`. */
+  modelKey: z.string().regex(HEADER_TEXT).optional(),
 });
 
 /** Settings that the relay reloads while it runs. */

@@ -23,6 +23,7 @@ import { MissingTool } from "./tools/tools.ts";
 const usage = `npm run sandbox              runs in the foreground until Ctrl-C
 npm run sandbox -- --detach  returns when it is ready
 npm run sandbox -- --no-up   declares nothing: accounts and a Mac as a new user has them
+npm run sandbox -- --model real   with a real model server (SANDBOX_MODEL; the first time it is built, which takes minutes)
 npm run sandbox -- --stop    ends it
 npm run sandbox -- --reset   destroys the stack and clears the state
 npm run sandbox -- --env     prints the variables for the plain pulumi command, for eval
@@ -49,9 +50,11 @@ async function main(): Promise<void> {
       stop: { type: "boolean" },
       reset: { type: "boolean" },
       env: { type: "boolean" },
+      model: { type: "string" },
       help: { type: "boolean", short: "h" },
     },
   });
+  if (values.model !== undefined) process.env.SANDBOX_MODEL = values.model;
   const instance = thisInstance();
   if (values.do === undefined && positionals.length > 0)
     throw new MissingTool(`what is "${positionals.join(" ")}"?\n${usage}`);

@@ -128,7 +128,7 @@ export async function startServices(
         log: quiet,
       }),
     );
-    const model = keep(await chooseModel({ port: ports.model, log }));
+    const model = keep(await chooseModel({ port: ports.model, log, reaper }));
     const artifacts = keep(
       await serveArtifacts({ port: ports.artifacts, node: process.execPath, cloudflared: tools.cloudflared, log }),
     );

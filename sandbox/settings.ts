@@ -1,5 +1,6 @@
 /** Settings of a sandbox from the environment: delays, limits, SSH server. */
 import { z } from "zod";
+import { modelChoices } from "./model/choose.ts";
 import { mongoChoices } from "./mongo/start.ts";
 import { providerChoices } from "./providers/choice.ts";
 
@@ -56,6 +57,10 @@ const variables = {
   // Read where they are used; an unknown value is refused here.
   SANDBOX_OFFLINE: oneOrNone,
   SANDBOX_VERBOSE: oneOrNone,
+  SANDBOX_MODEL: z
+    .enum(modelChoices)
+    .default("auto")
+    .describe(`one of ${modelChoices.join(", ")}`),
   SANDBOX_MODEL_URL: z
     .url({ protocol: /^https?$/ })
     .optional()

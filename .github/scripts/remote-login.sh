@@ -1,6 +1,6 @@
 #!/bin/sh
-# Remote Login of this Mac to itself, for a hosted runner: a key that its sshd lets in, and sshd on. Prints the variables
-# that lead the sandbox there; in a workflow they go to $GITHUB_ENV. For a machine that is thrown away: it opens sshd.
+# Remote Login of this Mac to itself, for a hosted runner: turns sshd on and adds a key. Prints the variables that point the
+# sandbox there; a workflow appends them to $GITHUB_ENV. Only for a disposable machine: it opens sshd.
 set -eu
 
 folder=${HOME}/.ssh
@@ -20,7 +20,7 @@ tries=0
 until ssh -i "$key" -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o IdentitiesOnly=yes \
   "$(id -un)@127.0.0.1" true; do
   tries=$((tries + 1))
-  [ "$tries" -lt 20 ] || { echo "this machine's sshd does not let $(id -un) in with $key" >&2; exit 1; }
+  [ "$tries" -lt 20 ] || { echo "this machine's sshd does not accept $key for $(id -un)" >&2; exit 1; }
   sleep 1
 done
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# After `pulumi destroy` (here: `npm run sandbox -- --reset`) on this Mac: nothing is left but the data, which are kept on
-# purpose. Names all that is. ROOT prefixes the paths, for a trial elsewhere.
+# After `pulumi destroy` (here: `npm run sandbox -- --reset`) on this Mac: lists what is left behind. The data are kept on
+# purpose. ROOT prefixes the paths, for tests.
 set -eu
 
 left=0

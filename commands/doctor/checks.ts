@@ -1,56 +1,50 @@
-/** All checks, in the order in which a person would ask. */
-import { directFindings } from "./direct.ts";
-import type { Answer, Expected, Finding } from "./finding.ts";
-import {
-  chipFinding,
-  clockFinding,
-  diskFinding,
-  macosFinding,
-  metalFinding,
-  remoteLoginFinding,
-  sudoFinding,
-} from "./machine.ts";
-import {
-  autoLoginFinding,
-  bootsFinding,
-  fileVaultFinding,
-  restartFinding,
-  sleepFinding,
-  updatesFinding,
-  upsFinding,
-} from "./power.ts";
-import type { Question } from "./questions.ts";
-import { atlasFinding, modelFinding, modelStartFinding, relayFinding, slotsFinding, tunnelFinding } from "./service.ts";
+/** All checks, in the order of the report. A new check is a file in checks/ and a line here. */
+import type { Check } from "./check.ts";
+import { atlas } from "./checks/atlas.ts";
+import { autoLogin } from "./checks/auto-login.ts";
+import { chip } from "./checks/chip.ts";
+import { clock } from "./checks/clock.ts";
+import { directLines } from "./checks/direct-lines.ts";
+import { disk } from "./checks/disk.ts";
+import { fileVault } from "./checks/file-vault.ts";
+import { lastStarts } from "./checks/last-starts.ts";
+import { macos } from "./checks/macos.ts";
+import { metal } from "./checks/metal.ts";
+import { modelAutostart } from "./checks/model-autostart.ts";
+import { repeatedPrompts, reproducibleVectors } from "./checks/model-probe.ts";
+import { modelServer } from "./checks/model-server.ts";
+import { modelSlots } from "./checks/model-slots.ts";
+import { powerRestart } from "./checks/power-restart.ts";
+import { relay } from "./checks/relay.ts";
+import { remoteLogin } from "./checks/remote-login.ts";
+import { sleep } from "./checks/sleep.ts";
+import { sudo } from "./checks/sudo.ts";
+import { tunnel } from "./checks/tunnel.ts";
+import { updates } from "./checks/updates.ts";
+import { ups } from "./checks/ups.ts";
 
-/** What the Mac said, by question. */
-export type Answers = Partial<Record<Question, Answer>>;
-
-/** @returns one finding a check */
-export function findings(answers: Answers, expected: Expected): Finding[] {
-  return [
-    sudoFinding(answers.sudo, expected.mac.user),
-    macosFinding(answers.macos),
-    chipFinding(answers.chip),
-    metalFinding(answers.metal),
-    diskFinding(answers.disk, expected),
-    clockFinding(answers.clock, expected),
-    fileVaultFinding(answers.fileVault),
-    restartFinding(answers.power),
-    sleepFinding(answers.power),
-    upsFinding(answers.ups),
-    updatesFinding(answers.updates),
-    autoLoginFinding(answers.autoLogin),
-    remoteLoginFinding(answers.remoteLogin),
-    bootsFinding(answers.boots, answers.panics),
-    modelFinding(answers.model, expected),
-    modelStartFinding(answers, expected),
-    slotsFinding(answers, expected),
-    relayFinding(answers.relayReady, answers.relayState),
-    tunnelFinding(answers.tunnel, answers.tunnelPlaces, expected),
-    ...directFindings(answers.direct, expected.directServers ?? []),
-    ...(expected.documents.store === "atlas" ? [atlasFinding(answers.atlas)] : []),
-  ];
-}
-
-/** @returns 0 when nothing has failed, else 1 */
-export const exitCode = (found: readonly Finding[]): number => (found.some(({ level }) => level === "fail") ? 1 : 0);
+export const checks: readonly Check[] = [
+  sudo,
+  macos,
+  chip,
+  metal,
+  disk,
+  clock,
+  fileVault,
+  powerRestart,
+  sleep,
+  ups,
+  updates,
+  autoLogin,
+  remoteLogin,
+  lastStarts,
+  modelServer,
+  modelAutostart,
+  modelSlots,
+  repeatedPrompts,
+  reproducibleVectors,
+  relay,
+  tunnel,
+  directLines,
+  atlas,
+];

@@ -1,5 +1,5 @@
 /** The findings as text for a person. */
-import type { Finding, Level } from "./finding.ts";
+import type { Finding, Level } from "./check.ts";
 
 const marks: Record<Level, string> = { ok: "ok  ", warn: "WARN", fail: "FAIL" };
 
@@ -14,7 +14,7 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-/** @returns a table of all findings, then in words what follows from those that are not ok */
+/** @returns a table of all findings, then the consequence and the fix of each that is not ok */
 export function render(mac: string, found: readonly Finding[], width = 100): string {
   const column = Math.max(...found.map(({ check }) => check.length)) + 2;
   const rows = found.flatMap(({ check, level, found: what }) => {
@@ -22,14 +22,14 @@ export function render(mac: string, found: readonly Finding[], width = 100): str
     const indent = " ".repeat(column + 6);
     return [`${marks[level]}  ${check.padEnd(column)}${first}`, ...rest.map((line) => indent + line)];
   });
-  const troubles = found.filter(({ level }) => level !== "ok");
-  const words = troubles.flatMap(({ check, level, means, todo }) => [
+  const problems = found.filter(({ level }) => level !== "ok");
+  const details = problems.flatMap(({ check, level, means, todo }) => [
     "",
     `${marks[level].trim()} ${check}`,
     ...wrap(means ?? "", width - 2).map((line) => `  ${line}`),
     ...(todo ? wrap(`→ ${todo}`, width - 2).map((line) => `  ${line}`) : []),
   ]);
   const count = (level: Level) => found.filter((one) => one.level === level).length;
-  const summary = `${mac}: ${count("ok")} ok, ${count("warn")} to look at, ${count("fail")} that must be mended. Nothing was changed.`;
-  return [...rows, ...words, "", summary].join("\n");
+  const summary = `${mac}: ${count("ok")} ok, ${count("warn")} to look at, ${count("fail")} to fix. Nothing was changed.`;
+  return [...rows, ...details, "", summary].join("\n");
 }

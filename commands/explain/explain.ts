@@ -1,7 +1,7 @@
-/** From what Pulumi said to what to do: pure. */
+/** From what Pulumi printed to explanations: pure functions. */
 import { knownErrors } from "./known-errors.ts";
 
-/** One error in words. */
+/** One error, explained. */
 export interface Explanation {
   readonly id: string;
   readonly says: string;
@@ -9,19 +9,19 @@ export interface Explanation {
 }
 
 /**
- * @param diagnostics what was said, one error each (each may have several lines)
- * @returns each known error once, in the order in which they came
+ * @param diagnostics one error each, possibly of several lines
+ * @returns each known error once, in order of appearance
  */
 export function explain(diagnostics: readonly string[]): Explanation[] {
   const found = new Map<string, Explanation>();
   for (const diagnostic of diagnostics) {
-    const text = diagnostic.replace(/\s+/g, " ");
+    const line = diagnostic.replace(/\s+/g, " ");
     const matches = knownErrors.flatMap((known) => {
-      const match = known.pattern.exec(text);
+      const match = known.pattern.exec(line);
       return match ? [{ known, match }] : [];
     });
-    const particular = matches.filter(({ known }) => !known.general);
-    for (const { known, match } of particular.length > 0 ? particular : matches) {
+    const specific = matches.filter(({ known }) => !known.general);
+    for (const { known, match } of specific.length > 0 ? specific : matches) {
       const says = known.says(match);
       if (!found.has(says)) found.set(says, { id: known.id, says, todo: known.todo(match) });
     }
@@ -29,7 +29,7 @@ export function explain(diagnostics: readonly string[]): Explanation[] {
   return [...found.values()];
 }
 
-/** Cuts what `pulumi` printed into its errors; warnings and the program's own words are left out. */
+/** @returns the errors in the output of `pulumi`, without warnings and the program's own lines */
 export function errorsIn(text: string): string[] {
   const parts = text.split(
     /(?=^\s*(?:error|warning|info|debug): )|(?=^\s*Diagnostics:)|\n(?=\s*[\w:./-]+ \([\w:/.-]+\):\s*$)/m,
@@ -37,7 +37,7 @@ export function errorsIn(text: string): string[] {
   return parts.filter((part) => /^\s*error: /.test(part));
 }
 
-/** For a person; empty when nothing is known. */
+/** As text; empty when there is no known error. */
 export function renderExplanations(explanations: readonly Explanation[]): string {
   if (explanations.length === 0) return "";
   return ["What to do:", ...explanations.flatMap(({ says, todo }) => [`  - ${says}.`, `      → ${todo}`])].join("\n");

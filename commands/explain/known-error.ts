@@ -1,15 +1,16 @@
-/** The form of an entry in the tables of known errors. */
-
-/** An error that is known. */
+/** A known error of a provider, the engine or SSH, and its fix. */
 export interface KnownError {
-  /** Stable, for tests and machines. */
+  /** Stable, for tests and scripts. */
   readonly id: string;
-  /** Searched in one diagnostic, its white space made single spaces. */
+  /** Matched against one diagnostic with its white space collapsed to single spaces. */
   readonly pattern: RegExp;
-  /** True: only when nothing more particular was found in the same diagnostic. */
+  /** True: used only when nothing more specific matches the same diagnostic. */
   readonly general?: boolean;
-  /** What it means, a sentence. */
+  /** @returns what it means, without a full stop */
   says(match: RegExpExecArray): string;
-  /** What to do. */
+  /** @returns how to fix it */
   todo(match: RegExpExecArray): string;
 }
+
+/** How to find and adopt what exists already. */
+export const adopt = "`npm run preflight` shows what exists; `npm run init -- --adopt` says what can be adopted";

@@ -6,22 +6,23 @@ import { problemText } from "../../accounts/finding.ts";
 import { chooseAccount } from "./cloudflare.ts";
 import { chooseDocuments } from "./documents.ts";
 import { chooseMac } from "./mac.ts";
+import { ensureCloudflareToken } from "./machine.ts";
 import { chooseModel } from "./model.ts";
 import { listOf, type Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { type Answers, type Before, setting } from "./stack-file.ts";
 import { faultAt } from "./validate.ts";
 
-/** A finding, for the person at the terminal. */
+/** Prints a line of progress. */
 export const say = (line: string): void => console.log(`  ${line}`);
 
-/** Where and as whom to ask: what `up` will do with this stack file and this environment. Says what is wrong with it. */
+/** URLs and credentials as `up` will use them with this stack file and environment. Prints what is wrong with them. */
 export function accountsOf(before: Before) {
   const config = (key: string): string | undefined => own(before, key);
   const cloudflare = cloudflareAccess(config);
   const { access: atlas, findings } = atlasSource(config);
   for (const finding of findings) say(problemText(finding));
-  // Written into the stack file, so that it says the whole of where the accounts are.
+  // Written into the stack file, so that it is complete without the environment.
   const baseUrls = {
     cloudflare: cloudflare.baseUrl,
     atlas: process.env.MONGODB_ATLAS_BASE_URL || config("mongodbatlas:baseUrl"),
@@ -29,13 +30,16 @@ export function accountsOf(before: Before) {
   return { cloudflare, atlas, baseUrls };
 }
 
-/** Asks the accounts, the Mac and the person. @throws InitRefusal, SessionError */
-export async function findOut(options: Options, asker: Asker, before: Before): Promise<Answers> {
+/** Asks the accounts, the Mac and the user. @throws Refusal, SessionError */
+export async function gatherAnswers(options: Options, asker: Asker, before: Before): Promise<Answers> {
   const known = (key: string, ...path: (string | number)[]): string | undefined => {
     const value = setting(before, key, ...path);
     return typeof value === "string" ? value : undefined;
   };
   console.log("\nCloudflare");
+  const unsigned = accountsOf(before);
+  const uses = { alerts: { emails: options.alerts ?? [] }, route: {} };
+  await ensureCloudflareToken(unsigned.cloudflare.apiToken, uses, { asker, say });
   const { cloudflare, atlas, baseUrls } = accountsOf(before);
   const account = await chooseAccount(cloudflareLookups(cloudflare), { asker, options, say, known: known("hostname") });
 
@@ -70,7 +74,7 @@ export async function findOut(options: Options, asker: Asker, before: Before): P
   const server = await asker.text({
     flag: "--server",
     given: options.server,
-    question: "A name for the server that may call:",
+    question: "Name of the server that may call:",
     preferred: known("access", "servers", 0, "name") ?? "backend",
     fault: (text) => faultAt(["access", "servers", 0, "name"], text),
   });
@@ -78,7 +82,7 @@ export async function findOut(options: Options, asker: Asker, before: Before): P
     asker,
     options.people,
     "--people",
-    "E-mail addresses of who may open /status (empty: nobody):",
+    "E-mail addresses of people who may open /status (empty: nobody):",
     {
       before: setting(before, "access", "people", "emails"),
       fault: (list) => faultAt(["access", "people", "emails"], list),
@@ -88,13 +92,13 @@ export async function findOut(options: Options, asker: Asker, before: Before): P
     asker,
     options.alerts,
     "--alerts",
-    "Who is told by mail when the tunnel is down (empty: nobody):",
+    "E-mail addresses for alerts when the tunnel is down (empty: none):",
     {
       before: setting(before, "alerts", "emails"),
       fault: (list) => faultAt(["alerts", "emails"], list),
     },
   );
-  say(`server: ${server}; people: ${people.join(", ") || "nobody"}; alerts: ${alerts.join(", ") || "nobody"}`);
+  say(`server: ${server}; people: ${people.join(", ") || "nobody"}; alerts: ${alerts.join(", ") || "none"}`);
   return { account, server, people, alerts, mac, model, documents, baseUrls };
 }
 

@@ -1,33 +1,32 @@
-/** What the Cloudflare account holds: which account, zone and team, who can sign in, and which name is free. */
+/** Chooses account, zone and hostname from what the API token can see, and shows the team and its login methods. */
 
 import type { CloudflareLookups, Zone } from "../../accounts/cloudflare.ts";
 import { describeFailure, type LookupResult } from "../../accounts/lookup-result.ts";
-import { InitRefusal } from "../refusal.ts";
+import { Refusal } from "../errors.ts";
 import type { Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
-/** What was found and chosen. */
+/** The choice. */
 export interface AccountChoice {
   readonly accountId: string;
   readonly zoneId: string;
   readonly hostname: string;
 }
 
-/** The value of an answer. @throws InitRefusal with what was said, and what to do */
+/** @returns the value of an answer. @throws Refusal with the failure and its fix */
 export function answerOf<T>(answer: LookupResult<T>, todo: string): T {
   if (answer.ok) return answer.value;
   const lacks = answer.failure.permission ? ` It lacks the permission "${answer.failure.permission}".` : "";
-  throw new InitRefusal(`${describeFailure(answer.failure)}.${lacks} ${todo}`);
+  throw new Refusal(`${describeFailure(answer.failure)}.${lacks} ${todo}`);
 }
 
 const tokenAdvice =
-  "Make an API token (dash.cloudflare.com → My Profile → API Tokens, with the rights that README.md lists) and set CLOUDFLARE_API_TOKEN";
+  "Create an API token with the permissions that README.md lists (dash.cloudflare.com → Manage Account → API Tokens) and put CLOUDFLARE_API_TOKEN=… into .env";
 
 /**
- * Asks the account, and the person where there is more than one answer.
- * @param known the hostname of the file that is there already
- * @param adopts takes a name that is taken: what is there shall be taken over
+ * Asks the account, and the user where there is more than one choice.
+ * @param known the hostname in the existing stack file
  */
 export async function chooseAccount(
   lookups: CloudflareLookups,
@@ -40,7 +39,7 @@ export async function chooseAccount(
 ): Promise<AccountChoice> {
   const zones = answerOf(await lookups.zones(), tokenAdvice);
   if (zones.length === 0) {
-    throw new InitRefusal(
+    throw new Refusal(
       `the API token sees no zone. Give it "Zone: Read" and "DNS: Edit" for your domain; without a domain in Cloudflare: dash.cloudflare.com → Add a domain`,
     );
   }
@@ -60,7 +59,7 @@ export async function chooseAccount(
   const zone = await asker.choose({
     flag: "--zone",
     given: options.zone,
-    question: "Under which domain shall the model be called?",
+    question: "Which domain will callers use?",
     choices: own.map((one) => ({
       value: one,
       shown: `${one.name} (${one.plan || one.status})`,
@@ -69,9 +68,9 @@ export async function chooseAccount(
     preferred: own.find((one) => known?.endsWith(`.${one.name}`)),
   });
   say(
-    `zone: ${zone.name} (${zone.id})${zone.status === "active" ? "" : `, but it is ${zone.status}: its registrar must name ${zone.nameServers.join(" and ")}`}`,
+    `zone: ${zone.name} (${zone.id})${zone.status === "active" ? "" : `, but it is ${zone.status}: its registrar must delegate it to ${zone.nameServers.join(" and ")}`}`,
   );
-  await sayWhoSignsIn(lookups, account.id, say);
+  await showLoginMethods(lookups, account.id, say);
   return {
     accountId: account.id,
     zoneId: zone.id,
@@ -79,14 +78,14 @@ export async function chooseAccount(
   };
 }
 
-async function sayWhoSignsIn(
+async function showLoginMethods(
   lookups: CloudflareLookups,
   accountId: string,
   say: (line: string) => void,
 ): Promise<void> {
   const organization = await lookups.zeroTrustOrganization(accountId);
   if (!organization.ok && organization.failure.kind === "not-enabled") {
-    throw new InitRefusal(
+    throw new Refusal(
       "Zero Trust is not set up in this account: one.dash.cloudflare.com → choose a team name and the Free plan; then run init again",
     );
   }
@@ -96,7 +95,7 @@ async function sayWhoSignsIn(
   say(
     providers.length > 0
       ? `people sign in with: ${providers.map((one) => one.name || one.type).join(", ")}`
-      : "no way to sign in yet: `pulumi up` makes the one-time PIN when you name people for /status; servers need none",
+      : "no login method yet: `pulumi up` creates the one-time PIN if you name people for /status; servers need none",
   );
 }
 
@@ -134,11 +133,11 @@ async function chooseHostname(
   if (taken !== undefined && hostname !== known) {
     say(
       options.adopt
-        ? `${hostname}: there is ${taken} already; it will be named before it is taken over`
-        : `${hostname}: there is ${taken} already, so \`pulumi up\` will refuse. Take another name, or take over what is there: npm run init -- --adopt`,
+        ? `${hostname}: ${taken} exists; it will be listed before it is adopted`
+        : `${hostname}: ${taken} exists, so \`pulumi up\` will refuse. Choose another name, or adopt it: npm run init -- --adopt`,
     );
   }
-  say(`hostname: ${hostname}, one label under ${zone.name}, since Cloudflare's free certificate covers no more`);
+  say(`hostname: ${hostname}, one label under ${zone.name}: Cloudflare's free certificate covers no more`);
   return hostname;
 }
 
@@ -151,16 +150,16 @@ async function firstFree(
   for (const name of candidates(zone.name)) {
     const taken = await takenBy(lookups, zone, name);
     if (taken === undefined || adopts) return name;
-    say(`${name} is taken: there is ${taken}`);
+    say(`${name} is taken: ${taken} exists`);
   }
   return undefined;
 }
 
-/** What holds a name already, in words. */
+/** @returns what uses a name already */
 async function takenBy(lookups: CloudflareLookups, zone: Zone, hostname: string): Promise<string | undefined> {
   const records = answerOf(await lookups.dnsRecordsOf(zone.id, hostname), tokenAdvice);
   const record = records.find(({ type }) => ["A", "AAAA", "CNAME", "NS"].includes(type));
-  if (record) return `a ${record.type} record that leads to ${record.content}`;
+  if (record) return `a ${record.type} record to ${record.content}`;
   const apps = answerOf(await lookups.accessApplications(zone.account.id), tokenAdvice);
   const app = apps.find(({ destinations }) => destinations.some((one) => one.split("/")[0] === hostname));
   return app ? `the Access application ${JSON.stringify(app.name)}` : undefined;

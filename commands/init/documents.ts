@@ -1,18 +1,18 @@
-/** Where documents are kept: the Atlas project, the cluster, and who may reach it. */
+/** Chooses where documents are kept: on the Mac, or in which Atlas project and cluster. */
 import type { AtlasLookups } from "../../accounts/atlas.ts";
-import { InitRefusal } from "../refusal.ts";
+import { Refusal } from "../errors.ts";
 import { answerOf } from "./cloudflare.ts";
 import { listOf, type Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
-/** `documents` of the stack's config, as far as init decides it. */
+/** The part of `documents` in the stack's config that init decides. */
 export type DocumentsChoice =
   | { readonly store: "embedded" }
   | {
       readonly store: "atlas";
       readonly projectId: string;
-      /** An existing cluster, or one to make. */
+      /** An existing cluster, or one to create. */
       readonly cluster: string | { readonly create: { readonly name: string } };
       readonly allowFrom: readonly string[];
     };
@@ -20,10 +20,10 @@ export type DocumentsChoice =
 const keyAdvice =
   "Make an API key of the project (Atlas → Access Manager → API Keys, Project Owner) and set MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY; or keep documents on the Mac: --store embedded";
 
-/** The name of a cluster that is made. */
+/** Name of a created cluster. */
 const newCluster = "slm";
 
-/** @param hasKeys whether Atlas' API keys are in the environment; then Atlas is what is meant unless said otherwise */
+/** @param hasKeys whether Atlas' API keys are set; then Atlas is the default */
 export async function chooseDocuments(
   lookups: AtlasLookups,
   about: { asker: Asker; options: Options; say: (line: string) => void; hasKeys: boolean; known: string | undefined },
@@ -32,10 +32,10 @@ export async function chooseDocuments(
   const store = await asker.choose<"atlas" | "embedded">({
     flag: "--store",
     given: options.store,
-    question: "Where shall document vectors be kept?",
+    question: "Where are document vectors kept?",
     choices: [
-      { value: "embedded", shown: "embedded: on the Mac; nothing else is needed", keys: ["embedded"] },
-      { value: "atlas", shown: "atlas: in a MongoDB Atlas cluster, which outlives the Mac's disk", keys: ["atlas"] },
+      { value: "embedded", shown: "embedded: on the Mac, without another service", keys: ["embedded"] },
+      { value: "atlas", shown: "atlas: in a MongoDB Atlas cluster, independent of the Mac's disk", keys: ["atlas"] },
     ],
     preferred: hasKeys && known !== "embedded" ? "atlas" : "embedded",
   });
@@ -45,7 +45,7 @@ export async function chooseDocuments(
   if (store === "embedded") return { store };
 
   const projects = answerOf(await lookups.projects(), keyAdvice);
-  if (projects.length === 0) throw new InitRefusal(`the Atlas key sees no project. ${keyAdvice}`);
+  if (projects.length === 0) throw new Refusal(`the Atlas key has access to no project. ${keyAdvice}`);
   const project = await asker.choose({
     flag: "--project",
     given: options.project,
@@ -58,7 +58,7 @@ export async function chooseDocuments(
   const cluster = await asker.choose<string | { create: { name: string } }>({
     flag: "--cluster",
     given: options.cluster,
-    question: "Which cluster? One that is there is not touched but for two users and one database.",
+    question: "Which cluster? In an existing one, only two users and one database are added.",
     choices: [
       ...clusters.map((one) => ({
         value: one.name,
@@ -67,15 +67,17 @@ export async function chooseDocuments(
       })),
       {
         value: { create: { name: newCluster } },
-        shown: `make a Flex cluster in Seoul (${newCluster}); it costs by use`,
+        shown: `create a Flex cluster in Seoul (${newCluster}), billed by usage`,
         keys: ["create"],
       },
     ],
-    // What costs money is made only when somebody said so.
+    // What costs money is created only on request.
     preferred: clusters[0]?.name,
   });
   say(
-    typeof cluster === "string" ? `cluster: ${cluster}` : `cluster: a Flex cluster ${cluster.create.name} will be made`,
+    typeof cluster === "string"
+      ? `cluster: ${cluster}`
+      : `cluster: a Flex cluster ${cluster.create.name} will be created`,
   );
 
   const allowFrom = await chooseNetworks(lookups, about);
@@ -99,6 +101,6 @@ async function chooseNetworks(
   return listOf(text);
 }
 
-/** The rule against the whole internet is asked only of a whole `atlas`. */
+/** The rule against 0.0.0.0/0 applies to a complete `atlas` only. */
 export const networksFault = (allowFrom: readonly string[]): string | undefined =>
   faultAt(["documents", "atlas"], { projectId: "0".repeat(24), cluster: "any", allowFrom });

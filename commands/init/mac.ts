@@ -1,11 +1,11 @@
-/** How the Mac is reached, and that it is the right one. */
+/** Chooses how the Mac is reached, and confirms its host key. */
 import { fetchHostKey, type HostKey } from "../../ssh/session.ts";
-import { InitRefusal } from "../refusal.ts";
+import { Refusal } from "../errors.ts";
 import type { Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
-/** An entry of `macs`, as far as init decides it. */
+/** The part of an entry of `macs` that init decides. */
 export interface MacChoice {
   readonly host: string;
   readonly port: number;
@@ -15,10 +15,10 @@ export interface MacChoice {
   readonly fingerprint: string;
 }
 
-/** What the file that is there already says. */
+/** What the existing stack file says. */
 export type KnownMac = Partial<Pick<MacChoice, "host" | "port" | "user" | "hostKey">>;
 
-/** @throws SessionError when the Mac does not answer; InitRefusal when its key is not the one that was given */
+/** @throws SessionError when the Mac does not answer; Refusal when its key differs from the given one */
 export async function chooseMac(
   known: KnownMac,
   { asker, options, say }: { asker: Asker; options: Options; say: (line: string) => void },
@@ -32,7 +32,7 @@ export async function chooseMac(
   });
   const port = options.macPort ?? known.port ?? 22;
   const portFault = faultAt(["macs", 0, "port"], port);
-  if (portFault) throw new InitRefusal(`--mac-port: ${portFault}`);
+  if (portFault) throw new Refusal(`--mac-port: ${portFault}`);
   const user = await asker.text({
     flag: "--mac-user",
     given: options.macUser,
@@ -56,22 +56,22 @@ async function confirmKey(
   if (given !== undefined) {
     if (given === shown.fingerprint || sameKey(given, shown.line))
       return say(`host key: ${shown.fingerprint}, as given`);
-    throw new InitRefusal(
-      `${host} shows the key ${shown.fingerprint}, not the one of --host-key (${given}): it may be another machine. On the Mac itself: ${onTheMac}`,
+    throw new Refusal(
+      `${host} shows the key ${shown.fingerprint}, not the one of --host-key (${given}): it may be another machine. Compare on the Mac itself: ${onTheMac}`,
     );
   }
   if (known !== undefined && sameKey(known, shown.line)) return say(`host key: ${shown.fingerprint}, as before`);
   say(`host key: ${host} shows ${shown.fingerprint}`);
-  say(`          In the Mac's own Terminal it must be the same: ${onTheMac}`);
-  const agreed = await asker.agree("Does the Mac itself show this fingerprint?", false);
+  say(`          Compare in the Mac's own Terminal: ${onTheMac}`);
+  const agreed = await asker.agree("Does the Mac print the same fingerprint?", false);
   if (agreed) return;
-  throw new InitRefusal(
+  throw new Refusal(
     asker.asks
-      ? "then it is another machine, or somebody is in between: nothing was written. See which machine has this address"
-      : `nobody vouches for this key. Compare it with what the Mac itself shows (${onTheMac}), then say --host-key ${shown.fingerprint}`,
+      ? "it is another machine, or the connection is intercepted: nothing was written. Find out which machine has this address"
+      : `this key is not confirmed. Compare it with what the Mac itself prints (${onTheMac}), then set --host-key ${shown.fingerprint}`,
   );
 }
 
-/** Are they the same but for a comment? */
+/** Compares type and key, not the comment. */
 const sameKey = (one: string, other: string): boolean =>
   one.trim().split(/\s+/).slice(0, 2).join(" ") === other.trim().split(/\s+/).slice(0, 2).join(" ");

@@ -1,19 +1,20 @@
 /**
  * `npm run init`: finds out what it can, asks the rest, and writes `Pulumi.<stack>.yaml` with its secrets. Changes nothing in
- * any account and nothing on the Mac; that is `pulumi up`'s.
+ * any account and nothing on the Mac: `pulumi up` does that.
  */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { createTwoFilesPatch } from "diff";
 import { atlasLookups } from "../../accounts/atlas.ts";
-import { SessionError } from "../../ssh/session.ts";
-import type { Engine } from "../pulumi.ts";
-import { InitRefusal } from "../refusal.ts";
-import { Refusal } from "../rotate/plan.ts";
+import { runCommand } from "../cli.ts";
+import { Refusal, UsageError } from "../errors.ts";
+import { project, stackFile } from "../pulumi-cli.ts";
+import { replaceFile } from "../replace-file.ts";
 import { adopt } from "./adopt/adopt.ts";
 import { withTokenVersions } from "./adopt/token-versions.ts";
-import { accountsOf, findOut, say } from "./answers.ts";
-import { type Options, readOptions, usage } from "./options.ts";
+import { accountsOf, gatherAnswers, say } from "./answers.ts";
+import { type Encryption, ensureBackend } from "./machine.ts";
+import { command, type Options, readOptions } from "./options.ts";
 import { type Asker, asker as makeAsker } from "./prompts.ts";
 import {
   type Before,
@@ -25,34 +26,15 @@ import {
   writeAnswers,
   writeEncrypted,
 } from "./stack-file.ts";
-import { type EngineState, makeSecrets, makeStack, readEngine } from "./stack-secrets.ts";
-
-const project = join(import.meta.dirname, "../..");
-const engine: Engine = { project, command: "pulumi" };
-
-async function main(): Promise<void> {
-  const options = readOptions(process.argv.slice(2));
-  if (options.help) return console.log(usage);
-  if (!options.yes && !process.stdin.isTTY) {
-    throw new InitRefusal(`there is no terminal to ask at: give --yes and the flags\n\n${usage}`);
-  }
-  const asker = makeAsker(!options.yes);
-  const file = join(project, `Pulumi.${options.stack.split("/").at(-1)}.yaml`);
-  const before = readBefore(await readText(file), file);
-  const isFilled = setting(before, "accountId") !== undefined;
-  // With a file that says all of it, taking over is all that is wanted.
-  const name =
-    options.adopt && isFilled ? await completeAsItIs(file, before, options) : await init(file, before, options, asker);
-  if (options.adopt) await takeOver(file, options, asker);
-  console.log(next(options, name));
-}
+import { createSecrets, createStack, readStackState, type StackState } from "./stack-secrets.ts";
 
 /** Asks, writes the file and its secrets. @returns the hostname */
 async function init(file: string, before: Before, options: Options, asker: Asker): Promise<string> {
   refuseUnasked(options, before);
-  const state = await readEngine(engine, options.stack, hasOwnProvider(before));
-  say(`the stack's state is kept at ${state.backend}`);
-  const answers = await findOut(options, asker, before);
+  await ensureBackend(encryption(before), { asker, say, local: options.localState });
+  const state = await readStackState(options.stack, encryption(before).hasOwnProvider);
+  say(`state: ${state.backend}`);
+  const answers = await gatherAnswers(options, asker, before);
   const model = await readFile(join(project, "Pulumi.prod.yaml"), "utf8");
   const after = writeAnswers(before, model, options.stack, answers);
   readConfig(after, file);
@@ -61,36 +43,37 @@ async function init(file: string, before: Before, options: Options, asker: Asker
   return answers.account.hostname;
 }
 
-/** A file that names no secrets provider, or the passphrase's salt, needs the passphrase. */
-const hasOwnProvider = ({ text }: Before): boolean =>
-  /^(secretsprovider|encryptedkey):/m.test(text) && !/^encryptionsalt:/m.test(text);
-
-/** Makes the stack and the secrets that are missing, and writes the file, all of it in one step. */
-async function complete(file: string, text: string, stack: string, state: EngineState): Promise<void> {
-  if (!state.exists) await makeStack(engine, stack);
-  const { settings } = encryptionOf(await readText(file));
-  const missing = missingSecrets(text);
-  const encrypted = await makeSecrets(engine, stack, missing, settings);
-  await replace(file, writeEncrypted(text, encrypted));
-  say(`${basename(file)} is written`);
-  if (missing.length > 0) say(`secrets made and encrypted: ${missing.join(", ")}`);
+/** A file without a secrets provider of its own, or with a passphrase's salt, needs the passphrase. */
+function encryption({ text }: Before): Encryption {
+  const hasSalt = /^encryptionsalt:/m.test(text);
+  return { hasSalt, hasOwnProvider: /^(secretsprovider|encryptedkey):/m.test(text) && !hasSalt };
 }
 
-/** Nothing is asked about a file that says all of it; the stack and secrets may be missing when a state was lost. */
+/** Creates the stack and the missing secrets, then writes the file in one step. */
+async function complete(file: string, text: string, stack: string, state: StackState): Promise<void> {
+  if (!state.exists) await createStack(stack);
+  const { settings } = encryptionOf(await readText(file));
+  const missing = missingSecrets(text);
+  const encrypted = await createSecrets(stack, missing, settings);
+  await replaceFile(file, writeEncrypted(text, encrypted));
+  say(`wrote ${basename(file)}`);
+  if (missing.length > 0) say(`generated and encrypted: ${missing.join(", ")}`);
+}
+
+/** A complete file needs no questions; the stack and the secrets may be missing after the state was lost. */
 async function completeAsItIs(file: string, before: Before, { stack }: Options): Promise<string> {
   const { hostname } = readConfig(before.text, file);
-  const state = await readEngine(engine, stack, hasOwnProvider(before));
+  const state = await readStackState(stack, encryption(before).hasOwnProvider);
   if (!state.exists || missingSecrets(before.text).length > 0) await complete(file, before.text, stack, state);
   return hostname;
 }
 
-async function takeOver(file: string, { stack, tokens }: Options, asker: Asker): Promise<void> {
-  console.log("\nWhat is there already");
+async function adoptExisting(file: string, { stack, tokens }: Options, asker: Asker): Promise<void> {
+  console.log("\nExisting resources");
   const text = await readText(file);
   const config = readConfig(text, file);
   const { cloudflare, atlas } = accountsOf(readBefore(text, file));
   const { count, versions } = await adopt({
-    engine,
     stack,
     config,
     cloudflare,
@@ -99,14 +82,14 @@ async function takeOver(file: string, { stack, tokens }: Options, asker: Asker):
     asker,
   });
   if (versions.size > 0) {
-    await replace(file, withTokenVersions(text, versions));
+    await replaceFile(file, withTokenVersions(text, versions));
     const shown = [...versions].map(([server, { secretVersion }]) => `${server}: secretVersion ${secretVersion}`);
     say(
       `${basename(file)} has the versions of the tokens' secrets (${shown.join(", ")}), which \`up\` would put back to 1`,
     );
   }
   if (count > 0)
-    say(`taken over: ${count}. Nothing has changed in the accounts; \`pulumi preview\` shows what \`up\` will change`);
+    say(`adopted: ${count}. Nothing has changed in the accounts; \`pulumi preview\` shows what \`up\` will change`);
 }
 
 const readText = (file: string): Promise<string> =>
@@ -115,7 +98,7 @@ const readText = (file: string): Promise<string> =>
     throw error;
   });
 
-/** Nobody is asked: then everything that can not be found out must be there. All that is missing is said at once. */
+/** With --yes everything that cannot be found out must be given. Lists all that is missing at once. */
 function refuseUnasked(options: Options, before: Before): void {
   if (!options.yes) return;
   const missing = [
@@ -127,13 +110,13 @@ function refuseUnasked(options: Options, before: Before): void {
       : ["--host-key: on the Mac, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows it (SHA256:…)"]),
   ];
   if (missing.length > 0) {
-    throw new InitRefusal(
-      `with --yes nobody is asked, so this must be given:\n${missing.map((one) => `  ${one}`).join("\n")}`,
+    throw new Refusal(
+      `with --yes nothing is asked, so these options are required:\n${missing.map((one) => `  ${one}`).join("\n")}`,
     );
   }
 }
 
-/** A file that has a config already is changed only after the difference was shown and agreed to. */
+/** A file with a config is changed only after the user has seen the difference and agreed. */
 async function refuseUnagreed(
   name: string,
   before: Before,
@@ -143,16 +126,9 @@ async function refuseUnagreed(
   if (before.isEmpty || after === before.text) return;
   console.log(`\n${createTwoFilesPatch(`${name} (now)`, `${name} (after)`, before.text, after)}`);
   if (options.force || (await asker.agree(`Change ${name} like this?`, before.isExample))) return;
-  throw new InitRefusal(
-    `${name} is as it was${asker.asks ? "" : ": with --yes a file that is there is changed only with --force"}`,
+  throw new Refusal(
+    `${name} is unchanged${asker.asks ? "" : ": with --yes an existing file is changed only with --force"}`,
   );
-}
-
-/** Writes a file in one step. */
-async function replace(file: string, text: string): Promise<void> {
-  const beside = `${file}.${process.pid}`;
-  await writeFile(beside, text);
-  await rename(beside, file);
 }
 
 function next({ stack }: Options, hostname: string): string {
@@ -160,19 +136,34 @@ function next({ stack }: Options, hostname: string): string {
     "",
     "Next:",
     `  pulumi stack select ${stack}`,
-    "  npm run preflight     what would stop `pulumi up`, before it starts",
-    "  pulumi preview        what would be made; nothing is yet",
-    "  pulumi up",
+    "  npm run preflight     what would make `pulumi up` fail",
+    "  pulumi preview        what would be created",
+    "  npm run up",
     `Then servers call https://${hostname} with two headers (README.md).`,
-    `Keep Pulumi.${stack}.yaml in the repository, and the passphrase where you keep passwords (docs/state.md).`,
+    `Commit Pulumi.${stack}.yaml; keep a copy of the passphrase in a password manager (docs/state.md).`,
   ].join("\n");
 }
 
-try {
-  await main();
-} catch (error) {
-  const isLeft = error instanceof Error && error.name === "ExitPromptError"; // Ctrl-C at a question
-  const isExpected = [InitRefusal, Refusal, SessionError].some((kind) => error instanceof kind);
-  console.error(isLeft ? "left: nothing was written" : isExpected ? `\n${(error as Error).message}` : error);
-  process.exitCode = 1;
-}
+await runCommand(command, async (args) => {
+  const options = readOptions(args);
+  if (!options.yes && !process.stdin.isTTY) {
+    throw new UsageError("there is no terminal to ask at: give --yes and the options (`npm run init -- --help`)");
+  }
+  const asker = makeAsker(!options.yes);
+  const file = stackFile(options.stack);
+  const before = readBefore(await readText(file), file);
+  const isFilled = setting(before, "accountId") !== undefined;
+  // With a complete stack file, adopting is all that is left to do.
+  try {
+    const name =
+      options.adopt && isFilled
+        ? await completeAsItIs(file, before, options)
+        : await init(file, before, options, asker);
+    if (options.adopt) await adoptExisting(file, options, asker);
+    console.log(next(options, name));
+  } catch (error) {
+    // Ctrl-C at a question.
+    if (error instanceof Error && error.name === "ExitPromptError") throw new Refusal("cancelled: nothing was written");
+    throw error;
+  }
+});

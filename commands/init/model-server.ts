@@ -1,4 +1,4 @@
-/** Which model server runs on the Mac and what it has, asked over SSH: it listens on the Mac's own loopback. */
+/** Finds the model server on the Mac and its models. Over SSH, because it listens on the Mac's loopback. */
 import { z } from "zod";
 import {
   type ListedModel,
@@ -15,13 +15,13 @@ export interface ModelServer {
   readonly kind: ModelServerKind;
   /** On the Mac. */
   readonly url: string;
-  /** For a person: `Ollama 0.9.0`. */
+  /** As shown: `Ollama 0.9.0`. */
   readonly shown: string;
   readonly models: readonly Model[];
 }
 export interface Model {
   readonly name: string;
-  /** undefined: the server does not say what its models are for, and the name does not either. */
+  /** undefined: neither the server nor the name tells. */
   readonly embeds: boolean | undefined;
 }
 
@@ -36,7 +36,7 @@ const versionSchema = z.object({ version: z.string() });
 const showSchema = z.object({ capabilities: z.array(z.string()).optional() });
 const embeddingSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
 
-/** @returns the server at `url`, or undefined when nothing there speaks Ollama's or OpenAI's paths */
+/** @returns the server at `url`, or undefined when nothing there implements Ollama's or OpenAI's API */
 export async function modelServerAt(session: MacSession, url: string): Promise<ModelServer | undefined> {
   const version = await ask(session, `${url}/api/version`, versionSchema);
   if (version) {
@@ -66,10 +66,10 @@ async function ollamaModel(session: MacSession, url: string, name: string): Prom
   return { name, embeds };
 }
 
-/** Families whose names say that they embed. */
+/** Model families whose names show that they embed. */
 export const looksLikeEmbedding = (name: string): boolean => /embed|bge|\be5\b|gte-|minilm/i.test(name);
 
-/** Embeds one word. @returns how many dimensions its vector has; undefined when the model does not embed */
+/** Embeds one word. @returns the vector's dimensions; undefined when the model cannot embed */
 export async function dimensionsOf(
   session: MacSession,
   server: ModelServer,
@@ -85,7 +85,7 @@ export async function dimensionsOf(
   return answer?.data[0]?.embedding.length;
 }
 
-/** One call from the Mac's side, by its own curl. @returns undefined when nothing listens, or it answers in another way */
+/** One request made on the Mac, by its own curl. @returns undefined when nothing listens, or the response is something else */
 async function ask<T>(
   session: MacSession,
   url: string,

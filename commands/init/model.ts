@@ -1,20 +1,20 @@
-/** The model server on the Mac, and which of its models embeds. */
+/** Chooses the model server on the Mac and its embedding model. */
 
 import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
-import { InitRefusal } from "../refusal.ts";
+import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
 import { dimensionsOf, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
-/** `model` of the stack's config, as far as init decides it. */
+/** The part of `model` in the stack's config that init decides. */
 export interface ModelChoice {
   readonly kind: ModelServerKind;
   readonly url: string;
   readonly embeddingModel: string;
-  /** Undefined: nothing was embedded to find out. */
+  /** Undefined when no test embedding was made. */
   readonly dimensions?: number | undefined;
 }
 
@@ -26,17 +26,17 @@ interface About {
 }
 
 /**
- * Signs in on the Mac and looks. When that can not be done now (no key in the agent, the Mac not prepared, the model server
- * not started), the answers are asked for or taken from the flags: `pulumi up` will need the sign-in, this does not.
- * @throws InitRefusal when nobody can be asked and the flags do not say all of it
+ * Signs in on the Mac and searches. When that is not possible yet (no key in the agent, the Mac not prepared, the model server
+ * not running), asks or takes the options: only `pulumi up` needs the sign-in.
+ * @throws Refusal when nobody can be asked and the flags do not say all of it
  */
 export async function chooseModel(mac: MacChoice, about: About): Promise<ModelChoice> {
   try {
     return await find(mac, about);
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
-    about.say(`could not look for the model server: ${error.message}`);
-    return withoutLooking(about, "The Mac could not be asked.");
+    about.say(`cannot search for the model server: ${error.message}`);
+    return withoutSearch(about, "The Mac could not be searched.");
   }
 }
 
@@ -49,7 +49,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
       () => say("`sudo -n` works there"),
       (error: unknown) => {
         if (!(error instanceof SessionError)) throw error;
-        say(`before \`pulumi up\`: ${error.message}`); // not needed until then
+        say(`before \`pulumi up\`: ${error.message}`); // init itself does not need sudo
       },
     );
     const wanted = options.modelUrl;
@@ -62,7 +62,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     );
     if (found.length === 0) {
       say(`no model server answers on the Mac at ${urls.join(", ")}`);
-      return await withoutLooking(about, "Start it on the Mac, or say where it listens with --model-url.");
+      return await withoutSearch(about, "Start it on the Mac, or set its address with --model-url.");
     }
     const server = await asker.choose({
       flag: "--model-url",
@@ -77,7 +77,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     const embeddingModel = await chooseEmbedding(server, about);
     const dimensions = await dimensionsOf(session, server, embeddingModel);
     if (dimensions === undefined) {
-      say(`${embeddingModel} did not embed a word that it was given: documents need a model that does`);
+      say(`${embeddingModel} could not embed a test word: documents need a model that can`);
     } else say(`embedding model: ${embeddingModel}, ${dimensions} dimensions`);
     return { kind: server.kind, url: server.url, embeddingModel, dimensions };
   } finally {
@@ -86,9 +86,9 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
 }
 
 function chooseEmbedding(server: ModelServer, { asker, options, say, known }: About): Promise<string> {
-  const surely = server.models.filter(({ embeds }) => embeds === true);
-  const likely = surely.length > 0 ? surely : server.models.filter(({ embeds }) => embeds === undefined);
-  const named = (name: string) => [name, name.replace(/:latest$/, "")]; // people leave it out, as Ollama lets them
+  const certain = server.models.filter(({ embeds }) => embeds === true);
+  const likely = certain.length > 0 ? certain : server.models.filter(({ embeds }) => embeds === undefined);
+  const named = (name: string) => [name, name.replace(/:latest$/, "")]; // Ollama accepts names without it
   if (likely.length > 0) {
     const preferred = likely.find(({ name }) => named(name).includes(known.embeddingModel ?? ""));
     return asker.choose({
@@ -99,7 +99,7 @@ function chooseEmbedding(server: ModelServer, { asker, options, say, known }: Ab
       preferred: preferred?.name,
     });
   }
-  say(`none of its models embeds; on the Mac, e.g.: ${modelServer(server.kind).loadHint("bge-m3")}`);
+  say(`none of its models can embed; on the Mac, e.g.: ${modelServer(server.kind).loadHint("bge-m3")}`);
   return askForEmbedding({ asker, options, known });
 }
 
@@ -112,11 +112,11 @@ const askForEmbedding = ({ asker, options, known }: Pick<About, "asker" | "optio
     fault: (text) => faultAt(["model", "embeddingModel"], text),
   });
 
-async function withoutLooking(about: About, why: string): Promise<ModelChoice> {
+async function withoutSearch(about: About, why: string): Promise<ModelChoice> {
   const { asker, options, known } = about;
   const { modelKind, modelUrl, embeddingModel } = options;
   if (!asker.asks && (modelKind === undefined || modelUrl === undefined || embeddingModel === undefined)) {
-    throw new InitRefusal(`${why} To go on without: --model-kind, --model-url and --embedding-model`);
+    throw new Refusal(`${why} To continue without it set --model-kind, --model-url and --embedding-model`);
   }
   const kind = await asker.choose<ModelServerKind>({
     flag: "--model-kind",
@@ -136,5 +136,5 @@ async function withoutLooking(about: About, why: string): Promise<ModelChoice> {
 
 function refuseFault(url: string): void {
   const fault = faultAt(["model", "url"], url);
-  if (fault) throw new InitRefusal(`--model-url: ${fault}`);
+  if (fault) throw new Refusal(`--model-url: ${fault}`);
 }

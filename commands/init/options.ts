@@ -1,34 +1,61 @@
-/** The flags of `npm run init`. */
-import { parseArgs } from "node:util";
-import { InitRefusal } from "../refusal.ts";
+/** The command line of `npm run init`. */
+import { parseCommand } from "../cli.ts";
+import { UsageError } from "../errors.ts";
 
-export const usage = `npm run init                    asks what it can not find out, and writes Pulumi.<stack>.yaml
-npm run init -- --yes           asks nothing: takes the flags, and what is the only choice
-npm run init -- --adopt         takes over what is there already under the wanted names (docs/ngrok.md)
+const text = (value: string, help: string) => ({ type: "string", value, help }) as const;
+const flag = (help: string) => ({ type: "boolean", default: false, help }) as const;
 
-  --stack NAME              the stack; else PULUMI_STACK, else prod
-  --account ID|NAME         of Cloudflare's accounts
-  --zone ID|NAME            of the account's zones
-  --hostname NAME           else the first free of slm.<zone>, slm-2.<zone>, …
-  --server NAME             the server that may call (backend)
-  --people A@B,C@D          who may open /status
-  --alerts A@B,C@D          who is told when the tunnel is down
-  --mac-host, --mac-port, --mac-user      how the Mac is reached (22, deploy)
-  --host-key KEY            its key or fingerprint (SHA256:…), as the Mac itself shows it; needed with --yes
-  --model-url URL           the model server's address on the Mac; else it is looked for
-  --model-kind ollama|openai, --embedding-model NAME
-  --store atlas|embedded    where documents are kept; atlas if its keys are in the environment
-  --project ID|NAME, --cluster NAME       of Atlas
-  --allow-from CIDR,CIDR    who may reach the database; else this machine's address
-  --force                   with --yes: changes a file that is there already
-  --token SERVER=ID|NAME    with --adopt: the service token that this server uses now, whatever its name`;
+export const command = {
+  name: "init",
+  summary: [
+    "Finds out what it can, asks the rest, and writes Pulumi.<stack>.yaml with new, encrypted secrets.",
+    "Changes nothing in any account and nothing on the Mac.",
+  ].join("\n"),
+  options: {
+    yes: flag("asks nothing: uses the options, and what has only one choice"),
+    force: flag("with --yes: changes an existing stack file"),
+    adopt: flag("adopts what exists already under the stack's names (docs/ngrok.md)"),
+    "local-state": flag("without a Pulumi login: keeps the state in ~/slm-state, and a new passphrase in .env"),
+    stack: text("NAME", "default: PULUMI_STACK, else prod"),
+    account: text("ID|NAME", "Cloudflare account"),
+    zone: text("ID|NAME", "zone of the account"),
+    hostname: text("NAME", "default: the first free one of slm.<zone>, slm-2.<zone>, …"),
+    server: text("NAME", "the server that may call; default backend"),
+    people: text("A@B,C@D", "who may open /status"),
+    alerts: text("A@B,C@D", "who gets a mail when the tunnel is down"),
+    "mac-host": text("HOST", "the Mac's address or name"),
+    "mac-port": text("PORT", "its SSH port; default 22"),
+    "mac-user": text("NAME", "its account; default deploy"),
+    "host-key": text("KEY", "its host key or fingerprint (SHA256:…), as the Mac prints it; required with --yes"),
+    "model-url": text("URL", "the model server's address on the Mac; default: searched for"),
+    "model-kind": text("ollama|openai", "kind of model server"),
+    "embedding-model": text("NAME", "the model for documents"),
+    store: text("atlas|embedded", "where documents are kept; default: atlas if its keys are set"),
+    project: text("ID|NAME", "Atlas project"),
+    cluster: text("NAME", "Atlas cluster"),
+    "allow-from": text("CIDR,CIDR", "who may reach the database; default: this machine's address"),
+    token: {
+      type: "string",
+      value: "SERVER=ID|NAME",
+      multiple: true,
+      help: "with --adopt: the service token that this server uses now",
+    },
+  },
+  examples: [
+    ["npm run init", "asks at the terminal"],
+    ["npm run init -- --store embedded --people '' --alerts ''", "the shortest stack"],
+    ["npm run init -- --yes --mac-host 192.168.0.20 --host-key SHA256:…", "without questions"],
+    ["npm run init -- --adopt", "adopts what was made by hand"],
+  ],
+  exitCodes: { 0: "written", 1: "refused: nothing was written", 2: "wrong usage, or the Mac could not be reached" },
+} as const;
 
-/** What was given on the command line. */
+/** The command line, read. */
 export interface Options {
   readonly yes: boolean;
   readonly force: boolean;
   readonly adopt: boolean;
-  readonly help: boolean;
+  readonly localState: boolean;
   readonly stack: string;
   readonly account?: string | undefined;
   readonly zone?: string | undefined;
@@ -51,28 +78,23 @@ export interface Options {
   readonly tokens: ReadonlyMap<string, string>;
 }
 
-const text = { type: "string" } as const;
-const flag = { type: "boolean", default: false } as const;
-
-/** @throws InitRefusal naming what is wrong */
+/** @throws UsageError */
 export function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv = process.env): Options {
-  const values = parse(args);
+  const { values } = parseCommand(command, args);
   const port = values["mac-port"];
   if (port !== undefined && !/^\d{1,5}$/.test(port)) {
-    throw new InitRefusal(`--mac-port is ${JSON.stringify(port)}: it must be a number, e.g. 22`);
+    throw new UsageError(`--mac-port is ${JSON.stringify(port)}: it must be a number, e.g. 22`);
   }
-  const tokens = values.token.map((one): [string, string] => {
+  const tokens = (values.token ?? []).map((one): [string, string] => {
     const [server, token, ...more] = one.split("=");
     if (server && token && more.length === 0) return [server, token];
-    throw new InitRefusal(
-      `--token is ${JSON.stringify(one)}: write the server and its token, e.g. backend=old-backend`,
-    );
+    throw new UsageError(`--token is ${JSON.stringify(one)}: write the server and its token, e.g. backend=old-backend`);
   });
   return {
     yes: values.yes,
     force: values.force,
     adopt: values.adopt,
-    help: values.help,
+    localState: values["local-state"],
     // A stack's full name may carry an organisation and a project.
     stack: values.stack ?? (environment.PULUMI_STACK || "prod"),
     account: values.account,
@@ -96,42 +118,7 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
   };
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        yes: flag,
-        force: flag,
-        adopt: flag,
-        help: { ...flag, short: "h" },
-        stack: text,
-        account: text,
-        zone: text,
-        hostname: text,
-        server: text,
-        people: text,
-        alerts: text,
-        "mac-host": text,
-        "mac-port": text,
-        "mac-user": text,
-        "host-key": text,
-        "model-url": text,
-        "model-kind": text,
-        "embedding-model": text,
-        store: text,
-        project: text,
-        cluster: text,
-        "allow-from": text,
-        token: { type: "string", multiple: true, default: [] },
-      },
-    }).values;
-  } catch (error) {
-    throw new InitRefusal(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
-  }
-}
-
-/** `a, b` → `["a", "b"]`; an empty text is an empty list. */
+/** `a, b` → `["a", "b"]`; an empty string is an empty list. */
 export function listOf(given: string): string[];
 export function listOf(given: string | undefined): string[] | undefined;
 export function listOf(given: string | undefined): string[] | undefined {

@@ -1,36 +1,38 @@
-/** How a question gets its answer: from a flag, from what is the only choice, from the person at the terminal. */
-import { confirm, input, select } from "@inquirer/prompts";
-import { InitRefusal } from "../refusal.ts";
+/** Answers to questions: from an option, from the only choice, or from the user at the terminal. */
+import { confirm, input, password, select } from "@inquirer/prompts";
+import { Refusal } from "../errors.ts";
 
-/** One of several. */
+/** One choice of several. */
 export interface Choice<T> {
   readonly value: T;
-  /** For a person; one line. */
+  /** As shown; one line. */
   readonly shown: string;
-  /** What a flag may say for it: id and name. */
+  /** Values of the option that select it: id and name. */
   readonly keys: readonly string[];
 }
 
-/** What every question has. */
+/** The parts that every question has. */
 interface Question {
   /** `--zone` */
   readonly flag: string;
-  /** What was given with it. */
+  /** The option's value. */
   readonly given: string | undefined;
   readonly question: string;
 }
 
-/** Asks, or takes what is known. Every answer has passed its check. */
+/** Asks, or takes what is known. Every answer has been validated. */
 export interface Asker {
-  /** Whether somebody is there to answer. */
+  /** Whether there is a terminal to ask at. */
   readonly asks: boolean;
-  /** @throws InitRefusal when the flag names none of them, or nobody can be asked which one */
+  /** @throws Refusal when the option matches none of them, or nobody can be asked */
   choose<T>(about: Question & { choices: readonly Choice<T>[]; preferred?: T | undefined }): Promise<T>;
-  /** @throws InitRefusal when the flag's value has a fault, or nobody can be asked and nothing is preferred */
+  /** @throws Refusal when the option's value is invalid, or nobody can be asked and there is no default */
   text(
     about: Question & { preferred?: string | undefined; fault?: (text: string) => string | undefined },
   ): Promise<string>;
-  /** @returns yes or no; without anybody to ask `unasked` */
+  /** Asks for a value that is not shown. @throws Refusal when nobody can be asked or the answer is empty */
+  secret(question: string): Promise<string>;
+  /** @returns the answer; `unasked` when nobody can be asked */
   agree(question: string, unasked: boolean): Promise<boolean>;
 }
 
@@ -42,7 +44,7 @@ export function asker(asks: boolean): Asker {
       if (given !== undefined) {
         const found = choices.find(({ keys }) => keys.includes(given));
         if (found) return found.value;
-        throw new InitRefusal(`${flag} is ${JSON.stringify(given)}: it must be one of ${listed(choices)}`);
+        throw new Refusal(`${flag} is ${JSON.stringify(given)}: it must be one of ${listed(choices)}`);
       }
       const [only, ...others] = choices;
       if (only && others.length === 0) return only.value;
@@ -54,25 +56,29 @@ export function asker(asks: boolean): Asker {
         });
       }
       if (preferred !== undefined) return preferred;
-      throw new InitRefusal(`${question} Say it with ${flag}: ${listed(choices)}`);
+      throw new Refusal(`${question} Set ${flag}: ${listed(choices)}`);
     },
     async text({ flag, given, question, preferred, fault }) {
       const answer = given ?? (asks ? undefined : preferred);
       if (answer !== undefined) {
         const wrong = fault?.(answer);
-        if (wrong) throw new InitRefusal(`${flag}: ${wrong}`);
+        if (wrong) throw new Refusal(`${flag}: ${wrong}`);
         return answer;
       }
-      if (!asks) throw new InitRefusal(`${question} Say it with ${flag}`);
+      if (!asks) throw new Refusal(`${question} Set ${flag}`);
       return input({
         message: question,
         ...(preferred !== undefined && { default: preferred }),
         validate: (text) => fault?.(text.trim()) ?? true,
       }).then((text) => text.trim());
     },
+    async secret(question) {
+      if (!asks) throw new Refusal(question);
+      return password({ message: question, mask: true, validate: (text) => text.trim() !== "" || "It is empty" });
+    },
     agree: async (question, unasked) => (asks ? confirm({ message: question, default: false }) : unasked),
   };
 }
 
 const listed = (choices: readonly Choice<unknown>[]): string =>
-  choices.map(({ shown }) => shown).join("; ") || "none: there is nothing to choose from";
+  choices.map(({ shown }) => shown).join("; ") || "there is nothing to choose from";

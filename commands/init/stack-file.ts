@@ -1,13 +1,13 @@
-/** The text of `Pulumi.<stack>.yaml`: what is there, or else the commented model, with the answers in their places. */
+/** The text of `Pulumi.<stack>.yaml`: the existing file, or the commented template, with the answers filled in. */
 import { type Document, isMap, isScalar, isSeq, parseDocument } from "yaml";
 import { ConfigError, readStackConfig, type StackConfig, secretKeys } from "../../config/config.ts";
-import { InitRefusal } from "../refusal.ts";
+import { Refusal } from "../errors.ts";
 import type { AccountChoice } from "./cloudflare.ts";
 import type { DocumentsChoice } from "./documents.ts";
 import type { MacChoice } from "./mac.ts";
 import type { ModelChoice } from "./model.ts";
 
-/** All that was found out and answered. */
+/** Everything that was found out and answered. */
 export interface Answers {
   readonly account: AccountChoice;
   readonly server: string;
@@ -16,28 +16,28 @@ export interface Answers {
   readonly mac: MacChoice;
   readonly model: ModelChoice;
   readonly documents: DocumentsChoice;
-  /** Other addresses of the providers' APIs, when the environment names them. */
+  /** Base URLs of the providers' APIs, when the environment sets them. */
   readonly baseUrls: { readonly cloudflare?: string | undefined; readonly atlas?: string | undefined };
 }
 
-/** A stack file as it is now. */
+/** The stack file before the change. */
 export interface Before {
   readonly text: string;
-  /** What somebody decided: nothing, while it is the example that comes with the project. */
+  /** The user's settings: empty while the file is the project's example. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Without any config; at most what `pulumi stack init` wrote. */
+  /** No config; at most what `pulumi stack init` wrote. */
   readonly isEmpty: boolean;
-  /** Pulumi.prod.yaml as it comes, or as good as: no account is named. */
+  /** Pulumi.prod.yaml as shipped: no account is set. */
   readonly isExample: boolean;
 }
 
 const exampleId = "0".repeat(32);
 
-/** @throws InitRefusal when the text is no YAML. An empty text, or one with the encryption's settings only, has no config. */
+/** @throws Refusal when the text is not YAML. An empty text, or one with encryption settings only, has no config. */
 export function readBefore(text: string, file: string): Before {
   const document = parseDocument(text);
   const [fault] = document.errors;
-  if (fault) throw new InitRefusal(`${file} is no YAML: ${fault.message}`);
+  if (fault) throw new Refusal(`${file} is not valid YAML: ${fault.message}`);
   const content = document.toJS() as { config?: Record<string, unknown> } | null;
   const config = content?.config ?? {};
   const isExample = config[space("accountId")] === exampleId;
@@ -55,7 +55,7 @@ export function setting(before: Before, key: string, ...path: (string | number)[
   );
 }
 
-/** What the engine made for the stack. */
+/** What the engine generated for the stack. */
 export interface Encrypted {
   /** Settings of the encryption, by their keys at the top of the file: `encryptionsalt`. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -64,8 +64,8 @@ export interface Encrypted {
 }
 
 /**
- * @param model the text of Pulumi.prod.yaml, used when there is no config yet
- * @returns the new text. Comments, order and settings that init does not decide stay as they are.
+ * @param model the text of Pulumi.prod.yaml, the template when there is no config yet
+ * @returns the new text. Comments, order and other settings are preserved.
  */
 export function writeAnswers(before: Before, model: string, stack: string, answers: Answers): string {
   const document = parseDocument(before.isEmpty ? model : before.text);
@@ -83,7 +83,7 @@ function print(document: Document): string {
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
-/** @returns the text with what the engine made for it */
+/** @returns the text with what the engine generated */
 export function writeEncrypted(text: string, { settings, secrets }: Encrypted): string {
   const document = parseDocument(text);
   for (const [key, value] of Object.entries(secrets)) document.setIn(["config", key], document.createNode(value));
@@ -91,14 +91,14 @@ export function writeEncrypted(text: string, { settings, secrets }: Encrypted): 
   return print(document);
 }
 
-/** A comment between two keys belongs to the end of the first one's value; written back there it would be indented with it. */
+/** The parser attaches a comment between two keys to the end of the first one's value; written back there it would be indented. */
 function outdent(document: Document): void {
   const config = document.get("config");
   if (!isMap(config)) return;
   for (const [index, { value }] of config.items.entries()) {
     const next = config.items[index + 1]?.key;
     if (!isMap(value) || !value.comment || !isScalar(next)) continue;
-    const [own, ...behind] = value.comment.split("\n\n"); // behind a blank line it is about what follows
+    const [own, ...behind] = value.comment.split("\n\n"); // after a blank line it describes what follows
     if (behind.length === 0) continue;
     next.commentBefore = [...behind, next.commentBefore].filter(Boolean).join("\n\n");
     next.spaceBefore = true;
@@ -113,7 +113,7 @@ export function encryptionOf(text: string): Encrypted {
   return { settings, secrets: Object.fromEntries(secrets) };
 }
 
-/** The comment at the top stands before the first key, or before the whole, as the file is written. */
+/** The parser attaches the comment at the top to the first key or to the document. */
 function writeHead(document: Document, comment: string): void {
   const { contents } = document;
   if (isMap(contents)) {
@@ -126,13 +126,13 @@ function writeHead(document: Document, comment: string): void {
 
 const head = (stack: string): string =>
   [
-    ` The stack ${stack}, written by \`npm run init\`; change it as you like. The secrets are encrypted.`,
+    ` The stack ${stack}, written by \`npm run init\`; edit it as you like. The secrets are encrypted.`,
     "",
-    " Credentials do not belong here: CLOUDFLARE_API_TOKEN, MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY come from the",
+    " No credentials here: CLOUDFLARE_API_TOKEN, MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY come from the",
     " environment, the SSH key from the agent.",
   ].join("\n");
 
-/** What another stack's file has for itself: its secrets, their encryption, its servers' rotations. */
+/** Removes what belongs to the template's own stack: secrets, their encryption, its servers' rotations. */
 function forget(document: Document): void {
   const content = document.toJS() as Record<string, unknown>;
   for (const key of Object.keys(content)) if (key !== "config") document.delete(key);
@@ -175,7 +175,7 @@ function fill(document: Document, answers: Answers): void {
   if (baseUrls.atlas) put(document, ["config", "mongodbatlas:baseUrl"], baseUrls.atlas);
 }
 
-/** Sets a value; one that is there already keeps its node, so its comment and quotes too. */
+/** Sets a value; an existing one keeps its node, with comment and quotes. */
 function put(document: Document, path: readonly (string | number)[], value: unknown): void {
   const before = document.getIn(path, true);
   if (isScalar(before) && typeof value !== "object") {
@@ -186,14 +186,14 @@ function put(document: Document, path: readonly (string | number)[], value: unkn
   document.setIn(path, document.createNode(value, { flow: true }));
 }
 
-/** Puts a comment above one key of a map, in place of the one that is there. */
+/** Replaces the comment above one key of a map. */
 function remark(document: Document, path: readonly (string | number)[], key: string, comment: string): void {
   const map = document.getIn(path);
   if (!isMap(map)) return;
   for (const pair of map.items) if (isScalar(pair.key) && pair.key.value === key) pair.key.commentBefore = comment;
 }
 
-/** Secrets that the stack needs and the file does not have. */
+/** @returns secrets that the stack needs and the file lacks */
 export function missingSecrets(text: string): string[] {
   const config = (parseDocument(text).toJS() as { config?: Record<string, unknown> } | null)?.config ?? {};
   const documents = config[space("documents")] as { store?: string } | undefined;
@@ -205,22 +205,22 @@ export function missingSecrets(text: string): string[] {
 }
 
 /**
- * @returns the config of a stack file, its secrets replaced by stand-ins
- * @throws InitRefusal with every fault of the text, as `pulumi preview` would say them
+ * @returns the config of a stack file, its secrets replaced by placeholders
+ * @throws Refusal with every problem of the text, in the words of `pulumi preview`
  */
 export function readConfig(text: string, file: string): StackConfig {
   const config = (parseDocument(text).toJS() as { config?: Record<string, unknown> } | null)?.config ?? {};
-  const inPlace = Buffer.alloc(32).toString("base64"); // of a secret that is encrypted, or about to be made
+  const placeholder = Buffer.alloc(32).toString("base64"); // of a secret that is encrypted, or about to be made
   try {
     return readStackConfig({
       get(key) {
-        if (secretKeys.has(key)) return key === "fallbackKey" ? undefined : inPlace;
+        if (secretKeys.has(key)) return key === "fallbackKey" || key === "modelKey" ? undefined : placeholder;
         const value = config[space(key)];
         return typeof value === "string" || value === undefined ? value : JSON.stringify(value);
       },
     });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new InitRefusal(`${file} has faults:\n${error.problems.map((one) => `  - ${one}`).join("\n")}`);
+    throw new Refusal(`${file} is invalid:\n${error.problems.map((one) => `  - ${one}`).join("\n")}`);
   }
 }

@@ -1,10 +1,10 @@
-/** Checks an answer by the stack config's own schema, so that it is refused in the same words that `pulumi preview` uses. */
+/** Validates an answer by the stack config's own schema, so that the message is the one of `pulumi preview`. */
 import { ConfigError, parseStackConfig } from "../../config/config.ts";
 
-/** Where a value stands in the config: `["macs", 0, "host"]`. */
+/** Path of a value in the config: `["macs", 0, "host"]`. */
 export type Place = readonly [string, ...(string | number)[]];
 
-/** @returns what is wrong with `value` at `place` or below, and what to do; undefined when nothing is */
+/** @returns the problem with `value` at `place` or below, and its fix; undefined when it is valid */
 export function faultAt(place: Place, value: unknown): string | undefined {
   try {
     parseStackConfig(asTree(place, value) as Record<string, unknown>);
@@ -17,7 +17,7 @@ export function faultAt(place: Place, value: unknown): string | undefined {
   }
 }
 
-/** `slm-network:macs[0].host`, as the faults name it. */
+/** `slm-network:macs[0].host`, as the messages name it. */
 function nameOf([key, ...rest]: Place): string {
   return rest.reduce<string>(
     (text, part) => (typeof part === "number" ? `${text}[${part}]` : `${text}.${part}`),

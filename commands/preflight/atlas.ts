@@ -1,4 +1,4 @@
-/** Is Atlas ready: the keys, the cluster, who may connect, names that are taken. */
+/** Is Atlas ready: the key, the cluster, the access list, taken names? */
 import { BlockList, isIPv4 } from "node:net";
 import {
   type AccessListEntry,
@@ -11,7 +11,7 @@ import type { Owned } from "../../accounts/collisions.ts";
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
 import { describeFailure, type LookupFailure, type LookupResult } from "../../accounts/lookup-result.ts";
 
-/** What the stack's config says: `documents.atlas`. */
+/** `documents.atlas` of the stack's config. */
 export interface AtlasWanted {
   readonly projectId: string;
   readonly cluster: string | { readonly create: { readonly name: string } };
@@ -22,7 +22,7 @@ export interface AtlasWanted {
 
 const keysPage = "cloud.mongodb.com → the project → Project Access → Applications → API Keys";
 
-/** @param readOnly only what a preview needs @returns what was found */
+/** @param readOnly only what a preview needs. @returns all findings */
 export async function checkAtlas(
   wanted: AtlasWanted,
   { access, owned, readOnly }: { access: AtlasAccess; owned: Owned; readOnly: boolean },
@@ -56,20 +56,20 @@ function keyFinding(failure: LookupFailure, projectId: string, address: LookupRe
     case "no-credentials":
       return fail(
         id,
-        "there is no Atlas API key",
-        `Make one (${keysPage}, role Project Owner; Project Read Only for previews): export MONGODB_ATLAS_PUBLIC_KEY=… MONGODB_ATLAS_PRIVATE_KEY=…`,
+        "the Atlas API key is not set",
+        `Make one (${keysPage}, role Project Owner; Project Read Only for previews): MONGODB_ATLAS_PUBLIC_KEY=… and MONGODB_ATLAS_PRIVATE_KEY=… in .env`,
       );
     case "credentials":
       return fail(
         id,
-        `Atlas does not know the API key (${said})`,
+        `Atlas does not accept the API key (${said})`,
         `Copy both halves again, or make a new one: ${keysPage}`,
       );
     case "address":
       return fail(
         id,
-        `the Atlas API key may not be used from here: its own access list does not have ${here}`,
-        `Add ${here} to the key's API Access List (${keysPage} → Edit). That list is not the database's`,
+        `the Atlas API key may not be used from here: its own access list lacks ${here}`,
+        `Add ${here} to the key's API Access List (${keysPage} → Edit). That list is separate from the database's`,
       );
     case "permission":
     case "no-access":
@@ -83,11 +83,7 @@ function keyFinding(failure: LookupFailure, projectId: string, address: LookupRe
     case "unreachable":
     case "not-enabled":
     case "refused":
-      return warn(
-        id,
-        `Atlas could not be asked: ${said}`,
-        "Try again; https://status.mongodb.com says whether it is them",
-      );
+      return warn(id, `Atlas did not answer: ${said}`, "Try again; https://status.mongodb.com shows outages");
   }
 }
 
@@ -106,15 +102,18 @@ export function clusterFindings(wanted: AtlasWanted["cluster"], clusters: readon
   const names = clusters.map((cluster) => cluster.name).join(", ") || "none";
   if (typeof wanted !== "string") {
     if (found && found.kind !== "flex") {
-      const todo = `Take another name, or write cluster: ${name} to use that one`;
-      return [fail(id, `documents.atlas.cluster.create: there is a cluster ${name} already (${found.size})`, todo)];
+      const todo = `Choose another name, or set cluster: ${name} to use that one`;
+      return [fail(id, `documents.atlas.cluster.create: a cluster ${name} exists already (${found.size})`, todo)];
     }
     return [
-      ok(id, found ? `the Flex cluster ${name} is there` : `${name} will be made as a Flex cluster: it takes minutes`),
+      ok(
+        id,
+        found ? `the Flex cluster ${name} exists` : `${name} will be created as a Flex cluster, which takes minutes`,
+      ),
     ];
   }
   if (!found) {
-    const todo = "Write the name of one of them, or { create: { name: slm } } for a new Flex cluster";
+    const todo = "Set one of these names, or { create: { name: slm } } for a new Flex cluster";
     return [
       fail(id, `documents.atlas.cluster: the project has no cluster ${JSON.stringify(name)}; it has ${names}`, todo),
     ];
@@ -122,31 +121,32 @@ export function clusterFindings(wanted: AtlasWanted["cluster"], clusters: readon
   if (found.paused) {
     const todo =
       "Atlas → Clusters → … → Resume; it takes some minutes (a paused one is resumed by Atlas after 30 days anyway)";
-    return [fail(id, `the cluster ${name} is paused, so nobody can connect to it`, todo)];
+    return [fail(id, `the cluster ${name} is paused: nothing can connect to it`, todo)];
   }
   if (found.state !== "IDLE") {
     return [
       warn(
         id,
         `the cluster ${name} is ${found.state}`,
-        "Wait until Atlas shows it ready; `up` waits by itself, for minutes",
+        "Wait until Atlas shows it as ready; `up` waits too, for minutes",
       ),
     ];
   }
-  return [ok(id, `the cluster ${name} is there (${found.size}, ${found.region}, MongoDB ${found.mongodbVersion})`)];
+  return [ok(id, `the cluster ${name} exists (${found.size}, ${found.region}, MongoDB ${found.mongodbVersion})`)];
 }
 
-/** The program makes two, by the database's name. */
+/** The program creates two, named after the database. */
 export function userFindings(prefix: string, users: readonly DatabaseUser[], owned: Owned): Finding[] {
   const id = "atlas.users";
   const names = [`${prefix}-schema`, `${prefix}-relay`];
   const others = users.filter(({ username }) => names.includes(username) && !owned("databaseUser", username));
-  if (others.length === 0) return [ok(id, `the database users ${names.join(" and ")} are free, or this stack's`)];
+  if (others.length === 0)
+    return [ok(id, `the database users ${names.join(" and ")} are free or belong to this stack`)];
   return others.map(({ username, roles }) =>
     fail(
       id,
-      `there is a database user ${username} (${roles.join(", ")}) that this stack did not make`,
-      "Another stack of this Atlas project? Set documents.atlas.userPrefix, or use another documents.atlas.database; or delete that user when nobody signs in as it (Atlas → Database Access); `npm run init -- --adopt` says how to take it over",
+      `the database user ${username} (${roles.join(", ")}) exists and does not belong to this stack`,
+      "Another stack of this Atlas project? Set documents.atlas.userPrefix, or use another documents.atlas.database; or delete that user when nobody signs in as it (Atlas → Database Access); `npm run init -- --adopt` adopts it",
     ),
   );
 }
@@ -170,13 +170,13 @@ function addressFindings(
   if (!address.ok) return [unanswered(id, address.failure)];
   const there = entries.ok ? entries.value.map(({ cidrBlock }) => cidrBlock) : [];
   if (isAllowed(address.value, [...allowFrom, ...there])) {
-    return [ok(id, `the cluster will let this machine in (${address.value})`)];
+    return [ok(id, `the cluster accepts this machine's address (${address.value})`)];
   }
   return [
     fail(
       id,
-      `documents.atlas.allowFrom lets in ${allowFrom.join(", ")}, and Atlas sees this machine as ${address.value}: \`up\` could not make the collection`,
-      `Add ${address.value}/32; when the Mac is elsewhere, its network's public address, too`,
+      `documents.atlas.allowFrom is ${allowFrom.join(", ")}, and Atlas sees this machine as ${address.value}: \`up\` could not create the collection`,
+      `Add ${address.value}/32; if the Mac is in another network, its public address too`,
     ),
   ];
 }
@@ -194,6 +194,6 @@ const unanswered = (id: string, failure: LookupFailure): Finding =>
       )
     : warn(
         id,
-        `could not be looked at: ${describeFailure(failure)}`,
-        "Try again; https://status.mongodb.com says whether it is them",
+        `could not be checked: ${describeFailure(failure)}`,
+        "Try again; https://status.mongodb.com shows outages",
       );

@@ -1,4 +1,4 @@
-/** What of the Cloudflare account will disappoint though `up` succeeds; beside the cheap part (`cloudflare-ready.ts`). */
+/** What may disappoint in the Cloudflare account although `up` succeeds; the cheap checks are in accounts/cloudflare-readiness.ts. */
 
 import {
   type BotManagement,
@@ -10,7 +10,7 @@ import type { Owned } from "../../accounts/collisions.ts";
 import { type Finding, ok, warn } from "../../accounts/finding.ts";
 import { describeFailure } from "../../accounts/lookup-result.ts";
 
-/** What the stack's config says. */
+/** The part of the stack's config that is checked. */
 export interface CloudflareWanted {
   readonly accountId: string;
   readonly zoneId: string;
@@ -21,7 +21,7 @@ export interface CloudflareWanted {
   };
 }
 
-/** Asks for it. Only for an account whose cheap part had no fault with the token: it says nothing of permissions again. */
+/** For an account whose token passed the cheap checks: reports no permission a second time. */
 export async function cloudflareMore(
   wanted: CloudflareWanted,
   access: CloudflareAccess,
@@ -67,34 +67,34 @@ export function sessionFinding(ours: string, organization: string | undefined): 
   return ok(id, `people's session of ${ours} fits the organisation's (${organization ?? "not limited"})`);
 }
 
-/** What stops callers who are no browsers. */
+/** What stops callers that are not browsers. */
 export function botFinding({ fightMode, definitelyAutomated }: BotManagement): Finding {
   const id = "cloudflare.bots";
   const where = "dash.cloudflare.com → the zone → Security → Settings → Bot traffic";
   if (fightMode) {
     return warn(
       id,
-      "Bot Fight Mode is on in the zone: it answers servers with a challenge that they can not solve, whatever token they send",
-      `Switch it off (${where}): it can not be switched off for one hostname`,
+      "Bot Fight Mode is on in the zone: it answers servers with a challenge that they cannot solve, with or without a token",
+      `Turn it off (${where}): it cannot be turned off for one hostname`,
     );
   }
   if (definitelyAutomated && definitelyAutomated !== "allow") {
     return warn(
       id,
-      `Super Bot Fight Mode is set to ${definitelyAutomated} what is surely automated, which servers are`,
+      `Super Bot Fight Mode is set to ${definitelyAutomated} "definitely automated" traffic, which includes servers`,
       `Set "Definitely automated" to Allow (${where}), or add a WAF rule that skips it for the hostname`,
     );
   }
-  return ok(id, "no Bot Fight Mode in the way of servers");
+  return ok(id, "Bot Fight Mode does not block servers");
 }
 
 function botsUnknown(isPermission: boolean, said: string): Finding {
   return warn(
     "cloudflare.bots",
     isPermission
-      ? "whether Bot Fight Mode is on is not known: the token may not read it"
-      : `whether Bot Fight Mode is on is not known: ${said}`,
-    "See that it is off: dash.cloudflare.com → the zone → Security → Settings → Bot traffic (or give the token Zone · Bot Management · Read)",
+      ? "whether Bot Fight Mode is on is unknown: the token may not read it"
+      : `whether Bot Fight Mode is on is unknown: ${said}`,
+    "Make sure that it is off: dash.cloudflare.com → the zone → Security → Settings → Bot traffic (or give the token Zone · Bot Management · Read)",
   );
 }
 
@@ -106,12 +106,12 @@ function tokenNameFindings(
   const id = "cloudflare.service-tokens";
   const names = access.servers.map(({ name }) => `${hostname} ${name}`);
   const others = tokens.filter((token) => names.includes(token.name) && !owned("serviceToken", token.id));
-  if (others.length === 0) return [ok(id, "no service token of the same name that somebody else made")];
+  if (others.length === 0) return [ok(id, "no service token outside this stack has the same name")];
   return others.map(({ name, id: token }) =>
     warn(
       id,
-      `there is a service token ${JSON.stringify(name)} (${token}) that this stack did not make; \`up\` makes another of that name`,
-      "Delete it when nobody uses it; `npm run init -- --adopt` says what taking it over would mean (its secret can not be read)",
+      `there is a service token ${JSON.stringify(name)} (${token}) that does not belong to this stack; \`up\` creates another with that name`,
+      "Delete it when nobody uses it; `npm run init -- --adopt` says what adopting it means (its secret cannot be read)",
     ),
   );
 }
@@ -120,8 +120,12 @@ function tokenNameFindings(
 export function endFindings(expiresOn: string | undefined, now: number): Finding[] {
   const days = Math.floor((Date.parse(expiresOn ?? "") - now) / 86_400_000);
   if (Number.isNaN(days) || days > 30) return [];
-  const says = `the Cloudflare API token ends in ${days} days, at ${expiresOn}; no \`up\` works after that`;
+  const says = `the Cloudflare API token expires in ${days} days, at ${expiresOn}; after that no \`up\` works`;
   return [
-    warn("cloudflare.token-end", says, "Roll it (dash.cloudflare.com → My Profile → API Tokens) and tell who deploys"),
+    warn(
+      "cloudflare.token-end",
+      says,
+      "Roll it (dash.cloudflare.com → My Profile → API Tokens) and give the new value to everyone who deploys",
+    ),
   ];
 }

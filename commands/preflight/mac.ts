@@ -1,21 +1,23 @@
-/** Is the Mac ready: reachable, `sudo -n`, its clock and disk, the model server and its models. Over SSH; changes nothing. */
+/** Is the Mac ready: reachable, `sudo -n`, clock, disk, model server and models? Over SSH; reads only. */
 import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
 import { type ModelServer, type ModelServerKind, modelListUrl, modelServer } from "../../runtime/model-servers.ts";
 import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
 
-/** What the stack's config says. */
+/** The part of the stack's config that is checked. */
 export interface MacWanted {
   readonly target: MacTarget;
   readonly model: { readonly kind: ModelServerKind; readonly url: string; readonly embeddingModel: string };
+  /** Key of the model server, a secret. */
+  readonly modelKey?: string | undefined;
   readonly jobs: { readonly minFreeMiB: number };
 }
 
-/** Signed tokens are checked against the Mac's clock, with 30 s to spare. */
+/** The relay checks signed tokens against the Mac's clock, with this tolerance. */
 const mostSkewSeconds = 30;
 /** Node, cloudflared and two releases. */
 const releasesMiB = 1024;
 
-/** @returns what was found; only the first when the Mac can not be reached */
+/** @returns all findings; only the first when the Mac cannot be reached */
 export async function checkMac(wanted: MacWanted): Promise<Finding[]> {
   const { host, user } = wanted.target;
   let session: MacSession;
@@ -35,11 +37,11 @@ export async function checkMac(wanted: MacWanted): Promise<Finding[]> {
   }
 }
 
-/** The session's own words say what to do. */
+/** A session error's message says how to fix it. */
 function sessionFinding(id: string, error: unknown): Finding {
   if (!(error instanceof SessionError)) throw error;
   const [says = "", ...rest] = error.message.split(/(?<=[.:)]) (?=[A-Z`])/);
-  return fail(id, says.replace(/[.:]$/, ""), rest.join(" ") || "See it by hand: `ssh -v`");
+  return fail(id, says.replace(/[.:]$/, ""), rest.join(" ") || "Try by hand: `ssh -v`");
 }
 
 async function sudo(session: MacSession): Promise<Finding> {
@@ -77,8 +79,8 @@ export function clockFinding(mac: number, before: number, after: number): Findin
   if (Math.abs(seconds) <= mostSkewSeconds) return ok(id, "the Mac's clock is right");
   return fail(
     id,
-    `the Mac's clock is ${Math.abs(seconds)} s ${seconds > 0 ? "ahead of" : "behind"} this machine's: the relay would refuse Access's signed tokens as not valid yet, or not any more`,
-    "On the Mac: `sudo systemsetup -setusingnetworktime on` (or see which of the two is wrong)",
+    `the Mac's clock is ${Math.abs(seconds)} s ${seconds > 0 ? "ahead of" : "behind"} this machine's: the relay would refuse Access's signed tokens as not yet valid or expired`,
+    "On the Mac: `sudo systemsetup -setusingnetworktime on` (or find out which of the two is wrong)",
   );
 }
 
@@ -92,33 +94,50 @@ export function diskFinding(df: string, minFreeMiB: number): Finding {
   const id = "mac.disk";
   const free = Number(df.trim().split("\n").at(-1)?.trim().split(/\s+/)[3]);
   if (Number.isNaN(free))
-    return warn(id, "the Mac's free disk space is not known: `df -k /` was not understood", "See `df -h /` there");
+    return warn(
+      id,
+      "the Mac's free disk space is unknown: the output of `df -k /` could not be read",
+      "See `df -h /` there",
+    );
   const freeMiB = Math.floor(free / 1024);
   const needed = minFreeMiB + releasesMiB;
   if (freeMiB >= needed) return ok(id, `the Mac's disk has ${Math.floor(freeMiB / 1024)} GiB free`);
-  const todo = "Make room on the Mac, or set jobs.minFreeMiB lower";
+  const todo = "Free space on the Mac, or lower jobs.minFreeMiB";
   return fail(
     id,
-    `the Mac's disk has ${freeMiB} MiB free: the releases need ${releasesMiB}, and with less than jobs.minFreeMiB (${minFreeMiB}) left no job is taken`,
+    `the Mac's disk has ${freeMiB} MiB free: the releases need ${releasesMiB}, and below jobs.minFreeMiB (${minFreeMiB}) no job is accepted`,
     todo,
   );
 }
 
-async function model(session: MacSession, { model: { kind, url, embeddingModel } }: MacWanted): Promise<Finding> {
+async function model(session: MacSession, wanted: MacWanted): Promise<Finding> {
+  const { kind, url, embeddingModel } = wanted.model;
+  const { modelKey } = wanted;
   const list = modelListUrl({ kind, url });
-  // From the Mac itself: the model server listens on loopback there.
-  const asked = await session.run(["curl", "-sS", "-f", "--max-time", "10", list]);
+  // From the Mac itself: the model server listens on loopback there. The key goes through standard input, since `ps` shows
+  // arguments.
+  const command = ["curl", "-sS", "-f", "--max-time", "10", ...(modelKey === undefined ? [] : ["-H", "@-"]), list];
+  const asked = await session.run(command, {
+    stdin: modelKey === undefined ? "" : `Authorization: Bearer ${modelKey}\n`,
+  });
+  if (/returned error: 401\b/.test(asked.stderr)) {
+    return fail(
+      "mac.model",
+      `the model server at ${url} (on the Mac) ${modelKey === undefined ? "wants a key" : "refuses modelKey"} (401)`,
+      "`pulumi config set --secret modelKey`, with the key that the server was started with",
+    );
+  }
   if (asked.exitCode !== 0) {
     return fail(
       "mac.model",
       `the model server at ${url} (on the Mac) does not answer: ${asked.stderr.trim() || `curl ended with ${asked.exitCode}`}`,
-      `Start it there (${modelServer(kind).startHint}), and see that model.url is its address, without /v1`,
+      `Start it there (${modelServer(kind).startHint}), and make sure that model.url is its address, without /v1`,
     );
   }
   return modelFinding(asked.stdout, { kind, url, embeddingModel });
 }
 
-/** @param text what the model server answers when it is asked for its models */
+/** @param text the model server's list of models */
 export function modelFinding(text: string, { kind, url, embeddingModel }: MacWanted["model"]): Finding {
   const id = "mac.model";
   const server = modelServer(kind);
@@ -126,8 +145,8 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
   if (!names) {
     return fail(
       id,
-      `what answers at ${url} is no ${kind} server`,
-      "See model.kind and model.url, and what listens there",
+      `what answers at ${url} is not ${server.title}`,
+      "Check model.kind and model.url, and which program listens there",
     );
   }
   if (names.some((name) => name === embeddingModel || name === server.fullName(embeddingModel)))
@@ -136,7 +155,7 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
   return fail(
     id,
     `model.embeddingModel: the model server has no ${JSON.stringify(embeddingModel)}; it has ${names.join(", ") || "none"}`,
-    `${todo}, or write the name of one of them`,
+    `${todo}, or set the name of one of them`,
   );
 }
 

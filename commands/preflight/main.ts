@@ -1,31 +1,36 @@
-/** `npm run preflight`: everything that would make `pulumi up` fail or disappoint, before it starts. Changes nothing. */
-import { join } from "node:path";
+/** `npm run preflight`: everything that would make `pulumi up` fail or disappoint, before it starts. Reads only. */
+import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
+import { withProgress } from "../progress.ts";
 import { allFindings } from "./checks.ts";
-import { readOptions, UsageError, usage } from "./options.ts";
 import { counts, exitCode, render, sorted } from "./report.ts";
 
-async function main(): Promise<number> {
-  const options = readOptions(process.argv.slice(2));
-  if (options.help) {
-    console.log(usage);
-    return 0;
-  }
-  const { readOnly, cheap } = options;
-  const project = join(import.meta.dirname, "../..");
-  const { stack, findings } = await allFindings({ project, stack: options.stack, readOnly, cheap });
-  const code = exitCode(findings);
-  if (options.json) {
-    const report = { stack: stack ?? null, readOnly, ...counts(findings), exitCode: code, findings: sorted(findings) };
-    console.log(JSON.stringify(report, null, 2));
-  } else {
-    console.log(render(findings));
-  }
-  return code;
-}
+const command = {
+  name: "preflight",
+  summary: "Lists everything that would make `pulumi up` fail or disappoint, with the fix. Changes nothing.",
+  options: {
+    ...stackOption,
+    "read-only": {
+      type: "boolean",
+      default: false,
+      help: "only what a preview in a pull request needs: read-only tokens, no Mac",
+    },
+    cheap: { type: "boolean", default: false, help: "without the Mac and what takes long: what `npm run up` checks" },
+    ...jsonOption,
+  },
+  examples: [
+    ["npm run preflight", "before `npm run up`"],
+    ["npm run preflight -- --read-only --json", "in a pull request's job"],
+  ],
+  exitCodes: { 0: "nothing blocks `pulumi up`", 1: "something does" },
+} as const;
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(error instanceof UsageError ? error.message : error);
-  process.exitCode = 2;
-}
+await runCommand(command, async (args) => {
+  const { values } = parseCommand(command, args);
+  const { "read-only": readOnly, cheap } = values;
+  const scope = { stack: values.stack, readOnly, cheap };
+  const { stack, findings } = await withProgress("checking the stack, the accounts and the Mac", allFindings(scope));
+  const code = exitCode(findings);
+  const report = { stack: stack ?? null, readOnly, ...counts(findings), exitCode: code, findings: sorted(findings) };
+  console.log(values.json ? JSON.stringify(report, null, 2) : render(findings));
+  return code;
+});

@@ -1,4 +1,4 @@
-/** What `npm run preflight` prints: what is in order first, what is in the way last, nearest to the eye. */
+/** What `npm run preflight` prints: problems last, where a terminal shows them. */
 import type { Finding } from "../../accounts/finding.ts";
 
 const order = { ok: 0, warn: 1, fail: 2 } as const;
@@ -8,7 +8,7 @@ const mark = { ok: "ok   ", warn: "know ", fail: "FAIL " } as const;
 export const sorted = (findings: readonly Finding[]): Finding[] =>
   [...findings].sort((one, other) => order[one.level] - order[other.level]);
 
-/** 1 when something is in the way. */
+/** 1 when something blocks `pulumi up`. */
 export const exitCode = (findings: readonly Finding[]): 0 | 1 =>
   findings.some(({ level }) => level === "fail") ? 1 : 0;
 
@@ -18,7 +18,7 @@ export function counts(findings: readonly Finding[]): Record<Finding["level"], n
   return { ok: of("ok"), warn: of("warn"), fail: of("fail") };
 }
 
-/** For a person. @param quiet leaves out what is in order */
+/** As text. @param quiet leaves out what is ok */
 export function render(findings: readonly Finding[], quiet = false): string {
   const shown = sorted(findings).filter(({ level }) => !quiet || level !== "ok");
   const { ok, warn, fail } = counts(findings);

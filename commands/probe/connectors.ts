@@ -1,17 +1,17 @@
-/** Where the tunnel's connectors are, by Cloudflare's API. */
+/** Where the tunnel's connectors are, according to Cloudflare's API. */
 import Cloudflare from "cloudflare";
 
-/** Whose connectors, and as whom to ask. */
+/** The tunnel, and how to sign in. */
 export interface ConnectorsOf {
   readonly accountId: string;
   readonly tunnelId: string;
   readonly apiToken: string;
-  /** @default Cloudflare's own, or CLOUDFLARE_BASE_URL */
+  /** @default Cloudflare's, or CLOUDFLARE_BASE_URL */
   readonly apiUrl: string | undefined;
 }
 
 /**
- * @returns the locations, e.g. ICN, each once; none when no connector is connected
+ * @returns the locations, e.g. ICN, without duplicates; empty when no connector is connected
  * @throws when the API refuses (the token needs Cloudflare Tunnel Read) or does not answer within 15 s
  */
 export async function connectorColos({ accountId, tunnelId, apiToken, apiUrl }: ConnectorsOf): Promise<string[]> {

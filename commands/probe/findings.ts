@@ -1,31 +1,31 @@
-/** What the measurements say: pure functions. */
+/** Conclusions from the measurements: pure functions. */
 import type { Failure, Sample } from "./connection.ts";
 
 /** All connections to one host. */
 export interface HostMeasured {
   readonly host: string;
-  /** What DNS answered, in its order. */
+  /** In the order of DNS. */
   readonly addresses: readonly string[];
   readonly dnsMs: readonly number[];
   readonly samples: readonly Sample[];
   readonly failures: readonly Failure[];
 }
 
-/** Where a request's time goes, in ms: medians over the connections that got an answer. */
+/** Where a request's time goes, in ms: medians over the successful connections. */
 export interface Split {
   /** Before the first request of a new connection. */
   readonly dns: number;
   readonly tcp: number;
   readonly tls: number;
-  /** Caller to the entry and back, with the edge's own work. */
+  /** Caller to the edge and back, including the edge's own work. */
   readonly entry: number;
-  /** Entry to the relay and back: Access, tunnel, the office's line. Unknown when no answer came from the relay. */
+  /** Edge to the relay and back: Access, tunnel, the office's line. Undefined without a response from the relay. */
   readonly tunnel?: number | undefined;
   /** Relay and model server. */
   readonly relay?: number | undefined;
 }
 
-/** One thing that was found. */
+/** One conclusion. */
 export type Finding =
   | { kind: "entry-expected"; colos: string[] }
   | { kind: "entry-elsewhere"; colos: string[]; expected: string[]; families: (4 | 6)[]; otherFamilies: (4 | 6)[] }
@@ -40,16 +40,16 @@ export type Finding =
   | { kind: "compared-expected"; host: string; colos: string[]; ms: number }
   | { kind: "nothing-measured"; reason: string };
 
-/** What a probe knows besides its own measurements. */
+/** What a conclusion needs besides the measurements. */
 export interface Context {
-  /** Locations that are wanted; empty when none is. */
+  /** Expected locations; empty when any will do. */
   readonly expected: readonly string[];
   readonly withToken: boolean;
-  /** Where the connectors are, e.g. ICN; undefined when it could not be asked. */
+  /** Where the connectors are, e.g. ICN; undefined when unknown. */
   readonly connectors?: readonly string[] | undefined;
 }
 
-/** @returns the middle of the numbers, undefined of none */
+/** @returns the median, undefined of no numbers */
 export function median(numbers: readonly number[]): number | undefined {
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -57,17 +57,17 @@ export function median(numbers: readonly number[]): number | undefined {
 }
 const mean = (a: number | undefined, b: number | undefined) => (a === undefined || b === undefined ? b : (a + b) / 2);
 
-/** @returns where the connection came in: by the trace, else by the CF-Ray of any answer */
+/** @returns where the connection entered: by the trace, else by the CF-Ray of any response */
 export const entryOf = (sample: Sample): string | undefined => sample.trace.colo ?? sample.request?.colo;
 
-/** @returns how often each entry was met, the most frequent first */
+/** @returns how often each entry was seen, most frequent first */
 export function entries(samples: readonly Sample[]): [colo: string, count: number][] {
   const counts = new Map<string, number>();
   for (const colo of samples.map(entryOf)) if (colo) counts.set(colo, (counts.get(colo) ?? 0) + 1);
   return [...counts].toSorted((a, b) => b[1] - a[1]);
 }
 
-/** An answer that the relay itself gave. */
+/** The response came from the relay itself. */
 const fromRelay = (sample: Sample): boolean => sample.request?.status === 200;
 
 /** @returns the split, undefined without any connection */
@@ -131,8 +131,8 @@ function aboutFailures({ samples, failures }: HostMeasured): Finding[] {
 }
 
 /**
- * @param compared other hosts that were measured beside it
- * @returns what was found, the most important first
+ * @param compared other hosts, measured for comparison
+ * @returns the conclusions, most important first
  */
 export function findings(main: HostMeasured, compared: readonly HostMeasured[], context: Context): Finding[] {
   const { expected, withToken, connectors } = context;
@@ -162,7 +162,7 @@ export function findings(main: HostMeasured, compared: readonly HostMeasured[], 
   return found;
 }
 
-/** @returns the command's exit code: 0 as wanted; 1 an entry elsewhere, or a challenge in the way; 2 nothing to judge by */
+/** @returns the command's exit code: 0 as expected; 1 an entry elsewhere, or a challenge; 2 nothing was measured */
 export function exitCode(found: readonly Finding[]): 0 | 1 | 2 {
   const kinds = new Set(found.map(({ kind }) => kind));
   if (kinds.has("nothing-measured") || kinds.has("not-cloudflare")) return 2;

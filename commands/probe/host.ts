@@ -1,9 +1,9 @@
-/** Measures one host: DNS, then fresh connections one after the other over each IP version. */
+/** Measures one host: DNS, then new connections one after the other over each IP version. */
 import { lookup } from "node:dns/promises";
-import { type Address, type Ask, type Failure, measure, type Sample } from "./connection.ts";
+import { type Address, type Failure, measure, type Sample, type Target } from "./connection.ts";
 import type { HostMeasured } from "./findings.ts";
 
-/** Asks the system's resolver, as callers do (RFC 6724 order, /etc/hosts). @returns nothing when there is no address */
+/** Asks the system's resolver, as callers do (RFC 6724 order, /etc/hosts). @returns no addresses when the name has none */
 async function resolve(host: string): Promise<{ addresses: Address[]; ms: number }> {
   const started = performance.now();
   const found = await lookup(host, { all: true }).catch(() => []);
@@ -11,9 +11,9 @@ async function resolve(host: string): Promise<{ addresses: Address[]; ms: number
   return { addresses, ms: performance.now() - started };
 }
 
-/** Makes `runs` connections for each IP version that DNS has an address of. Never rejects. */
-export async function measureHost(ask: Ask, runs: number): Promise<HostMeasured> {
-  const host = ask.origin.hostname.replace(/^\[|\]$/g, "");
+/** Makes `runs` connections for each IP version that the name has addresses of. Never rejects. */
+export async function measureHost(target: Target, runs: number): Promise<HostMeasured> {
+  const host = target.origin.hostname.replace(/^\[|\]$/g, "");
   const samples: Sample[] = [];
   const failures: Failure[] = [];
   const dnsMs: number[] = [];
@@ -26,12 +26,12 @@ export async function measureHost(ask: Ask, runs: number): Promise<HostMeasured>
       const own = addresses.filter((one) => one.family === family);
       const to = own[index % own.length];
       if (!to) continue;
-      // One that does not come about once will not later: a caller without IPv6 must not wait N times.
+      // What fails once will fail again: a caller without IPv6 must not wait N times.
       if (failures.some((failure) => failure.family === family && failure.at === "connect")) continue;
-      const one = await measure(to, ask);
+      const one = await measure(to, target);
       if ("reason" in one) failures.push(one);
       else samples.push(one);
     }
   }
-  return { host: ask.origin.host, addresses: [...seen], dnsMs, samples, failures };
+  return { host: target.origin.host, addresses: [...seen], dnsMs, samples, failures };
 }

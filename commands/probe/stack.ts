@@ -1,9 +1,8 @@
-/** What the selected Pulumi stack knows, for those who run the probe where it can be read. */
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+/** Outputs and config of the selected stack, where it can be read. */
 import { z } from "zod";
 import type { CloudflareAccess } from "../../accounts/cloudflare.ts";
 import { cloudflareAccess } from "../../accounts/credentials.ts";
+import { runPulumi } from "../pulumi-cli.ts";
 import { readConfig } from "../stack.ts";
 
 const outputsSchema = z.object({
@@ -15,24 +14,20 @@ const outputsSchema = z.object({
   serviceTokens: z.record(z.string(), z.object({ clientId: z.string(), clientSecret: z.string() })).optional(),
 });
 
-/** The outputs the probe uses, and what of its config leads elsewhere than usual. */
+/** The outputs that the probe uses, and the parts of the config that redirect it. */
 export type Stack = z.infer<typeof outputsSchema> & {
-  /** Where and as whom to ask Cloudflare's API. */
+  /** URL and credentials of Cloudflare's API. */
   cloudflare: CloudflareAccess;
-  /** Where the hostname is served instead of https://<hostname>: a sandbox's stack says so, or its environment. */
+  /** Where the hostname is served instead of https://<hostname>: by a sandbox's config or environment. */
   servedAt: string | undefined;
 };
 
-const run = promisify(execFile);
-
-/** @returns the stack, or in words why it can not be read. Waits at most 60 s for the engine. */
-export async function readStack(cwd: string): Promise<Stack | { unreadable: string }> {
-  const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive"], { cwd, timeout: 60_000 });
+/** @returns the stack, or why it cannot be read. Waits at most 60 s for each call of the engine. */
+export async function readStack(): Promise<Stack | { unreadable: string }> {
   try {
-    const { stdout } = await pulumi("stack", "output", "--json", "--show-secrets");
-    const outputs = outputsSchema.safeParse(JSON.parse(stdout));
-    if (!outputs.success) return { unreadable: "it has no hostname: nothing was declared yet" };
-    const config = readConfig((await pulumi("config", "--json", "--show-secrets")).stdout);
+    const outputs = outputsSchema.safeParse(JSON.parse(await pulumi("stack", "output", "--json", "--show-secrets")));
+    if (!outputs.success) return { unreadable: "it has no hostname: nothing is deployed yet" };
+    const config = readConfig(await pulumi("config", "--json", "--show-secrets"));
     const cloudflare = cloudflareAccess((key) => config.get(key));
     return {
       ...outputs.data,
@@ -40,8 +35,13 @@ export async function readStack(cwd: string): Promise<Stack | { unreadable: stri
       servedAt: config.get("sandbox:url") ?? (process.env.SANDBOX_URL || undefined),
     };
   } catch (error) {
-    const said = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
-    const text = said || (error instanceof Error ? error.message : String(error));
-    return { unreadable: text.split("\n")[0] ?? text };
+    const reason = error instanceof Error ? error.message : String(error);
+    return { unreadable: reason.split("\n")[0] ?? reason };
   }
+}
+
+async function pulumi(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runPulumi(args, { timeoutMs: 60_000 });
+  if (code !== 0) throw new Error(stderr || `\`pulumi ${args.join(" ")}\` ended with ${code}`);
+  return stdout;
 }

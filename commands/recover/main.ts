@@ -1,148 +1,208 @@
 /**
- * `npm run recover`: after a `pulumi up` that was killed (SIGKILL, a power cut, a lost runner), shows what it made in the
- * accounts without being able to note it; `-- --yes` removes that and the notes of unfinished creations, so that the next
- * `pulumi up` makes it once. Needs what `pulumi up` needs: the stack (PULUMI_STACK or `pulumi stack select`) and credentials
- * that may write. Touches nothing that the state knows. After an `up` that was only stopped (Ctrl-C) there is nothing to do.
+ * `npm run recover`: after a `pulumi up` that was killed (SIGKILL, a power cut, a lost runner), lists what it created in the
+ * accounts without recording it. `-- --yes` deletes that and the records of unfinished creations, so that the next `pulumi up`
+ * creates each thing once. A Flex cluster that the config declares and the state lacks is imported instead (lost-cluster.ts).
+ * After an `up` that was stopped by Ctrl-C there is nothing to do.
  */
-import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { parseArgs } from "node:util";
 import { z } from "zod";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
 import { readStackConfig } from "../../config/config.ts";
-import type { Deployed } from "../init/adopt/import-file.ts";
-import { readConfig } from "../stack.ts";
+import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
+import { UsageError } from "../errors.ts";
+import { importResources, packageVersions, readDeployed } from "../init/adopt/import.ts";
+import { withProgress } from "../progress.ts";
+import { run, runPulumi, stackName } from "../pulumi-cli.ts";
+import { type ConfigText, readConfig } from "../stack.ts";
 import { clusterImport, missingCluster } from "./lost-cluster.ts";
 import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
 
-const { values } = parseArgs({ options: { yes: { type: "boolean" } } });
+const command = {
+  name: "recover",
+  summary: [
+    "Lists what a killed `pulumi up` created in the accounts without recording it. Deletes it only with --yes.",
+    "A Flex cluster that the config declares and the state lacks is never deleted: --yes imports it.",
+    "Needs the credentials of `pulumi up`. Touches nothing that the stack's state contains.",
+  ].join("\n"),
+  options: {
+    yes: {
+      type: "boolean",
+      default: false,
+      help: "deletes what was listed and the records of unfinished creations; imports a Flex cluster that the state lacks",
+    },
+    ...stackOption,
+    ...jsonOption,
+  },
+  examples: [
+    ["npm run recover", "lists only"],
+    ["npm run recover -- --yes", "deletes (a cluster: imports); then run `pulumi up`"],
+  ],
+  exitCodes: {
+    0: "listed, deleted or imported (possibly nothing)",
+    1: "refused: the cluster could not be imported",
+    2: "the stack or an account could not be read, or wrong usage",
+  },
+} as const;
+
 const listSchema = z.object({ result: z.array(itemSchema).optional(), results: z.array(itemSchema).optional() });
 
-/** Runs a program to its end. @throws with what it said */
-async function run(program: string, args: string[], input = ""): Promise<string> {
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
-  child.stdin.on("error", () => {}); // its exit code says why
-  child.stdin.end(input);
-  const ended = new Promise<number | null>((resolve, reject) => child.once("error", reject).once("close", resolve));
-  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
-  if (code !== 0) throw new Error(`\`${program} ${args.join(" ")}\` ended with ${code}: ${stderr || stdout}`);
-  return stdout;
-}
-const pulumi = (...args: string[]) => run("pulumi", [...args, "--non-interactive", "--color=never"]);
-
-function needed(value: string | undefined, name: string): string {
-  if (!value) throw new Error(`${name} is not set: recovery needs the credentials that \`pulumi up\` has`);
-  return value;
+/** One thing that was created without being recorded. */
+interface Found {
+  readonly resource: string;
+  readonly match: Record<string, unknown>;
+  readonly id: string;
+  readonly created: string;
 }
 
-const config = readConfig(await pulumi("config", "--json", "--show-secrets"));
-const toCloudflare = cloudflareAccess((key) => config.get(key));
-const toAtlas = atlasSource((key) => config.get(key));
-const address = (baseUrl: string | undefined, standard: string) => (baseUrl ?? standard).replace(/\/+$/, "");
-const cloudflareUrl = address(toCloudflare.baseUrl, "https://api.cloudflare.com/client/v4");
-const atlasUrl = address(toAtlas.access.baseUrl, "https://cloud.mongodb.com");
-
-async function cloudflare(method: string, path: string): Promise<unknown> {
-  const headers = { authorization: `Bearer ${needed(toCloudflare.apiToken, "CLOUDFLARE_API_TOKEN")}` };
-  const response = await fetch(cloudflareUrl + path, { method, headers, signal: AbortSignal.timeout(30_000) });
-  const body = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${body}`);
-  return JSON.parse(body);
+interface Summary {
+  readonly unfinished: number;
+  readonly found: number;
+  readonly deleted: boolean;
+  readonly cluster: boolean;
 }
 
-/** By curl, which knows digest authentication; its options come by standard input, so the key is in no process list. */
-async function atlas(method: string, path: string, version = "2023-01-01"): Promise<unknown> {
-  const { access, findings, usable } = toAtlas;
-  const wrong = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
-  if (wrong) throw new Error(problemText(wrong));
-  const publicKey = needed(access.publicKey, "MONGODB_ATLAS_PUBLIC_KEY");
-  const user = `${publicKey}:${needed(access.privateKey, "MONGODB_ATLAS_PRIVATE_KEY")}`;
-  const options = [
-    "digest\nsilent\nshow-error\nfail-with-body\nmax-time = 30",
-    `user = ${JSON.stringify(user)}`,
-    `request = ${method}`,
-    `header = "accept: application/vnd.atlas.${version}+json"`,
-    `url = ${JSON.stringify(`${atlasUrl}/api/atlas/v2${path}`)}`,
-  ];
-  const body = await run("curl", ["--config", "-"], options.join("\n"));
-  return body === "" ? {} : JSON.parse(body);
+/** @returns undefined when the cluster is all there is */
+function summary({ unfinished, found, deleted, cluster }: Summary): string | undefined {
+  if (unfinished === 0) return cluster ? undefined : "The state has no unfinished creation: nothing to recover.";
+  return deleted
+    ? `${found} deleted, ${unfinished} records of unfinished creations cleared. Run \`pulumi up\` now.`
+    : `${unfinished} unfinished creations; ${found} resources that only they can have created. If none was made by hand: npm run recover -- --yes`;
 }
-const call = { cloudflare, atlas };
 
-/** The path to one of what `search` lists. */
+function foundOf(search: Search, item: z.infer<typeof itemSchema>): Found {
+  const created = item.created_at ?? item.created_on ?? item.created ?? "at an unknown time";
+  const resource = search.urn.split("::").at(-1) ?? search.urn;
+  return { resource, match: search.match, id: String(item[search.idField]), created: String(created) };
+}
+
+/** The path of one item of a search's list. */
 function pathOf(search: Search, id: string): string {
   const collection = search.path.split("?")[0];
   return `${collection}/${search.idPrefix}${encodeURIComponent(id)}`;
 }
 
-const deployedSchema = z.object({
-  deployment: z.object({
-    resources: z.array(z.object({ urn: z.string(), type: z.string(), id: z.string().optional() })).default([]),
-  }),
-});
-const manifestSchema = z.object({ dependencies: z.record(z.string(), z.string()) });
+/** @returns standard output. @throws with what Pulumi printed */
+async function pulumi(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runPulumi(args);
+  if (code === 0) return stdout;
+  throw new UsageError(`\`pulumi ${args.join(" ")}\` ended with ${code}: ${stderr || stdout}`);
+}
+
+/** @param version of Atlas' API; Cloudflare's has none in its calls */
+type Call = (method: string, path: string, version?: string) => Promise<unknown>;
+
 const clustersSchema = z.object({ results: z.array(z.object({ name: z.string(), stateName: z.string() })) });
 
-/** Shows a Flex cluster that the config declares, Atlas has, and the state lacks; `--yes` imports it. @returns whether there is one */
-async function lostCluster(): Promise<boolean> {
-  const { documents } = readStackConfig({ get: (key) => config.get(`slm-network:${key}`) });
-  const exported: unknown = JSON.parse(await pulumi("stack", "export"));
-  const deployed: readonly Deployed[] = deployedSchema.parse(exported).deployment.resources;
-  const wanted = missingCluster(documents, deployed);
-  if (!wanted) return false;
-  const listed = await atlas("GET", `/groups/${wanted.projectId}/flexClusters?itemsPerPage=500`, "2024-11-13");
-  const found = clustersSchema.parse(listed).results.find(({ name }) => name === wanted.name);
-  if (!found) return false;
-  console.log(
-    `Atlas has the Flex cluster ${JSON.stringify(found.name)} (${found.stateName}), which the config declares and the state does not know. It is paid for.`,
-  );
-  if (!values.yes) {
-    console.log("If this stack made it: npm run recover -- --yes imports it. Nothing in Atlas changes by that.");
-    return true;
-  }
-  const manifest: unknown = JSON.parse(await readFile(join(import.meta.dirname, "../../package.json"), "utf8"));
-  const versions = Object.entries(manifestSchema.parse(manifest).dependencies).flatMap(([name, version]) =>
-    name.startsWith("@pulumi/") ? [[name.slice("@pulumi/".length), version] as const] : [],
-  );
-  const folder = await mkdtemp(join(tmpdir(), "slm-recover-"));
-  try {
-    const file = join(folder, "import.json");
-    await writeFile(file, JSON.stringify(clusterImport(wanted, deployed, Object.fromEntries(versions))));
-    await pulumi("import", "--file", file, "--yes", "--generate-code=false");
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-  console.log("It is imported. Run `pulumi up` now.");
-  return true;
+/** A Flex cluster that the config declares, Atlas has, and the state lacks. */
+interface LostCluster {
+  readonly name: string;
+  /** As Atlas calls its state. */
+  readonly state: string;
+  bringIn(): Promise<void>;
 }
 
-const state = exportSchema.parse(JSON.parse(await pulumi("stack", "export")));
-const unfinished = state.deployment.pending_operations.filter(({ type }) => type === "creating");
-let found = 0;
-for (const search of searches(state)) {
-  const { result, results } = listSchema.parse(await call[search.api]("GET", search.path));
-  for (const item of orphans(search, result ?? results ?? [], state)) {
-    found += 1;
-    const id = String(item[search.idField]);
-    const since = item.created_at ?? item.created_on ?? item.created ?? "an unknown time";
-    console.log(
-      `${search.urn.split("::").at(-1)}: ${JSON.stringify(search.match)}, id ${id}, made at ${String(since)}`,
-    );
-    if (values.yes) await call[search.api]("DELETE", pathOf(search, id));
-  }
-}
-const cluster = await lostCluster();
-if (unfinished.length === 0) {
-  if (!cluster) console.log("The state has no unfinished creation: nothing to recover.");
-} else if (values.yes) {
-  await pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates");
-  console.log(`${found} removed, ${unfinished.length} notes of unfinished creations cleared. Run \`pulumi up\` now.`);
-} else {
-  console.log(
-    `${unfinished.length} unfinished creations, ${found} things that only they can have made. If none of them was made by hand: npm run recover -- --yes`,
+/** @param exported printed by `pulumi stack export` */
+async function lostCluster(
+  stack: string,
+  config: ConfigText,
+  exported: string,
+  atlas: Call,
+): Promise<LostCluster | undefined> {
+  const { documents } = readStackConfig({ get: (key) => config.get(`slm-network:${key}`) });
+  const deployed = readDeployed(exported);
+  const wanted = missingCluster(documents, deployed);
+  if (!wanted) return undefined;
+  const path = `/groups/${wanted.projectId}/flexClusters?itemsPerPage=500`;
+  const listed = await withProgress("searching atlas", atlas("GET", path, "2024-11-13"));
+  const found = clustersSchema.parse(listed).results.find(({ name }) => name === wanted.name);
+  return (
+    found && {
+      name: found.name,
+      state: found.stateName,
+      bringIn: async () => importResources(stack, clusterImport(wanted, deployed, await packageVersions())),
+    }
   );
 }
+
+function clusterText({ name, state }: LostCluster, imported: boolean): string {
+  const what = `Atlas has the Flex cluster ${JSON.stringify(name)} (${state}), which the config declares and the state does not contain. It is paid for.`;
+  return imported
+    ? `${what}\nIt is imported. Run \`pulumi up\` now.`
+    : `${what}\nIf this stack created it: npm run recover -- --yes imports it. Nothing in Atlas changes by that.`;
+}
+
+/** Calls to the accounts, signed in as the providers would be. */
+function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>> {
+  const cloudflare = cloudflareAccess((key) => config.get(key));
+  const atlas = atlasSource((key) => config.get(key));
+  const baseUrl = (url: string | undefined, standard: string) => (url ?? standard).replace(/\/+$/, "");
+  const cloudflareUrl = baseUrl(cloudflare.baseUrl, "https://api.cloudflare.com/client/v4");
+  const atlasUrl = baseUrl(atlas.access.baseUrl, "https://cloud.mongodb.com");
+  return {
+    async cloudflare(method, path) {
+      const headers = { authorization: `Bearer ${needed(cloudflare.apiToken, "CLOUDFLARE_API_TOKEN")}` };
+      const response = await fetch(cloudflareUrl + path, { method, headers, signal: AbortSignal.timeout(30_000) });
+      const body = await response.text();
+      if (!response.ok) throw new UsageError(`${method} ${path}: ${response.status} ${body}`);
+      return JSON.parse(body);
+    },
+    /** By curl, which implements digest authentication. Its options go through standard input, so no process list shows the key. */
+    async atlas(method, path, version = "2023-01-01") {
+      const { access, findings, usable } = atlas;
+      const problem = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
+      if (problem) throw new UsageError(problemText(problem));
+      const publicKey = needed(access.publicKey, "MONGODB_ATLAS_PUBLIC_KEY");
+      const user = `${publicKey}:${needed(access.privateKey, "MONGODB_ATLAS_PRIVATE_KEY")}`;
+      const options = [
+        "digest\nsilent\nshow-error\nfail-with-body\nmax-time = 30",
+        `user = ${JSON.stringify(user)}`,
+        `request = ${method}`,
+        `header = "accept: application/vnd.atlas.${version}+json"`,
+        `url = ${JSON.stringify(`${atlasUrl}/api/atlas/v2${path}`)}`,
+      ];
+      const { code, stdout, stderr } = await run("curl", ["--config", "-"], { input: options.join("\n") });
+      if (code !== 0) throw new UsageError(`${method} ${path}: ${stdout || stderr || `curl ended with ${code}`}`);
+      return stdout === "" ? {} : JSON.parse(stdout);
+    },
+  };
+}
+
+function needed(value: string | undefined, name: string): string {
+  if (!value) throw new UsageError(`${name} is not set: recovery needs the credentials of \`pulumi up\``);
+  return value;
+}
+
+await runCommand(command, async (args) => {
+  const { values } = parseCommand(command, args);
+  const stack = await stackName(values.stack);
+  const config = readConfig(await pulumi("config", "--json", "--show-secrets", "--stack", stack));
+  const call = accountCalls(config);
+  const exported = await pulumi("stack", "export", "--stack", stack);
+  const state = exportSchema.parse(JSON.parse(exported));
+  const unfinished = state.deployment.pending_operations.filter(({ type }) => type === "creating").length;
+  const found: Found[] = [];
+  for (const search of searches(state)) {
+    const listed = await withProgress(`searching ${search.api}`, call[search.api]("GET", search.path));
+    const { result, results } = listSchema.parse(listed);
+    for (const item of orphans(search, result ?? results ?? [], state)) {
+      const one = foundOf(search, item);
+      found.push(one);
+      if (!values.json)
+        console.log(`${one.resource}: ${JSON.stringify(one.match)}, id ${one.id}, created ${one.created}`);
+      if (values.yes) await call[search.api]("DELETE", pathOf(search, one.id));
+    }
+  }
+  const cluster = await lostCluster(stack, config, exported, call.atlas);
+  if (values.yes) await cluster?.bringIn();
+  if (cluster && !values.json) console.log(clusterText(cluster, values.yes));
+  if (values.yes && unfinished > 0) {
+    await pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", stack);
+  }
+  if (values.json) {
+    const lost = cluster && { name: cluster.name, state: cluster.state, imported: values.yes };
+    const result = { stack, unfinished, found, deleted: values.yes, cluster: lost ?? null };
+    return console.log(JSON.stringify(result, null, 2));
+  }
+  const text = summary({ unfinished, found: found.length, deleted: values.yes, cluster: cluster !== undefined });
+  if (text !== undefined) console.log(text);
+});

@@ -1,8 +1,8 @@
-/** What an interrupted `pulumi up` may have left in the accounts: pure decisions, no calls. */
+/** What an interrupted `pulumi up` may have left in the accounts: pure functions. */
 import { z } from "zod";
 import { kindOf, type ResourceKind } from "../../config/resource-types.ts";
 
-/** A part of what `pulumi stack export` prints. */
+/** The parts of `pulumi stack export` that are used here. */
 export const exportSchema = z.object({
   deployment: z.object({
     resources: z
@@ -30,16 +30,16 @@ export const exportSchema = z.object({
 });
 export type StackExport = z.infer<typeof exportSchema>;
 
-/** Where to look for what a creation may have made, and how it is known there. */
+/** Where to look for what an unfinished creation may have created, and how to recognise it. */
 export interface Search {
   urn: string;
   type: string;
   api: "cloudflare" | "atlas";
   /** Lists candidates. */
   path: string;
-  /** Fields of the wire that must have these values. */
+  /** Fields of the API's answer that must have these values. */
   match: Record<string, unknown>;
-  /** The wire's field with the id that the state would have and that ends the path of a DELETE. */
+  /** The field with the id that the state would have; a DELETE's path ends with it. */
   idField: string;
   /** Stands before the id in the path of a DELETE. */
   idPrefix: string;
@@ -49,7 +49,7 @@ type Inputs = Record<string, unknown>;
 interface Kind {
   api: Search["api"];
   list(inputs: Inputs): string;
-  /** Wire's field → input's name. */
+  /** Field of the API's answer → name of the input. */
   match: Record<string, string>;
   idField?: string;
   idPrefix?: string;
@@ -59,9 +59,9 @@ const account = (rest: string) => (inputs: Inputs) => `/accounts/${String(inputs
 const zone = (rest: string) => (inputs: Inputs) => `/zones/${String(inputs.zoneId)}/${rest}`;
 const named = { name: "name" };
 
-const takenOver = "the next `up` takes it over by creating it again";
+const adopted = "the next `up` adopts it by creating it again";
 
-/** In the order in which they must be removed: what refers to others first. A text says why there is nothing to search for. */
+/** In the order of deletion: what refers to others first. A text says why nothing is searched for. */
 const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
   record: {
     api: "cloudflare",
@@ -111,9 +111,9 @@ const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
     idField: "username",
     idPrefix: "admin/", // the database that the user authenticates against
   },
-  ingress: takenOver,
-  fallbackOrigin: takenOver,
-  identityProvider: "an account has one, and the next `up` takes it as it is",
+  ingress: adopted,
+  fallbackOrigin: adopted,
+  identityProvider: "an account has one, and the next `up` uses it",
   // Its comment names the stack, and an entry that existed before was never declared.
   accessListEntry: {
     api: "atlas",
@@ -121,15 +121,15 @@ const kinds: Readonly<Record<ResourceKind, Kind | string>> = {
     match: { cidrBlock: "cidrBlock", comment: "comment" },
     idField: "cidrBlock",
   },
-  cluster: "may hold data: `npm run preflight` names it, and a person decides",
-  collection: takenOver,
-  tunnelConnections: "makes nothing",
-  upload: takenOver,
-  mac: takenOver,
-  retiredCommand: "makes nothing",
+  cluster: "may hold data: `npm run preflight` lists it, and a person decides",
+  collection: adopted,
+  tunnelConnections: "creates nothing",
+  upload: adopted,
+  mac: adopted,
+  retiredCommand: "creates nothing",
 };
 
-/** Searches for every creation that the state calls unfinished and that may have left something. */
+/** @returns a search for each unfinished creation that may have left something */
 export function searches({ deployment }: StackExport): Search[] {
   const order = Object.keys(kinds);
   const place = (type: string) => order.indexOf(kindOf(type) ?? "");
@@ -156,15 +156,15 @@ export function searches({ deployment }: StackExport): Search[] {
     });
 }
 
-/** One thing in an account. */
+/** One item of a list in an account. */
 export const itemSchema = z.record(z.string(), z.unknown());
 
-/** Of what was listed: what the search is for, and the state does not know. */
+/** @returns the listed items that the search is for and that are not in the state */
 export function orphans(search: Search, listed: z.infer<typeof itemSchema>[], { deployment }: StackExport) {
   const { match, idField } = search;
   const known = deployment.resources.flatMap(({ type, id, inputs }) => {
     if (type !== search.type) return [];
-    // What is known by a name is in the state under an id of the provider's making: its inputs have the name.
+    // Resources identified by name have an id of the provider's own in the state; the inputs hold the name.
     return idField === "id" ? [id] : [inputs[idField]];
   });
   return listed.filter((item) => {

@@ -1,8 +1,8 @@
-/** Lengths of time as people and Cloudflare write them. */
+/** Durations as people and Cloudflare write them. */
 
 const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-/** @returns milliseconds of e.g. `7d`, `36h` or `1d12h` (s, m, h, d, w); undefined when it is no length of time */
+/** @returns milliseconds of e.g. `7d`, `36h` or `1d12h` (s, m, h, d, w); undefined when the text is not a duration */
 export function durationMs(text: string): number | undefined {
   if (!/^(\d+(\.\d+)?[smhdw])+$/.test(text)) return undefined;
   return [...text.matchAll(/([\d.]+)([smhdw])/g)].reduce(
@@ -11,7 +11,7 @@ export function durationMs(text: string): number | undefined {
   );
 }
 
-/** @returns the length in the largest unit that says it well: `7 days`, `5 hours`, `40 minutes`, `30 seconds` */
+/** @returns the duration in the largest unit that fits: `7 days`, `5 hours`, `40 minutes`, `30 seconds` */
 export function inWords(ms: number): string {
   const units = [
     [2 * 86_400_000, 86_400_000, "day"],

@@ -1,10 +1,11 @@
-/** What a rotation writes, and when it is refused: decisions only. The rule is the program's own (accounts/rotation.ts). */
+/** What a rotation writes, and when it is refused: pure decisions, by the program's own rule (accounts/rotation.ts). */
 import {
   type DeployedSecret,
   leastOverlapMs,
   leastWrittenOverlapMs,
   rotationProblem,
 } from "../../accounts/rotation.ts";
+import { Refusal } from "../errors.ts";
 import { durationMs, inWords, rfc3339 } from "./durations.ts";
 
 /** The settings of a server that a rotation reads and writes, as the stack file has them. */
@@ -18,26 +19,21 @@ export interface ServerSettings {
 export interface Wish {
   /** `rotate` issues a new secret, `extend` moves the end of the overlap, `prolong` the end of the token's own life. */
   what: "rotate" | "extend" | "prolong";
-  /** How long the previous secret goes on working, in milliseconds. */
+  /** How long the previous secret works on, in ms. */
   overlapMs: number;
-  /** Does it against advice. */
+  /** Overrides the refusals that protect callers. */
   force: boolean;
-  /** Milliseconds since 1970. */
+  /** In ms since 1970. */
   now: number;
-  /** When the token's own life ends, in milliseconds since 1970; undefined when it is not known. */
+  /** When the token itself expires, in ms since 1970; undefined when unknown. */
   endOfLife: number | undefined;
-  /** The secret that the last deployment left; undefined when the stack's state cannot be read or has none. */
+  /** The secret of the last deployment; undefined when the state cannot be read or has none. */
   deployed?: DeployedSecret | undefined;
 }
 
-/** Something that can not be done as asked; the message says why and what can be. */
-export class Refusal extends Error {
-  override name = "Refusal";
-}
-
-/** RFC 3339 has four digits for the year, and the program's config takes nothing else. */
+/** RFC 3339 has four digits for the year; the config accepts nothing else. */
 const lastMoment = Date.parse("9999-12-31T23:59:59Z");
-/** A token that ends sooner is prolonged along with a rotation. */
+/** A rotation also prolongs a token that expires sooner. */
 const prolongWithinMs = 90 * 86_400_000;
 const yearHours = 8_760;
 const defaultDuration = `${yearHours}h`;
@@ -58,7 +54,7 @@ export function plan(server: string, settings: ServerSettings, wish: Wish): Serv
   }
   if (until > now && !force) {
     throw new Refusal(
-      `${server} is in an overlap: its previous secret works until ${rfc3339(until)}, and a token has two secrets at most, so a rotation now would end that one at once. It becomes possible in ${inWords(until - now)}, at ${rfc3339(until)}. If a secret has leaked: --force, and \`pulumi up\` at once`,
+      `${server} is in an overlap: its previous secret works until ${rfc3339(until)}, and a token has two secrets at most, so a rotation now would end the previous one immediately. It becomes possible in ${inWords(until - now)}, at ${rfc3339(until)}. If a secret has leaked: --force, then \`pulumi up\` immediately`,
     );
   }
   const soon = wish.endOfLife !== undefined && wish.endOfLife - now < Math.max(prolongWithinMs, overlapMs);
@@ -67,26 +63,26 @@ export function plan(server: string, settings: ServerSettings, wish: Wish): Serv
     previousSecretExpiresAt: rfc3339(now + overlapMs),
     ...(soon && { duration: longer(server, settings.duration) }),
   };
-  // The file may lag behind what is deployed: lines that were lost, another branch.
+  // The file may be older than the deployment: lost lines, another branch.
   const fault = rotationProblem({ name: server, ...change }, wish.deployed, now);
   if (fault && !force) throw new Refusal(`\`pulumi up\` would refuse this: ${fault}`);
   return change;
 }
 
-/** @throws Refusal for an overlap that a later `up` refuses, with the least (or most) that works */
+/** @throws Refusal for an overlap that a later `up` would refuse, with the limit */
 function checkOverlap(overlapMs: number, now: number, force: boolean): void {
   if (now + overlapMs > lastMoment) {
     throw new Refusal(
-      `--overlap ends after the year 9999, and the config takes no such time: give at most ${Math.floor((lastMoment - now) / 86_400_000)}d`,
+      `--overlap ends after the year 9999, which the config does not accept: give at most ${Math.floor((lastMoment - now) / 86_400_000)}d`,
     );
   }
   if (overlapMs >= leastWrittenOverlapMs || force) return;
   throw new Refusal(
-    `--overlap is ${inWords(overlapMs)}: with less than ${inWords(leastOverlapMs)} of it left, \`pulumi up\` stops the rotation, since nobody could hand the new secret over in time; and time passes until \`up\` runs. The least is ${inWords(leastWrittenOverlapMs)}: --overlap ${leastWrittenOverlapMs / 3_600_000}h. --force writes it all the same`,
+    `--overlap is ${inWords(overlapMs)}: with less than ${inWords(leastOverlapMs)} of it left, \`pulumi up\` refuses the rotation, because the new secret could not be handed over in time; and time passes until \`up\` runs. The least is ${inWords(leastWrittenOverlapMs)}: --overlap ${leastWrittenOverlapMs / 3_600_000}h. --force writes it anyway`,
   );
 }
 
-/** @returns the last moment at which `pulumi up` still carries out a rotation, in milliseconds since 1970 */
+/** @returns until when `pulumi up` accepts the rotation, in ms since 1970 */
 export const deployBefore = (previousSecretExpiresAt: string): number =>
   Date.parse(previousSecretExpiresAt) - leastOverlapMs;
 
@@ -98,7 +94,7 @@ function longer(server: string, duration = defaultDuration): string {
   const hours = (durationMs(duration) ?? Number.NaN) / 3_600_000;
   if (Number.isNaN(hours)) {
     throw new Refusal(
-      `the duration of ${server} is ${JSON.stringify(duration)}, which is no length of time: write e.g. ${defaultDuration}`,
+      `the duration of ${server} is ${JSON.stringify(duration)}, which is not a duration: write e.g. ${defaultDuration}`,
     );
   }
   const longerHours = Math.ceil(hours) + yearHours;

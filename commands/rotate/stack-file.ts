@@ -1,13 +1,14 @@
 /**
  * Changes settings of one server in the text of `Pulumi.<stack>.yaml` and leaves every other character as it is: comments,
- * quotes, order, line ends. What YAML means is read by the `yaml` package; the text is changed at the places it names.
+ * quotes, order, line ends. The `yaml` package parses the text and gives the positions to change.
  */
 import { isMap, isScalar, isSeq, type Pair, parseDocument, type Scalar, type YAMLMap } from "yaml";
-import { Refusal, type ServerSettings } from "./plan.ts";
+import { Refusal } from "../errors.ts";
+import type { ServerSettings } from "./plan.ts";
 
 const accessKey = "slm-network:access";
 
-/** What is written, in this order. */
+/** The settings that are written, in this order. */
 const keys = ["secretVersion", "previousSecretExpiresAt", "duration"] as const;
 
 interface Found {
@@ -15,20 +16,20 @@ interface Found {
   map: YAMLMap;
 }
 
-/** @throws Refusal when the text is no stack file, or has no such server (naming those it has) */
+/** @throws Refusal when the text is not a stack file, or has no such server (listing those it has) */
 export function readServer(text: string, server: string): ServerSettings {
   return find(text, server).settings;
 }
 
 /**
  * @returns the text with `change` written at that server's entry
- * @throws Refusal when the entry is written in a way that can not be changed safely
+ * @throws Refusal when the entry is written in a way that cannot be changed safely
  */
 export function writeServer(text: string, server: string, change: ServerSettings): string {
   let result = text;
   for (const key of keys) {
     const value = change[key];
-    // Found anew each time: the places have moved.
+    // Found again each time: the positions have moved.
     if (value !== undefined) result = set(result, find(result, server).map, key, yaml(value));
   }
   const expected = { ...find(text, server).settings, ...change };
@@ -41,13 +42,13 @@ export function writeServer(text: string, server: string, change: ServerSettings
   return result;
 }
 
-// Quoted: Pulumi's YAML would take a bare time for a time, not for a text.
+// Quoted: Pulumi's YAML would parse a bare timestamp as a time, not as text.
 const yaml = (value: string | number): string => (typeof value === "number" ? String(value) : JSON.stringify(value));
 
 function find(text: string, server: string): Found {
   const document = parseDocument(text, { keepSourceTokens: true });
   const [fault] = document.errors;
-  if (fault) throw new Refusal(`the stack file is no YAML: ${fault.message}`);
+  if (fault) throw new Refusal(`the stack file is not valid YAML: ${fault.message}`);
   const servers = document.getIn(["config", accessKey, "servers"]);
   if (!isSeq(servers)) throw new Refusal(`the stack file has no list config → ${accessKey} → servers`);
   const names = servers.items.flatMap((item) => (isMap(item) ? [String(item.get("name"))] : []));
@@ -66,7 +67,7 @@ function find(text: string, server: string): Found {
   };
 }
 
-/** Everything in the file but the settings that may change, to compare. */
+/** The file without the settings that may change, to compare. */
 function others(text: string, server: string): string {
   const document = parseDocument(text);
   const servers = document.getIn(["config", accessKey, "servers"]);
@@ -88,14 +89,14 @@ function set(text: string, map: YAMLMap, key: (typeof keys)[number], value: stri
   const [, to] = rangeOf(after.value);
   if (map.flow) return `${text.slice(0, to)}, ${key}: ${value}${text.slice(to)}`;
   const lineStart = text.lastIndexOf("\n", keyFrom - 1) + 1;
-  // In a list the first key stands behind the dash; the others are indented to the same column.
+  // In a list the first key follows the dash; the others are indented to the same column.
   const indent = text.slice(lineStart, keyFrom).replace(/[^\t]/g, " ");
   const lineEnd = endOfLine(text, to);
   const newLine = text.includes("\r\n") ? "\r\n" : "\n";
   return `${text.slice(0, lineEnd)}${newLine}${indent}${key}: ${value}${text.slice(lineEnd)}`;
 }
 
-/** The pair behind which a new one goes: `previousSecretExpiresAt` behind its version, the others behind the last plain one. */
+/** The pair after which a new one goes: `previousSecretExpiresAt` after its version, others after the last plain one. */
 function neighbour(map: YAMLMap, key: string): Pair {
   const plain = map.items.filter((pair) => isScalar(pair.value) || (isSeq(pair.value) && pair.value.flow));
   const version = plain.find((pair) => isScalar(pair.key) && pair.key.value === "secretVersion");
@@ -104,10 +105,11 @@ function neighbour(map: YAMLMap, key: string): Pair {
   return found;
 }
 
-/** Where the text of a node begins and ends, without what stands between it and the next. */
+/** Where the text of a node begins and ends. */
 function rangeOf(node: unknown): [number, number] {
   const range = (node as Scalar | null)?.range;
-  if (!range) throw new Refusal("the server's entry is written in a way that can not be changed; change it by hand");
+  if (!range)
+    throw new Refusal("the server's entry is written in a way that cannot be changed automatically; change it by hand");
   return [range[0], range[1]];
 }
 

@@ -1,8 +1,9 @@
-/** What is written must pass the program's own check of the config: one rule for both. */
+/** Checks what is written by the program's own schema: one rule for both. */
 import { parse } from "yaml";
 import { z } from "zod";
 import { accessSchema } from "../../config/access.ts";
-import { Refusal, type ServerSettings } from "./plan.ts";
+import { Refusal } from "../errors.ts";
+import type { ServerSettings } from "./plan.ts";
 
 const fileSchema = z.object({
   config: z.object({
@@ -18,7 +19,7 @@ export function checkWritten(text: string, server: string, change: ServerSetting
   const { "slm-network:access": access } = fileSchema.parse(parse(text)).config;
   const index = access.servers.findIndex(({ name }) => name === server);
   const issues = accessSchema.safeParse(access).error?.issues ?? [];
-  // Other problems of the file are not this command's business: `up` names them all.
+  // Other problems of the file are left to `up`, which lists them all.
   const ours = issues.filter(
     ({ path: [list, at, key] }) => list === "servers" && at === index && typeof key === "string" && key in change,
   );

@@ -1,16 +1,17 @@
-/** `npm run ssh`: a session on a Mac of the stack, and what prepares a Mac for it. */
+/** `npm run ssh`: a session on a Mac of the stack, and the text that prepares a Mac. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspectCommand, inspectProgram } from "../../runtime/installer/mac-state.ts";
 import { knownHosts, sshArguments } from "../../ssh/open-ssh.ts";
 import { keyPlaceholder, prepareInspectText, prepareText } from "../../ssh/prepare.ts";
-import { isExpected } from "../expected-error.ts";
-import { chooseMac, type MacEntry, type MacSettings, readMacSettings, StackError, targetOf } from "../mac-settings.ts";
-import { readSshOptions, usage } from "./options.ts";
+import { runCommand } from "../cli.ts";
+import { UsageError } from "../errors.ts";
+import { chooseMac, type MacEntry, type MacSettings, readMacSettings, targetOf } from "../mac-settings.ts";
+import { readSshOptions, type SshOptions, command as sshCommand } from "./options.ts";
 import { runHere, runProgram, tunnelCommand } from "./tunnel.ts";
 
-/** The first word may name the Mac; with one Mac it need not. */
+/** The first word is the Mac's name; with a single Mac it may be omitted. */
 function split({ macs }: MacSettings, words: readonly string[]): { mac: MacEntry; command: readonly string[] } {
   const isName = macs.some(({ name }) => name === words[0]);
   if (isName || macs.length > 1) return { mac: chooseMac(macs, words[0]), command: words.slice(1) };
@@ -20,32 +21,30 @@ function split({ macs }: MacSettings, words: readonly string[]): { mac: MacEntry
 async function readPublicKey(file: string): Promise<string> {
   const line = (await readFile(file, "utf8").catch(() => "")).trim();
   if (/^(ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/]+=*( [^'\n]*)?$/.test(line)) return line;
-  throw new StackError(`${file} is no public key: give the file that ends with .pub, e.g. ~/.ssh/id_ed25519.pub`);
+  throw new UsageError(`${file} is not a public key: give the file that ends with .pub, e.g. ~/.ssh/id_ed25519.pub`);
 }
 
-async function main(): Promise<number> {
-  const options = readSshOptions(process.argv.slice(2));
-  if (options.help) {
-    console.log(usage);
-    return 0;
+async function prepare({ user, publicKey, inspectKey }: SshOptions): Promise<string> {
+  if (!/^[a-z_][a-z0-9_-]{0,30}$/.test(user)) {
+    throw new UsageError(
+      `--user ${JSON.stringify(user)} is not an account name: use lower-case letters, digits, - and _`,
+    );
   }
+  if (inspectKey !== undefined) {
+    return prepareInspectText(user, await readPublicKey(inspectKey), inspectCommand, inspectProgram);
+  }
+  if (!publicKey) {
+    console.error(
+      `put your public key where it says "${keyPlaceholder}", or let the command do it: --public-key ~/.ssh/id_ed25519.pub\n`,
+    );
+  }
+  return prepareText(user, publicKey && (await readPublicKey(publicKey)));
+}
+
+await runCommand(sshCommand, async (args) => {
+  const options = readSshOptions(args);
   if (options.prepare) {
-    if (!/^[a-z_][a-z0-9_-]{0,30}$/.test(options.user)) {
-      throw new StackError(
-        `--user ${JSON.stringify(options.user)} is no account name: lower-case letters, digits, - and _`,
-      );
-    }
-    if (options.inspectKey !== undefined) {
-      const key = await readPublicKey(options.inspectKey);
-      console.log(prepareInspectText(options.user, key, inspectCommand, inspectProgram));
-      return 0;
-    }
-    if (!options.publicKey) {
-      console.error(
-        `put your public key where it says "${keyPlaceholder}", or have it put there: --public-key ~/.ssh/id_ed25519.pub\n`,
-      );
-    }
-    console.log(prepareText(options.user, options.publicKey && (await readPublicKey(options.publicKey))));
+    console.log(await prepare(options));
     return 0;
   }
   const { mac, command } = split(await readMacSettings(options.stack), options.words);
@@ -60,11 +59,4 @@ async function main(): Promise<number> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(isExpected(error) ? error.message : error);
-  process.exitCode = 2;
-}
+});

@@ -1,26 +1,59 @@
 /** The command line of `npm run ssh`. */
-import { StackError } from "../mac-settings.ts";
+import { parseCommand, stackOption } from "../cli.ts";
+import { UsageError } from "../errors.ts";
 
-export const usage = `npm run ssh -- [options] [mac] [command…]     a session on a Mac of the stack, its host key checked
-
-  --through-tunnel     from outside the office: by way of Cloudflare (macs[].sshThroughTunnel; needs cloudflared)
-  --here               with --through-tunnel: run the command on this machine, with the way to the Mac open
-                       e.g. npm run ssh -- --through-tunnel --here pulumi up
-  --key FILE           private key to sign in with    (default: SLM_NETWORK_SSH_KEY, else the SSH agent)
-  --stack NAME         else PULUMI_STACK, else the selected one
-
-npm run ssh -- --prepare [--public-key FILE] [--user NAME]
-  prints what is to be pasted into the Mac's Terminal once: Remote Login, the account, its key and its sudo
-
-npm run ssh -- --prepare --inspect-key FILE [--user NAME]
-  lets in a key that can read the Mac's state and do nothing else, for previews in CI`;
+export const command = {
+  name: "ssh",
+  summary: [
+    "Opens a session on a Mac of the stack, with its host key checked, or runs a command there.",
+    "--prepare prints what to paste once into the Mac's Terminal: Remote Login, the account, its key and its sudo.",
+  ].join("\n"),
+  operands: "[mac] [command …]",
+  endsAtOperand: true,
+  options: {
+    key: {
+      type: "string",
+      value: "FILE",
+      help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
+    },
+    ...stackOption,
+    "through-tunnel": {
+      type: "boolean",
+      default: false,
+      help: "from outside the office, through Cloudflare (macs[].sshThroughTunnel; needs cloudflared)",
+    },
+    here: {
+      type: "boolean",
+      default: false,
+      help: "with --through-tunnel: runs the command on this machine while the tunnel to the Mac is open",
+    },
+    prepare: { type: "boolean", default: false, help: "prints what prepares a Mac" },
+    "public-key": { type: "string", value: "FILE", help: "with --prepare: your public key" },
+    "inspect-key": {
+      type: "string",
+      value: "FILE",
+      help: "with --prepare: a public key that can read the Mac's state and nothing else, for previews in CI",
+    },
+    user: { type: "string", value: "NAME", default: "deploy", help: "with --prepare: the account; default deploy" },
+  },
+  examples: [
+    ["npm run ssh", "a session on the stack's only Mac"],
+    ["npm run ssh -- studio uptime", "one command on the Mac studio"],
+    ["npm run ssh -- --through-tunnel --here pulumi up", "deploys from outside the office"],
+    ["npm run -s ssh -- --prepare --public-key ~/.ssh/id_ed25519.pub", "prepares a new Mac"],
+  ],
+  exitCodes: {
+    0: "done",
+    1: "the command's own exit code, if it has one",
+    2: "could not run: wrong usage, or the Mac could not be reached",
+  },
+} as const;
 
 /** What was asked for. */
 export interface SshOptions {
   readonly throughTunnel: boolean;
   readonly here: boolean;
   readonly prepare: boolean;
-  readonly help: boolean;
   readonly key: string | undefined;
   readonly stack: string | undefined;
   readonly publicKey: string | undefined;
@@ -31,36 +64,23 @@ export interface SshOptions {
   readonly words: readonly string[];
 }
 
-/** Options end at the first word that is none: what follows is the Mac's name or the command, which has options of its own. */
+/** Options end at the first word that is not one: what follows is the Mac's name, or a command with options of its own. */
 export function readSshOptions(args: readonly string[]): SshOptions {
-  const flags = new Set<string>();
-  const values = new Map<string, string>();
-  const rest = [...args];
-  while (rest[0]?.startsWith("-")) {
-    const option = rest.shift() ?? "";
-    if (option === "--") break;
-    if (["--through-tunnel", "--here", "--prepare", "--help", "-h"].includes(option)) flags.add(option);
-    else if (["--key", "--stack", "--public-key", "--inspect-key", "--user"].includes(option)) {
-      const value = rest.shift();
-      if (value === undefined) throw new StackError(`${option} wants a value\n\n${usage}`);
-      values.set(option, value);
-    } else throw new StackError(`${option} is no option of \`npm run ssh\`\n\n${usage}`);
-  }
+  const { values, positionals } = parseCommand(command, args);
   const options = {
-    throughTunnel: flags.has("--through-tunnel"),
-    here: flags.has("--here"),
-    prepare: flags.has("--prepare"),
-    help: flags.has("--help") || flags.has("-h"),
-    key: values.get("--key"),
-    stack: values.get("--stack"),
-    publicKey: values.get("--public-key"),
-    inspectKey: values.get("--inspect-key"),
-    user: values.get("--user") ?? "deploy",
-    words: rest,
+    throughTunnel: values["through-tunnel"],
+    here: values.here,
+    prepare: values.prepare,
+    key: values.key,
+    stack: values.stack,
+    publicKey: values["public-key"],
+    inspectKey: values["inspect-key"],
+    user: values.user,
+    words: positionals,
   };
   if (options.inspectKey !== undefined && !options.prepare)
-    throw new StackError("--inspect-key goes with --prepare only");
-  if (options.here && !options.throughTunnel) throw new StackError("--here goes with --through-tunnel only");
-  if (options.here && rest.length === 0) throw new StackError("--here wants a command, e.g. pulumi up");
+    throw new UsageError("--inspect-key works with --prepare only");
+  if (options.here && !options.throughTunnel) throw new UsageError("--here works with --through-tunnel only");
+  if (options.here && positionals.length === 0) throw new UsageError("--here needs a command, e.g. pulumi up");
   return options;
 }

@@ -1,28 +1,29 @@
-/** The way to a Mac's SSH by way of Cloudflare, for who is not in the office: `cloudflared access tcp`. */
+/** SSH to a Mac through Cloudflare, from outside the office: `cloudflared access tcp`. */
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
-import { type MacEntry, StackError } from "../mac-settings.ts";
+import { UsageError } from "../errors.ts";
+import type { MacEntry } from "../mac-settings.ts";
 
-/** Variable with which the tools and the Pulumi program find the Mac at the local end of the tunnel. */
+/** Environment variable with the tunnel's local end: commands and the Pulumi program then connect there. */
 export const atVariable = "SLM_NETWORK_SSH_AT";
 const local = "127.0.0.1:2222";
 
 /**
- * Arguments of `cloudflared` for one connection over its standard streams. A service token comes by TUNNEL_SERVICE_TOKEN_ID
- * and TUNNEL_SERVICE_TOKEN_SECRET, which it reads itself; a person signs in with the browser that it opens.
- * @throws StackError when the Mac has no entry through the tunnel
+ * The `cloudflared` command for one connection over its standard streams. It reads a service token from TUNNEL_SERVICE_TOKEN_ID
+ * and TUNNEL_SERVICE_TOKEN_SECRET; a person signs in with the browser that it opens.
+ * @throws UsageError when the Mac has no entry through the tunnel
  */
 export function tunnelCommand(mac: MacEntry): string[] {
   const hostname = mac.sshThroughTunnel?.hostname;
   if (hostname === undefined) {
-    throw new StackError(
-      `${mac.name} has no SSH entry through the tunnel, which is off by default. In the stack file: macs[].sshThroughTunnel: { hostname: ssh.<zone>, emails: [you@example.com] }, then \`pulumi up\` from the office`,
+    throw new UsageError(
+      `${mac.name} has no SSH entry through the tunnel, which is off by default. Set in the stack file: macs[].sshThroughTunnel: { hostname: ssh.<zone>, emails: [you@example.com] }, then \`pulumi up\` from the office`,
     );
   }
   return ["cloudflared", "access", "tcp", "--hostname", hostname];
 }
 
-/** @returns whether something listens there */
+/** @returns whether something listens on the port of loopback */
 function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
@@ -31,24 +32,24 @@ function listens(port: number): Promise<boolean> {
 }
 
 /**
- * Runs a command on this machine while the tunnel's local end is open, its address in SLM_NETWORK_SSH_AT.
- * @returns the command's exit code. @throws StackError when the end does not open
+ * Runs a command on this machine while the tunnel's local end is open; SLM_NETWORK_SSH_AT has its address.
+ * @returns the command's exit code. @throws UsageError when the end does not open
  */
 export async function runHere(mac: MacEntry, command: readonly string[]): Promise<number> {
   const [program = "", ...args] = tunnelCommand(mac);
   const port = Number(local.split(":")[1]);
-  if (await listens(port)) throw new StackError(`${local} is taken by another program: end it first`);
+  if (await listens(port)) throw new UsageError(`${local} is in use by another program: stop it first`);
   const tunnel = spawn(program, [...args, "--url", local], { stdio: ["ignore", "ignore", "inherit"] });
   let failed: string | undefined;
   tunnel.once("error", (error) => {
-    failed = `cloudflared can not be run (${error.message}): install it, https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/downloads/`;
+    failed = `cloudflared cannot be run (${error.message}). Install it: https://developers.cloudflare.com/cloudflare-one/connections/connect-networks/downloads/`;
   });
   tunnel.once("exit", (code) => {
     failed ??= `cloudflared ended with ${code}; its message is above`;
   });
   try {
     for (let waited = 0; !(await listens(port)); waited += 100) {
-      if (failed !== undefined || waited > 30_000) throw new StackError(failed ?? `${local} did not open within 30 s`);
+      if (failed !== undefined || waited > 30_000) throw new UsageError(failed ?? `${local} did not open within 30 s`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     return await runProgram(command, { [atVariable]: local });
@@ -57,12 +58,12 @@ export async function runHere(mac: MacEntry, command: readonly string[]): Promis
   }
 }
 
-/** Runs a program with this one's standard streams. @returns its exit code @throws StackError when it can not be started */
+/** Runs a program with this one's standard streams. @returns its exit code @throws UsageError when it cannot be started */
 export function runProgram(command: readonly string[], environment: Record<string, string> = {}): Promise<number> {
   const [program = "", ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...environment } });
-    child.once("error", (error) => reject(new StackError(`\`${program}\` can not be run: ${error.message}`)));
+    child.once("error", (error) => reject(new UsageError(`\`${program}\` cannot be run: ${error.message}`)));
     child.once("exit", (code) => resolve(code ?? 1));
   });
 }

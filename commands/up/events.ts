@@ -1,4 +1,4 @@
-/** The engine's event log: what it did and said, a line of JSON each, however it shows it on the terminal. */
+/** The engine's event log: one JSON line per event, independent of what the terminal shows. */
 import { z } from "zod";
 import { kindOf, type ResourceKind } from "../../config/resource-types.ts";
 
@@ -26,10 +26,10 @@ const eventSchema = z.object({
   resOpFailedEvent: z.object({ metadata: z.object({ op: z.string(), urn: z.string(), type: z.string() }) }).optional(),
 });
 
-/** One event, as far as it matters here. */
+/** The parts of an event that are used here. */
 export type EngineEvent = z.infer<typeof eventSchema>;
 
-/** @param text whole lines of the log; what is no event is left out (the last line of a killed engine) */
+/** @param text whole lines of the log. Lines that are not events are skipped: the last one of a killed engine. */
 export function readEvents(text: string): EngineEvent[] {
   return text.split("\n").flatMap((line) => {
     if (line.trim() === "") return [];
@@ -44,14 +44,14 @@ export function readEvents(text: string): EngineEvent[] {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the engine colours its messages
 const colours = /\u001b\[[0-9;]*m|<\{%[^%]*%\}>/g;
 
-/** What the engine called an error, as plain text. */
+/** @returns the engine's error messages as plain text */
 export function errorsOf(events: readonly EngineEvent[]): string[] {
   return events.flatMap(({ diagnosticEvent: event }) =>
     event?.severity === "error" && !event.ephemeral ? [event.message.replace(colours, "").trim()] : [],
   );
 }
 
-/** Whether anything was made or changed, beside the stack's own entry and components, which are no more than names. */
+/** @returns whether a resource was created or changed, apart from the stack and components, which exist only in the state */
 export function madeAnything(events: readonly EngineEvent[]): boolean {
   return events.some(({ resOutputsEvent: event }) => {
     if (!event || event.planning) return false;
@@ -60,21 +60,21 @@ export function madeAnything(events: readonly EngineEvent[]): boolean {
   });
 }
 
-/** What takes long, by the resource's type, and why. */
+/** Why a resource takes long, by its kind. */
 export const slow: Readonly<Partial<Record<ResourceKind, string>>> = {
-  cluster: "Atlas makes the cluster: some minutes",
-  accessListEntry: "Atlas passes the access list on to the cluster's servers: up to a minute or two",
-  databaseUser: "Atlas passes the user on to the cluster's servers: some seconds",
-  collection: "the collection is made as soon as Atlas lets the new user in from here: up to three minutes",
+  cluster: "Atlas creates the cluster: some minutes",
+  accessListEntry: "Atlas distributes the access list to the cluster's servers: up to two minutes",
+  databaseUser: "Atlas distributes the user to the cluster's servers: some seconds",
+  collection: "the collection is created as soon as Atlas admits the new user from here: up to three minutes",
   customHostname:
-    "Cloudflare takes the custom hostname on; its certificate comes once the records stand in the other domain's DNS",
-  upload: "the release goes over SSH to the Mac: by the line's speed",
+    "Cloudflare adds the custom hostname; it issues the certificate once the other domain's DNS has the records",
+  upload: "the release is uploaded to the Mac over SSH",
   mac: "the installer runs on the Mac: the first time it downloads Node and cloudflared (about 100 MB) and waits until the relay answers",
 };
 
-/** Says once for each type what is being waited for. @returns lines for a person */
+/** Explains once per type what the engine is waiting for. */
 export class Patience {
-  readonly #told = new Set<string>();
+  readonly #explained = new Set<string>();
 
   notes(events: readonly EngineEvent[]): string[] {
     return events.flatMap(({ resourcePreEvent: event }) => {
@@ -88,8 +88,8 @@ export class Patience {
       const { type } = event.metadata;
       const kind = kindOf(type);
       const why = kind && slow[kind];
-      if (why === undefined || this.#told.has(type)) return [];
-      this.#told.add(type);
+      if (why === undefined || this.#explained.has(type)) return [];
+      this.#explained.add(type);
       return [`… ${event.metadata.urn.split("::").at(-1)}: ${why}`];
     });
   }

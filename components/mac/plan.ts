@@ -88,7 +88,7 @@ function settingsSteps(before: PreviousState, news: MacInputs): string[] {
   const inPlace = reloadable(news);
   const needsStart = [
     ...relay.filter((name) => !inPlace.has(name)),
-    ...changed.filter((name) => name === "secrets").map(() => "secrets (database, fallback server)"),
+    ...changed.filter((name) => name === "secrets").map(() => "secrets (database, fallback server, model server)"),
   ];
   const others: Readonly<Record<string, string>> = {
     connectorToken: "restart the connector with another tunnel token (a second one connects first)",

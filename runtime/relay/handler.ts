@@ -38,7 +38,7 @@ import { type Handler, sendError, sendText } from "./http/listener.ts";
 import type { Entry } from "./http/request-record.ts";
 import { type ModelCall, type Route, type Router, splitTarget } from "./http/router.ts";
 import type { RunningExchanges } from "./http/running-exchanges.ts";
-import { serveJob } from "./jobs/api.ts";
+import { serveJob, serveJobList } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Holdings } from "./memory/holdings.ts";
@@ -64,6 +64,8 @@ export interface Parts extends CallParts {
   readonly jobs: Jobs;
   readonly submit: Submit;
   readonly holdings: Holdings;
+  /** `/openapi.json`, as text. */
+  readonly openApi: () => string;
 }
 
 interface Identified {
@@ -103,6 +105,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const held = hold(routed, parts);
   const { route } = held;
   if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
+  if (route.kind === "openapi") return sendText(exchange.res, 200, "application/json; charset=utf-8", parts.openApi());
+  if (route.kind === "jobs") return serveJobList(held.exchange, parts.jobs, held.caller.name);
   if (route.kind === "documents") return serveDocumentsRequest(held, route, parts);
   if (route.kind === "model") return serveModelCall({ ...held, route }, parts);
 }
@@ -150,7 +154,7 @@ function serveDocumentsRequest(
 async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void> {
   const { exchange, route, caller, company } = held;
   if (route.mayNameDocument === true && namesDocument(exchange.req.headers)) {
-    const key = documentOf(exchange.req.headers, company);
+    const key = documentOf(exchange.req, company);
     const { body } = await acceptBody(held, parts);
     return serveEmbeddings(exchange, caller, key, body, parts.documents);
   }

@@ -5,7 +5,9 @@ import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
-import { createAdmission } from "./admission/admission.ts";
+import type { AdaptiveTimes } from "./admission/adaptive.ts";
+import { openAdaptiveSlots } from "./admission/adaptive-slots.ts";
+import { type Admission, createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
 import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
@@ -27,6 +29,7 @@ import { createHoldingMetrics } from "./memory/metrics.ts";
 import { createFallback } from "./model/fallback.ts";
 import { createModelMetrics } from "./model/metrics.ts";
 import { createUpstream } from "./model/upstream.ts";
+import { openApi } from "./openapi/openapi.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -70,6 +73,8 @@ export interface RelayOptions {
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the expiry of documents. For tests. */
   readonly now?: () => number;
+  /** Shorter times of `limits.chat: auto`, for tests. */
+  readonly adaptiveTimes?: AdaptiveTimes;
 }
 
 interface Handlers {
@@ -127,6 +132,7 @@ export async function startRelay(
     keys,
     now,
     openRequests,
+    adaptiveTimes: times,
     takeOver = false,
     dialects = DIALECTS,
     keepAlive = KEEP_ALIVE_TIMES,
@@ -161,18 +167,19 @@ export async function startRelay(
   const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
   createOutageMetrics(metrics.registry, outages);
   const router = createRouter(dialects, config.model.kind);
-  const upstream = createUpstream(config.model);
-  const { fallbackKey } = secrets;
+  const { fallbackKey, modelKey } = secrets;
+  const upstream = createUpstream(config.model, modelKey);
   const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
-  const admission = createAdmission(config.limits, { backgroundSlots: config.jobs.slots });
+  const { registry } = metrics;
+  const adaptive = await openAdaptiveSlots({ dataDir, limits: config.limits, log, registry, times }, () => admission);
+  const admission: Admission = createAdmission(adaptive.applied(config.limits), { backgroundSlots: config.jobs.slots });
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = createQueueMetrics(metrics.registry, admission);
+  const queueMetrics = adaptive.observed(createQueueMetrics(metrics.registry, admission));
   const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
-  const { registry } = metrics;
   const { memory } = holdings;
   const jobs = await openJobs({
     config,
@@ -202,6 +209,7 @@ export async function startRelay(
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
     outages: () => outages.list,
+    adaptive: () => adaptive.view(),
     direct: direct.status,
   });
   const running = new RunningExchanges();
@@ -225,6 +233,7 @@ export async function startRelay(
     jobs,
     submit: createSubmit(jobs),
     holdings,
+    openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),
   };
   const lineHandlers = new Map(
     (config.direct?.lines ?? []).map(({ server }) => [
@@ -244,7 +253,7 @@ export async function startRelay(
     await outages.close();
     await jobs.close(); // before the model server's connections: running jobs are returned to the queue, not failed
     admission.close();
-    await Promise.all([upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
+    await Promise.all([adaptive.close(), upstream.close(), documents.close(), fallback?.close(), fetched?.close()]);
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -285,7 +294,8 @@ export async function startRelay(
     },
     reload({ callers, limits, directCredentials, jobs: jobLimits = config.jobs }) {
       Object.assign(config, { callers, limits, directCredentials, jobs: jobLimits });
-      admission.update(limits, callers, jobLimits.slots);
+      adaptive.update(limits);
+      admission.update(adaptive.applied(limits), callers, jobLimits.slots);
       holdings.update(limits, names());
       jobs.configChanged();
       documents.callersChanged();
@@ -293,5 +303,14 @@ export async function startRelay(
       const cut = running.cutCallers(welcome);
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers and limits reloaded");
     },
+  };
+}
+
+/** Makes the text at its first use: the schemas take some milliseconds, and most relays are never asked. */
+function memoized(make: () => string): () => string {
+  let text: string | undefined;
+  return () => {
+    text ??= make();
+    return text;
   };
 }

@@ -243,6 +243,7 @@ export class CloudflareAccount implements EdgeView {
         aud: application.aud,
         destinations: application.domains,
         serviceAuth401Redirect: application.body.service_auth_401_redirect === true,
+        serviceTokenHeader: headerName(application.body.read_service_tokens_from_header),
         sessionDuration:
           typeof application.body.session_duration === "string" ? application.body.session_duration : "24h",
         policies: application.policies.flatMap(({ id }) => {
@@ -301,4 +302,8 @@ export class CloudflareAccount implements EdgeView {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
+}
+
+function headerName(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value.toLowerCase() : undefined;
 }

@@ -48,6 +48,8 @@ export interface AccessApplicationView {
   destinations: string[];
   /** `true`: a service-token failure answers 401 instead of a login page. */
   serviceAuth401Redirect: boolean;
+  /** Header that may carry a whole service token as JSON, besides the usual two; lower case. */
+  serviceTokenHeader?: string | undefined;
   /** Go duration, e.g. `24h`. */
   sessionDuration: string;
   policies: AccessPolicyView[];

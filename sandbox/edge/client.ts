@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { EdgeView } from "../cloudflare/edge-view.ts";
+import type { AccessApplicationView, EdgeView } from "../cloudflare/edge-view.ts";
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
 import { type AccessOptions, type Caller, type Decision, decide } from "./access.ts";
@@ -15,6 +15,7 @@ import type { Connection, Connectors } from "./connector.ts";
 import { type Forwarding, forward } from "./forward.ts";
 import { cookieIn, type RequestFacts, tunnelHeaders } from "./headers.ts";
 import type { AccessKeys } from "./keys.ts";
+import { presentedToken } from "./presented-token.ts";
 import type { SignIn } from "./sign-in.ts";
 import { forwardUpgrade } from "./upgrade.ts";
 
@@ -52,10 +53,6 @@ interface Admission {
   email?: string;
 }
 
-function only(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
-}
-
 const nameOf = (host: string | undefined): string => (host ?? "").toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
 
 /** Whether the client used an IP address instead of a name. */
@@ -85,11 +82,15 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
   const { view, keys, cache, log } = options;
   const issuer = () => `https://${view.teamDomain()}`;
 
-  async function caller(request: IncomingMessage, ip: string, audience: string | undefined): Promise<Caller> {
-    const clientId = only(request.headers["cf-access-client-id"]);
-    const secret = only(request.headers["cf-access-client-secret"]);
+  async function caller(
+    request: IncomingMessage,
+    ip: string,
+    application: AccessApplicationView | undefined,
+  ): Promise<Caller> {
+    const audience = application?.aud;
+    const presented = presentedToken(request.headers, application?.serviceTokenHeader);
+    const { clientId, secret } = presented ?? {};
     const tokenId = clientId !== undefined && secret !== undefined && view.verifyServiceToken(clientId, secret);
-    const presented = clientId !== undefined || secret !== undefined;
     const cookie = cookieIn(request.headers.cookie, "CF_Authorization");
     const asked = cookie !== undefined && audience !== undefined;
     return {
@@ -108,7 +109,7 @@ export async function startClients(options: ClientOptions): Promise<ClientListen
   ): Promise<Admission | undefined> {
     const { ray, hostname, target } = facts;
     const application = applicationFor(view.accessApplications(), hostname, target);
-    const decision: Decision = decide(application, await caller(request, facts.clientIp, application?.aud), options);
+    const decision: Decision = decide(application, await caller(request, facts.clientIp, application), options);
     switch (decision.outcome) {
       case "open":
         return {};

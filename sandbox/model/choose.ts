@@ -1,8 +1,10 @@
 /** Chooses the model server behind the sandbox: one that was named, a local Ollama, or our own. */
 import { z } from "zod";
 import type { Log } from "../log.ts";
+import type { Reaper } from "../machine/reaper.ts";
 import { MissingTool } from "../tools/missing-tool.ts";
 import { CHAT_MODEL, EMBEDDING_MODEL } from "./models.ts";
+import { startRealModel } from "./real.ts";
 import { startModelServer } from "./server.ts";
 
 /** A model server to use. */
@@ -24,7 +26,16 @@ export interface ChooseModelOptions {
   env?: NodeJS.ProcessEnv;
   /** Where a local Ollama would be. @default "http://127.0.0.1:11434" */
   ollamaUrl?: string;
+  /** Ends a real server with the sandbox. */
+  reaper?: Reaper;
 }
+
+/** What SANDBOX_MODEL can be. `real` is llama-server; `auto` is described at `chooseModel`. */
+export const modelChoices = ["auto", "emulator", "real", "llama-server", "ollama"] as const;
+
+/** How to have a real answer, for those who got the emulator's. */
+const howToBeReal =
+  "`npm run sandbox -- --model real` starts a real one (the first time it is built, which takes minutes)";
 
 const versionSchema = z.object({ version: z.string() });
 const tagsSchema = z.object({ models: z.array(z.object({ name: z.string() })) });
@@ -63,11 +74,28 @@ function pick(names: readonly string[], env: NodeJS.ProcessEnv): { chatModel: st
 }
 
 /**
- * SANDBOX_MODEL_URL, else an Ollama on this machine that answers within 500 ms and has a model, else our own server.
- * Says which in one sentence. Rejects when SANDBOX_MODEL_URL is set and does not answer within 5 s.
+ * The real server that SANDBOX_MODEL names; else SANDBOX_MODEL_URL, else an Ollama on this machine that answers within 500 ms
+ * and has a model, else the emulator. Says which in one sentence.
+ * @throws MissingTool when SANDBOX_MODEL_URL is set and does not answer within 5 s, or the real server is not available
  */
 export async function chooseModel(options: ChooseModelOptions): Promise<ChosenModel> {
   const { port, log, env = process.env, ollamaUrl = "http://127.0.0.1:11434" } = options;
+  const wanted = modelChoices.find((choice) => choice === (env.SANDBOX_MODEL || "auto"));
+  if (wanted === undefined) {
+    throw new MissingTool(
+      `SANDBOX_MODEL is ${JSON.stringify(env.SANDBOX_MODEL)}: it must be one of ${modelChoices.join(", ")}`,
+    );
+  }
+  if (wanted === "emulator") return emulator(port, log);
+  if (wanted !== "auto") {
+    const kind = wanted === "ollama" ? "ollama" : "llama-server";
+    const { reaper } = options;
+    const real = await startRealModel({ kind, log, ...(port > 0 && { port }), ...(reaper && { reaper }) });
+    log(`Model server: a real ${kind} with the small model ${real.model}.`);
+    const { url, model } = real;
+    const api = kind === "ollama" ? "ollama" : "openai";
+    return { url, kind: api, chatModel: model, embeddingModel: model, close: () => real.close() };
+  }
   const close = async (): Promise<void> => {};
   const named = env.SANDBOX_MODEL_URL?.replace(/\/+$/u, "");
   if (named !== undefined && named !== "") {
@@ -85,8 +113,12 @@ export async function chooseModel(options: ChooseModelOptions): Promise<ChosenMo
     log(`Model server: the Ollama on ${ollamaUrl}.`);
     return { url: ollamaUrl, kind: "ollama", ...pick(local.names, env), close };
   }
+  return emulator(port, log);
+}
+
+async function emulator(port: number, log: Log): Promise<ChosenModel> {
   const own = await startModelServer({ port, log });
-  log("Model server: the sandbox's own, which repeats what it is told (no Ollama with a model on this machine).");
+  log(`Model server: an emulator, which computes nothing and repeats what it is told; ${howToBeReal}.`);
   return {
     url: own.url,
     kind: "ollama",

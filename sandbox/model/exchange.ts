@@ -4,6 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { z } from "zod";
 import { answerTo, tokenize } from "./answers.ts";
 import type { Model, Models } from "./models.ts";
+import type { PromptCache } from "./prompt-cache.ts";
 import type { Slots } from "./slots.ts";
 
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
@@ -11,19 +12,31 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024;
 /** A refusal, told in the form of the API that was called. */
 export class ModelError extends Error {
   readonly status: number;
+  /** Found behind the reading of the request: Ollama's OpenAI paths then tell it in another way (`openaiError`). */
+  readonly isLate: boolean;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, { isLate = false } = {}) {
     super(message);
     this.status = status;
+    this.isLate = isLate;
   }
 }
 
-/** A path that the server does not have; answered as gin does, in plain text. */
-export class NoSuchEndpoint extends ModelError {
-  constructor() {
-    super(404, "404 page not found");
+/** No such path, or not with this method: told as plain text, whatever the API. */
+export class NoRoute extends Error {
+  readonly status: 404 | 405;
+  /** The methods that the path takes. */
+  readonly allow: string | undefined;
+
+  constructor(allow?: string) {
+    super(allow === undefined ? "404 page not found" : "405 method not allowed");
+    this.status = allow === undefined ? 404 : 405;
+    this.allow = allow;
   }
 }
+
+/** Go sends a body up to this size with its length, a longer one in chunks. */
+const GO_BUFFER = 2048;
 
 /** What `/sandbox/requests` tells of one request. */
 export interface RequestRecord {
@@ -42,12 +55,16 @@ export interface RequestRecord {
 export interface Speed {
   tokensPerSecond: number;
   firstTokenMs: number;
+  /** Prompt tokens that are computed per second, besides `firstTokenMs`; absent: a prompt takes no time. */
+  promptTokensPerSecond?: number | undefined;
 }
 
 /** A finished generation. */
 export interface Generated {
   text: string;
   promptTokens: number;
+  /** Of them, what a cache held. */
+  cachedTokens: number;
   tokens: number;
   reason: "stop" | "length";
   /** Nanoseconds, as Ollama counts. */
@@ -62,6 +79,7 @@ export interface Exchange {
   readonly method: string;
   readonly models: Models;
   readonly embeddingDimensions: number;
+  readonly slots: Slots;
   readonly record: RequestRecord;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
@@ -79,10 +97,11 @@ export interface Exchange {
   ): Promise<Generated>;
   /** Takes a slot for as long as embedding that many texts takes, and counts them. */
   embedding(inputs: number): Promise<void>;
-  json(status: number, value: unknown): void;
-  text(status: number, text: string): void;
+  json(status: number, value: unknown, contentType?: string): void;
+  /** Plain text, with further headers. */
+  text(status: number, text: string, headers?: Record<string, string>): void;
   /** Sends a piece of a streamed answer, waiting when the client reads slowly. */
-  write(contentType: string, piece: string): Promise<void>;
+  write(contentType: string, piece: string, headers?: Record<string, string>): Promise<void>;
   end(): void;
 }
 
@@ -90,8 +109,10 @@ export interface Exchange {
 export interface ExchangeContext {
   models: Models;
   slots: Slots;
+  prompts: PromptCache;
   speed: Speed;
   embeddingDimensions: number;
+  plays: "ollama" | "llama-server";
   countEmbedded(inputs: number): void;
 }
 
@@ -150,11 +171,21 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     }
   };
 
+  /** What a cache holds of a prompt, in tokens, and the time that the rest takes. */
+  const readPrompt = (prompt: string): { promptTokens: number; cachedTokens: number; ms: number } => {
+    const held = context.prompts.reuse(prompt);
+    const promptTokens = tokenize(prompt).length;
+    const missing = tokenize(prompt.slice(held)).length;
+    const rate = speed.promptTokensPerSecond;
+    return { promptTokens, cachedTokens: promptTokens - missing, ms: rate === undefined ? 0 : (missing * 1000) / rate };
+  };
+
   const exchange: Exchange = {
     path,
     method: request.method ?? "GET",
     models,
     embeddingDimensions: context.embeddingDimensions,
+    slots,
     record,
     signal,
     body: async (schema) => {
@@ -167,13 +198,16 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
     },
     model: (name, use) => {
       const model = exchange.known(name);
-      if (use === "talk" && model.kind === "embedding") throw new ModelError(400, `"${name}" does not support chat`);
+      if (use === "talk" && model.kind === "embedding") {
+        throw new ModelError(400, `"${name}" does not support chat`, { isLate: true });
+      }
       models.load(model);
       return model;
     },
     known: (name) => {
+      if (name === "") throw new ModelError(400, "model is required", { isLate: true });
       const model = models.find(name);
-      if (model === undefined) throw new ModelError(404, `model "${name}" not found`);
+      if (model === undefined) throw new ModelError(404, `model "${name}" not found`, { isLate: true });
       return model;
     },
     generate: (prompt, maxTokens, onToken) => {
@@ -182,7 +216,8 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         const begun = process.hrtime.bigint();
         const all = tokenize(answerTo(prompt));
         const tokens = maxTokens === undefined || maxTokens < 0 ? all : all.slice(0, maxTokens);
-        await wait(speed.firstTokenMs, undefined, { signal });
+        const { promptTokens, cachedTokens, ms } = readPrompt(prompt);
+        await wait(speed.firstTokenMs + ms, undefined, { signal });
         const promptNs = sinceNs(begun);
         const first = performance.now();
         for (const [i, token] of tokens.entries()) {
@@ -195,7 +230,8 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         }
         return {
           text: tokens.join(""),
-          promptTokens: tokenize(prompt).length,
+          promptTokens,
+          cachedTokens,
           tokens: tokens.length,
           reason: tokens.length < all.length ? "length" : "stop",
           promptNs,
@@ -209,18 +245,23 @@ export function openExchange(context: ExchangeContext, request: IncomingMessage,
         await wait(speed.firstTokenMs / 4 + 2 * inputs, undefined, { signal });
         context.countEmbedded(inputs);
       }),
-    json: (status, value) => {
-      const text = JSON.stringify(value);
-      record.bytes += Buffer.byteLength(text);
-      response.writeHead(status, { "content-type": "application/json; charset=utf-8" }).end(text);
+    json: (status, value, contentType = "application/json; charset=utf-8") => {
+      const bytes = Buffer.from(JSON.stringify(value));
+      record.bytes += bytes.length;
+      if (bytes.length <= GO_BUFFER || context.plays === "llama-server")
+        response.setHeader("content-length", bytes.length);
+      response.writeHead(status, { "content-type": contentType }).end(bytes);
     },
-    text: (status, text) => {
-      record.bytes += Buffer.byteLength(text);
-      response.writeHead(status, { "content-type": "text/plain" }).end(text);
+    text: (status, text, headers = {}) => {
+      const bytes = Buffer.from(text);
+      record.bytes += bytes.length;
+      response
+        .writeHead(status, { "content-type": "text/plain", "content-length": bytes.length, ...headers })
+        .end(bytes);
     },
-    write: async (contentType, piece) => {
+    write: async (contentType, piece, headers = {}) => {
       signal.throwIfAborted();
-      if (!response.headersSent) response.writeHead(200, { "content-type": contentType });
+      if (!response.headersSent) response.writeHead(200, { "content-type": contentType, ...headers });
       record.bytes += Buffer.byteLength(piece);
       if (response.write(piece)) return;
       await new Promise<void>((resolve) => {

@@ -1,31 +1,31 @@
 /** Ollama's own endpoints, the dangerous ones too. Source: Ollama docs, api.md. */
 import { z } from "zod";
 import { embed, tokenize } from "./answers.ts";
-import { type Exchange, type Generated, NoSuchEndpoint } from "./exchange.ts";
+import { type Exchange, type Generated, NoRoute } from "./exchange.ts";
 import { type Model, modelDetails } from "./models.ts";
 
 const options = z.looseObject({ num_predict: z.int().optional() }).optional();
 const keepAlive = z.union([z.string(), z.number()]).optional();
 const chatSchema = z.looseObject({
-  model: z.string().min(1),
+  model: z.string().default(""),
   messages: z.array(z.looseObject({ role: z.string(), content: z.string().optional() })).optional(),
   stream: z.boolean().optional(),
   keep_alive: keepAlive,
   options,
 });
 const generateSchema = z.looseObject({
-  model: z.string().min(1),
+  model: z.string().default(""),
   prompt: z.string().optional(),
   stream: z.boolean().optional(),
   keep_alive: keepAlive,
   options,
 });
 const embedSchema = z.looseObject({
-  model: z.string().min(1),
-  input: z.union([z.string(), z.array(z.string())]),
+  model: z.string().default(""),
+  input: z.union([z.string(), z.array(z.string())]).default([]),
   dimensions: z.int().min(1).nullish(),
 });
-const embeddingsSchema = z.looseObject({ model: z.string().min(1), prompt: z.string() });
+const embeddingsSchema = z.looseObject({ model: z.string().default(""), prompt: z.string() });
 const nameSchema = z
   .looseObject({ model: z.string().optional(), name: z.string().optional(), stream: z.boolean().optional() })
   .refine(({ model, name }) => model || name, "model is required");
@@ -78,16 +78,18 @@ interface Talk {
   keep: string | number | undefined;
   /** The field that carries the text. */
   field(text: string): object;
+  /** Further fields at the end. */
+  last?: object;
 }
 
-async function talk(exchange: Exchange, { asked, prompt, limit, stream, keep, field }: Talk): Promise<void> {
+async function talk(exchange: Exchange, { asked, prompt, limit, stream, keep, field, last }: Talk): Promise<void> {
   const model = exchange.model(asked, "talk");
   const piece = (text: string): object => ({ model: asked, created_at: now(), ...field(text) });
   const onToken = (token: string): Promise<void> => exchange.write(NDJSON, line({ ...piece(token), done: false }));
   const done = await exchange.generate(prompt, limit, stream ? onToken : undefined);
   if (isZero(keep)) exchange.models.unload(model);
-  if (!stream) return exchange.json(200, { ...piece(done.text), ...statistics(done) });
-  await exchange.write(NDJSON, line({ ...piece(""), ...statistics(done) }));
+  if (!stream) return exchange.json(200, { ...piece(done.text), ...statistics(done), ...last });
+  await exchange.write(NDJSON, line({ ...piece(""), ...statistics(done), ...last }));
   exchange.end();
 }
 
@@ -120,6 +122,7 @@ async function generate(exchange: Exchange): Promise<void> {
     stream: body.stream ?? true,
     keep: body.keep_alive,
     field,
+    last: { context: tokenize(prompt).map((_, i) => i) },
   });
 }
 
@@ -128,7 +131,8 @@ async function embedMany(exchange: Exchange): Promise<void> {
   exchange.model(body.model, "embed");
   const start = process.hrtime.bigint();
   const inputs = typeof body.input === "string" ? [body.input] : body.input;
-  if (inputs.length > 0) await exchange.embedding(inputs.length);
+  if (inputs.length === 0) return exchange.json(200, { model: body.model, embeddings: [] });
+  await exchange.embedding(inputs.length);
   exchange.json(200, {
     model: body.model,
     embeddings: inputs.map((input) => embed(input, exchange.embeddingDimensions, body.dimensions ?? undefined)),
@@ -177,6 +181,11 @@ async function show(exchange: Exchange): Promise<void> {
       [`${architecture}.context_length`]: 8192,
       [`${architecture}.embedding_length`]: exchange.embeddingDimensions,
     },
+    tensors: Array.from({ length: 48 }, (_, i) => ({
+      name: `blk.${i}.attn_q.weight`,
+      type: "Q4_K",
+      shape: [1024, 1024],
+    })),
     capabilities: [model.kind === "chat" ? "completion" : "embedding"],
     modified_at: model.modifiedAt,
   });
@@ -207,21 +216,28 @@ async function pull(exchange: Exchange): Promise<void> {
 /** The version it says it is. */
 export const OLLAMA_VERSION = "0.17.4";
 
-/** Answers a request under `/api/`. @throws ModelError */
+type Serve = (exchange: Exchange) => Promise<void> | void;
+
+/** Of a path that HEAD may ask for as well; node:http leaves the body out. */
+const read = (serve: Serve): Record<string, Serve> => ({ GET: serve, HEAD: serve });
+
+const routes: Record<string, Record<string, Serve>> = {
+  "/api/chat": { POST: chat },
+  "/api/generate": { POST: generate },
+  "/api/embed": { POST: embedMany },
+  "/api/embeddings": { POST: embedOne },
+  "/api/tags": read(tags),
+  "/api/ps": { GET: running },
+  "/api/show": { POST: show },
+  "/api/version": read(({ json }) => json(200, { version: OLLAMA_VERSION })),
+  "/api/delete": { DELETE: remove },
+  "/api/pull": { POST: pull },
+};
+
+/** Answers a request under `/api/`. @throws ModelError, NoRoute */
 export async function serveOllama(exchange: Exchange): Promise<void> {
-  const routes: Record<string, (exchange: Exchange) => Promise<void> | void> = {
-    "POST /api/chat": chat,
-    "POST /api/generate": generate,
-    "POST /api/embed": embedMany,
-    "POST /api/embeddings": embedOne,
-    "GET /api/tags": tags,
-    "GET /api/ps": running,
-    "POST /api/show": show,
-    "GET /api/version": ({ json }) => json(200, { version: OLLAMA_VERSION }),
-    "DELETE /api/delete": remove,
-    "POST /api/pull": pull,
-  };
-  const route = routes[`${exchange.method} ${exchange.path}`];
-  if (route === undefined) throw new NoSuchEndpoint();
-  await route(exchange);
+  const route = routes[exchange.path];
+  const serve = route?.[exchange.method];
+  if (serve === undefined) throw new NoRoute(route && Object.keys(route).join(", "));
+  await serve(exchange);
 }

@@ -5,11 +5,38 @@ import { contentSchema, textOf } from "./content.ts";
 import type { Exchange, Generated } from "./exchange.ts";
 
 const schema = z.looseObject({
-  model: z.string().min(1),
+  model: z.string().default(""),
   input: z.union([z.string(), z.array(z.looseObject({ role: z.string().optional(), content: contentSchema }))]),
   stream: z.boolean().nullish(),
   max_output_tokens: z.int().nullish(),
 });
+
+/** What a response says of what its request left out. */
+const unset = {
+  object: "response",
+  background: false,
+  error: null,
+  frequency_penalty: 0,
+  incomplete_details: null,
+  instructions: null,
+  max_tool_calls: null,
+  metadata: {},
+  parallel_tool_calls: true,
+  presence_penalty: 0,
+  previous_response_id: null,
+  prompt_cache_key: null,
+  reasoning: null,
+  safety_identifier: null,
+  service_tier: "default",
+  store: false,
+  temperature: 1,
+  text: { format: { type: "text" } },
+  tool_choice: "auto",
+  tools: [],
+  top_logprobs: 0,
+  top_p: 1,
+  truncation: "disabled",
+};
 
 /** Answers `POST /v1/responses`, streamed or whole. @throws ModelError */
 export async function respond(exchange: Exchange): Promise<void> {
@@ -19,7 +46,13 @@ export async function respond(exchange: Exchange): Promise<void> {
   const prompt = typeof input === "string" ? input : textOf(input.findLast(({ role }) => role === "user")?.content);
   const limit = body.max_output_tokens ?? undefined;
   const created_at = Math.floor(Date.now() / 1000);
-  const base = { id: `resp_${randomUUID()}`, object: "response", created_at, model: body.model, error: null };
+  const base = {
+    ...unset,
+    id: `resp_${randomUUID()}`,
+    created_at,
+    model: body.model,
+    max_output_tokens: limit ?? null,
+  };
   const id = `msg_${randomUUID()}`;
   const textPart = (text: string): object => ({ type: "output_text", text, annotations: [], logprobs: [] });
   const item = (status: string, text?: string): object => ({
@@ -29,12 +62,13 @@ export async function respond(exchange: Exchange): Promise<void> {
     role: "assistant",
     content: text === undefined ? [] : [textPart(text)],
   });
-  const begun = { ...base, status: "in_progress", incomplete_details: null, output: [], usage: null };
-  const whole = ({ text, tokens, promptTokens, reason }: Generated) => ({
+  const begun = { ...base, status: "in_progress", completed_at: null, output: [], usage: null };
+  const whole = ({ text, tokens, promptTokens }: Generated) => ({
     ...base,
-    status: reason === "stop" ? "completed" : "incomplete",
-    incomplete_details: reason === "stop" ? null : { reason: "max_output_tokens" },
-    output: [item(reason === "stop" ? "completed" : "incomplete", text)],
+    // Also when the bound on the answer was reached: Ollama does not tell.
+    status: "completed",
+    completed_at: Math.floor(Date.now() / 1000),
+    output: [item("completed", text)],
     usage: {
       input_tokens: promptTokens,
       input_tokens_details: { cached_tokens: 0 },
@@ -43,12 +77,14 @@ export async function respond(exchange: Exchange): Promise<void> {
       total_tokens: promptTokens + tokens,
     },
   });
-  if (body.stream !== true) return exchange.json(200, whole(await exchange.generate(prompt, limit)));
+  if (body.stream !== true) {
+    return exchange.json(200, whole(await exchange.generate(prompt, limit)), "application/json");
+  }
 
   let sequence_number = 0;
   const send = (type: string, fields: object): Promise<void> => {
     const data = JSON.stringify({ type, sequence_number: sequence_number++, ...fields });
-    return exchange.write("text/event-stream", `event: ${type}\ndata: ${data}\n\n`);
+    return exchange.write("text/event-stream", `event: ${type}\ndata: ${data}\n\n`, { "cache-control": "no-cache" });
   };
   const place = { item_id: id, output_index: 0, content_index: 0 };
   let first = true;

@@ -6,12 +6,23 @@ interface Waiter {
 
 /** A fixed number of places and a queue (first in, first out). */
 export class Slots {
-  readonly #size: number;
+  #size: number;
   #taken = 0;
   #waiters: Waiter[] = [];
 
   constructor(size: number) {
     this.#size = size;
+  }
+
+  /** From now on so many; what runs ends as it is. */
+  resize(size: number): void {
+    this.#size = size;
+    for (let i = 0; i < size; i += 1) this.#next();
+  }
+
+  /** How many places there are. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Requests that wait for a place. */

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [--quick] [--json]`: the relay beside its neighbours, all in one run, rounds interleaved, so that what else
+ * `npm run bench -- [--quick] [--json] [--peers [--svg FILE]]`: the relay beside its neighbours, all in one run, rounds interleaved, so that what else
  * the machine does hits all alike. Take the ratios. Each request carries its own token, and the relay checks it.
  */
 import { mkdtemp, rm } from "node:fs/promises";
@@ -15,8 +15,18 @@ import { goalsOf, table } from "./report.ts";
 import { startNginx, startNode, startRelay, type Target } from "./targets.ts";
 
 const { values: options } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, json: { type: "boolean", default: false } },
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    peers: { type: "boolean", default: false },
+    svg: { type: "string" },
+  },
 });
+if (options.peers) {
+  const { benchPeers } = await import("./peers/main.ts");
+  await benchPeers(options);
+  process.exit();
+}
 const rounds = options.quick ? 3 : 7;
 const seconds = options.quick ? 2.5 : 8;
 /** Until the compiler has done its work: it is the steady state that is measured. */

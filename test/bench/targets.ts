@@ -37,6 +37,7 @@ export async function startRelay(
   modelUrl: string,
   access: Access,
   chatSlots = 256,
+  waitSeconds = 60,
 ): Promise<Target> {
   const data = join(folder, `data-${chatSlots}`);
   await mkdir(data, { recursive: true });
@@ -54,7 +55,7 @@ export async function startRelay(
       { name: "loud", clientId: access.loud.clientId, companies: ["*"], weight: 1, enabled: true },
     ],
     model: { kind: "openai", url: modelUrl, embeddingModel: "e" },
-    limits: { chat: chatSlots, embeddings: 2, waiting: 1000, waitSeconds: 60, bodyMiB: 64, whenBusy: "queue" },
+    limits: { chat: chatSlots, embeddings: 2, waiting: 1000, waitSeconds, bodyMiB: 64, whenBusy: "queue" },
     documents: { store: "embedded", ttlDays: 30 },
     dataDir: data,
     graceSeconds: 0,

@@ -42,6 +42,7 @@ describe("Access", () => {
         sessionDuration: "12h",
         login: { existing: ["google-id"], declareOneTimePin: true },
       },
+      singleHeader: "x-api-key",
       protect: true,
     });
     expect(await resolved(access.audiences.people)).toMatchObject({ value: "aud-of-net-app-people" });
@@ -70,7 +71,10 @@ describe("Access", () => {
     expect(ofName("net-app-servers").inputs).toMatchObject({
       destinations: [{ type: "public", uri: hostname }],
       policies: [{ id: "id-of-net-policy-servers", precedence: 1 }],
+      readServiceTokensFromHeader: "x-api-key",
     });
+    // People sign in; a token in a header is for servers.
+    expect(ofName("net-app-people").inputs).not.toHaveProperty("readServiceTokensFromHeader");
     expect(ofName("net-app-people").inputs).toMatchObject({
       destinations: [{ type: "public", uri: `${hostname}/status` }],
       sessionDuration: "12h",

@@ -280,6 +280,37 @@ describe("Pulumi.prod.yaml as committed", () => {
   });
 });
 
+describe("access.singleHeader", () => {
+  const named = (singleHeader: unknown) => problemsOf({ ...good, access: { ...good.access, singleHeader } }).join();
+
+  it("is off unless it is set, and takes any name that means nothing else", () => {
+    expect(parseStackConfig(good).access.singleHeader).toBeUndefined();
+    for (const name of ["x-api-key", "api-key", "X-API-Key", "Authorization", "X-Token"]) expect(named(name)).toBe("");
+  });
+
+  it.each([
+    ["Content-Type", /access\.singleHeader: "Content-Type" has a meaning of its own.*x-api-key/],
+    ["cf-access-client-id", /has a meaning of its own/],
+    ["Slm-Company", /has a meaning of its own/],
+    ["prefer", /has a meaning of its own/],
+    ["x api key", /is no name of a header: letters, digits and -/],
+    ["", /is no name of a header/],
+    [7, /is no name of a header/],
+    ["키", /is no name of a header/],
+  ])("refuses %j and says why", (name, words) => expect(named(name)).toMatch(words));
+});
+
+describe("modelKey", () => {
+  it("is a secret that a header can carry, and never shown", () => {
+    expect(parseStackConfig({ ...good, modelKey: "sk-lm-0:a" }).modelKey).toBe("sk-lm-0:a");
+    for (const modelKey of ["two words", "열쇠", "line\nbreak", ""]) {
+      const [problem] = problemsOf({ ...good, modelKey });
+      expect(problem).toMatch(/^slm-network:modelKey: \(a secret\) has spaces or characters beyond ASCII/);
+      if (modelKey !== "") expect(problem).not.toContain(modelKey);
+    }
+  });
+});
+
 describe("parts that may be deleted while the rest stays protected", () => {
   it("are named in unprotect", () => {
     expect(

@@ -36,6 +36,7 @@ async function told(changes: Record<string, unknown>): Promise<InstallInput["rel
 const VALUES = {
   limits: {
     chat: 7,
+    chatAuto: { min: 2, max: 7 },
     embeddings: 3,
     waiting: 99,
     waitingMiB: 123,
@@ -103,5 +104,38 @@ describe("jobs.slots", () => {
     const all = problems({ jobs: { slots: 9 }, hostname: "x" }).join("\n");
     expect(all).toMatch(/jobs\.slots: 9 leaves/);
     expect(all).toMatch(/hostname/);
+  });
+});
+
+describe("access.singleHeader and modelKey", () => {
+  it("reach the relay: the header with the direct lines, the key among its secrets", async () => {
+    const output = installInput({
+      config: parseStackConfig({ ...good, access: { ...good.access, singleHeader: "X-Api-Key" } }),
+      teamDomain: "acme.cloudflareaccess.com",
+      audiences: { servers: "s", people: "p" },
+      clientIds: new Map([["backend", `${"0".repeat(32)}.access`]]),
+      connectorToken: "token",
+      modelKey: "sk-model",
+      direct: {
+        lines: [
+          {
+            server: "backend",
+            host: "b.example.com",
+            port: 22,
+            user: "slm-direct",
+            hostKey: "ssh-ed25519 AAAA",
+            listen: "127.0.0.1:18400",
+            relayPort: 8410,
+          },
+        ],
+        credentials: {},
+      },
+    });
+    const input = await new Promise<InstallInput>((resolve) => {
+      output.apply(resolve);
+    });
+    expect(input.relay.direct).toEqual({ lines: [{ server: "backend", port: 8410 }], singleHeader: "X-Api-Key" });
+    expect(input.secrets).toEqual({ modelKey: "sk-model" });
+    expect(JSON.stringify(input.relay)).not.toContain("sk-model");
   });
 });

@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { CLIENTS, snippetOf } from "../../commands/callers/snippets.ts";
+import { DIALECTS } from "../../runtime/relay/dialects/dialects.ts";
 import type { Ready } from "../../sandbox/ready.ts";
 import { printedFiles, runCaller, writeCallers } from "./callers.ts";
 import { eventually, inFolder, project, sandbox, start, tokenHeaders } from "./harness.ts";
@@ -65,6 +67,40 @@ it.each(Object.keys(expected))("%s is answered with the token, and fails without
   expect(refused.code, refused.stdout).not.toBe(0);
   expect(refused.stdout + refused.stderr).toMatch(/403/);
 });
+
+const printed = CLIENTS.filter(
+  ({ describedAt, path }) => describedAt === undefined && (path === undefined || served(path)),
+);
+
+/** Whether the relay knows the path: `/v1/messages` belongs to a dialect of its own. */
+function served(path: string): boolean {
+  return DIALECTS.some(({ routes }) => routes.some(({ name }) => name === path));
+}
+
+it.each(printed.map((client) => [client.name, client] as const))(
+  "what `npm run callers` prints for %s runs as printed, with no environment",
+  async (_name, client) => {
+    const token = here.serviceTokens.backend;
+    const values = {
+      url: here.url,
+      model: here.chatModel,
+      embeddingModel: here.embeddingModel,
+      clientId: token?.clientId ?? "",
+      clientSecret: token?.clientSecret,
+      singleHeader: undefined,
+    };
+    const own = await mkdtemp(join(tmpdir(), "slm-printed-"));
+    try {
+      await writeCallers(new Map([[client.template, snippetOf(client, values)]]), own);
+      const ran = await runCaller(own, client.template, {});
+      expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+      if (client.name === "curl") expect(ran.stdout).toContain("data: [DONE]");
+      else expect(ran.stdout).toContain("계약서를 요약해 주세요.");
+    } finally {
+      await rm(own, { recursive: true, force: true });
+    }
+  },
+);
 
 /** Which server answered, by the method of the page. */
 async function answerTo(path: string, headers: Record<string, string>, method = "GET") {

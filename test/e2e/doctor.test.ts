@@ -1,4 +1,4 @@
-/** `npm run ssh` and `npm run doctor` on a running network, and the script that the workflow for macOS runs. */
+/** `npm run ssh` and `npm run doctor` on a running network, and the script that the macOS workflow runs. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
@@ -23,7 +23,7 @@ afterAll(async () => {
   expect(ran.code, ran.stdout + ran.stderr).toBe(0);
 });
 
-it("the doctor tells what would keep the Mac from coming back, and is content once it is set", async () => {
+it("the doctor reports power settings that prevent recovery, and nothing once they are corrected", async () => {
   await ssh("sudo", "-n", "pmset", "-a", "sleep", "5", "autorestart", "0", "autorestartatconnect", "0");
   const sick = await node("commands/doctor/main.ts", "studio", "--json");
   expect(sick.code, sick.stderr).toBe(1);
@@ -31,7 +31,7 @@ it("the doctor tells what would keep the Mac from coming back, and is content on
   const failed = before.findings.filter(({ level }) => level === "fail");
   expect(failed.map(({ check }) => check)).toEqual(["power returns", "sleep"]);
 
-  // As the installation left them: a later `pulumi up` would find anything else and set it right.
+  // As the installation left them, so that a later `pulumi up` finds no difference.
   const installed = ["sleep", "0", "autorestart", "1", "autorestartatconnect", "1"];
   expect((await ssh("sudo", "-n", "pmset", "-a", ...installed)).code).toBe(0);
   const well = await node("commands/doctor/main.ts", "studio", "--json");
@@ -43,11 +43,11 @@ it("the doctor tells what would keep the Mac from coming back, and is content on
     tunnel: expect.stringMatching(/^ok: \d connections, at ICN$/),
     "model server": expect.stringContaining(here.embeddingModel),
     Atlas: "ok: 1 of its servers answer",
-    FileVault: "ok: off: the Mac starts by itself",
+    FileVault: "ok: off: the Mac starts unattended",
   });
 
   const shown = await node("commands/doctor/main.ts");
-  expect(shown.stdout).toMatch(/^studio: \d+ ok, \d to look at, 0 that must be mended\. Nothing was changed\.$/m);
+  expect(shown.stdout).toMatch(/^studio: \d+ ok, \d to look at, 0 to fix\. Nothing was changed\.$/m);
 });
 
 it("the doctor reports that it cannot sign in", async () => {
@@ -57,8 +57,8 @@ it("the doctor reports that it cannot sign in", async () => {
   expect(ran.stderr).toMatch(/^there is no SSH agent .*ssh-add/);
 });
 
-it("what was installed is as it should be, by the script that asks a real Mac too", async () => {
+it("the script that CI runs on a real Mac accepts what was installed", async () => {
   const ran = await run("/bin/sh", [join(project, ".github/scripts/installed.sh")], here.environment);
   expect(ran.code, ran.stdout + ran.stderr).toBe(0);
-  expect(ran.stdout).toContain("== all of it is so");
+  expect(ran.stdout).toContain("== all checks passed");
 });

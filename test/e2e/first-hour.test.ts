@@ -82,7 +82,7 @@ it("names what somebody clicked together, and makes nothing beside it", { timeou
   const ran = await up();
   expect(ran.code, said(ran)).toBe(1);
   expect(ran.stdout).toContain('"slm.example.com" is taken: a CNAME record (proxied, comment "clicked together")');
-  expect(ran.stdout).toContain("Nothing was declared");
+  expect(ran.stdout).toContain("Nothing was deployed");
   expect(await resources()).toEqual([]);
 
   // The person cleans up, as told.
@@ -139,8 +139,8 @@ it("a failure half-way is put in words and leaves a state from which the next up
   const failed = await up("--no-preflight", "--continue-on-error");
   expect(failed.code, said(failed)).not.toBe(0);
   expect(failed.stdout).toContain("lacks a permission: Account · Access: Apps and Policies · Edit");
-  expect(failed.stdout).toContain("a database user of this name is there already");
-  expect(failed.stdout).toContain("`npm run up` goes on from there");
+  expect(failed.stdout).toContain("a database user with this name exists already");
+  expect(failed.stdout).toContain("`npm run up` continues from there");
   const before = await resources();
   expect(before.some((urn) => urn.includes("ZeroTrustAccessServiceToken"))).toBe(true);
   expect(before.some((urn) => urn.includes("ZeroTrustAccessApplication"))).toBe(false);
@@ -152,8 +152,8 @@ it("a failure half-way is put in words and leaves a state from which the next up
   const ran = await up();
   expect(ran.code, said(ran)).toBe(0);
   // Why it takes long, once each, while it runs.
-  expect(ran.stdout).toMatch(/^… slm-user-\S+: Atlas passes the user on/m);
-  expect(ran.stdout).toMatch(/^… slm-documents: the collection is made as soon as Atlas lets the new user in/m);
+  expect(ran.stdout).toMatch(/^… slm-user-\S+: Atlas distributes the user/m);
+  expect(ran.stdout).toMatch(/^… slm-documents: the collection is created as soon as Atlas admits the new user/m);
   expect(ran.stdout).toMatch(/^… \S+: the installer runs on the Mac/m);
   // What was there was not made a second time.
   expect((await client.zeroTrust.access.serviceTokens.list(account)).result.map(({ id }) => id)).toEqual(tokens);

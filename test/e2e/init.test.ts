@@ -122,11 +122,11 @@ it("asks a person at a terminal, refuses a wrong answer in the config's words, a
     ["more than one label under example.com", "\u0015asked.example.com\r"],
     ["The Mac's address", `${here.ssh.host}\r`],
     ["may use `sudo -n`", "\r"],
-    ["Does the Mac itself show this fingerprint?", "y\r"],
-    ["Where shall document vectors be kept?", "\r"],
+    ["Does the Mac print the same fingerprint?", "y\r"],
+    ["Where are document vectors kept?", "\r"],
     ["Which cluster?", "\r"],
     ["Networks that may reach the database", "\r"],
-    ["A name for the server", "\r"],
+    ["Name of the server", "\r"],
     ["who may open /status", "director@example.com\r"],
     ["when the tunnel is down", "\r"],
   ];
@@ -216,7 +216,7 @@ it("names what was made by hand, takes it over, and has nothing left to change a
   });
   expect(response.status, await response.text()).toBe(200);
   const nothing = await init("--yes", "--adopt", "--stack", stack);
-  expect(nothing.stdout).toContain("nothing to take over");
+  expect(nothing.stdout).toContain("nothing to adopt");
 });
 
 it("finds all of it again when the stack's state was lost, as docs/state.md says", async () => {

@@ -260,14 +260,14 @@ describe("npm run probe", () => {
   const probe = (...args: string[]) =>
     run(process.execPath, ["commands/probe/main.ts", "--runs", "3", ...args], here.environment);
 
-  it("measures the whole way by what the stack knows: entry, connector, and where the time goes", async () => {
+  it("measures end to end with the stack's outputs: entry, connector, and where the time goes", async () => {
     const person = await probe();
     succeeded(person);
     expect(person.stdout).toMatch(
-      /ms of a request are lost on the way: .* between ICN and the Mac \(connector at ICN\)/,
+      /ms of a request are spent on the way: .* between ICN and the Mac \(connector at ICN\)/,
     );
     expect(person.stdout).toMatch(/OK: every entry is at ICN/);
-    expect(person.stdout).toContain(`The stack is a sandbox's: measured is its edge, ${here.url}.`);
+    expect(person.stdout).toContain(`This is a sandbox's stack; measured at its edge, ${here.url}.`);
     expect(person.stdout).not.toContain(here.serviceTokens.backend?.clientSecret);
 
     const machine = await probe("--json", "--expect", "LAX");

@@ -206,7 +206,7 @@ new cloudflare.ZeroTrustTunnelCloudflared("twice", args, { deleteBeforeReplace: 
     );
     const refused = await engine("up", "--yes", "--skip-preview", ...set("local"));
     expect(refused.code).not.toBe(0);
-    expect(said(refused)).toMatch(/409 You already have a tunnel with this name \(twice\)/);
+    expect(said(refused)).toMatch(/409 Conflict[\s\S]*You already have a tunnel with this name \(twice\)/);
     expect(await tunnels()).toEqual(before); // nothing is lost: the old one is still there
 
     const replaced = await engine("up", "--yes", "--skip-preview", ...set("local", "first=true"));

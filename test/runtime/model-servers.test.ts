@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { questions } from "../../commands/doctor/questions.ts";
+import { modelServer } from "../../commands/doctor/checks/model-server.ts";
 import { modelListUrl } from "../../runtime/model-servers.ts";
 
 it.each([
@@ -11,9 +11,8 @@ it.each([
   expect(modelListUrl({ kind, url })).toBe(list);
 });
 
-it("is what doctor asks, also behind a prefix", () => {
-  const mac = { name: "studio", ports: { relay: 1, admin: 2, connector: 3 } };
+it("is what doctor requests, behind a prefix too", () => {
   const model = { kind: "openai", url: "http://127.0.0.1:1234/lm" };
-  const asked = JSON.stringify(questions(mac as never, { model, documents: {} } as never));
-  expect(asked).toContain("http://127.0.0.1:1234/lm/v1/models");
+  const asked = modelServer.commands({ model } as never);
+  expect(asked.list).toContain("'http://127.0.0.1:1234/lm/v1/models'");
 });

@@ -34,12 +34,12 @@ describe("the workflow for macOS", () => {
   const { on, jobs } = workflowSchema.parse(parse(readFileSync(join(project, ".github/workflows/macos.yml"), "utf8")));
   const lines = (job: string) => (jobs[job]?.steps ?? []).flatMap(({ run }) => run?.trim().split("\n") ?? []);
 
-  it("runs on a Mac with a bound on its time, and needs no secret", () => {
+  it("runs on a Mac with a time limit, and uses no secret", () => {
     for (const job of Object.values(jobs)) expect(job["runs-on"]).toMatch(/^macos-\d+$/);
     expect(readFileSync(join(project, ".github/workflows/macos.yml"), "utf8")).not.toContain("secrets.");
   });
 
-  it("runs the whole suite, and then installs on the runner by Remote Login to itself", () => {
+  it("runs the whole suite, then installs on the runner through Remote Login to itself", () => {
     expect(lines("suite")).toEqual(["npm test"]);
     const steps = lines("installed");
     const order = ["remote-login.sh", "sandbox -- --detach", "installed.sh", "sandbox -- --reset", "removed.sh"];
@@ -50,7 +50,7 @@ describe("the workflow for macOS", () => {
     expect(removal?.if).toBe("always()");
   });
 
-  it("calls npm scripts and shell scripts that are there", async () => {
+  it("calls existing npm scripts and shell scripts", async () => {
     const scripts = z
       .object({ scripts: z.record(z.string(), z.string()) })
       .parse(JSON.parse(readFileSync(join(project, "package.json"), "utf8"))).scripts;
@@ -81,7 +81,7 @@ describe("its scripts", () => {
       env: { ...process.env, HOME: folder, PATH: `${join(folder, "bin")}:${process.env.PATH}`, ...more },
     });
 
-  it("let a new key in once, switch sshd on, and say the sandbox's variables", async () => {
+  it("add a new key once, turn sshd on, and print the sandbox's variables", async () => {
     const log = join(folder, "log");
     command("sudo", `shift; echo "$*" >> ${log}; [ "$2" != print ]`);
     command("ssh", `echo "ssh $*" >> ${log}`);
@@ -100,7 +100,7 @@ describe("its scripts", () => {
     expect(readFileSync(log, "utf8")).toMatch(/launchctl load -w \/System.*ssh.plist\nssh -i .*BatchMode=yes/);
   });
 
-  it("find nothing on a Mac that has nothing, and name what is left", async () => {
+  it("find nothing on a clean Mac, and list what is left behind", async () => {
     const test = await testMac();
     try {
       const script = `ROOT="$SLM_NETWORK_ROOT" sh '${join(project, ".github/scripts/removed.sh")}'`;
@@ -117,7 +117,7 @@ describe("its scripts", () => {
 });
 
 describe("this machine as the Mac", () => {
-  it("is refused where it is none", async () => {
+  it("is refused on another system", async () => {
     const ssh = { user: "me", host: "127.0.0.1", port: 22, keyPath: "/none" };
     const options = { ssh, environment: {}, log: () => {} };
     await expect(useThisMac({ ...options, platform: "linux" })).rejects.toThrow(/is no Mac \(linux\)/);

@@ -1,30 +1,26 @@
 /**
- * `npm run init -- --adopt`: names what somebody made by hand under the names that the stack wants, and brings it into the
- * stack's state (`pulumi import`). Nothing in the accounts changes by that; the next `pulumi preview` shows what will.
+ * `npm run init -- --adopt`: lists what exists under the names that the stack needs, and imports it into the stack's state
+ * (`pulumi import`). That changes nothing in the accounts; the next `pulumi preview` shows what will change.
  *
- * The resource option `import` does not do here: it refuses whatever differs from the program in the least, and something
- * made by hand always does.
+ * The resource option `import` is not enough: it refuses anything that differs from the program, and what was made by hand
+ * always does.
  */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import Cloudflare from "cloudflare";
-import { z } from "zod";
 import type { AtlasLookups } from "../../../accounts/atlas.ts";
 import { type CloudflareAccess, cloudflareLookups } from "../../../accounts/cloudflare.ts";
 import type { LookupResult } from "../../../accounts/lookup-result.ts";
 import type { StackConfig } from "../../../config/config.ts";
-import { type Engine, run } from "../../pulumi.ts";
-import { InitRefusal } from "../../refusal.ts";
+import { Refusal } from "../../errors.ts";
+import { runPulumi } from "../../pulumi-cli.ts";
 import { answerOf } from "../cloudflare.ts";
 import type { Asker } from "../prompts.ts";
 import { findAdoptable } from "./find.ts";
+import { importResources, packageVersions, readDeployed } from "./import.ts";
 import { type Deployed, importFile, notYetOurs } from "./import-file.ts";
 import { type TokenVersions, tokenVersions } from "./token-versions.ts";
 
-/** What is needed to look and to take over. */
+/** What is needed to search and to import. */
 export interface Adoption {
-  readonly engine: Engine;
   readonly stack: string;
   readonly config: StackConfig;
   readonly cloudflare: CloudflareAccess;
@@ -37,11 +33,11 @@ export interface Adoption {
 const todo = "README.md lists the permissions that are needed";
 
 /**
- * @returns how many were taken over, and what the stack file must say of the tokens among them
- * @throws InitRefusal when an account can not be asked, the person says no, or the engine does
+ * @returns how many were adopted, and what the stack file must say of the tokens among them
+ * @throws Refusal when an account cannot be read, the user declines, or the engine fails
  */
 export async function adopt(adoption: Adoption): Promise<{ count: number; versions: TokenVersions }> {
-  const { engine, stack, config, asker } = adoption;
+  const { stack, config, asker } = adoption;
   const { accountId, zoneId, hostname, documents } = config;
   const lookups = cloudflareLookups(adoption.cloudflare);
   const ask = async <T>(question: Promise<LookupResult<T>>): Promise<T> => answerOf(await question, todo);
@@ -56,7 +52,7 @@ export async function adopt(adoption: Adoption): Promise<{ count: number; versio
     store === "atlas" && atlas ? ask(adoption.atlas.databaseUsers(atlas.projectId)) : [],
   ]);
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
-  const facts = {
+  const lookedUp = {
     tunnelName,
     config,
     records,
@@ -68,22 +64,22 @@ export async function adopt(adoption: Adoption): Promise<{ count: number; versio
     users,
     tokensOf: adoption.tokensOf,
   };
-  const { adoptable, left } = await findAdoptable(facts, (id) => ingressOf(adoption.cloudflare, accountId, id));
-  const deployed = await deployedOf(engine, stack);
+  const { adoptable, left } = await findAdoptable(lookedUp, (id) => ingressOf(adoption.cloudflare, accountId, id));
+  const deployed = await deployedOf(stack);
   const taken = notYetOurs(adoptable, deployed);
 
   for (const { shown, means } of taken) {
     console.log(`\n  ${shown}`);
     for (const line of means) console.log(`    at the next \`pulumi up\`: ${line}`);
   }
-  for (const line of left) console.log(`\n  not taken over: ${line}`);
+  for (const line of left) console.log(`\n  not adopted: ${line}`);
   if (taken.length === 0) {
-    console.log("\n  nothing to take over");
+    console.log("\n  nothing to adopt");
     return { count: 0, versions: new Map() };
   }
-  const question = `Take ${taken.length === 1 ? "it" : `these ${taken.length}`} over into the stack ${stack}?`;
-  if (!(await asker.agree(question, true))) throw new InitRefusal("nothing was taken over");
-  await bringIn(engine, stack, importFile(taken, deployed, await packageVersions(engine)));
+  const question = `Adopt ${taken.length === 1 ? "it" : `these ${taken.length}`} into the stack ${stack}?`;
+  if (!(await asker.agree(question, true))) throw new Refusal("nothing was adopted");
+  await importResources(stack, importFile(taken, deployed, await packageVersions()));
   return { count: taken.length, versions: tokenVersions(taken, tokens, config.access.servers, new Date()) };
 }
 
@@ -99,44 +95,8 @@ async function ingressOf(
   return rules.flatMap(({ hostname, service }) => (hostname ? [`${hostname} → ${service}`] : []));
 }
 
-const stateSchema = z.object({
-  deployment: z
-    .object({
-      resources: z.array(z.object({ urn: z.string(), type: z.string(), id: z.string().optional() })).optional(),
-    })
-    .nullish(),
-});
-
-async function deployedOf(engine: Engine, stack: string): Promise<Deployed[]> {
-  const ran = await run(engine, ["stack", "export", "--stack", stack]);
-  if (ran.code !== 0) throw new InitRefusal(`the stack's state can not be read: ${ran.stderr.trim()}`);
-  return stateSchema.parse(JSON.parse(ran.stdout)).deployment?.resources ?? [];
-}
-
-/** `cloudflare` → `6.22.1`, of package.json. */
-async function packageVersions({ project }: Engine): Promise<Record<string, string>> {
-  const { dependencies } = z
-    .object({ dependencies: z.record(z.string(), z.string()) })
-    .parse(JSON.parse(await readFile(join(project, "package.json"), "utf8")));
-  return Object.fromEntries(
-    Object.entries(dependencies).flatMap(([name, version]) =>
-      name.startsWith("@pulumi/") ? [[name.slice("@pulumi/".length), version]] : [],
-    ),
-  );
-}
-
-async function bringIn(engine: Engine, stack: string, content: ReturnType<typeof importFile>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "slm-adopt-"));
-  try {
-    const file = join(folder, "import.json");
-    await writeFile(file, JSON.stringify(content, null, 2));
-    const args = ["import", "--file", file, "--stack", stack, "--yes", "--generate-code=false"];
-    const ran = await run(engine, args);
-    if (ran.code === 0) return;
-    throw new InitRefusal(
-      `\`pulumi import\` ended with ${ran.code}; nothing in the accounts was changed:\n${ran.stdout}${ran.stderr}`,
-    );
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+async function deployedOf(stack: string): Promise<Deployed[]> {
+  const ran = await runPulumi(["stack", "export", "--stack", stack]);
+  if (ran.code !== 0) throw new Refusal(`the stack's state cannot be read: ${ran.stderr.trim()}`);
+  return readDeployed(ran.stdout);
 }

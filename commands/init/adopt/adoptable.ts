@@ -1,4 +1,4 @@
-/** What can be taken over, and what has to be known to say so. */
+/** What can be adopted, and the lookups that decide it. */
 
 import type { DatabaseUser } from "../../../accounts/atlas.ts";
 import type {
@@ -12,7 +12,7 @@ import type {
 import type { StackConfig } from "../../../config/config.ts";
 import { type ResourceKind, typeToken } from "../../../config/resource-types.ts";
 
-/** Something that can be brought into the stack. */
+/** A resource that can be imported into the stack. */
 export interface Adoptable {
   /** For a person: `the tunnel "studio" (…)`. */
   readonly shown: string;
@@ -23,18 +23,18 @@ export interface Adoptable {
   readonly parent: keyof typeof parents;
   /** As the provider imports it. */
   readonly id: string;
-  /** What the next `pulumi up` makes of it, and what import can not bring along. */
+  /** What the next `pulumi up` changes, and what an import cannot carry over. */
   readonly means: readonly string[];
 }
 
-/** What was looked at, and what is to be done by hand. */
+/** What can be adopted, and what remains to be done by hand. */
 export interface Found {
   readonly adoptable: readonly Adoptable[];
-  /** In words, each with what to do. */
+  /** Sentences, each with what to do. */
   readonly left: readonly string[];
 }
 
-/** The program's components that such things hang under. */
+/** The program's components that are parents of adopted resources. */
 export const parents = {
   tunnel: "slm-network:tunnel:Tunnel",
   route: "slm-network:route:Route",
@@ -43,12 +43,12 @@ export const parents = {
   documents: "slm-network:document-store:DocumentStore",
 } as const;
 
-/** The name that the program gives its components, and its children's first part. */
+/** The name of the program's components, and the prefix of their children's names. */
 export const programName = "slm";
 
-const madeAgain = "an `up` makes it again without loss";
+const recreated = "`up` creates it again without loss";
 
-/** Whether something of a type that was made by hand can be brought into the stack; a text says why not. */
+/** Whether a resource made by hand can be imported into the stack; a text says why not. */
 const adoption = {
   tunnel: true,
   ingress: true,
@@ -58,20 +58,20 @@ const adoption = {
   notification: true,
   serviceToken: true,
   databaseUser: true,
-  region: madeAgain,
-  customHostname: "its validation belongs to whoever made it: it is removed by hand and made again",
-  fallbackOrigin: "a zone has one, and the check of the route refuses another one's",
+  region: recreated,
+  customHostname: "its validation belongs to whoever made it: remove it by hand and let `up` create it",
+  fallbackOrigin: "a zone has one, and the route's check refuses a foreign one",
   identityProvider: "used as it is, never owned",
   accessListEntry: "used as it is, never owned",
   cluster: "named in documents.atlas.cluster instead",
-  collection: "the program takes one over by itself",
-  tunnelConnections: madeAgain,
-  upload: madeAgain,
-  mac: "the installer takes over what is on the Mac",
-  retiredCommand: madeAgain,
+  collection: "the program adopts it by itself",
+  tunnelConnections: recreated,
+  upload: recreated,
+  mac: "the installer adopts what is on the Mac",
+  retiredCommand: recreated,
 } as const satisfies Readonly<Record<ResourceKind, true | string>>;
 
-/** The types of which something can be adopted. */
+/** Kinds of which something can be adopted. */
 export type AdoptableKind = {
   [Kind in ResourceKind]: (typeof adoption)[Kind] extends true ? Kind : never;
 }[ResourceKind];
@@ -79,12 +79,12 @@ export type AdoptableKind = {
 /** @returns the engine's type token */
 export const adoptableType = (kind: AdoptableKind): string => typeToken(kind);
 
-/** What is in the accounts. */
-export interface Facts {
+/** The lookups: what exists in the accounts. */
+export interface Lookups {
   /** `slm-network-<stack>` */
   readonly tunnelName: string;
   readonly config: Pick<StackConfig, "accountId" | "zoneId" | "hostname" | "access" | "alerts" | "documents">;
-  /** Those of exactly the hostname. */
+  /** Records of exactly the hostname. */
   readonly records: readonly DnsRecord[];
   readonly tunnels: readonly Tunnel[];
   readonly applications: readonly AccessApplication[];

@@ -1,21 +1,24 @@
-/** What somebody made by hand under the names that the stack wants, and what taking it over means: pure decisions. */
-import { type Adoptable, adoptableType, type Facts, type Found, programName } from "./adoptable.ts";
+/** What exists under the names that the stack needs, and what adopting it means: pure functions. */
+import { type Adoptable, adoptableType, type Found, type Lookups, programName } from "./adoptable.ts";
 
-/** @param ingress the public names of a tunnel that is configured in the dashboard, as `name → service`; asked only when needed */
-export async function findAdoptable(facts: Facts, ingress: (tunnelId: string) => Promise<string[]>): Promise<Found> {
+/** @param ingress reads the public hostnames of a tunnel that is configured in the dashboard, as `name → service`; called only when needed */
+export async function findAdoptable(
+  lookups: Lookups,
+  ingress: (tunnelId: string) => Promise<string[]>,
+): Promise<Found> {
   const parts = [
-    await tunnelParts(facts, ingress),
-    recordParts(facts),
-    appParts(facts),
-    tokenParts(facts),
-    ownParts(facts),
-    userParts(facts),
+    await tunnelParts(lookups, ingress),
+    recordParts(lookups),
+    appParts(lookups),
+    tokenParts(lookups),
+    ownParts(lookups),
+    userParts(lookups),
   ];
   return { adoptable: parts.flatMap((part) => part.adoptable), left: parts.flatMap((part) => part.left) };
 }
 
-async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<string[]>): Promise<Found> {
-  const { config, tunnels, tunnelName, records } = facts;
+async function tunnelParts(lookups: Lookups, ingress: (tunnelId: string) => Promise<string[]>): Promise<Found> {
+  const { config, tunnels, tunnelName, records } = lookups;
   const leadsTo = records.map(({ content }) => /^([0-9a-f-]{36})\.cfargotunnel\.com\.?$/.exec(content)?.[1]);
   const tunnel =
     tunnels.find(({ name }) => name === tunnelName) ?? tunnels.find(({ id }) => leadsTo.some((one) => one === id));
@@ -26,7 +29,7 @@ async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<
     return {
       adoptable: [],
       left: [
-        `${shown} is configured by a file beside its connector. Taking it over would replace it, so it is left alone and a new one is made. ${isInTheWay ? "It has the name the new one needs: rename it first (one.dash.cloudflare.com → Networks → Tunnels)" : "When all callers have moved, stop its connector and delete it"}.`,
+        `${shown} is configured by a file beside its connector. Adopting would replace it, so it is left alone and a new one is created. ${isInTheWay ? "It has the name that the new one needs: rename it first (one.dash.cloudflare.com → Networks → Tunnels)" : "When all callers have moved, stop its connector and delete it"}.`,
       ],
     };
   }
@@ -41,7 +44,7 @@ async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<
         id: `${config.accountId}/${tunnel.id}`,
         means: [
           ...(tunnel.name === tunnelName ? [] : [`it is renamed to ${tunnelName}`]),
-          "its secret is replaced by the stack's, which Cloudflare never shows: a connector that runs now goes on until it is started again, then only the stack's own comes in. Afterwards, on the Mac: sudo cloudflared service uninstall",
+          "its secret is replaced by the stack's, which Cloudflare never shows: a connector that runs now works until it restarts; then only the stack's own can connect. Afterwards, on the Mac: sudo cloudflared service uninstall",
         ],
       },
       ...(rules.length === 0
@@ -53,7 +56,7 @@ async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<
               name: `${programName}-ingress`,
               parent: "tunnel" as const,
               id: `${config.accountId}/${tunnel.id}`,
-              means: [`they give way to ${config.hostname} alone: what another name needs of them, note it first`],
+              means: [`they are replaced by ${config.hostname} alone: note first what other names need`],
             },
           ]),
     ],
@@ -61,7 +64,7 @@ async function tunnelParts(facts: Facts, ingress: (tunnelId: string) => Promise<
   };
 }
 
-function recordParts({ config, records }: Facts): Found {
+function recordParts({ config, records }: Lookups): Found {
   const { hostname, zoneId } = config;
   const [record, ...others] = records.filter(({ type }) => ["A", "AAAA", "CNAME", "NS"].includes(type));
   if (!record) return nothing;
@@ -70,12 +73,12 @@ function recordParts({ config, records }: Facts): Found {
     return {
       adoptable: [],
       left: [
-        `${shown} is no CNAME, and another kind of record can not become one in one step. Delete it when nobody needs it any more (dash.cloudflare.com → the zone → DNS), or take another hostname.`,
+        `${shown} is not a CNAME, and a record cannot change its type. Delete it when nobody needs it (dash.cloudflare.com → the zone → DNS), or choose another hostname.`,
       ],
     };
   }
   const means = [
-    `it leads to the stack's tunnel${record.proxied ? "" : ", and through Cloudflare's proxy, which it does not now"}: from then on callers of ${hostname} need the two headers`,
+    `it will point to the stack's tunnel${record.proxied ? "" : ", and through Cloudflare's proxy, which it does not now"}: from then on callers of ${hostname} need the two headers`,
   ];
   return {
     adoptable: [
@@ -92,7 +95,7 @@ function recordParts({ config, records }: Facts): Found {
   };
 }
 
-function appParts({ config, applications }: Facts): Found {
+function appParts({ config, applications }: Lookups): Found {
   const { hostname, accountId } = config;
   const trimmed = (uri: string) => uri.replace(/\/+$/, "").toLowerCase();
   const adoptable: Adoptable[] = [];
@@ -106,7 +109,7 @@ function appParts({ config, applications }: Facts): Found {
     const shown = `the Access application ${JSON.stringify(app.name)} (${app.destinations.join(", ")})`;
     const others = app.destinations.filter((one) => trimmed(one) !== uri);
     if (app.type !== "self_hosted") {
-      left.push(`${shown} is of the type ${app.type}, not self_hosted: delete it, or take another hostname.`);
+      left.push(`${shown} is of the type ${app.type}, not self_hosted: delete it, or choose another hostname.`);
       continue;
     }
     adoptable.push({
@@ -116,9 +119,9 @@ function appParts({ config, applications }: Facts): Found {
       parent: "access",
       id: `accounts/${accountId}/${app.id}`,
       means: [
-        `its policies give way to the stack's: only ${kind === "servers" ? "the servers of the config, by their tokens," : "the people of the config"} come in`,
+        `its policies are replaced by the stack's: only ${kind === "servers" ? "the servers of the config, by their tokens," : "the people of the config"} are admitted`,
         ...(others.length > 0
-          ? [`it no longer guards ${others.join(", ")}: give those an application of their own first`]
+          ? [`it no longer protects ${others.join(", ")}: give those an application of their own first`]
           : []),
       ],
     });
@@ -126,7 +129,7 @@ function appParts({ config, applications }: Facts): Found {
   return { adoptable, left };
 }
 
-function tokenParts({ config, tokens, tokensOf }: Facts): Found {
+function tokenParts({ config, tokens, tokensOf }: Lookups): Found {
   const { hostname, accountId, access } = config;
   const adoptable: Adoptable[] = [];
   const left: string[] = [];
@@ -149,7 +152,7 @@ function tokenParts({ config, tokens, tokensOf }: Facts): Found {
       parent: "access",
       id: `accounts/${accountId}/${token.id}`,
       means: [
-        `${server.name} goes on with the client id and secret that it has; the secret itself can not be brought along, since Cloudflare shows it only once, so \`pulumi stack output\` does not know it. To have it there: npm run rotate -- ${server.name}, then \`pulumi up\`; the old secret works seven days longer`,
+        `${server.name} keeps its client id and secret; the secret itself cannot be imported, because Cloudflare shows it only once, so \`pulumi stack output\` does not have it. To get it there: npm run rotate -- ${server.name}, then \`pulumi up\`; the old secret works for seven more days`,
       ],
     });
   }
@@ -158,8 +161,8 @@ function tokenParts({ config, tokens, tokensOf }: Facts): Found {
   return { adoptable, left };
 }
 
-/** What only a stack like this one makes, found by its exact name: there when a stack's state was lost. */
-function ownParts({ config, policies, notifications }: Facts): Found {
+/** What only a stack like this one creates, found by its exact name: it exists when a stack's state was lost. */
+function ownParts({ config, policies, notifications }: Lookups): Found {
   const { accountId, hostname, access, alerts } = config;
   const { emails, emailDomains } = access.people;
   const wanted: readonly {
@@ -201,16 +204,16 @@ function ownParts({ config, policies, notifications }: Facts): Found {
   ];
   const adoptable = wanted.flatMap(({ list, name, resource, type, parent }): Adoptable[] => {
     const [one, ...others] = list.filter((candidate) => candidate.name === name);
-    if (!one || others.length > 0) return []; // names need not be unique: which of two is meant, nobody knows
+    if (!one || others.length > 0) return []; // names need not be unique: with two, there is no way to choose
     const kind = parent === "access" ? "the Access policy" : "the notification policy";
-    const means = ["it becomes what the config says"];
+    const means = ["it is changed to what the config says"];
     const id = `${accountId}/${one.id}`;
     return [{ shown: `${kind} ${JSON.stringify(name)}`, type, name: `${programName}-${resource}`, parent, id, means }];
   });
   return { adoptable, left: [] };
 }
 
-function userParts({ config, users }: Facts): Found {
+function userParts({ config, users }: Lookups): Found {
   const { atlas, store } = config.documents;
   if (store !== "atlas" || !atlas) return nothing;
   const adoptable = (["schema", "relay"] as const).flatMap((kind): Adoptable[] => {
@@ -224,9 +227,7 @@ function userParts({ config, users }: Facts): Found {
         name: `${programName}-user-${kind}`,
         parent: "documents",
         id: `${atlas.projectId}/${username}/admin`,
-        means: [
-          "it gets the stack's password, and the roles on this one database only: who signs in with the old one is shut out",
-        ],
+        means: ["it gets the stack's password, and roles on this one database only: the old password stops working"],
       },
     ];
   });

@@ -1,7 +1,7 @@
 /** The file that `pulumi import --file` reads. */
 import { type Adoptable, parents, programName } from "./adoptable.ts";
 
-/** One resource of the stack's state, as far as it matters here. */
+/** The parts of a resource in the state that are used here. */
 export interface Deployed {
   readonly urn: string;
   readonly type: string;
@@ -9,9 +9,8 @@ export interface Deployed {
 }
 
 /**
- * A component that is not in the state yet is brought in empty, so that its children get the names (URNs) that the program
- * will give them.
- * @param versions of the providers' packages, which the program's own resources are made with
+ * A component that is not in the state yet is imported empty, so that its children get the URNs that the program gives them.
+ * @param versions of the provider packages that the program uses
  * @see https://www.pulumi.com/docs/iac/guides/migration/import/#bulk-import-operations
  */
 export function importFile(
@@ -41,13 +40,13 @@ export function importFile(
   return { nameTable, resources: [...components, ...resources] };
 }
 
-/** Of the package whose name the type begins with. */
+/** The version of the package whose name the type begins with. */
 function versionOf(type: string, versions: Readonly<Record<string, string>>): { version?: string } {
   const version = versions[type.split(":")[0] ?? ""];
   return version === undefined ? {} : { version };
 }
 
-/** What is not in the stack's state yet. */
+/** @returns what is not in the stack's state yet */
 export function notYetOurs(adoptable: readonly Adoptable[], deployed: readonly Deployed[]): Adoptable[] {
   return adoptable.filter(
     ({ type, name }) => !deployed.some((one) => one.type === type && one.urn.endsWith(`::${name}`)),

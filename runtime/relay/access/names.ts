@@ -12,6 +12,12 @@ export interface DocumentKey {
 const MAX_CHARACTERS = { company: 200, title: 2000 } as const;
 
 /**
+ * Longest title in bytes of UTF-8: 1,333 Korean characters. In a query each of these bytes takes three, and request line and
+ * headers together have 16 KiB, of which the headers of Cloudflare take about 2. Cloudflare itself takes URLs up to 16 KB.
+ */
+const MAX_TITLE_BYTES = 4000;
+
+/**
  * Composing sorts consecutive combining marks in quadratic time. No script needs more than 30.
  * Source: https://www.unicode.org/reports/tr15/#Stream_Safe_Text_Format
  */
@@ -38,26 +44,47 @@ export function readName(what: keyof typeof MAX_CHARACTERS, raw: unknown): strin
   if (/\p{Cc}/u.test(name)) throw invalid("contains a control character, such as a line break. Remove it.");
   const length = [...name].length;
   if (length > longest) throw invalid(`has ${length} characters; at most ${longest} are accepted.`);
+  const bytes = Buffer.byteLength(name);
+  if (what === "title" && bytes > MAX_TITLE_BYTES) {
+    throw invalid(
+      `has ${bytes} bytes in UTF-8; at most ${MAX_TITLE_BYTES} are accepted (1,333 Korean characters). Send a shorter one, such as its hash.`,
+    );
+  }
   return name;
 }
 
+/** The headers that contain a name, and what each names. */
+const NAME_HEADERS = { "Slm-Company": "company", "X-Slm-Company": "company", "Slm-Document": "title" } as const;
+
 /**
- * Reads a name from a header. It is percent-encoded UTF-8, since HTTP clients reject Korean in headers.
+ * Reads a name from the value of a header as Node gives it. It is percent-encoded UTF-8, since most HTTP clients reject
+ * Korean in headers. Some send it as raw UTF-8: valid sequences beyond ASCII are UTF-8 beyond doubt, so they are accepted too.
  * @throws RelayError `document_name_invalid`
  */
-export function readHeaderName(what: keyof typeof MAX_CHARACTERS, value: string | string[] | undefined): string {
-  const header = what === "company" ? "Slm-Company" : "Slm-Document";
-  if (typeof value !== "string") {
-    throw new RelayError("document_name_invalid", `The header ${header} is missing; both are needed, each once.`);
+export function readHeaderName(header: keyof typeof NAME_HEADERS, value: string): string {
+  const invalid = (why: string) =>
+    new RelayError(
+      "document_name_invalid",
+      `The header ${header}, ${JSON.stringify(value.slice(0, 80))}, ${why}. Percent-encode the name in UTF-8: %EA%B5%AD%EB%AF%BC is 국민 (encodeURIComponent in JavaScript, urllib.parse.quote in Python).`,
+    );
+  let text = value;
+  if (NOT_ASCII.test(value)) {
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(value, "latin1"));
+    } catch {
+      throw invalid("is neither percent-encoded nor UTF-8 (it may be CP949 or Latin-1)");
+    }
   }
-  let decoded: string;
   try {
-    decoded = decodeURIComponent(value);
+    text = decodeURIComponent(text);
   } catch {
-    throw new RelayError("document_name_invalid", `The header ${header} is not percent-encoded UTF-8.`);
+    throw invalid("is not percent-encoded UTF-8");
   }
-  return readName(what, decoded);
+  return readName(NAME_HEADERS[header], text);
 }
+
+/** Node decodes the values of headers as Latin-1, one character a byte. */
+const NOT_ASCII = /[\x80-\xff]/;
 
 /** The companies of a caller, normalized; "all" for `["*"]`. */
 export function companiesOf(caller: Pick<Caller, "companies">): "all" | readonly string[] {

@@ -91,7 +91,8 @@ export const OPENAI: Dialect = {
   },
   usage: {
     prompt: ["prompt_tokens", "input_tokens"],
-    output: ["completion_tokens", "output_tokens"],
+    // predicted_n: llama-server's, in the last event also when the caller did not ask for usage.
+    output: ["completion_tokens", "output_tokens", "predicted_n"],
     cached: ["cached_tokens"],
     at: "end",
   },

@@ -202,7 +202,8 @@ function matches(header: string, tag: string): boolean {
 function describe(meta: DocumentMeta, { repository }: Documents) {
   const { company, title, version, fingerprint, model, dimensions, chunkCount, bytes, createdAt, lastAccessedAt } =
     meta;
-  const times = { createdAt, lastAccessedAt, expiresAt: repository.expiresAt(meta) };
+  const iso = (at: number) => new Date(at).toISOString();
+  const times = { created: iso(createdAt), used: iso(lastAccessedAt), expires: iso(repository.expiresAt(meta)) };
   return {
     object: "document",
     company,
@@ -211,9 +212,16 @@ function describe(meta: DocumentMeta, { repository }: Documents) {
     fingerprint,
     model,
     dimensions,
-    chunkCount,
+    chunk_count: chunkCount,
     bytes,
-    ...Object.fromEntries(Object.entries(times).map(([name, at]) => [name, new Date(at).toISOString()])),
+    created_at: times.created,
+    last_accessed_at: times.used,
+    expires_at: times.expires,
+    // The names of version 0.1, for one version.
+    chunkCount,
+    createdAt: times.created,
+    lastAccessedAt: times.used,
+    expiresAt: times.expires,
   };
 }
 

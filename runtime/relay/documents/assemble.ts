@@ -2,7 +2,8 @@
 import { randomUUID } from "node:crypto";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
-import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
+import type { Embedder } from "./embedder.ts";
+import { type Client, estimateTextTokens } from "./embedding-work.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import {
   type Chunk,

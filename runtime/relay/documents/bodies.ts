@@ -11,11 +11,15 @@ const versionSchema = z
   .max(500)
   .refine((text) => text.isWellFormed(), "is not UTF-8");
 
-const putSchema = z
+/** A field that may be left out. Clients in typed languages send null for what they leave out. */
+const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined);
+
+/** Body of `PUT /v1/documents`. */
+export const putSchema = z
   .strictObject({
-    text: z.string().optional(),
-    chunks: z.array(z.string().min(1)).min(1).max(100_000).optional(),
-    version: versionSchema.optional(),
+    text: optional(z.string()),
+    chunks: optional(z.array(z.string().min(1)).min(1).max(100_000)),
+    version: optional(versionSchema),
   })
   .refine(({ text, chunks }) => (text === undefined) !== (chunks === undefined), 'give either "text" or "chunks"')
   .refine(
@@ -32,23 +36,47 @@ const base64Schema = z
   .max(Math.ceil((LONGEST_VECTOR * 4) / 3) * 4, { abort: true })
   .check(z.base64());
 
-const searchSchema = z
+/** A name: checked by `readName`, whose errors say more. */
+const nameSchema = z.unknown().meta({ type: "string", description: "Trimmed and in Unicode NFC" });
+
+/** Chunks that a search with `rerank` has reranked. */
+export const RERANKED = 50;
+
+/** Body of `POST /v1/documents/search`. */
+export const searchSchema = z
   .strictObject({
-    company: z.unknown().optional(),
-    title: z.unknown().optional(),
-    titles: z.array(z.unknown()).min(1).max(100).optional(),
-    query: z.string().min(1).max(100_000).optional(),
-    vector: z.union([z.array(z.number()).min(1).max(LONGEST_VECTOR), base64Schema]).optional(),
-    k: z.int().min(1).max(1000).default(5),
+    company: nameSchema.optional(),
+    title: optional(nameSchema),
+    titles: optional(z.array(nameSchema).min(1).max(100)),
+    query: optional(z.string().min(1).max(100_000)),
+    vector: optional(z.union([z.array(z.number()).min(1).max(LONGEST_VECTOR), base64Schema])),
+    k: z
+      .int()
+      .min(1)
+      .max(1000)
+      .nullish()
+      .transform((k) => k ?? 5),
+    rerank: z
+      .boolean()
+      .nullish()
+      .transform((rerank) => rerank ?? false),
   })
   .refine(({ title, titles }) => (title === undefined) !== (titles === undefined), 'give either "title" or "titles"')
-  .refine(({ query, vector }) => (query === undefined) !== (vector === undefined), 'give either "query" or "vector"');
+  .refine(({ query, vector }) => (query === undefined) !== (vector === undefined), 'give either "query" or "vector"')
+  .refine(({ rerank, query }) => !rerank || query !== undefined, {
+    path: ["rerank"],
+    error: 'true needs "query": a reranker compares texts',
+  })
+  .refine(({ rerank, k }) => !rerank || k <= RERANKED, {
+    path: ["k"],
+    error: `at most ${RERANKED} with "rerank": the nearest ${RERANKED} chunks are reranked`,
+  });
 
 const embeddingsSchema = z.object({
   model: z.string().min(1),
   input: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(2048)]),
-  dimensions: z.int().min(1).max(LONGEST_VECTOR).optional(),
-  encoding_format: z.enum(["float", "base64"]).optional(),
+  dimensions: optional(z.int().min(1).max(LONGEST_VECTOR)),
+  encoding_format: optional(z.enum(["float", "base64"])),
 });
 
 /** Body of `PUT /v1/documents`. */
@@ -69,16 +97,18 @@ export interface SearchBody {
   readonly titles: readonly string[];
   readonly query: { readonly text: string } | { readonly vector: Float32Array };
   readonly k: number;
+  readonly rerank: boolean;
 }
 
 /** @throws RelayError `body_not_json`, `document_invalid`, `document_name_invalid` */
 export const readSearch = (body: Buffer): SearchBody => {
-  const { company, title, titles, query, vector, k } = read(searchSchema, body);
+  const { company, title, titles, query, vector, k, rerank } = read(searchSchema, body);
   return {
     company: readName("company", company),
     titles: (titles ?? [title]).map((one) => readName("title", one)),
     query: query !== undefined ? { text: query } : { vector: vectorOf(vector ?? []) },
     k,
+    rerank,
   };
 };
 

@@ -33,6 +33,13 @@ export interface EmbedRequest {
   readonly [option: string]: unknown;
 }
 
+/** What the model server is asked to rerank. */
+export interface RerankRequest {
+  readonly model?: string;
+  readonly query: string;
+  readonly documents: readonly string[];
+}
+
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /** By name. Bodies are JSON objects in UTF-8: that has been checked. Throw RelayError. */
@@ -54,7 +61,7 @@ export const TASKS = {
     const found = MODEL_SERVERS[kind].embeddings.read(parsed(answer));
     return found && laid(found.rows, found.tokens);
   },
-  request(request: EmbedRequest): Uint8Array {
+  request(request: EmbedRequest | RerankRequest): Uint8Array {
     return Buffer.from(JSON.stringify(request));
   },
 } as const;

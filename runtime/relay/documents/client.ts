@@ -1,6 +1,6 @@
 /** Whether a request that embedding work is done for is still there. */
 import type { Exchange } from "../http/exchange.ts";
-import type { Client } from "./embedder.ts";
+import type { Client } from "./embedding-work.ts";
 
 export function clientOf({ signal, res }: Pick<Exchange, "signal" | "res">): Client {
   return {

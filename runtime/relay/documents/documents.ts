@@ -81,14 +81,17 @@ export function createDocuments(
   const repository = new DocumentRepository(guard, lastAccess, ttlMs, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
   const bodyWorker = new BodyWorker();
-  const embedder = createEmbedder(config.model, {
-    revision: settings.revision,
-    admission,
-    breaker,
-    bodyWorker,
-    identities: openModelIdentities(join(config.dataDir, "model-identities.json"), log),
-    onUsage,
-  });
+  const embedder = createEmbedder(
+    { ...config.model, key: secrets.modelKey },
+    {
+      revision: settings.revision,
+      admission,
+      breaker,
+      bodyWorker,
+      identities: openModelIdentities(join(config.dataDir, "model-identities.json"), log),
+      onUsage,
+    },
+  );
   const budget = createTokenBudget(config.documents.tokensPerCompanyPerDay, guard, now);
   const lock = new DocumentLock(guard);
   const stop = new AbortController();

@@ -7,8 +7,10 @@ import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import type { BodyWorker } from "./body-worker.ts";
 import { createEmbeddingServer } from "./embedding-server.ts";
+import { type Client, estimateTextTokens } from "./embedding-work.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import type { ModelIdentities } from "./model-identities.ts";
+import { createRerank, type Rerank } from "./reranker.ts";
 import { lengthOf, rowOf } from "./vectors.ts";
 
 /** Texts and characters in one call at most: a slot is held for the length of one. */
@@ -17,14 +19,6 @@ const BATCH_CHARACTERS = 32_000;
 /** A batch that a busy model server turned away is sent again this often, after at most this long. */
 const BUSY_TRIES = 4;
 const MAX_BUSY_WAIT_MS = 10_000;
-
-/** The client of the request that embedding is done for; the work can outlive it. */
-export interface Client {
-  /** It has disconnected. */
-  readonly hasLeft: boolean;
-  /** A byte of the answer has been sent, so its status is fixed. */
-  readonly isAnswered: boolean;
-}
 
 /** What is to be embedded. */
 export interface EmbedTask {
@@ -66,12 +60,9 @@ export interface Embedder {
    * no such model, `model_down`, `model_unreachable`, `model_broke_off`, `model_timeout`, `model_busy`
    */
   identity(model: string, fresh?: boolean): Promise<ModelIdentity>;
+  /** See `Rerank`. */
+  readonly rerank: Rerank;
   close(): Promise<void>;
-}
-
-/** Estimated tokens of texts, rather too many: Korean has about one token in three bytes. */
-export function estimateTextTokens(texts: readonly string[]): number {
-  return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 3), 0);
 }
 
 export interface EmbedderOptions {
@@ -88,7 +79,7 @@ export interface EmbedderOptions {
 
 /** Opens no connection yet. */
 export function createEmbedder(
-  config: Pick<ModelConfig, "kind" | "url" | "timeouts">,
+  config: Pick<ModelConfig, "kind" | "url" | "timeouts" | "rerankModel"> & { readonly key?: string | undefined },
   { revision, admission, breaker, bodyWorker, identities, onUsage = () => {} }: EmbedderOptions,
 ): Embedder {
   const server = createEmbeddingServer(config, revision, breaker, identities);
@@ -120,6 +111,9 @@ export function createEmbedder(
       const answer = await server.embed(path, body, signal);
       const found = await bodyWorker.run(caller.name, answer.length, "vectors", answer, config.kind);
       if (found === undefined || found.rows !== inputs.length) throw noVectors();
+      // Several servers ignore `dimensions` (https://github.com/ggml-org/llama.cpp/issues/25210).
+      if (dimensions !== undefined && found.dimensions !== dimensions)
+        throw otherDimensions(dimensions, found.dimensions);
       used = found.tokens ?? estimatedTokens;
       onUsage(caller.name, used);
       return { ...found, tokens: used };
@@ -177,6 +171,7 @@ export function createEmbedder(
         }
       }
     },
+    rerank: createRerank(config, { server, admission, bodyWorker, onUsage }),
     close: () => server.close(),
   };
 }
@@ -194,6 +189,13 @@ function* batches(inputs: readonly string[]): Generator<readonly string[]> {
     characters += input.length;
   }
   if (batch.length > 0) yield batch;
+}
+
+function otherDimensions(asked: number, given: number): RelayError {
+  return new RelayError(
+    "embedding_refused",
+    `dimensions: ${asked} was asked for, and the model server answered with vectors of ${given}. It ignores dimensions for this model: leave dimensions out, or ask for ${given}. Nothing was stored.`,
+  );
 }
 
 /** Normalizes the vector if asked to. @returns false for a vector of zeros or with a number that is not finite */

@@ -4,9 +4,11 @@ import type { ModelConfig } from "../../config.ts";
 import { basePath, type ListedModel, type ModelServer, modelServer } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
+import { keyHeader, keyRefused } from "../model/key-refusal.ts";
 import { failure, openPool } from "../model/upstream.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import type { ModelIdentities } from "./model-identities.ts";
+import { notAvailable, RERANK_PATH } from "./rerank-availability.ts";
 
 /** Bytes read of an answer with vectors, of a list of models, and of a refusal, at most. */
 const MAX_ANSWER = 64 * 1024 * 1024;
@@ -23,11 +25,16 @@ const refusalSchema = z.object({ error: z.union([z.string(), z.object({ message:
 export interface EmbeddingServer {
   /** Sends an embedding request. @returns the answer's body @throws as `Embedder.embed`, and `model_busy` */
   embed(path: string, body: Uint8Array, signal: AbortSignal): Promise<Buffer>;
+  /** The body of an answer to a rerank call. Throws as `embed` does, and `rerank_not_available`. */
+  rerank(body: Uint8Array, signal: AbortSignal): Promise<Buffer>;
   /** See `Embedder.identity`. */
   identity(model: string, fresh?: boolean): Promise<ModelIdentity>;
   /** Drops all connections. */
   close(): Promise<void>;
 }
+
+/** Answers of servers without a reranker: llama-server without --reranking has 501, others do not know the path. */
+const NO_SUCH_PATH: ReadonlySet<number> = new Set([404, 405, 501]);
 
 /** What is known of a model: the latest look-up, when it began, and the last one that succeeded. */
 interface Known {
@@ -41,7 +48,7 @@ interface Known {
  * list of models says nothing about whether the server can answer chats
  */
 export function createEmbeddingServer(
-  config: Pick<ModelConfig, "kind" | "url" | "timeouts">,
+  config: Pick<ModelConfig, "kind" | "url" | "timeouts"> & { readonly key?: string | undefined },
   revision: string | undefined,
   breaker: Breaker,
   identities: ModelIdentities,
@@ -55,14 +62,19 @@ export function createEmbeddingServer(
   const request = async (method: "GET" | "POST", path: string, body: Uint8Array | null, signal: AbortSignal) => {
     breaker.check();
     let begun = false;
-    const headers = body === null ? {} : { "content-type": "application/json" };
+    const headers = { ...(body === null ? {} : { "content-type": "application/json" }), ...keyHeader(config.key) };
     try {
       const answer = await pool.request({ method, path: base + path, headers, body, signal });
       begun = true;
       if (method === "POST") breaker.succeeded();
       const bytes = await wholeOf(answer.body);
       if (answer.statusCode === 200) return bytes;
-      throw refusal(answer.statusCode, answer.headers["retry-after"], bytes.toString("utf8", 0, MAX_REFUSAL));
+      const text = bytes.toString("utf8", 0, MAX_REFUSAL);
+      if (answer.statusCode === 401) throw keyRefused(config.key, text);
+      if (path === RERANK_PATH && NO_SUCH_PATH.has(answer.statusCode)) {
+        throw notAvailable(`status ${answer.statusCode}: ${text.slice(0, 500)}`);
+      }
+      throw refusal(answer.statusCode, answer.headers["retry-after"], text);
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
       if (cause instanceof RelayError) throw cause;
@@ -93,6 +105,7 @@ export function createEmbeddingServer(
 
   return {
     embed: (path, body, signal) => request("POST", path, body, signal),
+    rerank: (body, signal) => request("POST", RERANK_PATH, body, signal),
     async identity(model, fresh = false) {
       const before = known.get(model);
       if (!fresh && before !== undefined && performance.now() - before.at < TRUST_MS) return before.identity;
@@ -130,6 +143,7 @@ const UNAVAILABLE: ReadonlySet<string> = new Set([
   "model_broke_off",
   "model_timeout",
   "model_busy",
+  "model_server_denied",
 ]);
 const isUnavailable = (cause: unknown): boolean => cause instanceof RelayError && UNAVAILABLE.has(cause.code);
 

@@ -1,7 +1,8 @@
 /** `POST /v1/embeddings` with a document's name in its headers, for clients that know only OpenAI's API. */
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Caller } from "../../config.ts";
 import { type DocumentKey, readHeaderName } from "../access/names.ts";
+import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
@@ -16,9 +17,20 @@ export function namesDocument(headers: IncomingHttpHeaders): boolean {
 }
 
 /** The document an embedding call for this company is about. @throws RelayError `document_name_invalid` */
-export function documentOf(headers: IncomingHttpHeaders, company: string | undefined): DocumentKey {
-  const title = readHeaderName("title", headers["slm-document"]);
-  return { company: company ?? readHeaderName("company", undefined), title };
+export function documentOf(req: IncomingMessage, company: string | undefined): DocumentKey {
+  // Not `headers`: there Node joins the values of a repeated header with a comma, which a title can contain.
+  const titles = new Set(req.headersDistinct["slm-document"]?.map((value) => readHeaderName("Slm-Document", value)));
+  const [title] = titles;
+  if (title === undefined || titles.size > 1) {
+    throw new RelayError("document_name_invalid", "The header Slm-Document must name one title. Send it once.");
+  }
+  if (company === undefined) {
+    throw new RelayError(
+      "document_name_invalid",
+      "The header Slm-Company is missing: a document is named by Slm-Company and Slm-Document together. Send both, each once.",
+    );
+  }
+  return { company, title };
 }
 
 /**

@@ -2,7 +2,7 @@
 import type { Caller } from "../../config.ts";
 import type { DocumentKey } from "../access/names.ts";
 import type { Reserve } from "../memory/budget.ts";
-import type { Client } from "./embedder.ts";
+import type { Client } from "./embedding-work.ts";
 import type { Pieces, Source } from "./pieces.ts";
 import type { Chunk, DocumentContent, DocumentMeta } from "./store.ts";
 

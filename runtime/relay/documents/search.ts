@@ -3,11 +3,14 @@ import { setImmediate as breathe } from "node:timers/promises";
 import type { Caller } from "../../config.ts";
 import { RelayError } from "../errors.ts";
 import type { Reserve } from "../memory/budget.ts";
+import { RERANKED } from "./bodies.ts";
 import { lengthsIn } from "./content-cache.ts";
-import { type Client, type Embedder, estimateTextTokens } from "./embedder.ts";
+import type { Embedder } from "./embedder.ts";
+import { type Client, estimateTextTokens } from "./embedding-work.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentRepository } from "./repository.ts";
+import { textBytes } from "./store.ts";
 import type { TokenBudget } from "./token-budget.ts";
 import { insert, nearest } from "./vectors.ts";
 
@@ -17,6 +20,8 @@ export interface SearchRequest {
   readonly query: { readonly text: string } | { readonly vector: Float32Array };
   /** How many chunks at most. */
   readonly k: number;
+  /** The nearest 50 are reranked by the model server; needs a query's text. */
+  readonly rerank?: boolean;
   readonly caller: Caller;
   /** Absent: somebody waits for it to the end. */
   readonly client?: Client | undefined;
@@ -32,6 +37,8 @@ export interface Found {
   readonly index: number;
   /** Cosine, from -1 to 1. */
   readonly score: number;
+  /** The reranker's, by which the chunks are sorted then. */
+  readonly relevance_score?: number;
   readonly text: string;
 }
 
@@ -81,6 +88,20 @@ export function createSearch(parts: SearchParts): Search {
     return { vector: vectors, identity, tokens };
   };
 
+  const rerank = async (query: string, near: readonly Found[], request: SearchRequest) => {
+    const { company, caller, client, signal, k } = request;
+    const texts = near.map(({ text }) => text);
+    request.reserve?.(4 * textBytes(texts));
+    const estimate = estimateTextTokens([...texts, ...texts.map(() => query)]);
+    const task = { query, texts, caller, company, client, signal };
+    const { scores, tokens } = await budget.within(company, estimate, () => embedder.rerank(task));
+    const found = near
+      .map((one, index) => ({ ...one, relevance_score: scores[index] ?? Number.NEGATIVE_INFINITY }))
+      .sort((a, b) => b.relevance_score - a.relevance_score)
+      .slice(0, k);
+    return { found, tokens };
+  };
+
   return async (request) => {
     const { company, query } = request;
     const titles = [...new Set(request.titles)];
@@ -99,6 +120,7 @@ export function createSearch(parts: SearchParts): Search {
         : { vector: query.vector, identity: await embedder.identity(embeddingModel), tokens: 0 };
     const prints = Object.values(fingerprints(identity));
 
+    const nearby = request.rerank === true ? RERANKED : request.k;
     const found: Found[] = [];
     const missing: string[] = [];
     for (const [title, meta] of metas) {
@@ -118,15 +140,17 @@ export function createSearch(parts: SearchParts): Search {
       }
       const since = performance.now();
       const lengths = lengthsIn(content, dimensions);
-      for (const { row, score } of nearest({ vectors: content.vectors, dimensions, lengths }, vector, request.k)) {
-        insert(found, { title, index: row, score, text: content.chunks[row]?.text ?? "" }, request.k);
+      for (const { row, score } of nearest({ vectors: content.vectors, dimensions, lengths }, vector, nearby)) {
+        insert(found, { title, index: row, score, text: content.chunks[row]?.text ?? "" }, nearby);
       }
       metrics.searched((performance.now() - since) / 1000, lengths.length);
       await repository.use(meta);
       await breathe(); // others' streams go on between two documents
     }
     if (missing.length === titles.length) throw noneThere(titles);
-    return { found, missing, tokens };
+    if (request.rerank !== true || !("text" in query)) return { found, missing, tokens };
+    const reranked = await rerank(query.text, found, request);
+    return { found: reranked.found, missing, tokens: tokens + reranked.tokens };
   };
 }
 

@@ -7,6 +7,8 @@ import { RelayError } from "../errors.ts";
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
+  | { readonly kind: "openapi"; readonly name: "/openapi.json" }
+  | { readonly kind: "jobs"; readonly name: "/v1/jobs" }
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | ModelCall;
 
@@ -102,8 +104,10 @@ function relayRows(): Row[] {
   return [
     row({ kind: "status", name: "/status", view: "page" }, READ),
     row({ kind: "status", name: "/status/data.json", view: "data" }, READ),
+    row({ kind: "openapi", name: "/openapi.json" }, READ),
     row({ kind: "documents", name: "/v1/documents" }, [...READ, "PUT", "DELETE"]),
     row({ kind: "documents", name: "/v1/documents/search" }, ["POST"]),
+    row({ kind: "jobs", name: "/v1/jobs" }, READ),
     job("job", "/v1/jobs/{id}", [...READ, "DELETE"], undefined),
     job("result", "/v1/jobs/{id}/result", READ, undefined),
     job("events", "/v1/jobs/{id}/events", ["GET"], undefined),
@@ -115,7 +119,8 @@ function dialectRows(dialect: Dialect): Row[] {
     if (route.kind === "job") return job(route.act, route.name, route.methods, dialect);
     const modelKeys = route.modelKeys ?? ["model"];
     const checked = dialect.bodyChecks.map(({ member }) => member);
-    const wanted = new Set([...modelKeys, ...checked, "stream", ...(route.reads ?? [])]);
+    const ofJobs = route.queue === undefined ? [] : ["metadata"];
+    const wanted = new Set([...modelKeys, ...checked, "stream", ...ofJobs, ...(route.reads ?? [])]);
     const methods = route.method === "GET" ? READ : [route.method];
     return { route: { ...route, dialect, modelKeys, wanted }, path: route.pattern ?? route.name, methods, dialect };
   });

@@ -14,6 +14,7 @@ const READS: ReadonlySet<string> = new Set<keyof Steps>([
   "setCallers",
   "setLimits",
   "find",
+  "list",
   "answer",
   "answerHead",
   "answerPiece",

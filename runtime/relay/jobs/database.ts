@@ -5,7 +5,7 @@ import type { QueueName } from "../admission/admission.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
 import { DiskQuota } from "./disk-quota.ts";
 import { LeaseClock } from "./lease-clock.ts";
-import { flowOf, type JobRow, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
+import { flowOf, type JobRow, listOf, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
 import { RunningCalls } from "./running-calls.ts";
 import { boundSize, checkDatabase, openDatabase } from "./schema.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type AttemptOutcome,
   type ClaimedJob,
   type DiskRefusal,
+  type JobListing,
   type JobRecord,
   type JobState,
   type JobStore,
@@ -116,7 +117,8 @@ export class JobDatabase implements Steps {
   add(job: NewJob): Added {
     const inUse = this.#calls.find(job);
     if (inUse !== undefined) return inUse;
-    const refused = this.#quota.refuseWork(job.owner, job.body.length + (job.requestParameters?.length ?? 0));
+    const notes = (job.requestParameters?.length ?? 0) + (metadataJson(job)?.length ?? 0);
+    const refused = this.#quota.refuseWork(job.owner, job.body.length + notes);
     if (refused !== undefined) return refused;
     const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
     this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
@@ -153,6 +155,10 @@ export class JobDatabase implements Steps {
   find(owner: string, id: string): JobRecord | undefined {
     const row = rowOf(this.#sql, owner, id);
     return row && recordOf(this.#sql, row);
+  }
+
+  list(owner: string, listing: JobListing): readonly JobRecord[] | undefined {
+    return listOf(this.#sql, owner, listing);
   }
 
   answer(owner: string, id: string): StoredAnswer | undefined {
@@ -265,6 +271,13 @@ export class JobDatabase implements Steps {
     return this.find(owner, id);
   }
 
+  remove(owner: string, id: string): boolean {
+    const removed = this.#sql(
+      "DELETE FROM jobs WHERE id = ? AND owner = ? AND state IN ('completed', 'failed', 'cancelled')",
+    ).run(id, owner);
+    return removed.changes > 0;
+  }
+
   sweep(): boolean {
     const now = this.#now();
     const running = this.#sql("SELECT attempt_id AS id FROM jobs WHERE state = 'in_progress'").all() as unknown as {
@@ -301,8 +314,8 @@ export class JobDatabase implements Steps {
     const now = this.#now();
     return this.#sql(
       `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, idempotency_key,
-         echo, state, created_at, run_after, expires_at, company, flow)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
+         echo, state, created_at, run_after, expires_at, company, flow, metadata)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
     ).get(
       job.id,
       job.owner,
@@ -321,6 +334,7 @@ export class JobDatabase implements Steps {
       expiresAt,
       job.company ?? null,
       flowOf(this.#sql, job),
+      metadataJson(job) ?? null,
     ) as unknown as JobRow;
   }
 
@@ -357,6 +371,8 @@ export class JobDatabase implements Steps {
     this.#sql("DELETE FROM bodies WHERE seq = ?").run(seq);
   }
 }
+
+const metadataJson = ({ metadata }: NewJob): string | undefined => metadata && JSON.stringify(metadata);
 
 function reasonOf(refusal: DiskRefusal): string {
   switch (refusal.kind) {

@@ -30,6 +30,8 @@ export type Disposition =
 const RETRY_MS = 2000;
 /** Time between two attempts when the model server said that it is busy, or loads its model. */
 const BUSY_MS = 5000;
+/** The same when the model server refused its key. */
+const KEY_MS = 30_000;
 /** The same when there was no memory for its answer: its owner's other requests must end first. */
 const MEMORY_MS = 30_000;
 
@@ -40,6 +42,10 @@ export function dispositionOf(ending: Ending): Disposition {
   const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
   if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: 0, down: true };
+  }
+  // A person must set the key: the job waits for it.
+  if (cause instanceof RelayError && cause.code === "model_server_denied") {
+    return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: KEY_MS, down: false };
   }
   if (cause instanceof RelayError && (cause.code === "memory_share_full" || cause.code === "memory_full")) {
     return { kind: "fail_attempt", outcome: "memory_full", detail, delayMs: MEMORY_MS, down: false };

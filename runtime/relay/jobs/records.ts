@@ -3,7 +3,17 @@ import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
 import type { QueueName } from "../admission/slot-request.ts";
-import type { Attempt, AttemptOutcome, JobRecord, JobState, NewJob, StoreSummary, WaitingJob } from "./store.ts";
+import type {
+  Attempt,
+  AttemptOutcome,
+  JobListing,
+  JobMetadata,
+  JobRecord,
+  JobState,
+  NewJob,
+  StoreSummary,
+  WaitingJob,
+} from "./store.ts";
 
 /**
  * The longest pause between two attempts. A job that is due later than this from now was queued before the wall clock was set
@@ -36,6 +46,7 @@ export interface JobRow {
   readonly state: JobState;
   readonly request_sha256: string;
   readonly echo: string | null;
+  readonly metadata: string | null;
   readonly created_at: number;
   readonly started_at: number | null;
   readonly finished_at: number | null;
@@ -63,20 +74,52 @@ export function rowByKey(sql: Sql, owner: string, path: string, key: string): Jo
     | undefined;
 }
 
-/** The whole record of a row. */
-export function recordOf(sql: Sql, row: JobRow): JobRecord {
+const STATES: readonly JobState[] = ["queued", "in_progress", "completed", "failed", "cancelled"];
+
+/** A page of an owner's jobs, the newest first. Reads only the page's rows, of each state (index `jobs_listed`). */
+export function listOf(sql: Sql, owner: string, { state, after, limit }: JobListing): JobRecord[] | undefined {
+  const cursor = after === undefined ? undefined : rowOf(sql, owner, after)?.seq;
+  if (after !== undefined && cursor === undefined) return undefined;
+  const rows = (state === undefined ? STATES : [state]).flatMap(
+    (one) =>
+      sql(
+        `SELECT * FROM jobs INDEXED BY jobs_listed WHERE owner = ? AND state = ? AND is_call = 0 AND seq < ?
+         ORDER BY seq DESC LIMIT ?`,
+      ).all(owner, one, cursor ?? Number.MAX_SAFE_INTEGER, limit) as unknown as JobRow[],
+  );
+  const page = rows.sort((a, b) => b.seq - a.seq).slice(0, limit);
+  // The oldest first: so each count of the jobs before a waiting one goes on from the last.
+  const last = new Map<QueueName, { seq: number; ahead: number }>();
+  return page
+    .reverse()
+    .map((row) => {
+      if (row.state !== "queued") return recordOf(sql, row, undefined);
+      const before = last.get(row.lane) ?? { seq: 0, ahead: 0 };
+      const ahead = before.ahead + queuedBetween(sql, row.lane, before.seq, row.seq);
+      last.set(row.lane, { seq: row.seq, ahead });
+      return recordOf(sql, row, ahead);
+    })
+    .reverse();
+}
+
+/** Jobs of the queue that wait, with `from` <= seq < `to`. */
+function queuedBetween(sql: Sql, lane: QueueName, from: number, to: number): number {
+  const { n } = sql("SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND lane = ? AND seq >= ? AND seq < ?").get(
+    lane,
+    from,
+    to,
+  ) as { n: number };
+  return n;
+}
+
+const aheadOf = (sql: Sql, { state, lane, seq }: JobRow): number | undefined =>
+  state === "queued" ? queuedBetween(sql, lane, 0, seq) : undefined;
+
+/** The whole record of a row. @param ahead if it has been counted */
+export function recordOf(sql: Sql, row: JobRow, ahead = aheadOf(sql, row)): JobRecord {
   const answer = sql(
     "SELECT status, coalesce(bytes, octet_length(body)) AS bytes, sha256 FROM answers WHERE seq = ?",
   ).get(row.seq) as { status: number; bytes: number; sha256: string } | undefined;
-  const ahead =
-    row.state === "queued"
-      ? (
-          sql("SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND lane = ? AND seq < ?").get(
-            row.lane,
-            row.seq,
-          ) as { n: number }
-        ).n
-      : undefined;
   return {
     id: row.id,
     owner: row.owner,
@@ -93,6 +136,7 @@ export function recordOf(sql: Sql, row: JobRow): JobRecord {
     answer: answer && { status: answer.status, bytes: answer.bytes, sha256: answer.sha256 },
     requestSha256: row.request_sha256,
     requestParameters: row.echo ?? undefined,
+    metadata: row.metadata === null ? undefined : (JSON.parse(row.metadata) as JobMetadata),
   };
 }
 

@@ -138,12 +138,35 @@ const RUNNING_CALLS = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+const withMetadata = (row: "NEW" | "OLD") => `${ofJob(row)} + coalesce(octet_length(${row}.metadata), 0)`;
+
+// Kept answers of direct calls are no jobs for their owner, so they are not listed. The trigger also marks those that the
+// release before writes, should an installer go back to it.
+const LISTING = `
+  ALTER TABLE jobs ADD COLUMN metadata TEXT;
+  ALTER TABLE jobs ADD COLUMN is_call INTEGER NOT NULL DEFAULT 0;
+  UPDATE jobs SET is_call = 1 WHERE seq IN (SELECT seq FROM answers WHERE attempt_id IS NULL);
+  CREATE INDEX jobs_listed ON jobs (owner, state, seq) WHERE is_call = 0;
+  CREATE TRIGGER answer_of_a_call AFTER INSERT ON answers WHEN NEW.attempt_id IS NULL BEGIN
+    UPDATE jobs SET is_call = 1 WHERE seq = NEW.seq;
+  END;
+  DROP TRIGGER usage_job_added;
+  DROP TRIGGER usage_job_removed;
+  CREATE TRIGGER usage_job_added AFTER INSERT ON jobs BEGIN
+    INSERT INTO usage VALUES (NEW.owner, ${withMetadata("NEW")}) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+  END;
+  CREATE TRIGGER usage_job_removed BEFORE DELETE ON jobs BEGIN
+    UPDATE usage SET bytes = bytes - (${withMetadata("OLD")} + ${contentsOf("OLD")}) WHERE owner = OLD.owner;
+  END;
+`;
+
 /** All steps, oldest first. A step that was released is never edited. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, compatibleWith: 1, sql: FIRST },
   { version: 2, compatibleWith: 1, sql: COMPANIES },
   { version: 3, compatibleWith: 1, sql: DISK_SHARES },
   { version: 4, compatibleWith: 1, sql: RUNNING_CALLS },
+  { version: 5, compatibleWith: 1, sql: LISTING },
 ];
 
 /** What the log may keep on the disk after a checkpoint, in bytes. */

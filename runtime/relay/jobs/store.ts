@@ -69,6 +69,20 @@ export interface NewJob {
   readonly idempotencyKey: string | undefined;
   /** JSON of what an OpenAI Response object repeats of its request; undefined for other jobs. */
   readonly requestParameters: string | undefined;
+  /** The caller's notes, see `metadata.ts`. */
+  readonly metadata?: JobMetadata | undefined;
+}
+
+/** The caller's notes on a job: names and texts. */
+export type JobMetadata = Readonly<Record<string, string>>;
+
+/** Which of an owner's jobs to list, the newest first. */
+export interface JobListing {
+  /** @default every state */
+  readonly state?: JobState | undefined;
+  /** Only jobs that came before this one, by id. */
+  readonly after?: string | undefined;
+  readonly limit: number;
 }
 
 /** An answer of the model server, whole. */
@@ -106,6 +120,7 @@ export interface JobRecord {
   readonly answer: { readonly status: number; readonly bytes: number; readonly sha256: string } | undefined;
   readonly requestSha256: string;
   readonly requestParameters: string | undefined;
+  readonly metadata: JobMetadata | undefined;
 }
 
 /** A job that could run now. */
@@ -119,7 +134,8 @@ export interface WaitingJob {
 }
 
 /** A job that is ours to run until its lease ends. */
-export interface ClaimedJob extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "requestParameters"> {
+export interface ClaimedJob
+  extends Omit<NewJob, "requestSha256" | "idempotencyKey" | "requestParameters" | "metadata"> {
   readonly attemptId: string;
 }
 
@@ -188,6 +204,8 @@ export interface JobStore {
    */
   keepAnswer(call: NewJob, answer: StoredAnswer, keepMs: number): Promise<void>;
   find(owner: string, id: string): Promise<JobRecord | undefined>;
+  /** The owner's jobs, without kept answers of direct calls; undefined if `after` is not one of its jobs. */
+  list(owner: string, listing: JobListing): Promise<readonly JobRecord[] | undefined>;
   /** The answer of a finished job; undefined if there is none. Rejects when it is damaged on the disk. */
   answer(owner: string, id: string): Promise<StoredAnswer | undefined>;
   /** The same without its body. */
@@ -223,6 +241,8 @@ export interface JobStore {
   ): Promise<JobState | undefined>;
   /** Cancels a job that is not finished. @returns the job as it is now; undefined if there is none */
   cancel(owner: string, id: string): Promise<JobRecord | undefined>;
+  /** Removes a finished job and its answer. @returns false if there is no such job, or it is not finished */
+  remove(owner: string, id: string): Promise<boolean>;
   /** Forgets what has expired, frees expired leases. @returns whether there may be more of it */
   sweep(): Promise<boolean>;
   summary(): Promise<StoreSummary>;

@@ -10,9 +10,10 @@ import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
 import { idempotencyKey, keyInProgress, keyMismatch, requestHash } from "./idempotency.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
+import { readMetadata } from "./metadata.ts";
 import { type Prefer, parsePrefer } from "./prefer.ts";
 import { replyWithJob, replyWithResponseObject, streamResult, waitForEnd } from "./replies.ts";
-import type { KeyInUse, NewJob, StoredAnswer } from "./store.ts";
+import type { JobMetadata, KeyInUse, NewJob, StoredAnswer } from "./store.ts";
 import { isFinal, jobName } from "./views.ts";
 
 /** `answered`: nothing is left to do. `pass`: the call goes on as any other; `done`, if it is there, must be called at its end. */
@@ -57,6 +58,7 @@ interface Asked {
   /** Else it has a key. */
   readonly asJob: boolean;
   readonly background: ReturnType<typeof readBackground>;
+  readonly metadata: JobMetadata | undefined;
 }
 
 export function createSubmit(jobs: Jobs): Submit {
@@ -69,11 +71,12 @@ export function createSubmit(jobs: Jobs): Submit {
     const background = route.mayRunInBackground === true ? readBackground(body, facts) : undefined;
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && key === undefined) return PASS;
-    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background });
+    const metadata = asJob ? readMetadata(body, facts) : undefined;
+    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background, metadata });
   };
 
   async function asCall(exchange: HeldExchange, asked: Asked): Promise<Submitted> {
-    const { route, lane, owner, company, body, prefer, key, asJob, background } = asked;
+    const { route, lane, owner, company, body, prefer, key, asJob, background, metadata } = asked;
     const { headers } = exchange.req;
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
@@ -88,6 +91,7 @@ export function createSubmit(jobs: Jobs): Submit {
       estimatedTokens: estimateTokens(route, body),
       idempotencyKey: key,
       requestParameters: background?.requestParameters,
+      metadata,
     };
     if (!asJob) return keyedCall(exchange, job, route);
     await submit(exchange, job, prefer, lane);

@@ -50,9 +50,22 @@ export function jobView(job: JobRecord, live: Live): Record<string, unknown> {
       detail: detail ?? null,
       counted,
     })),
+    metadata: job.metadata ?? {},
     error: job.error ?? null,
     result: job.answer === undefined ? null : { href: `${path}/result`, ...job.answer },
     events: `${path}/events`,
+  };
+}
+
+/** `GET /v1/jobs`: a page in the form of OpenAI's lists. @param jobs one more than `limit` if there are more */
+export function jobList(jobs: readonly JobRecord[], limit: number, liveOf: (job: JobRecord) => Live) {
+  const data = jobs.slice(0, limit).map((job) => jobView(job, liveOf(job)));
+  return {
+    object: "list",
+    data,
+    first_id: data.at(0)?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more: jobs.length > limit,
   };
 }
 

@@ -8,6 +8,7 @@ import { RelayError } from "../errors.ts";
 import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
+import { KeyRefusalSink, keyHeader, keyRefused } from "./key-refusal.ts";
 
 /** A request as the model server gets it. */
 export interface UpstreamCall {
@@ -31,13 +32,19 @@ export interface UpstreamCall {
 /** What a probe of the model server found. */
 export type ModelState =
   | { readonly reachable: true; readonly models: readonly string[]; readonly checkedAt: string }
-  | { readonly reachable: false; readonly reason: string; readonly checkedAt: string };
+  | {
+      readonly reachable: false;
+      readonly reason: string;
+      readonly checkedAt: string;
+      /** It answers, and wants a key or another one. */
+      readonly keyRefused?: true;
+    };
 
 export interface Upstream {
   /**
    * Sends the call and writes the answer into `to`, status and body as they come, byte for byte, with back-pressure. Nothing
    * is retried. Resolves at the answer's end. Rejects with `model_down` (at once, nothing was sent), `model_unreachable`,
-   * `model_broke_off`, `model_timeout`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut the
+   * `model_broke_off`, `model_timeout`, `model_server_denied`, or ClientDisconnected; if the answer had begun, the caller of `forward` must cut the
    * connection or send the error within the answer, so that a truncated answer never looks whole.
    */
   forward(call: UpstreamCall, to: Sink): Promise<void>;
@@ -66,8 +73,11 @@ export function openPool(url: URL, timeouts: ModelConfig["timeouts"]): Pool {
   });
 }
 
-/** Opens no connection yet. Proxies of the environment are not used: the model server is on this machine. */
-export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">): Upstream {
+/**
+ * Opens no connection yet. Proxies of the environment are not used: the model server is on this machine.
+ * @param key of the model server
+ */
+export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeouts">, key?: string): Upstream {
   const url = new URL(model.url);
   const base = basePath(url);
   const pool = openPool(url, model.timeouts);
@@ -78,9 +88,14 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
     const checkedAt = new Date().toISOString();
     try {
       const path = base + server.listPath;
-      const answer = await pool.request({ method: "GET", path, signal: AbortSignal.timeout(LOOK_MS) });
+      const signal = AbortSignal.timeout(LOOK_MS);
+      const answer = await pool.request({ method: "GET", path, headers: keyHeader(key), signal });
       if (answer.statusCode !== 200) {
         await answer.body.dump();
+        if (answer.statusCode === 401) {
+          const { message: reason } = keyRefused(key, "");
+          return { reachable: false, keyRefused: true, reason, checkedAt };
+        }
         return { reachable: false, reason: `${path} answers ${answer.statusCode}`, checkedAt };
       }
       const models = server.readModels(await answer.body.json()).map(({ name }) => name);
@@ -94,7 +109,19 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
     found = { state: askModels(), at: performance.now() };
     return found.state;
   };
-  const breaker = createBreaker({ probe: async () => (await look()).reachable });
+  const breaker = createBreaker({
+    // One that refuses the key is there: its callers are told so, not that it is down.
+    probe: async () => {
+      const state = await look();
+      return state.reachable || state.keyRefused === true;
+    },
+  });
+  const forwardWithKey = async (call: UpstreamCall, to: Sink): Promise<void> => {
+    const sink = new KeyRefusalSink(to);
+    const headers = { ...call.headers, ...keyHeader(key) };
+    await send(call.slotless === true ? slotless : pool, base, { ...call, headers }, sink, breaker);
+    if (sink.refusal !== undefined) throw keyRefused(key, sink.refusal);
+  };
 
   return {
     breaker,
@@ -104,7 +131,7 @@ export function createUpstream(model: Pick<ModelConfig, "kind" | "url" | "timeou
       } catch (cause) {
         return Promise.reject(cause as RelayError);
       }
-      return send(call.slotless === true ? slotless : pool, base, call, to, breaker);
+      return forwardWithKey(call, to);
     },
     look() {
       return found === undefined || performance.now() - found.at > LOOK_AGAIN_MS ? look() : found.state;

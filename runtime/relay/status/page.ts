@@ -1,4 +1,5 @@
 /** The page for people at /status: self-contained HTML without scripts. Pure. */
+import type { AdaptiveStep } from "../admission/adaptive.ts";
 import type { StatusData } from "./status.ts";
 
 /** Renders the page. All values are escaped. The browser reloads it every 10 s. */
@@ -46,10 +47,38 @@ ${facts}
 ${statuses}
 <h2>Callers</h2>
 <table>${row(["Name", "Requests", "Last location", "Last seen"], "th")}${callers}</table>
+${adaptiveOf(data.adaptiveChat)}
 ${outagesOf(data.outages)}
 <p>Counted since ${escapeHtml(data.startedAt)}. <a href="/status/data.json">As JSON</a></p>
 </body></html>
 `;
+}
+
+const REASONS: Readonly<Record<AdaptiveStep["reason"], string>> = {
+  start: "begun",
+  bounds: "the limits were changed",
+  try_more: "trying more",
+  more_pays: "more pays",
+  more_does_not_pay: "more does not pay",
+  try_fewer: "trying fewer",
+  fewer_suffice: "fewer suffice",
+  fewer_cost: "fewer cost throughput",
+  first_token_late: "the first tokens came late",
+};
+
+/** Changes of the number of slots that are on the page. */
+const CHANGES_SHOWN = 8;
+
+function adaptiveOf(adaptive: StatusData["adaptiveChat"]): string {
+  if (adaptive === undefined) return "";
+  const rate = (value: number | undefined) => (value === undefined ? "" : value.toFixed(1));
+  const lines = adaptive.history.slice(0, CHANGES_SHOWN).map(({ at, from, to, reason, tokensPerSecond }) => {
+    const change = from === to ? String(to) : `${from} → ${to}`;
+    const { before, after } = tokensPerSecond;
+    return row([new Date(at).toISOString(), change, REASONS[reason], rate(before), rate(after)], "td");
+  });
+  const head = row(["When", "Slots for chat", "Why", "Tokens/s before", "and then"], "th");
+  return `<h2>Slots for chat: ${adaptive.slots}, found by itself from ${adaptive.min} to ${adaptive.max}</h2>\n<table>${head}${lines.join("")}</table>`;
 }
 
 /** The JSON has all recorded outages. */

@@ -1,6 +1,7 @@
 /** The current status of the relay, for the page, its JSON and the admin listener. */
 import type { RelayConfig } from "../../config.ts";
 import type { LineStatus } from "../../direct-log.ts";
+import type { AdaptiveView } from "../admission/adaptive-slots.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { BreakerState } from "../model/breaker.ts";
@@ -21,6 +22,8 @@ export interface StatusData {
   readonly lanes: AdmissionSnapshot;
   /** Where documents are stored, and whether the store is available. */
   readonly documents?: ReturnType<Documents["state"]> | undefined;
+  /** Of `limits.chat: auto`: the number of chat slots now, its bounds, and why it changed. */
+  readonly adaptiveChat?: AdaptiveView | undefined;
   /** Newest first. */
   readonly outages?: readonly Outage[] | undefined;
   /** Direct lines, in the order of the config; absent without lines. */
@@ -44,6 +47,7 @@ export interface StatusSources {
   readonly jobsAvailable?: () => boolean;
   readonly documents?: Documents["state"];
   readonly outages?: () => readonly Outage[];
+  readonly adaptive?: () => AdaptiveView | undefined;
   readonly direct?: () => Promise<readonly LineStatus[]>;
 }
 
@@ -58,7 +62,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages, direct }: StatusSources = {},
+  { jobsAvailable = () => true, documents, outages, adaptive, direct }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -82,6 +86,7 @@ export function createStatus(
         lanes: admission.snapshot(),
         documents: documents?.(),
         outages: outages?.(),
+        adaptiveChat: adaptive?.(),
         ...(lines.length > 0 && { direct: lines }),
         tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };

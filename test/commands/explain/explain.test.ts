@@ -1,8 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { errorsIn, explain, renderExplanations } from "../../../commands/explain/explain.ts";
-import { knownErrors, permissionFor } from "../../../commands/explain/known-errors.ts";
-import { errorsOf, madeAnything, Patience, readEvents } from "../../../commands/up/events.ts";
-import { splitArgs } from "../../../commands/up/options.ts";
+import { permissionFor } from "../../../commands/explain/known-errors/cloudflare.ts";
+import { knownErrors } from "../../../commands/explain/known-errors.ts";
 
 const api = "https://api.cloudflare.com/client/v4";
 const a = "47b01bab55a46a3497e02b3699475822";
@@ -84,7 +83,7 @@ const said: [id: string, text: string, shows: string][] = [
   [
     "atlas.key",
     'HTTP 401 Unauthorized (Error code: "UNAUTHORIZED") Detail: You are not authorized for this resource.',
-    "does not know",
+    "does not accept",
   ],
   [
     "atlas.user-taken",
@@ -191,20 +190,20 @@ test.each(said)("%s: %s", (id, text, shows) => {
 test("every known error has an example above", () => {
   const shown = new Set(said.map(([id]) => id));
   expect(knownErrors.map(({ id }) => id).filter((id) => !shown.has(id))).toEqual([
-    "provider.tunnel-deleted",
     "cloudflare.in-use",
+    "provider.tunnel-deleted",
   ]);
   const deleted = `failed to make http request: DELETE "${api}/accounts/${a}/cfd_tunnel/0b2f5d5e-4a0c-4d1e-9d1f-3f0a5a1a2b3c": 404 Not Found`;
   expect(explain([deleted]).map(({ id }) => id)).toEqual(["provider.tunnel-deleted"]);
   expect(explain(["tunnel 1 has active connections"])).toMatchObject([{ id: "cloudflare.in-use" }]);
 });
 
-test("errors that are not known are left as they are", () => {
+test("unknown errors are ignored", () => {
   expect(explain(["TypeError: x is not a function", "the stack's config has one problem"])).toEqual([]);
   expect(renderExplanations([])).toBe("");
 });
 
-test("the same cause is said once, however many resources it stops", () => {
+test("a cause is explained once, however many resources it affects", () => {
   const refused = (path: string) => `POST /accounts/${a}/${path}: 403 Authentication error (10000)`;
   const found = explain([refused("access/policies"), refused("access/apps"), refused("cfd_tunnel")]);
   expect(found.map(({ says }) => says)).toEqual([
@@ -222,7 +221,7 @@ test.each([
   ["POST", `/accounts/${a}/r2/buckets`, undefined],
 ])("%s %s needs %s", (method, path, permission) => expect(permissionFor(method, path)).toBe(permission));
 
-test("errors are found in what pulumi printed, warnings are not", () => {
+test("finds errors, not warnings, in the output of pulumi", () => {
   const printed = `Updating (prod):
 
  +  cloudflare:index:DnsRecord slm-dns creating (0s) error: POST /zones/${a}/dns_records: 400 record with that host already exists (81053)
@@ -237,50 +236,4 @@ Diagnostics:
 `;
   const errors = errorsIn(printed);
   expect(explain(errors).map(({ id }) => id)).toEqual(["cloudflare.record-taken"]);
-});
-
-describe("the engine's events", () => {
-  const urn = "urn:pulumi:prod::slm-network::x::slm-documents";
-  const metadata = { op: "create", urn, type: "mongodbatlas:index/databaseUser:DatabaseUser" };
-  const lines = [
-    { sequence: 1, resourcePreEvent: { metadata, planning: true } },
-    { sequence: 2, resourcePreEvent: { metadata } },
-    { sequence: 3, resourcePreEvent: { metadata } },
-    { sequence: 4, resourcePreEvent: { metadata: { ...metadata, op: "same", type: "command:remote:Command" } } },
-    { sequence: 5, diagnosticEvent: { message: "\u001b[31mit failed\u001b[0m\n", severity: "error", urn } },
-    { sequence: 6, diagnosticEvent: { message: "a note", severity: "info", urn } },
-    { sequence: 7, diagnosticEvent: { message: "passing", severity: "error", ephemeral: true } },
-  ];
-  const text = `${lines.map((line) => JSON.stringify(line)).join("\n")}\n{"sequence":8,"diagn`;
-  test("errors are read without colours, and half a line does no harm", () => {
-    expect(errorsOf(readEvents(text))).toEqual(["it failed"]);
-  });
-  test("a run that only came to know the stack made nothing", () => {
-    const outputs = (op: string, type: string, planning = false) => ({
-      resOutputsEvent: { metadata: { op, urn, type }, planning },
-    });
-    const stack = outputs("create", "pulumi:pulumi:Stack");
-    expect(madeAnything([stack, outputs("create", "slm-network:access:Access"), outputs("same", metadata.type)])).toBe(
-      false,
-    );
-    expect(madeAnything([outputs("create", metadata.type, true)])).toBe(false);
-    expect(madeAnything([stack, outputs("create", metadata.type)])).toBe(true);
-  });
-  test("what takes long is said once, with why, and not for a plan", () => {
-    const patience = new Patience();
-    expect(patience.notes(readEvents(text))).toEqual([
-      expect.stringMatching(/^… slm-documents: Atlas passes the user on/),
-    ]);
-    expect(patience.notes(readEvents(text))).toEqual([]);
-  });
-});
-
-test("options of npm run up and of pulumi up", () => {
-  expect(splitArgs(["--yes", "--no-preflight", "--stack", "prod"])).toEqual({
-    help: false,
-    preflight: false,
-    stack: "prod",
-    args: ["--yes", "--stack", "prod"],
-  });
-  expect(splitArgs(["--stack=prod"])).toMatchObject({ stack: "prod", preflight: true });
 });

@@ -42,20 +42,20 @@ describe("a new stack file", () => {
     expect(readConfig(text, "f")).toMatchObject({ hostname: "slm.example.org", limits: { chat: 4 } });
   });
 
-  it("keeps a commented key at its own depth, so that it can be switched on by taking the # away", () => {
+  it("keeps a commented-out key at its own depth, so that removing the # enables it", () => {
     const text = write("");
     expect(text).toMatch(/^ {2}# slm-network:fallback:$/m);
     expect(text).toMatch(/^ {4}# allowed: /m);
   });
 
-  it("keeps ids as text, also one that YAML takes for a number", () => {
+  it("keeps ids as text, even those that look like numbers to YAML", () => {
     const { config } = parse(write("")) as { config: Record<string, unknown> };
     expect(config["slm-network:zoneId"]).toBe(`${"1".repeat(31)}e`);
     const { config: digits } = parse(write("", { account: { ...answers.account, zoneId: "1".repeat(32) } }));
     expect(digits["slm-network:zoneId"]).toBe("1".repeat(32));
   });
 
-  it("keeps what `pulumi stack init` wrote, and takes no secret or rotation of the example's over", () => {
+  it("keeps what `pulumi stack init` wrote, and no secret or rotation of the template", () => {
     const filled = write("")
       .replace("config:\n", `encryptionsalt: v1:theirs\nconfig:\n  slm-network:tunnelSecret:\n    secure: v1:theirs\n`)
       .replace("secretVersion: 1", 'secretVersion: 3\n        previousSecretExpiresAt: "2026-12-01T00:00:00Z"');
@@ -65,7 +65,7 @@ describe("a new stack file", () => {
     expect(readConfig(text, "f").access.servers).toMatchObject([{ name: "shop", secretVersion: 1 }]);
   });
 
-  it("has no Atlas in it when documents stay on the Mac, and needs one secret", () => {
+  it("has no Atlas settings when documents stay on the Mac, and needs one secret", () => {
     const text = write("", { documents: { store: "embedded" } });
     expect(readConfig(text, "f").documents).not.toHaveProperty("atlas");
     expect(missingSecrets(text)).toEqual(["tunnelSecret"]);
@@ -73,8 +73,8 @@ describe("a new stack file", () => {
   });
 });
 
-describe("a stack file that is there", () => {
-  it("is the same text when nothing is new, with its secrets in it", () => {
+describe("an existing stack file", () => {
+  it("stays the same text, with its secrets, when nothing changes", () => {
     const secrets = { "slm-network:tunnelSecret": { secure: "v1:x" } };
     const text = writeEncrypted(write(""), { settings: { encryptionsalt: "v1:salt" }, secrets });
     expect(text).toMatch(/tunnelSecret:\n {4}secure: v1:x\n[\s\S]*encryptionsalt: v1:salt/);
@@ -82,25 +82,25 @@ describe("a stack file that is there", () => {
     expect(writeEncrypted(text, { settings: {}, secrets: {} })).toBe(text);
   });
 
-  it("keeps what init does not decide, and every comment", () => {
+  it("keeps settings that init does not decide, and every comment", () => {
     const mine = write("").replace("chat: 4 #", "chat: 9 # mine,").replace("cluster: main", "cluster: old");
     const text = write(mine);
     expect(text).toBe(mine.replace("cluster: old", "cluster: main"));
   });
 
-  it("counts as an example while no account is named", () => {
+  it("counts as the example while no account is set", () => {
     expect(readBefore(model, "f")).toMatchObject({ isExample: true, isEmpty: false, config: {} });
     expect(readBefore(write(""), "f")).toMatchObject({ isExample: false, isEmpty: false });
     expect(readBefore("", "f").isEmpty).toBe(true);
   });
 
-  it("is named when it is no YAML", () => {
-    expect(() => readBefore("a: [", "Pulumi.x.yaml")).toThrow(/Pulumi\.x\.yaml is no YAML/);
+  it("is refused when it is not YAML", () => {
+    expect(() => readBefore("a: [", "Pulumi.x.yaml")).toThrow(/Pulumi\.x\.yaml is not valid YAML/);
   });
 });
 
-describe("answers and flags", () => {
-  it("are refused in the config's own words, and a good one is not", () => {
+describe("answers and options", () => {
+  it("are validated by the config's schema", () => {
     expect(faultAt(["hostname"], "https://slm.example.com")).toContain("is not a host name");
     expect(faultAt(["macs", 0, "host"], "")).toContain("is empty");
     expect(networksFault(["0.0.0.0/0"])).toContain("exposes the database to the internet");
@@ -112,7 +112,7 @@ describe("answers and flags", () => {
     expect(faultAt(["access", "people", "emails"], [])).toBeUndefined();
   });
 
-  it("are named when they cannot be read", () => {
+  it("are refused when they cannot be read", () => {
     expect(() => readOptions(["--nope"])).toThrow(/--nope[\s\S]*npm run init/);
     expect(() => readOptions(["--mac-port", "ssh"])).toThrow(/--mac-port is "ssh"/);
     expect(() => readOptions(["--token", "backend"])).toThrow(/--token is "backend"/);
@@ -121,7 +121,7 @@ describe("answers and flags", () => {
     expect(readOptions([], {}).stack).toBe("prod");
   });
 
-  it("tell embedding models by their names where a server does not say", () => {
+  it("recognise embedding models by name when the server does not tell", () => {
     for (const name of ["bge-m3:latest", "nomic-embed-text", "multilingual-e5-large", "gte-large"]) {
       expect(looksLikeEmbedding(name), name).toBe(true);
     }

@@ -24,7 +24,7 @@ async function bad(
     .map(({ id, level, says, todo }) => ({ id, level, text: `${says}. ${todo}` }));
 }
 
-test("a project in order, with a key that may write; and that asking changed nothing", async () => {
+test("a valid project and a key that can write; checking changes nothing", async () => {
   h = await startHarness();
   expect(await bad(h)).toEqual([]);
   expect((await h.call("GET", "/databaseUsers")).body).toMatchObject({ totalCount: 0 });
@@ -33,7 +33,7 @@ test("a project in order, with a key that may write; and that asking changed not
   ]);
 });
 
-test("a key that may only read: in the way of up, and enough for a preview", async () => {
+test("a read-only key: blocks up, and is enough for a preview", async () => {
   h = await startHarness({ readOnlyKey: readKey });
   expect(await bad(h, {}, readKey)).toMatchObject([
     { id: "atlas.permission", level: "fail", text: expect.stringContaining("Project Owner") },
@@ -41,7 +41,7 @@ test("a key that may only read: in the way of up, and enough for a preview", asy
   expect(await bad(h, {}, readKey, true)).toEqual([]);
 });
 
-test("the key's own access list: the address that has to go onto it", async () => {
+test("the key's own access list: names the missing address", async () => {
   h = await startHarness({ publicAddress: "198.51.100.4", conditions: { keyAddressAllowed: false } });
   const found = await bad(h);
   expect(found).toHaveLength(1);
@@ -49,16 +49,16 @@ test("the key's own access list: the address that has to go onto it", async () =
   expect(found[0]?.text).toContain("Add 198.51.100.4 to the key's API Access List");
 });
 
-test("no key, a wrong key, a project that it does not see", async () => {
+test("no key, a wrong key, a project without access", async () => {
   h = await startHarness();
-  expect((await bad(h, {}, { publicKey: "", privateKey: "" }))[0]?.text).toContain("no Atlas API key");
+  expect((await bad(h, {}, { publicKey: "", privateKey: "" }))[0]?.text).toContain("Atlas API key is not set");
   expect((await bad(h, {}, { publicKey: "public", privateKey: "wrong" }))[0]?.text).toContain(
-    "does not know the API key",
+    "does not accept the API key",
   );
   expect((await bad(h, { projectId: "0".repeat(24) }))[0]?.text).toContain("sees no project");
 });
 
-test("a paused cluster, an address that is not let in, a user of the same name: all at once", async () => {
+test("a paused cluster, a blocked address, a user with the same name: all at once", async () => {
   h = await startHarness({ publicAddress: "198.51.100.4", conditions: { clusterPaused: true } });
   await h.call("POST", "/databaseUsers", {
     username: "slm-schema",

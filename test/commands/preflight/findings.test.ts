@@ -3,7 +3,6 @@ import type { Finding } from "../../../accounts/finding.ts";
 import { clusterFindings, isAllowed, userFindings } from "../../../commands/preflight/atlas.ts";
 import { botFinding, endFindings, secondsOf, sessionFinding } from "../../../commands/preflight/cloudflare.ts";
 import { clockFinding, diskFinding, modelFinding } from "../../../commands/preflight/mac.ts";
-import { readOptions } from "../../../commands/preflight/options.ts";
 import { configFindings, enough } from "../../../commands/preflight/prerequisites.ts";
 import { exitCode, render, sorted } from "../../../commands/preflight/report.ts";
 import { readConfig, readState } from "../../../commands/stack.ts";
@@ -16,7 +15,7 @@ describe("report", () => {
     { id: "a", level: "ok", says: "fine" },
     { id: "c", level: "warn", says: "odd", todo: "look" },
   ];
-  test("what is in the way comes last, with what to do; the exit code says whether there is any", () => {
+  test("problems come last, with the fix; the exit code says whether there are any", () => {
     expect(sorted(findings).map(({ id }) => id)).toEqual(["a", "c", "b"]);
     expect(render(findings)).toBe(
       "ok   fine\nknow odd\n       → look\nFAIL in the way\n       → mend it\n\n1 in the way, 1 to know, 1 in order.",
@@ -24,14 +23,6 @@ describe("report", () => {
     expect(render(findings, true)).not.toContain("fine");
     expect(exitCode(findings)).toBe(1);
     expect(exitCode(findings.slice(1))).toBe(0);
-  });
-  test("an option that is not known is refused", () => {
-    expect(() => readOptions(["--redonly"])).toThrow("--read-only");
-    expect(readOptions(["--read-only", "--stack", "prod"])).toMatchObject({
-      readOnly: true,
-      stack: "prod",
-      json: false,
-    });
   });
 });
 
@@ -41,18 +32,18 @@ test.each([
   ["v24.0.0", true],
   ["v20.20.2", false],
   ["", false],
-])("Node %s runs TypeScript as it is: %s", (version, expected) => {
+])("Node %s runs TypeScript: %s", (version, expected) => {
   expect(enough(version)).toBe(expected);
 });
 
-test("every fault of the config at once, and keys that nothing reads", () => {
+test("all problems of the config at once, and unknown keys", () => {
   const { findings, config } = configFindings(
     new Map([["slm-network:hostname", "https://slm"]]),
     "org/slm-network/prod",
   );
   expect(config).toBeUndefined();
   expect(findings.length).toBeGreaterThan(4);
-  expect(findings[0]).toMatchObject({ level: "fail", todo: "Mend it in Pulumi.prod.yaml" });
+  expect(findings[0]).toMatchObject({ level: "fail", todo: "Fix it in Pulumi.prod.yaml" });
   expect(findings[0]?.says).toContain('slm-network:hostname: "https://slm" is not a host name');
 });
 
@@ -96,12 +87,12 @@ describe("Cloudflare", () => {
     expect(sessionFinding("24h", "1440m").level).toBe("ok");
     expect(sessionFinding("24h", undefined).level).toBe("ok");
   });
-  test("what stops servers", () => {
+  test("bot protection that blocks servers", () => {
     expect(botFinding({ fightMode: true })).toMatchObject({ level: "warn", todo: expect.stringContaining("Security") });
     expect(botFinding({ fightMode: false, definitelyAutomated: "block" }).level).toBe("warn");
     expect(botFinding({ fightMode: false, definitelyAutomated: "allow" }).level).toBe("ok");
   });
-  test("an API token that ends soon", () => {
+  test("an API token that expires soon", () => {
     const now = Date.parse("2026-01-01T00:00:00Z");
     expect(endFindings("2026-01-11T00:00:00Z", now)).toMatchObject([{ says: expect.stringContaining("in 10 days") }]);
     expect(endFindings("2026-06-01T00:00:00Z", now)).toEqual([]);
@@ -120,7 +111,7 @@ describe("Atlas", () => {
     size: "M10",
     mongodbVersion: "8.0.4",
   };
-  test("the cluster: there, missing, paused, busy, or its name taken", () => {
+  test("the cluster: present, missing, paused, busy, or its name taken", () => {
     expect(levels(clusterFindings("main", [main]))).toEqual(["ok"]);
     expect(clusterFindings("other", [main])[0]).toMatchObject({
       level: "fail",
@@ -131,7 +122,7 @@ describe("Atlas", () => {
     expect(levels(clusterFindings({ create: { name: "main" } }, [main]))).toEqual(["fail"]);
     expect(levels(clusterFindings({ create: { name: "slm" } }, [main]))).toEqual(["ok"]);
   });
-  test("users of the names that the program takes", () => {
+  test("database users with the program's names", () => {
     const user = { username: "slm-relay", databaseName: "admin", roles: ["readWrite@slm"], clusters: [] };
     expect(userFindings("slm", [user], () => false)[0]).toMatchObject({
       level: "fail",
@@ -160,7 +151,7 @@ describe("Mac", () => {
   ])("a clock at %i, asked at 600000: %s", (mac, level) => {
     expect(clockFinding(mac, 10 * minute, 10 * minute + 900)).toMatchObject({ level });
   });
-  test("a clock that is wrong is told by how much and which way", () => {
+  test("reports by how much a clock is wrong, and in which direction", () => {
     expect(clockFinding(12 * minute, 10 * minute, 10 * minute).says).toContain("120 s ahead");
     expect(clockFinding(8 * minute, 10 * minute, 10 * minute).says).toContain("119 s behind");
   });
@@ -184,7 +175,7 @@ describe("Mac", () => {
     );
     expect(modelFinding("<html>", ollama)).toMatchObject({
       level: "fail",
-      says: expect.stringContaining("no ollama server"),
+      says: expect.stringContaining("is not Ollama"),
     });
   });
 });

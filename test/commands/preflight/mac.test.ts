@@ -24,14 +24,14 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("without a key: one finding, which says how to have one", async () => {
+test("without a key: one finding, which says how to get one", async () => {
   const found = await checkMac(wanted);
   expect(found).toMatchObject([{ id: "mac.ssh", level: "fail" }]);
   expect(found[0]?.says).toContain("no SSH agent");
   expect(found[0]?.todo?.length).toBeGreaterThan(10);
 });
 
-test("a Mac that does not answer: one finding, which asks the right questions", async () => {
+test("a Mac that does not answer: one finding, with what to check", async () => {
   const key = join(folder, "key");
   await writeFile(key, pair.private, { mode: 0o600 });
   vi.stubEnv("SLM_NETWORK_SSH_KEY", key);

@@ -127,8 +127,10 @@ describe("against the sandbox's edge, with entry and connector at different plac
 
       const person = await probe(args, environment);
       expect(person.code).toBe(1);
-      expect(person.stdout).toMatch(/ms of a request are lost on the way: .* between here and LAX, .*connector at ICN/);
-      expect(person.stdout).toMatch(/NOT as wanted/);
+      expect(person.stdout).toMatch(
+        /ms of a request are spent on the way: .* between here and LAX, .*connector at ICN/,
+      );
+      expect(person.stdout).toMatch(/NOT as expected/);
       const wanted = await probe([...args, "--expect", "LAX"], environment);
       expect(wanted.code, wanted.stdout).toBe(0);
     } finally {
@@ -193,7 +195,7 @@ describe("against what an edge may show", () => {
     const person = await probe(args, environment);
     expect(person.stdout).toMatch(/DNS: 127\.0\.0\.1, ::1/);
     expect(person.stdout).toMatch(/127\.0\.0\.1 +3 +0 +LAX[\s\S]*::1 +3 +0 +ICN/);
-    expect(person.stdout).toMatch(/Only IPv4 goes there: over IPv6 the entry is as wanted/);
+    expect(person.stdout).toMatch(/Only IPv4 enters there: over IPv6 the entry is as expected/);
   });
 
   it("finds a challenge in the way, and exits with 1", async () => {
@@ -267,7 +269,7 @@ describe("against what an edge may show", () => {
     };
     const ran = await probe(["--runs", "1"], environment);
     expect(ran.code, ran.stdout + ran.stderr).toBe(0);
-    expect(ran.stdout).toContain(`The stack is a sandbox's: measured is its edge, ${url}.`);
+    expect(ran.stdout).toContain(`This is a sandbox's stack; measured at its edge, ${url}.`);
     expect(heard.filter((secret) => secret !== undefined)).toContain("of-the-stack");
     const elsewhere = await probe(["--runs", "1", "--url", "http://127.0.0.1:9", "--timeout", "1"], environment);
     expect(elsewhere.stdout).not.toContain("The stack is a sandbox's");

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { UsageError } from "../../../commands/errors.ts";
 import { advice } from "../../../commands/probe/advice.ts";
 import { type Answer, type Failure, readTrace, relayTime, type Sample } from "../../../commands/probe/connection.ts";
 import {
@@ -11,7 +12,7 @@ import {
   median,
   splitOf,
 } from "../../../commands/probe/findings.ts";
-import { readOptions, UsageError } from "../../../commands/probe/options.ts";
+import { readOptions } from "../../../commands/probe/options.ts";
 import { hostRows, lostLine, table } from "../../../commands/probe/report.ts";
 
 const answer = (change: Partial<Answer> = {}): Answer => ({ status: 200, ms: 137, ...change });
@@ -34,11 +35,11 @@ const measured = (samples: Sample[], failures: Failure[] = [], host = "slm.examp
 });
 const wanted: Context = { expected: ["ICN"], withToken: true, connectors: ["ICN"] };
 
-describe("what is found, and the exit code", () => {
+describe("conclusions and exit code", () => {
   it.each<[string, HostMeasured, Partial<Context>, Finding["kind"][], number]>([
-    ["the wanted entry", measured([sample("ICN"), sample("ICN")]), {}, ["entry-expected"], 0],
-    ["any entry when none is wanted", measured([sample("LAX")]), { expected: [] }, ["entry-expected"], 0],
-    ["one of two wanted", measured([sample("NRT")]), { expected: ["ICN", "NRT"] }, ["entry-expected"], 0],
+    ["the expected entry", measured([sample("ICN"), sample("ICN")]), {}, ["entry-expected"], 0],
+    ["any entry when none is expected", measured([sample("LAX")]), { expected: [] }, ["entry-expected"], 0],
+    ["one of two expected", measured([sample("NRT")]), { expected: ["ICN", "NRT"] }, ["entry-expected"], 0],
     [
       "the entry by CF-Ray alone",
       measured([sample(undefined, { request: answer({ colo: "ICN" }) })]),
@@ -70,7 +71,7 @@ describe("what is found, and the exit code", () => {
       0,
     ],
     [
-      "a relay that fails",
+      "a failing relay",
       measured([sample("ICN", { request: answer({ status: 502 }) })]),
       {},
       ["answer-failed", "entry-expected"],
@@ -90,7 +91,7 @@ describe("what is found, and the exit code", () => {
       ["entry-expected", "over-warp"],
       0,
     ],
-    ["no Cloudflare", measured([sample(undefined, { request: answer() })]), {}, ["not-cloudflare"], 2],
+    ["a name outside Cloudflare", measured([sample(undefined, { request: answer() })]), {}, ["not-cloudflare"], 2],
     [
       "no connection",
       measured([], [{ address: "203.0.113.1", family: 4, at: "tls", reason: "EPROTO" }]),
@@ -100,7 +101,7 @@ describe("what is found, and the exit code", () => {
     ],
     ["no address", measured([]), {}, ["nothing-measured"], 2],
     [
-      "IPv6 that goes nowhere",
+      "unreachable IPv6",
       measured([sample("ICN")], [{ ...v6, at: "connect", reason: "ENETUNREACH" }]),
       {},
       ["family-fails", "entry-expected"],
@@ -113,13 +114,13 @@ describe("what is found, and the exit code", () => {
     for (const text of advice(found)) expect(text).toMatch(/[.]$/);
   });
 
-  it("names the IP version that goes astray, and the one that does not", () => {
+  it("names the IP version that enters elsewhere, and the one that does not", () => {
     const found = findings(measured([sample("LAX"), sample("ICN", v6)]), [], wanted);
     expect(found[0]).toMatchObject({ colos: ["LAX"], families: [4], otherFamilies: [6] });
-    expect(advice(found).join(" ")).toMatch(/Only IPv4 goes there: over IPv6 the entry is as wanted/);
+    expect(advice(found).join(" ")).toMatch(/Only IPv4 enters there: over IPv6 the entry is as expected/);
   });
 
-  it("finds among the compared names those that enter where it should, and advises them first", () => {
+  it("advises compared names that enter at an expected location first", () => {
     const others = [
       measured([sample("ICN", { trace: answer({ colo: "ICN", ms: 5 }) })], [], "other.example.net"),
       measured([sample("LAX")], [], "worse.example.net"),
@@ -130,13 +131,13 @@ describe("what is found, and the exit code", () => {
       { host: "other.example.net", ms: 5 },
     ]);
     const text = advice(found).join(" ");
-    expect(text).toMatch(/other\.example\.net enters at ICN \(5 ms\).*not a promise/);
+    expect(text).toMatch(/other\.example\.net enters at ICN \(5 ms\).*not a guarantee/);
     expect(text).not.toMatch(/cheapest first/);
   });
 
-  it("promises nothing that Cloudflare does not", () => {
+  it("guarantees nothing that Cloudflare does not", () => {
     const text = advice(findings(measured([sample("LAX")]), [], wanted)).join(" ");
-    expect(text).toMatch(/promises a location on no plan/);
+    expect(text).toMatch(/no plan of Cloudflare guarantees a location/);
     expect(text).toMatch(/regional.*the entry may still be elsewhere/);
   });
 });
@@ -151,22 +152,24 @@ describe("the numbers", () => {
     expect(median(numbers)).toBe(expected);
   });
 
-  it("say in one line how much is lost, and where", () => {
+  it("say in one line how much time the way takes, and where", () => {
     const split = splitOf(measured([sample("LAX")]))!;
     expect(split).toEqual({ dns: 2, tcp: 136, tls: 138, entry: 137, tunnel: 143, relay: 1 });
     expect(lostLine(split, "LAX", ["ICN"])).toBe(
-      "280 of 281 ms of a request are lost on the way: 137 between here and LAX, 143 between LAX and the Mac (connector at ICN); " +
-        "1.0 in relay and model server; a new connection costs 276 ms more (DNS 2.0, TCP 136, TLS 138).",
+      "280 of 281 ms of a request are spent on the way: 137 between here and LAX, 143 between LAX and the Mac (connector at ICN); " +
+        "1.0 in relay and model server; a new connection adds 276 ms (DNS 2.0, TCP 136, TLS 138).",
     );
   });
 
-  it("stop at the edge when no answer came from the relay", () => {
+  it("stop at the edge without a response from the relay", () => {
     const split = splitOf(measured([sample("LAX", { request: answer({ status: 403, ms: 140 }) })]))!;
     expect(split).toMatchObject({ entry: 137, tunnel: undefined, relay: undefined });
-    expect(lostLine(split, "LAX", undefined)).toMatch(/^137 ms are lost between here and LAX.*behind it is not known/);
+    expect(lostLine(split, "LAX", undefined)).toMatch(
+      /^137 ms of each request are spent between here and LAX.*behind it is unknown/,
+    );
   });
 
-  it("count entries, the most frequent first, in a table with one row an IP version", () => {
+  it("count entries, most frequent first, in a table with one row per IP version", () => {
     const host = measured([sample("LAX"), sample("ICN"), sample("LAX"), sample("ICN", v6)]);
     expect(entries(host.samples.slice(0, 3))).toEqual([
       ["LAX", 2],
@@ -179,7 +182,7 @@ describe("the numbers", () => {
   });
 });
 
-describe("what comes from outside", () => {
+describe("input", () => {
   it.each([
     ["fl=1\ncolo=ICN\nwarp=off\nuag=a=b\n", { fl: "1", colo: "ICN", warp: "off", uag: "a=b" }],
     ["<html>colo=ICN</html>", {}],
@@ -200,19 +203,19 @@ describe("what comes from outside", () => {
   });
 
   it.each([
-    [["--runs", "0"], /--runs "0" is no whole number from 1 to 100/],
+    [["--runs", "0"], /--runs "0" is not a whole number from 1 to 100/],
     [["--runs", "many"], /--runs "many"/],
-    [["--expect", "Seoul"], /--expect "SEOUL" is no Cloudflare location/],
-    [["--url", "ftp://a"], /--url "ftp:\/\/a" is no address/],
-    [["--compare", "a b"], /--compare "a b" is no address/],
-    [["--path", "v1"], /does not begin with \//],
+    [["--expect", "Seoul"], /--expect "SEOUL" is not a Cloudflare location/],
+    [["--url", "ftp://a"], /--url "ftp:\/\/a" is not an address/],
+    [["--compare", "a b"], /--compare "a b" is not an address/],
+    [["--path", "v1"], /must begin with \//],
     [["--what"], /--what/],
   ])("options %j are refused", (args, reason) => {
     expect(() => readOptions(args)).toThrow(UsageError);
     expect(() => readOptions(args)).toThrow(reason);
   });
 
-  it("options: names without a scheme stand for https, lists are split", () => {
+  it("options: a name without a scheme means https; lists are split", () => {
     const options = readOptions([
       "--url",
       "slm.example.com",

@@ -9,7 +9,7 @@ const creating = (type: string, name: string, inputs: Record<string, unknown>) =
 const stack = (pending: unknown[], resources: { type: string; id: string; inputs?: unknown }[] = []) =>
   exportSchema.parse({ deployment: { resources, pending_operations: pending } });
 
-it("finds the second service token that a killed run made, and never the one that the state knows", () => {
+it("finds the second service token that a killed run created, never the one in the state", () => {
   const state = stack(
     [creating(token, "slm-token", { accountId: "a1", name: "backend" })],
     [{ type: token, id: "known" }],
@@ -24,7 +24,7 @@ it("finds the second service token that a killed run made, and never the one tha
   expect(orphans(search!, listed, state)).toEqual([{ id: "lost", name: "backend" }]);
 });
 
-it("takes a DNS record for its own only with the same type and target", () => {
+it("matches a DNS record only with the same type and target", () => {
   const inputs = { zoneId: "z1", name: "slm.example.com", type: "CNAME", content: "t1.cfargotunnel.com" };
   const state = stack([creating("cloudflare:index/dnsRecord:DnsRecord", "slm-dns", inputs)]);
   const [search] = searches(state);
@@ -33,7 +33,7 @@ it("takes a DNS record for its own only with the same type and target", () => {
   expect(orphans(search!, [ours, byHand], state)).toEqual([ours]);
 });
 
-it("removes nothing when a name is not known, and looks only at unfinished creations of kinds it may remove", () => {
+it("matches nothing without a name, and searches only for unfinished creations of known kinds", () => {
   const nameless = stack([creating(token, "slm-token", { accountId: "a1" })]);
   expect(orphans(searches(nameless)[0]!, [{ id: "1" }, { id: "2", name: "backend" }], nameless)).toEqual([]);
   const others = stack([
@@ -44,7 +44,7 @@ it("removes nothing when a name is not known, and looks only at unfinished creat
   expect(searches(others)).toEqual([]);
 });
 
-it("lists what refers to others first, and a database user by its name", () => {
+it("lists what refers to others first, and a database user by name", () => {
   const state = stack([
     creating("cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared", "t", {
       accountId: "a",

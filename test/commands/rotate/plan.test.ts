@@ -9,13 +9,13 @@ const day = 86_400_000;
 const wish: Wish = { what: "rotate", overlapMs: 7 * day, force: false, now, endOfLife: now + 300 * day };
 
 describe("a rotation", () => {
-  it("is one version more and a fixed end of the overlap, nothing else", () => {
+  it("increments the version and sets a fixed end of the overlap, nothing else", () => {
     const expected = { secretVersion: 2, previousSecretExpiresAt: "2026-11-29T10:00:00Z" };
     expect(plan("backend", {}, wish)).toEqual(expected);
     expect(plan("backend", { secretVersion: 1 }, { ...wish, endOfLife: undefined })).toEqual(expected);
   });
 
-  it("is refused inside an overlap with the time at which it becomes possible, and possible from then on", () => {
+  it("is refused inside an overlap, with the time from which it is possible", () => {
     const inside = { secretVersion: 2, previousSecretExpiresAt: "2026-11-25T12:00:00Z" };
     expect(() => plan("backend", inside, wish)).toThrow(/becomes possible in 3 days, at 2026-11-25T12:00:00Z/);
     expect(plan("backend", inside, { ...wish, force: true }).secretVersion).toBe(3);
@@ -44,7 +44,7 @@ describe("a rotation", () => {
     },
   );
 
-  it("of the least overlap passes the program's own rule, at once and for the time until `up` runs", () => {
+  it("with the shortest overlap passes the program's rule now and until `up` runs", () => {
     const overlapMs = durationMs("2h")!;
     const change = plan("backend", {}, { ...wish, overlapMs });
     const wanted = { name: "backend", secretVersion: 2, ...change };
@@ -54,7 +54,7 @@ describe("a rotation", () => {
     expect(deployBefore(change.previousSecretExpiresAt!)).toBe(now + 3_600_000);
   });
 
-  it("is refused when it ends after the last time that the config takes, with the most that works", () => {
+  it("is refused when it ends after the last time that the config accepts, with the limit", () => {
     for (const overlap of ["3000000d", "999999999999999999999d"]) {
       const overlapMs = durationMs(overlap)!;
       const limit = /after the year 9999.*at most 2912117d/;
@@ -79,19 +79,19 @@ describe("a rotation", () => {
     expect(plan("backend", settings, { ...wish, deployed: undefined }).secretVersion).toBeGreaterThan(1);
   });
 
-  it("prolongs a token that would end soon, or before the overlap does", () => {
+  it("prolongs a token that expires soon, or before the overlap ends", () => {
     expect(plan("backend", {}, { ...wish, endOfLife: now + 89 * day }).duration).toBe("17520h");
     expect(plan("backend", { duration: "100h30m" }, { ...wish, endOfLife: now - day }).duration).toBe("8861h");
     expect(plan("backend", {}, { ...wish, overlapMs: 200 * day, endOfLife: now + 150 * day }).duration).toBe("17520h");
     expect(plan("backend", {}, { ...wish, what: "prolong" })).toEqual({ duration: "17520h" });
     expect(() => plan("backend", { duration: "forever" }, { ...wish, what: "prolong" })).toThrow(
-      /"forever", which is no length/,
+      /"forever", which is not a duration/,
     );
     const endless = { duration: `${"9".repeat(30)}h` };
     expect(() => plan("backend", endless, { ...wish, what: "prolong" })).toThrow(/cannot be made longer/);
   });
 
-  it("moves only the end of an overlap when asked to extend it", () => {
+  it("with --extend moves only the end of the overlap", () => {
     const pending = { secretVersion: 2, previousSecretExpiresAt: "2026-11-22T10:20:00Z" };
     expect(plan("backend", pending, { ...wish, what: "extend" })).toEqual({
       previousSecretExpiresAt: "2026-11-29T10:00:00Z",
@@ -100,11 +100,11 @@ describe("a rotation", () => {
   });
 });
 
-describe("what was written", () => {
+describe("the written config", () => {
   const file = (entry: string) =>
     `config:\n  slm-network:access:\n    servers:\n      - { name: other, weight: -1 }\n      - { name: backend, ${entry} }\n`;
 
-  it("passes when the program's config does; other faults of the file are left to `up`", () => {
+  it("passes when the program accepts it; other problems of the file are left to `up`", () => {
     const change = { secretVersion: 2, previousSecretExpiresAt: "2026-11-29T10:00:00Z" };
     const entry = 'secretVersion: 2, previousSecretExpiresAt: "2026-11-29T10:00:00Z"';
     expect(() => checkWritten(file(entry), "backend", change)).not.toThrow();
@@ -114,12 +114,12 @@ describe("what was written", () => {
     ["previousSecretExpiresAt: 2026-11-29", { previousSecretExpiresAt: "x" }, /previousSecretExpiresAt /],
     ['duration: "1e+21h"', { duration: "1e+21h" }, /duration .*is not a duration/],
     ["secretVersion: 1.5", { secretVersion: 1.5 }, /secretVersion .*whole number/],
-  ])("is refused when the program's config refuses it: %s", (entry, change, reason) => {
+  ])("is refused when the program refuses it: %s", (entry, change, reason) => {
     expect(() => checkWritten(file(entry), "backend", change)).toThrow(reason);
   });
 });
 
-describe("lengths of time", () => {
+describe("durations", () => {
   it.each([
     ["7d", 7 * day],
     ["1d12h", 1.5 * day],
@@ -134,7 +134,7 @@ describe("lengths of time", () => {
     expect(durationMs(text)).toBe(ms);
   });
 
-  it("are told in the unit that fits, and times to the second", () => {
+  it("are printed in the unit that fits, times to the second", () => {
     expect([7 * day, 2 * 3_600_000, 90 * 60_000, 60_000, 30_000].map(inWords)).toEqual([
       "7 days",
       "2 hours",

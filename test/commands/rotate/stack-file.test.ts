@@ -65,7 +65,7 @@ describe("a rotation in the stack file", () => {
     }
   });
 
-  it("reads a time without quotes as text", () => {
+  it("reads an unquoted time as text", () => {
     const text = around(
       "      - name: backend\n        secretVersion: 2\n        previousSecretExpiresAt: 2026-11-01T00:00:00Z\n",
     );
@@ -75,7 +75,7 @@ describe("a rotation in the stack file", () => {
   it.each([
     ["an unknown server", around("      - name: other\n"), /no server "backend"; it has other/],
     ["no servers", "config:\n  slm-network:hostname: a\n", /no list config → slm-network:access → servers/],
-    ["no YAML", "config: [", /is no YAML/],
+    ["text that is not YAML", "config: [", /is not valid YAML/],
     [
       "an alias",
       "config:\n  a: &one { name: backend }\n  slm-network:access:\n    servers:\n      - *one\n",

@@ -140,8 +140,8 @@ export async function codeOf(response: Response): Promise<string> {
   return body.error.code;
 }
 
-/** Sends text over a socket and gives all that comes until the other side closes (or `until` matches). */
-export async function raw(port: number, text: string, until?: RegExp): Promise<string> {
+/** Sends text (in UTF-8) or bytes over a socket and gives all that comes until the other side closes (or `until` matches). */
+export async function raw(port: number, text: string | Buffer, until?: RegExp): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   socket.setEncoding("latin1");
   let got = "";

@@ -20,6 +20,7 @@ const none = { exclude: [], require: [] };
 const servers = application({
   name: "servers",
   destinations: [HOST],
+  serviceTokenHeader: "x-api-key",
   policies: [{ id: "p1", name: "servers", decision: "non_identity", include, ...none }],
 });
 const people = application({
@@ -97,6 +98,18 @@ test("a service token is exchanged for a token that the published keys verify, a
   expect(set.keys).toHaveLength(1);
   expect(Object.keys(set.keys[0]!).sort()).toEqual(["alg", "e", "kid", "kty", "n", "use"]);
   expect(seen["cf-access-client-secret"]).toBeUndefined();
+});
+
+test("a service token in the application's single header is admitted through cloudflared; with a prefix it is not", async () => {
+  const json = JSON.stringify(credentials);
+  const single = (value: string) => ask(edge, "/v1/models", { headers: { "x-api-key": value } });
+  expect((await single(json)).status).toBe(200);
+  const { payload } = await jwtVerify(String(seen["cf-access-jwt-assertion"]), createLocalJWKSet(await keySet()));
+  expect(payload.common_name).toBe("c1.access");
+  for (const value of [`Bearer ${json}`, json.replace("right", "wrong"), "right", "{}"]) {
+    expect([value, (await single(value)).status]).toEqual([value, 403]);
+  }
+  expect((await ask(edge, "/v1/models", { headers: { authorization: json } })).status).toBe(403);
 });
 
 test("a cached response is shared between callers, but Access is checked first", async () => {

@@ -52,6 +52,20 @@ describe("choosing a model server", () => {
     expect((await fetch(`${ollama.url}/api/version`)).status).toBe(200); // not ours to end
   });
 
+  it("is the emulator when that is named, which says what it is and how to have a real one", async () => {
+    const ollama = await startModelServer({ port: 0, log: () => {} });
+    ends.push(() => ollama.close());
+    const chosen = await choose({ SANDBOX_MODEL: "emulator" }, ollama.url);
+    expect(chosen.url).not.toBe(ollama.url);
+    expect(chosen.logged.join()).toMatch(/an emulator, which computes nothing.*--model real/);
+  });
+
+  it("refuses a word that is no choice", async () => {
+    await expect(choose({ SANDBOX_MODEL: "gpt" })).rejects.toThrow(
+      /SANDBOX_MODEL is "gpt": it must be one of auto, emulator, real/,
+    );
+  });
+
   it("passes over an Ollama without a model, and one that does not answer in time", async () => {
     const empty = await serve((request, response) => {
       response.setHeader("content-type", "application/json");

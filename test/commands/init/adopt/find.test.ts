@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Facts, programName } from "../../../../commands/init/adopt/adoptable.ts";
+import { type Lookups, programName } from "../../../../commands/init/adopt/adoptable.ts";
 import { findAdoptable } from "../../../../commands/init/adopt/find.ts";
 import { type Deployed, importFile, notYetOurs } from "../../../../commands/init/adopt/import-file.ts";
 import { readConfig } from "../../../../commands/init/stack-file.ts";
@@ -26,7 +26,7 @@ const config = readConfig(
   }),
   "Pulumi.test.yaml",
 );
-const empty: Facts = {
+const empty: Lookups = {
   tunnelName: "slm-network-prod",
   config,
   records: [],
@@ -41,15 +41,15 @@ const empty: Facts = {
 const tunnel = { id: tunnelId, name: "studio", configuredBy: "cloudflare", status: "healthy" } as const;
 const record = { id: "r1", name: hostname, type: "CNAME", content: `${tunnelId}.cfargotunnel.com`, proxied: true };
 const rules = async () => ["slm.example.com → http://127.0.0.1:11434"];
-const find = (facts: Partial<Facts>) => findAdoptable({ ...empty, ...facts }, rules);
+const find = (facts: Partial<Lookups>) => findAdoptable({ ...empty, ...facts }, rules);
 const idsOf = ({ adoptable }: Awaited<ReturnType<typeof find>>) => adoptable.map(({ name, id }) => [name, id]);
 
-describe("what can be taken over", () => {
+describe("what can be adopted", () => {
   it("is nothing in empty accounts", async () => {
     expect(await find({})).toEqual({ adoptable: [], left: [] });
   });
 
-  it("is the tunnel that the hostname's record leads to, whatever its name, with its public names", async () => {
+  it("is the tunnel that the hostname's record points to, whatever its name, with its public hostnames", async () => {
     const found = await find({ tunnels: [{ ...tunnel, id: "other", name: "other" }, tunnel], records: [record] });
     expect(idsOf(found)).toEqual([
       ["slm-tunnel", `${accountId}/${tunnelId}`],
@@ -60,7 +60,7 @@ describe("what can be taken over", () => {
     expect(found.adoptable[1]?.shown).toContain("slm.example.com → http://127.0.0.1:11434");
   });
 
-  it("is not a tunnel that a file configures: it would be replaced", async () => {
+  it("is not a locally configured tunnel, which would be replaced", async () => {
     const found = await find({ tunnels: [{ ...tunnel, configuredBy: "local" }], records: [record] });
     expect(idsOf(found)).toEqual([["slm-dns", `${zoneId}/r1`]]);
     expect(found.left.join()).toMatch(/"studio".*configured by a file/);
@@ -74,7 +74,7 @@ describe("what can be taken over", () => {
     }
   });
 
-  it("is each application by its destination, and says what it no longer guards", async () => {
+  it("is each application by its destination; names what it no longer protects", async () => {
     const app = { id: "app", name: "by hand", type: "self_hosted", destinations: [hostname, "wiki.example.com"] };
     const people = { id: "app2", name: "status", type: "self_hosted", destinations: [`${hostname}/status/`] };
     const found = await find({ applications: [app, people] });
@@ -82,13 +82,13 @@ describe("what can be taken over", () => {
       ["slm-app-servers", `accounts/${accountId}/app`],
       ["slm-app-people", `accounts/${accountId}/app2`],
     ]);
-    expect(found.adoptable[0]?.means.join()).toContain("no longer guards wiki.example.com");
+    expect(found.adoptable[0]?.means.join()).toContain("no longer protects wiki.example.com");
     const saas = await find({ applications: [{ ...app, type: "saas" }] });
     expect(saas.adoptable).toEqual([]);
     expect(saas.left.join()).toContain("not self_hosted");
   });
 
-  it("is a token of the stack's own name, or the one that was named; its secret is said to be lost", async () => {
+  it("is a token with the stack's own name, or the given one; its secret cannot be imported", async () => {
     const token = { id: "t1", name: "old", clientId: "x.access", enabled: true };
     expect((await find({ tokens: [token] })).adoptable).toEqual([]);
     const byName = await find({ tokens: [token], tokensOf: new Map([["backend", "old"]]) });
@@ -112,7 +112,7 @@ describe("what can be taken over", () => {
     expect(idsOf(found)).toEqual([["slm-user-relay", `${"c".repeat(24)}/slm-relay/admin`]]);
   });
 
-  it("is what a lost state left under the stack's exact names, unless there are two of a name", async () => {
+  it("is what a lost state left under the stack's exact names, unless a name is ambiguous", async () => {
     const policy = { id: "p1", name: `${hostname} servers`, decision: "non_identity" };
     const alert = { id: "n1", name: `${hostname}: tunnel down or back` };
     const found = await find({ policies: [policy], notifications: [alert, { ...alert, id: "n2", name: "else" }] });
@@ -127,7 +127,7 @@ describe("what can be taken over", () => {
 describe("the import file", () => {
   const urn = (type: string, name: string) => `urn:pulumi:prod::slm-network::${type}::${name}`;
 
-  it("brings a component in with its children, under the names the program gives them", async () => {
+  it("imports a component with its children, under the program's names", async () => {
     const { adoptable } = await find({ tunnels: [tunnel], records: [record] });
     const file = importFile(adoptable, [], { cloudflare: "6.22.1" });
     expect(file.nameTable).toEqual({});
@@ -140,7 +140,7 @@ describe("the import file", () => {
     ]);
   });
 
-  it("hangs children under a component that is there, and leaves out what the stack has", async () => {
+  it("puts children under an existing component, and leaves out what the stack has", async () => {
     const { adoptable } = await find({ tunnels: [tunnel], records: [record] });
     const component = { urn: urn("slm-network:tunnel:Tunnel", "slm"), type: "slm-network:tunnel:Tunnel" };
     const type = adoptable[0]?.type ?? "";

@@ -128,6 +128,48 @@ describe("the header", () => {
     expect((await ask(relay, { ...anybody, "Slm-Company": "whoever" })).status).toBe(200);
   });
 
+  // 가나상사 has bytes that are control characters in Latin-1; 국민 has none.
+  test.each(["국민", "가나상사", " 국민\t", "국민".normalize("NFD"), "%EA%B5%AD민", "주식회사 é"])(
+    "in raw UTF-8 is the company it means: %j",
+    async (name) => {
+      const model = await startModel();
+      const companies = ["국민", "가나상사", "주식회사 é".normalize("NFD")];
+      const relay = await startTestRelay(model.url, { callers: bound(companies) });
+      for (const header of ["Slm-Company", "X-Slm-Company"]) {
+        expect(await rawHeader(relay, header, Buffer.from(name))).toMatch(/^HTTP\/1\.1 200 /);
+      }
+    },
+  );
+
+  test.each([
+    ["CP949", Buffer.from([0xb1, 0xb9, 0xb9, 0xce])],
+    ["Latin-1", Buffer.from("Müller", "latin1")],
+    ["cut UTF-8", Buffer.from("국민").subarray(0, 5)],
+    ["a surrogate in UTF-8", Buffer.from([0xed, 0xa0, 0x80])],
+  ])("in %s is refused with what to write", async (_what, bytes) => {
+    const model = await startModel();
+    const relay = await startTestRelay(model.url);
+    for (const header of ["Slm-Company", "X-Slm-Company"]) {
+      const answer = await rawHeader(relay, header, bytes);
+      expect(answer).toMatch(/^HTTP\/1\.1 400 .*company_invalid/s);
+      expect(answer).toContain(`The header ${header}`);
+      expect(answer).toContain("%EA%B5%AD%EB%AF%BC is");
+    }
+    expect(model.seen).toHaveLength(0);
+  });
+
+  const rawHeader = (relay: TestRelay, header: string, value: Buffer) =>
+    raw(
+      relay.port,
+      Buffer.concat([
+        Buffer.from(
+          `POST ${path} HTTP/1.1\r\nHost: x\r\nCf-Access-Jwt-Assertion: ${serverToken}\r\nConnection: close\r\n${header}: `,
+        ),
+        value,
+        Buffer.from("\r\nContent-Length: 2\r\n\r\n{}"),
+      ]),
+    );
+
   test("sent twice with different names is refused, not joined", async () => {
     const model = await startModel();
     const relay = await startTestRelay(model.url);

@@ -29,6 +29,7 @@ describe.each(["embedded", "atlas"] as const)("documents, store %s", (store) => 
       embedded: 1,
       reused: 0,
       stored: true,
+      chunk_count: 1,
       chunkCount: 1,
       version: "v1",
     });
@@ -215,6 +216,7 @@ describe("names", () => {
     ["slashes and dots", "../../a/b\\c"],
     ["a title that looks like a file", "계약서.pdf"],
     ["1,000 characters of emoji", "😀".repeat(1000)],
+    ["as many Korean characters as are promised", "가".repeat(1333)],
     ["quotes and percent signs", `"100%25" & 'x'=?#`],
   ])("takes %s as they are", async (_what, title) => {
     const model = await startEmbeddingModel();
@@ -232,6 +234,11 @@ describe("names", () => {
       ["?company=A&title=%20%20", "document_name_invalid", /title is empty/],
       ["?title=a", "document_name_invalid", /company is missing/],
       [`?company=A&title=${"a".repeat(2001)}`, "document_name_invalid", /2001 characters/],
+      [
+        `?company=A&title=${encodeURIComponent("가".repeat(1334))}`,
+        "document_name_invalid",
+        /4002 bytes.*at most 4000/,
+      ],
       ["?company=A&title=a%0Ab", "document_name_invalid", /control/],
       ["?company=A&title=%FF", "document_invalid", /UTF-8/],
       ["?company=A&title=%ED%A0%80", "document_invalid", /UTF-8/],

@@ -1,6 +1,6 @@
 import OpenAI from "openai";
-import { expect, it } from "vitest";
-import { asServer } from "../harness.ts";
+import { describe, expect, it } from "vitest";
+import { asServer, raw, serverToken } from "../harness.ts";
 import { startEmbeddingModel, vectorOf } from "./model.ts";
 import { at, call, startDocumentsRelay } from "./relays.ts";
 
@@ -126,4 +126,77 @@ it("works on a server that has no digests, where the configured revision stands 
     expect((await call(relay, "PUT", at("A", "t"), { chunks: ["가"] })).body.embedded).toBe(embedded);
     await relay.close();
   }
+});
+
+describe("what clients in typed languages send", () => {
+  const input = { model: "embed", input: ["하나"] };
+
+  it("takes null for what is left out: embeddings, documents, search", async () => {
+    const { model, relay, names } = await start();
+    const nulls = { ...input, dimensions: null, encoding_format: null, user: null };
+    const embedded = await call(relay, "POST", "/v1/embeddings", nulls, names);
+    expect(embedded.status).toBe(200);
+    expect(embedded.body.data?.[0]?.embedding).toEqual(close("하나"));
+    const path = at("주식회사 가나", "둘.pdf");
+    const put = await call(relay, "PUT", path, { text: null, chunks: ["둘"], version: null });
+    expect([put.status, put.body.version]).toEqual([201, null]);
+    const wanted = { company: "주식회사 가나", title: null, titles: ["둘.pdf"], query: "둘", vector: null, k: null };
+    const found = await call(relay, "POST", "/v1/documents/search", wanted);
+    expect([found.status, found.body.data?.[0]?.text]).toEqual([200, "둘"]);
+    expect(model.calls).toEqual([["하나"], ["둘"], ["둘"]]);
+  });
+
+  it("takes a byte order mark before the JSON", async () => {
+    const { relay, names } = await start();
+    const ask = async (method: string, path: string, json: unknown, headers = {}) =>
+      (
+        await fetch(relay.url + path, {
+          method,
+          body: Buffer.from(`\ufeff${JSON.stringify(json)}`),
+          headers: { ...asServer, "Content-Type": "application/json", ...headers },
+        })
+      ).status;
+    expect(await ask("POST", "/v1/embeddings", input, names)).toBe(200);
+    expect(await ask("PUT", at("A", "t"), { text: "가" })).toBe(201);
+    expect(await ask("POST", "/v1/documents/search", { company: "A", title: "t", query: "가" })).toBe(200);
+  });
+
+  it.each(["embeddings", "PUT", "search"])(
+    "refuses vectors of another width than was asked for, and stores nothing: %s",
+    async (kind) => {
+      const model = await startEmbeddingModel();
+      const relay = await startDocumentsRelay(model.url, { documents: { embedding: { dimensions: 4 } } });
+      const path = at("A", "t");
+      if (kind === "search") await call(relay, "PUT", path, { text: "가" });
+      const before = await call(relay, "GET", `${path}&include=vectors`);
+      model.ignoresDimensions = true;
+      const named = { "Slm-Company": "A", "Slm-Document": "t" };
+      const answer =
+        kind === "embeddings"
+          ? await call(relay, "POST", "/v1/embeddings", { ...input, dimensions: 4 }, named)
+          : kind === "PUT"
+            ? await call(relay, "PUT", path, { text: "나" })
+            : await call(relay, "POST", "/v1/documents/search", { company: "A", title: "t", query: "가" });
+      expect([answer.status, answer.body.error?.code]).toEqual([422, "embedding_refused"]);
+      expect(answer.body.error?.message).toMatch(/dimensions: 4 was asked for.*vectors of 8/);
+      model.ignoresDimensions = false;
+      const after = await call(relay, "GET", `${path}&include=vectors`);
+      expect([after.status, after.body.data]).toEqual([before.status, before.body.data]);
+    },
+  );
+
+  it("takes names in raw UTF-8, and refuses a title that is sent twice", async () => {
+    const { relay } = await start();
+    const ask = (lines: string[]) =>
+      raw(
+        Number(new URL(relay.url).port),
+        `POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nCf-Access-Jwt-Assertion: ${serverToken}\r\nConnection: close\r\n` +
+          `${lines.join("\r\n")}\r\nContent-Length: ${Buffer.byteLength(JSON.stringify(input))}\r\n\r\n${JSON.stringify(input)}`,
+      );
+    expect(await ask(["Slm-Company: 국민", "Slm-Document: 계약서.pdf"])).toMatch(/^HTTP\/1\.1 200 /);
+    const found = await call(relay, "GET", at("국민", "계약서.pdf"));
+    expect([found.status, found.body.title]).toEqual([200, "계약서.pdf"]);
+    const twice = await ask(["Slm-Company: 국민", "Slm-Document: a", "Slm-Document: b"]);
+    expect(twice).toMatch(/^HTTP\/1\.1 400 .*document_name_invalid/s);
+  });
 });

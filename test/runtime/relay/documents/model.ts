@@ -20,6 +20,8 @@ export interface EmbeddingModel extends Model {
   digest: string;
   /** White space that each answer with vectors begins with. */
   pad: number;
+  /** Answers with vectors of `DIMENSIONS` whatever is asked for. */
+  ignoresDimensions: boolean;
   /** Called before a call is answered; may wait, or throw to make it fail with 400. */
   before: (inputs: readonly string[]) => void | Promise<void>;
 }
@@ -28,7 +30,12 @@ const bodySchema = z.looseObject({ input: z.union([z.string(), z.array(z.string(
 
 export async function startEmbeddingModel(port = 0): Promise<EmbeddingModel> {
   const calls: string[][] = [];
-  const state: Pick<EmbeddingModel, "digest" | "pad" | "before"> = { digest: "one", pad: 0, before: () => {} };
+  const state: Pick<EmbeddingModel, "digest" | "pad" | "before" | "ignoresDimensions"> = {
+    digest: "one",
+    pad: 0,
+    before: () => {},
+    ignoresDimensions: false,
+  };
   const model = await startModel(({ url, body }, res) => {
     const json = (value: unknown, status = 200) =>
       void res
@@ -47,7 +54,7 @@ export async function startEmbeddingModel(port = 0): Promise<EmbeddingModel> {
       } catch (cause) {
         return json({ error: String(cause) }, 400);
       }
-      const vectors = inputs.map((text) => vectorOf(text, digest, dimensions));
+      const vectors = inputs.map((text) => vectorOf(text, digest, state.ignoresDimensions ? DIMENSIONS : dimensions));
       if (url === "/api/embed") return json({ embeddings: vectors, prompt_eval_count: inputs.length });
       const data = vectors.map((embedding, index) => ({ object: "embedding", index, embedding }));
       json({ object: "list", data, usage: { prompt_tokens: inputs.length } });

@@ -98,6 +98,7 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
   "access/names.ts": [
     ["/\\p{M}{31}/u", "16,000 characters of a body or a header"],
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],
+    ["/[\\x80-\\xff]/", HEADER],
   ],
   "http/headers.ts": [
     ["/^[\\x21-\\x7e]{1,128}$/", HEADER],
@@ -122,6 +123,15 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
     ['new RegExp(`^${name.replace("{id}", "([\\\\w-]{1,80})")}$`)', HEADER],
   ],
+  "openapi/answers.ts": [
+    ["/^job_[0-9a-f]{32}$/", RELAY],
+    ["/^[0-9a-f]{64}$/", RELAY],
+  ],
+  "openapi/markdown.ts": [
+    ["/\\n+$/", RELAY],
+    ['/#\\/components\\/schemas\\/(\\w+)"/g', RELAY],
+  ],
+  "openapi/openapi.ts": [["/[^A-Za-z]+(.)?/g", RELAY]],
   "settings.ts": [
     ["/^\\./", RELAY],
     ["/\\/v1\\/*$/", RELAY],
@@ -189,7 +199,7 @@ describe("what reads callers' text", () => {
     "readName, marks": (text) => readName("title", fill("\u0301\u0327", text.length)),
     "readName, marks within the bound": (text) =>
       readName("title", fill("\u0301\u0327", Math.min(15_000, text.length))),
-    readHeaderName: (text) => readHeaderName("title", text),
+    readHeaderName: (text) => readHeaderName("Slm-Document", text),
     readQuery,
     "readQuery, many names": (text) => readQuery(fill("&all=true", text.length)),
     agreed: (text) => agreed(caller.companies, text, ["x"]),
@@ -278,6 +288,7 @@ describe("what reads callers' bodies", () => {
             });
           },
           identity: () => Promise.resolve(identity),
+          rerank: () => Promise.reject(new Error("not asked")),
           close: () => Promise.resolve(),
         },
         { within: (_company, _tokens, embed) => embed() },

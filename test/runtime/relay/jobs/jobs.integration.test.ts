@@ -152,8 +152,6 @@ describe("a job", () => {
     expect(model.seen).toHaveLength(2);
     const result = await get(relay, `/v1/jobs/${running.id}/result`);
     expect([result.status, await codeOf(result)]).toEqual([410, "job_cancelled"]);
-    // What is finished stays as it is.
-    expect(((await (await cancel(after.id)).json()) as View).state).toBe("completed");
   });
 
   test("has no result before its end: 409 with the time to come back", async () => {

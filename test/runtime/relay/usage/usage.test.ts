@@ -24,6 +24,13 @@ test.each([
     50,
   ],
   [
+    "llama-server's stream without usage: what it says of its timings",
+    "text/event-stream",
+    `${events}data: {"choices":[],"timings":{"cache_n":1,"prompt_n":7,"predicted_n":48,"predicted_ms":9}}\n\ndata: [DONE]\n\n`,
+    undefined,
+    48,
+  ],
+  [
     "the Responses API",
     "text/event-stream",
     `${events}data: {"response":{"output":"${long}","usage":{"input_tokens": 8,"output_tokens": 9},"metadata":{}}}\n\n`,

@@ -1,0 +1,2 @@
+/** A language of the report. */
+export type Language = "ko" | "en";

@@ -1,0 +1,75 @@
+/** `npm run capacity`: how many requests at once does this Mac take, and how fast? */
+import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { runCommand } from "../cli.ts";
+import { UsageError } from "../errors.ts";
+import { readStack, type Stack } from "../probe/stack.ts";
+import { measure } from "./measure.ts";
+import { command, type Options, readOptions } from "./options.ts";
+import { page } from "./page.ts";
+import { showProgress } from "./progress.ts";
+import { render } from "./report.ts";
+import { sentence } from "./sentence.ts";
+import { findTarget } from "./target.ts";
+
+const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+
+/** The service token for this address: by the environment, else the stack's, which goes to the stack's own names only. */
+function tokenHeaders(url: URL, stack: Stack | undefined): Record<string, string> {
+  const { CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = process.env;
+  const isOwn =
+    [stack?.hostname, stack?.route?.callers].includes(url.hostname) || (stack?.servedAt && loopback.test(url.hostname));
+  const [first] = isOwn ? Object.values(stack?.serviceTokens ?? {}) : [];
+  const token = id && secret ? { clientId: id, clientSecret: secret } : first;
+  return token ? { "CF-Access-Client-Id": token.clientId, "CF-Access-Client-Secret": token.clientSecret } : {};
+}
+
+/** Where to measure, and as whom. @throws UsageError */
+async function addressOf(options: Options): Promise<{ url: URL; headers: Record<string, string> }> {
+  // Whoever names an address and a token does not need a stack.
+  const needsStack =
+    options.url === undefined ||
+    (process.env.CF_ACCESS_CLIENT_ID === undefined && !loopback.test(options.url.hostname));
+  const read = needsStack ? await readStack() : undefined;
+  const stack = read === undefined || "unreadable" in read ? undefined : read;
+  const own = stack && new URL(stack.servedAt ?? `https://${stack.route?.callers ?? stack.hostname}`);
+  const url = options.url ?? own;
+  if (url === undefined) {
+    const why = read && "unreadable" in read ? ` (the stack could not be read: ${read.unreadable})` : "";
+    throw new UsageError(`nothing to measure${why}: give --url, e.g. --url http://127.0.0.1:11434 on the Mac itself`);
+  }
+  return { url, headers: { ...tokenHeaders(url, stack), ...options.headers } };
+}
+
+/** The first Ctrl-C ends the measuring, the second one the program. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+async function capacityOf(args: readonly string[]): Promise<number> {
+  const options = readOptions(args);
+  const { url, headers } = await addressOf(options);
+  const target = await findTarget(url, headers, options);
+  const progress = showProgress();
+  const capacity = await measure(target, options, interruption(), progress.show);
+  progress.end();
+  if (options.json) {
+    const { language } = options;
+    const sentences = capacity.parts.map((part) => sentence(part.sweep, language));
+    console.log(JSON.stringify({ ...capacity, sentences }, null, 2));
+  } else console.log(render(capacity, options));
+  const file = resolve(options.html);
+  await writeFile(file, page(capacity, options));
+  if (!options.json) console.log(`\n${file}`);
+  if (capacity.deciding === undefined) return 2;
+  return capacity.endedBy === undefined ? 0 : 1;
+}
+
+await runCommand(command, capacityOf);

@@ -1,0 +1,80 @@
+/** Numbers of one level of concurrency, out of its calls. Pure. */
+import type { Call } from "./call.ts";
+
+/** What one level showed. Times in ms. */
+export interface Level {
+  /** Requests that were kept open at once. */
+  readonly atOnce: number;
+  /** Output tokens of the whole server per second. */
+  readonly tokensPerSecond: number;
+  /** Output tokens per second that 90 % of the answers reach while they are written. */
+  readonly perAnswer: number;
+  /** Time to the first token. */
+  readonly ttft: Quantiles;
+  readonly requestsPerSecond: number;
+  readonly finished: number;
+  readonly refused: number;
+  readonly failed: number;
+  /** Seconds that were measured, without the warm-up. */
+  readonly seconds: number;
+  /** Why requests failed or were refused, one example. */
+  readonly why?: string | undefined;
+}
+
+/** Of a set of times. */
+export interface Quantiles {
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+}
+
+/** @returns the q-quantile (nearest rank); NaN of nothing */
+export function quantile(values: readonly number[], q: number): number {
+  if (values.length === 0) return Number.NaN;
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1))] ?? Number.NaN;
+}
+
+export const quantiles = (values: readonly number[]): Quantiles => ({
+  p50: quantile(values, 0.5),
+  p90: quantile(values, 0.9),
+  p99: quantile(values, 0.99),
+});
+
+/** Tokens that came between `from` and `to`: pieces are weighed, since one may carry several tokens. */
+export function tokensBetween({ pieces, outputTokens, outcome }: Call, from: number, to: number): number {
+  const inside = pieces.filter((at) => at >= from && at < to).length;
+  const weight = outcome === "done" && pieces.length > 0 ? outputTokens / pieces.length : 1;
+  return inside * weight;
+}
+
+/** Sums up the calls of one level that were open between `from` and `to`. */
+export function levelOf(atOnce: number, calls: readonly Call[], from: number, to: number): Level {
+  const seconds = Math.max(1e-3, (to - from) / 1000);
+  const tokens = calls.reduce((sum, one) => sum + tokensBetween(one, from, to), 0);
+  const first = calls.flatMap(({ startedAt, pieces: [at] }) =>
+    at !== undefined && startedAt >= from - 1 ? [at - startedAt] : [],
+  );
+  // In a short window every request may have begun before it: then those that wrote in it count.
+  const anyFirst = calls.flatMap(({ startedAt, pieces: [at] }) => (at !== undefined ? [at - startedAt] : []));
+  const rates = calls.flatMap(({ pieces, outputTokens, outcome }) => {
+    const [start, end] = [pieces[0], pieces.at(-1)];
+    if (start === undefined || end === undefined || pieces.length < 3 || end <= start) return [];
+    const tokensAfterFirst = (outcome === "done" ? outputTokens : pieces.length) - 1;
+    return [(tokensAfterFirst * 1000) / (end - start)];
+  });
+  const ended = calls.filter(({ outcome, endedAt }) => outcome === "done" && endedAt >= from && endedAt < to);
+  const wrong = calls.filter(({ outcome }) => outcome === "failed" || outcome === "refused");
+  return {
+    atOnce,
+    tokensPerSecond: tokens / seconds,
+    perAnswer: quantile(rates, 0.1),
+    ttft: quantiles(first.length >= 3 ? first : anyFirst),
+    requestsPerSecond: ended.length / seconds,
+    finished: ended.length,
+    refused: wrong.filter(({ outcome }) => outcome === "refused").length,
+    failed: wrong.filter(({ outcome }) => outcome === "failed").length,
+    seconds,
+    why: wrong[0]?.why,
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * What of the model server only shows when it is asked to compute: is a repeated prompt warm, and can its vectors be
+ * reproduced? A few short requests, on the Mac itself, straight to the model server; bounded in time.
+ */
+import { z } from "zod";
+import { quote } from "../../../runtime/shell.ts";
+import { cosine, SAME_VECTOR, warmState } from "../../capacity/probes.ts";
+import type { MacSettings } from "../../mac-settings.ts";
+import { type Answer, type Context, defineCheck, ok, outputOf, type Result, unknown, warn } from "../check.ts";
+import { node } from "../commands.ts";
+import { parseJson } from "../json.ts";
+
+/** Seconds that all of it may take. */
+const WITHIN_S = 25;
+
+/**
+ * Run by the relay's own Node on the Mac. Prints JSON: times to the first token in ms (of a short prompt, of a long one, of
+ * the same long one after others), the tokens that the server counted, and the vectors of one text, alone and after a text
+ * with the same beginning.
+ */
+const script = `
+const [url, embeddingModel, allowed, slots] = process.argv.slice(1);
+const signal = AbortSignal.timeout(${WITHIN_S} * 1000);
+const post = (path, body) => fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
+const words = "the office keeps a list of tools that people borrow and bring back every week so that others find what they need".split(" ");
+const run = Date.now();
+const text = (seed, count) => Array.from({ length: count }, (_, i) => words[(seed * 7 + i * (1 + seed % 5) + ((i * i) >> 3)) % words.length]).join(" ");
+const said = {};
+const vectors = async () => {
+  const embed = async (input) => {
+    const answer = await post("/v1/embeddings", { model: embeddingModel, input, encoding_format: "float" });
+    if (!answer.ok) throw new Error("embeddings: " + answer.status);
+    return (await answer.json()).data[0].embedding;
+  };
+  const beginning = run + " " + text(1, 80), probe = beginning + " " + text(2, 40);
+  said.alone = await embed(probe);
+  await embed(beginning + " " + text(3, 160));
+  said.again = await embed(probe);
+};
+const warm = async () => {
+  const list = await (await fetch(url + "/v1/models", { signal })).json();
+  const names = allowed ? JSON.parse(allowed) : list.data.map(({ id }) => id);
+  const model = names.find((name) => name !== embeddingModel && !/embed|bge|e5-|minilm|gte-/i.test(name)) ?? names.find((name) => list.data.length === 1);
+  if (!model) throw new Error("it has no model that talks");
+  const ask = async (content) => {
+    const from = performance.now();
+    const answer = await post("/v1/chat/completions", { model, messages: [{ role: "user", content }], max_tokens: 1, temperature: 0 });
+    if (!answer.ok) throw new Error("chat: " + answer.status);
+    const { usage } = await answer.json();
+    return { ms: performance.now() - from, cached: usage?.prompt_tokens_details?.cached_tokens, prompt: usage?.prompt_tokens };
+  };
+  await ask(run + " wake up");
+  said.short = await ask(run + " hello");
+  said.first = await ask(run + "-0 " + text(11, 500));
+  for (let i = 1; i <= Number(slots) + 1; i++) await ask(run + "-" + i + " " + text(11 + i, 500));
+  said.repeated = await ask(run + "-0 " + text(11, 500));
+};
+const tried = (work, name) => work().catch((error) => { said[name] = error.name === "TimeoutError" ? "it took over ${WITHIN_S} s" : error.message; });
+tried(vectors, "noVectors").then(() => tried(warm, "noWarm")).then(() => console.log(JSON.stringify(said)));`;
+
+/** @param node path of the relay's Node on the Mac, as the shell takes it @returns the command that asks the model server */
+export function modelProbe(node: string, { model, limits }: Pick<MacSettings, "model" | "limits">): string {
+  const url = model.url.replace(/\/+$/u, "");
+  const args = [
+    url,
+    model.embeddingModel,
+    model.allowed ? JSON.stringify(model.allowed) : "",
+    String(Math.min(limits.chat, 8)),
+  ];
+  return `${node} -e ${quote(script)} ${args.map(quote).join(" ")}`;
+}
+
+const timed = z.object({ ms: z.number(), cached: z.number().optional(), prompt: z.number().optional() });
+const saidSchema = z.object({
+  alone: z.array(z.number()).optional(),
+  again: z.array(z.number()).optional(),
+  short: timed.optional(),
+  first: timed.optional(),
+  repeated: timed.optional(),
+  noVectors: z.string().optional(),
+  noWarm: z.string().optional(),
+});
+
+/** @returns what the probe printed, or why there is nothing */
+function said(answer: Answer | undefined): Said | Result {
+  return parseJson(saidSchema, outputOf(answer)) ?? unknown(answer);
+}
+
+const shared = {
+  // It measures times: nothing may run next to it.
+  alone: true,
+  commands: ({ model, limits }: Context) => ({ probe: modelProbe(node, { model, limits }) }),
+};
+
+export const repeatedPrompts = defineCheck({
+  ...shared,
+  name: "repeated prompts",
+  evaluate({ probe }) {
+    const found = said(probe);
+    return "level" in found ? found : promptResult(found);
+  },
+});
+
+export const reproducibleVectors = defineCheck({
+  ...shared,
+  name: "vectors",
+  evaluate({ probe }) {
+    const found = said(probe);
+    return "level" in found ? found : vectorResult(found);
+  },
+});
+
+type Said = z.infer<typeof saidSchema>;
+
+function promptResult({ short, first, repeated, noWarm }: Said): Result {
+  if (!short || !first || !repeated) return ok(`unknown (${noWarm ?? "not asked"})`);
+  const usage = { cachedTokens: repeated.cached, promptTokens: repeated.prompt };
+  const times = `${Math.round(first.ms)} ms the first time, ${Math.round(repeated.ms)} ms again`;
+  switch (warmState(short.ms, first.ms, repeated.ms, usage)) {
+    case "warm":
+      return ok(`come from the cache: ${times}`);
+    case "unknown":
+      return ok(`unknown: the prompt's length makes no difference (${times})`);
+    case "cold":
+      return warn(
+        `are computed again: ${times}`,
+        "A repeated prompt is not kept once others have used its slot. Questions about the same documents cost up to 2.7 times as much.",
+        "llama-server: leave --cache-ram on (8192 MiB by default). Ollama: use 0.30 or later.",
+      );
+  }
+}
+
+function vectorResult({ alone, again, noVectors }: Said): Result {
+  if (!alone || !again) return ok(`unknown (${noVectors ?? "not asked"})`);
+  const same = cosine(alone, again);
+  const found = `the same text twice: cosine ${same.toFixed(4)}`;
+  if (same >= SAME_VECTOR) return ok(found);
+  return warn(
+    found,
+    `The model server gives one text different vectors, depending on what it computed before (below ${SAME_VECTOR}): stored documents and questions do not compare as they should.`,
+    "Use an embedding model proper for model.embeddingModel (e.g. bge-m3), or a model server whose prompt cache is off for embeddings.",
+  );
+}

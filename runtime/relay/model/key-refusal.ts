@@ -1,0 +1,60 @@
+/** The key for the model server (`modelKey` of the stack's secrets), and what becomes of a call that is refused for it. */
+import type { IncomingHttpHeaders } from "node:http";
+import { RelayError } from "../errors.ts";
+import type { Sink } from "../http/answer-writer.ts";
+
+/** Longest part of the server's words that is kept, in bytes. */
+const LONGEST = 2048;
+
+/** The header that carries the key; none without one. */
+export function keyHeader(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { authorization: `Bearer ${key}` };
+}
+
+/**
+ * The error for a status 401 of the model server. The caller cannot do anything about it, and its own sign-in was right: so
+ * it never sees the 401. @param words of the server, for the log
+ */
+export function keyRefused(key: string | undefined, words: string): RelayError {
+  const what = key === undefined ? "wants a key, and none is configured" : "refuses the key it gets";
+  return new RelayError(
+    "model_server_denied",
+    `The model server on the Mac ${what} (401). Whoever runs this network sets it: \`pulumi config set --secret modelKey\`, then \`pulumi up\`. Your own sign-in was accepted.`,
+    { detail: `the model server answered 401: ${words.slice(0, 500)}` },
+  );
+}
+
+/** Passes an answer on, except for one with status 401, which it keeps. */
+export class KeyRefusalSink implements Sink {
+  readonly #to: Sink;
+  #words: Buffer | undefined;
+
+  constructor(to: Sink) {
+    this.#to = to;
+  }
+
+  /** The beginning of a refusal's body; undefined if the answer was another. */
+  get refusal(): string | undefined {
+    return this.#words?.toString("utf8");
+  }
+
+  head(status: number, headers: IncomingHttpHeaders): void {
+    if (status === 401) this.#words = Buffer.alloc(0);
+    else this.#to.head(status, headers);
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#words === undefined) return this.#to.write(chunk);
+    const room = LONGEST - this.#words.length;
+    if (room > 0) this.#words = Buffer.concat([this.#words, chunk.subarray(0, room)]);
+    return true;
+  }
+
+  end(): void {
+    if (this.#words === undefined) this.#to.end();
+  }
+
+  onceDrained(go: () => void): void {
+    this.#to.onceDrained(go);
+  }
+}

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { advise, erlangC, meanWaitMs } from "../../../commands/capacity/advice.ts";
+import { knee, refine, stillGrows } from "../../../commands/capacity/knee.ts";
+import type { Level } from "../../../commands/capacity/stats.ts";
+import { sweep } from "../../../commands/capacity/sweep.ts";
+
+const level = (atOnce: number, tokensPerSecond: number, p90 = 100): Level => ({
+  atOnce,
+  tokensPerSecond,
+  perAnswer: tokensPerSecond / atOnce,
+  ttft: { p50: p90 / 2, p90, p99: p90 },
+  requestsPerSecond: 1,
+  finished: 10,
+  refused: 0,
+  failed: 0,
+  seconds: 5,
+});
+
+/** A server with k slots of 60 tokens/s each; more than k only wait. */
+const slotted =
+  (k: number, noise = () => 1) =>
+  (atOnce: number) =>
+    Promise.resolve(level(atOnce, 60 * Math.min(atOnce, k) * noise(), atOnce > k ? 1000 : 40));
+
+const found = async (k: number, noise?: () => number) => (await sweep(slotted(k, noise), { most: 64 })).knee?.atOnce;
+
+describe("the knee of a sweep", () => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 16, 23, 24, 30, 32])("is %i on a server with so many slots", async (k) => {
+    expect(Math.abs((await found(k))! - k)).toBeLessThanOrEqual(k > 8 ? 1 : 0);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 8])("is within one of %i when the numbers vary by 3 %%", async (k) => {
+    let state = k;
+    const noise = () => {
+      state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return 0.97 + (0.06 * state) / 2_147_483_648;
+    };
+    for (let run = 0; run < 20; run += 1) expect(Math.abs((await found(k, noise))! - k)).toBeLessThanOrEqual(1);
+  });
+
+  it("is where a server that batches has nearly all it can, not where it peaks", () => {
+    // gpt-oss-20b on MLX, short answers: peak 295 at 24.
+    const levels = [level(1, 97), level(2, 160), level(4, 220), level(8, 273), level(16, 290), level(24, 295)];
+    expect(knee(levels)?.atOnce).toBe(8);
+  });
+
+  it("is before the fall on a server that gets slower with more", () => {
+    // The same with long answers.
+    const levels = [level(1, 90), level(2, 130), level(4, 160), level(8, 188), level(16, 144)];
+    expect(knee(levels)?.atOnce).toBe(8);
+    expect(stillGrows(levels)).toBe(false);
+  });
+
+  it("keeps to a bound on the time to the first token", () => {
+    const levels = [level(1, 60, 200), level(2, 120, 400), level(4, 240, 900)];
+    expect(knee(levels, { ttftMs: 500 })?.atOnce).toBe(2);
+    expect(knee(levels, { ttftMs: 100 })?.atOnce).toBe(1); // even one is over it: nothing less can be told
+  });
+
+  it("is never above the slots that the server says it has, however noisy the numbers", () => {
+    const levels = [level(1, 30), level(2, 44), level(3, 60), level(4, 61)];
+    expect(knee(levels)?.atOnce).toBe(3);
+    expect(knee(levels, { slots: 2 })?.atOnce).toBe(2);
+  });
+
+  it("measures around it, and stops when its neighbours are known", () => {
+    const levels = [level(1, 60), level(2, 120), level(4, 240), level(8, 360), level(16, 360)];
+    expect(refine(levels)).toBe(6);
+    expect(refine([...levels, level(6, 360)])).toBe(5);
+    expect(refine([...levels, level(6, 360), level(5, 300)])).toBeUndefined();
+    expect(refine([])).toBeUndefined();
+  });
+
+  it("measures half as many again, to say from where on requests only wait", () => {
+    const levels = [level(1, 60), level(2, 120), level(3, 180), level(4, 240), level(8, 240)];
+    expect(refine(levels)).toBe(6);
+    expect(refine([...levels, level(6, 240)])).toBeUndefined();
+  });
+
+  it("gives what there is when it is ended early", async () => {
+    const ended = await sweep((atOnce) => (atOnce < 4 ? slotted(9)(atOnce) : Promise.resolve(undefined)), { most: 64 });
+    expect(ended).toMatchObject({ isComplete: false, knee: { atOnce: 2 } });
+    expect(ended.levels.map(({ atOnce }) => atOnce)).toEqual([1, 2]);
+  });
+});
+
+describe("the advice", () => {
+  it("has the wait of a queue with as many servers as slots", () => {
+    expect(erlangC(1, 0.5)).toBeCloseTo(0.5, 6); // M/M/1: the load itself
+    expect(erlangC(2, 1)).toBeCloseTo(1 / 3, 6);
+    expect(erlangC(3, 3)).toBe(1);
+    expect(meanWaitMs(1, 0.5, 1000)).toBeCloseTo(1000, 3);
+    expect(meanWaitMs(1, 1, 1000)).toBeUndefined();
+  });
+
+  it("says users, waits, tokens of a day and their price elsewhere", () => {
+    const said = advise(level(4, 100), 50, { questionsPerHour: 36, pricePerMillion: 2, currency: "USD" });
+    expect(said.atOnce).toBe(4);
+    expect(said.users).toBe(140); // 2 requests/s, 70 % of them at 0.01 each
+    expect(said.waitMs).toBeGreaterThan(0);
+    expect(said.waitAtTwiceMs).toBeUndefined();
+    expect(said.tokensPerDay).toBe(8_640_000);
+    expect(said.costPerDay).toBeCloseTo(17.28, 6);
+  });
+});
