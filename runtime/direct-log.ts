@@ -19,8 +19,8 @@ export interface LineStatus extends LineState {
 
 /** Bytes read from the end of the log. */
 const tailBytes = 8192;
-/** Messages about single calls, while the line stays up; and those that follow the message with the reason. */
-const aboutCalls = /^(connect_to |channel \d+: |Warning: )/;
+/** Messages about single calls, while the line stays up, and the server's banner; and those that follow the message with the reason. */
+const aboutCalls = /^(connect_to |channel \d+: |Warning: |slm-direct: )/;
 const farewell = /^(Transferred: |Bytes per second: |debug\d: |Connection closed\.?$)/;
 
 /** @param text last lines of the log; the first one may be cut off */
@@ -69,15 +69,15 @@ export async function readLineState(path: string): Promise<LineState> {
 /** @returns a state in words that say what to do about it */
 export function explainLine(
   reason: string,
-  line: { host: string; port: number; user: string; listen: string },
+  line: { server: string; host: string; port: number; user: string; listen: string },
 ): string {
-  const { host, port, user, listen } = line;
+  const { server, host, port, user, listen } = line;
   const at = `${user}@${host}:${port}`;
   if (/remote port forwarding failed|administratively prohibited/i.test(reason)) {
-    return `the server refuses to listen on ${listen}: another program or a former session has the port (\`ss -ltnp\` on the server), sshd forbids forwarding, or the key allows another port. Run the paste of \`npm run direct -- --prepare\` there again`;
+    return `the server refuses to listen on ${listen}: another program or a former session has the port (\`ss -ltnp\` on the server), sshd forbids forwarding, or the key allows another port. Run the paste of \`npm run direct -- --prepare ${server}\` there again`;
   }
   if (/Permission denied|Too many authentication failures/i.test(reason)) {
-    return `${at} does not accept the Mac's key: run the paste of \`npm run direct -- --prepare\` on the server`;
+    return `${at} does not accept the Mac's key: run the paste of \`npm run direct -- --prepare ${server}\` on the server`;
   }
   if (/Host key verification failed|host key is known|REMOTE HOST IDENTIFICATION/i.test(reason)) {
     return `${host} presents a host key that differs from hostKey in route.direct: if the server was set up again, set the new key (\`cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub\` there)`;

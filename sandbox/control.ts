@@ -27,6 +27,7 @@ export const actions = [
   "set",
   "hand-made",
   "second-mac",
+  "company-server",
 ] as const;
 export type Action = (typeof actions)[number];
 

@@ -4,6 +4,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
+import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AlreadyRunning, actions, ask, findRunning } from "./control.ts";
@@ -98,7 +99,13 @@ async function tell(instance: Instance, wanted: string, json: string | undefined
   if (!action) throw new MissingTool(`--do is "${wanted}": it must be one of ${actions.join(", ")}`);
   const running = await findRunning(instance.lockFile);
   if (!running) throw new MissingTool("no sandbox runs here: start it with `npm run sandbox -- --detach`");
-  await ask(running, action, json === undefined ? undefined : JSON.parse(json));
+  await ask(running, action, await bodyOf(json));
+}
+
+/** @param json the action's body; `-`: `{ "run": … }` with the standard input */
+async function bodyOf(json: string | undefined): Promise<unknown> {
+  if (json === "-") return { run: await text(process.stdin) };
+  return json === undefined ? undefined : JSON.parse(json);
 }
 
 async function stop(instance: Instance): Promise<void> {

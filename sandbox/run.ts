@@ -63,6 +63,9 @@ const orderedFault = faultSchema.extend({ api: z.enum(["cloudflare", "atlas"]) }
 
 const orderedMac = z.strictObject({ mac: z.enum(["first", "second"]).default("first") }).prefault({});
 
+/** `run`: a script for its administrator, as `npm run direct` prints them. */
+const orderedServer = z.strictObject({ run: z.string().optional() }).prefault({});
+
 /** @returns the Mac named by the body, `{ "mac": "second" }`; the first without a body */
 async function macOf(services: Services, body: unknown) {
   const ordered = orderedMac.safeParse(body);
@@ -86,6 +89,14 @@ async function act(
     case "second-mac":
       await services.secondMac();
       return;
+    case "company-server": {
+      const ordered = orderedServer.safeParse(body);
+      if (!ordered.success) throw new BadRequest(`nothing for the server:\n${z.prettifyError(ordered.error)}`);
+      const server = await services.companyServer();
+      const { run } = ordered.data;
+      if (run !== undefined) await server.run(run.replace(/^sudo /, ""));
+      return;
+    }
     case "rotate-keys":
       return services.edge.rotateKeys();
     case "clear-faults":

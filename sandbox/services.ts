@@ -17,7 +17,9 @@ import type { Reaper } from "./machine/reaper.ts";
 import { chooseModel } from "./model/choose.ts";
 import { startMongo } from "./mongo/start.ts";
 import { startSecondMac } from "./second-mac.ts";
+import type { CompanyServer } from "./server/company-server.ts";
 import type { Settings } from "./settings.ts";
+import { startStackServer } from "./stack-server.ts";
 import { cacheFolder, type Tools } from "./tools/tools.ts";
 
 /** The running emulators. */
@@ -30,6 +32,8 @@ export interface Services {
   mac: UsedMac;
   /** Starts a second Mac, or returns the running one. @throws Error when the first one is not emulated */
   secondMac(): Promise<Mac>;
+  /** Starts the company's server, or returns the running one. */
+  companyServer(): Promise<CompanyServer>;
   artifacts: Artifacts;
   /** The accounts' conditions and the API token's permissions; both can be changed. */
   accounts: { cloudflare: CloudflareAccount; token: ApiToken; atlas: AtlasConditions };
@@ -168,8 +172,14 @@ export async function startServices(
       }).then(keep);
       return second;
     };
+    let server: Promise<CompanyServer> | undefined;
+    const companyServer = (): Promise<CompanyServer> => {
+      server ??= startStackServer(instance, { reaper, log: quiet }).then(keep);
+      return server;
+    };
     return {
       secondMac,
+      companyServer,
       cloudflareApi: cloudflareApi.url,
       atlasApi: atlas.url,
       mongodbUri: mongo.uri,

@@ -1,5 +1,6 @@
 /** Preparation of a company's server for a direct line: one paste for root, and one that undoes it. */
 import { quote } from "../runtime/shell.ts";
+import { watchScript, watchService, watchUnit } from "./watch-direct.ts";
 
 /** What the server is prepared for. */
 export interface DirectServer {
@@ -19,11 +20,12 @@ export function authorizedKeyLine({ listen }: DirectServer, publicKey: string): 
 }
 
 /**
- * The drop-in for sshd (sshd_config(5)): the same limits for the whole account, whatever key signs in, and a session that is
- * given up 40 s after the Mac lost power, so that its port is free for the next one.
+ * The drop-in for sshd (sshd_config(5)): the same limits for the whole account, whatever key signs in. sshd gives a silent
+ * session up after 40 s if no call comes meanwhile; see `watchScript` for the others.
  * @param keysFile the only place where keys of the account count; root owns it
+ * @param bannerFile shown before a key signs in, while `watchScript` runs; `probeServer` reads it
  */
-export function sshdDropIn({ user, listen }: DirectServer, keysFile: string): string {
+export function sshdDropIn({ user, listen }: DirectServer, keysFile: string, bannerFile: string): string {
   const isLoopback = listen.startsWith("127.");
   return `# Direct line of slm-network: the account may do nothing but listen on forwarded ports.
 Match User ${user}
@@ -38,6 +40,7 @@ Match User ${user}
     PermitTTY no
     GatewayPorts ${isLoopback ? "no" : "clientspecified"}
     ForceCommand /bin/false
+    Banner ${bannerFile}
     ClientAliveInterval 10
     ClientAliveCountMax 3
 `;
@@ -54,6 +57,11 @@ sshd=$(command -v sshd || echo /usr/sbin/sshd)
 main=$root/etc/ssh/sshd_config
 folder=$root/etc/ssh/slm-direct
 keys=$folder/authorized_keys
+watch=$folder/watch
+banner=$root/run/slm-direct/banner
+unit=$root/etc/systemd/system/${watchService}
+has_systemd() { [ -n "$root" ] || [ -d /run/systemd/system ]; }
+systemd() { [ -n "$root" ] || systemctl "$@"; }
 reload() {
   if [ -n "$root" ]; then
     # It writes the file again once it has reloaded; a second signal before that would end it.
@@ -109,8 +117,8 @@ undo() {
   mv "$main.slm-direct-former" "$main"
   fail "$1. The configuration of sshd was left as it was"
 }
-sed "s|@keys@|$keys|" > "$dropin" <<'END'
-${sshdDropIn(server, "@keys@")}END
+sed "s|@keys@|$keys|; s|@banner@|$banner|" > "$dropin" <<'END'
+${sshdDropIn(server, "@keys@", "@banner@")}END
 chmod 644 "$dropin"
 if [ "$dropin" = "$folder/sshd.conf" ] && ! grep -qF "Include $dropin" "$main"; then
   { echo "Include $dropin"; cat "$main.slm-direct-former"; } > "$main.new"
@@ -130,6 +138,23 @@ if echo "$settings" | grep -qi '^allowgroups '; then
 fi
 rm -f "$dropin.former" "$main.slm-direct-former"
 reload
+sed "s|@keys@|$keys|; s|@banner@|$banner|" > "$watch.new" <<'END'
+${watchScript("@keys@", "@banner@")}END
+chmod 755 "$watch.new"
+mv "$watch.new" "$watch"
+if ! command -v ss >/dev/null; then
+  echo "NOTE: this server has no ss: install iproute2 and paste this again. Until then a dead connection can keep the port for a quarter of an hour while calls come" >&2
+elif has_systemd; then
+  mkdir -p "$root/etc/systemd/system"
+  sed "s|@watch@|$watch|" > "$unit" <<'END'
+${watchUnit("@watch@")}END
+  chmod 644 "$unit"
+  systemd daemon-reload
+  systemd enable -q ${watchService}
+  systemd restart ${watchService}
+else
+  echo "NOTE: this server has no systemd: let its own service manager run this as root, from boot on: /bin/sh $watch" >&2
+fi
 echo "Done. Within 10 s after the Mac connects, this prints ready: curl -s http://$listen/readyz"`;
   return sh(script, [user, authorizedKeyLine(server, publicKey), listen]);
 }
@@ -145,7 +170,9 @@ if [ ! -s "$keys" ]; then
     chmod 600 "$main.new"
     mv "$main.new" "$main"
   fi
-  rm -rf "$dropin" "$folder"
+  [ ! -f "$unit" ] || systemd disable -q --now ${watchService} || true
+  rm -rf "$dropin" "$folder" "$unit"
+  ! has_systemd || systemd daemon-reload
   reload
   [ -n "$root" ] || userdel "$user" 2>/dev/null || deluser "$user" 2>/dev/null || true
 fi

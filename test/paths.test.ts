@@ -1,6 +1,6 @@
 /** The checkout may lie in any folder: paths with blanks and Korean letters are tried by hand, their usual traps here. */
-import { globSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 
 const project = join(import.meta.dirname, "..");
@@ -19,4 +19,16 @@ it.each([
     (file) => file !== "test/paths.test.ts" && trap.test(readFileSync(join(project, file), "utf8")),
   );
   expect(caught).toEqual([]);
+});
+
+it("nowhere a path from a file's own folder leads out of the checkout, as after a file was moved", () => {
+  const wrong = sources.flatMap((file) =>
+    [...readFileSync(join(project, file), "utf8").matchAll(/\(import\.meta\.dirname, "(\.\.[^"]*)"/g)].flatMap(
+      ([, path = ""]) => {
+        const target = join(dirname(file), path);
+        return target.startsWith("..") || !existsSync(join(project, target)) ? [`${file}: ${path}`] : [];
+      },
+    ),
+  );
+  expect(wrong).toEqual([]);
 });

@@ -57,7 +57,7 @@ export interface Check<K extends string = string> {
   evaluate(answers: Answers<K>, context: Context): Result | readonly Part[] | undefined;
   /** Limit for each of its commands. @default 30 seconds */
   readonly timeoutMs?: number;
-  /** Runs first and alone: the time its command takes is part of its measurement. @default false */
+  /** Runs before the others and alone: the time its command takes is part of its measurement. @default false */
   readonly alone?: boolean;
 }
 

@@ -23,7 +23,8 @@ export async function runChecks(session: Session, checks: readonly Check[], cont
     answers.set(command, await answerOf(session, command, timeouts.get(command) ?? defaultTimeoutMs));
   };
   for (const { check, commands } of asked) {
-    if (check.alone) for (const command of present(commands)) await ask(command);
+    if (!check.alone) continue;
+    for (const command of present(commands)) if (!answers.has(command)) await ask(command);
   }
   const left = [...new Set(asked.flatMap(({ commands }) => present(commands)))].filter((one) => !answers.has(one));
   const worker = async (): Promise<void> => {

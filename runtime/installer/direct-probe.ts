@@ -10,6 +10,8 @@ import type { Layout } from "./layout.ts";
 
 /** In milliseconds. sshd sends the first message after two intervals of 10 s (seen with OpenSSH 9.2). */
 const keepAliveWithinMs = 24_000;
+/** What sshd shows before the key signs in, while the server's watch service runs (ssh/watch-direct.ts). */
+const watchBanner = /^slm-direct: silent connections are ended/m;
 /** Time for the connection and the answer about the socket. */
 const connectWithinMs = 12_000;
 
@@ -35,11 +37,22 @@ export async function probeServer(paths: Layout, line: DirectLine): Promise<stri
       : [
           "after a power cut the server would keep the port of the dead connection, and callers would hang (ClientAliveInterval 10 and ClientAliveCountMax 3 are missing for the account)",
         ]),
+    ...(seen.isWatched
+      ? []
+      : [
+          "after a power cut the server would keep the port of the dead connection for up to a quarter of an hour while calls come, and callers would hang (the service slm-direct-watch does not run there)",
+        ]),
   ];
 }
 
+interface Seen {
+  socket: boolean;
+  keepAlive: boolean;
+  isWatched: boolean;
+}
+
 /** @returns what was seen; undefined without a connection */
-function watchConnection(args: string[]): Promise<{ socket: boolean; keepAlive: boolean } | undefined> {
+function watchConnection(args: string[]): Promise<Seen | undefined> {
   return new Promise((resolve) => {
     const child = spawn("ssh", args, { stdio: ["ignore", "ignore", "pipe"] });
     let text = "";
@@ -51,7 +64,8 @@ function watchConnection(args: string[]): Promise<{ socket: boolean; keepAlive: 
       child.kill("SIGTERM");
       const socket = text.includes("remote forward success");
       const keepAlive = text.includes("keepalive@openssh.com");
-      resolve(text.includes("Authenticated to ") ? { socket, keepAlive } : undefined);
+      const isWatched = watchBanner.test(text);
+      resolve(text.includes("Authenticated to ") ? { socket, keepAlive, isWatched } : undefined);
     };
     let timer = setTimeout(finish, connectWithinMs);
     let isConnected = false;

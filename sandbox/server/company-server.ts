@@ -1,14 +1,16 @@
 /** A company's server for direct lines: a real OpenSSH sshd on loopback, whose files are in a folder of the sandbox. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import type { Log } from "../log.ts";
 import { keyPair } from "../mac/keys.ts";
 import type { Reaper } from "../machine/reaper.ts";
+import { Services } from "./services.ts";
 
 /** What `startCompanyServer` needs. */
 export interface CompanyServerOptions {
@@ -31,8 +33,8 @@ export interface CompanyServer {
   readonly hostKey: string;
   /** Prefix of its paths, for the product's paste (`SLM_DIRECT_ROOT`). */
   readonly root: string;
-  /** Runs a script as its administrator. @throws Error with its output */
-  run(script: string): string;
+  /** Runs a script as its administrator, then starts and stops the services that it installed or removed. @throws Error with its output */
+  run(script: string): Promise<string>;
   /** sshd's log so far. */
   logText(): string;
   /** Sends a signal to every process of a signed-in session: STOP freezes the line's end here. */
@@ -75,6 +77,8 @@ export async function startCompanyServer(options: CompanyServerOptions): Promise
   }
   const logFile = at("run/sshd.log");
   let child: ChildProcess | undefined;
+  const path = `${dirname(sshd)}:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const services = new Services(at("etc/systemd/system"), path, reaper);
 
   const start = async (): Promise<void> => {
     if (child !== undefined) return;
@@ -93,6 +97,7 @@ export async function startCompanyServer(options: CompanyServerOptions): Promise
       }
       await delay(50);
     }
+    await services.reload();
     log(`server: sshd on 127.0.0.1:${port}`);
   };
   /** Processes below sshd, children first. */
@@ -111,6 +116,9 @@ export async function startCompanyServer(options: CompanyServerOptions): Promise
     for (const pid of sessions()) kill(pid, signal);
   };
   const powerCut = async (): Promise<void> => {
+    await services.stop();
+    // In memory on a server.
+    rmSync(at("run/slm-direct"), { recursive: true, force: true });
     const running = child;
     if (running === undefined) return;
     signalSessions("SIGKILL");
@@ -126,14 +134,12 @@ export async function startCompanyServer(options: CompanyServerOptions): Promise
     user,
     hostKey: key.publicKey,
     root,
-    run: (script) => {
-      const path = `${dirname(sshd)}:/usr/sbin:/usr/bin:/sbin:/bin`;
+    run: async (script) => {
       try {
-        return execFileSync("/bin/sh", ["-c", script], {
-          encoding: "utf8",
-          env: { PATH: path, SLM_DIRECT_ROOT: root },
-          stdio: ["ignore", "pipe", "pipe"],
-        });
+        const env = { PATH: path, SLM_DIRECT_ROOT: root };
+        const { stdout } = await promisify(execFile)("/bin/sh", ["-c", script], { env });
+        await services.reload();
+        return stdout;
       } catch (error) {
         const { stderr = "", stdout = "" } = error as { stderr?: string; stdout?: string };
         throw new Error(`${stdout}${stderr}`.trim(), { cause: error });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { Scalar } from "yaml";
 import { z } from "zod";
 import { claimPorts } from "../../sandbox/machine/ports.ts";
 import { type Reaper, startReaper } from "../../sandbox/machine/reaper.ts";
@@ -31,6 +32,8 @@ const chat = (content: string) => ({
   model: network.ready.chatModel,
   messages: [{ role: "user" as const, content }],
 });
+/** A time in quotes: YAML takes it for a date otherwise. */
+const quoted = (text: string) => Object.assign(new Scalar(text), { type: Scalar.QUOTE_DOUBLE });
 const npm = (...args: string[]) => run(process.execPath, args, network.ready.environment);
 
 /** Status of a small call on the line; 0 without an answer. */
@@ -42,6 +45,34 @@ async function onLine(given: Record<string, string> = headers(), path = "/v1/mod
   return answer?.status ?? 0;
 }
 const works = (withinMs: number) => eventually(async () => (await onLine()) === 200, withinMs);
+
+/** Requests that the model server saw cancelled. */
+const cancelled = async (): Promise<number> =>
+  z.looseObject({ cancelled: z.int() }).parse(await (await fetch(`${network.ready.model}/sandbox/requests`)).json())
+    .cancelled;
+
+async function outputs() {
+  const { stdout } = await network.pulumi("stack", "output", "--json", "--show-secrets");
+  const token = z.object({ clientId: z.string(), clientSecret: z.string() });
+  return z
+    .object({ serviceTokens: z.looseObject({ backend: token }), route: z.object({ accountId: z.string() }) })
+    .parse(JSON.parse(stdout));
+}
+const tokenOfStack = async () => (await outputs()).serviceTokens.backend;
+const accountId = async () => (await outputs()).route.accountId;
+
+/** A change in the dashboard, by the API. */
+async function cloudflare(method: string, path: string, body?: unknown): Promise<unknown> {
+  const { CLOUDFLARE_API_TOKEN } = network.ready.environment;
+  const answer = await fetch(network.ready.cloudflareApi + path, {
+    method,
+    headers: { authorization: `Bearer ${CLOUDFLARE_API_TOKEN}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+  return z.looseObject({ result: z.unknown() }).parse(JSON.parse(text)).result;
+}
 
 const lineLog = () => readFile(network.onMac("var/log/slm-network/direct-backend.log"), "utf8");
 
@@ -113,7 +144,7 @@ describe("up with a direct line", () => {
     expect(await network.up()).toMatch(/direct line of backend is not connected.*--prepare backend/s);
     const paste = await npm("commands/direct/main.ts", "--prepare", "backend");
     expect(paste.code, said(paste)).toBe(0);
-    server.run(paste.stdout.replace(/^sudo /, ""));
+    await server.run(paste.stdout.replace(/^sudo /, ""));
     await works(60_000);
     await network.noDrift();
     const doctor = await npm("commands/doctor/main.ts", "--json");
@@ -134,18 +165,22 @@ describe("up with a direct line", () => {
     const whole = await client(network.ready.url).chat.completions.create(chat("안녕하세요, 서울 날씨는?"));
     expect(text).toBe(whole.choices[0]?.message.content);
     expect(text).toMatch(/[가-힣]/);
-    const large = await line.chat.completions.create(chat("가".repeat(1_750_000)));
+    const large = await line.chat.completions.create({ ...chat("가".repeat(1_750_000)), max_tokens: 4 });
     expect(large.choices[0]?.message.content).toBeTruthy();
     const many = await Promise.all(
-      Array.from({ length: 50 }, (_, n) => line.chat.completions.create(chat(`${n} 동시에`))),
+      Array.from({ length: 50 }, (_, n) => line.chat.completions.create({ ...chat(`${n} 동시에`), max_tokens: 4 })),
     );
     expect(many.every(({ choices }) => choices[0]?.message.content)).toBe(true);
+    const before = await cancelled();
     const abort = new AbortController();
-    const stream = await line.chat.completions.create({ ...chat("취소"), stream: true }, { signal: abort.signal });
-    for await (const _ of stream) {
-      abort.abort();
-      break;
-    }
+    const body = { ...chat("취소 ".repeat(500)), stream: true as const };
+    const stream = await line.chat.completions.create(body, { signal: abort.signal });
+    for await (const _ of stream) break;
+    const left = performance.now();
+    abort.abort();
+    await eventually(async () => (await cancelled()) > before, 5_000);
+    network.report["cancel noticed by the model server"] = `${(performance.now() - left).toFixed(0)} ms`;
+    expect(performance.now() - left).toBeLessThan(1_000);
     expect((await line.chat.completions.create(chat("다음"))).choices[0]?.message.content).toBeTruthy();
   });
 
@@ -156,14 +191,10 @@ describe("up with a direct line", () => {
     const until = new Date(Date.now() + 3_600_000).toISOString().replace(/\.\d+/, "");
     await network.configure(
       [["access", "servers", 0, "secretVersion"], 2],
-      [["access", "servers", 0, "previousSecretExpiresAt"], until],
+      [["access", "servers", 0, "previousSecretExpiresAt"], quoted(until)],
     );
     await network.up();
-    const outputs = z.looseObject({
-      serviceTokens: z.looseObject({ backend: z.object({ clientId: z.string(), clientSecret: z.string() }) }),
-    });
-    const { stdout } = await network.pulumi("stack", "output", "--json", "--show-secrets");
-    const { backend } = outputs.parse(JSON.parse(stdout)).serviceTokens;
+    const backend = await tokenOfStack();
     const after = { "CF-Access-Client-Id": backend.clientId, "CF-Access-Client-Secret": backend.clientSecret };
     expect(after).not.toEqual(before);
     expect([await onLine(before), await onLine(after)]).toEqual([200, 200]);
@@ -185,8 +216,7 @@ describe("failures", () => {
     server.signalSessions("SIGKILL");
     await recovery("the connection was cut", 60_000);
     server.signalSessions("SIGSTOP");
-    const frozen = await recovery("the server's end froze (SIGSTOP)", 120_000);
-    expect(frozen).toBeGreaterThan(0);
+    await recovery("the server's end froze (SIGSTOP)", 180_000);
     await server.powerCut();
     await server.start();
     await recovery("the server restarted", 60_000);
@@ -225,7 +255,7 @@ describe("measuring", () => {
       const all = await Promise.all(
         Array.from({ length: 64 }, async (_, n) => {
           let length = 0;
-          const body = { ...chat(`${n} ${"긴 글 ".repeat(200)}`), stream: true as const };
+          const body = { ...chat(`${n} ${"긴 글 ".repeat(20)}`), max_tokens: 16, stream: true as const };
           for await (const part of await client(url).chat.completions.create(body)) {
             length += part.choices[0]?.delta.content?.length ?? 0;
           }
@@ -240,6 +270,34 @@ describe("measuring", () => {
   });
 });
 
+describe("a token that is revoked in Cloudflare's dashboard", () => {
+  it("works on the line until the drift job's preview has named it and up --refresh has replaced it", async () => {
+    const before = headers();
+    const token = z
+      .object({ id: z.string() })
+      .parse((await network.resources()).find(({ type }) => /serviceToken/i.test(type)));
+    const account = `/accounts/${await accountId()}/access`;
+    // A token that a policy names cannot be deleted: it is taken out of the policy first.
+    const policies = z.array(z.looseObject({ id: z.string(), name: z.string(), decision: z.string() }));
+    const naming = policies
+      .parse(await cloudflare("GET", `${account}/policies`))
+      .filter((policy) => JSON.stringify(policy).includes(token.id));
+    for (const { id, name, decision } of naming) {
+      const include = [{ ip: { ip: "192.0.2.1/32" } }];
+      await cloudflare("PUT", `${account}/policies/${id}`, { name, decision, include });
+    }
+    await cloudflare("DELETE", `${account}/service_tokens/${token.id}`);
+    expect(await onLine(before)).toBe(200);
+    const drift = await network.pulumi("preview", "--refresh", "--diff", "--expect-no-changes");
+    expect(drift.code, said(drift)).not.toBe(0);
+    expect(said(drift)).toMatch(/service.?token/i);
+    expect(await onLine(before)).toBe(200);
+    await network.up("--refresh");
+    network.ready.serviceTokens.backend = await tokenOfStack();
+    expect([await onLine(before), await onLine()]).toEqual([403, 200]);
+  });
+});
+
 describe("destroy", () => {
   it("leaves nothing on the Mac and says what to remove on the server", async () => {
     const text = await fine(network.pulumi("destroy", "--yes", "--skip-preview"));
@@ -248,6 +306,6 @@ describe("destroy", () => {
     expect(existsSync(network.onMac("Library/LaunchDaemons/local.slm-network.direct.backend.plist"))).toBe(false);
     expect(await onLine()).toBe(0);
     const paste = await npm("commands/direct/main.ts", "--remove", "backend");
-    expect(server.run(paste.stdout.replace(/^sudo /, ""))).toContain("Nothing of the direct line is left");
+    expect(await server.run(paste.stdout.replace(/^sudo /, ""))).toContain("Nothing of the direct line is left");
   });
 });

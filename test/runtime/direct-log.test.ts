@@ -3,13 +3,19 @@ import { describe, expect, it } from "vitest";
 import { explainLine, parseLineLog, readLineState } from "../../runtime/direct-log.ts";
 
 const up = 'Authenticated to 10.0.0.5 ([10.0.0.5]:22) using "publickey".\n';
-const line = { host: "10.0.0.5", port: 22, user: "slm-direct", listen: "127.0.0.1:18400" };
+const line = { server: "backend", host: "10.0.0.5", port: 22, user: "slm-direct", listen: "127.0.0.1:18400" };
 
 describe("the log of a line", () => {
   it.each<[string, string, { connected: boolean; reason?: string }]>([
     ["is empty", "", { connected: false, reason: "no connection yet" }],
     ["connected", up, { connected: true }],
     ["connected, a call failed", `${up}connect_to 127.0.0.1 port 8793: failed.\r\n`, { connected: true }],
+    ["connected, after the server's banner", `slm-direct: silent connections are ended\n${up}`, { connected: true }],
+    [
+      "the server's banner only",
+      "slm-direct: silent connections are ended\n",
+      { connected: false, reason: "the connection ended" },
+    ],
     [
       "ended",
       `${up}Transferred: sent 1, received 2 bytes, in 3.0 seconds\nBytes per second: sent 1, received 2\n`,

@@ -15,6 +15,9 @@ const reportSchema = z.array(
 );
 type Line = z.infer<typeof reportSchema>[number];
 
+/** Not a fault: the relay knows only what the last `pulumi up` handed over. */
+const aboutRevoked = "a token revoked in the dashboard works here until the next `pulumi up --refresh`";
+
 export const directLines = defineCheck({
   name: "direct line",
   // The installer waits for a connection and for the server's keep-alive message.
@@ -42,17 +45,15 @@ function conclude(server: string, line: Line | undefined): Part {
   const prepare = `On that server, as root: the paste of \`npm run direct -- --prepare ${server}\``;
   if (line === undefined) return { subject, ...fail("not installed", unused, "Run `pulumi up`.") };
   if (!line.connected) {
-    const found = `not connected: ${line.problem ?? "unknown"}`;
+    const found = `not connected: ${line.problem ?? "unknown"} (${aboutRevoked})`;
     return { subject, ...fail(found, unused, `${prepare}; the log is /var/log/slm-network/direct-${server}.log.`) };
   }
   if (line.serverProblems.length > 0) {
-    const found = `connected; ${line.serverProblems.join("; ")}`;
+    const found = `connected; ${line.serverProblems.join("; ")} (${aboutRevoked})`;
     return { subject, ...warn(found, "The line's account is not restricted as it should be.", `${prepare}.`) };
   }
   return {
     subject,
-    ...ok(
-      "connected, the account on the server is restricted (a token revoked in the dashboard works here until the next `pulumi up`)",
-    ),
+    ...ok(`connected, the account on the server is restricted (${aboutRevoked})`),
   };
 }

@@ -2,16 +2,20 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import type { Answer } from "../../../commands/doctor/check.ts";
+import type { Answer, Check } from "../../../commands/doctor/check.ts";
 import { checks } from "../../../commands/doctor/checks.ts";
 import { exitCode, runChecks } from "../../../commands/doctor/run.ts";
 import { SessionError } from "../../../ssh/session.ts";
 import { context, refusedBy, said } from "./evaluate.ts";
 
-it("every file in checks/ is in the list", async () => {
-  const files = await readdir(join(import.meta.dirname, "../../../commands/doctor/checks"));
-  expect(checks).toHaveLength(files.length);
-  expect(new Set(checks.map(({ name }) => name)).size).toBe(files.length);
+const isCheck = (value: unknown): value is Check => typeof value === "object" && value !== null && "evaluate" in value;
+
+it("every check in checks/ is in the list", async () => {
+  const folder = join(import.meta.dirname, "../../../commands/doctor/checks");
+  const modules = await Promise.all((await readdir(folder)).map((file) => import(join(folder, file))));
+  const exported = modules.flatMap((module: Record<string, unknown>) => Object.values(module)).filter(isCheck);
+  expect(new Set(checks)).toEqual(new Set(exported));
+  expect(new Set(checks.map(({ name }) => name)).size).toBe(checks.length);
 });
 
 it.each(checks.map((check) => [check.name, check] as const))(

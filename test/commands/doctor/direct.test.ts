@@ -33,6 +33,8 @@ it("shows each line: connected, unrestricted, not connected, not installed", asy
     ["direct line of night", "fail"],
     ["direct line of new", "fail"],
   ]);
+  for (const { found: text } of found.slice(0, 3))
+    expect(text).toContain("a token revoked in the dashboard works here");
   expect(found[1]?.todo).toContain("--prepare batch");
   expect(found[2]?.found).toContain("cannot resolve night.example.com");
   // The installer itself waits longer than the other checks' limit.

@@ -1,9 +1,9 @@
 /** A direct line through failures: a real `ssh` under the emulated launchd, a real sshd as the company's server. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { credentialHash, type DirectLine } from "../../../runtime/direct-config.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { claimPorts } from "../../../sandbox/machine/ports.ts";
@@ -65,7 +65,7 @@ beforeAll(async () => {
   });
   expect(ran.stderr).toBe("");
   const { publicKey } = (JSON.parse(ran.stdout) as Report).direct![0]!;
-  server.run(prepareDirectText(line, publicKey).replace(/^sudo /, ""));
+  await server.run(prepareDirectText(line, publicKey).replace(/^sudo /, ""));
 }, long);
 
 afterAll(async () => {
@@ -82,6 +82,51 @@ it("connects by itself once the server is prepared", { timeout: long }, async ()
 it("works again after the connection was cut", { timeout: long }, async () => {
   server.signalSessions("SIGKILL");
   await recovers("the connection was cut", 60_000);
+});
+
+/** Process of the line's ssh on the Mac. */
+const lineOnMac = (): number => {
+  const running = installation.pids().find((one) => one.startsWith("local.slm-network.direct.backend"));
+  return Number(running?.match(/\d+$/)?.[0]);
+};
+
+/** Resolves once the port on the server is free. */
+const isFree = async (): Promise<boolean> => {
+  const [address, port] = line.listen.split(":");
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), address);
+    socket.once("connect", () => resolve(false)).once("error", () => resolve(true));
+    socket.once("connect", () => socket.destroy());
+  });
+};
+
+// The server reads times from Linux' ss.
+describe.runIf(process.platform === "linux")("a frozen line, while callers keep trying", () => {
+  it("frees its port when the Mac's end froze, so that callers do not hang", { timeout: long }, async () => {
+    const frozen = lineOnMac();
+    const began = performance.now();
+    process.kill(frozen, "SIGSTOP");
+    try {
+      // Each of these attempts keeps sshd from its own check.
+      await expect.poll(isFree, { timeout: 120_000, interval: 300 }).toBe(true);
+      times["port free after the Mac's end froze"] = `${((performance.now() - began) / 1000).toFixed(1)} s`;
+    } finally {
+      process.kill(frozen, "SIGCONT");
+    }
+    await recovers("the Mac's end froze and went on", 60_000);
+  });
+
+  it("works again by itself when the server's end froze", { timeout: long }, async () => {
+    server.signalSessions("SIGSTOP");
+    await recovers("the server's end froze", 180_000);
+  });
+
+  it("stays up while the Mac is alive, without any call", { timeout: long }, async () => {
+    const before = lineOnMac();
+    const end = performance.now() + 50_000;
+    await expect.poll(() => performance.now() > end, { timeout: 80_000, interval: 1_000 }).toBe(true);
+    expect([lineOnMac(), await works()]).toEqual([before, true]);
+  });
 });
 
 it("works again after the server restarted", { timeout: long }, async () => {

@@ -111,7 +111,7 @@ describe("a direct line", { timeout: long }, () => {
   it("to a server that was not prepared is a warning with the fix; the key stays on the Mac", async () => {
     const report = await install(withLine());
     expect(report.warnings.join("\n")).toMatch(
-      /the direct line of backend is not connected, and its calls have to go through Cloudflare: \S+ does not accept the Mac's key: run the paste of `npm run direct -- --prepare/,
+      /the direct line of backend is not connected, and its calls have to go through Cloudflare: \S+ does not accept the Mac's key: run the paste of `npm run direct -- --prepare backend`/,
     );
     expect(report.direct).toMatchObject([{ server: "backend", connected: false }]);
     expect(report.direct?.[0]?.publicKey).toMatch(/^ssh-ed25519 \S+ slm-network-direct-backend$/);
@@ -124,9 +124,9 @@ describe("a direct line", { timeout: long }, () => {
   it("connects by itself after the paste, which can be repeated", async () => {
     const { publicKey } = (await install(withLine())).direct![0]!;
     const text = prepareDirectText(line, publicKey);
-    expect(paste(text)).toContain(`curl -s http://${line.listen}/readyz`);
+    expect(await paste(text)).toContain(`curl -s http://${line.listen}/readyz`);
     await connected();
-    expect(paste(text)).toContain("Done.");
+    expect(await paste(text)).toContain("Done.");
     const keys = readFileSync(join(folder, "etc/ssh/slm-direct/authorized_keys"), "utf8");
     expect(keys).toBe(`${authorizedKeyLine(line, publicKey)}\n`);
     await connected();
@@ -199,7 +199,7 @@ describe("a direct line", { timeout: long }, () => {
     const keys = join(folder, "etc/ssh/slm-direct/authorized_keys");
     const [limits, restricted] = [readFileSync(dropIn, "utf8"), readFileSync(keys, "utf8")];
     writeFileSync(dropIn, `Match User ${server.user}\n    AuthorizedKeysFile ${keys}\n`);
-    server.run('kill -HUP "$(cat "$SLM_DIRECT_ROOT/run/sshd.pid")"');
+    await server.run('kill -HUP "$(cat "$SLM_DIRECT_ROOT/run/sshd.pid")"');
     await connected();
     const report = await install(withLine());
     const said = report.warnings.join("\n");
@@ -210,7 +210,7 @@ describe("a direct line", { timeout: long }, () => {
     expect((await ssh(["-W", `127.0.0.1:${server.port}`, "direct"], /^SSH-2\.0/m)).isUp).toBe(true);
     writeFileSync(keys, restricted);
     writeFileSync(dropIn, limits);
-    server.run('kill -HUP "$(cat "$SLM_DIRECT_ROOT/run/sshd.pid")"');
+    await server.run('kill -HUP "$(cat "$SLM_DIRECT_ROOT/run/sshd.pid")"');
     await connected();
   });
 
@@ -244,41 +244,41 @@ describe("a direct line", { timeout: long }, () => {
     expect(existsSync(installation.at("Library/LaunchDaemons/local.slm-network.direct.backend.plist"))).toBe(false);
     const report = await install(withLine());
     expect(report.direct?.[0]?.connected).toBe(false); // another key: the former one is gone
-    expect(paste(removeDirectText(line))).toContain("Nothing of the direct line is left");
+    expect(await paste(removeDirectText(line))).toContain("Nothing of the direct line is left");
     expect(existsSync(join(folder, "etc/ssh/slm-direct"))).toBe(false);
     expect(existsSync(join(folder, "etc/ssh/sshd_config.d/00-slm-direct.conf"))).toBe(false);
   });
 });
 
 describe("the paste for the server", { timeout: long }, () => {
-  it("leaves sshd as it was when another setting overrides the limits or sshd rejects them", () => {
+  it("leaves sshd as it was when another setting overrides the limits or sshd rejects them", async () => {
     const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA slm-network-direct-backend";
     const main = join(folder, "etc/ssh/sshd_config");
     const text = readFileSync(main, "utf8");
     const overriding = `Match User ${server.user}\n    AllowTcpForwarding no\nMatch all\n${text}`;
     writeFileSync(main, overriding);
-    expect(() => paste(prepareDirectText(line, publicKey))).toThrow(
+    await expect(paste(prepareDirectText(line, publicKey))).rejects.toThrow(
       /NOT DONE: another setting of sshd overrides "allowtcpforwarding remote"/,
     );
     expect(readFileSync(main, "utf8")).toBe(overriding);
     writeFileSync(main, `${text}NoSuchOption yes\n`);
-    expect(() => paste(prepareDirectText(line, publicKey))).toThrow(/NOT DONE: sshd rejects the configuration/);
+    await expect(paste(prepareDirectText(line, publicKey))).rejects.toThrow(/NOT DONE: sshd rejects the configuration/);
     writeFileSync(main, `${text}AllowUsers someone\n`);
-    expect(() => paste(prepareDirectText(line, publicKey))).toThrow(/NOT DONE: AllowUsers .* does not list/);
+    await expect(paste(prepareDirectText(line, publicKey))).rejects.toThrow(/NOT DONE: AllowUsers .* does not list/);
     writeFileSync(main, text);
     expect(existsSync(join(folder, "etc/ssh/sshd_config.d/00-slm-direct.conf"))).toBe(false);
   });
 
-  it("adds an Include where sshd_config has none for drop-ins, and takes it out again", () => {
+  it("adds an Include where sshd_config has none for drop-ins, and takes it out again", async () => {
     const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA slm-network-direct-backend";
     const main = join(folder, "etc/ssh/sshd_config");
     const text = readFileSync(main, "utf8").replace(/^Include.*\n/m, "");
     writeFileSync(main, text);
-    expect(paste(prepareDirectText(line, publicKey))).toContain("Done.");
+    expect(await paste(prepareDirectText(line, publicKey))).toContain("Done.");
     expect(readFileSync(main, "utf8")).toBe(`Include ${join(folder, "etc/ssh/slm-direct/sshd.conf")}\n${text}`);
-    expect(paste(prepareDirectText(line, publicKey))).toContain("Done.");
+    expect(await paste(prepareDirectText(line, publicKey))).toContain("Done.");
     expect(readFileSync(main, "utf8").match(/Include/g)).toHaveLength(1);
-    expect(paste(removeDirectText(line))).toContain("Done.");
+    expect(await paste(removeDirectText(line))).toContain("Done.");
     expect(readFileSync(main, "utf8")).toBe(text);
   });
 });
