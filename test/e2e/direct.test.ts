@@ -188,7 +188,7 @@ describe("up with a direct line", () => {
     const before = headers();
     const wrong = { ...before, "CF-Access-Client-Secret": "0".repeat(64) };
     expect([await onLine({}), await onLine(wrong), await onLine()]).toEqual([403, 403, 200]);
-    const until = new Date(Date.now() + 3_600_000).toISOString().replace(/\.\d+/, "");
+    const until = new Date(Date.now() + 3 * 3_600_000).toISOString().replace(/\.\d+/, "");
     await network.configure(
       [["access", "servers", 0, "secretVersion"], 2],
       [["access", "servers", 0, "previousSecretExpiresAt"], quoted(until)],
