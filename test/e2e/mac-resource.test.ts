@@ -166,7 +166,7 @@ describe("a Mac that is off", () => {
 
 describe("an up that is killed while it installs", () => {
   it("is finished by the next one", async () => {
-    await network.configure([["jobs"], { retentionDays: 8 }]);
+    await network.configure([["model", "timeouts"], { connect: 6 }]);
     const child = spawn(network.ready.pulumi.bin, ["up", "--yes", "--skip-preview", "--non-interactive"], {
       cwd: project,
       env: { ...process.env, ...network.ready.environment },

@@ -194,7 +194,7 @@ describe("an upgrade", () => {
     const reading = (async () => {
       for await (const chunk of stream) finished = chunk.choices[0]?.finish_reason ?? finished;
     })();
-    await configure([["jobs"], { retentionDays: 8 }]);
+    await configure([["model", "timeouts"], { connect: 6 }]);
     await up("upgrade of the relay under load");
     calling = false;
     await Promise.all(working);
