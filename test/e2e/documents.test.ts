@@ -57,7 +57,8 @@ describe("a document through the whole network", () => {
     // The edge does cache by the path's extension when it may: in the path, a title would be at its mercy.
     const inPath = await call("GET", `${here.url}/v1/documents/${encodeURIComponent("보고서.pdf")}`);
     expect([inPath.status, inPath.headers.get("cf-cache-status")]).not.toContain("HIT");
-    expect(inPath.status).toBe(403);
+    expect(inPath.status).toBe(404);
+    expect(await inPath.text()).toContain("not_found");
   });
 
   it("is taken by OpenAI's client with two headers, batch by batch", async () => {
