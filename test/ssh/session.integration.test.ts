@@ -117,7 +117,7 @@ describe("a session", () => {
     expect(jump.users).toContain("gate");
     await session.close();
     expect(await failure(openSession({ ...target(), jump: { ...over, hostKey: test.mac.hostKey } }, agent()))).toMatch(
-      new RegExp(`^host-key: 127.0.0.1:${jump.port} is not the host`),
+      new RegExp(`^host-key: 127.0.0.1:${jump.port} presented a host key that differs from the config`),
     );
     expect(await failure(openSession({ ...target(), port: 1, jump: over }, agent()))).toMatch(
       new RegExp(`^unreachable: 127.0.0.1:1 is not reachable from the jump host 127.0.0.1:${jump.port}`),
