@@ -60,9 +60,9 @@ test.each([
 test("an answer in time is unchanged: status, headers and bytes", async () => {
   const { relay, asked } = await startSilent();
   const waiting = post(relay, "/v1/chat/completions", {});
-  (await asked).writeHead(404, { "Content-Type": "application/json", "Content-Length": 2 }).end("{}");
+  (await asked).writeHead(422, { "Content-Type": "application/json", "Content-Length": 2 }).end("{}");
   const response = await waiting;
-  expect([response.status, response.headers.get("content-length"), await response.text()]).toEqual([404, "2", "{}"]);
+  expect([response.status, response.headers.get("content-length"), await response.text()]).toEqual([422, "2", "{}"]);
 });
 
 test("within a stream comments come only between events", async () => {

@@ -88,7 +88,7 @@ describe("a long body:", () => {
 
   it.each([
     ["model_not_allowed", `{"model":"${TEXT}"}`],
-    ["keep_alive_not_allowed", `{"model":"m","keep_alive":"${"1".repeat(LONG)}"}`],
+    ["keep_alive_invalid", `{"model":"m","keep_alive":"${"1".repeat(LONG)}"}`],
     ["body_too_deep", `{"model":"m","a":${"[".repeat(LONG)}`],
     ["body_not_json", `{"model":"m","a":"${TEXT}`],
   ])("a chat, refused: %s", async (code, text) => {

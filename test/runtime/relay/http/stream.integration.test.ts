@@ -169,10 +169,10 @@ test("a slow caller slows the model server down: the relay's buffer is bounded",
   expect(got).toBe(total);
 });
 
-test("HEAD returns the headers only", async () => {
-  const model = await startModel((_seen, res) => res.writeHead(200, { "Content-Length": "12" }).end());
+test("HEAD returns the headers only; the model server is asked with GET", async () => {
+  const model = await startModel((_seen, res) => res.writeHead(200, { "Content-Length": "12" }).end("x".repeat(12)));
   const relay = await startTestRelay(model.url);
   const response = await fetch(`${relay.url}/api/version?a=%2F`, { method: "HEAD", headers: asServer });
   expect([response.status, response.headers.get("content-length"), await response.text()]).toEqual([200, "12", ""]);
-  expect(model.seen[0]).toMatchObject({ method: "HEAD", url: "/api/version?a=%2F" });
+  expect(model.seen[0]).toMatchObject({ method: "GET", url: "/api/version?a=%2F" });
 });
