@@ -168,7 +168,7 @@ export function signInPages({ view, keys, mailFile, country }: SignInOptions): S
     const entry = authorized.get(nonce);
     authorized.delete(nonce);
     if (!entry || entry.until < Date.now())
-      return answer(response, place, 403, refusedPage("This sign-in is over: begin again."));
+      return answer(response, place, 403, refusedPage("This sign-in is over: start again."));
     const lifetimeSeconds = sessionSeconds(entry.application.sessionDuration);
     const issuer = `https://${view.teamDomain()}`;
     const claims = { issuer, audience: entry.application.aud, lifetimeSeconds, country };

@@ -102,7 +102,7 @@ test("a person no policy admits sees the same page, and no code is sent", async 
   for (let attempt = 0; attempt < 5; attempt += 1) {
     expect((await post("/cdn-cgi/access/verify", { request, code: "" })).status).toBe(403);
   }
-  expect((await post("/cdn-cgi/access/verify", { request, code: "" })).body.toString()).toContain("begin again");
+  expect((await post("/cdn-cgi/access/verify", { request, code: "" })).body.toString()).toContain("start again");
 });
 
 test.each(["//evil.example", "https://evil.example/", "/\\evil.example"])(
