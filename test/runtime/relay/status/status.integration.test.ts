@@ -118,7 +118,7 @@ test("health needs no token and answers one word; the admin listener has health 
   expect(metrics).not.toContain("LAX"); // nobody vouches for a request without a token
   expect(metrics).toContain('slm_request_duration_seconds_count{route="/v1/models/{id}"} 1');
   expect(metrics).toContain("slm_requests_in_flight 0");
-  expect((await fetch(`${relay.admin}/v1/models`)).status).toBe(403);
+  expect((await fetch(`${relay.admin}/v1/models`)).status).toBe(404);
   expect((await fetch(`${relay.admin}/metrics`, { method: "POST" })).status).toBe(405);
 });
 
