@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { copyFile, link, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -80,8 +80,12 @@ async function pack(program: string, inside: string, log: Log): Promise<string> 
     await mkdir(dirname(join(work, inside)), { recursive: true });
     await copyFile(program, join(work, inside));
     const archive = join(work, "archive.tgz");
-    await tar.create({ file: archive, cwd: work, gzip: { level: 1 }, portable: true }, [inside.split("/")[0]!]);
-    await rename(archive, file);
+    // The same bytes from every process, and the first one's file stays: another sandbox may have read its hash already.
+    const options = { file: archive, cwd: work, gzip: { level: 1 }, portable: true, mtime: new Date(0) };
+    await tar.create(options, [inside.split("/")[0]!]);
+    await link(archive, file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
   } finally {
     await rm(work, { recursive: true, force: true });
   }
