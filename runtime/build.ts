@@ -16,7 +16,8 @@ export interface Release {
   sha256: string;
 }
 
-const sources = {
+/** Programs of the release by name, each a file `<name>.mjs`; the relay starts its threads by these names. */
+export const sources = {
   relay: "relay/main.ts",
   "jobs-worker": "relay/jobs/worker.ts",
   "documents-worker": "relay/documents/worker.ts",

@@ -38,7 +38,7 @@ interface Task {
 // In the bundle the worker is a file beside the relay.
 const WORKER = import.meta.url.endsWith(".ts")
   ? new URL("./body-worker-thread.ts", import.meta.url)
-  : new URL("./bodyWorker-worker.mjs", import.meta.url);
+  : new URL("./heavy-worker.mjs", import.meta.url);
 
 export class BodyWorker {
   /** Waiting tasks by caller. A caller that was served moves to the end. */
