@@ -32,8 +32,6 @@ export interface Admission {
    * `waitSeconds`), both 429 with `Retry-After`; with `shutting_down` after `close`; with ClientDisconnected when the signal fires.
    */
   acquire(request: SlotRequest): Promise<Slot>;
-  /** A slot if one is free and nothing waits; undefined otherwise. As `acquire`, without a promise. */
-  tryAcquire(request: SlotRequest): Slot | undefined;
   snapshot(): AdmissionSnapshot;
   /** Expected wait in ms of a new request behind all that wait, by measured times; 0 when a slot is free. */
   expectedWaitMs(queue: QueueName): number;
@@ -123,9 +121,6 @@ export function createAdmission(
       if (isFree(request)) return queues[request.queue].start(request);
       if (request.background !== true) makeRoom(request);
       return wait(request);
-    },
-    tryAcquire(request) {
-      return closed || request.signal.aborted || !isFree(request) ? undefined : queues[request.queue].start(request);
     },
     snapshot: () => ({ chat: queues.chat.snapshot(), embeddings: queues.embeddings.snapshot() }),
     expectedWaitMs: (queue) => queues[queue].expectedWaitMs(),
