@@ -1,9 +1,10 @@
 /** `npm run capacity`: how many requests at once does this Mac take, and how fast? */
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { isLoopback } from "../../runtime/loopback.ts";
 import { runCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
-import { readStack, type Stack } from "../probe/stack.ts";
+import { isNameOf, readStack, type Stack, serviceTokenHeaders } from "../probe/stack.ts";
 import { measure } from "./measure.ts";
 import { command, type Options, readOptions } from "./options.ts";
 import { page } from "./page.ts";
@@ -12,24 +13,15 @@ import { render } from "./report.ts";
 import { sentence } from "./sentence.ts";
 import { findTarget } from "./target.ts";
 
-const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
-
-/** The service token for this address: by the environment, else the stack's, which goes to the stack's own names only. */
-function tokenHeaders(url: URL, stack: Stack | undefined): Record<string, string> {
-  const { CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = process.env;
-  const isOwn =
-    [stack?.hostname, stack?.route?.callers].includes(url.hostname) || (stack?.servedAt && loopback.test(url.hostname));
-  const [first] = isOwn ? Object.values(stack?.serviceTokens ?? {}) : [];
-  const token = id && secret ? { clientId: id, clientSecret: secret } : first;
-  return token ? { "CF-Access-Client-Id": token.clientId, "CF-Access-Client-Secret": token.clientSecret } : {};
-}
+/** The stack's token is sent to the stack's own names only; on loopback, only where that is a sandbox's edge. */
+const tokenHeaders = (url: URL, stack: Stack | undefined): Record<string, string> =>
+  serviceTokenHeaders(stack, isNameOf(stack, url) || (stack?.servedAt !== undefined && isLoopback(url.hostname)));
 
 /** Where to measure, and as whom. @throws UsageError */
 async function addressOf(options: Options): Promise<{ url: URL; headers: Record<string, string> }> {
   // With an address and a token no stack is needed.
   const needsStack =
-    options.url === undefined ||
-    (process.env.CF_ACCESS_CLIENT_ID === undefined && !loopback.test(options.url.hostname));
+    options.url === undefined || (process.env.CF_ACCESS_CLIENT_ID === undefined && !isLoopback(options.url.hostname));
   const read = needsStack ? await readStack() : undefined;
   const stack = read === undefined || "unreadable" in read ? undefined : read;
   const own = stack && new URL(stack.servedAt ?? `https://${stack.route?.callers ?? stack.hostname}`);

@@ -1,4 +1,5 @@
 /** Parts of commands that several checks run on the Mac. */
+import { isLoopback } from "../../runtime/loopback.ts";
 import type { MacSettings } from "../mac-settings.ts";
 
 /** Prefix of the product's own paths: empty on a real Mac, a folder in the sandbox. */
@@ -13,8 +14,7 @@ export const autoLoginUser = "defaults read /Library/Preferences/com.apple.login
 /** @returns the model server's port when it runs on the Mac itself */
 export function localModelPort({ url }: Pick<MacSettings["model"], "url">): string | undefined {
   const { hostname, port, protocol } = new URL(url);
-  const isLocal = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
-  return isLocal ? port || (protocol === "https:" ? "443" : "80") : undefined;
+  return isLoopback(hostname) ? port || (protocol === "https:" ? "443" : "80") : undefined;
 }
 
 /** Prints the process id of what listens on a port. */

@@ -1,5 +1,6 @@
 /** `npm run probe`: where do callers enter Cloudflare from here, and where does the time of a request go? */
 import { cloudflareAccess } from "../../accounts/credentials.ts";
+import { isLoopback } from "../../runtime/loopback.ts";
 import { runCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { withProgress } from "../progress.ts";
@@ -9,18 +10,11 @@ import { exitCode, findings, splitOf } from "./findings.ts";
 import { measureHost } from "./host.ts";
 import { asUrl, command, completeArgs, type Options, readOptions } from "./options.ts";
 import { render } from "./report.ts";
-import { readStack, type Stack } from "./stack.ts";
+import { isNameOf, readStack, type Stack, serviceTokenHeaders } from "./stack.ts";
 
-const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
-
-/** The service token for this host: the environment's, else the stack's, which is sent to the stack's own names and to loopback only. */
-function tokenHeaders(url: URL, stack: Stack | undefined): Record<string, string> {
-  const { CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = process.env;
-  const own = [stack?.hostname, stack?.route?.callers].includes(url.hostname) || loopback.test(url.hostname);
-  const [first] = own ? Object.values(stack?.serviceTokens ?? {}) : [];
-  const token = id && secret ? { clientId: id, clientSecret: secret } : first;
-  return token ? { "CF-Access-Client-Id": token.clientId, "CF-Access-Client-Secret": token.clientSecret } : {};
-}
+/** The stack's token is sent to the stack's own names and to loopback only. */
+const tokenHeaders = (url: URL, stack: Stack | undefined): Record<string, string> =>
+  serviceTokenHeaders(stack, isNameOf(stack, url) || isLoopback(url.hostname));
 
 /** @returns the connectors' locations, or why they are unknown */
 async function connectors(options: Options, stack: Stack | undefined): Promise<string[] | { unknown: string }> {

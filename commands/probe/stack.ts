@@ -45,3 +45,18 @@ async function pulumi(...args: string[]): Promise<string> {
   if (code !== 0) throw new Error(stderr || `\`pulumi ${args.join(" ")}\` ended with ${code}`);
   return stdout;
 }
+
+/** @returns whether the URL has one of the stack's own names */
+export const isNameOf = (stack: Stack | undefined, { hostname }: URL): boolean =>
+  [stack?.hostname, stack?.route?.callers].includes(hostname);
+
+/**
+ * The headers of a service token: the environment's, else the stack's first.
+ * @param isOwn whether the stack's token may be sent to this address
+ */
+export function serviceTokenHeaders(stack: Stack | undefined, isOwn: boolean): Record<string, string> {
+  const { CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = process.env;
+  const [first] = isOwn ? Object.values(stack?.serviceTokens ?? {}) : [];
+  const token = id && secret ? { clientId: id, clientSecret: secret } : first;
+  return token ? { "CF-Access-Client-Id": token.clientId, "CF-Access-Client-Secret": token.clientSecret } : {};
+}

@@ -1,6 +1,8 @@
 /** How the model server is started, and whether its parallelism matches the relay's. Read-only. */
+
 import { join } from "node:path";
 import type { InstallInput } from "../config.ts";
+import { isLoopback } from "../loopback.ts";
 import { type ModelServer, modelServer } from "../model-servers.ts";
 import { run } from "./commands.ts";
 import type { Layout } from "./layout.ts";
@@ -26,7 +28,7 @@ export async function inspectModelServer(
 ): Promise<ModelServerReport> {
   const { kind, url } = relay.model;
   const { hostname, port, protocol } = new URL(url);
-  if (!/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)) return { startedBy: "unknown" };
+  if (!isLoopback(hostname)) return { startedBy: "unknown" };
   const number = port || (protocol === "https:" ? "443" : "80");
   const found = await listenerOf(number).catch((error: Error): ModelServerReport => {
     warnings.push(`how the model server is started could not be determined (${error.message})`);
