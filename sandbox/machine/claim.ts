@@ -1,5 +1,6 @@
 /** Claims: resources that one process of this machine may hold at a time, such as a port or the build of a tool. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -24,18 +25,24 @@ export async function claim(file: string): Promise<Claim | undefined> {
     if (await linked(own, file)) return held(file);
     const found = await contentOf(file);
     if (found === undefined || isAlive(pidIn(found))) return undefined;
-    // Several processes may find the same stale file. It is moved away before it is removed, so that one of them has it;
-    // what turns out to be another one's fresh claim goes back.
-    const moved = `${own}.stale`;
-    await rename(file, moved).catch(() => {});
-    const movedContent = await contentOf(moved);
-    if (movedContent !== undefined && movedContent !== found) await linked(moved, file);
-    await rm(moved, { force: true });
-    return (await linked(own, file)) ? held(file) : undefined;
+    // Several processes may find the same stale file: one gets the right to replace it. Whoever comes later with the same
+    // finding sees another content. The right is itself a claim, since its holder may end too.
+    const right = await claim(`${file}.${createHash("sha256").update(found).digest("hex").slice(0, 12)}`);
+    if (!right) return undefined;
+    try {
+      if ((await contentOf(file)) !== found) return undefined;
+      await rename(own, file);
+      return held(file);
+    } finally {
+      await right.release();
+    }
   } finally {
     await rm(own, { force: true });
   }
 }
+
+/** @returns whether a claim file exists, also of an ended process */
+export const wasClaimed = async (file: string): Promise<boolean> => (await contentOf(file)) !== undefined;
 
 /** @returns the process that holds the claim, if it is alive */
 export async function claimant(file: string): Promise<number | undefined> {
@@ -63,8 +70,18 @@ function isAlive(pid: number): boolean {
   if (pid === 0) return false;
   try {
     process.kill(pid, 0);
-    return true;
+    return !isZombie(pid);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM"; // another user's
+  }
+}
+
+/** Ended, but its parent has not asked for its exit code: in a container, the first process may never do so. */
+function isZombie(pid: number): boolean {
+  if (process.platform !== "linux") return false;
+  try {
+    return /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false; // ended in between, or not readable
   }
 }

@@ -10,7 +10,8 @@ import { readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Claim, claim } from "./claim.ts";
+import { setTimeout } from "node:timers/promises";
+import { type Claim, claim, wasClaimed } from "./claim.ts";
 import { holder } from "./port-holder.ts";
 
 /** First and last port of a range. */
@@ -35,6 +36,10 @@ export class PortTaken extends Error {
 const preferred: PortRange = { first: 20_000, last: 32_767 };
 const leastPorts = 500;
 const attempts = 200;
+/** Attempts that leave alone the ports of ended processes: a sandbox that was killed finds its ports again. */
+const considerateAttempts = 100;
+/** How long a remembered port may take to become free: a killed process closes its sockets after its claim is void. */
+const freeWithinMs = 1_000;
 
 /** @returns the range for outgoing connections; the widest common one when the system does not report it */
 export function ephemeralRange(): PortRange {
@@ -84,10 +89,12 @@ export async function claimPort(remembered?: number): Promise<number> {
   const { first, last } = fixedRange(ephemeral);
   const isOutside = (port: number) =>
     port < ephemeral.first || port > ephemeral.last || (port >= first && port <= last);
-  if (remembered !== undefined && isOutside(remembered) && (await take(remembered))) return remembered;
+  if (remembered !== undefined && isOutside(remembered) && (await take(remembered, freeWithinMs))) return remembered;
   for (let attempt = 0; attempt < attempts; attempt++) {
     const port = randomInt(first, last + 1);
-    if (!own.has(port) && (await take(port))) return port; // its own may be waiting to be bound
+    if (own.has(port)) continue; // may be waiting to be bound
+    if (attempt < considerateAttempts && (await wasClaimed(claimOf(port)))) continue;
+    if (await take(port)) return port;
   }
   throw new Error(`no free port from ${first} to ${last} on 127.0.0.1 (${attempts} were tried)`);
 }
@@ -106,14 +113,18 @@ export async function releasePort(port: number): Promise<void> {
   await claimed?.release();
 }
 
-async function take(port: number): Promise<boolean> {
-  // This process's earlier claim counts as its own if nobody listens there: a restarted sandbox.
+async function take(port: number, withinMs = 0): Promise<boolean> {
+  // This process's earlier claim counts as its own if the port is free: a restarted sandbox.
   const claimed = own.get(port) ?? (await claim(claimOf(port)));
   if (!claimed) return false;
-  if (await isFree(port)) {
-    own.set(port, claimed);
-    return true;
-  }
+  const deadline = performance.now() + withinMs;
+  do {
+    if (await isFree(port)) {
+      own.set(port, claimed);
+      return true;
+    }
+    if (withinMs > 0) await setTimeout(25);
+  } while (performance.now() < deadline);
   own.delete(port);
   await claimed.release();
   return false;

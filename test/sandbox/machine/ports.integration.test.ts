@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Identity, type Instance, identity, thisInstance } from "../../../sandbox/instance.ts";
 import { claim, claimant } from "../../../sandbox/machine/claim.ts";
@@ -128,6 +129,32 @@ describe("a sandbox's ports", () => {
     expect((await Promise.all(ended)).map(([code]) => code as number | null)).toEqual([0, 0, 0, 0]);
   });
 
+  it("leave alone what ended processes had: a sandbox that was killed finds its ports again", async () => {
+    const claims = join(folder, `slm-network-ports-${process.getuid?.() ?? "user"}`);
+    await mkdir(claims, { mode: 0o700 });
+    const { first, last } = fixedRange(ephemeralRange());
+    const odd = Array.from({ length: last - first + 1 }, (_, n) => first + n).filter((port) => port % 2 === 1);
+    for (const port of odd) await writeFile(join(claims, String(port)), "0 ended\n");
+    const program = `import { claimPorts } from ${source("ports.ts")};
+      console.log(JSON.stringify(await claimPorts(8)));`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const ports = JSON.parse(await text(child.stdout)) as number[];
+    expect(ports).toHaveLength(8);
+    expect(ports.filter((port) => port % 2 === 1)).toEqual([]);
+  });
+
+  it("wait for a remembered port whose process is about to end", async () => {
+    const port = await claimPort();
+    const server = await listen(port);
+    const again = claimPort(port);
+    open.splice(open.indexOf(server), 1);
+    await new Promise((closed) => setTimeout(() => server.close(closed), 100));
+    expect(await again).toBe(port);
+  });
+
   it("are remembered; what another program has taken, or outgoing connections may take, is replaced", async () => {
     const instance = sandboxIn("remembers");
     const first = await identity(instance);
@@ -224,4 +251,23 @@ describe("a claim", () => {
     await got[0]?.release();
     expect(await claim(file)).toBeDefined();
   });
+
+  it.runIf(process.platform === "linux")(
+    "ends with its process, even before the parent asks for the exit code",
+    async () => {
+      const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 30"], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const pid = Number(String((await once(parent.stdout, "data"))[0]));
+      try {
+        await expect.poll(() => readFile(`/proc/${pid}/status`, "utf8"), { timeout: 20_000 }).toMatch(/^State:\s+Z/m);
+        const file = join(folder, "zombie");
+        await writeFile(file, `${pid} 0123\n`);
+        expect(await claimant(file)).toBeUndefined();
+        expect(await claim(file)).toBeDefined();
+      } finally {
+        parent.kill();
+      }
+    },
+  );
 });
