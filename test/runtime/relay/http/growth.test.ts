@@ -23,7 +23,7 @@ import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
 import { modelCall, router } from "../dialects/model-call.ts";
 
-/** Default length of a text in units; a header has 16 KiB at most. */
+/** Default length of a text in units; a header has 40 KiB at most. */
 const LENGTH = 256 * 1024;
 /** CPU seconds; linear work takes some milliseconds. */
 const BOUND = 2;
