@@ -19,7 +19,10 @@ export type Disposition =
   | {
       readonly kind: "fail_attempt";
       readonly outcome: AttemptOutcome;
+      /** For the job's owner: no internal address, nothing that is for the log only. */
       readonly detail: string;
+      /** For the log. @default `detail` */
+      readonly reason?: string;
       readonly delayMs: number;
       readonly down: boolean;
     }
@@ -40,8 +43,15 @@ const PASSING: ReadonlySet<ErrorCode> = new Set(["model_busy", "document_busy", 
 export function dispositionOf(ending: Ending): Disposition {
   if (ending.kind === "answer") return ofStatus(ending.answer.status);
   if (ending.kind === "stopped") return ofStop(ending.reason);
-  const { cause } = ending;
-  const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
+  return { ...ofFailure(ending.cause), reason: reasonOf(ending.cause) };
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
+}
+
+function ofFailure(cause: unknown): Extract<Disposition, { kind: "fail_attempt" }> {
+  const detail = cause instanceof RelayError ? cause.message : "the relay failed on this job";
   if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: 0, down: true };
   }

@@ -266,7 +266,8 @@ export function startRunner(options: RunnerOptions): Runner {
         return kept === true ? "answered" : kept === false ? "fenced" : kept;
       }
       const state = await store.failAttempt(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
-      log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
+      const { outcome, detail, reason: why = detail } = decided;
+      log.warn({ job: id, outcome, detail: why, state }, "an attempt at a job ended");
       return state === undefined ? "fenced" : decided.outcome;
     };
     for (let tries = 1; ; tries += 1) {
