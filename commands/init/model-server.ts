@@ -1,12 +1,12 @@
 /** Finds the model server on the Mac and its models. Over SSH, because it listens on the Mac's loopback. */
 import { z } from "zod";
 import {
-  type ListedModel,
+  type AskServer,
+  looksLikeEmbedding,
   MODEL_SERVER_KINDS,
-  MODEL_SERVERS,
   type ModelServerKind,
-  modelListUrl,
   modelServer,
+  recognizeServer,
 } from "../../runtime/model-servers.ts";
 import type { MacSession } from "../../ssh/session.ts";
 
@@ -32,42 +32,29 @@ const askMs = 15_000;
 /** The first call may have to load the model from disk. */
 const embedMs = 180_000;
 
-const versionSchema = z.object({ version: z.string() });
-const showSchema = z.object({ capabilities: z.array(z.string()).optional() });
-const embeddingSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
-
-/** @returns the server at `url`, or undefined when nothing there implements Ollama's or OpenAI's API */
+/** @returns the server at `url`, or undefined when nothing there is of a known kind */
 export async function modelServerAt(session: MacSession, url: string): Promise<ModelServer | undefined> {
-  const version = await ask(session, `${url}/api/version`, versionSchema);
-  if (version) {
-    const listed = await listedBy(session, "ollama", url);
-    const models = await Promise.all((listed ?? []).map(({ name }) => ollamaModel(session, url, name)));
-    return { kind: "ollama", url, shown: `${MODEL_SERVERS.ollama.title} ${version.version}`, models };
-  }
-  const listed = await listedBy(session, "openai", url);
-  if (!listed) return undefined;
-  const models = listed.map(({ name }) => ({ name, embeds: looksLikeEmbedding(name) || undefined }));
-  return { kind: "openai", url, shown: MODEL_SERVERS.openai.title, models };
+  const askServer: AskServer = (path, body) => ask(session, url + path, z.unknown(), body);
+  const recognized = await recognizeServer(askServer);
+  if (recognized === undefined) return undefined;
+  const server = modelServer(recognized.kind);
+  const models = await Promise.all(
+    listed(server, await askServer(server.listPath)).map(async ({ name }) => ({
+      name,
+      embeds: (await server.embeds(askServer, name)) ?? (looksLikeEmbedding(name) || undefined),
+    })),
+  );
+  return { ...recognized, url, models };
 }
 
-/** @returns the models that a server of the kind lists at `url`; undefined when it is not one */
-async function listedBy(session: MacSession, kind: ModelServerKind, url: string): Promise<ListedModel[] | undefined> {
-  const list = await ask(session, modelListUrl({ kind, url }), z.unknown());
+/** @returns the models of a list; none of another answer */
+function listed(server: ReturnType<typeof modelServer>, list: unknown): ReturnType<typeof server.readModels> {
   try {
-    return modelServer(kind).readModels(list);
+    return server.readModels(list);
   } catch {
-    return undefined;
+    return [];
   }
 }
-
-async function ollamaModel(session: MacSession, url: string, name: string): Promise<Model> {
-  const shown = await ask(session, `${url}/api/show`, showSchema, { model: name });
-  const embeds = shown?.capabilities?.includes("embedding") ?? (looksLikeEmbedding(name) || undefined);
-  return { name, embeds };
-}
-
-/** Model families whose names show that they embed. */
-export const looksLikeEmbedding = (name: string): boolean => /embed|bge|\be5\b|gte-|minilm/i.test(name);
 
 /** Embeds one word. @returns the vector's dimensions; undefined when the model cannot embed */
 export async function dimensionsOf(
@@ -75,14 +62,10 @@ export async function dimensionsOf(
   server: ModelServer,
   model: string,
 ): Promise<number | undefined> {
-  const answer = await ask(
-    session,
-    `${server.url}${MODEL_SERVERS.openai.embeddings.path}`,
-    embeddingSchema,
-    { model, input: "안녕하세요" },
-    embedMs,
-  );
-  return answer?.data[0]?.embedding.length;
+  const { path, options, read } = modelServer(server.kind).embeddings;
+  const body = { model, input: ["안녕하세요"], ...options };
+  const answer = await ask(session, server.url + path, z.unknown(), body, embedMs);
+  return read(answer)?.rows[0]?.length;
 }
 
 /** One request made on the Mac, by its own curl. @returns undefined when nothing listens, or the response is something else */

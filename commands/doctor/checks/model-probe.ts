@@ -3,6 +3,7 @@
  * reproduced? A few short requests, on the Mac itself, straight to the model server; bounded in time.
  */
 import { z } from "zod";
+import { serverUrl } from "../../../runtime/model-servers.ts";
 import { quote } from "../../../runtime/shell.ts";
 import { cosine, SAME_VECTOR, warmState } from "../../capacity/probes.ts";
 import type { MacSettings } from "../../mac-settings.ts";
@@ -60,7 +61,7 @@ tried(vectors, "noVectors").then(() => tried(warm, "noWarm")).then(() => console
 
 /** @param node path of the relay's Node on the Mac, as the shell takes it @returns the command that asks the model server */
 export function modelProbe(node: string, { model, limits }: Pick<MacSettings, "model" | "limits">): string {
-  const url = model.url.replace(/\/+$/u, "");
+  const url = serverUrl(model.url);
   const args = [
     url,
     model.embeddingModel,

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { readLine } from "../../../commands/capacity/call.ts";
 import { ticks } from "../../../commands/capacity/chart.ts";
 import { notes } from "../../../commands/capacity/findings.ts";
 import type { Capacity } from "../../../commands/capacity/measure.ts";
@@ -9,6 +8,7 @@ import { cosine, warmState } from "../../../commands/capacity/probes.ts";
 import { render } from "../../../commands/capacity/report.ts";
 import { sentence } from "../../../commands/capacity/sentence.ts";
 import { type Level, levelOf, quantile } from "../../../commands/capacity/stats.ts";
+import { readLine } from "../../../commands/capacity/wire.ts";
 import { UsageError } from "../../../commands/errors.ts";
 
 const level = (atOnce: number, tokensPerSecond: number, ttftMs: number): Level => ({
