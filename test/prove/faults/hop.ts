@@ -76,9 +76,19 @@ export class Hop {
   /**
    * Leaves the connections half open, as after the loss of a router's table: what either end sends is lost, and neither
    * learns of it. They never recover; new ones are forwarded.
+   * @param resetAfterMs resets both ends then, as the system does whose probes (TCP keep-alive) were not answered: this process
+   * answers them
    */
-  halfOpen(): void {
-    for (const pair of this.#pairs) pair.isDead = true;
+  halfOpen(resetAfterMs?: number): void {
+    const dead = [...this.#pairs];
+    for (const pair of dead) pair.isDead = true;
+    if (resetAfterMs === undefined) return;
+    setTimeout(() => {
+      for (const { near, far } of dead) {
+        near.resetAndDestroy();
+        far.resetAndDestroy();
+      }
+    }, resetAfterMs).unref();
   }
 
   /** Back to forwarding. Connections that are half open stay so. */

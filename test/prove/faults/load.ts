@@ -22,10 +22,6 @@ export interface LoadOptions {
   readonly random: () => number;
   /** What clients may see. */
   readonly fault: Pick<FaultCase, "mayAnswer" | "forgetsAnswers" | "forgetsDocuments">;
-  /** Multiplies the pauses between calls. @default 1 */
-  readonly pace?: number;
-  /** Runs of each kind side by side. @default 1 */
-  readonly parallel?: number;
 }
 
 const contentOf = ({ text }: Reply): string | undefined => /"content":"([^"]*)"/.exec(text)?.[1];
@@ -41,6 +37,8 @@ export class Load {
   worstMs = 0;
   /** Its answers. */
   answered = 0;
+  /** Multiplies the pauses between calls. */
+  pace = 1;
   /** Keyed calls that were run again by a repetition although they had been answered. */
   ranAgain = 0;
   readonly #options: LoadOptions;
@@ -76,9 +74,7 @@ export class Load {
       () => this.#embeddings(),
       ...(line === undefined ? [] : [() => this.#chat(line, { ms: 30 })]),
     ];
-    for (let side = 0; side < (this.#options.parallel ?? 1); side += 1) {
-      for (const kind of kinds) this.#loops.push(this.#repeat(kind));
-    }
+    for (const kind of kinds) this.#loops.push(this.#repeat(kind));
   }
 
   /** Starts nothing more, and waits for what is under way with all its tries. */
@@ -110,7 +106,7 @@ export class Load {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       await kind();
-      await wait(this.#between(50, 200) * (this.#options.pace ?? 1), undefined, { signal }).catch(() => {});
+      await wait(this.#between(50, 200) * this.pace, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -184,6 +180,7 @@ export class Load {
     const id = /"id":\s*"(job_\w+)"/.exec(accepted?.text ?? "")?.[1];
     if (id === undefined) return void this.lost.push("a job was never accepted");
     this.jobs.push({ id, marker });
+    await wait(this.#between(100, 400) * this.pace);
     if (this.#options.random() < 0.7) return;
     const again = await this.#until([202, 200], ask);
     if (again !== undefined && !again.text.includes(id)) this.lost.push(`one key made two jobs: ${id} and another`);
@@ -193,7 +190,8 @@ export class Load {
   #title = "";
   async #document(): Promise<void> {
     if (this.#title === "" || this.documents.isInDoubt(this.#title) || this.#options.random() < 0.1) {
-      this.#title = `t${(this.#titles += 1)}`;
+      this.#titles += 1;
+      this.#title = `t${this.#titles}`;
     }
     const title = this.#title;
     const path = this.#pathOf(title);

@@ -24,9 +24,12 @@ export interface FaultVerdict {
   readonly documents: number;
   /** What was acknowledged and is lost, twice or wrong. */
   readonly lost: readonly string[];
+  /** Calls of the quiet caller that were answered. */
+  readonly answered: number;
   /** Longest time of the quiet caller from the first try to its answer, in ms. */
   readonly worstMs: number;
   readonly memoryMiB: number;
+  readonly memoryBoundMiB: number;
   /** From the end of the fault until every path answered again, in ms; undefined: never. */
   readonly healthyMs: number | undefined;
   readonly leftBehind: readonly string[];
@@ -99,8 +102,10 @@ export async function runFault(network: FaultNetwork, one: FaultCase, seed: numb
       jobs: load.jobs.length,
       documents: load.documents.titles().length,
       lost: load.lost,
+      answered: load.answered,
       worstMs: load.worstMs,
       memoryMiB: watch.peakMiB,
+      memoryBoundMiB: MEMORY_MIB,
       healthyMs,
       leftBehind: left,
       failures,
@@ -118,8 +123,10 @@ const NOTHING = {
   jobs: 0,
   documents: 0,
   lost: [],
+  answered: 0,
   worstMs: 0,
   memoryMiB: 0,
+  memoryBoundMiB: MEMORY_MIB,
   healthyMs: undefined,
   leftBehind: [],
   failures: [],
