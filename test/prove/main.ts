@@ -15,7 +15,7 @@ import type { FaultCase } from "./faults/fault.ts";
 import { FAULTS } from "./faults/faults.ts";
 import type { FaultVerdict } from "./faults/run.ts";
 import { soak } from "./faults/soak.ts";
-import { FAULT_SECONDS, faultNamed, runFaults, START_SECONDS, someFaults } from "./faults/suite.ts";
+import { FAULT_SECONDS, faultNamed, runFaults, START_SECONDS, some } from "./faults/suite.ts";
 import type { Verdict } from "./measure/bound.ts";
 import { startNetwork } from "./measure/network.ts";
 import { seeded } from "./measure/random.ts";
@@ -79,7 +79,7 @@ function attackNamed(name: string): Case {
 function chosenFaults(seed: number): FaultCase[] {
   if (named !== undefined) return named.flatMap((name) => faultNamed(name) ?? []);
   if (!options.quick) return [...FAULTS];
-  return someFaults(
+  return some(
     QUICK_FAULTS,
     seed,
     FAULTS.filter(({ quick }) => quick),
@@ -161,6 +161,9 @@ async function main(): Promise<void> {
   const isBroken = [...verdicts, ...broken.verdicts].some(({ failures }) => failures.length > 0);
   if (left.length > 0 || isBroken) process.exitCode = 1;
 }
+
+// Ends the run; what was started ends with this process.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(2));
 
 main().catch((cause: unknown) => {
   note(cause instanceof Error ? cause.message : String(cause));

@@ -26,7 +26,11 @@ export class Disk {
     this.#folder = realpathSync(folder);
     this.#filling = join(this.#folder, ".filling");
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m,mode=0755`, "tmpfs", this.#folder]);
+    process.on("exit", this.#unmountAtExit);
   }
+
+  /** A run that was ended from outside leaves no mounted disk. */
+  readonly #unmountAtExit = () => this.unmount();
 
   /** Writes until nothing more fits. */
   fill(): void {
@@ -49,6 +53,7 @@ export class Disk {
   }
 
   unmount(): void {
+    process.off("exit", this.#unmountAtExit);
     // Lazily: a process that has not ended yet must not keep the folder from being removed.
     execFileSync("umount", ["-l", this.#folder], { stdio: "ignore" });
   }

@@ -14,6 +14,14 @@ export function pidOf(network: FaultNetwork, daemon: DaemonName): number {
   return network.mac.mac.launchd.job(`local.slm-network.${daemon}`)?.pid ?? 0;
 }
 
+/** The limit bounds the numbers, so it lies above so many that are free. @returns what leaves `more` descriptors */
+function limitFor(pid: number, more: number): number {
+  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  let limit = 0;
+  for (let free = 0; free < more || taken.has(limit); limit += 1) if (!taken.has(limit)) free += 1;
+  return limit;
+}
+
 /** @param counted counts a fault @param wrong notes a violation */
 export function groundOn(
   network: FaultNetwork,
@@ -58,7 +66,7 @@ export function groundOn(
     },
     descriptors(more) {
       const relay = pid("relay");
-      const limit = more === undefined ? 8192 : readdirSync(`/proc/${relay}/fd`).length + more;
+      const limit = more === undefined ? 8192 : limitFor(relay, more);
       execFileSync("prlimit", ["--pid", String(relay), `--nofile=${limit}:8192`]);
     },
     async powerCut() {

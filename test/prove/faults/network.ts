@@ -138,7 +138,7 @@ async function start(folder: string, undo: (() => unknown)[], stop: () => Promis
   });
   undo.push(() => artifacts.close());
   const release = await buildRelease(folder);
-  await copyFile(release.path, at(`private/tmp/slm-network-${release.sha256}.tar`));
+  await copyFile(release.path, at(`Users/deploy/slm-network-${release.sha256}.tar`));
 
   const relayUrl = `http://127.0.0.1:${hops.relay.port}`;
   const lead = async (wait: boolean) => {

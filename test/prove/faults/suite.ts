@@ -13,7 +13,7 @@ export const START_SECONDS = 75;
 export const faultNamed = (name: string): FaultCase | undefined => FAULTS.find((one) => one.name === name);
 
 /** `count` of the cases, chosen by the seed, in the order of the table. */
-export function someFaults(count: number, seed: number, of: readonly FaultCase[] = FAULTS): FaultCase[] {
+export function some<T>(count: number, seed: number, of: readonly T[]): T[] {
   const random = seeded(seed);
   const left = [...of];
   while (left.length > count) left.splice(Math.floor(random() * left.length), 1);

@@ -75,12 +75,15 @@ const clock = (name: string, fault: string, shiftMs: number): FaultCase => ({
 
 const descriptors: FaultCase = {
   name: "descriptors",
-  fault: "the relay can open three more descriptors only, for 5 s",
+  fault: "the relay loses its connections and can open two more descriptors only, for 5 s",
   needs: "prlimit",
   mayAnswer: [500],
   forgetsAnswers: true,
   async run(ground) {
-    ground.descriptors(3);
+    ground.hops.relay.cut();
+    ground.hops.model.cut();
+    await ground.pause(30);
+    ground.descriptors(2);
     ground.tried();
     await ground.pause(5000);
     ground.descriptors(undefined);
