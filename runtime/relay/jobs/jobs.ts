@@ -26,6 +26,7 @@ import type { Usage } from "../usage/usage.ts";
 import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
+import type { OwnWork } from "./own-work.ts";
 import { createReopener } from "./reopener.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
@@ -44,6 +45,8 @@ export interface JobsOptions {
   /** Told of the ids of responses that the model server keeps. */
   readonly onResponse?: (owner: string, id: string) => void;
   readonly memory: Pick<MemoryBudget, "reserve">;
+  /** Does the jobs that are work of the relay itself. */
+  readonly ownWork?: OwnWork;
   /** Id of this boot of the machine. @default the kernel's */
   readonly boot?: string;
   /** Checks the whole file first, after an unclean shutdown. @default false */
@@ -132,6 +135,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         const route = options.router.modelCall(path);
         return route && answerRules({ route, method: "POST", body, model: config.model });
       },
+      ownWork: options.ownWork,
+      ownWorkAtOnce: Math.max(1, backgroundSlots(config.limits.embeddings, config.jobs.slots)),
       attemptMs: () => config.jobs.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,
