@@ -18,7 +18,7 @@ import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
-import { answerRules } from "../model/answer-rules.ts";
+import { answerRule } from "../model/answer-rules.ts";
 import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -133,7 +133,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       dialectOf: options.router.dialectOf,
       ruleOf: (path, body) => {
         const route = options.router.modelCall(path);
-        return route && answerRules({ route, method: "POST", body, model: config.model });
+        return route && answerRule({ route, method: "POST", body, model: config.model });
       },
       ownWork: options.ownWork,
       ownWorkAtOnce: Math.max(1, backgroundSlots(config.limits.embeddings, config.jobs.slots)),
