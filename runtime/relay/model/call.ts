@@ -139,6 +139,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   exchange.record.gotSlot(slot.waitedMs);
   const tapped = route.makesResponse === true ? tapResponseId(to, (id) => parts.responses.add(caller.name, id)) : to;
   const sink = new MeteredSink(new AnswerRewriter(tapped, rule), route.dialect);
+  queueMetrics.running.add(sink.meter);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -146,6 +147,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     failure = cause;
     throw cause;
   } finally {
+    queueMetrics.running.delete(sink.meter);
     const usage = sink.meter.usage();
     settle(slot, sink, failure, usedTokens(queue, bytes, usage));
     queueMetrics.served({
