@@ -22,6 +22,7 @@ export const sources = {
   "jobs-worker": "relay/jobs/worker.ts",
   "documents-worker": "relay/documents/worker.ts",
   "heavy-worker": "relay/documents/body-worker-thread.ts",
+  "usage-worker": "relay/usage/worker.ts",
   installer: "installer/main.ts",
 } as const;
 
@@ -75,7 +76,13 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
     const entry = (out: keyof typeof sources) => ({ in: join(import.meta.dirname, sources[out]), out });
     await esbuild.build({
       ...common,
-      entryPoints: [entry("jobs-worker"), entry("documents-worker"), entry("heavy-worker"), entry("installer")],
+      entryPoints: [
+        entry("jobs-worker"),
+        entry("documents-worker"),
+        entry("heavy-worker"),
+        entry("usage-worker"),
+        entry("installer"),
+      ],
     });
     // What it imports when it is needed becomes a file of its own.
     await esbuild.build({ ...common, entryPoints: [entry("relay")], splitting: true });
