@@ -37,6 +37,7 @@ import { createLiveSpeed } from "./status/live-speed.ts";
 import { openStatusPage } from "./status/open-page.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
+import { NO_LEDGER } from "./status/usage-answer.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
@@ -232,7 +233,7 @@ export async function startRelay(
     log,
     status,
     upstream,
-    ledger,
+    ledger: NO_LEDGER,
     speed,
     admission,
     jobs,

@@ -37,6 +37,8 @@ export async function openAudit(dataDir: string, log: Log): Promise<AuditLog> {
   const former = join(dataDir, "audit.1.jsonl");
   let latest = (await Promise.all([readEntries(file, log), readEntries(former, log)])).flat().slice(0, SHOWN);
   let writing: Promise<unknown> = Promise.resolve();
+  // A line that a power cut tore must not take the next one with it.
+  let isTorn = await endsWithin(file);
   const write = async (entry: AuditPart): Promise<void> => {
     const size = await stat(file).then(
       (found) => found.size,
@@ -45,8 +47,9 @@ export async function openAudit(dataDir: string, log: Log): Promise<AuditLog> {
     if (size >= MAX_BYTES) await rename(file, former);
     const handle = await open(file, "a", 0o600);
     try {
-      await handle.appendFile(`${JSON.stringify(entry)}\n`);
+      await handle.appendFile(`${isTorn ? "\n" : ""}${JSON.stringify(entry)}\n`);
       await handle.sync();
+      isTorn = false;
     } finally {
       await handle.close();
     }
@@ -63,6 +66,12 @@ export async function openAudit(dataDir: string, log: Log): Promise<AuditLog> {
       return done;
     },
   };
+}
+
+/** Whether the file ends within a line. */
+async function endsWithin(file: string): Promise<boolean> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text !== "" && !text.endsWith("\n");
 }
 
 /** Newest first. A line that a power cut tore is skipped. */

@@ -1,19 +1,23 @@
 /** Numbers, times and sizes as the reader writes them. Pure: also part of the page's own program. */
 import type { Language } from "./page-data.ts";
 
-const LOCALES = { ko: "ko-KR", en: "en-GB" } as const satisfies Record<Language, string>;
+/** Dates as in Britain (28 Nov, 24 hours), numbers as in the United States (1.3M). */
+const LOCALES = {
+  ko: { dates: "ko-KR", numbers: "ko-KR" },
+  en: { dates: "en-GB", numbers: "en-US" },
+} as const satisfies Record<Language, unknown>;
 
 const DAY_MS = 86_400_000;
 
 /** @param timeZone of the reader; absent: that of this machine */
 export function createFormat(language: Language, timeZone?: string) {
-  const locale = LOCALES[language];
+  const { dates, numbers } = LOCALES[language];
   const number = (options: Intl.NumberFormatOptions = {}) => {
-    const format = new Intl.NumberFormat(locale, options);
+    const format = new Intl.NumberFormat(numbers, options);
     return (value: number) => format.format(value);
   };
   const date = (options: Intl.DateTimeFormatOptions) => {
-    const format = new Intl.DateTimeFormat(locale, { ...options, ...(timeZone !== undefined && { timeZone }) });
+    const format = new Intl.DateTimeFormat(dates, { ...options, ...(timeZone !== undefined && { timeZone }) });
     return (at: number) => format.format(at);
   };
   const unit = (name: string, unitDisplay: "short" | "long" | "narrow", digits = 0) =>
@@ -41,10 +45,9 @@ export function createFormat(language: Language, timeZone?: string) {
     day: "2-digit",
     ...(timeZone !== undefined && { timeZone }),
   });
-  const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+  const relative = new Intl.RelativeTimeFormat(dates, { numeric: "auto" });
 
   return {
-    locale,
     /** A count: `12,345`. */
     count: wholeNumber,
     /** A long count in short: `1.2만`, `12.3K`. */

@@ -49,16 +49,17 @@ export const en = {
   "now.today.unknown": "The ledger of usage is unavailable",
 
   "warnings.heading": "Needs attention",
-  "warnings.none": "Nothing needs attention.",
+  "warning.reason": "Reason: {reason}",
+  "warning.since": "Since {when}.",
   "warning.draining": "The relay is shutting down and takes no new calls.",
   "warning.draining.do": "Wait a minute. If it stays so: npm run doctor",
   "warning.jobs_unavailable": "The store of the jobs is unavailable: jobs are neither taken nor run.",
   "warning.jobs_unavailable.do":
     "Check the disk of the Mac: npm run doctor. The relay tries to open it again by itself.",
-  "warning.model_down": "The model server does not answer: {reason}",
+  "warning.model_down": "The model server does not answer.",
   "warning.model_down.do":
     "Start the model server on the Mac, or log in there if it starts with a session. Jobs wait and are not lost.",
-  "warning.store_unavailable": "The store of the documents does not answer: {reason}",
+  "warning.store_unavailable": "The store of the documents does not answer.",
   "warning.store_unavailable.do":
     "Calls go on, and documents are embedded again. With Atlas: check that the cluster runs and admits this office's address.",
   "warning.disk_low": "The disk of the Mac is nearly full: {free} free. Below {min} no job is taken.",
@@ -68,7 +69,7 @@ export const en = {
   "warning.token_ends": "The service token of {caller} ends {when}.",
   "warning.token_ended": "The service token of {caller} has ended {when}: its calls are refused.",
   "warning.token.do": "Renew it: npm run rotate -- {caller}",
-  "warning.line_down": "The direct line of {server} is not connected: {reason}",
+  "warning.line_down": "The direct line of {server} is not connected.",
   "warning.line_down.do": "Its callers can use the public address meanwhile. npm run direct says what is wrong.",
 
   "queue.chat": "chat",
@@ -105,6 +106,7 @@ export const en = {
   "companies.out": "Tokens written",
   "companies.share": "Share of the tokens",
   "companies.unnamed": "(no company named)",
+  "companies.others": "(other companies)",
   "companies.none": "No calls in this period.",
 
   "callers.heading": "Callers at work",
@@ -146,13 +148,11 @@ export const en = {
   "documents.available": "available",
   "documents.unavailable": "unavailable",
   "documents.kept": "Documents kept",
-  "documents.kept.ttl": "each for {days} days after its last use",
-  "documents.bytes": "Size",
+  "documents.kept.ttl": "Each is kept for {days} days after its last use.",
   "documents.hits": "Found again this month",
   "documents.calls": "Embedding calls this month",
   "documents.reused": "Texts not embedded again",
   "documents.spared": "Computing time spared",
-  "documents.month": "This month",
 
   "entry.heading": "Where calls come in",
   "entry.note": "Locations of Cloudflare in this period. ICN is Seoul, the short way.",

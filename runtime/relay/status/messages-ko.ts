@@ -51,15 +51,16 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
   "now.today.unknown": "사용량 장부를 읽을 수 없습니다",
 
   "warnings.heading": "확인이 필요합니다",
-  "warnings.none": "확인이 필요한 항목이 없습니다.",
+  "warning.reason": "원인: {reason}",
+  "warning.since": "{when}부터.",
   "warning.draining": "릴레이가 종료하는 중이며 새 요청을 받지 않습니다.",
   "warning.draining.do": "1분쯤 기다려 보세요. 계속되면: npm run doctor",
   "warning.jobs_unavailable": "작업 저장소를 쓸 수 없습니다. 작업을 받지도 실행하지도 못합니다.",
   "warning.jobs_unavailable.do": "Mac의 디스크를 확인하세요: npm run doctor. 릴레이가 스스로 다시 열기를 시도합니다.",
-  "warning.model_down": "모델 서버가 응답하지 않습니다: {reason}",
+  "warning.model_down": "모델 서버가 응답하지 않습니다.",
   "warning.model_down.do":
     "Mac에서 모델 서버를 시작하세요. 로그인해야 시작되는 서버라면 Mac에 로그인하세요. 작업은 대기하며 사라지지 않습니다.",
-  "warning.store_unavailable": "문서 저장소가 응답하지 않습니다: {reason}",
+  "warning.store_unavailable": "문서 저장소가 응답하지 않습니다.",
   "warning.store_unavailable.do":
     "요청은 계속 처리되고 문서는 다시 임베딩됩니다. Atlas라면 클러스터가 켜져 있는지, 사무실 주소가 허용되어 있는지 확인하세요.",
   "warning.disk_low": "Mac의 디스크가 거의 찼습니다: {free} 남음. {min} 미만이면 작업을 받지 않습니다.",
@@ -70,7 +71,7 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
   "warning.token_ends": "{caller}의 서비스 토큰이 {when} 만료됩니다.",
   "warning.token_ended": "{caller}의 서비스 토큰이 {when} 만료되었습니다. 그 요청은 거절됩니다.",
   "warning.token.do": "갱신하세요: npm run rotate -- {caller}",
-  "warning.line_down": "{server}의 직통 회선이 끊겨 있습니다: {reason}",
+  "warning.line_down": "{server}의 직통 회선이 끊겨 있습니다.",
   "warning.line_down.do": "그동안 공개 주소를 쓸 수 있습니다. 원인 확인: npm run direct",
 
   "queue.chat": "채팅",
@@ -107,6 +108,7 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
   "companies.out": "생성한 토큰",
   "companies.share": "토큰 비중",
   "companies.unnamed": "(회사 이름 없음)",
+  "companies.others": "(그 밖의 회사)",
   "companies.none": "이 기간에는 요청이 없습니다.",
 
   "callers.heading": "지금 호출 중",
@@ -148,13 +150,11 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
   "documents.available": "사용 가능",
   "documents.unavailable": "응답 없음",
   "documents.kept": "보관 중인 문서",
-  "documents.kept.ttl": "마지막 사용 후 {days}일간 보관",
-  "documents.bytes": "크기",
+  "documents.kept.ttl": "문서는 마지막 사용 후 {days}일 동안 보관됩니다.",
   "documents.hits": "이번 달 재사용",
   "documents.calls": "이번 달 임베딩 호출",
   "documents.reused": "다시 임베딩하지 않은 텍스트",
   "documents.spared": "아낀 계산 시간",
-  "documents.month": "이번 달",
 
   "entry.heading": "요청이 들어오는 곳",
   "entry.note": "이 기간의 Cloudflare 접속 지점입니다. ICN은 서울로, 가장 가까운 길입니다.",

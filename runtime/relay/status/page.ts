@@ -61,7 +61,12 @@ function factsOf(data: StatusData, language: Language): string {
   const t = (key: MessageKey, values?: Record<string, string | number>) => message(language, key, values);
   const format = createFormat(language);
   const rows: [string, string | number][] = [
-    [t("hero.model", { models: "" }), model.reachable ? model.models.join(", ") : t("warning.model_down", model)],
+    [
+      t("hero.model", { models: "" }),
+      model.reachable
+        ? model.models.join(", ")
+        : `${t("warning.model_down")} ${t("warning.reason", { reason: model.reason })}`,
+    ],
     [t("hero.embedding", { model: "" }), model.embeddingModel],
     ...Object.entries(data.lanes).map(([queue, lane]): [string, string] => [
       `${t("now.running")}: ${t(`queue.${queue as "chat" | "embeddings"}`)}`,
@@ -73,7 +78,7 @@ function factsOf(data: StatusData, language: Language): string {
             t("documents.heading"),
             documents.available
               ? `${t(`documents.store.${documents.store}`)}: ${t("documents.available")}`
-              : t("warning.store_unavailable", documents),
+              : `${t("warning.store_unavailable")} ${t("warning.reason", { reason: documents.reason })}`,
           ] as [string, string],
         ]
       : []),
