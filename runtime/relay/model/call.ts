@@ -144,6 +144,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   exchange.record.gotSlot(slot.waitedMs);
   const tapped = route.makesResponse === true ? tapResponseId(to, (id) => parts.responses.add(caller.name, id)) : to;
   const sink = new MeteredSink(new AnswerRewriter(tapped, rule), route.dialect);
+  queueMetrics.running.add(sink.meter);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -151,6 +152,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     failure = cause;
     throw cause;
   } finally {
+    queueMetrics.running.delete(sink.meter);
     const usage = sink.meter.usage();
     settle(slot, sink, failure, usedTokens(queue, bytes, usage));
     queueMetrics.served({
