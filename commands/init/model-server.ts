@@ -9,6 +9,7 @@ import {
   recognizeServer,
 } from "../../runtime/model-servers.ts";
 import type { MacSession } from "../../ssh/session.ts";
+import { askModelServer, isRefused, wantsKey } from "../model-request.ts";
 
 /** A model server that answered. */
 export interface ModelServer {
@@ -18,6 +19,13 @@ export interface ModelServer {
   /** As shown: `Ollama 0.9.0`. */
   readonly shown: string;
   readonly models: readonly Model[];
+  /** The key that it was asked with. */
+  readonly key?: string | undefined;
+}
+/** A model server that asks for a key, or refuses the one it got. */
+export interface LockedServer {
+  readonly url: string;
+  readonly isLocked: true;
 }
 export interface Model {
   readonly name: string;
@@ -28,15 +36,28 @@ export interface Model {
 /** Where each of the usual servers listens unless told otherwise. */
 export const usualUrls: readonly string[] = MODEL_SERVER_KINDS.flatMap((kind) => modelServer(kind).usualUrls);
 
-const askMs = 15_000;
 /** The first call may have to load the model from disk. */
 const embedMs = 180_000;
 
-/** @returns the server at `url`, or undefined when nothing there is of a known kind */
-export async function modelServerAt(session: MacSession, url: string): Promise<ModelServer | undefined> {
-  const askServer: AskServer = (path, body) => ask(session, url + path, z.unknown(), body);
+/**
+ * @param key of the model server, where it wants one
+ * @returns the server at `url`; undefined when nothing there is of a known kind
+ */
+export async function modelServerAt(
+  session: MacSession,
+  url: string,
+  key?: string,
+): Promise<ModelServer | LockedServer | undefined> {
+  const at: Address = { session, url, key };
+  let isKeyRefused = false;
+  const askServer: AskServer = async (path, body) => {
+    const asked = await ask(at, path, z.unknown(), body);
+    isKeyRefused ||= asked.isRefused;
+    return asked.value;
+  };
   const recognized = await recognizeServer(askServer);
-  if (recognized === undefined) return undefined;
+  if (recognized === undefined) return isKeyRefused ? { url, isLocked: true } : undefined;
+  if (await wantsKey(session, { kind: recognized.kind, url, key })) return { url, isLocked: true };
   const server = modelServer(recognized.kind);
   const models = await Promise.all(
     listed(server, await askServer(server.listPath)).map(async ({ name }) => ({
@@ -44,7 +65,18 @@ export async function modelServerAt(session: MacSession, url: string): Promise<M
       embeds: (await server.embeds(askServer, name)) ?? (looksLikeEmbedding(name) || undefined),
     })),
   );
-  return { ...recognized, url, models };
+  return { ...recognized, url, models, key };
+}
+
+interface Address {
+  readonly session: MacSession;
+  readonly url: string;
+  readonly key: string | undefined;
+}
+interface Asked<T> {
+  /** Undefined when nothing listens, or the response is something else. */
+  readonly value?: T | undefined;
+  readonly isRefused: boolean;
 }
 
 /** @returns the models of a list; none of another answer */
@@ -64,28 +96,23 @@ export async function dimensionsOf(
 ): Promise<number | undefined> {
   const { path, options, read } = modelServer(server.kind).embeddings;
   const body = { model, input: ["안녕하세요"], ...options };
-  const answer = await ask(session, server.url + path, z.unknown(), body, embedMs);
-  return read(answer)?.rows[0]?.length;
+  const { value } = await ask({ session, url: server.url, key: server.key }, path, z.unknown(), body, embedMs);
+  return read(value)?.rows[0]?.length;
 }
 
-/** One request made on the Mac, by its own curl. @returns undefined when nothing listens, or the response is something else */
 async function ask<T>(
-  session: MacSession,
-  url: string,
+  { session, url, key }: Address,
+  path: string,
   schema: z.ZodType<T>,
   body?: unknown,
-  timeoutMs = askMs,
-): Promise<T | undefined> {
-  const sent = body === undefined ? [] : ["--header", "content-type: application/json", "--data-binary", "@-"];
-  const limits = ["--max-time", String(timeoutMs / 1000), "--noproxy", "*"];
-  const ran = await session.run(["curl", "--silent", "--fail", ...limits, ...sent, url], {
-    stdin: body === undefined ? "" : JSON.stringify(body),
-    timeoutMs: timeoutMs + askMs,
-  });
-  if (ran.exitCode !== 0) return undefined;
+  timeoutMs?: number,
+): Promise<Asked<T>> {
+  const reply = await askModelServer(session, url + path, { key, body, ...(timeoutMs !== undefined && { timeoutMs }) });
+  if (isRefused(reply)) return { isRefused: true };
+  if (reply.status !== 200) return { isRefused: false };
   try {
-    return schema.safeParse(JSON.parse(ran.stdout)).data;
+    return { value: schema.safeParse(JSON.parse(reply.body)).data, isRefused: false };
   } catch {
-    return undefined; // no JSON: not the server that is looked for
+    return { isRefused: false }; // no JSON: not the server that is looked for
   }
 }

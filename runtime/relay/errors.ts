@@ -66,6 +66,7 @@ export const ERRORS = {
   memory_full: failed(503),
   too_many_requests: busy,
   too_many_streams: busy,
+  header_not_supported: invalid(400),
   idempotency_key_invalid: invalid(400),
   idempotency_mismatch: invalid(422),
   idempotency_in_progress: { status: 409, type: "invalid_request_error", retry: true },

@@ -21,7 +21,8 @@ import { audienceOf, type CheckAccess, type Principal } from "./access/access.ts
 import { companyOf } from "./access/company.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
+import { documentOf, namesDocument } from "./documents/embeddings-api.ts";
+import { serveWork, type WorkParts } from "./documents/serve-work.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { checkBody, checkPreviousResponse } from "./http/body-rules.ts";
@@ -40,6 +41,8 @@ import { type ModelCall, type Route, type Router, splitTarget } from "./http/rou
 import type { RunningExchanges } from "./http/running-exchanges.ts";
 import { serveJob, serveJobList } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
+import { readMetadata } from "./jobs/metadata.ts";
+import type { Submission } from "./jobs/submission.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Holdings } from "./memory/holdings.ts";
 import { type AcceptedCall, answerFromModel, type CallParts, openResponse } from "./model/call.ts";
@@ -63,6 +66,7 @@ export interface Parts extends CallParts {
   readonly status: Status;
   readonly jobs: Jobs;
   readonly submit: Submit;
+  readonly submission: Submission;
   readonly holdings: Holdings;
   /** `/openapi.json`, as text. */
   readonly openApi: () => string;
@@ -163,15 +167,26 @@ function serveDocumentsRequest(
   parts: Parts,
 ): Promise<void> {
   const body = () => receiveBody(exchange, parts);
-  return serveDocuments({ exchange, caller, route: name, body }, parts.documents);
+  return serveDocuments({ exchange, caller, route: name, body }, workParts(exchange, parts));
+}
+
+function workParts(exchange: Exchange, parts: Parts): WorkParts {
+  return { ...parts, fail: (cause, writer) => fail(exchange, cause, parts, writer) };
+}
+
+/** An embedding call whose headers name a document. */
+async function serveDocumentEmbeddings(held: Held<ModelCall>, parts: Parts): Promise<void> {
+  const { exchange, caller, company } = held;
+  const key = documentOf(exchange.req, company);
+  const { body, facts } = await acceptBody(held, parts);
+  const work = { kind: "embeddings", caller, query: exchange.query, key, body } as const;
+  return serveWork(exchange, work, workParts(exchange, parts), () => readMetadata(body, facts));
 }
 
 async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void> {
   const { exchange, route, caller, company } = held;
   if (route.mayNameDocument === true && namesDocument(exchange.req.headers)) {
-    const key = documentOf(exchange.req, company);
-    const { body } = await acceptBody(held, parts);
-    return serveEmbeddings(exchange, caller, key, body, parts.documents);
+    return serveDocumentEmbeddings(held, parts);
   }
   const checked = route.method === "POST" ? await acceptBody(held, parts) : undefined;
   const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company));

@@ -14,6 +14,7 @@ import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { bindLines, createDirectLines } from "./direct-lines.ts";
 import { createDocuments } from "./documents/documents.ts";
+import { createDocumentJobs } from "./documents/job-work.ts";
 import type { RelayError } from "./errors.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
@@ -24,6 +25,7 @@ import { createRouter } from "./http/router.ts";
 import { RunningExchanges } from "./http/running-exchanges.ts";
 import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
+import { createSubmission } from "./jobs/submission.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import { cacheBytes } from "./memory/budget.ts";
 import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
@@ -186,20 +188,6 @@ export async function startRelay(
   const check = outages.uncleanShutdown;
   const { memory } = holdings;
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
-  const jobs = await openJobs({
-    config,
-    log,
-    registry,
-    upstream,
-    router,
-    admission,
-    memory,
-    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
-    onResponse: responses.add,
-    boot,
-    check,
-  });
-  await outages.noteRecoveredJobs(jobs.recovered);
   const documents = createDocuments(config, secrets, {
     log,
     admission,
@@ -210,6 +198,21 @@ export async function startRelay(
     now,
     cacheBytes: cacheBytes(config.limits),
   });
+  const jobs = await openJobs({
+    config,
+    log,
+    registry,
+    upstream,
+    router,
+    admission,
+    memory,
+    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
+    onResponse: responses.add,
+    ownWork: createDocumentJobs(documents),
+    boot,
+    check,
+  });
+  await outages.noteRecoveredJobs(jobs.recovered);
   const direct = createDirectLines(config, registry);
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
@@ -224,6 +227,7 @@ export async function startRelay(
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
+  const submission = createSubmission(jobs);
   const calls = {
     model: config.model,
     responses,
@@ -247,7 +251,8 @@ export async function startRelay(
     documents,
     status,
     jobs,
-    submit: createSubmit(jobs),
+    submission,
+    submit: createSubmit(submission),
     holdings,
     openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),
   };

@@ -109,6 +109,11 @@ export interface Dialect {
   readonly name: string;
   /** For messages. */
   readonly title: string;
+  /**
+   * Begins every path of the API, those that the relay does not serve included: their errors have this dialect's envelope.
+   * @default none
+   */
+  readonly prefix?: string;
   /** Whether model servers of that API serve its paths. */
   readonly servedBy: Readonly<Record<ModelServerApi, boolean>>;
   readonly routes: readonly (ModelRoute | ApiJobRoute)[];

@@ -34,7 +34,7 @@ export interface Router {
   storedResponse(name: string): ModelCall | undefined;
   /** The route of a POST to the model server; undefined for any other path. */
   modelCall(path: string): ModelCall | undefined;
-  /** The API of the path; the first dialect for the relay's own and unknown paths. */
+  /** The API of the path, by its prefix where it is not served; the first dialect for the relay's own and other paths. */
   dialectOf(path: string): Dialect;
 }
 
@@ -70,7 +70,10 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
       const route = rowOf(path)?.route;
       return route?.kind === "model" && route.method === "POST" ? route : undefined;
     },
-    dialectOf: (path) => rowOf(path)?.dialect ?? dialects[0]!,
+    dialectOf: (path) =>
+      rowOf(path)?.dialect ??
+      dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix)) ??
+      dialects[0]!,
     find(method, path) {
       const row = rowOf(path);
       if (row === undefined) {

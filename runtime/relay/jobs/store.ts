@@ -131,6 +131,8 @@ export interface WaitingJob {
   readonly flow: string;
   readonly estimatedTokens: number;
   readonly bytes: number;
+  /** What the relay does itself for this job (see `own-work.ts`); absent for a call to the model server. */
+  readonly work?: string | null;
 }
 
 /** A job that is claimed until its lease ends. */
