@@ -1,8 +1,19 @@
 /** The key of a model server that wants one: from the stack's secrets, the environment, or the person at the terminal. */
 import { HEADER_TEXT } from "../../runtime/config.ts";
 import type { MacSession } from "../../ssh/session.ts";
-import type { About } from "./model.ts";
 import { type ModelServer, modelServerAt } from "./model-server.ts";
+import type { Options } from "./options.ts";
+import type { Asker } from "./prompts.ts";
+
+/** What a search of the Mac needs. */
+export interface About {
+  asker: Asker;
+  options: Options;
+  say: (line: string) => void;
+  known: { url?: string | undefined; embeddingModel?: string | undefined };
+  /** The model server's key in the stack's secrets; undefined without one. */
+  storedKey: () => Promise<string | undefined>;
+}
 
 /** Where a key comes from when nobody can be asked; never a flag, since `ps` and the shell's history show those. */
 export const MODEL_KEY_VARIABLE = "SLM_NETWORK_MODEL_KEY";

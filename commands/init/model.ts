@@ -1,13 +1,11 @@
 /** Chooses the model server on the Mac and its embedding model. */
 
-import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
+import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer, serverUrl } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
-import { unlock } from "./model-key.ts";
+import { type About, unlock } from "./model-key.ts";
 import { dimensionsOf, type LockedServer, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
-import type { Options } from "./options.ts";
-import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
 /** The part of `model` in the stack's config that init decides. */
@@ -19,16 +17,6 @@ export interface ModelChoice {
   readonly newKey?: string | undefined;
   /** Undefined when no test embedding was made. */
   readonly dimensions?: number | undefined;
-}
-
-/** What a search of the Mac needs. */
-export interface About {
-  asker: Asker;
-  options: Options;
-  say: (line: string) => void;
-  known: { url?: string | undefined; embeddingModel?: string | undefined };
-  /** The model server's key in the stack's secrets; undefined without one. */
-  storedKey: () => Promise<string | undefined>;
 }
 
 /**
@@ -61,7 +49,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     const wanted = options.modelUrl;
     if (wanted !== undefined) refuseFault(wanted);
     const urls = wanted
-      ? [wanted.replace(/\/+$/, "")]
+      ? [serverUrl(wanted)]
       : [...new Set([...(known.url === undefined ? [] : [known.url]), ...usualUrls])];
     const all = await Promise.all(urls.map((url) => modelServerAt(session, url)));
     const open = all.filter((one) => one !== undefined).filter((one): one is ModelServer => !("isLocked" in one));

@@ -46,7 +46,7 @@ import type { Submission } from "./jobs/submission.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Holdings } from "./memory/holdings.ts";
 import { type AcceptedCall, answerFromModel, type CallParts, openResponse } from "./model/call.ts";
-import { serveStatus } from "./status/serve.ts";
+import { type StatusPage, serveStatus } from "./status/serve.ts";
 import type { Status } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -64,6 +64,7 @@ export interface Parts extends CallParts {
   readonly pace: Pace;
   readonly documents: Documents;
   readonly status: Status;
+  readonly statusPage: StatusPage;
   readonly jobs: Jobs;
   readonly submit: Submit;
   readonly submission: Submission;
@@ -103,8 +104,9 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const identified = await identify(exchange, parts);
   const routed = findRoute(identified, parts);
   if (routed.route.kind === "status") {
+    if (routed.principal.kind !== "person") throw new RelayError("internal", "A server cannot see the status page.");
     holdPersonShare(exchange, routed.principal.name, parts.holdings);
-    return serveStatus(exchange.res, routed.route.view, parts.status);
+    return serveStatus(exchange, routed.principal, routed.route, parts.statusPage);
   }
   const held = hold(routed, parts);
   const { route } = held;

@@ -62,6 +62,7 @@ export function beginExchange(
 ): Exchange {
   const target = splitTarget(req.url ?? "");
   const end = new AbortController();
+  const record = new RequestRecord(entry);
   const exchange: Exchange = {
     id: res.requestId,
     req,
@@ -70,9 +71,9 @@ export function beginExchange(
     dialect: router.dialectOf(target.path),
     expectsContinue,
     signal: end.signal,
-    record: new RequestRecord(entry),
+    record,
   };
-  running.add(exchange);
+  const runningExchange = running.add(res, record);
   metrics.requestStarted();
   // A broken connection also emits "close" on both; without a listener for "error" the process would end.
   req.on("error", ignore);
@@ -80,11 +81,11 @@ export function beginExchange(
   res.on("close", () => {
     const endedAt = performance.now();
     if (res.writableFinished) {
-      drainBody(req, exchange.record.failure?.code === "too_many_requests" ? BRIEF_DRAIN_MS : undefined);
+      drainBody(req, record.failure?.code === "too_many_requests" ? BRIEF_DRAIN_MS : undefined);
     }
     end.abort(ENDED);
-    running.remove(exchange);
-    running.afterwards(() => exchange.record.write(req, res, exchange.path, endedAt, log, metrics));
+    running.remove(runningExchange);
+    running.afterwards(() => record.write(req, res, exchange.path, endedAt, log, metrics));
   });
   return exchange;
 }

@@ -1,7 +1,7 @@
 /** The listeners: both on 127.0.0.1 only. */
 import { randomUUID } from "node:crypto";
 import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
@@ -68,8 +68,13 @@ export async function listen(
     maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
   });
-  // For connections without any traffic. `RelayResponse` distinguishes clients that do not read from those that wait.
+  // For connections without any traffic. Without this listener Node would cut all of them, also those whose request waits
+  // for its response.
   server.timeout = stallMs;
+  server.on("timeout", (socket: Socket) => {
+    const last = responses.get(socket);
+    if (last === undefined || last.closed || last.isUnread) socket.destroy();
+  });
   if (connections !== undefined) server.maxConnections = connections;
   server.on("request", (req, res) => handle(req, res, false));
   server.on("checkContinue", (req, res) => handle(req, res, true));

@@ -18,16 +18,16 @@ import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
-import { answerRules } from "../model/answer-rules.ts";
+import { answerRule } from "../model/answer-rules.ts";
 import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
+import { createReopener } from "../threads/reopener.ts";
 import type { Usage } from "../usage/usage.ts";
 import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
 import type { OwnWork } from "./own-work.ts";
-import { createReopener } from "./reopener.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
 import { type JobRecord, type JobStore, type Recovered, StoreFailed, type StoreLimits } from "./store.ts";
@@ -133,7 +133,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       dialectOf: options.router.dialectOf,
       ruleOf: (path, body) => {
         const route = options.router.modelCall(path);
-        return route && answerRules({ route, method: "POST", body, model: config.model });
+        return route && answerRule({ route, method: "POST", body, model: config.model });
       },
       ownWork: options.ownWork,
       ownWorkAtOnce: Math.max(1, backgroundSlots(config.limits.embeddings, config.jobs.slots)),

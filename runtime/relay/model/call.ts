@@ -13,7 +13,7 @@ import { headersToModel } from "../http/headers.ts";
 import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.ts";
 import type { ModelCall } from "../http/router.ts";
 import { AcceptedAnswer } from "./accepted-answer.ts";
-import { answerRules } from "./answer-rules.ts";
+import { answerRule } from "./answer-rules.ts";
 import type { Fallback } from "./fallback.ts";
 import { MeteredSink } from "./metered-sink.ts";
 import type { ModelMetrics } from "./metrics.ts";
@@ -91,8 +91,13 @@ export async function answerFromModel(
 ): Promise<void> {
   const { exchange, route, checked } = accepted;
   const call = upstreamCall(accepted);
-  const ruled = { route, method: call.method, body: call.body, model: parts.model };
-  const rule = answerRules(ruled, (error) => exchange.record.failed(error));
+  const rule = answerRule({
+    route,
+    method: call.method,
+    body: call.body,
+    model: parts.model,
+    onRefused: (error) => exchange.record.failed(error),
+  });
   if (route.queue === undefined || checked === undefined || writer === undefined) {
     exchange.holding.slotless();
     const to = new AnswerRewriter(new AnswerWriter(exchange.res, route.dialect), rule);
@@ -139,6 +144,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   exchange.record.gotSlot(slot.waitedMs);
   const tapped = route.makesResponse === true ? tapResponseId(to, (id) => parts.responses.add(caller.name, id)) : to;
   const sink = new MeteredSink(new AnswerRewriter(tapped, rule), route.dialect);
+  queueMetrics.running.add(sink.meter);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -146,6 +152,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     failure = cause;
     throw cause;
   } finally {
+    queueMetrics.running.delete(sink.meter);
     const usage = sink.meter.usage();
     settle(slot, sink, failure, usedTokens(queue, bytes, usage));
     queueMetrics.served({
