@@ -50,8 +50,6 @@ export async function openSqliteStore(file: string, bounds?: StoreBounds): Promi
     list: send("list"),
     lease: send("lease"),
     releaseLease: send("releaseLease"),
-    spent: send("spent"),
-    spend: send("spend"),
     async sweep(livingSince) {
       return thread !== undefined || (await isOverdue(file, livingSince)) ? sweep(livingSince) : false;
     },
