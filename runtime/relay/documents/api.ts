@@ -6,6 +6,7 @@ import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import { cursorOf, type DocumentQuery, readQuery } from "./bodies.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
@@ -21,6 +22,8 @@ export interface DocumentsRequest {
   readonly caller: Caller;
   readonly route: "/v1/documents" | "/v1/documents/search";
   readonly body: () => Promise<Buffer>;
+  /** Its row of the ledger; undefined for a deletion. */
+  readonly usage?: UsageEntry | undefined;
 }
 
 /** Answers it. @throws RelayError `document_*`, `documents_unavailable`, `company_*`, `model_*`, `embedding_refused` */
@@ -43,10 +46,12 @@ export async function serveDocuments(request: DocumentsRequest, documents: Docum
   }
 }
 
-async function look({ exchange }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+async function look({ exchange, usage }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
   const key = keyOf(query);
+  if (usage !== undefined) usage.company = key.company;
   const found = await documents.lookUp(key, query.version);
   if (typeof found === "string") throw missed(found);
+  usage?.reused(found.chunkCount);
   const { req } = exchange;
   const tag = etagOf(found, query);
   exchange.res.setHeader("ETag", tag);
@@ -64,6 +69,7 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
 async function put(request: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
   const { exchange } = request;
   const key = keyOf(query);
+  count(request, key.company);
   const body = await request.body();
   // Continues after the client has disconnected, and so does its memory: texts, whole and cut, and the vectors made of them.
   const holding = exchange.holding.retain();
@@ -75,8 +81,16 @@ async function put(request: DocumentsRequest, query: DocumentQuery, documents: D
   }
 }
 
+/** Counts a write or a search against the quotas. Its tokens are reserved once it is known what must be embedded. */
+function count({ exchange: { res }, usage }: DocumentsRequest, company: string): void {
+  if (usage === undefined) return;
+  usage.company = company;
+  const left = usage.admit(0).headers();
+  for (const name in left) res.addHeader(name, left[name]!);
+}
+
 async function putBody(
-  { exchange, caller }: DocumentsRequest,
+  { exchange, caller, usage }: DocumentsRequest,
   key: DocumentKey,
   body: Buffer,
   query: DocumentQuery,
@@ -92,11 +106,12 @@ async function putBody(
       version,
       source,
       caller,
-      client: clientOf(exchange),
+      client: clientOf(exchange, usage),
       reserve,
       onProgress: progress?.step,
     });
     const { meta, created, embedded, reused, stored } = result;
+    usage?.reused(reused);
     if (wantsContent(query)) exchange.holding.memory.grow(answerBytes(meta, query));
     const content = wantsContent(query) ? (result.content ?? (await documents.repository.content(meta))) : undefined;
     const answer = {
@@ -134,7 +149,12 @@ async function remove({ exchange }: DocumentsRequest, query: DocumentQuery, { re
   });
 }
 
-async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+async function list(
+  { exchange, caller, usage }: DocumentsRequest,
+  query: DocumentQuery,
+  documents: Documents,
+): Promise<void> {
+  usage?.discard();
   const { limit, after, company } = query;
   const companies = company === undefined ? companiesOf(caller) : [company];
   const found = await documents.repository.list({ companies, after, limit: limit + 1 });
@@ -145,21 +165,23 @@ async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery
 }
 
 async function search(request: DocumentsRequest, documents: Documents): Promise<void> {
-  const { exchange, caller } = request;
+  const { exchange, caller, usage } = request;
   const body = await request.body();
   exchange.holding.memory.grow(3 * body.length);
   const wanted = await documents.reader.search(caller.name, body);
   const reserve = reserveLargest(exchange.holding.memory);
   checkCompany(caller, wanted.company);
+  count(request, wanted.company);
   const { found, missing, tokens } = await documents.search({
     ...wanted,
     caller,
-    client: clientOf(exchange),
+    client: clientOf(exchange, usage),
     reserve,
     signal: exchange.signal,
   });
-  const usage = { prompt_tokens: tokens, total_tokens: tokens };
-  await send(exchange, 200, { object: "list", data: found, missing, usage });
+  usage?.fromCache();
+  const answer = { data: found, missing, usage: { prompt_tokens: tokens, total_tokens: tokens } };
+  await send(exchange, 200, { object: "list", ...answer });
 }
 
 /** Estimated vectors of a text, in bytes: a chunk has up to 1,000 characters and about 4,096 numbers. */

@@ -6,6 +6,7 @@ import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { reserveLargest } from "../memory/budget.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import { MAX_DOCUMENT_BYTES } from "./store.ts";
@@ -44,12 +45,13 @@ export async function serveEmbeddings(
   key: DocumentKey,
   body: Buffer,
   documents: Documents,
+  usage?: UsageEntry,
 ): Promise<void> {
   // Continues when the client has disconnected. Memory: texts, vectors, the answer's text, and the stored document.
   const holding = exchange.holding.retain();
   try {
     holding?.memory.grow(3 * body.length + 2 * Math.min(MAX_DOCUMENT_BYTES, 16 * 1024 + 16 * body.length));
-    await answerEmbeddings(exchange, caller, key, body, documents);
+    await answerEmbeddings(exchange, caller, key, body, documents, usage);
   } finally {
     holding?.release();
   }
@@ -61,6 +63,7 @@ async function answerEmbeddings(
   key: DocumentKey,
   body: Buffer,
   documents: Documents,
+  entry: UsageEntry | undefined,
 ): Promise<void> {
   const read = await documents.reader.embeddings(caller.name, body);
   const { model, inputs, dimensions: asked, base64 } = read;
@@ -70,9 +73,10 @@ async function answerEmbeddings(
     inputs,
     dimensions: asked,
     caller,
-    client: clientOf(exchange),
+    client: clientOf(exchange, entry),
     reserve: reserveLargest(exchange.holding.memory),
   });
+  entry?.reused(made.reused);
   const data = function* () {
     for (const index of inputs.keys()) {
       const vector = rowOf(made.vectors, made.dimensions, index);

@@ -162,7 +162,7 @@ export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: num
   return flowsOf(sql, lane, owner).flatMap(
     (flow) =>
       sql(
-        `SELECT id, owner, flow, estimated_tokens AS estimatedTokens, bytes FROM jobs
+        `SELECT id, owner, flow, company, estimated_tokens AS estimatedTokens, bytes FROM jobs
          WHERE state = 'queued' AND lane = ? AND owner = ? AND flow = ? AND NOT (run_after BETWEEN ? AND ?)
          ORDER BY seq LIMIT ?`,
       ).all(lane, owner, flow, now + 1, now + MAX_DELAY_MS, perFlow) as unknown as WaitingJob[],

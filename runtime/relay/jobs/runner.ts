@@ -13,11 +13,13 @@ import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Usage } from "../usage/usage.ts";
+import type { QuotaHold } from "../usage/quotas.ts";
+import { Meter, type Usage } from "../usage/usage.ts";
 import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";
 import { dispositionOf, type Ending, type StopReason } from "./disposition.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
+import type { JobUsage } from "./usage.ts";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -46,6 +48,8 @@ export interface RunnerOptions {
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
   /** Called at the end of each run with its outcome. */
   readonly onEnd: (lane: QueueName, outcome: string, ms: number) => void;
+  /** Ledger and quotas. @default none */
+  readonly usageOf?: JobUsage | undefined;
 }
 
 export interface Runner {
@@ -94,6 +98,20 @@ interface Run {
   readonly stop: AbortController;
   attemptId: string | undefined;
   received: number;
+  /** When its first byte came, by the clock of `performance`. */
+  firstAt: number | undefined;
+  /** Reads what its answer uses. */
+  meter: Meter | undefined;
+}
+
+/** A run that has ended; times by the clock of `performance`. */
+interface EndedRun {
+  readonly job: ClaimedJob;
+  readonly ending: Ending;
+  readonly run: Run;
+  readonly slot: Slot;
+  readonly begun: number;
+  readonly ms: number;
 }
 
 export function startRunner(options: RunnerOptions): Runner {
@@ -107,6 +125,7 @@ export function startRunner(options: RunnerOptions): Runner {
     onChange,
     onUsage,
     onEnd,
+    usageOf,
     storeRetryMs = STORE_RETRY_MS,
   } = options;
   const runs = new Map<string, Run>();
@@ -142,9 +161,12 @@ export function startRunner(options: RunnerOptions): Runner {
     for (const job of found) {
       const caller = callers.get(job.owner);
       if (stopped || caller === undefined || runs.has(job.id)) continue;
-      const run: Run = { owner: job.owner, lane, stop: new AbortController(), attemptId: undefined, received: 0 };
+      const hold = usageOf?.admit(job, caller);
+      if (usageOf !== undefined && hold === undefined) continue; // its quota is used up: it waits
+      const run = newRun(job.owner, lane);
       runs.set(job.id, run);
-      void take(job, caller, run).finally(() => {
+      void take(job, caller, run, hold).finally(() => {
+        hold?.settle(0, 0); // has no effect after its run was recorded
         runs.delete(job.id);
         if (runs.size === 0) onIdle?.();
         wake(lane);
@@ -152,7 +174,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  async function take(job: WaitingJob, caller: Caller, run: Run): Promise<void> {
+  async function take(job: WaitingJob, caller: Caller, run: Run, hold: QuotaHold | undefined): Promise<void> {
     const { lane, stop } = run;
     let memory: Reservation | undefined;
     try {
@@ -181,7 +203,11 @@ export function startRunner(options: RunnerOptions): Runner {
         const ending = await attempt(claimed, run, memory);
         giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
-        commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
+        const ms = performance.now() - begun;
+        commit = async () => {
+          if (hold !== undefined) await recordRun(caller, hold, { job: claimed, ending, run, slot, begun, ms });
+          await settle(claimed, ending, ms, stop.signal);
+        };
       } finally {
         giveBack(); // the model server is free, even if the store is slow
       }
@@ -195,8 +221,20 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
+  async function recordRun(
+    caller: Caller,
+    hold: QuotaHold,
+    { job, ending, run: { meter, firstAt }, slot: { waitedMs }, begun, ms }: EndedRun,
+  ): Promise<void> {
+    const usage = meter?.usage() ?? { prompt: undefined, output: undefined };
+    const firstMs = firstAt === undefined ? undefined : firstAt - begun;
+    await usageOf?.ended(caller, hold, { job, ending, usage, waitedMs, firstMs, ms });
+  }
+
   async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
     const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
+    const dialect = dialectOf(job.path);
+    run.meter = new Meter(dialect.usage);
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs());
     try {
       const collected = await collectAnswer(
@@ -207,14 +245,16 @@ export function startRunner(options: RunnerOptions): Runner {
           headers: { ...job.headers },
           body,
           signal: run.stop.signal,
-          dialect: dialectOf(job.path),
+          dialect,
         },
         MAX_ANSWER_BYTES,
         memory,
         (bytes) => {
+          run.firstAt ??= performance.now();
           run.received += bytes;
         },
         options.ruleOf?.(job.path, body),
+        run.meter,
       );
       options.onAnswer?.(job, collected.answer.body);
       return { kind: "answer", ...collected };
@@ -344,6 +384,16 @@ export function startRunner(options: RunnerOptions): Runner {
     },
   };
 }
+
+const newRun = (owner: string, lane: QueueName): Run => ({
+  owner,
+  lane,
+  stop: new AbortController(),
+  attemptId: undefined,
+  received: 0,
+  firstAt: undefined,
+  meter: undefined,
+});
 
 /** Releases a slot, charging the run's cost; see `Slot`. */
 function settleSlot(slot: Slot, ending: Ending, { lane, body }: ClaimedJob): void {

@@ -139,6 +139,8 @@ export interface WaitingJob {
   readonly owner: string;
   /** The flow it waits in: its company, `NO_COMPANY` or `SHARED_FLOW` (see `admission/flow-tree.ts`). */
   readonly flow: string;
+  /** The company its request named. */
+  readonly company: string | null;
   readonly estimatedTokens: number;
   readonly bytes: number;
 }

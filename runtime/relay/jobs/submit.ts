@@ -6,6 +6,7 @@ import type { CheckedBody } from "../http/body-rules.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import type { ModelCall } from "../http/router.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
 import { idempotencyKey, keyInProgress, keyMismatch, requestHash } from "./idempotency.ts";
@@ -37,6 +38,7 @@ export type Submit = (
   owner: string,
   checked: CheckedBody,
   company: string | undefined,
+  usage?: UsageEntry,
 ) => Submitted | Promise<Submitted>;
 
 const PASS: Submitted = { kind: "pass" };
@@ -59,10 +61,11 @@ interface Asked {
   readonly asJob: boolean;
   readonly background: ReturnType<typeof readBackground>;
   readonly metadata: JobMetadata | undefined;
+  readonly usage: UsageEntry | undefined;
 }
 
 export function createSubmit(jobs: Jobs): Submit {
-  return (exchange, route, owner, { body, facts }, company) => {
+  return (exchange, route, owner, { body, facts }, company, usage) => {
     const lane = route.queue;
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
@@ -72,11 +75,11 @@ export function createSubmit(jobs: Jobs): Submit {
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && key === undefined) return PASS;
     const metadata = asJob ? readMetadata(body, facts) : undefined;
-    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background, metadata });
+    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background, metadata, usage });
   };
 
   async function asCall(exchange: HeldExchange, asked: Asked): Promise<Submitted> {
-    const { route, lane, owner, company, body, prefer, key, asJob, background, metadata } = asked;
+    const { route, lane, owner, company, body, prefer, key, asJob, background, metadata, usage } = asked;
     const { headers } = exchange.req;
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
@@ -93,12 +96,18 @@ export function createSubmit(jobs: Jobs): Submit {
       requestParameters: background?.requestParameters,
       metadata,
     };
-    if (!asJob) return keyedCall(exchange, job, route);
-    await submit(exchange, job, prefer, lane);
+    if (!asJob) return keyedCall(exchange, job, route, usage);
+    await submit(exchange, job, prefer, lane, usage);
     return { kind: "answered" };
   }
 
-  async function submit(exchange: HeldExchange, job: NewJob, prefer: Prefer, lane: QueueName): Promise<void> {
+  async function submit(
+    exchange: HeldExchange,
+    job: NewJob,
+    prefer: Prefer,
+    lane: QueueName,
+    usage: UsageEntry | undefined,
+  ): Promise<void> {
     const added = await fromStore(jobs.store.add(job));
     if (added.kind === "mismatch") throw keyMismatch();
     if (added.kind === "running") throw keyInProgress();
@@ -119,6 +128,7 @@ export function createSubmit(jobs: Jobs): Submit {
         detail: `${added.freeBytes} bytes free`,
       });
     }
+    usage?.discard(); // its runs have rows of their own
     if (added.kind === "added") {
       jobs.metrics.added(lane);
       jobs.wake(lane);
@@ -133,14 +143,19 @@ export function createSubmit(jobs: Jobs): Submit {
   }
 
   /** A direct call with a key: its answer is kept, or the one already kept is sent again. */
-  async function keyedCall(exchange: HeldExchange, job: NewJob, { dialect }: ModelCall): Promise<Submitted> {
+  async function keyedCall(
+    exchange: HeldExchange,
+    job: NewJob,
+    { dialect }: ModelCall,
+    usage: UsageEntry | undefined,
+  ): Promise<Submitted> {
     const { id } = job;
     jobs.directCalls.add(id);
     try {
       const claim = await fromStore(jobs.store.claimKey(withoutBody(job)));
       if (claim.kind !== "claimed") {
         jobs.directCalls.delete(id);
-        await repeat(exchange, claim);
+        await repeat(exchange, claim, usage);
         return { kind: "answered" };
       }
     } catch (cause) {
@@ -187,11 +202,12 @@ export function createSubmit(jobs: Jobs): Submit {
     }
   }
 
-  async function repeat(exchange: HeldExchange, inUse: KeyInUse): Promise<void> {
+  async function repeat(exchange: HeldExchange, inUse: KeyInUse, usage: UsageEntry | undefined): Promise<void> {
     if (inUse.kind === "mismatch") throw keyMismatch();
     if (inUse.kind === "running") throw keyInProgress();
     const { job } = inUse;
     if (!isFinal(job)) throw keyInProgress({ Location: `/v1/jobs/${jobName(job.id)}` });
+    usage?.fromCache();
     await streamResult(exchange, jobs, job, { "Idempotency-Replayed": "true" });
   }
 }

@@ -193,17 +193,6 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.lease(key, owner, HELD)).toBe(true);
   });
 
-  it("adds up a company's tokens of a day", async () => {
-    const store = await open();
-    // Today, since MongoDB's TTL monitor removes older days.
-    const day = (offset: number) => new Date(Date.now() + offset * 24 * HOUR).toISOString().slice(0, 10);
-    await Promise.all(Array.from({ length: 10 }, () => store.spend("회사", day(0), 7)));
-    await store.spend("회사", day(1), 1);
-    expect(await store.spent("회사", day(0))).toBe(70);
-    expect(await store.spent("회사", day(2))).toBe(0);
-    expect(await store.spent("다른 회사", day(0))).toBe(0);
-  });
-
   it("stores titles unchanged: slashes, dots, quotes, emoji, 1,000 characters", async () => {
     const store = await open();
     for (const title of ["../../etc/passwd", "a/b", "'; DROP TABLE documents; --", "$where", "😀".repeat(1000)]) {
