@@ -70,6 +70,9 @@ async function picture(page: Page, name: string, fullPage = false): Promise<void
   await page.screenshot({ path: join(pictures, `${name}.png`), fullPage });
 }
 
+/** The page is brought up to date every two seconds, and later on a busy machine. */
+const soon = <T>(question: () => T) => expect.poll(question, { timeout: 60_000 });
+
 const text = (page: Page, selector: string) => page.locator(selector).first().innerText();
 const headline = (page: Page) => text(page, ".headline");
 
@@ -107,11 +110,11 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
     keepCalling(5, "backend", "국민은행");
     keepCalling(2, "batch", "Acme & Söhne");
     // Without a reload: three run, four wait, and tokens flow.
-    await expect.poll(() => page.locator(".card").nth(2).locator(".figure").innerText()).toBe("3");
-    await expect.poll(() => page.locator(".card").nth(1).locator(".figure").innerText()).toBe("4");
-    await expect
-      .poll(async () => Number(await page.locator(".card").nth(0).locator(".figure").innerText()), { timeout: 30_000 })
-      .toBeGreaterThan(20);
+    await soon(() => page.locator(".card").nth(2).locator(".figure").innerText()).toBe("3");
+    await soon(() => page.locator(".card").nth(1).locator(".figure").innerText()).toBe("4");
+    await soon(async () => Number(await page.locator(".card").nth(0).locator(".figure").innerText())).toBeGreaterThan(
+      20,
+    );
     expect(await page.locator("#callers tbody tr").count()).toBe(2);
     // A model's name is only text.
     expect(await text(page, ".models")).toContain(HARM);
@@ -128,12 +131,12 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
     const { page, problems } = await network.signIn(DIRECTOR);
     expect(await headline(page)).toBe("정상 작동 중");
     await model.close();
-    await expect.poll(() => headline(page), { timeout: 30_000 }).toBe("모델 서버가 응답하지 않습니다");
+    await soon(() => headline(page)).toBe("모델 서버가 응답하지 않습니다");
     expect(await text(page, ".warnings")).toMatch(/Mac에서 모델 서버를 시작하세요.*ECONNREFUSED/s);
     await lookAtAll(page, "model-down");
     await startModel((_seen, res) => res.end('{"models":[]}'), port);
     await page.getByRole("button", { name: "English" }).click();
-    await expect.poll(() => headline(page), { timeout: 30_000 }).toBe("Working");
+    await soon(() => headline(page)).toBe("Working");
     expect(await page.locator(".warnings").count()).toBe(0);
     expect(problems).toEqual([]);
     await relay.close();
@@ -145,7 +148,7 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
     const { page } = await network.signIn(DIRECTOR);
     await page.getByRole("button", { name: "English" }).click();
     await relay.close();
-    await expect.poll(() => page.locator(".notice").count(), { timeout: 40_000 }).toBe(1);
+    await soon(() => page.locator(".notice").count()).toBe(1);
     expect(await text(page, ".notice")).toContain("Not up to date");
     expect(await barriers(page)).toEqual([]);
     // The next relay finds that the last one was not stopped.
@@ -156,7 +159,7 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
       JSON.stringify({ boot: "before", seenAt, requests: 3, stopped: false }),
     );
     const next = await network.relay(model.url, { dataDir });
-    await expect.poll(() => page.locator(".notice").count(), { timeout: 90_000 }).toBe(0);
+    await soon(() => page.locator(".notice").count()).toBe(0);
     expect(await text(page, "#outages tbody")).toMatch(/14 min.*The Mac lost power or was reset.*3/s);
     await lookAtAll(page, "outage");
     await next.close();
@@ -194,7 +197,7 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
     const id = await submitJob(HARM);
     const { page, problems } = await network.signIn(DIRECTOR, { locale: "en-US" });
     const row = page.locator("#jobs tbody tr").first();
-    await expect.poll(() => row.innerText()).toContain("runs");
+    await soon(() => row.innerText()).toContain("runs");
     expect(await row.innerText()).toContain(HARM);
     const button = row.getByRole("button", { name: `Cancel job ${id} of batch` });
     await button.click();
@@ -204,12 +207,12 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
     expect(await row.innerText()).toContain("runs");
     await button.click();
     await page.getByRole("button", { name: "Cancel the job" }).click();
-    await expect.poll(() => row.innerText(), { timeout: 20_000 }).toContain("cancelled");
-    await expect.poll(() => text(page, "#audit tbody")).toContain(DIRECTOR);
+    await soon(() => row.innerText()).toContain("cancelled");
+    await soon(() => text(page, "#audit tbody")).toContain(DIRECTOR);
     expect(await page.evaluate("document.body.dataset.harmed")).toBeUndefined();
     const other = await submitJob("국민은행");
     const { page: theirs } = await network.signIn(READER, { locale: "en-US" });
-    await expect.poll(() => theirs.locator("#jobs tbody tr").count()).toBe(2);
+    await soon(() => theirs.locator("#jobs tbody tr").count()).toBe(2);
     expect(await theirs.locator("#jobs button").count()).toBe(0);
     // Asked all the same, from the page itself: refused.
     const refused = await theirs.evaluate(

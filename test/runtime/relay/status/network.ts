@@ -138,11 +138,12 @@ export class StatusNetwork {
     });
     await page.goto(`https://${HOST}/status`);
     await page.locator('input[name="email"]').fill(email);
-    await page.locator('[type="submit"]').first().click();
+    await page.locator('input[name="email"]').press("Enter");
+    await page.locator('input[name="code"]').waitFor();
     const mail = readFileSync(join(this.harness.folder, "mail.txt"), "utf8");
     const code = [...mail.matchAll(/^(\d{6})$/gm)].at(-1)?.[1] ?? "";
     await page.locator('input[name="code"]').fill(code);
-    await page.locator('[type="submit"]').first().click();
+    await page.locator('input[name="code"]').press("Enter");
     await page.locator(".cards").waitFor();
     return { context, page, problems };
   }
