@@ -31,7 +31,6 @@ export const ERRORS = {
   origin_not_allowed: denied,
   audit_unavailable: failed(503),
   status_query_invalid: invalid(400),
-  usage_unavailable: failed(503),
   not_found: invalid(404),
   not_on_model_server: invalid(404),
   model_server_denied: { status: 502, type: "server_error", retry: false },

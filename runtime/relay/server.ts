@@ -40,7 +40,6 @@ import { createLiveSpeed } from "./status/live-speed.ts";
 import { openStatusPage } from "./status/open-page.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
-import { NO_LEDGER } from "./status/usage-answer.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { Calendar } from "./usage/calendar.ts";
@@ -249,7 +248,7 @@ export async function startRelay(
     log,
     status,
     upstream,
-    ledger: NO_LEDGER,
+    ledger,
     speed,
     admission,
     jobs,
