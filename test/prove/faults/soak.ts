@@ -37,8 +37,8 @@ const BETWEEN_FAULTS_MS = [15_000, 40_000] as const;
 /** Slots that are busy at 80 %. */
 const BUSY = 0.8 * BOUNDS.chat;
 /** Growth over the judged part that counts as flat: the noise of V8's heap, and of pools of connections. */
-const FLAT = { memoryMiB: 16, heapMiB: 8, descriptors: 6, handles: 6 } as const;
-type Quantity = keyof typeof FLAT;
+const FLAT = { ownMiB: 16, heapMiB: 8, descriptors: 6, handles: 6 } as const;
+type Quantity = keyof typeof FLAT | "memoryMiB";
 
 /** What a soak run measured. */
 export interface SoakReport {
@@ -80,6 +80,7 @@ async function run(
   const faults: Record<string, number> = {};
   const samples: Record<Quantity | "busy", Sample[]> = {
     memoryMiB: [],
+    ownMiB: [],
     heapMiB: [],
     descriptors: [],
     handles: [],
@@ -158,6 +159,7 @@ async function sample(
   const add = (what: Quantity | "busy", value: number | undefined) =>
     value !== undefined && samples[what].push({ minute, value });
   add("memoryMiB", usage?.memoryMiB);
+  add("ownMiB", usage?.ownMiB);
   add("descriptors", usage?.descriptors);
   add("heapMiB", (metrics.get("nodejs_heap_size_used_bytes") ?? 0) / 2 ** 20);
   add("handles", metrics.get("nodejs_active_handles_total"));
