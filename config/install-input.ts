@@ -91,6 +91,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           ...(config.fallback && { fallback: config.fallback }),
           limits: config.limits,
           jobs: config.jobs,
+          usage: config.usage,
           documents: {
             store,
             ttlDays,

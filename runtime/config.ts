@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { directCredentialsSchema, directLineSchema, directListenersSchema } from "./direct-config.ts";
 import { MODEL_SERVER_KINDS } from "./model-servers.ts";
+import { quotasSchema, usageSchema } from "./usage-config.ts";
 
 const port = z.int().min(1).max(65535);
 
@@ -51,6 +52,10 @@ export const limitsSchema = z.strictObject({
   waitSeconds: z.int().min(1).max(75).default(60),
   bodyMiB: z.int().min(1).max(100).default(64),
   whenBusy: z.enum(["queue", "reject"]).default("queue"),
+  /** Quotas of callers, by name; absent: none. */
+  callers: quotasSchema.optional(),
+  /** Quotas of companies, by name; absent: none. */
+  companies: quotasSchema.optional(),
 });
 
 /**
@@ -197,7 +202,7 @@ export const documentsSchema = z.strictObject({
     .optional(),
   /** Bound on the embedded store's file; 4096 if it is not there. */
   maxDiskMiB: z.int().min(64).max(1_048_576).optional(),
-  /** Tokens a company's documents may cost a day (UTC); absent means no bound. */
+  /** The older name of `limits.companies.default.embeddingTokensPerDay`, which counts if both are set. */
   tokensPerCompanyPerDay: z.int().min(1).optional(),
 });
 
@@ -230,6 +235,8 @@ export const relayConfigSchema = z.strictObject({
   limits: limitsSchema,
   documents: documentsSchema,
   jobs: jobsSchema.prefault({}),
+  /** The ledger; absent: its defaults. */
+  usage: usageSchema.optional(),
   /** Where the relay keeps data (jobs, the last JWKS). */
   dataDir: z.string().min(1),
   /** Where launchd writes the daemons' logs, which the relay keeps small; absent: it leaves them alone. */

@@ -4,8 +4,9 @@ import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer, serverUrl } from
 import { openSession, SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
-import { type About, unlock } from "./model-key.ts";
+import { type KeySources, unlock } from "./model-key.ts";
 import { dimensionsOf, type LockedServer, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
+import type { Options } from "./options.ts";
 import { faultAt } from "./validate.ts";
 
 /** The part of `model` in the stack's config that init decides. */
@@ -17,6 +18,11 @@ export interface ModelChoice {
   readonly newKey?: string | undefined;
   /** Undefined when no test embedding was made. */
   readonly dimensions?: number | undefined;
+}
+
+interface About extends KeySources {
+  options: Options;
+  known: { url?: string | undefined; embeddingModel?: string | undefined };
 }
 
 /**

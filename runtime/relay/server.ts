@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
+import { usageSchema, withDocumentBudget } from "../usage-config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
@@ -39,9 +40,13 @@ import { createLiveSpeed } from "./status/live-speed.ts";
 import { openStatusPage } from "./status/open-page.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
-import { NO_LEDGER } from "./status/usage-answer.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { Calendar } from "./usage/calendar.ts";
+import { Usages } from "./usage/entry.ts";
+import { type Ledger, openLedger } from "./usage/ledger.ts";
+import { createUsageMetrics } from "./usage/metrics.ts";
+import { createQuotas, type QuotaWarnings } from "./usage/quotas.ts";
 
 export interface Relay {
   /** The bound ports. */
@@ -85,6 +90,8 @@ export interface RelayOptions {
   readonly statusAssets?: URL;
   /** Shorter times of `limits.chat: auto`, for tests. */
   readonly adaptiveTimes?: AdaptiveTimes;
+  /** Told when a quota by day or month is nearly used up. @default the log */
+  readonly quotaWarnings?: QuotaWarnings;
 }
 
 interface Handlers {
@@ -143,6 +150,7 @@ export async function startRelay(
     now,
     openRequests,
     adaptiveTimes: times,
+    quotaWarnings,
     takeOver = false,
     dialects = DIALECTS,
     keepAlive = KEEP_ALIVE_TIMES,
@@ -197,6 +205,9 @@ export async function startRelay(
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { memory } = holdings;
+  const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings: quotaWarnings });
+  createUsageMetrics(registry, ledger);
+  const usages = new Usages(ledger, quotas, now);
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
   const documents = createDocuments(config, secrets, {
     log,
@@ -219,6 +230,7 @@ export async function startRelay(
     onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
     onResponse: responses.add,
     ownWork: createDocumentJobs(documents),
+    usages,
     boot,
     check,
   });
@@ -236,7 +248,7 @@ export async function startRelay(
     log,
     status,
     upstream,
-    ledger: NO_LEDGER,
+    ledger,
     speed,
     admission,
     jobs,
@@ -281,6 +293,7 @@ export async function startRelay(
     submission,
     submit: createSubmit(submission),
     holdings,
+    usages,
     openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),
   };
   const lineHandlers = new Map(
@@ -303,6 +316,7 @@ export async function startRelay(
     admission.close();
     const stores = [responses.close(), adaptive.close(), documents.close()];
     await Promise.all([...stores, upstream.close(), fallback?.close(), fetched?.close()]);
+    await ledger.close(); // last: all of these may still end something that is recorded
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -348,6 +362,7 @@ export async function startRelay(
       adaptive.update(limits);
       admission.update(adaptive.applied(limits), callers, jobLimits.slots);
       holdings.update(limits, names());
+      quotas.update(withDocumentBudget(limits, config.documents));
       jobs.configChanged();
       documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
@@ -355,6 +370,50 @@ export async function startRelay(
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers, limits and job limits reloaded");
     },
   };
+}
+
+/** Opens the ledger, and makes the quotas of what it has. */
+async function openUsage(
+  config: RelayConfig,
+  {
+    log,
+    boot,
+    check,
+    now,
+    warnings = {
+      onQuotaWarning: (name, share) => log.warn({ name, share }, "a quota is nearly used up"),
+      onQuotaRenewed: (name) => log.info({ name }, "a quota is renewed"),
+    },
+  }: {
+    readonly log: Log;
+    readonly boot: string;
+    readonly check: boolean;
+    readonly now: (() => number) | undefined;
+    readonly warnings: QuotaWarnings | undefined;
+  },
+) {
+  const { retentionDays, timeZone, maxDiskMiB } = usageSchema.parse(config.usage ?? {});
+  const calendar = new Calendar(timeZone);
+  const quotas = createQuotas(withDocumentBudget(config.limits, config.documents), { calendar, now, warnings });
+  let isSeeded = false;
+  const MIB = 1024 * 1024;
+  const bounds = { maxBytes: maxDiskMiB * MIB, minFreeBytes: config.jobs.minFreeMiB * MIB };
+  const ledger: Ledger = await openLedger(
+    { dataDir: config.dataDir, retentionDays, timeZone, ...bounds },
+    {
+      log,
+      boot,
+      check,
+      ...(now && { now }),
+      reserved: quotas.reserved,
+      onOpen: (spent) => {
+        if (!isSeeded) quotas.seed(spent); // afterwards this relay has counted by itself
+        isSeeded = true;
+      },
+      onTick: quotas.tick,
+    },
+  );
+  return { ledger, quotas };
 }
 
 /** Makes the text at its first use: the schemas take some milliseconds, and most relays are never asked. */

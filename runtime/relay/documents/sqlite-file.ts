@@ -20,7 +20,7 @@ import {
 import { storedNames } from "./stored-names.ts";
 import { floatsOf } from "./vectors.ts";
 
-/** Bytes beyond the bound, for small writes that must succeed when it is reached: uses, leases, tokens spent. */
+/** Bytes beyond the bound, for small writes that must succeed when it is reached: uses, leases. */
 const SLACK_BYTES = 16 << 20;
 /** Pages returned to the disk per step. */
 const VACUUM_PAGES = 2000;
@@ -107,7 +107,7 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
 
   return {
     async ping() {
-      statements.spent.get("", "");
+      statements.leased.get("", "");
     },
     async meta(key, livingSince) {
       const row = statements.meta.get({ ...names(key), livingSince });
@@ -202,13 +202,6 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
     },
     async releaseLease(key, owner) {
       unlessFull(() => statements.releaseLease.run({ ...names(key), owner }), undefined);
-    },
-    async spent(company, day) {
-      const row = statements.spent.get(company, day);
-      return typeof row?.tokens === "number" ? row.tokens : 0;
-    },
-    async spend(company, day, tokens) {
-      unlessFull(() => statements.spend.run({ company, day, tokens }), undefined);
     },
     async sweep(livingSince) {
       const { more } = inTransaction(db, () => {

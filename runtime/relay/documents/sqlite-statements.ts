@@ -37,10 +37,7 @@ export function documentStatements(db: DatabaseSync, columns: readonly string[])
     ),
     releaseLease: db.prepare(`DELETE FROM leases WHERE ${byKey} AND owner = :owner`),
     forgetLeases: db.prepare("DELETE FROM leases WHERE until <= ?"),
-    spent: db.prepare("SELECT tokens FROM spending WHERE company = ? AND day = ?"),
-    spend: db.prepare(
-      "INSERT INTO spending VALUES (:company, :day, :tokens) ON CONFLICT DO UPDATE SET tokens = tokens + :tokens",
-    ),
+    leased: db.prepare("SELECT until FROM leases WHERE company = ? AND title = ?"),
     forgetSpending: db.prepare("DELETE FROM spending WHERE day < ?"),
     usage: db.prepare("SELECT caller, bytes FROM usage WHERE bytes > 0"),
     count: db.prepare(

@@ -52,8 +52,6 @@ export async function openSqliteStore(file: string, bounds?: StoreBounds): Promi
     count: (livingSince) => (thread === undefined ? countBriefly(file, livingSince) : count(livingSince)),
     lease: send("lease"),
     releaseLease: send("releaseLease"),
-    spent: send("spent"),
-    spend: send("spend"),
     async sweep(livingSince) {
       return thread !== undefined || (await isOverdue(file, livingSince)) ? sweep(livingSince) : false;
     },

@@ -118,9 +118,6 @@ export interface DocumentStore {
   lease(key: DocumentKey, owner: string, forMs: number): Promise<boolean>;
   /** Releases the lease, if `owner` holds it. */
   releaseLease(key: DocumentKey, owner: string): Promise<void>;
-  /** Tokens that a company has spent on embedding on a day (`2026-11-22`). */
-  spent(company: string, day: string): Promise<number>;
-  spend(company: string, day: string, tokens: number): Promise<void>;
   /** Removes a bounded part of the expired documents. Does nothing if the store expires them itself. @returns whether there are more */
   sweep(livingSince: number): Promise<boolean>;
   close(): Promise<void>;

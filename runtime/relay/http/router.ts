@@ -11,6 +11,7 @@ export type Route =
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
   | { readonly kind: "openapi"; readonly name: "/openapi.json" }
   | { readonly kind: "jobs"; readonly name: "/v1/jobs" }
+  | { readonly kind: "usage"; readonly name: "/v1/usage" }
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | ModelCall;
 
@@ -153,6 +154,7 @@ function relayRows(): Row[] {
     row({ kind: "documents", name: "/v1/documents" }, [...READ, "PUT", "DELETE"]),
     row({ kind: "documents", name: "/v1/documents/search" }, ["POST"]),
     row({ kind: "jobs", name: "/v1/jobs" }, READ),
+    row({ kind: "usage", name: "/v1/usage" }, READ),
     job("job", "/v1/jobs/{id}", [...READ, "DELETE"], undefined),
     job("result", "/v1/jobs/{id}/result", READ, undefined),
     job("events", "/v1/jobs/{id}/events", ["GET"], undefined),

@@ -39,12 +39,6 @@ export interface UsageSource {
   }): Promise<readonly (UsageSums & { readonly keys: readonly string[] })[]>;
 }
 
-/** Says that there is none. */
-export const NO_LEDGER: UsageSource = {
-  series: () => Promise.reject(new Error("there is no ledger")),
-  totals: () => Promise.reject(new Error("there is no ledger")),
-};
-
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;

@@ -34,6 +34,8 @@ export interface LedgerOptions {
   readonly reserved?: () => readonly Reserved[] | undefined;
   /** Called each time the file was opened. */
   readonly onOpen?: (spent: Spent) => void;
+  /** Called about once a minute. */
+  readonly onTick?: () => void;
   /** Milliseconds since 1970. For tests. */
   readonly now?: () => number;
   /** Shorter times, for tests. */
@@ -91,7 +93,7 @@ export interface Ledger {
 
 /** Opens `usage.db` in the folder for data. Never rejects, and waits for a locked file for `openMs` only. */
 export async function openLedger(settings: LedgerSettings, options: LedgerOptions): Promise<Ledger> {
-  const { log, reserved = () => undefined, onOpen = () => {}, now = Date.now } = options;
+  const { log, reserved = () => undefined, onOpen = () => {}, onTick = () => {}, now = Date.now } = options;
   const times = { ...TIMES, ...options.times };
   const file = join(settings.dataDir, "usage.db");
   let store: OpenLedgerStore | undefined;
@@ -177,6 +179,7 @@ export async function openLedger(settings: LedgerSettings, options: LedgerOption
     await writing;
   };
   const sweep = async (): Promise<void> => {
+    onTick();
     try {
       while (await (await opened()).sweep(now()));
     } catch {
