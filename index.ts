@@ -192,6 +192,7 @@ const host = new MacHost(
       teamDomain: authDomain,
       audiences: access.audiences,
       clientIds: new Map([...access.tokens].map(([server, token]) => [server, token.clientId])),
+      endOfLife: access.endOfLife,
       connectorToken: tunnel.connectorToken,
       mongodbUri: store?.relayUri,
       fallbackKey: config.fallback && settings.getSecret("fallbackKey"),

@@ -1,5 +1,5 @@
 /** Requests to the model server from the Mac itself, by its own curl over SSH: the server listens on the Mac's loopback. */
-import { MODEL_SERVERS, type ModelServerKind } from "../runtime/model-servers.ts";
+import { MODEL_SERVERS, type ModelServerKind, serverUrl } from "../runtime/model-servers.ts";
 import type { MacSession } from "../ssh/session.ts";
 
 /** An answer, or curl's message when there was none. */
@@ -51,5 +51,5 @@ export async function wantsKey(
 ): Promise<boolean> {
   if (kind !== "openai") return false; // Ollama has no keys
   const path = MODEL_SERVERS.openai.embeddings.path;
-  return isRefused(await askModelServer(session, url.replace(/\/+$/, "") + path, { key, body: {} }));
+  return isRefused(await askModelServer(session, serverUrl(url) + path, { key, body: {} }));
 }

@@ -1,12 +1,12 @@
 /** Finds the model server on the Mac and its models. Over SSH, because it listens on the Mac's loopback. */
 import { z } from "zod";
 import {
-  type ListedModel,
+  type AskServer,
+  looksLikeEmbedding,
   MODEL_SERVER_KINDS,
-  MODEL_SERVERS,
   type ModelServerKind,
-  modelListUrl,
   modelServer,
+  recognizeServer,
 } from "../../runtime/model-servers.ts";
 import type { MacSession } from "../../ssh/session.ts";
 import { askModelServer, isRefused, wantsKey } from "../model-request.ts";
@@ -39,13 +39,9 @@ export const usualUrls: readonly string[] = MODEL_SERVER_KINDS.flatMap((kind) =>
 /** The first call may have to load the model from disk. */
 const embedMs = 180_000;
 
-const versionSchema = z.object({ version: z.string() });
-const showSchema = z.object({ capabilities: z.array(z.string()).optional() });
-const embeddingSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
-
 /**
  * @param key of the model server, where it wants one
- * @returns the server at `url`; undefined when nothing there implements Ollama's or OpenAI's API
+ * @returns the server at `url`; undefined when nothing there is of a known kind
  */
 export async function modelServerAt(
   session: MacSession,
@@ -53,18 +49,23 @@ export async function modelServerAt(
   key?: string,
 ): Promise<ModelServer | LockedServer | undefined> {
   const at: Address = { session, url, key };
-  const version = await ask(at, "/api/version", versionSchema);
-  if (version.value) {
-    const listed = await listedBy(at, "ollama");
-    const models = await Promise.all((listed.value ?? []).map(({ name }) => ollamaModel(at, name)));
-    return { kind: "ollama", url, shown: `${MODEL_SERVERS.ollama.title} ${version.value.version}`, models, key };
-  }
-  const listed = await listedBy(at, "openai");
-  if (listed.isRefused) return { url, isLocked: true };
-  if (!listed.value) return undefined;
-  if (await wantsKey(session, { kind: "openai", url, key })) return { url, isLocked: true };
-  const models = listed.value.map(({ name }) => ({ name, embeds: looksLikeEmbedding(name) || undefined }));
-  return { kind: "openai", url, shown: MODEL_SERVERS.openai.title, models, key };
+  let isKeyRefused = false;
+  const askServer: AskServer = async (path, body) => {
+    const asked = await ask(at, path, z.unknown(), body);
+    isKeyRefused ||= asked.isRefused;
+    return asked.value;
+  };
+  const recognized = await recognizeServer(askServer);
+  if (recognized === undefined) return isKeyRefused ? { url, isLocked: true } : undefined;
+  if (await wantsKey(session, { kind: recognized.kind, url, key })) return { url, isLocked: true };
+  const server = modelServer(recognized.kind);
+  const models = await Promise.all(
+    listed(server, await askServer(server.listPath)).map(async ({ name }) => ({
+      name,
+      embeds: (await server.embeds(askServer, name)) ?? (looksLikeEmbedding(name) || undefined),
+    })),
+  );
+  return { ...recognized, url, models, key };
 }
 
 interface Address {
@@ -78,24 +79,14 @@ interface Asked<T> {
   readonly isRefused: boolean;
 }
 
-/** @returns the models that a server of the kind lists; undefined when it is not one */
-async function listedBy(at: Address, kind: ModelServerKind): Promise<Asked<ListedModel[]>> {
-  const list = await ask(at, modelListUrl({ kind, url: "" }), z.unknown());
+/** @returns the models of a list; none of another answer */
+function listed(server: ReturnType<typeof modelServer>, list: unknown): ReturnType<typeof server.readModels> {
   try {
-    return { ...list, value: modelServer(kind).readModels(list.value) };
+    return server.readModels(list);
   } catch {
-    return { isRefused: list.isRefused };
+    return [];
   }
 }
-
-async function ollamaModel(at: Address, name: string): Promise<Model> {
-  const { value: shown } = await ask(at, "/api/show", showSchema, { model: name });
-  const embeds = shown?.capabilities?.includes("embedding") ?? (looksLikeEmbedding(name) || undefined);
-  return { name, embeds };
-}
-
-/** Model families whose names show that they embed. */
-export const looksLikeEmbedding = (name: string): boolean => /embed|bge|\be5\b|gte-|minilm/i.test(name);
 
 /** Embeds one word. @returns the vector's dimensions; undefined when the model cannot embed */
 export async function dimensionsOf(
@@ -103,14 +94,10 @@ export async function dimensionsOf(
   server: ModelServer,
   model: string,
 ): Promise<number | undefined> {
-  const { value } = await ask(
-    { session, url: server.url, key: server.key },
-    MODEL_SERVERS.openai.embeddings.path,
-    embeddingSchema,
-    { model, input: "안녕하세요" },
-    embedMs,
-  );
-  return value?.data[0]?.embedding.length;
+  const { path, options, read } = modelServer(server.kind).embeddings;
+  const body = { model, input: ["안녕하세요"], ...options };
+  const { value } = await ask({ session, url: server.url, key: server.key }, path, z.unknown(), body, embedMs);
+  return read(value)?.rows[0]?.length;
 }
 
 async function ask<T>(

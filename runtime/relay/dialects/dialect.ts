@@ -3,7 +3,7 @@
  * errors, headers, where an answer states its usage. Adding one takes a file and a line in `dialects.ts`.
  */
 import type { ModelConfig } from "../../config.ts";
-import type { ModelServerKind } from "../../model-servers.ts";
+import type { ModelServerApi } from "../../model-servers.ts";
 import type { ErrorObject } from "../errors.ts";
 
 /** The queues for slots of the model server. Each has its own slots: an embedding never waits behind a chat. */
@@ -114,8 +114,8 @@ export interface Dialect {
    * @default none
    */
   readonly prefix?: string;
-  /** Which kinds of model server serve its paths. */
-  readonly servedBy: Readonly<Record<ModelServerKind, boolean>>;
+  /** Whether model servers of that API serve its paths. */
+  readonly servedBy: Readonly<Record<ModelServerApi, boolean>>;
   readonly routes: readonly (ModelRoute | ApiJobRoute)[];
   /** An answer that is not streamed. */
   readonly json: Framing;

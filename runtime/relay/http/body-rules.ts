@@ -1,7 +1,7 @@
 /** Rules for JSON request bodies to the model server. */
 
 import type { ModelConfig } from "../../config.ts";
-import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
+import { isCloudModel, modelServer } from "../../model-servers.ts";
 import { bodyChecksOf } from "../dialects/body-checks.ts";
 import { RelayError } from "../errors.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
@@ -99,27 +99,30 @@ function checked(
   { dialect, modelKeys, once }: BodyRoute,
   model: BodyModel,
 ): Pick<BodyFacts, "stream" | "models"> {
-  const found = new Map<string, Member>();
+  const found: Member[] = [];
   let stream: boolean | undefined;
   for (const member of members) {
     const { folded, key, start } = member;
     if (once.has(folded)) {
-      if (found.has(folded)) {
+      if (memberOf(found, folded) !== undefined) {
         throw new RelayError("body_ambiguous", `The body has the key "${folded}" more than once. Send it once.`);
       }
-      found.set(folded, member);
+      found.push(member);
     }
     if (key === "stream") stream = BOOLEANS[body[start]!];
   }
-  const asked = modelKeys.flatMap((key) => found.get(key) ?? []).filter(({ start, end }) => !isEmpty(body, start, end));
+  const asked = modelKeys.flatMap((key) => {
+    const member = memberOf(found, key);
+    return member === undefined || isEmpty(body, member) ? [] : [member];
+  });
   const models = asked.map((member) => memberValue(body, member, LONGEST_NAME));
   if (model.allowed !== undefined) checkAllowed(body, asked, models, model.allowed, model.kind);
-  else if (model.kind === "ollama") {
+  else if (modelServer(model.kind).hasCloudModels) {
     const cloud = models.find((name) => typeof name === "string" && isCloudModel(name));
     if (cloud !== undefined) throw cloudModel(String(cloud));
   }
   for (const { member, longest, check } of bodyChecksOf(dialect)) {
-    const value = found.get(member);
+    const value = memberOf(found, member);
     if (value !== undefined) check(memberValue(body, value, longest), shown(body, value), model);
   }
   return { stream, models: models.filter((name) => typeof name === "string") };
@@ -146,7 +149,10 @@ export function checkPreviousResponse({ body, facts }: CheckedBody, owns: (id: s
 /** By the first byte of the value, which has been checked: `t` of true, `f` of false. */
 const BOOLEANS: Readonly<Record<number, boolean>> = { 116: true, 102: false };
 
-const isEmpty = (body: Buffer, start: number, end: number): boolean => end - start === 2 && body[start] === 34;
+const memberOf = (members: readonly Member[], folded: string): Member | undefined =>
+  members.find((member) => member.folded === folded);
+
+const isEmpty = (body: Buffer, { start, end }: Member): boolean => end - start === 2 && body[start] === 34;
 
 /** The value of a member; undefined if it is longer than `longest` bytes as written. */
 export function memberValue(body: Buffer, { start, end }: Member, longest: number): unknown {
@@ -160,7 +166,7 @@ function checkAllowed(
   allowed: readonly string[],
   kind: ModelConfig["kind"],
 ): void {
-  const full = (name: string) => MODEL_SERVERS[kind].fullName(name);
+  const full = (name: string) => modelServer(kind).fullName(name);
   const names = allowed.map(full);
   const bad = asked.find((_member, at) => {
     const name = models[at];
