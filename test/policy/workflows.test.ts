@@ -173,7 +173,7 @@ describe("Renovate", async () => {
   const groups = settings.packageRules.flatMap(({ groupName }) => groupName ?? []);
 
   it("merges nothing by itself, in no rule", () => {
-    expect(text).not.toMatch(/"automerge(?:Type)?": *(?!false)/);
+    expect(text).not.toMatch(/"automerge(?:Type)?":(?! *false)/);
     expect(settings.automerge).toBe(false);
     expect(page).toContain("Nothing is merged by itself");
   });
