@@ -49,21 +49,21 @@ function spreadNotes(parts: readonly Part[], say: (level: Note["level"], ko: str
     knee && knee.runs > 1 ? [{ knee, isSettled }] : [],
   );
   if (measured.length === 0) return [];
-  const runs = measured.map(({ knee }) => knee.runs).join(", ");
+  const runs = [...new Set(measured.map(({ knee }) => knee.runs))].join(", ");
   const spread = Math.round(100 * Math.max(...measured.map(({ knee }) => knee.spread)));
   if (measured.every(({ isSettled }) => isSettled))
     return [
       say(
         "ok",
-        `최적 지점의 수는 번갈아 ${runs}번 잰 중앙값이며, 처리량은 ±${spread}% 안에서 흔들렸습니다.`,
-        `Numbers at the knee are medians of ${runs} windows in turn; the middle half of them is within ±${spread} % of the throughput.`,
+        `최적 지점의 수는 번갈아 ${runs}번씩 잰 중앙값이며, 처리량은 ±${spread}% 안에서 흔들렸습니다.`,
+        `Numbers at the knee are medians of ${runs} windows each, in turn; throughput varied by ±${spread} % (the middle half of them).`,
       ),
     ];
   return [
     say(
       "warn",
-      `최적 지점의 수가 시간 안에 안정되지 않았습니다 (${runs}번, ±${spread}%): --minutes를 늘리거나 조용할 때 다시 재십시오.`,
-      `The numbers at the knee had not settled in time (${runs} windows, ±${spread} %): give more --minutes, or measure when it is quiet.`,
+      `최적 지점의 수가 시간 안에 안정되지 않았습니다 (${runs}번씩, ±${spread}%): --minutes를 늘리거나 조용할 때 다시 재십시오.`,
+      `The numbers at the knee had not settled in time (${runs} windows each, ±${spread} %): give more --minutes, or measure when it is quiet.`,
     ),
   ];
 }
