@@ -1,6 +1,7 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
 import { HEADER_TEXT, jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
+import { quotaProblems, usageSchema } from "../runtime/usage-config.ts";
 import { accessSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
@@ -77,6 +78,7 @@ export const stackConfigSchema = z
     limits: stackLimitsSchema.prefault({}),
     jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
+    usage: usageSchema.prefault({}),
     artifacts: artifactsSchema.prefault({}),
     tunnelSecret: secret("tunnelSecret").refine(
       (text) => Buffer.from(text, "base64").length >= 32,
@@ -112,6 +114,11 @@ export const stackConfigSchema = z
     path: ["limits", "memoryMiB"],
     error: ({ input }) => memoryProblems(input as { limits?: unknown }).join("; it "),
     when: evenIfInvalid,
+  })
+  .refine((config) => quotaFaults(config).length === 0, {
+    path: ["limits"],
+    error: ({ input }) => quotaFaults(input as { limits?: unknown }).join("; "),
+    when: evenIfInvalid,
   });
 
 /** Also evaluated while other parts of the config are invalid, so that all problems show at once. */
@@ -132,7 +139,18 @@ function memoryProblems(config: { limits?: unknown; access?: unknown }): string[
   return limits.success ? limitsProblems(limits.data, callers).map(({ problem }) => problem) : [];
 }
 
-const serversSchema = z.object({ servers: z.array(z.looseObject({ enabled: z.unknown() })) });
+/** Quotas that contradict each other, or are for nobody; none while the limits have a problem of their own. */
+function quotaFaults(config: { limits?: unknown; access?: unknown }): string[] {
+  const limits = stackLimitsSchema.safeParse(config.limits ?? {}).data;
+  const servers = serversSchema.safeParse(config.access).data?.servers;
+  if (limits === undefined || servers === undefined) return [];
+  const names = servers.map(({ name }) => String(name));
+  return quotaProblems(limits, names).map(
+    ({ path, value, problem }) => `${path.join(".")} is ${JSON.stringify(value)}, which ${problem}`,
+  );
+}
+
+const serversSchema = z.object({ servers: z.array(z.looseObject({ name: z.unknown(), enabled: z.unknown() })) });
 
 /** A valid stack config. */
 export type StackConfig = z.infer<typeof stackConfigSchema>;

@@ -11,6 +11,7 @@ import {
   relaySecretsSchema,
 } from "../config.ts";
 import { candidates, journalOf, readJournal, setThatCounts } from "../replacement-journal.ts";
+import { quotaProblems } from "../usage-config.ts";
 
 /** The files are invalid. `problems` has a message for an operator each. */
 export class InvalidSettings extends Error {
@@ -126,6 +127,10 @@ export function configProblems(config: RelayConfig): string[] {
   const enabled = config.callers.filter((caller) => caller.enabled);
   for (const { field, problem } of limitsProblems(config.limits, enabled.length)) {
     problems.push(`limits.${field} is ${String(config.limits[field])}: ${problem}`);
+  }
+  const names = config.callers.map(({ name }) => name);
+  for (const { path, value, problem } of quotaProblems(config.limits, names)) {
+    problems.push(`limits.${path.join(".")} is ${JSON.stringify(value)}: ${problem}`);
   }
   const seen = new Map<string, string>();
   for (const { name, clientId } of config.callers) {

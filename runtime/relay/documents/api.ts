@@ -5,7 +5,6 @@ import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { sendJson } from "../http/json-output.ts";
 import { cursorOf, type DocumentQuery } from "./bodies.ts";
-import type { Documents } from "./documents.ts";
 import type { Miss } from "./repository.ts";
 import { contentOf, describe, etagOf, keyOf, wantsContent } from "./representation.ts";
 import { serveWork, type WorkParts } from "./serve-work.ts";
@@ -38,17 +37,23 @@ export async function serveDocuments(request: DocumentsRequest, parts: WorkParts
   }
   if (method === "DELETE") return serveWork(exchange, { ...work, kind: "remove", body: NOTHING }, parts);
   try {
-    if (query.title === undefined) return await list(request, query, parts.documents);
-    return await look(request, query, parts.documents);
+    if (query.title === undefined) return await list(request, query, parts);
+    return await look(request, query, parts);
   } catch (cause) {
     throw cause instanceof StoreUnavailable ? storeAway(cause) : cause;
   }
 }
 
-async function look({ exchange }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+async function look(
+  { exchange }: DocumentsRequest,
+  query: DocumentQuery,
+  { documents, usage }: WorkParts,
+): Promise<void> {
   const key = keyOf(query);
+  if (usage !== undefined) usage.company = key.company;
   const found = await documents.lookUp(key, query.version);
   if (typeof found === "string") throw missed(found);
+  usage?.reused(found.chunkCount);
   const { req } = exchange;
   const tag = etagOf(found, query);
   exchange.res.setHeader("ETag", tag);
@@ -63,7 +68,12 @@ async function look({ exchange }: DocumentsRequest, query: DocumentQuery, docume
   await send(exchange, 200, { ...describe(found, documents), ...contentOf(found, content, query) });
 }
 
-async function list({ exchange, caller }: DocumentsRequest, query: DocumentQuery, documents: Documents): Promise<void> {
+async function list(
+  { exchange, caller }: DocumentsRequest,
+  query: DocumentQuery,
+  { documents, usage }: WorkParts,
+): Promise<void> {
+  usage?.discard();
   const { limit, after, company } = query;
   const companies = company === undefined ? companiesOf(caller) : [company];
   const found = await documents.repository.list({ companies, after, limit: limit + 1 });

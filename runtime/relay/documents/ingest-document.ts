@@ -44,7 +44,7 @@ async function embedAndStore(
   put: Put,
   parts: IngestionParts,
 ): Promise<PutResult> {
-  const { repository, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now } = parts;
+  const { repository, embedder, metrics, settings, embeddingModel, fingerprints, callers, now } = parts;
   const before = await repository.find(key);
   metrics.lookedUp(typeof before === "string" ? before : "model");
   // By the texts alone, since the vectors' size is unknown yet: avoids most embeddings that could not be stored.
@@ -66,7 +66,6 @@ async function embedAndStore(
       onProgress,
     },
     embedder,
-    budget,
   );
   checkSize(sizeOf(pieces), dimensions);
   signal.throwIfAborted();

@@ -60,7 +60,7 @@ async function embedMissing(
   have: StoredDocument | undefined,
   identity: ModelIdentity,
   signal: AbortSignal,
-  { embedder, budget, metrics, settings }: IngestionParts,
+  { embedder, metrics, settings }: IngestionParts,
 ): Promise<Assembled> {
   const made = await assemble(
     {
@@ -78,7 +78,6 @@ async function embedMissing(
       onProgress: () => {},
     },
     embedder,
-    budget,
   );
   metrics.embedded(made.embedded, made.reused, made.tokens);
   return made;

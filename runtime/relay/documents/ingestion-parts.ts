@@ -11,13 +11,11 @@ import type { PutRequest } from "./ingestion-types.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentRepository, Put } from "./repository.ts";
 import type { Sharing } from "./store.ts";
-import type { TokenBudget } from "./token-budget.ts";
 
 export interface IngestionParts {
   readonly repository: DocumentRepository;
   readonly lock: DocumentLock;
   readonly embedder: Embedder;
-  readonly budget: TokenBudget;
   readonly metrics: DocumentMetrics;
   readonly settings: EmbeddingSettings;
   readonly embeddingModel: string;

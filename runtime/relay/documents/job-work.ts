@@ -1,7 +1,7 @@
 /** Work on documents as a job: how it is stored, and doing it. */
 import { createHash } from "node:crypto";
 import type { DocumentKey } from "../access/names.ts";
-import { ERRORS, errorAnswer, RelayError } from "../errors.ts";
+import { ERRORS, errorAnswer, QUOTA_CODES, RelayError } from "../errors.ts";
 import { collectJson, JSON_TYPE } from "../http/json-output.ts";
 import { MAX_ANSWER_BYTES, type OwnWork, WORK_HEADER } from "../jobs/own-work.ts";
 import type { StoredAnswer } from "../jobs/store.ts";
@@ -20,7 +20,7 @@ export function headersOfJob(kind: WorkKind, key: DocumentKey | undefined): Reco
 
 /** Does jobs of documents, see `OwnWork`. */
 export function createDocumentJobs(documents: Documents): OwnWork {
-  return async ({ headers, query, body }, caller, { signal, memory }) => {
+  return async ({ headers, query, body }, caller, { signal, memory, usage }) => {
     const { [WORK_HEADER]: named, [COMPANY]: company, [TITLE]: title } = headers;
     const kind = KINDS.find((one) => one === named);
     if (kind === undefined) throw new RelayError("internal", `This relay does not know the work ${named}.`);
@@ -37,7 +37,7 @@ export function createDocumentJobs(documents: Documents): OwnWork {
     };
     try {
       // No client waits: all of it is background work.
-      const client = { hasLeft: true, isAnswered: false };
+      const client = { hasLeft: true, isAnswered: false, usage };
       const done = await doWork(work, { client, signal, ends: true, memory }, documents);
       const text = await collectJson(done.value, MAX_ANSWER_BYTES, (bytes) => memory.grow(bytes));
       if (text === undefined) throw tooLong();
@@ -52,7 +52,7 @@ export function createDocumentJobs(documents: Documents): OwnWork {
 }
 
 /** Whether a repetition would be refused again. */
-const isFinal = ({ code }: RelayError): boolean => !ERRORS[code].retry && code !== "internal";
+const isFinal = ({ code }: RelayError): boolean => !ERRORS[code].retry && code !== "internal" && !QUOTA_CODES.has(code);
 
 const tooLong = () =>
   new RelayError(

@@ -9,6 +9,7 @@ import { idempotencyKey, requestHash } from "../jobs/idempotency.ts";
 import { parsePrefer } from "../jobs/prefer.ts";
 import type { JobMetadata, NewJob, StoredAnswer } from "../jobs/store.ts";
 import { type KeyedCall, MAX_KEPT_BYTES, type Submission } from "../jobs/submission.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import { headersOfJob, storedAnswer } from "./job-work.ts";
@@ -21,6 +22,8 @@ export interface WorkParts {
   readonly submission: Submission;
   readonly keepAlive: KeepAliveTimes;
   readonly timers: CoarseTimers;
+  /** Its row of the ledger; undefined for a removal. */
+  readonly usage?: UsageEntry | undefined;
   /** Sends an error, also after heartbeats of `writer` have committed the head. */
   readonly fail: (cause: unknown, writer: KeepAliveWriter | undefined) => void;
 }
@@ -48,11 +51,14 @@ export async function serveWork(
   if (prefer.respondAsync) {
     const company = await checkWork(work, exchange.holding.memory, parts.documents);
     const job = await jobOf(exchange, work, { company, key, metadata: metadata() });
-    return parts.submission.submit(exchange, job, prefer);
+    await parts.submission.submit(exchange, job, prefer);
+    parts.usage?.discard(); // its runs have rows of their own
+    return;
   }
   const call = await jobOf(exchange, work, { company: undefined, key, metadata: undefined });
   const claim = await parts.submission.claim(exchange, call);
-  if (claim !== "answered") await answer(exchange, work, false, claim, parts);
+  if (claim === "answered") parts.usage?.fromCache();
+  else await answer(exchange, work, false, claim, parts);
 }
 
 /** Nothing that a caller asks for is ignored silently. */
@@ -118,7 +124,7 @@ async function answer(
   // Work that goes on after its client has disconnected keeps its memory.
   const holding = exchange.holding.retain();
   const run = {
-    client: clientOf(exchange),
+    client: clientOf(exchange, parts.usage),
     signal: exchange.signal,
     ends: false,
     memory: holding.memory,
@@ -154,7 +160,7 @@ async function answerWithJson(
   work: WorkRequest,
   run: WorkRun,
   keep: boolean,
-  { documents, keepAlive, timers, fail }: WorkParts,
+  { documents, keepAlive, timers, usage, fail }: WorkParts,
 ): Promise<StoredAnswer | undefined> {
   const { res, dialect } = exchange;
   const writer = new KeepAliveWriter(res, { streams: undefined, dialect }, undefined, { keepAlive, timers });
@@ -162,6 +168,8 @@ async function answerWithJson(
     const done = await doWork(work, run, documents);
     const kept = keep ? await keptAnswer(done, run) : undefined;
     writer.stop();
+    if (!res.headersSent)
+      for (const [name, value] of Object.entries(usage?.quotaHeaders() ?? {})) res.addHeader(name, value);
     if (!res.closed) await sendJson(res, done.status, done.value, done.headers);
     return kept;
   } catch (cause) {

@@ -100,12 +100,14 @@ async function put({ caller, query: text, body }: WorkRequest, run: WorkRun, doc
   const query = ownQuery(text, caller);
   const key = keyOf(query);
   const { memory, client, onProgress } = run;
+  client?.usage?.countFor(key.company);
   memory.grow(makingBytes(body.length));
   const { version = query.version, ...source } = await documents.reader.put(caller.name, body);
   const reserve = reserveLargest(memory);
   const signal = run.ends ? run.signal : undefined;
   const made = await documents.put({ key, version, source, caller, client, reserve, signal, onProgress });
   const { meta, created, embedded, reused, stored } = made;
+  client?.usage?.reused(reused);
   if (wantsContent(query)) memory.grow(answerBytes(meta, query));
   const content = wantsContent(query) ? (made.content ?? (await documents.repository.content(meta))) : undefined;
   return {
@@ -136,7 +138,9 @@ async function search({ caller, body }: WorkRequest, { memory, client, signal }:
   const wanted = await documents.reader.search(caller.name, body);
   const reserve = reserveLargest(memory);
   checkCompany(caller, wanted.company);
+  client?.usage?.countFor(wanted.company);
   const { found, missing, tokens } = await documents.search({ ...wanted, caller, client, reserve, signal });
+  client?.usage?.fromCache();
   const usage = { prompt_tokens: tokens, total_tokens: tokens };
   return { status: 200, headers: {}, value: { object: "list", data: found, missing, usage } };
 }
@@ -150,11 +154,13 @@ async function embeddings(request: WorkRequest, run: WorkRun, documents: Documen
   const { memory, client } = run;
   const key = documentOf(request);
   checkCompany(caller, key.company);
+  client?.usage?.countFor(key.company);
   memory.grow(embeddingBytes(body.length));
   const { model, inputs, dimensions, base64 } = await documents.reader.embeddings(caller.name, body);
   const reserve = reserveLargest(memory);
   const signal = run.ends ? run.signal : undefined;
   const made = await documents.embedInputs({ key, model, inputs, dimensions, caller, client, reserve, signal });
+  client?.usage?.reused(made.reused);
   const data = repeatable(function* () {
     for (const index of inputs.keys()) {
       const vector = rowOf(made.vectors, made.dimensions, index);

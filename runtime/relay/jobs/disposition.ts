@@ -1,5 +1,5 @@
 /** Decides what the end of an attempt means for its job. Pure. */
-import { type ErrorCode, RelayError } from "../errors.ts";
+import { type ErrorCode, QUOTA_CODES, RelayError } from "../errors.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
@@ -37,6 +37,8 @@ const BUSY_MS = 5000;
 const KEY_MS = 30_000;
 /** The same when there was no memory for the answer: its owner's other requests must end first. */
 const MEMORY_MS = 30_000;
+/** The same when a quota was used up. */
+const QUOTA_MS = 30_000;
 
 const PASSING: ReadonlySet<ErrorCode> = new Set(["model_busy", "document_busy", "documents_unavailable"]);
 
@@ -65,6 +67,10 @@ function ofFailure(cause: unknown): Extract<Disposition, { kind: "fail_attempt" 
   // Work of the relay itself (own-work.ts) ran into something that passes: not the job's fault.
   if (cause instanceof RelayError && PASSING.has(cause.code)) {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: BUSY_MS, down: false };
+  }
+  // Of the relay's own work, which finds out late what it must embed.
+  if (cause instanceof RelayError && QUOTA_CODES.has(cause.code)) {
+    return { kind: "fail_attempt", outcome: "quota_spent", detail, delayMs: QUOTA_MS, down: false };
   }
   const outcome = cause instanceof RelayError && cause.code === "model_timeout" ? "timed_out" : "model_broke_off";
   return { kind: "fail_attempt", outcome, detail, delayMs: RETRY_MS, down: false };

@@ -4,6 +4,7 @@
  */
 import type { Caller } from "../../config.ts";
 import type { Reservation } from "../memory/budget.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import type { ClaimedJob, StoredAnswer } from "./store.ts";
 
 /**
@@ -18,9 +19,10 @@ export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /**
  * Does the work of a job once. A refusal that a repetition would not change is an answer too. Rejects with a RelayError for
  * what may succeed later, and when `signal` aborts. @param memory of the job's owner; grows with what the work holds
+ * @param usage where what it uses is added
  */
 export type OwnWork = (
   job: ClaimedJob,
   caller: Caller,
-  run: { readonly signal: AbortSignal; readonly memory: Reservation },
+  run: { readonly signal: AbortSignal; readonly memory: Reservation; readonly usage?: UsageEntry | undefined },
 ) => Promise<StoredAnswer>;

@@ -163,7 +163,7 @@ export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: num
   return flowsOf(sql, lane, owner).flatMap(
     (flow) =>
       sql(
-        `SELECT id, owner, flow, estimated_tokens AS estimatedTokens, bytes,
+        `SELECT id, owner, flow, company, estimated_tokens AS estimatedTokens, bytes,
            json_extract(headers, '$."${WORK_HEADER}"') AS work FROM jobs
          WHERE state = 'queued' AND lane = ? AND owner = ? AND flow = ? AND NOT (run_after BETWEEN ? AND ?)
          ORDER BY seq LIMIT ?`,

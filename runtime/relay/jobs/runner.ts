@@ -14,12 +14,15 @@ import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Usage } from "../usage/usage.ts";
+import type { UsageEntry } from "../usage/entry.ts";
+import type { QuotaHold } from "../usage/quotas.ts";
+import { Meter, type Usage } from "../usage/usage.ts";
 import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";
 import { dispositionOf, type Ending, type StopReason } from "./disposition.ts";
 import { MAX_ANSWER_BYTES, type OwnWork, WORK_HEADER } from "./own-work.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
+import type { JobUsage } from "./usage.ts";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -52,6 +55,8 @@ export interface RunnerOptions {
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
   /** Called at the end of each run with its outcome. */
   readonly onEnd: (lane: QueueName, outcome: string, ms: number) => void;
+  /** Ledger and quotas. @default none */
+  readonly usageOf?: JobUsage | undefined;
 }
 
 export interface Runner {
@@ -101,6 +106,22 @@ interface Run {
   readonly stop: AbortController;
   attemptId: string | undefined;
   received: number;
+  /** When its first byte came, by the clock of `performance`. */
+  firstAt: number | undefined;
+  /** Reads what its answer uses; undefined for the relay's own work. */
+  meter: Meter | undefined;
+  /** Its row of the ledger. */
+  entry: UsageEntry | undefined;
+}
+
+/** A run that has ended; times by the clock of `performance`. */
+interface EndedRun {
+  readonly job: ClaimedJob;
+  readonly ending: Ending;
+  readonly run: Run;
+  readonly slot: Slot;
+  readonly begun: number;
+  readonly ms: number;
 }
 
 export function startRunner(options: RunnerOptions): Runner {
@@ -114,6 +135,7 @@ export function startRunner(options: RunnerOptions): Runner {
     onChange,
     onUsage,
     onEnd,
+    usageOf,
     storeRetryMs = STORE_RETRY_MS,
   } = options;
   const runs = new Map<string, Run>();
@@ -150,9 +172,12 @@ export function startRunner(options: RunnerOptions): Runner {
     for (const job of found) {
       const caller = callers.get(job.owner);
       if (stopped || caller === undefined || runs.has(job.id)) continue;
-      const run: Run = { owner: job.owner, lane, stop: new AbortController(), attemptId: undefined, received: 0 };
+      const hold = usageOf?.admit(job, caller);
+      if (usageOf !== undefined && hold === undefined) continue; // its quota is used up: it waits
+      const run = newRun(job.owner, lane);
       runs.set(job.id, run);
-      void take(job, caller, run).finally(() => {
+      void take(job, caller, run, hold).finally(() => {
+        hold?.settle(0, 0); // has no effect after its run was recorded
         runs.delete(job.id);
         if (runs.size === 0) onIdle?.();
         wake(lane);
@@ -160,7 +185,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  async function take(job: WaitingJob, caller: Caller, run: Run): Promise<void> {
+  async function take(job: WaitingJob, caller: Caller, run: Run, hold: QuotaHold | undefined): Promise<void> {
     const { lane, stop } = run;
     let memory: Reservation | undefined;
     try {
@@ -192,10 +217,15 @@ export function startRunner(options: RunnerOptions): Runner {
         run.attemptId = attemptId;
         onChange(job.id);
         const begun = performance.now();
+        if (hold !== undefined) run.entry = usageOf?.begin(claimed, caller, hold);
         const ending = await attempt(claimed, caller, run, memory);
         if (!job.work) giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
-        commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
+        const ms = performance.now() - begun;
+        commit = async () => {
+          await recordRun({ job: claimed, ending, run, slot, begun, ms });
+          await settle(claimed, ending, ms, stop.signal);
+        };
       } finally {
         giveBack(); // the model server is free, even if the store is slow
       }
@@ -209,15 +239,24 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
+  async function recordRun({ job, ending, run, slot: { waitedMs }, begun, ms }: EndedRun): Promise<void> {
+    const { entry, meter, firstAt } = run;
+    if (entry === undefined) return;
+    const firstMs = firstAt === undefined ? undefined : firstAt - begun;
+    await usageOf?.ended(entry, { job, ending, usage: meter?.usage(), waitedMs, firstMs, ms });
+  }
+
   async function attempt(job: ClaimedJob, caller: Caller, run: Run, memory: Reservation): Promise<Ending> {
     const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
     const { signal } = run.stop;
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs());
     try {
       if (options.ownWork !== undefined && WORK_HEADER in job.headers) {
-        const answer = await options.ownWork(job, caller, { signal, memory });
+        const answer = await options.ownWork(job, caller, { signal, memory, usage: run.entry });
         return { kind: "answer", answer, usage: NO_USAGE };
       }
+      const dialect = dialectOf(job.path);
+      run.meter = new Meter(dialect.usage);
       const collected = await collectAnswer(
         upstream,
         {
@@ -226,14 +265,16 @@ export function startRunner(options: RunnerOptions): Runner {
           headers: { ...job.headers },
           body,
           signal: run.stop.signal,
-          dialect: dialectOf(job.path),
+          dialect,
         },
         MAX_ANSWER_BYTES,
         memory,
         (bytes) => {
+          run.firstAt ??= performance.now();
           run.received += bytes;
         },
         options.ruleOf?.(job.path, body),
+        run.meter,
       );
       options.onAnswer?.(job, collected.answer.body);
       return { kind: "answer", ...collected };
@@ -364,6 +405,17 @@ export function startRunner(options: RunnerOptions): Runner {
     },
   };
 }
+
+const newRun = (owner: string, lane: QueueName): Run => ({
+  owner,
+  lane,
+  stop: new AbortController(),
+  attemptId: undefined,
+  received: 0,
+  firstAt: undefined,
+  meter: undefined,
+  entry: undefined,
+});
 
 /** Releases a slot, charging the run's cost; see `Slot`. */
 function settleSlot(slot: Slot, ending: Ending, { lane, body }: ClaimedJob): void {

@@ -5,6 +5,7 @@ import type { CheckedBody } from "../http/body-rules.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import type { ModelCall } from "../http/router.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import { readBackground } from "./background-responses.ts";
 import { AnswerCopy } from "./capture.ts";
 import { idempotencyKey, requestHash } from "./idempotency.ts";
@@ -34,6 +35,7 @@ export type Submit = (
   owner: string,
   checked: CheckedBody,
   company: string | undefined,
+  usage?: UsageEntry,
 ) => Submitted | Promise<Submitted>;
 
 const PASS: Submitted = { kind: "pass" };
@@ -51,10 +53,11 @@ interface Asked {
   readonly asJob: boolean;
   readonly background: ReturnType<typeof readBackground>;
   readonly metadata: JobMetadata | undefined;
+  readonly usage: UsageEntry | undefined;
 }
 
 export function createSubmit(submission: Submission): Submit {
-  return (exchange, route, owner, { body, facts }, company) => {
+  return (exchange, route, owner, { body, facts }, company, usage) => {
     const lane = route.queue;
     if (lane === undefined) return PASS;
     const { headers } = exchange.req;
@@ -64,11 +67,11 @@ export function createSubmit(submission: Submission): Submit {
     const asJob = prefer.respondAsync || background !== undefined;
     if (!asJob && key === undefined) return PASS;
     const metadata = asJob ? readMetadata(body, facts) : undefined;
-    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background, metadata });
+    return asCall(exchange, { route, lane, owner, company, body, prefer, key, asJob, background, metadata, usage });
   };
 
   async function asCall(exchange: HeldExchange, asked: Asked): Promise<Submitted> {
-    const { route, lane, owner, company, body, prefer, key, asJob, background, metadata } = asked;
+    const { route, lane, owner, company, body, prefer, key, asJob, background, metadata, usage } = asked;
     const { headers } = exchange.req;
     const job: NewJob = {
       id: randomUUID().replaceAll("-", ""),
@@ -85,15 +88,24 @@ export function createSubmit(submission: Submission): Submit {
       requestParameters: background?.requestParameters,
       metadata,
     };
-    if (!asJob) return keyedCall(exchange, job, route);
+    if (!asJob) return keyedCall(exchange, job, route, usage);
     await submission.submit(exchange, job, prefer);
+    usage?.discard(); // its runs have rows of their own
     return { kind: "answered" };
   }
 
   /** A direct call with a key: its answer is kept, or the one already kept is sent again. */
-  async function keyedCall(exchange: HeldExchange, job: NewJob, { dialect }: ModelCall): Promise<Submitted> {
+  async function keyedCall(
+    exchange: HeldExchange,
+    job: NewJob,
+    { dialect }: ModelCall,
+    usage: UsageEntry | undefined,
+  ): Promise<Submitted> {
     const claim = await submission.claim(exchange, job);
-    if (claim === "answered") return { kind: "answered" };
+    if (claim === "answered") {
+      usage?.fromCache();
+      return { kind: "answered" };
+    }
     const copy = new AnswerCopy(dialect, MAX_KEPT_BYTES, claim.memory);
     return { kind: "pass", copy, done: (whole) => claim.done(whole ? copy.answer : undefined) };
   }

@@ -45,6 +45,7 @@ export function openApi({ hostname, kind, dialects }: OpenApiOptions): Json {
     tags: [
       { name: "jobs", description: "Work that is kept until it is done" },
       { name: "documents", description: "Vectors of documents, found without the text" },
+      { name: "usage", description: "What was used" },
       { name: "description", description: "This description" },
       ...served.map((dialect) => ({
         name: dialect.name,

@@ -19,6 +19,7 @@ export const SCHEMAS = {
   DocumentContents: putSchema,
   Search: searchSchema,
   SearchResult: answers.searchResult,
+  Usage: answers.usage,
 } as const satisfies Record<string, z.ZodType>;
 
 type SchemaName = keyof typeof SCHEMAS;
@@ -198,6 +199,19 @@ export const OWN_PATHS: Readonly<Record<string, Json>> = {
         202: ok("A job, for `Prefer: respond-async`", "Job"),
         ...ERROR,
       },
+    },
+  },
+  "/v1/usage": {
+    get: {
+      operationId: "getUsage",
+      tags: ["usage"],
+      summary: "Sums the caller's own usage",
+      parameters: [
+        query("from", "A day, a month or an RFC 3339 timestamp; the start of this month if left out"),
+        query("to", "The same; the range ends before it; now if left out"),
+        query("by", "What it is summed by", { type: "string", enum: ["company", "caller", "model", "day"] }),
+      ],
+      responses: { 200: ok("The sums", "Usage"), ...ERROR },
     },
   },
   "/openapi.json": {

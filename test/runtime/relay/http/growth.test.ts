@@ -136,6 +136,11 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/\\/v1\\/*$/", RELAY],
   ],
   "status/page.ts": [["/[&<>\"']/g", RELAY]],
+  "usage/calendar.ts": [["/^(\\d{4})-(\\d{2})(?:-(\\d{2}))?$/", HEADER]],
+  "usage/query.ts": [
+    ["/^\\d{4}-\\d{2}-\\d{2}[Tt]\\d{2}:\\d{2}:\\d{2}(?:\\.\\d{1,9})?(?:[Zz]|[+-]\\d{2}:\\d{2})$/", HEADER],
+    ["/ \\d{2}:\\d{2}$/", HEADER],
+  ],
   "model/fallback.ts": [
     ["/(?:^|\\.)(?:api\\.openai\\.com|openai\\.azure\\.com)$/", RELAY],
     ["/(?:^|\\/)(?:gpt-5|o\\d)/", RELAY],
@@ -296,7 +301,6 @@ describe("functions that read callers' bodies", () => {
           rerank: () => Promise.reject(new Error("not asked")),
           close: () => Promise.resolve(),
         },
-        { within: (_company, _tokens, embed) => embed() },
       );
     } finally {
       Buffer.byteLength = byteLength;
