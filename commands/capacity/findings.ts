@@ -130,6 +130,15 @@ export function notes(capacity: Capacity, language: Language): Note[] {
       ),
     );
   }
+  if (capacity.ledgerCalls !== undefined) {
+    found.push(
+      say(
+        "ok",
+        `길이는 기록된 답 ${grouped(capacity.ledgerCalls)}건의 것입니다: 질문은 중앙값, 답은 중앙값과 90%.`,
+        `The lengths are those of ${grouped(capacity.ledgerCalls)} answers of the ledger: the median question, the median answer and the 90th percentile.`,
+      ),
+    );
+  }
   found.push(...spreadNotes(parts, say));
   const knees = parts.flatMap(({ sweep: { knee } }) => (knee ? [knee.atOnce] : []));
   if (new Set(knees).size > 1) {
