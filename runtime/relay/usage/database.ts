@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Calendar, DAY_MS, HOUR_MS, type UsageStep } from "./calendar.ts";
+import { LENGTHS_OF, type Lengths, lengthsOf } from "./lengths.ts";
 import { LONGEST_TEXT, type UsageRow } from "./row.ts";
 import { DIMENSIONS, inTransaction, openLedgerFile, ROW_COLUMNS, SUM_COLUMNS } from "./schema.ts";
 import {
@@ -173,6 +174,16 @@ export class LedgerDatabase implements LedgerSteps {
     }
     const found = [...groups.values()].map(({ keys, sums }) => ({ keys, ...describeSums(sums) }));
     return found.sort((a, b) => compare(a.keys, b.keys)).slice(0, MAX_RESULTS);
+  }
+
+  lengths({ from, to, ...range }: UsageRange): Lengths | undefined {
+    const { where, values } = rangeOf({ from, to, ...range });
+    const rows = this.#sql(
+      `SELECT tokens_in AS prompt, tokens_out AS answer FROM rows
+       WHERE at >= ? AND at < ? AND kind IN ('call', 'job') AND served_by = 'model' AND status = 200 AND tokens_out > 0${where}
+       ORDER BY at DESC LIMIT ${LENGTHS_OF}`,
+    ).all(from, to, ...values);
+    return lengthsOf(rows as unknown as { prompt: number; answer: number }[]);
   }
 
   meanEmbeddingMs(): number | undefined {
