@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { InstallInput } from "../runtime/config.ts";
+import type { InstallInput, TokenInfo } from "../runtime/config.ts";
 import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
-import { isCloudModel } from "../runtime/model-servers.ts";
+import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
 
 /** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
@@ -15,6 +15,8 @@ export interface InstallInputArgs {
   readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
   /** Client ids by the server's name. */
   readonly clientIds: ReadonlyMap<string, pulumi.Input<string>>;
+  /** When each token's own life ends (RFC 3339), by the server's name. */
+  readonly endOfLife?: ReadonlyMap<string, pulumi.Input<string>> | undefined;
   /** A secret. */
   readonly connectorToken: pulumi.Input<string>;
   /** Connection string of the relay's user, a secret; absent with the embedded store. */
@@ -45,7 +47,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       args.connectorToken,
       args.mongodbUri,
       // `all` has types for eight values at most.
-      pulumi.all([args.fallbackKey, args.modelKey]),
+      pulumi.all([args.fallbackKey, args.modelKey, pulumi.all(Object.fromEntries(args.endOfLife ?? []))]),
       args.direct?.credentials,
     ])
     .apply(
@@ -56,14 +58,18 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         clientIds,
         connectorToken,
         mongodbUri,
-        [fallbackKey, modelKey],
+        [fallbackKey, modelKey, endOfLife],
         directCredentials,
       ]) => ({
         relay: {
           port: mac!.ports.relay,
           adminPort: mac!.ports.admin,
           hostname: config.hostname,
-          access: { teamDomain, audiences: { servers, people } },
+          access: {
+            teamDomain,
+            audiences: { servers, people },
+            ...(config.access.people.operators.length > 0 && { operators: config.access.people.operators }),
+          },
           callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
             name,
             clientId: clientIds[name] ?? "",
@@ -71,6 +77,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
             weight,
             enabled,
           })),
+          tokens: Object.fromEntries(
+            config.access.servers.map((server) => [server.name, tokenInfo(server, endOfLife)]),
+          ),
           ...(args.direct && {
             direct: {
               lines: args.direct.lines.map(({ server, relayPort }) => ({ server, port: relayPort })),
@@ -82,6 +91,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           ...(config.fallback && { fallback: config.fallback }),
           limits: config.limits,
           jobs: config.jobs,
+          usage: config.usage,
           documents: {
             store,
             ttlDays,
@@ -111,11 +121,25 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
     );
 }
 
-/** Ollama's cloud is off unless the config names one of its models: nothing is to leave the Mac unnoticed. */
+/** What the status page shows of a server's token. */
+function tokenInfo(
+  { name, duration, secretVersion, previousSecretExpiresAt }: StackConfig["access"]["servers"][number],
+  endOfLife: Readonly<Record<string, string>>,
+): TokenInfo {
+  const expiresAt = endOfLife[name];
+  return {
+    ...(expiresAt && duration !== "forever" && { expiresAt }),
+    ...(duration !== "forever" && { duration }),
+    secretVersion,
+    ...(previousSecretExpiresAt && { previousSecretExpiresAt }),
+  };
+}
+
+/** A model server's cloud is off unless the config names one of its models: nothing is to leave the Mac unnoticed. */
 function withoutCloud(
   service: NonNullable<StackConfig["model"]["service"]>,
   { kind, allowed = [] }: StackConfig["model"],
 ): NonNullable<InstallInput["modelService"]> {
-  if (kind !== "ollama" || allowed.some(isCloudModel)) return service;
-  return { ...service, env: { OLLAMA_NO_CLOUD: "1", ...service.env } };
+  if (allowed.some(isCloudModel)) return service;
+  return { ...service, env: { ...modelServer(kind).withoutCloudEnv, ...service.env } };
 }

@@ -1,6 +1,7 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
 import { HEADER_TEXT, jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
+import { quotaProblems, usageSchema } from "../runtime/usage-config.ts";
 import { accessSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
@@ -25,6 +26,15 @@ const secret = (key: string) =>
   z
     .string(withMessage(`is missing: ${howToMake(key)}`))
     .min(16, withMessage(`is shorter than 16 characters: ${howToMake(key)}`));
+
+/** A key that is sent in a header, to the model server or the fallback server. */
+const headerKey = (server: "model" | "fallback") =>
+  z
+    .string(withMessage(`is not text: the ${server} server's key`))
+    .regex(
+      HEADER_TEXT,
+      withMessage("has spaces or characters beyond ASCII: it is sent in a header, so set the key as the server has it"),
+    );
 
 /** The stack's config. Keys are those of `Pulumi.<stack>.yaml` without the namespace. */
 export const stackConfigSchema = z
@@ -68,6 +78,7 @@ export const stackConfigSchema = z
     limits: stackLimitsSchema.prefault({}),
     jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
+    usage: usageSchema.prefault({}),
     artifacts: artifactsSchema.prefault({}),
     tunnelSecret: secret("tunnelSecret").refine(
       (text) => Buffer.from(text, "base64").length >= 32,
@@ -75,16 +86,8 @@ export const stackConfigSchema = z
     ),
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
-    fallbackKey: z.string(withMessage("is not text: the fallback server's key")).min(1).optional(),
-    modelKey: z
-      .string(withMessage("is not text: the model server's key"))
-      .regex(
-        HEADER_TEXT,
-        withMessage(
-          "has spaces or characters beyond ASCII: it is sent in a header, so set the key as the server has it",
-        ),
-      )
-      .optional(),
+    fallbackKey: headerKey("fallback").optional(),
+    modelKey: headerKey("model").optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {
@@ -111,6 +114,11 @@ export const stackConfigSchema = z
     path: ["limits", "memoryMiB"],
     error: ({ input }) => memoryProblems(input as { limits?: unknown }).join("; it "),
     when: evenIfInvalid,
+  })
+  .refine((config) => quotaFaults(config).length === 0, {
+    path: ["limits"],
+    error: ({ input }) => quotaFaults(input as { limits?: unknown }).join("; "),
+    when: evenIfInvalid,
   });
 
 /** Also evaluated while other parts of the config are invalid, so that all problems show at once. */
@@ -131,7 +139,18 @@ function memoryProblems(config: { limits?: unknown; access?: unknown }): string[
   return limits.success ? limitsProblems(limits.data, callers).map(({ problem }) => problem) : [];
 }
 
-const serversSchema = z.object({ servers: z.array(z.looseObject({ enabled: z.unknown() })) });
+/** Quotas that contradict each other, or are for nobody; none while the limits have a problem of their own. */
+function quotaFaults(config: { limits?: unknown; access?: unknown }): string[] {
+  const limits = stackLimitsSchema.safeParse(config.limits ?? {}).data;
+  const servers = serversSchema.safeParse(config.access).data?.servers;
+  if (limits === undefined || servers === undefined) return [];
+  const names = servers.map(({ name }) => String(name));
+  return quotaProblems(limits, names).map(
+    ({ path, value, problem }) => `${path.join(".")} is ${JSON.stringify(value)}, which ${problem}`,
+  );
+}
+
+const serversSchema = z.object({ servers: z.array(z.looseObject({ name: z.unknown(), enabled: z.unknown() })) });
 
 /** A valid stack config. */
 export type StackConfig = z.infer<typeof stackConfigSchema>;

@@ -6,8 +6,21 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { directCredentialsSchema, directLineSchema, directListenersSchema } from "./direct-config.ts";
 import { MODEL_SERVER_KINDS } from "./model-servers.ts";
+import { quotasSchema, usageSchema } from "./usage-config.ts";
 
 const port = z.int().min(1).max(65535);
+
+/** What is known of a service token besides its secret, for the status page. */
+export const tokenInfoSchema = z.strictObject({
+  /** End of the token's own life, RFC 3339; absent: it has none. */
+  expiresAt: z.string().optional(),
+  /** How long a life is, as a Go duration; with the end it says when it began. */
+  duration: z.string().optional(),
+  /** Secrets so far. */
+  secretVersion: z.int().min(1).optional(),
+  /** Until when the secret before the last rotation works, RFC 3339. */
+  previousSecretExpiresAt: z.string().optional(),
+});
 
 /** A server that may call: the service token's client id, which Access puts into the JWT's `common_name`, and its name. */
 export const callerSchema = z.strictObject({
@@ -39,6 +52,10 @@ export const limitsSchema = z.strictObject({
   waitSeconds: z.int().min(1).max(75).default(60),
   bodyMiB: z.int().min(1).max(100).default(64),
   whenBusy: z.enum(["queue", "reject"]).default("queue"),
+  /** Quotas of callers, by name; absent: none. */
+  callers: quotasSchema.optional(),
+  /** Quotas of companies, by name; absent: none. */
+  companies: quotasSchema.optional(),
 });
 
 /**
@@ -185,7 +202,7 @@ export const documentsSchema = z.strictObject({
     .optional(),
   /** Bound on the embedded store's file; 4096 if it is not there. */
   maxDiskMiB: z.int().min(64).max(1_048_576).optional(),
-  /** Tokens a company's documents may cost a day (UTC); absent means no bound. */
+  /** The older name of `limits.companies.default.embeddingTokensPerDay`, which counts if both are set. */
   tokensPerCompanyPerDay: z.int().min(1).optional(),
 });
 
@@ -202,8 +219,12 @@ export const relayConfigSchema = z.strictObject({
     teamDomain: z.string().min(1),
     /** Audience (AUD tag) of the Access application for servers and of the one for people (`/status` and below). */
     audiences: z.strictObject({ servers: z.string().min(1), people: z.string().min(1) }),
+    /** E-mail addresses, and domains as `@example.com`, of people who may act from the status page; absent: nobody. */
+    operators: z.array(z.string().min(3)).optional(),
   }),
   callers: z.array(callerSchema),
+  /** What the status page shows of their service tokens, by the caller's name. */
+  tokens: z.record(z.string(), tokenInfoSchema).optional(),
   /** Listeners for direct lines; absent: none. */
   direct: directListenersSchema.optional(),
   /** Who signs in on them, by server. */
@@ -214,6 +235,8 @@ export const relayConfigSchema = z.strictObject({
   limits: limitsSchema,
   documents: documentsSchema,
   jobs: jobsSchema.prefault({}),
+  /** The ledger; absent: its defaults. */
+  usage: usageSchema.optional(),
   /** Where the relay keeps data (jobs, the last JWKS). */
   dataDir: z.string().min(1),
   /** Where launchd writes the daemons' logs, which the relay keeps small; absent: it leaves them alone. */
@@ -230,15 +253,16 @@ export const relaySecretsSchema = z.strictObject({
   /** Connection string of the relay's own Atlas user; absent with the embedded store. */
   mongodbUri: z.string().min(1).optional(),
   /** Key of the fallback server, sent as `Authorization: Bearer`. */
-  fallbackKey: z.string().min(1).optional(),
+  fallbackKey: z.string().regex(HEADER_TEXT).optional(),
   /** Key of the model server, sent as `Authorization: Bearer`. */
   modelKey: z.string().regex(HEADER_TEXT).optional(),
 });
 
 /** Settings that the relay reloads while it runs. */
-export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials"> &
+export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials" | "tokens"> &
   Partial<Pick<RelayConfig, "jobs">>;
 
+export type TokenInfo = z.infer<typeof tokenInfoSchema>;
 export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
@@ -252,11 +276,11 @@ export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
  * What the relay takes over while it runs, as text to compare; a change of anything else needs a new start. Both sides
  * have parsed it with the schemas above, so the keys stand in one order.
  */
-export function reloadablePart({ callers, limits, jobs, directCredentials }: ReloadableConfig): string {
-  if (directCredentials === undefined) return JSON.stringify({ callers, limits, jobs });
+export function reloadablePart({ callers, limits, jobs, directCredentials, tokens }: ReloadableConfig): string {
+  if (directCredentials === undefined) return JSON.stringify({ callers, limits, jobs, tokens });
   // The relay shows this text to every program on the Mac.
   const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
-  return JSON.stringify({ callers, limits, jobs, directCredentials: digest });
+  return JSON.stringify({ callers, limits, jobs, tokens, directCredentials: digest });
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

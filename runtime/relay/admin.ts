@@ -5,6 +5,7 @@ import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
 import { type Handler, sendError, sendText } from "./http/listener.ts";
 import { splitTarget } from "./http/router.ts";
+import { ownerUsage } from "./usage/owner.ts";
 
 /** Hosts by which a program on the Mac reaches the listener. */
 const LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"];
@@ -30,18 +31,21 @@ export function onlyLocal(handler: Handler): Handler {
   };
 }
 
+const PATHS = ["/metrics", "/details", "/config", "/usage"];
+const JSON_TYPE = "application/json; charset=utf-8";
+
 /**
  * Everything here only reads: no request to this listener changes anything. Behind `onlyLocal`.
  *
  * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers, limits and job limits in use, with which the installer
- * verifies a reload), /healthz, /readyz.
+ * verifies a reload), /usage (sums of the ledger, for `npm run usage`), /healthz, /readyz.
  */
-export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "config">): Handler {
-  const { metrics, status, log, config } = parts;
+export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "config" | "usages">): Handler {
+  const { metrics, status, log, config, usages } = parts;
   const serve = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
-    const { path } = splitTarget(req.url ?? "");
-    if (path !== "/metrics" && path !== "/details" && path !== "/config") {
-      throw new RelayError("not_found", "Paths of the admin listener: /metrics, /details, /config, /healthz, /readyz.");
+    const { path, query } = splitTarget(req.url ?? "");
+    if (!PATHS.includes(path)) {
+      throw new RelayError("not_found", `Paths of the admin listener: ${PATHS.join(", ")}, /healthz, /readyz.`);
     }
     if (req.method !== "GET") {
       throw new RelayError("method_not_allowed", `${path} takes GET, not ${req.method}.`, {
@@ -49,8 +53,10 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "
       });
     }
     if (path === "/metrics") sendText(res, 200, metrics.registry.contentType, await metrics.registry.metrics());
-    else if (path === "/config") sendText(res, 200, "application/json; charset=utf-8", reloadablePart(config));
-    else sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(await status.data()));
+    else if (path === "/usage")
+      sendText(res, 200, JSON_TYPE, JSON.stringify(await ownerUsage(query, config, usages.ledger)));
+    else if (path === "/config") sendText(res, 200, JSON_TYPE, reloadablePart(config));
+    else sendText(res, 200, JSON_TYPE, JSON.stringify(await status.data()));
   };
   return (req, res) => {
     if (sendHealth(req, res, status)) return;

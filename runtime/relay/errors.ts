@@ -27,6 +27,10 @@ export const ERRORS = {
   caller_disabled: denied,
   access_keys_unavailable: failed(503),
   path_not_allowed: denied,
+  operator_required: denied,
+  origin_not_allowed: denied,
+  audit_unavailable: failed(503),
+  status_query_invalid: invalid(400),
   not_found: invalid(404),
   not_on_model_server: invalid(404),
   model_server_denied: { status: 502, type: "server_error", retry: false },
@@ -46,6 +50,10 @@ export const ERRORS = {
   company_invalid: invalid(400),
   company_not_allowed: denied,
   company_budget_spent: invalid(429),
+  quota_exceeded: busy,
+  quota_spent: invalid(429),
+  usage_query_invalid: invalid(400),
+  usage_unavailable: failed(503),
   document_name_invalid: invalid(400),
   document_invalid: invalid(400),
   document_not_found: invalid(404),
@@ -66,6 +74,7 @@ export const ERRORS = {
   memory_full: failed(503),
   too_many_requests: busy,
   too_many_streams: busy,
+  header_not_supported: invalid(400),
   idempotency_key_invalid: invalid(400),
   idempotency_mismatch: invalid(422),
   idempotency_in_progress: { status: 409, type: "invalid_request_error", retry: true },
@@ -90,6 +99,9 @@ export const ERRORS = {
 
 /** A code of the registry. */
 export type ErrorCode = keyof typeof ERRORS;
+
+/** Refusals by a quota: a job with one waits. */
+export const QUOTA_CODES: ReadonlySet<ErrorCode> = new Set(["quota_exceeded", "quota_spent", "company_budget_spent"]);
 
 /** An error whose message may be shown to the caller. `cause` and `detail` go to the log only. */
 export class RelayError extends Error {

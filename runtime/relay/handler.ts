@@ -10,8 +10,9 @@
  * | hold | its company, its share of open requests and memory | a company that is not the caller's, too many open requests |
  * | accept | its body, checked (`http/body.ts`, `http/body-rules.ts`) | too large, too slow, not JSON, a model that is not allowed |
  * | submit | whether it is a job, or repeats one (`jobs/`) | an idempotency key used twice, a full disk |
+ * | count | the quotas of its caller and company (`usage/`) | a quota that is used up |
  * | answer | the answer: queue, model server or fallback (`model/`) | queue full, model server down |
- * | record | metrics and the log line (`http/request-record.ts`) | |
+ * | record | metrics, the log line (`http/request-record.ts`), the row of the ledger (`usage/`) | |
  *
  * Paths of jobs, documents and the status page leave after `hold` or `route`: their rooms answer them.
  */
@@ -19,9 +20,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Caller, RelayConfig } from "../config.ts";
 import { audienceOf, type CheckAccess, type Principal } from "./access/access.ts";
 import { companyOf } from "./access/company.ts";
+import { estimateTokens } from "./admission/admission.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
+import { documentOf, namesDocument } from "./documents/embeddings-api.ts";
+import { serveWork, type WorkParts } from "./documents/serve-work.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { checkBody, checkPreviousResponse } from "./http/body-rules.ts";
@@ -40,13 +43,18 @@ import { type ModelCall, type Route, type Router, splitTarget } from "./http/rou
 import type { RunningExchanges } from "./http/running-exchanges.ts";
 import { serveJob, serveJobList } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
+import { readMetadata } from "./jobs/metadata.ts";
+import type { Submission } from "./jobs/submission.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Holdings } from "./memory/holdings.ts";
 import { type AcceptedCall, answerFromModel, type CallParts, openResponse } from "./model/call.ts";
-import { serveStatus } from "./status/serve.ts";
+import { type StatusPage, serveStatus } from "./status/serve.ts";
 import type { Status } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import { serveUsage } from "./usage/api.ts";
+import type { EntryStart, UsageEntry, Usages } from "./usage/entry.ts";
+import type { UsageKind } from "./usage/row.ts";
 
 /** What the handlers work with. */
 export interface Parts extends CallParts {
@@ -61,9 +69,13 @@ export interface Parts extends CallParts {
   readonly pace: Pace;
   readonly documents: Documents;
   readonly status: Status;
+  readonly statusPage: StatusPage;
   readonly jobs: Jobs;
   readonly submit: Submit;
+  readonly submission: Submission;
   readonly holdings: Holdings;
+  /** Ledger and quotas. */
+  readonly usages: Usages;
   /** `/openapi.json`, as text. */
   readonly openApi: () => string;
 }
@@ -99,14 +111,16 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const principal = await parts.access(audienceOf(exchange.path), exchange.req.headers);
   const routed = findRoute(identify(exchange, principal), parts);
   if (routed.route.kind === "status") {
+    if (routed.principal.kind !== "person") throw new RelayError("internal", "A server cannot see the status page.");
     holdPersonShare(exchange, routed.principal.name, parts.holdings);
-    return serveStatus(exchange.res, routed.route.view, parts.status);
+    return serveStatus(exchange, routed.principal, routed.route, parts.statusPage);
   }
   const held = hold(routed, parts);
   const { route } = held;
   if (route.kind === "job" && isStoredResponse(held, route, parts)) return serveStoredResponse(held, route, parts);
   if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
   if (route.kind === "openapi") return sendText(exchange.res, 200, "application/json; charset=utf-8", parts.openApi());
+  if (route.kind === "usage") return serveUsage(held.exchange, held.caller.name, parts.usages.ledger);
   if (route.kind === "jobs") return serveJobList(held.exchange, parts.jobs, held.caller.name);
   if (route.kind === "documents") return serveDocumentsRequest(held, route, parts);
   if (route.kind === "model") return serveModelCall({ ...held, route }, parts);
@@ -156,29 +170,85 @@ async function serveStoredResponse(held: Held, { name, id }: JobRoute, parts: Pa
   if (req.method === "DELETE" && res.statusCode < 300) parts.responses.remove(held.caller.name, id);
 }
 
-function serveDocumentsRequest(
-  { exchange, caller }: Held,
+async function serveDocumentsRequest(
+  { exchange, caller, company }: Held,
   { name }: Extract<Route, { kind: "documents" }>,
   parts: Parts,
 ): Promise<void> {
+  const kind = documentKind(name, exchange.req.method);
   const body = () => receiveBody(exchange, parts);
-  return serveDocuments({ exchange, caller, route: name, body }, parts.documents);
+  const request = { exchange, caller, route: name, body };
+  if (kind === undefined) return serveDocuments(request, workParts(exchange, parts, undefined));
+  const usage = beginUsage(exchange, { kind, caller, company, dialect: "relay", path: name }, parts);
+  if (kind !== "lookup") usage.model = parts.config.model.embeddingModel;
+  try {
+    await serveDocuments(request, workParts(exchange, parts, usage));
+  } finally {
+    usage.workEnds();
+  }
+}
+
+/** What a request for documents is in the ledger; undefined: it is none, as a deletion. */
+function documentKind(route: string, method: string | undefined): UsageKind | undefined {
+  if (route === "/v1/documents/search") return "search";
+  if (method === "PUT") return "document";
+  return method === "GET" || method === "HEAD" ? "lookup" : undefined;
+}
+
+/** Begins the row of the ledger; `workEnds` must be called once nothing is computed for the request any more. */
+function beginUsage(exchange: Exchange, start: EntryStart, { usages }: Parts): UsageEntry {
+  const entry = usages.begin(start);
+  entry.workBegins();
+  exchange.record.listener = entry;
+  return entry;
+}
+
+function workParts(exchange: Exchange, parts: Parts, usage: UsageEntry | undefined): WorkParts {
+  return { ...parts, usage, fail: (cause, writer) => fail(exchange, cause, parts, writer) };
+}
+
+/** An embedding call whose headers name a document. */
+async function serveDocumentEmbeddings(
+  held: Held<ModelCall>,
+  usage: UsageEntry | undefined,
+  parts: Parts,
+): Promise<void> {
+  const { exchange, caller, company } = held;
+  const key = documentOf(exchange.req, company);
+  const { body, facts } = await acceptBody(held, parts);
+  if (usage !== undefined) usage.model = facts.models[0] ?? null;
+  const work = { kind: "embeddings", caller, query: exchange.query, key, body } as const;
+  return serveWork(exchange, work, workParts(exchange, parts, usage), () => readMetadata(body, facts));
 }
 
 async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void> {
   const { exchange, route, caller, company } = held;
+  if (route.queue === undefined) return callModel(held, undefined, parts);
+  const { name: dialect } = route.dialect;
+  const usage = beginUsage(exchange, { kind: "call", caller, company, dialect, path: route.name }, parts);
+  try {
+    await callModel(held, usage, parts);
+  } finally {
+    usage.workEnds();
+  }
+}
+
+async function callModel(held: Held<ModelCall>, usage: UsageEntry | undefined, parts: Parts): Promise<void> {
+  const { exchange, route, caller, company } = held;
   if (route.mayNameDocument === true && namesDocument(exchange.req.headers)) {
-    const key = documentOf(exchange.req, company);
-    const { body } = await acceptBody(held, parts);
-    return serveEmbeddings(exchange, caller, key, body, parts.documents);
+    return serveDocumentEmbeddings(held, usage, parts);
   }
   const checked = route.method === "POST" ? await acceptBody(held, parts) : undefined;
-  const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company));
+  const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company, usage));
   if (submitted?.kind === "answered") return;
-  const accepted: AcceptedCall = { ...held, checked };
+  const estimatedTokens = checked === undefined ? 0 : estimateTokens(route, checked.body);
+  const accepted: AcceptedCall = { ...held, checked, usage, estimatedTokens };
   let writer: KeepAliveWriter | undefined;
   try {
     // Also in here: a call that claimed an idempotency key must release it, whatever fails.
+    if (usage !== undefined && checked !== undefined) {
+      admitUsage(usage, exchange, estimatedTokens, checked.facts.models);
+    }
     writer = openResponse(accepted, parts);
     await answerFromModel(accepted, writer, submitted?.copy, parts);
     if (submitted?.done !== undefined) await submitted.done(true);
@@ -186,6 +256,13 @@ async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void
     await submitted?.done?.(false);
     fail(exchange, cause, parts, writer);
   }
+}
+
+/** Counts a request against the quotas, and says on its response what is left of them. @throws RelayError, a 429 */
+function admitUsage(usage: UsageEntry, { res }: Exchange, tokens: number, models: readonly string[]): void {
+  usage.model = models[0] ?? null;
+  const left = usage.admit(tokens).headers();
+  for (const name in left) res.addHeader(name, left[name]!);
 }
 
 async function acceptBody({ exchange, route, caller }: Held<ModelCall>, parts: Parts) {

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
+import { usageSchema, withDocumentBudget } from "../usage-config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
@@ -14,6 +15,7 @@ import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { bindLines, createDirectLines } from "./direct-lines.ts";
 import { createDocuments } from "./documents/documents.ts";
+import { createDocumentJobs } from "./documents/job-work.ts";
 import type { RelayError } from "./errors.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
@@ -24,6 +26,7 @@ import { createRouter } from "./http/router.ts";
 import { RunningExchanges } from "./http/running-exchanges.ts";
 import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
+import { createSubmission } from "./jobs/submission.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import { cacheBytes } from "./memory/budget.ts";
 import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
@@ -33,10 +36,17 @@ import { createModelMetrics } from "./model/metrics.ts";
 import { openResponseOwners } from "./model/response-owners.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { openApi } from "./openapi/openapi.ts";
+import { createLiveSpeed } from "./status/live-speed.ts";
+import { openStatusPage } from "./status/open-page.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { Calendar } from "./usage/calendar.ts";
+import { Usages } from "./usage/entry.ts";
+import { type Ledger, openLedger } from "./usage/ledger.ts";
+import { createUsageMetrics } from "./usage/metrics.ts";
+import { createQuotas, type QuotaWarnings } from "./usage/quotas.ts";
 
 export interface Relay {
   /** The bound ports. */
@@ -76,8 +86,12 @@ export interface RelayOptions {
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the expiry of documents. For tests. */
   readonly now?: () => number;
+  /** Folder with the status page's own program, for tests. @default beside the bundled relay */
+  readonly statusAssets?: URL;
   /** Shorter times of `limits.chat: auto`, for tests. */
   readonly adaptiveTimes?: AdaptiveTimes;
+  /** Told when a quota by day or month is nearly used up. @default the log */
+  readonly quotaWarnings?: QuotaWarnings;
 }
 
 interface Handlers {
@@ -136,10 +150,12 @@ export async function startRelay(
     now,
     openRequests,
     adaptiveTimes: times,
+    quotaWarnings,
     takeOver = false,
     dialects = DIALECTS,
     keepAlive = KEEP_ALIVE_TIMES,
     pace = PACE,
+    statusAssets,
   }: RelayOptions,
 ): Promise<Relay> {
   // A copy, since `reload` changes it. Callers and limits are read from it each time they are needed.
@@ -168,7 +184,10 @@ export async function startRelay(
   const metrics = createMetrics();
   const boot = bootId();
   const { dataDir } = config;
-  const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
+  let openPages = () => 0;
+  // Open pages do not count: nothing is lost with them.
+  const requestsRunning = () => metrics.tally.inFlight - openPages();
+  const outages = await openOutages({ dataDir, boot, log, running: requestsRunning });
   createOutageMetrics(metrics.registry, outages);
   const router = createRouter(dialects, config.model.kind);
   const { fallbackKey, modelKey } = secrets;
@@ -180,26 +199,16 @@ export async function startRelay(
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = adaptive.observed(createQueueMetrics(metrics.registry, admission));
+  const speed = createLiveSpeed();
+  const queueMetrics = speed.observed(adaptive.observed(createQueueMetrics(metrics.registry, admission)));
   const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { memory } = holdings;
+  const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings: quotaWarnings });
+  createUsageMetrics(registry, ledger);
+  const usages = new Usages(ledger, quotas, now);
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
-  const jobs = await openJobs({
-    config,
-    log,
-    registry,
-    upstream,
-    router,
-    admission,
-    memory,
-    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
-    onResponse: responses.add,
-    boot,
-    check,
-  });
-  await outages.noteRecoveredJobs(jobs.recovered);
   const documents = createDocuments(config, secrets, {
     log,
     admission,
@@ -210,6 +219,22 @@ export async function startRelay(
     now,
     cacheBytes: cacheBytes(config.limits),
   });
+  const jobs = await openJobs({
+    config,
+    log,
+    registry,
+    upstream,
+    router,
+    admission,
+    memory,
+    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
+    onResponse: responses.add,
+    ownWork: createDocumentJobs(documents),
+    usages,
+    boot,
+    check,
+  });
+  await outages.noteRecoveredJobs(jobs.recovered);
   const direct = createDirectLines(config, registry);
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
@@ -218,12 +243,29 @@ export async function startRelay(
     adaptive: () => adaptive.view(),
     direct: direct.status,
   });
+  const statusPage = await openStatusPage({
+    config,
+    log,
+    status,
+    upstream,
+    ledger,
+    speed,
+    admission,
+    jobs,
+    documents,
+    outages: () => outages.list,
+    adaptive: () => adaptive.view(),
+    lines: direct.status,
+    assets: statusAssets,
+  });
+  openPages = () => statusPage.feed.size;
   const running = new RunningExchanges();
   const access = createAccess(config, keys ?? fetched!.get);
   // Late by a second at most: outside of tests no time is shorter than 15 s.
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
+  const submission = createSubmission(jobs);
   const calls = {
     model: config.model,
     responses,
@@ -246,9 +288,12 @@ export async function startRelay(
     pace,
     documents,
     status,
+    statusPage,
     jobs,
-    submit: createSubmit(jobs),
+    submission,
+    submit: createSubmit(submission),
     holdings,
+    usages,
     openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),
   };
   const lineHandlers = new Map(
@@ -271,6 +316,7 @@ export async function startRelay(
     admission.close();
     const stores = [responses.close(), adaptive.close(), documents.close()];
     await Promise.all([...stores, upstream.close(), fallback?.close(), fetched?.close()]);
+    await ledger.close(); // last: all of these may still end something that is recorded
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -286,11 +332,13 @@ export async function startRelay(
     status.draining = true;
     log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
     jobs.stop();
+    statusPage.close();
     await outages.close(); // an intended stop is not an outage, even if the process is killed before it has finished
     await drain(true);
   };
   const relinquish = async () => {
     log.info({ running: metrics.tally.inFlight }, "relinquishing: another relay takes over");
+    statusPage.close();
     await outages.close(); // before the port is free: the next relay reads the mark
     for (const listener of [lines, ...listeners]) listener.stopListening();
     await jobs.close();
@@ -309,11 +357,12 @@ export async function startRelay(
       stopping ??= relinquish();
       return stopping;
     },
-    reload({ callers, limits, directCredentials, jobs: jobLimits = config.jobs }) {
-      Object.assign(config, { callers, limits, directCredentials, jobs: jobLimits });
+    reload({ callers, limits, directCredentials, tokens, jobs: jobLimits = config.jobs }) {
+      Object.assign(config, { callers, limits, directCredentials, tokens, jobs: jobLimits });
       adaptive.update(limits);
       admission.update(adaptive.applied(limits), callers, jobLimits.slots);
       holdings.update(limits, names());
+      quotas.update(withDocumentBudget(limits, config.documents));
       jobs.configChanged();
       documents.callersChanged();
       const welcome = new Set(callers.flatMap(({ enabled, clientId }) => (enabled ? [clientId] : [])));
@@ -321,6 +370,50 @@ export async function startRelay(
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers, limits and job limits reloaded");
     },
   };
+}
+
+/** Opens the ledger, and makes the quotas of what it has. */
+async function openUsage(
+  config: RelayConfig,
+  {
+    log,
+    boot,
+    check,
+    now,
+    warnings = {
+      onQuotaWarning: (name, share) => log.warn({ name, share }, "a quota is nearly used up"),
+      onQuotaRenewed: (name) => log.info({ name }, "a quota is renewed"),
+    },
+  }: {
+    readonly log: Log;
+    readonly boot: string;
+    readonly check: boolean;
+    readonly now: (() => number) | undefined;
+    readonly warnings: QuotaWarnings | undefined;
+  },
+) {
+  const { retentionDays, timeZone, maxDiskMiB } = usageSchema.parse(config.usage ?? {});
+  const calendar = new Calendar(timeZone);
+  const quotas = createQuotas(withDocumentBudget(config.limits, config.documents), { calendar, now, warnings });
+  let isSeeded = false;
+  const MIB = 1024 * 1024;
+  const bounds = { maxBytes: maxDiskMiB * MIB, minFreeBytes: config.jobs.minFreeMiB * MIB };
+  const ledger: Ledger = await openLedger(
+    { dataDir: config.dataDir, retentionDays, timeZone, ...bounds },
+    {
+      log,
+      boot,
+      check,
+      ...(now && { now }),
+      reserved: quotas.reserved,
+      onOpen: (spent) => {
+        if (!isSeeded) quotas.seed(spent); // afterwards this relay has counted by itself
+        isSeeded = true;
+      },
+      onTick: quotas.tick,
+    },
+  );
+  return { ledger, quotas };
 }
 
 /** Makes the text at its first use: the schemas take some milliseconds, and most relays are never asked. */

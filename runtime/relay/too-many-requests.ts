@@ -12,8 +12,8 @@ interface Quota {
   readonly policy: string;
   /** The caller's quota, in `unit`. */
   readonly limit: number;
-  /** `content-bytes` and `concurrent-requests` are units of the draft, `tokens` is not. */
-  readonly unit: "concurrent-requests" | "content-bytes" | "tokens";
+  /** `requests`, `content-bytes` and `concurrent-requests` are units of the draft, `tokens` is not. */
+  readonly unit: "requests" | "concurrent-requests" | "content-bytes" | "tokens";
   /** What is left of it. @default 0 */
   readonly remaining?: number;
   /** The window of a quota that is renewed, in seconds. */
@@ -89,28 +89,73 @@ export function tooManyStreams(limit: number): RelayError {
   );
 }
 
-/** The company's daily budget of embedding tokens does not cover this request. */
-export function companyBudgetSpent(budget: {
+/** A quota of `limits.callers` or `limits.companies` that a request would exceed. */
+export interface ExceededQuota {
+  readonly scope: "caller" | "company";
+  /** For the message. */
+  readonly name: string;
+  readonly quota: keyof typeof QUOTAS;
   readonly limit: number;
-  /** Tokens spent today, those of running requests included. */
-  readonly spent: number;
+  /** Used and reserved by running requests. */
+  readonly used: number;
+  /** What this request needs, about; 0 if not known. */
   readonly needed: number;
-  /** Until the budget is renewed, at midnight UTC. */
-  readonly renewedInMs: number;
-}): RelayError {
-  const { limit, spent, needed, renewedInMs } = budget;
-  return refusal(
-    "company_budget_spent",
-    `This would exceed the company's budget of ${limit} embedding tokens per day: ${spent} are spent or in use, about ${needed} more are needed. The budget is renewed at midnight UTC.`,
-    {
-      policy: "company-tokens",
-      limit,
-      unit: "tokens",
-      remaining: Math.max(0, limit - spent),
-      windowSeconds: DAY_SECONDS,
-      retryAfterMs: renewedInMs,
-    },
-  );
+  /** Until it is free or renewed. */
+  readonly retryAfterMs: number;
+  /** Where days and months begin. */
+  readonly timeZone: string;
+}
+
+/** How quotas are named in messages and in the RateLimit fields. A month has no fixed length: its window is left out. */
+const QUOTAS = {
+  requestsPerMinute: { words: "requests in 60 s", policy: "requests", unit: "requests", windowSeconds: 60 },
+  tokensPerMinute: { words: "tokens in 60 s", policy: "tokens", unit: "tokens", windowSeconds: 60 },
+  tokensPerDay: { words: "tokens per day", policy: "tokens-day", unit: "tokens", windowSeconds: DAY_SECONDS },
+  tokensPerMonth: { words: "tokens per month", policy: "tokens-month", unit: "tokens", windowSeconds: undefined },
+  embeddingTokensPerDay: {
+    words: "embedding tokens per day",
+    policy: "embedding-tokens-day",
+    unit: "tokens",
+    windowSeconds: DAY_SECONDS,
+  },
+  atOnce: {
+    words: "requests at once",
+    policy: "at-once",
+    unit: "concurrent-requests",
+    windowSeconds: undefined,
+  },
+} as const;
+
+/**
+ * A quota would be exceeded: `quota_exceeded` where a retry soon helps, `quota_spent` for one of a day or month, and
+ * `company_budget_spent`, its older code, for a company's embedding tokens.
+ * @param headers state of the quotas by minute, as OpenAI's headers
+ */
+export function quotaRefusal(exceeded: ExceededQuota, headers: Readonly<Record<string, string>> = {}): RelayError {
+  const { scope, name, quota, limit, used, needed, retryAfterMs, timeZone } = exceeded;
+  const { words, policy, unit, windowSeconds } = QUOTAS[quota];
+  const isBudget = scope === "company" && quota === "embeddingTokensPerDay";
+  const isLong = quota.endsWith("Day") || quota.endsWith("Month");
+  const more = unit === "tokens" && needed > 0 ? `, about ${needed} more are needed` : "";
+  const fix =
+    needed > limit
+      ? "One request may not need more than the whole quota: send a shorter one, or have the quota raised."
+      : isLong
+        ? `The quota is renewed at midnight (${timeZone})${quota === "tokensPerMonth" ? " on the first of the month" : ""}.`
+        : quota === "atOnce"
+          ? "Wait for some to end."
+          : `Try again in ${Math.ceil(retryAfterMs / 1000)} s.`;
+  const message = `This would exceed the quota of ${limit} ${words} of ${name}: ${used} are used or in use${more}. ${fix}`;
+  const code = isBudget ? "company_budget_spent" : isLong ? "quota_spent" : "quota_exceeded";
+  const base = refusal(code, message, {
+    policy: isBudget ? "company-tokens" : `${scope}-${policy}`,
+    limit,
+    unit,
+    remaining: Math.max(0, limit - used),
+    ...(windowSeconds !== undefined && { windowSeconds }),
+    retryAfterMs,
+  });
+  return new RelayError(code, message, { headers: { ...base.headers, ...headers } });
 }
 
 function refusal(code: ErrorCode, message: string, quota: Quota): RelayError {

@@ -265,6 +265,8 @@ describe("DocumentStore", () => {
       projectId: "0".repeat(24),
       cluster: { create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" } },
       database: "slm",
+      comment: `slm-network, stack ${"x".repeat(100)}`,
+      tags: { "made-by": "slm-network" },
       collection: "documents",
       ttlDays: 30,
       allowFrom: ["203.0.113.7/32"],
@@ -281,7 +283,9 @@ describe("DocumentStore", () => {
       name: "slm",
       providerSettings: { backingProviderName: "AWS", regionName: "AP_NORTHEAST_2" },
       terminationProtectionEnabled: true,
+      tags: { "made-by": "slm-network" },
     });
+    expect(ofName("flex-user-relay").inputs.description).toHaveLength(100);
     expect(ofName("flex-user-relay").inputs.scopes).toEqual([{ name: "slm", type: "CLUSTER" }]);
   });
 
@@ -305,7 +309,7 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tar`);
+    expect(ofName("m-upload").inputs.remotePath).toBe(`slm-network-${"f".repeat(64)}.tar`);
     const { inputs } = ofName("m-install");
     const { input: installed, ...rest } = inputs;
     expect(JSON.stringify(installed)).toContain("very-secret-token");
@@ -338,8 +342,8 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(ofName("sent-upload-node").inputs.remotePath).toBe(`/tmp/slm-network-${node}.tgz`);
-    expect(ofName("sent-upload-cloudflared").inputs.remotePath).toBe(`/tmp/slm-network-${cloudflared}.tgz`);
+    expect(ofName("sent-upload-node").inputs.remotePath).toBe(`slm-network-${node}.tgz`);
+    expect(ofName("sent-upload-cloudflared").inputs.remotePath).toBe(`slm-network-${cloudflared}.tgz`);
     expect(ofName("sent-install").inputs).toMatchObject({
       uploads: { node: { sha256: node }, cloudflared: { sha256: cloudflared } },
       removeData: true,

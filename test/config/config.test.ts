@@ -221,6 +221,7 @@ describe("who may sign in", () => {
       emailDomains: [],
       identityProviders: ["onetimepin"],
       sessionDuration: "24h",
+      operators: [],
     });
     expect(people({ emails: ["kim@gmail.com"], emailDomains: ["example.co.kr"] })).toEqual([]);
   });
@@ -249,6 +250,32 @@ describe("who may sign in", () => {
     ["a way in for nobody", { identityProviders: [] }, /identityProviders: \[\] is empty, so nobody could sign in/],
   ])("is never everyone, nor unclear: %s", (_what, settings, reason) => {
     const problems = people(settings);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(reason);
+  });
+});
+
+describe("who may act from the status page", () => {
+  const operators = (
+    list: unknown[],
+    people: object = { emails: ["kim@example.com"], emailDomains: ["example.co.kr"] },
+  ) => problemsOf({ ...good, access: { servers: [{ name: "backend" }], people: { ...people, operators: list } } });
+
+  it("is some of those who can sign in: by address in any case, or by a whole domain", () => {
+    expect(operators(["Kim@Example.com", "lee@example.co.kr", "@example.co.kr"])).toEqual([]);
+  });
+
+  it.each([
+    ["lee@example.com", /operators\[0\]: "lee@example\.com" names somebody who cannot sign in.*people\.emails: lee@/],
+    ["kim@sub.example.co.kr", /cannot sign in/],
+    ["@example.com", /cannot sign in: add people\.emailDomains: example\.com/],
+    ["@gmail.com", /is neither an e-mail address nor the domain of a company/],
+    ["*@example.co.kr", /is neither/],
+    ["example.co.kr", /is neither/],
+    ["", /is neither/],
+    ["\u212aim@example.com", /is neither|beyond ASCII/],
+  ])("is nobody else: %j", (entry, reason) => {
+    const problems = operators([entry]);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(reason);
   });
@@ -320,6 +347,28 @@ describe("parts that may be deleted while the rest stays protected", () => {
       expect.stringMatching(/unprotect\[0\]: "backend" is not a part.*servers\.<name>/),
       expect.stringMatching(/unprotect\[1\]: "tunnel" is not a part/),
     ]);
+  });
+});
+
+describe("model.options", () => {
+  const withOptions = (options: unknown) => ({ ...good, model: { ...good.model, options } });
+
+  it("takes bounds and switches, and allows none by default", () => {
+    const options = { num_ctx: { min: 2048, max: 16_384 }, num_gpu: { min: -1, max: -1 }, use_mlock: true };
+    expect(parseStackConfig(withOptions(options)).model.options).toEqual(options);
+    expect(parseStackConfig(good).model.options).toBeUndefined();
+  });
+
+  it.each([
+    [{ num_ctx: { min: 16_384, max: 2048 } }, /model\.options\.num_ctx: .*has a min above its max/],
+    [{ num_ctx: 8192 }, /model\.options\.num_ctx: 8192 is no range: write \{ min: 2048, max: 16384 \}/],
+    [{ num_ctx: { min: 2048 } }, /model\.options\.num_ctx\.max: /],
+    [{ num_ctx: { min: 2048.5, max: 4096 } }, /model\.options\.num_ctx\.min: 2048\.5 is no whole number/],
+    [{ num_gpu: { min: -2, max: 99 } }, /model\.options\.num_gpu\.min: -2 is under -1/],
+    [{ use_mmap: false }, /model\.options\.use_mmap: false must be true, or left out/],
+    [{ temperature: { min: 0, max: 1 } }, /model\.options.*temperature/],
+  ])("refuses %j, with the reason", (options, reason) => {
+    expect(problemsOf(withOptions(options)).join("\n")).toMatch(reason);
   });
 });
 

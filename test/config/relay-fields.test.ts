@@ -44,6 +44,8 @@ const VALUES = {
     waitSeconds: 33,
     bodyMiB: 17,
     whenBusy: "reject",
+    callers: { default: { requestsPerMinute: 60 } },
+    companies: { default: { tokensPerMonth: 5_000_000 }, 국민: { atOnce: 2 } },
   } satisfies Record<keyof typeof limitsSchema.shape, unknown>,
   jobs: {
     retentionDays: 9,

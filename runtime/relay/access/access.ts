@@ -10,9 +10,18 @@ import { createTokenVerifier } from "./token.ts";
 export type Audience = keyof RelayConfig["access"]["audiences"];
 
 /** An authenticated caller: a server with its config, or a person. */
-export type Principal =
-  | { readonly kind: "server"; readonly name: string; readonly caller: Caller }
-  | { readonly kind: "person"; readonly name: string };
+export type Principal = { readonly kind: "server"; readonly name: string; readonly caller: Caller } | Person;
+
+/** Somebody who has signed in. */
+export interface Person {
+  readonly kind: "person";
+  /** For the log. */
+  readonly name: string;
+  /** As the identity provider gave it; undefined for a token that names no person. */
+  readonly email: string | undefined;
+  /** When the sign-in ends, in ms since 1970. */
+  readonly expiresAt: number;
+}
 
 /** `/status` and everything below it is for people, the rest for servers. @param path as received, without its query */
 export function audienceOf(path: string): Audience {
@@ -36,8 +45,10 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     servers: { issuer, audience: audiences.servers },
     people: { issuer, audience: audiences.people },
   };
-  const principalOf = (audience: Audience, claims: JWTPayload): Principal =>
-    audience === "people" ? person(claims) : server(claims, config.callers);
+  const principalOf = (audience: Audience, claims: JWTPayload): Principal => {
+    checkType(claims);
+    return audience === "people" ? person(claims) : server(claims, config.callers);
+  };
   const afterVerification = async (audience: Audience, verifying: Promise<JWTPayload>): Promise<Principal> => {
     let claims: JWTPayload;
     try {
@@ -83,6 +94,14 @@ function refusal(cause: unknown): RelayError {
   return new RelayError("internal", "The relay failed while checking access.", { detail, cause });
 }
 
+/** Access also signs the team's session (`org`), which is for no application. A token without a type is taken. */
+function checkType({ type }: JWTPayload): void {
+  if (type === undefined || type === "app") return;
+  throw new RelayError("access_invalid", "The token of Cloudflare Access is not valid.", {
+    detail: `its type is ${JSON.stringify(type)}, not "app"`,
+  });
+}
+
 /** The claim `common_name` of a service token is its client id. */
 function server(claims: JWTPayload, callers: readonly Caller[]): Principal {
   const { common_name: id } = claims;
@@ -96,6 +115,8 @@ function server(claims: JWTPayload, callers: readonly Caller[]): Principal {
   return { kind: "server", name: caller.name, caller };
 }
 
-function person({ email }: JWTPayload): Principal {
-  return { kind: "person", name: typeof email === "string" ? email : "someone without an address" };
+/** A service token's claims have `common_name`: it is nobody's, whatever else it says. */
+function person({ email, common_name: serviceToken, exp = 0 }: JWTPayload): Person {
+  const address = typeof email === "string" && email !== "" && !serviceToken ? email : undefined;
+  return { kind: "person", name: address ?? "someone without an address", email: address, expiresAt: exp * 1000 };
 }

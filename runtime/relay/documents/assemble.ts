@@ -13,7 +13,6 @@ import {
   MAX_DOCUMENT_BYTES,
   textBytes,
 } from "./store.ts";
-import type { TokenBudget } from "./token-budget.ts";
 import { rowOf } from "./vectors.ts";
 
 /** A stored document with its contents. */
@@ -53,8 +52,8 @@ export interface Assembled {
   readonly tokens: number;
 }
 
-/** @throws RelayError `document_too_large` as soon as that is known, `company_budget_spent`, and as the embedder does */
-export async function assemble(wanted: Wanted, embedder: Embedder, budget: TokenBudget): Promise<Assembled> {
+/** @throws RelayError `document_too_large` as soon as that is known, that of a quota, and as the embedder does */
+export async function assemble(wanted: Wanted, embedder: Embedder): Promise<Assembled> {
   const { have } = wanted;
   const unique = uniqueChunks(wanted.pieces);
   // Computed once: it is checked after every call, and there may be thousands.
@@ -74,26 +73,24 @@ export async function assemble(wanted: Wanted, embedder: Embedder, budget: Token
     return { vectors, dimensions, identity: wanted.identity, embedded: 0, reused: unique.length, tokens: 0 };
   }
   const inputs = missing.map(({ text }) => wanted.prefix + text);
-  const embed = () =>
-    embedder.embed({
-      model: wanted.model,
-      inputs,
-      dimensions: wanted.dimensions,
-      normalize: wanted.normalize,
-      caller: wanted.caller,
-      company: wanted.company,
-      client: wanted.client,
-      signal: wanted.signal,
-      onProgress: (done, total, dimensions) => {
-        checkSize(size, dimensions);
-        wanted.onProgress(done, total);
-      },
-    });
-  const estimate = estimateTextTokens(inputs);
-  const { vectors, dimensions, identity, tokens } = await budget.within(wanted.company, estimate, embed);
+  wanted.client?.usage?.reserve(estimateTextTokens(inputs));
+  const { vectors, dimensions, identity, tokens } = await embedder.embed({
+    model: wanted.model,
+    inputs,
+    dimensions: wanted.dimensions,
+    normalize: wanted.normalize,
+    caller: wanted.caller,
+    company: wanted.company,
+    client: wanted.client,
+    signal: wanted.signal,
+    onProgress: (done, total, dimensions) => {
+      checkSize(size, dimensions);
+      wanted.onProgress(done, total);
+    },
+  });
   if (have !== undefined && (identity.digest !== wanted.identity.digest || dimensions !== have.meta.dimensions)) {
     // The model has changed meanwhile: vectors of two models must not be mixed.
-    return assemble({ ...wanted, have: undefined, identity }, embedder, budget);
+    return assemble({ ...wanted, have: undefined, identity }, embedder);
   }
   for (const [row, { hash }] of missing.entries()) there.set(hash, rowOf(vectors, dimensions, row));
   return {

@@ -23,11 +23,6 @@ interface Lease {
   owner: string;
   until: Date;
 }
-interface Spending {
-  _id: string;
-  tokens: number;
-  until: Date;
-}
 
 const time = z.date().transform((date) => date.getTime());
 const metaSchema = storedNames.extend({
@@ -44,7 +39,7 @@ export interface AtlasStoreOptions {
   /** With user and password; both need only `readWrite` on the database. */
   readonly uri: string;
   readonly database: string;
-  /** Documents; leases and counters are in `<collection>_leases` and `<collection>_spending`. */
+  /** Documents; leases are in `<collection>_leases`. Releases before the ledger also had `<collection>_spending`. */
   readonly collection: string;
 }
 
@@ -70,7 +65,6 @@ export async function openAtlasStore(options: AtlasStoreOptions): Promise<Docume
     const store = atlasStore(client, {
       documents: db.collection(options.collection),
       leases: db.collection(`${options.collection}_leases`),
-      spending: db.collection(`${options.collection}_spending`),
     });
     await store.ping();
     return store;
@@ -83,10 +77,9 @@ export async function openAtlasStore(options: AtlasStoreOptions): Promise<Docume
 interface Collections {
   readonly documents: Collection<Stored>;
   readonly leases: Collection<Lease>;
-  readonly spending: Collection<Spending>;
 }
 
-function atlasStore(client: MongoClient, { documents, leases, spending }: Collections): DocumentStore {
+function atlasStore(client: MongoClient, { documents, leases }: Collections): DocumentStore {
   const names = ({ company, title }: DocumentKey) => ({ company, title });
   const isDocument = { revision: { $exists: true } };
   const isIntentOnly = { revision: { $exists: false } };
@@ -96,7 +89,7 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
   let indexed: Promise<unknown> | undefined;
   const expireHelpers = async (): Promise<void> => {
     const byUntil = [{ until: 1 }, { name: "until_ttl", expireAfterSeconds: 0 }] as const;
-    indexed ??= Promise.all([leases.createIndex(...byUntil), spending.createIndex(...byUntil)]);
+    indexed ??= leases.createIndex(...byUntil);
     await indexed.catch((cause: unknown) => {
       indexed = undefined;
       throw cause;
@@ -198,14 +191,11 @@ function atlasStore(client: MongoClient, { documents, leases, spending }: Collec
     async releaseLease(key, owner) {
       await leases.deleteOne({ _id: idOf(key.company, key.title), owner });
     },
-    async spent(company, day) {
-      return (await spending.findOne({ _id: idOf(company, day) }))?.tokens ?? 0;
-    },
-    async spend(company, day, tokens) {
-      await expireHelpers();
-      const until = new Date(Date.parse(day) + 3 * 86_400_000);
-      const change = { $inc: { tokens }, $set: { until } };
-      await twice(() => spending.updateOne({ _id: idOf(company, day) }, change, { upsert: true }));
+    async count(livingSince) {
+      // By the TTL index alone: anything more would read every record, which has its vectors in it. So write intents of
+      // documents that are being made count, too.
+      const counted = await documents.countDocuments({ lastAccessedAt: { $gt: new Date(livingSince) } });
+      return { documents: counted, bytes: undefined };
     },
     async sweep() {
       return false; // the TTL index removes

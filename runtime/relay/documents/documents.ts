@@ -21,9 +21,8 @@ import { createReader, type Reader } from "./reader.ts";
 import { DocumentRepository, type Miss } from "./repository.ts";
 import { createSearch, type Search } from "./search.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
-import { DOCUMENTS_MIB, type DocumentMeta, type DocumentStore } from "./store.ts";
+import { DOCUMENTS_MIB, type DocumentCount, type DocumentMeta, type DocumentStore } from "./store.ts";
 import { StoreGuard, type StoreState } from "./store-guard.ts";
-import { createTokenBudget } from "./token-budget.ts";
 
 const SWEEP_MS = 3_600_000;
 /** Pause between two steps of a sweep, for other requests. */
@@ -40,7 +39,7 @@ export interface Documents {
    * Ensures the document is stored. An unchanged text costs nothing. Concurrent requests for one document share one set of
    * embedding calls; a different text then replaces the whole document. Continues when the client has disconnected, since the
    * next call then finds it; ends when the caller is disabled. @throws RelayError `document_*`, `embedding_refused`,
-   * `company_budget_spent`, `caller_disabled`, `model_*`
+   * `company_budget_spent`, `quota_*`, `caller_disabled`, `model_*`
    */
   put: Ingestion["put"];
   /** Vectors for all inputs; those not yet stored under the document are embedded and stored. Throws as `put` does. */
@@ -48,6 +47,8 @@ export interface Documents {
   search: Search;
   /** State of the store. */
   state(): { readonly store: "atlas" | "embedded" } & StoreState;
+  /** How many documents are stored. Rejects while the store is unavailable. */
+  count(): Promise<DocumentCount>;
   /** The callers of the config have changed: ends the work of removed and disabled ones. */
   callersChanged(): void;
   /** Ends running embeddings, writes pending last-access times, closes the store. */
@@ -92,7 +93,6 @@ export function createDocuments(
       onUsage,
     },
   );
-  const budget = createTokenBudget(config.documents.tokensPerCompanyPerDay, guard, now);
   const lock = new DocumentLock(guard);
   const stop = new AbortController();
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
@@ -125,7 +125,6 @@ export function createDocuments(
     repository,
     lock,
     embedder,
-    budget,
     metrics,
     settings,
     embeddingModel,
@@ -140,7 +139,7 @@ export function createDocuments(
     reader: createReader(bodyWorker, settings.chunk),
     put: ingestion.put,
     embedInputs: ingestion.embedInputs,
-    search: createSearch({ repository, embedder, budget, metrics, settings, embeddingModel, fingerprints }),
+    search: createSearch({ repository, embedder, metrics, settings, embeddingModel, fingerprints }),
     async lookUp(key, version) {
       const found = await repository.find(key);
       const miss = typeof found === "string" ? found : await missOf(found, version);
@@ -148,6 +147,7 @@ export function createDocuments(
       return typeof found === "string" ? found : (miss ?? repository.use(found));
     },
     state: () => ({ store: config.documents.store, ...guard.state }),
+    count: () => guard.use((store) => store.count(lifetime.livingSince(now()))),
     callersChanged: signals.callersChanged,
     async close() {
       stop.abort(new RelayError("shutting_down", "The relay is shutting down."));

@@ -108,7 +108,9 @@ export function createEmbedder(
       const { path, options } = modelServer(config.kind).embeddings;
       const asked = { model, input: inputs, ...(dimensions === undefined ? {} : { dimensions }), ...options };
       const body = await bodyWorker.run(caller.name, bytes, "request", asked);
+      const since = performance.now();
       const answer = await server.embed(path, body, signal);
+      const ms = performance.now() - since;
       const found = await bodyWorker.run(caller.name, answer.length, "vectors", answer, config.kind);
       if (found === undefined || found.rows !== inputs.length) throw noVectors();
       // Several servers ignore `dimensions` (https://github.com/ggml-org/llama.cpp/issues/25210).
@@ -116,6 +118,7 @@ export function createEmbedder(
         throw otherDimensions(dimensions, found.dimensions);
       used = found.tokens ?? estimatedTokens;
       onUsage(caller.name, used);
+      client?.usage?.embedded(used, inputs.length, ms);
       return { ...found, tokens: used };
     } catch (cause) {
       notSent = cause instanceof RelayError && NOT_WORKED_ON.has(cause.code);

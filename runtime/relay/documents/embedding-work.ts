@@ -1,4 +1,5 @@
 /** What calls for embeddings and for reranking have in common. Pure. */
+import type { UsageEntry } from "../usage/entry.ts";
 
 /** The client of the request that embedding is done for; the work can outlive it. */
 export interface Client {
@@ -6,6 +7,8 @@ export interface Client {
   readonly hasLeft: boolean;
   /** A byte of the answer has been sent, so its status is fixed. */
   readonly isAnswered: boolean;
+  /** Where what the work uses is added, and tokens are reserved. */
+  readonly usage?: UsageEntry | undefined;
 }
 
 /** Estimated tokens of texts, rather too many: Korean has about one token in three bytes. */

@@ -8,14 +8,13 @@ import { type DocumentContent, documentBytes } from "./store.ts";
 
 /** See `Documents.put`. */
 export async function ingestDocument(request: PutRequest, parts: IngestionParts): Promise<PutResult> {
-  const { key, caller, source } = request;
+  const { source } = request;
   const cut = "pieces" in source ? source : piecesOf(source, parts.settings.chunk);
   const unchanged = () => unchangedDocument(request, cut, parts);
   return (
     (await unchanged()) ??
     exclusively(
-      key,
-      caller,
+      request,
       parts,
       // Another request may have stored it while this one waited.
       async ({ signal, writing }) =>
@@ -45,7 +44,7 @@ async function embedAndStore(
   put: Put,
   parts: IngestionParts,
 ): Promise<PutResult> {
-  const { repository, embedder, budget, metrics, settings, embeddingModel, fingerprints, callers, now } = parts;
+  const { repository, embedder, metrics, settings, embeddingModel, fingerprints, callers, now } = parts;
   const before = await repository.find(key);
   metrics.lookedUp(typeof before === "string" ? before : "model");
   // By the texts alone, since the vectors' size is unknown yet: avoids most embeddings that could not be stored.
@@ -67,7 +66,6 @@ async function embedAndStore(
       onProgress,
     },
     embedder,
-    budget,
   );
   checkSize(sizeOf(pieces), dimensions);
   signal.throwIfAborted();

@@ -75,6 +75,7 @@ export function createRerank(
       const { scores, tokens } = scoresIn(await server.rerank(body, signal), texts.length);
       used = tokens ?? estimatedTokens;
       onUsage(caller.name, used);
+      client?.usage?.ranked(used);
       return { scores, tokens: used };
     } catch (cause) {
       notSent = cause instanceof RelayError && NOT_WORKED_ON.has(cause.code);

@@ -11,7 +11,6 @@ import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentRepository } from "./repository.ts";
 import { textBytes } from "./store.ts";
-import type { TokenBudget } from "./token-budget.ts";
 import { insert, nearest } from "./vectors.ts";
 
 export interface SearchRequest {
@@ -58,7 +57,6 @@ export type Search = (request: SearchRequest) => Promise<SearchResult>;
 interface SearchParts {
   readonly repository: DocumentRepository;
   readonly embedder: Embedder;
-  readonly budget: TokenBudget;
   readonly metrics: DocumentMetrics;
   readonly settings: EmbeddingSettings;
   readonly embeddingModel: string;
@@ -66,7 +64,7 @@ interface SearchParts {
 }
 
 export function createSearch(parts: SearchParts): Search {
-  const { repository, embedder, budget, metrics, settings, embeddingModel, fingerprints } = parts;
+  const { repository, embedder, metrics, settings, embeddingModel, fingerprints } = parts;
 
   const embedQuery = async (text: string, { company, caller, client, signal }: SearchRequest) => {
     const inputs = [settings.queryPrefix + text];
@@ -83,8 +81,8 @@ export function createSearch(parts: SearchParts): Search {
       signal,
       onProgress,
     };
-    const estimate = estimateTextTokens(inputs);
-    const { vectors, identity, tokens } = await budget.within(company, estimate, () => embedder.embed(task));
+    client?.usage?.reserve(estimateTextTokens(inputs));
+    const { vectors, identity, tokens } = await embedder.embed(task);
     return { vector: vectors, identity, tokens };
   };
 
@@ -92,9 +90,8 @@ export function createSearch(parts: SearchParts): Search {
     const { company, caller, client, signal, k } = request;
     const texts = near.map(({ text }) => text);
     request.reserve?.(4 * textBytes(texts));
-    const estimate = estimateTextTokens([...texts, ...texts.map(() => query)]);
-    const task = { query, texts, caller, company, client, signal };
-    const { scores, tokens } = await budget.within(company, estimate, () => embedder.rerank(task));
+    client?.usage?.reserve(estimateTextTokens([...texts, ...texts.map(() => query)]));
+    const { scores, tokens } = await embedder.rerank({ query, texts, caller, company, client, signal });
     const found = near
       .map((one, index) => ({ ...one, relevance_score: scores[index] ?? Number.NEGATIVE_INFINITY }))
       .sort((a, b) => b.relevance_score - a.relevance_score)

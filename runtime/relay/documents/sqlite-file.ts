@@ -11,6 +11,7 @@ import { documentStatements } from "./sqlite-statements.ts";
 import {
   type DeletionStep,
   DOCUMENTS_MIB,
+  type DocumentCount,
   type DocumentStore,
   type Listing,
   type Sharing,
@@ -19,7 +20,7 @@ import {
 import { storedNames } from "./stored-names.ts";
 import { floatsOf } from "./vectors.ts";
 
-/** Bytes beyond the bound, for small writes that must succeed when it is reached: uses, leases, tokens spent. */
+/** Bytes beyond the bound, for small writes that must succeed when it is reached: uses, leases. */
 const SLACK_BYTES = 16 << 20;
 /** Pages returned to the disk per step. */
 const VACUUM_PAGES = 2000;
@@ -53,6 +54,18 @@ export async function isOverdue(file: string, livingSince: number): Promise<bool
     db.close();
   }
 }
+
+/** Opens the file briefly and counts, as the store's `count`. Blocks for a few milliseconds for 100,000 documents. */
+export async function countBriefly(file: string, livingSince: number): Promise<DocumentCount> {
+  const db = await openDocumentsFile(file);
+  try {
+    return countSchema.parse(documentStatements(db, ["id"]).count.get(livingSince));
+  } finally {
+    db.close();
+  }
+}
+
+const countSchema = z.object({ documents: z.number(), bytes: z.number() });
 
 class NoRoom extends Error {}
 
@@ -94,7 +107,7 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
 
   return {
     async ping() {
-      statements.spent.get("", "");
+      statements.leased.get("", "");
     },
     async meta(key, livingSince) {
       const row = statements.meta.get({ ...names(key), livingSince });
@@ -179,6 +192,9 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
         .all(...values)
         .map((row) => metaSchema.parse(row));
     },
+    async count(livingSince) {
+      return countSchema.parse(statements.count.get(livingSince));
+    },
     async lease(key, owner, forMs) {
       const now = Date.now();
       const take = () => Number(statements.lease.run({ ...names(key), owner, until: now + forMs, now }).changes) > 0;
@@ -186,13 +202,6 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
     },
     async releaseLease(key, owner) {
       unlessFull(() => statements.releaseLease.run({ ...names(key), owner }), undefined);
-    },
-    async spent(company, day) {
-      const row = statements.spent.get(company, day);
-      return typeof row?.tokens === "number" ? row.tokens : 0;
-    },
-    async spend(company, day, tokens) {
-      unlessFull(() => statements.spend.run({ company, day, tokens }), undefined);
     },
     async sweep(livingSince) {
       const { more } = inTransaction(db, () => {

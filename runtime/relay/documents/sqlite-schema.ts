@@ -24,6 +24,7 @@ const SCHEMA = `
   CREATE TABLE leases (
     company TEXT NOT NULL, title TEXT NOT NULL, owner TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (company, title)
   ) STRICT, WITHOUT ROWID;
+  -- Of releases before the ledger; kept so that an installer can roll back to one.
   CREATE TABLE spending (
     company TEXT NOT NULL, day TEXT NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (company, day)
   ) STRICT, WITHOUT ROWID;

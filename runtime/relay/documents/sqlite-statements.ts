@@ -37,12 +37,12 @@ export function documentStatements(db: DatabaseSync, columns: readonly string[])
     ),
     releaseLease: db.prepare(`DELETE FROM leases WHERE ${byKey} AND owner = :owner`),
     forgetLeases: db.prepare("DELETE FROM leases WHERE until <= ?"),
-    spent: db.prepare("SELECT tokens FROM spending WHERE company = ? AND day = ?"),
-    spend: db.prepare(
-      "INSERT INTO spending VALUES (:company, :day, :tokens) ON CONFLICT DO UPDATE SET tokens = tokens + :tokens",
-    ),
+    leased: db.prepare("SELECT until FROM leases WHERE company = ? AND title = ?"),
     forgetSpending: db.prepare("DELETE FROM spending WHERE day < ?"),
     usage: db.prepare("SELECT caller, bytes FROM usage WHERE bytes > 0"),
+    count: db.prepare(
+      "SELECT count(*) AS documents, coalesce(sum(bytes), 0) AS bytes FROM documents WHERE lastAccessedAt > ?",
+    ),
     pages: db.prepare(
       `SELECT (page_count - freelist_count) * page_size AS bytes
        FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()`,

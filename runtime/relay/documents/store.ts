@@ -62,6 +62,13 @@ export interface StoreBounds {
 /** Default of `documents.maxDiskMiB`. */
 export const DOCUMENTS_MIB = 4096;
 
+/** What a store holds. */
+export interface DocumentCount {
+  readonly documents: number;
+  /** Undefined where counting them would read every document. */
+  readonly bytes: number | undefined;
+}
+
 /** Outcome of one bounded step of a deletion; `more` if the step must be repeated. */
 export interface DeletionStep {
   readonly removed: number;
@@ -102,6 +109,8 @@ export interface DocumentStore {
   /** Removes a bounded part of a company's documents, durably as `remove`. */
   removeCompany(company: string): Promise<DeletionStep>;
   list(listing: Listing): Promise<DocumentMeta[]>;
+  /** How many documents have not expired, and their size. */
+  count(livingSince: number): Promise<DocumentCount>;
   /**
    * Takes or renews the lease on embedding a document for `forMs` of the store's own clock. @returns false while another owner
    * holds it. `owner`: `<process id>:<unique>`
@@ -109,9 +118,6 @@ export interface DocumentStore {
   lease(key: DocumentKey, owner: string, forMs: number): Promise<boolean>;
   /** Releases the lease, if `owner` holds it. */
   releaseLease(key: DocumentKey, owner: string): Promise<void>;
-  /** Tokens that a company has spent on embedding on a day (`2026-11-22`). */
-  spent(company: string, day: string): Promise<number>;
-  spend(company: string, day: string, tokens: number): Promise<void>;
   /** Removes a bounded part of the expired documents. Does nothing if the store expires them itself. @returns whether there are more */
   sweep(livingSince: number): Promise<boolean>;
   close(): Promise<void>;

@@ -90,14 +90,26 @@ export function beginExchange(
   return exchange;
 }
 
+/** A shorter head is not accounted for: 4,096 of them take 64 MiB. */
+const USUAL_HEAD_BYTES = 16 * 1024;
+
 /**
- * Counts the request as one of its caller's open requests. Call it once.
- * @throws RelayError `too_many_requests`
+ * Counts the request as one of its caller's open requests, and a long head towards its memory. Call it once.
+ * @throws RelayError `too_many_requests`, `memory_*`
  */
 export function holdShare(exchange: Exchange, caller: string, holdings: Holdings): HeldExchange {
   const holding = holdings.enter(caller);
   atEnd(exchange, () => holding.release());
+  const head = headBytes(exchange.req);
+  if (head > USUAL_HEAD_BYTES) holding.memory.grow(head);
   return { ...exchange, holding };
+}
+
+/** About the length of request line and headers. */
+function headBytes({ url = "", rawHeaders }: IncomingMessage): number {
+  let bytes = url.length;
+  for (let at = 0; at < rawHeaders.length; at += 1) bytes += rawHeaders[at]!.length;
+  return bytes;
 }
 
 /** The same for a person, who has only open requests as a resource. @throws RelayError `too_many_requests` */

@@ -22,6 +22,14 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/**
+ * Longest head of a request: request line and headers, in bytes. Cloudflare takes URLs up to 32 KB, and adds about 2 KiB of
+ * headers; so whatever passes there is answered by the rule that it breaks, not by this bound. A caller's heads over
+ * `USUAL_HEAD_BYTES` count towards its memory (`exchange.ts`).
+ * Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/4xx-client-error/error-414/
+ */
+export const MAX_HEAD_BYTES = 40 * 1024;
+
 /** How long a request's headers may take to arrive, in milliseconds. */
 const HEADERS_MS = 30_000;
 
@@ -63,7 +71,7 @@ export async function listen(
     headersTimeout: headersMs,
     connectionsCheckingInterval: Math.ceil(headersMs / 6),
     requestTimeout: 0, // a large body over a slow line may take long; `readBody` checks its pace
-    maxHeaderSize: 16 * 1024,
+    maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
   });
   // For connections without any traffic. Without this listener Node would cut all of them, also those whose request waits
@@ -189,7 +197,12 @@ function answerMalformed(
 }
 
 function malformed(code: string | undefined, headersMs: number): RelayError {
-  if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 16 KiB.");
+  if (code === "HPE_HEADER_OVERFLOW") {
+    return new RelayError(
+      "headers_too_large",
+      `The request line and the headers are larger than ${MAX_HEAD_BYTES / 1024} KiB. Send fewer or shorter headers. A title in the query or in Slm-Document may have 2,000 characters and 4,000 bytes of UTF-8 (percent-encoded three times as many): send a shorter one, such as its hash. Everything else that is long belongs into the body.`,
+    );
+  }
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new RelayError("request_timeout", `The headers did not arrive within ${headersMs / 1000} s.`);
   }

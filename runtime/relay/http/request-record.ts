@@ -24,8 +24,27 @@ export interface Sender {
 /** How a request arrived: through Cloudflare and the tunnel, or on a direct line. */
 export type Entry = "edge" | "direct";
 
+/** How a request ended. Times in ms. */
+export interface RequestEnd {
+  readonly status: number;
+  /** Code of the error it ended with. */
+  readonly code: string | undefined;
+  readonly ms: number;
+  /** Null: it was no request (a job's run). */
+  readonly entry: Entry | null;
+  /** Cloudflare location it came in at, `direct` or `none`. */
+  readonly colo: string | null;
+}
+
+/** Told once of the end of a request. */
+export interface RequestEndListener {
+  ended(end: RequestEnd): void;
+}
+
 export class RequestRecord {
   readonly #entry: Entry;
+  /** Told of its end: the ledger. */
+  listener: RequestEndListener | undefined;
   #sender: Sender | undefined;
   #route = "other";
   #bodyBytes = 0;
@@ -94,6 +113,7 @@ export class RequestRecord {
       colo,
       code: failure?.code,
     });
+    this.listener?.ended({ status, code: failure?.code, ms, entry: this.#entry, colo });
     log.info(
       {
         id: res.requestId,

@@ -1,18 +1,22 @@
 /** Routing. Paths are matched exactly as received: nothing is decoded or normalised. */
 
-import type { ModelServerKind } from "../../model-servers.ts";
+import { type ModelServerKind, modelServer } from "../../model-servers.ts";
 import { bodyChecksOf } from "../dialects/body-checks.ts";
 import type { Dialect, ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
 
 /** Destination of a request after the Access check. `name` is the path's pattern, for metrics and the log. */
 export type Route =
-  | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
+  | { readonly kind: "status"; readonly name: string; readonly view: StatusView; readonly id: string }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
   | { readonly kind: "openapi"; readonly name: "/openapi.json" }
   | { readonly kind: "jobs"; readonly name: "/v1/jobs" }
+  | { readonly kind: "usage"; readonly name: "/v1/usage" }
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | ModelCall;
+
+/** What is asked for below `/status`; `cancel`: cancels the job `id`. */
+export type StatusView = "page" | "data" | "events" | "usage" | "script" | "style" | "cancel";
 
 /** A route to the model server, with values computed once. */
 export interface ModelCall extends ModelRoute {
@@ -34,7 +38,7 @@ export interface Router {
   storedResponse(name: string): ModelCall | undefined;
   /** The route of a POST to the model server; undefined for any other path. */
   modelCall(path: string): ModelCall | undefined;
-  /** The API of the path; the first dialect for the relay's own and unknown paths. */
+  /** The API of the path, by its prefix where it is not served; the first dialect for the relay's own and other paths. */
   dialectOf(path: string): Dialect;
 }
 
@@ -51,6 +55,7 @@ const READ = ["GET", "HEAD"];
 
 /** @param dialects at least one; a path in several belongs to the first @param kind of the model server */
 export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind): Router {
+  const { api } = modelServer(kind);
   const rows = [...relayRows(), ...dialects.flatMap(dialectRows)];
   const exact = new Map<string, Row>();
   for (const row of rows) if (typeof row.path === "string" && !exact.has(row.path)) exact.set(row.path, row);
@@ -60,7 +65,7 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   const stored = new Map(dialects.flatMap(storedResponses));
   const served = () =>
     rows
-      .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[kind]))
+      .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[api]))
       .map(({ route, methods }) => `${methods.filter((method) => method !== "HEAD").join(", ")} ${route.name}`)
       .join("; ");
   return {
@@ -69,14 +74,17 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
       const route = rowOf(path)?.route;
       return route?.kind === "model" && route.method === "POST" ? route : undefined;
     },
-    dialectOf: (path) => rowOf(path)?.dialect ?? dialects[0]!,
+    dialectOf: (path) =>
+      rowOf(path)?.dialect ??
+      dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix)) ??
+      dialects[0]!,
     find(method, path) {
       const row = rowOf(path);
       if (row === undefined) {
         throw new RelayError("not_found", `This path is not served. Served are: ${served()}.`);
       }
       const { route, dialect, methods } = row;
-      if (dialect !== undefined && !dialect.servedBy[kind]) {
+      if (dialect !== undefined && !dialect.servedBy[api]) {
         throw new RelayError(
           "not_found",
           `${route.name} is a path of ${dialect.title}, and the model server behind this address is another one. Served are: ${served()}.`,
@@ -88,7 +96,7 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
           headers: { Allow: allow },
         });
       }
-      return route.kind === "job" ? { ...route, id: idIn(row.path, path) } : route;
+      return "id" in route ? { ...route, id: idIn(row.path, path) } : route;
     },
   };
 }
@@ -108,10 +116,24 @@ function storedResponses(dialect: Dialect): [name: string, call: ModelCall][] {
   });
 }
 
+/** A path with an id in it. */
+const withId = (name: string): RegExp => new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
+
 function job(act: JobAct, name: string, methods: readonly string[], dialect: Dialect | undefined): Row {
-  const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
+  const path = withId(name);
   return { route: { kind: "job", name, act, id: "" }, path, methods, dialect };
 }
+
+/** Paths for people. */
+const STATUS: readonly (readonly [name: string, view: StatusView, methods: readonly string[]])[] = [
+  ["/status", "page", READ],
+  ["/status/data.json", "data", READ],
+  ["/status/events", "events", ["GET"]],
+  ["/status/usage.json", "usage", READ],
+  ["/status/app.js", "script", READ],
+  ["/status/app.css", "style", READ],
+  ["/status/jobs/{id}/cancel", "cancel", ["POST"]],
+];
 
 /** The paths of the relay itself. */
 function relayRows(): Row[] {
@@ -122,12 +144,17 @@ function relayRows(): Row[] {
     dialect: undefined,
   });
   return [
-    row({ kind: "status", name: "/status", view: "page" }, READ),
-    row({ kind: "status", name: "/status/data.json", view: "data" }, READ),
+    ...STATUS.map(
+      ([name, view, methods]): Row => ({
+        ...row({ kind: "status", name, view, id: "" }, methods),
+        path: name.includes("{id}") ? withId(name) : name,
+      }),
+    ),
     row({ kind: "openapi", name: "/openapi.json" }, READ),
     row({ kind: "documents", name: "/v1/documents" }, [...READ, "PUT", "DELETE"]),
     row({ kind: "documents", name: "/v1/documents/search" }, ["POST"]),
     row({ kind: "jobs", name: "/v1/jobs" }, READ),
+    row({ kind: "usage", name: "/v1/usage" }, READ),
     job("job", "/v1/jobs/{id}", [...READ, "DELETE"], undefined),
     job("result", "/v1/jobs/{id}/result", READ, undefined),
     job("events", "/v1/jobs/{id}/events", ["GET"], undefined),

@@ -114,6 +114,7 @@ export interface Collected {
  * with `model_broke_off` for an answer over `maxBytes`, and with `memory_*` if `memory` cannot grow by the answer.
  * `onBytes` is called for each piece.
  * @param rule how the answer is rewritten before it is kept
+ * @param meter reads what the answer used; also of one that breaks off
  */
 export async function collectAnswer(
   upstream: Pick<Upstream, "forward">,
@@ -122,9 +123,9 @@ export async function collectAnswer(
   memory: Reservation,
   onBytes: (bytes: number) => void,
   rule: AnswerRule = () => undefined,
+  meter: Meter = new Meter(call.dialect.usage),
 ): Promise<Collected> {
   const copy = new AnswerCopy(call.dialect, maxBytes, memory);
-  const meter = new Meter(call.dialect.usage);
   const enough = new AbortController();
   const failed = () =>
     copy.failure instanceof RelayError

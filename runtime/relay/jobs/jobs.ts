@@ -22,14 +22,17 @@ import { answerRule } from "../model/answer-rules.ts";
 import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
+import { createReopener } from "../threads/reopener.ts";
+import type { Usages } from "../usage/entry.ts";
 import type { Usage } from "../usage/usage.ts";
 import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
-import { createReopener } from "./reopener.ts";
+import type { OwnWork } from "./own-work.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
 import { type JobRecord, type JobStore, type Recovered, StoreFailed, type StoreLimits } from "./store.ts";
+import { jobUsage } from "./usage.ts";
 import type { Live } from "./views.ts";
 
 export interface JobsOptions {
@@ -44,6 +47,10 @@ export interface JobsOptions {
   /** Told of the ids of responses that the model server keeps. */
   readonly onResponse?: (owner: string, id: string) => void;
   readonly memory: Pick<MemoryBudget, "reserve">;
+  /** Ledger and quotas. @default none */
+  readonly usages?: Usages | undefined;
+  /** Does the jobs that are work of the relay itself. */
+  readonly ownWork?: OwnWork;
   /** Id of this boot of the machine. @default the kernel's */
   readonly boot?: string;
   /** Checks the whole file first, after an unclean shutdown. @default false */
@@ -132,6 +139,8 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         const route = options.router.modelCall(path);
         return route && answerRule({ route, method: "POST", body, model: config.model });
       },
+      ownWork: options.ownWork,
+      ownWorkAtOnce: Math.max(1, backgroundSlots(config.limits.embeddings, config.jobs.slots)),
       attemptMs: () => config.jobs.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,
@@ -141,6 +150,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
         if (id !== undefined) options.onResponse?.(owner, id);
       },
       onEnd: metrics.ended,
+      usageOf: options.usages && jobUsage(options.usages, options.router),
     });
     return { store, runner };
   };

@@ -4,6 +4,7 @@
  */
 
 import { randomUUID } from "node:crypto";
+import { Semaphore } from "async-mutex";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
@@ -13,11 +14,15 @@ import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Usage } from "../usage/usage.ts";
+import type { UsageEntry } from "../usage/entry.ts";
+import type { QuotaHold } from "../usage/quotas.ts";
+import { Meter, type Usage } from "../usage/usage.ts";
 import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";
 import { dispositionOf, type Ending, type StopReason } from "./disposition.ts";
+import { MAX_ANSWER_BYTES, type OwnWork, WORK_HEADER } from "./own-work.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
+import type { JobUsage } from "./usage.ts";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -35,6 +40,10 @@ export interface RunnerOptions {
   readonly onAnswer?: (job: ClaimedJob, body: Uint8Array) => void;
   /** How the model server's answer to a call is rewritten. @default not at all */
   readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
+  /** Does jobs that are work of the relay itself. Absent: there are none. */
+  readonly ownWork?: OwnWork | undefined;
+  /** Jobs of that kind that run at a time; the others wait. @default 1 */
+  readonly ownWorkAtOnce?: number;
   /** Longest time of an attempt, in ms. */
   readonly attemptMs: () => number;
   /** Pause before the store is retried. @default 2 s */
@@ -46,6 +55,8 @@ export interface RunnerOptions {
   readonly onUsage: (lane: QueueName, owner: string, usage: Usage) => void;
   /** Called at the end of each run with its outcome. */
   readonly onEnd: (lane: QueueName, outcome: string, ms: number) => void;
+  /** Ledger and quotas. @default none */
+  readonly usageOf?: JobUsage | undefined;
 }
 
 export interface Runner {
@@ -82,10 +93,11 @@ const STORE_RETRY_MS = 2000;
 const STORE_TRIES = 5;
 /** Longest pause between two tries to store the end of an attempt. */
 const LONGEST_RETRY_MS = 30_000;
-/** Longest answer of a job; it is kept whole in memory. */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Run times are averaged over about this many jobs. */
 const MEMORY = 20;
+
+/** Of the relay's own work: its calls to the model server have been counted one by one. */
+const NO_USAGE: Usage = { prompt: undefined, output: undefined };
 
 /** A job that queues for a slot or runs. */
 interface Run {
@@ -94,6 +106,22 @@ interface Run {
   readonly stop: AbortController;
   attemptId: string | undefined;
   received: number;
+  /** When its first byte came, by the clock of `performance`. */
+  firstAt: number | undefined;
+  /** Reads what its answer uses; undefined for the relay's own work. */
+  meter: Meter | undefined;
+  /** Its row of the ledger. */
+  entry: UsageEntry | undefined;
+}
+
+/** A run that has ended; times by the clock of `performance`. */
+interface EndedRun {
+  readonly job: ClaimedJob;
+  readonly ending: Ending;
+  readonly run: Run;
+  readonly slot: Slot;
+  readonly begun: number;
+  readonly ms: number;
 }
 
 export function startRunner(options: RunnerOptions): Runner {
@@ -107,11 +135,13 @@ export function startRunner(options: RunnerOptions): Runner {
     onChange,
     onUsage,
     onEnd,
+    usageOf,
     storeRetryMs = STORE_RETRY_MS,
   } = options;
   const runs = new Map<string, Run>();
   const mean: Partial<Record<QueueName, number>> = {};
   const looking: Record<QueueName, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
+  const ownTurns = new Semaphore(options.ownWorkAtOnce ?? 1);
   let stopped = false;
   let onIdle: (() => void) | undefined;
   const availability = watchAvailability(upstream, () => LANES.forEach(wake));
@@ -142,9 +172,12 @@ export function startRunner(options: RunnerOptions): Runner {
     for (const job of found) {
       const caller = callers.get(job.owner);
       if (stopped || caller === undefined || runs.has(job.id)) continue;
-      const run: Run = { owner: job.owner, lane, stop: new AbortController(), attemptId: undefined, received: 0 };
+      const hold = usageOf?.admit(job, caller);
+      if (usageOf !== undefined && hold === undefined) continue; // its quota is used up: it waits
+      const run = newRun(job.owner, lane);
       runs.set(job.id, run);
-      void take(job, caller, run).finally(() => {
+      void take(job, caller, run, hold).finally(() => {
+        hold?.settle(0, 0); // has no effect after its run was recorded
         runs.delete(job.id);
         if (runs.size === 0) onIdle?.();
         wake(lane);
@@ -152,7 +185,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  async function take(job: WaitingJob, caller: Caller, run: Run): Promise<void> {
+  async function take(job: WaitingJob, caller: Caller, run: Run, hold: QuotaHold | undefined): Promise<void> {
     const { lane, stop } = run;
     let memory: Reservation | undefined;
     try {
@@ -170,6 +203,12 @@ export function startRunner(options: RunnerOptions): Runner {
       let commit: (() => Promise<void>) | undefined;
       let giveBack = () => slot.release(0); // costs nothing until something runs
       try {
+        if (job.work) {
+          // It takes a slot for each of its calls: with one held all the time it could wait for itself.
+          giveBack();
+          giveBack = () => {};
+          [, giveBack] = await ownTurns.acquire();
+        }
         if (stopped || !availability.available || stop.signal.aborted) return;
         memory = options.memory.reserve(job.owner, job.bytes);
         const attemptId = randomUUID();
@@ -178,10 +217,15 @@ export function startRunner(options: RunnerOptions): Runner {
         run.attemptId = attemptId;
         onChange(job.id);
         const begun = performance.now();
-        const ending = await attempt(claimed, run, memory);
-        giveBack = () => settleSlot(slot, ending, claimed);
+        if (hold !== undefined) run.entry = usageOf?.begin(claimed, caller, hold);
+        const ending = await attempt(claimed, caller, run, memory);
+        if (!job.work) giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
-        commit = () => settle(claimed, ending, performance.now() - begun, stop.signal);
+        const ms = performance.now() - begun;
+        commit = async () => {
+          await recordRun({ job: claimed, ending, run, slot, begun, ms });
+          await settle(claimed, ending, ms, stop.signal);
+        };
       } finally {
         giveBack(); // the model server is free, even if the store is slow
       }
@@ -195,10 +239,24 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
+  async function recordRun({ job, ending, run, slot: { waitedMs }, begun, ms }: EndedRun): Promise<void> {
+    const { entry, meter, firstAt } = run;
+    if (entry === undefined) return;
+    const firstMs = firstAt === undefined ? undefined : firstAt - begun;
+    await usageOf?.ended(entry, { job, ending, usage: meter?.usage(), waitedMs, firstMs, ms });
+  }
+
+  async function attempt(job: ClaimedJob, caller: Caller, run: Run, memory: Reservation): Promise<Ending> {
     const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
+    const { signal } = run.stop;
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs());
     try {
+      if (options.ownWork !== undefined && WORK_HEADER in job.headers) {
+        const answer = await options.ownWork(job, caller, { signal, memory, usage: run.entry });
+        return { kind: "answer", answer, usage: NO_USAGE };
+      }
+      const dialect = dialectOf(job.path);
+      run.meter = new Meter(dialect.usage);
       const collected = await collectAnswer(
         upstream,
         {
@@ -207,14 +265,16 @@ export function startRunner(options: RunnerOptions): Runner {
           headers: { ...job.headers },
           body,
           signal: run.stop.signal,
-          dialect: dialectOf(job.path),
+          dialect,
         },
         MAX_ANSWER_BYTES,
         memory,
         (bytes) => {
+          run.firstAt ??= performance.now();
           run.received += bytes;
         },
         options.ruleOf?.(job.path, body),
+        run.meter,
       );
       options.onAnswer?.(job, collected.answer.body);
       return { kind: "answer", ...collected };
@@ -247,7 +307,8 @@ export function startRunner(options: RunnerOptions): Runner {
         return kept === true ? "answered" : kept === false ? "fenced" : kept;
       }
       const state = await store.failAttempt(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
-      log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
+      const { outcome, detail, reason: why = detail } = decided;
+      log.warn({ job: id, outcome, detail: why, state }, "an attempt at a job ended");
       return state === undefined ? "fenced" : decided.outcome;
     };
     for (let tries = 1; ; tries += 1) {
@@ -344,6 +405,17 @@ export function startRunner(options: RunnerOptions): Runner {
     },
   };
 }
+
+const newRun = (owner: string, lane: QueueName): Run => ({
+  owner,
+  lane,
+  stop: new AbortController(),
+  attemptId: undefined,
+  received: 0,
+  firstAt: undefined,
+  meter: undefined,
+  entry: undefined,
+});
 
 /** Releases a slot, charging the run's cost; see `Slot`. */
 function settleSlot(slot: Slot, ending: Ending, { lane, body }: ClaimedJob): void {

@@ -1,6 +1,6 @@
 /** From a request that has passed all checks to the end of its answer: a slot, the model server or the fallback, the bill. */
 import type { Caller, ModelConfig } from "../../config.ts";
-import { type Admission, estimateTokens, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
+import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";
 import { AnswerRewriter, type AnswerRule } from "../http/answer-rewriter.ts";
@@ -12,6 +12,8 @@ import type { HeldExchange } from "../http/exchange.ts";
 import { headersToModel } from "../http/headers.ts";
 import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.ts";
 import type { ModelCall } from "../http/router.ts";
+import type { UsageEntry } from "../usage/entry.ts";
+import type { ServedBy } from "../usage/row.ts";
 import { AcceptedAnswer } from "./accepted-answer.ts";
 import { answerRule } from "./answer-rules.ts";
 import type { Fallback } from "./fallback.ts";
@@ -49,6 +51,10 @@ export interface AcceptedCall {
   readonly company: string | undefined;
   /** Undefined for a GET. */
   readonly checked: CheckedBody | undefined;
+  /** What it uses is added there; undefined for a call that takes no slot. */
+  readonly usage?: UsageEntry | undefined;
+  /** Of prompt and answer together; see `estimateTokens`. */
+  readonly estimatedTokens: number;
 }
 
 /** One that takes a slot, and so has a body. */
@@ -128,7 +134,7 @@ function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): 
 
 /** Waits for a slot, sends the call to the model server and settles what the slot costs. */
 async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Promise<void> {
-  const { exchange, route, caller, company, queue, checked, call, rule } = queued;
+  const { exchange, route, caller, company, queue, checked, call, rule, usage: entry } = queued;
   const { upstream, admission, queueMetrics } = parts;
   upstream.breaker.check(); // no wait for a slot in vain
   const bytes = checked.body.length;
@@ -136,7 +142,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     queue,
     caller,
     company,
-    estimatedTokens: estimateTokens(route, checked.body),
+    estimatedTokens: queued.estimatedTokens,
     bytes,
     signal: exchange.signal,
     evictable: () => !exchange.res.headersSent,
@@ -144,6 +150,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   exchange.record.gotSlot(slot.waitedMs);
   const tapped = route.makesResponse === true ? tapResponseId(to, (id) => parts.responses.add(caller.name, id)) : to;
   const sink = new MeteredSink(new AnswerRewriter(tapped, rule), route.dialect);
+  queueMetrics.running.add(sink.meter);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -151,8 +158,10 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     failure = cause;
     throw cause;
   } finally {
+    queueMetrics.running.delete(sink.meter);
     const usage = sink.meter.usage();
     settle(slot, sink, failure, usedTokens(queue, bytes, usage));
+    if (entry !== undefined) noteUsage(entry, queued, "model", sink, failure, slot.waitedMs);
     queueMetrics.served({
       queue,
       caller: caller.name,
@@ -166,33 +175,55 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   }
 }
 
+/** Adds what a call used to its row of the ledger. A stream that was cut counts with what had come. */
+function noteUsage(
+  entry: UsageEntry,
+  { exchange, queue, checked }: QueuedCall,
+  by: ServedBy,
+  sink: MeteredSink,
+  failure: unknown,
+  waitedMs?: number,
+): void {
+  if (waitedMs !== undefined) entry.waitMs = Math.round(waitedMs);
+  if (sink.firstAt !== undefined) entry.ttftMs = Math.round(sink.firstAt - exchange.res.receivedAt);
+  const { status } = sink;
+  const notWorkedOn = failure instanceof RelayError && NOT_WORKED_ON.has(failure.code);
+  const refused = notWorkedOn || (status !== undefined && status >= 400);
+  entry.used({ by, queue, usage: sink.meter.usage(), requestBytes: checked.body.length, refused });
+}
+
 async function answerFromFallback(
-  { exchange, route, caller, queue, call }: QueuedCall,
+  queued: QueuedCall,
   cause: RelayError,
   to: Sink,
   fallback: Fallback,
   { queueMetrics, modelMetrics }: Pick<CallParts, "queueMetrics" | "modelMetrics">,
 ): Promise<void> {
+  const { exchange, route, caller, queue, call, usage: entry } = queued;
   modelMetrics.fellBack(caller.name, cause.code);
   exchange.record.fellBack(cause.code);
   const accepted = new AcceptedAnswer(to, () => {
     if (!exchange.res.headersSent) exchange.res.addHeader(SERVED_BY, "fallback");
   });
   const sink = new MeteredSink(accepted, route.dialect);
+  let failed: unknown;
   try {
     await fallback.forward(call, sink);
     if (accepted.refused === undefined) return;
     exchange.record.fellBack(`${cause.code}, refused with ${accepted.refused}`);
     throw cause;
   } catch (failure) {
+    failed = failure;
     // The Mac would have answered: its own 429 or 503 says honestly when to try again.
     throw accepted.begun || failure instanceof ClientDisconnected ? failure : cause;
   } finally {
     queueMetrics.usedTokens(queue, caller.name, "fallback", sink.meter.usage());
+    if (entry !== undefined) noteUsage(entry, queued, "fallback", sink, failed);
   }
 }
 
 const NOT_SENT: ReadonlySet<string> = new Set(["model_down", "model_unreachable"]);
+const NOT_WORKED_ON: ReadonlySet<string> = new Set([...NOT_SENT, "model_busy", "model_server_denied"]);
 
 /**
  * Gives a slot back after a call to the model server, at the price of what happened there: an answer costs what it says it

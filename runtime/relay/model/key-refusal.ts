@@ -14,11 +14,13 @@ export function keyHeader(key: string | undefined): Record<string, string> {
  * it never sees the 401. @param words of the server, for the log
  */
 export function keyRefused(key: string | undefined, words: string): RelayError {
+  // Some servers repeat the key that they refuse.
+  const shown = key === undefined ? words : words.replaceAll(key, "(modelKey)");
   const what = key === undefined ? "wants a key, and none is configured" : "refuses the key it gets";
   return new RelayError(
     "model_server_denied",
     `The model server on the Mac ${what} (401). The operator of this network sets it: \`pulumi config set --secret modelKey\`, then \`pulumi up\`. Your own sign-in was accepted.`,
-    { detail: `the model server answered 401: ${words.slice(0, 500)}` },
+    { detail: `the model server answered 401: ${shown.slice(0, 500)}` },
   );
 }
 

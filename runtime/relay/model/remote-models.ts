@@ -31,7 +31,7 @@ export function createRefuseRemote(
 ): RefuseRemote | undefined {
   const server = modelServer(model.kind);
   // Names in `allowed` are the operator's decision.
-  if (model.kind !== "ollama" || model.allowed !== undefined) return undefined;
+  if (!server.hasCloudModels || model.allowed !== undefined) return undefined;
   let remote: ReadonlySet<string> = new Set();
   let at = Number.NEGATIVE_INFINITY;
   let running: Promise<void> | undefined;

@@ -117,6 +117,38 @@ export const documentDeleted = z.strictObject({
   deleted: z.int(),
 });
 
+const usageSums = {
+  calls: z.int().describe("Calls, runs of jobs and requests for documents that ended"),
+  errors: z.int().describe("Of them, those that failed"),
+  refused: z.int().describe("Of them, those refused with 429"),
+  tokens_in: z.int().describe("Of prompts, those of the model server's cache included"),
+  tokens_cached: z.int().describe("Of tokens_in, those that the model server said came from its cache"),
+  tokens_out: z.int(),
+  tokens_embedded: z.int().describe("Read by an embedding model or a reranker; not in tokens_in"),
+  embedding_calls: z.int().describe("Calls to the embedding model for documents and searches"),
+  cache_hits: z.int().describe("Requests answered with what was stored"),
+  seconds_spared: z.number().describe("What embedding the reused texts would have taken"),
+  seconds: z.number().describe("Duration of all of them together"),
+};
+
+export const usage = z.strictObject({
+  object: z.literal("usage"),
+  from: time,
+  to: time.describe("The range ends before it"),
+  time_zone: z.string().describe("Where days and months begin"),
+  by: z.enum(["company", "caller", "model", "day"]).nullable(),
+  data: z.array(
+    z.strictObject({
+      company: z.string().nullable().optional().describe("With `by=company`; null for requests that name none"),
+      caller: z.string().nullable().optional(),
+      model: z.string().nullable().optional(),
+      day: z.iso.date().nullable().optional(),
+      ...usageSums,
+    }),
+  ),
+  total: z.strictObject(usageSums),
+});
+
 export const searchResult = z.strictObject({
   object: z.literal("list"),
   data: z.array(

@@ -4,9 +4,9 @@ import { describe, expect, test } from "vitest";
 import { limitsSchema } from "../../../runtime/config.ts";
 import { ERRORS, type RelayError } from "../../../runtime/relay/errors.ts";
 import {
-  companyBudgetSpent,
   memoryShareFull,
   queueRefusal,
+  quotaRefusal,
   tooManyOpenRequests,
   tooManyStreams,
 } from "../../../runtime/relay/too-many-requests.ts";
@@ -62,7 +62,56 @@ const REFUSALS: readonly [RelayError, object][] = [
     },
   ],
   [
-    companyBudgetSpent({ limit: 100, spent: 120, needed: 7, renewedInMs: 3_600_500 }),
+    quotaRefusal(
+      {
+        scope: "caller",
+        name: 'the caller "shop"',
+        quota: "requestsPerMinute",
+        limit: 60,
+        used: 60,
+        needed: 1,
+        retryAfterMs: 1500,
+        timeZone: "Asia/Seoul",
+      },
+      { "x-ratelimit-limit-requests": "60" },
+    ),
+    {
+      "Retry-After": "2",
+      "retry-after-ms": "1500",
+      "RateLimit-Policy": '"caller-requests";q=60;qu="requests";w=60',
+      RateLimit: '"caller-requests";r=0;t=2',
+      "x-ratelimit-limit-requests": "60",
+    },
+  ],
+  [
+    quotaRefusal({
+      scope: "company",
+      name: 'the company "국민"',
+      quota: "tokensPerMonth",
+      limit: 1000,
+      used: 990,
+      needed: 20,
+      retryAfterMs: 86_400_000,
+      timeZone: "Asia/Seoul",
+    }),
+    {
+      "Retry-After": "86400",
+      "retry-after-ms": "86400000",
+      "RateLimit-Policy": '"company-tokens-month";q=1000;qu="tokens"',
+      RateLimit: '"company-tokens-month";r=10;t=86400',
+    },
+  ],
+  [
+    quotaRefusal({
+      scope: "company",
+      name: 'the company "국민"',
+      quota: "embeddingTokensPerDay",
+      limit: 100,
+      used: 120,
+      needed: 7,
+      retryAfterMs: 3_600_500,
+      timeZone: "Asia/Seoul",
+    }),
     {
       "Retry-After": "3601",
       "retry-after-ms": "3600500",

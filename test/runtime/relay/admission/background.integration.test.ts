@@ -155,7 +155,14 @@ describe("a job that does not run", () => {
   async function released(claim: JobStore["claim"]): Promise<(number | undefined)[]> {
     const with_: (number | undefined)[] = [];
     const done = Promise.withResolvers<void>();
-    const waiting: WaitingJob = { id: "1", owner: "backend", flow: "acme", estimatedTokens: 5000, bytes: 10 };
+    const waiting: WaitingJob = {
+      id: "1",
+      owner: "backend",
+      flow: "acme",
+      company: "acme",
+      estimatedTokens: 5000,
+      bytes: 10,
+    };
     let given = false;
     const store = {
       waiting: (lane: string) => {

@@ -31,6 +31,22 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toHaveLength(1);
   });
 
+  it("counts what has not expired", async () => {
+    const store = await open();
+    expect(await store.count(0)).toMatchObject({ documents: 0 });
+    for (const [title, lastAccessedAt] of [
+      ["old", 1000],
+      ["new", 3000],
+    ] as const) {
+      const { meta, content } = record();
+      await put(store, { ...meta, title, lastAccessedAt }, content);
+    }
+    const counted = await store.count(2000);
+    expect(counted.documents).toBe(1);
+    expect((await store.count(0)).documents).toBe(2);
+    expect([undefined, record().meta.bytes]).toContain(counted.bytes);
+  });
+
   it("stores only with a valid write intent: a removal or another intent voids it", async () => {
     const store = await open();
     const { meta, content, key } = record();
@@ -175,17 +191,6 @@ describe.each(stores)("the store on %s", (_name, open) => {
     await expect.poll(() => store.lease(key, "x", HELD), { timeout: 10_000 }).toBe(true); // it has expired
     await store.releaseLease(key, "x");
     expect(await store.lease(key, owner, HELD)).toBe(true);
-  });
-
-  it("adds up a company's tokens of a day", async () => {
-    const store = await open();
-    // Today, since MongoDB's TTL monitor removes older days.
-    const day = (offset: number) => new Date(Date.now() + offset * 24 * HOUR).toISOString().slice(0, 10);
-    await Promise.all(Array.from({ length: 10 }, () => store.spend("회사", day(0), 7)));
-    await store.spend("회사", day(1), 1);
-    expect(await store.spent("회사", day(0))).toBe(70);
-    expect(await store.spent("회사", day(2))).toBe(0);
-    expect(await store.spent("다른 회사", day(0))).toBe(0);
   });
 
   it("stores titles unchanged: slashes, dots, quotes, emoji, 1,000 characters", async () => {
