@@ -77,6 +77,39 @@ const email = z.email(
   ),
 );
 
+/** One person, or everybody of an e-mail domain. */
+const operator = z
+  .string()
+  .refine(
+    (entry) =>
+      email.safeParse(entry).success || (entry.startsWith("@") && emailDomain.safeParse(entry.slice(1)).success),
+    withMessage("is neither an e-mail address nor the domain of a company with an @ before it, e.g. @example.com"),
+  )
+  .refine(
+    (entry) => /^[\x21-\x7e]+$/.test(entry),
+    withMessage("has letters beyond ASCII, which the relay does not compare: name an address without them"),
+  );
+
+/** Operators must be able to sign in. */
+function operatorsArePeople(
+  { emails, emailDomains, operators }: { emails: string[]; emailDomains: string[]; operators: string[] },
+  context: z.RefinementCtx,
+): void {
+  const lower = (all: readonly string[]) => new Set(all.map((one) => one.toLowerCase()));
+  const [people, domains] = [lower(emails), lower(emailDomains)];
+  for (const [index, entry] of operators.entries()) {
+    const [, domain = ""] = entry.toLowerCase().split("@");
+    if (domains.has(domain) || people.has(entry.toLowerCase())) continue;
+    const wanted = entry.startsWith("@") ? `people.emailDomains: ${domain}` : `people.emails: ${entry}`;
+    context.addIssue({
+      code: "custom",
+      path: ["operators", index],
+      message: `names somebody who cannot sign in: add ${wanted}, or take the entry out`,
+      input: entry,
+    });
+  }
+}
+
 /**
  * Headers with a meaning of their own: what the edge, cloudflared, the relay or the model server read. `Authorization` and
  * `x-api-key` are not among them: the relay never passes them on.
@@ -118,9 +151,12 @@ export const accessSchema = z
           .min(1, withMessage("is empty, so nobody could sign in: list onetimepin, or a provider of the account"))
           .default(["onetimepin"]),
         sessionDuration: z.string().regex(goDuration, withMessage("is not a duration, e.g. 24h")).default("24h"),
+        /** Those of them who may act from the status page. */
+        operators: z.array(operator).default([]),
       })
       .strict()
-      .prefault({}),
+      .prefault({})
+      .superRefine(operatorsArePeople),
     singleHeader: singleHeader.optional(),
   })
   .strict();

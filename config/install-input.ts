@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { InstallInput } from "../runtime/config.ts";
+import type { InstallInput, TokenInfo } from "../runtime/config.ts";
 import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
 import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
@@ -15,6 +15,8 @@ export interface InstallInputArgs {
   readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
   /** Client ids by the server's name. */
   readonly clientIds: ReadonlyMap<string, pulumi.Input<string>>;
+  /** When each token's own life ends (RFC 3339), by the server's name. */
+  readonly endOfLife?: ReadonlyMap<string, pulumi.Input<string>> | undefined;
   /** A secret. */
   readonly connectorToken: pulumi.Input<string>;
   /** Connection string of the relay's user, a secret; absent with the embedded store. */
@@ -45,7 +47,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       args.connectorToken,
       args.mongodbUri,
       // `all` has types for eight values at most.
-      pulumi.all([args.fallbackKey, args.modelKey]),
+      pulumi.all([args.fallbackKey, args.modelKey, pulumi.all(Object.fromEntries(args.endOfLife ?? []))]),
       args.direct?.credentials,
     ])
     .apply(
@@ -56,14 +58,18 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         clientIds,
         connectorToken,
         mongodbUri,
-        [fallbackKey, modelKey],
+        [fallbackKey, modelKey, endOfLife],
         directCredentials,
       ]) => ({
         relay: {
           port: mac!.ports.relay,
           adminPort: mac!.ports.admin,
           hostname: config.hostname,
-          access: { teamDomain, audiences: { servers, people } },
+          access: {
+            teamDomain,
+            audiences: { servers, people },
+            ...(config.access.people.operators.length > 0 && { operators: config.access.people.operators }),
+          },
           callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
             name,
             clientId: clientIds[name] ?? "",
@@ -71,6 +77,9 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
             weight,
             enabled,
           })),
+          tokens: Object.fromEntries(
+            config.access.servers.map((server) => [server.name, tokenInfo(server, endOfLife)]),
+          ),
           ...(args.direct && {
             direct: {
               lines: args.direct.lines.map(({ server, relayPort }) => ({ server, port: relayPort })),
@@ -110,6 +119,20 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         ...(args.direct && { direct: [...args.direct.lines] }),
       }),
     );
+}
+
+/** What the status page shows of a server's token. */
+function tokenInfo(
+  { name, duration, secretVersion, previousSecretExpiresAt }: StackConfig["access"]["servers"][number],
+  endOfLife: Readonly<Record<string, string>>,
+): TokenInfo {
+  const expiresAt = endOfLife[name];
+  return {
+    ...(expiresAt && duration !== "forever" && { expiresAt }),
+    ...(duration !== "forever" && { duration }),
+    secretVersion,
+    ...(previousSecretExpiresAt && { previousSecretExpiresAt }),
+  };
 }
 
 /** A model server's cloud is off unless the config names one of its models: nothing is to leave the Mac unnoticed. */

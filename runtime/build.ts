@@ -9,6 +9,33 @@ import { join } from "node:path";
 import * as esbuild from "esbuild";
 import * as tar from "tar";
 
+/**
+ * Builds the program and the style sheet of the status page, for browsers of the last two years.
+ * @returns their file names, in `outDir`
+ */
+export async function buildStatusPage(outDir: string): Promise<string[]> {
+  const client = join(import.meta.dirname, "relay/status/client");
+  const names = ["status-page.js", "status-page.css"];
+  await esbuild.build({
+    absWorkingDir: join(import.meta.dirname, ".."),
+    outdir: outDir,
+    entryPoints: [
+      { in: join(client, "main.ts"), out: "status-page" },
+      { in: join(client, "style.css"), out: "status-page" },
+    ],
+    bundle: true,
+    platform: "browser",
+    format: "iife",
+    // As esbuild would otherwise rewrite light-dark() and the like for older ones.
+    target: ["chrome123", "safari17.5", "firefox120"],
+    minify: true,
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "silent",
+  });
+  return names;
+}
+
 /** The archive for the Mac. */
 export interface Release {
   path: string;
@@ -86,6 +113,7 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
     });
     // What it imports when it is needed becomes a file of its own.
     await esbuild.build({ ...common, entryPoints: [entry("relay")], splitting: true });
+    await buildStatusPage(work);
     const files = (await readdir(work)).sort();
     const epoch = new Date(0);
     for (const file of files) {

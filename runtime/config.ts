@@ -10,6 +10,18 @@ import { quotasSchema, usageSchema } from "./usage-config.ts";
 
 const port = z.int().min(1).max(65535);
 
+/** What is known of a service token besides its secret, for the status page. */
+export const tokenInfoSchema = z.strictObject({
+  /** End of the token's own life, RFC 3339; absent: it has none. */
+  expiresAt: z.string().optional(),
+  /** How long a life is, as a Go duration; with the end it says when it began. */
+  duration: z.string().optional(),
+  /** Secrets so far. */
+  secretVersion: z.int().min(1).optional(),
+  /** Until when the secret before the last rotation works, RFC 3339. */
+  previousSecretExpiresAt: z.string().optional(),
+});
+
 /** A server that may call: the service token's client id, which Access puts into the JWT's `common_name`, and its name. */
 export const callerSchema = z.strictObject({
   name: z.string().min(1),
@@ -207,8 +219,12 @@ export const relayConfigSchema = z.strictObject({
     teamDomain: z.string().min(1),
     /** Audience (AUD tag) of the Access application for servers and of the one for people (`/status` and below). */
     audiences: z.strictObject({ servers: z.string().min(1), people: z.string().min(1) }),
+    /** E-mail addresses, and domains as `@example.com`, of people who may act from the status page; absent: nobody. */
+    operators: z.array(z.string().min(3)).optional(),
   }),
   callers: z.array(callerSchema),
+  /** What the status page shows of their service tokens, by the caller's name. */
+  tokens: z.record(z.string(), tokenInfoSchema).optional(),
   /** Listeners for direct lines; absent: none. */
   direct: directListenersSchema.optional(),
   /** Who signs in on them, by server. */
@@ -243,9 +259,10 @@ export const relaySecretsSchema = z.strictObject({
 });
 
 /** Settings that the relay reloads while it runs. */
-export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials"> &
+export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials" | "tokens"> &
   Partial<Pick<RelayConfig, "jobs">>;
 
+export type TokenInfo = z.infer<typeof tokenInfoSchema>;
 export type Caller = z.infer<typeof callerSchema>;
 export type FallbackConfig = z.infer<typeof fallbackSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
@@ -259,11 +276,11 @@ export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
  * What the relay takes over while it runs, as text to compare; a change of anything else needs a new start. Both sides
  * have parsed it with the schemas above, so the keys stand in one order.
  */
-export function reloadablePart({ callers, limits, jobs, directCredentials }: ReloadableConfig): string {
-  if (directCredentials === undefined) return JSON.stringify({ callers, limits, jobs });
+export function reloadablePart({ callers, limits, jobs, directCredentials, tokens }: ReloadableConfig): string {
+  if (directCredentials === undefined) return JSON.stringify({ callers, limits, jobs, tokens });
   // The relay shows this text to every program on the Mac.
   const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
-  return JSON.stringify({ callers, limits, jobs, directCredentials: digest });
+  return JSON.stringify({ callers, limits, jobs, tokens, directCredentials: digest });
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

@@ -27,7 +27,9 @@ it("names the licence that the package itself names", async () => {
   for (const [, name, licence] of rows) {
     const found = licenceSchema.parse(JSON.parse(await read(`node_modules/${name}/package.json`)));
     expect(licence, name).toBe(found.license ?? found.licenses?.map(({ type }) => type).join(" OR "));
-    expect(licence, name).toMatch(/MIT|Apache-2\.0|ISC|BSD-3-Clause|BlueOak-1\.0\.0/);
+    // Only in tests, unchanged: see the table's last sentence.
+    if (name === "axe-core") expect(Object.keys(devDependencies)).toContain(name);
+    else expect(licence, name).toMatch(/MIT|Apache-2\.0|ISC|BSD-3-Clause|BlueOak-1\.0\.0/);
   }
 });
 

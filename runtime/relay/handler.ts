@@ -48,7 +48,7 @@ import type { Submission } from "./jobs/submission.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Holdings } from "./memory/holdings.ts";
 import { type AcceptedCall, answerFromModel, type CallParts, openResponse } from "./model/call.ts";
-import { serveStatus } from "./status/serve.ts";
+import { type StatusPage, serveStatus } from "./status/serve.ts";
 import type { Status } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -69,6 +69,7 @@ export interface Parts extends CallParts {
   readonly pace: Pace;
   readonly documents: Documents;
   readonly status: Status;
+  readonly statusPage: StatusPage;
   readonly jobs: Jobs;
   readonly submit: Submit;
   readonly submission: Submission;
@@ -107,11 +108,12 @@ export function publicHandler(parts: Parts): Handler {
 
 async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   refuseWhileDraining(parts.status);
-  const identified = await identify(exchange, parts);
-  const routed = findRoute(identified, parts);
+  const principal = await parts.access(audienceOf(exchange.path), exchange.req.headers);
+  const routed = findRoute(identify(exchange, principal), parts);
   if (routed.route.kind === "status") {
+    if (routed.principal.kind !== "person") throw new RelayError("internal", "A server cannot see the status page.");
     holdPersonShare(exchange, routed.principal.name, parts.holdings);
-    return serveStatus(exchange.res, routed.route.view, parts.status);
+    return serveStatus(exchange, routed.principal, routed.route, parts.statusPage);
   }
   const held = hold(routed, parts);
   const { route } = held;
@@ -131,8 +133,7 @@ function refuseWhileDraining(status: Status): void {
   });
 }
 
-async function identify(exchange: Exchange, { access }: Parts): Promise<Identified> {
-  const principal = await access(audienceOf(exchange.path), exchange.req.headers);
+function identify(exchange: Exchange, principal: Principal): Identified {
   const { name } = principal;
   const isServer = principal.kind === "server";
   const clientId = isServer ? principal.caller.clientId : undefined;
@@ -250,7 +251,7 @@ async function callModel(held: Held<ModelCall>, usage: UsageEntry | undefined, p
     }
     writer = openResponse(accepted, parts);
     await answerFromModel(accepted, writer, submitted?.copy, parts);
-    await submitted?.done?.(true);
+    if (submitted?.done !== undefined) await submitted.done(true);
   } catch (cause) {
     await submitted?.done?.(false);
     fail(exchange, cause, parts, writer);
@@ -266,7 +267,7 @@ function admitUsage(usage: UsageEntry, { res }: Exchange, tokens: number, models
 
 async function acceptBody({ exchange, route, caller }: Held<ModelCall>, parts: Parts) {
   const checked = await checkBody(await receiveBody(exchange, parts), route, parts.config.model);
-  await parts.upstream.refuseRemote(checked.facts.models);
+  if (parts.upstream.refuseRemote !== undefined) await parts.upstream.refuseRemote(checked.facts.models);
   if (route.makesResponse === true) checkPreviousResponse(checked, (id) => parts.responses.owns(caller.name, id));
   return checked;
 }

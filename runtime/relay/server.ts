@@ -36,6 +36,8 @@ import { createModelMetrics } from "./model/metrics.ts";
 import { openResponseOwners } from "./model/response-owners.ts";
 import { createUpstream } from "./model/upstream.ts";
 import { openApi } from "./openapi/openapi.ts";
+import { createLiveSpeed } from "./status/live-speed.ts";
+import { openStatusPage } from "./status/open-page.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -84,6 +86,8 @@ export interface RelayOptions {
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the expiry of documents. For tests. */
   readonly now?: () => number;
+  /** Folder with the status page's own program, for tests. @default beside the bundled relay */
+  readonly statusAssets?: URL;
   /** Shorter times of `limits.chat: auto`, for tests. */
   readonly adaptiveTimes?: AdaptiveTimes;
   /** Told when a quota by day or month is nearly used up. @default the log */
@@ -151,6 +155,7 @@ export async function startRelay(
     dialects = DIALECTS,
     keepAlive = KEEP_ALIVE_TIMES,
     pace = PACE,
+    statusAssets,
   }: RelayOptions,
 ): Promise<Relay> {
   // A copy, since `reload` changes it. Callers and limits are read from it each time they are needed.
@@ -179,7 +184,10 @@ export async function startRelay(
   const metrics = createMetrics();
   const boot = bootId();
   const { dataDir } = config;
-  const outages = await openOutages({ dataDir, boot, log, running: () => metrics.tally.inFlight });
+  let openPages = () => 0;
+  // Open pages do not count: nothing is lost with them.
+  const requestsRunning = () => metrics.tally.inFlight - openPages();
+  const outages = await openOutages({ dataDir, boot, log, running: requestsRunning });
   createOutageMetrics(metrics.registry, outages);
   const router = createRouter(dialects, config.model.kind);
   const { fallbackKey, modelKey } = secrets;
@@ -191,7 +199,8 @@ export async function startRelay(
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
-  const queueMetrics = adaptive.observed(createQueueMetrics(metrics.registry, admission));
+  const speed = createLiveSpeed();
+  const queueMetrics = speed.observed(adaptive.observed(createQueueMetrics(metrics.registry, admission)));
   const modelMetrics = createModelMetrics(metrics.registry, upstream.breaker);
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
@@ -234,6 +243,22 @@ export async function startRelay(
     adaptive: () => adaptive.view(),
     direct: direct.status,
   });
+  const statusPage = await openStatusPage({
+    config,
+    log,
+    status,
+    upstream,
+    ledger,
+    speed,
+    admission,
+    jobs,
+    documents,
+    outages: () => outages.list,
+    adaptive: () => adaptive.view(),
+    lines: direct.status,
+    assets: statusAssets,
+  });
+  openPages = () => statusPage.feed.size;
   const running = new RunningExchanges();
   const access = createAccess(config, keys ?? fetched!.get);
   // Late by a second at most: outside of tests no time is shorter than 15 s.
@@ -263,6 +288,7 @@ export async function startRelay(
     pace,
     documents,
     status,
+    statusPage,
     jobs,
     submission,
     submit: createSubmit(submission),
@@ -306,11 +332,13 @@ export async function startRelay(
     status.draining = true;
     log.info({ graceSeconds: config.graceSeconds, running: metrics.tally.inFlight }, "stopping");
     jobs.stop();
+    statusPage.close();
     await outages.close(); // an intended stop is not an outage, even if the process is killed before it has finished
     await drain(true);
   };
   const relinquish = async () => {
     log.info({ running: metrics.tally.inFlight }, "relinquishing: another relay takes over");
+    statusPage.close();
     await outages.close(); // before the port is free: the next relay reads the mark
     for (const listener of [lines, ...listeners]) listener.stopListening();
     await jobs.close();
@@ -329,8 +357,8 @@ export async function startRelay(
       stopping ??= relinquish();
       return stopping;
     },
-    reload({ callers, limits, directCredentials, jobs: jobLimits = config.jobs }) {
-      Object.assign(config, { callers, limits, directCredentials, jobs: jobLimits });
+    reload({ callers, limits, directCredentials, tokens, jobs: jobLimits = config.jobs }) {
+      Object.assign(config, { callers, limits, directCredentials, tokens, jobs: jobLimits });
       adaptive.update(limits);
       admission.update(adaptive.applied(limits), callers, jobLimits.slots);
       holdings.update(limits, names());

@@ -221,6 +221,7 @@ describe("who may sign in", () => {
       emailDomains: [],
       identityProviders: ["onetimepin"],
       sessionDuration: "24h",
+      operators: [],
     });
     expect(people({ emails: ["kim@gmail.com"], emailDomains: ["example.co.kr"] })).toEqual([]);
   });
@@ -249,6 +250,32 @@ describe("who may sign in", () => {
     ["a way in for nobody", { identityProviders: [] }, /identityProviders: \[\] is empty, so nobody could sign in/],
   ])("is never everyone, nor unclear: %s", (_what, settings, reason) => {
     const problems = people(settings);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(reason);
+  });
+});
+
+describe("who may act from the status page", () => {
+  const operators = (
+    list: unknown[],
+    people: object = { emails: ["kim@example.com"], emailDomains: ["example.co.kr"] },
+  ) => problemsOf({ ...good, access: { servers: [{ name: "backend" }], people: { ...people, operators: list } } });
+
+  it("is some of those who can sign in: by address in any case, or by a whole domain", () => {
+    expect(operators(["Kim@Example.com", "lee@example.co.kr", "@example.co.kr"])).toEqual([]);
+  });
+
+  it.each([
+    ["lee@example.com", /operators\[0\]: "lee@example\.com" names somebody who cannot sign in.*people\.emails: lee@/],
+    ["kim@sub.example.co.kr", /cannot sign in/],
+    ["@example.com", /cannot sign in: add people\.emailDomains: example\.com/],
+    ["@gmail.com", /is neither an e-mail address nor the domain of a company/],
+    ["*@example.co.kr", /is neither/],
+    ["example.co.kr", /is neither/],
+    ["", /is neither/],
+    ["\u212aim@example.com", /is neither|beyond ASCII/],
+  ])("is nobody else: %j", (entry, reason) => {
+    const problems = operators([entry]);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(reason);
   });

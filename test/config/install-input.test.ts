@@ -21,10 +21,10 @@ const ELSEWHERE: Record<string, string> = {
   "route.expectColo": "output that `npm run probe` reads",
   "route.regionKey": cloudflare,
   "route.saasHostname": cloudflare,
-  "access.servers[].secretVersion": cloudflare,
-  "access.servers[].previousSecretExpiresAt": cloudflare,
-  "access.servers[].duration": cloudflare,
-  "access.people": cloudflare,
+  "access.people.emails": cloudflare,
+  "access.people.emailDomains": cloudflare,
+  "access.people.identityProviders": cloudflare,
+  "access.people.sessionDuration": cloudflare,
   "macs[].name": "name of the Pulumi resource",
   "macs[].host": ssh,
   "macs[].port": ssh,
@@ -84,6 +84,7 @@ const VALUES: Record<string, Both> = {
   "access.people.emailDomains[]": ["a.example.com", "b.example.com"],
   "access.people.identityProviders[]": ["one", "two"],
   "access.people.sessionDuration": ["1h", "2h"],
+  "access.people.operators[]": ["operator@example.com", undefined],
   "access.singleHeader": ["x-one", "x-two"],
   "macs[].name": ["one", "two"],
   "macs[].host": ["192.0.2.1", "192.0.2.2"],
@@ -225,7 +226,7 @@ function settingsOf(schema: z.core.$ZodType, path = ""): string[] {
   return inner ? settingsOf(inner, path) : [path];
 }
 
-/** The config with each setting's first value, and the second one for `changed`. Two servers have the names. */
+/** The config with each setting's first value, and the second one for `changed`. Two servers have the names; the operator can sign in. */
 function configWith(changed?: string): Record<string, unknown> {
   const config: Record<string, unknown> = {};
   for (const [path, [first, second]] of Object.entries(VALUES)) {
@@ -241,7 +242,8 @@ function configWith(changed?: string): Record<string, unknown> {
     }
     parent[last.replace(/\[\]$/, "")] = last.endsWith("[]") ? [value] : value;
   }
-  const { servers } = config.access as { servers: { name: string }[] };
+  const { servers, people } = config.access as { servers: { name: string }[]; people: { emails: string[] } };
+  people.emails.push("operator@example.com");
   const names = ["backend", "batch", "another"];
   servers.push(...names.filter((name) => name !== servers[0]?.name).map((name) => ({ name })));
   return config;
@@ -254,6 +256,7 @@ async function inputFor(raw: Record<string, unknown>): Promise<InstallInput> {
     teamDomain: "acme.cloudflareaccess.com",
     audiences: { servers: "s", people: "p" },
     clientIds: new Map(config.access.servers.map(({ name }, index) => [name, `${`${index}`.repeat(32)}.access`])),
+    endOfLife: new Map(config.access.servers.map(({ name }) => [name, "2030-01-01T00:00:00Z"])),
     connectorToken: "token",
     mongodbUri: "mongodb://one",
     fallbackKey: "fallback",

@@ -10,9 +10,18 @@ import { createTokenVerifier } from "./token.ts";
 export type Audience = keyof RelayConfig["access"]["audiences"];
 
 /** An authenticated caller: a server with its config, or a person. */
-export type Principal =
-  | { readonly kind: "server"; readonly name: string; readonly caller: Caller }
-  | { readonly kind: "person"; readonly name: string };
+export type Principal = { readonly kind: "server"; readonly name: string; readonly caller: Caller } | Person;
+
+/** Somebody who has signed in. */
+export interface Person {
+  readonly kind: "person";
+  /** For the log. */
+  readonly name: string;
+  /** As the identity provider gave it; undefined for a token that names no person. */
+  readonly email: string | undefined;
+  /** When the sign-in ends, in ms since 1970. */
+  readonly expiresAt: number;
+}
 
 /** `/status` and everything below it is for people, the rest for servers. @param path as received, without its query */
 export function audienceOf(path: string): Audience {
@@ -106,6 +115,8 @@ function server(claims: JWTPayload, callers: readonly Caller[]): Principal {
   return { kind: "server", name: caller.name, caller };
 }
 
-function person({ email }: JWTPayload): Principal {
-  return { kind: "person", name: typeof email === "string" ? email : "someone without an address" };
+/** A service token's claims have `common_name`: it is nobody's, whatever else it says. */
+function person({ email, common_name: serviceToken, exp = 0 }: JWTPayload): Person {
+  const address = typeof email === "string" && email !== "" && !serviceToken ? email : undefined;
+  return { kind: "person", name: address ?? "someone without an address", email: address, expiresAt: exp * 1000 };
 }

@@ -166,6 +166,15 @@ export class FlowTree {
     return turns;
   }
 
+  /** When the request that has waited longest began to, by the queue's clock; infinite when none waits. */
+  get oldestSince(): number {
+    let since = Number.POSITIVE_INFINITY;
+    for (const caller of this.#callers.values()) {
+      for (const { queue } of caller.companies.values()) since = Math.min(since, queue.oldest?.since ?? since);
+    }
+    return since;
+  }
+
   *waiters(): Generator<Waiter> {
     for (const caller of this.#callers.values()) {
       for (const company of caller.companies.values()) yield* company.queue.newestFirst();

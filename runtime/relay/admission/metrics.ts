@@ -1,6 +1,6 @@
 /** Metrics by queue (label `lane`) and caller. Only configured callers get here, so the label sets are bounded. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { Usage } from "../usage/usage.ts";
+import type { Meter, Usage } from "../usage/usage.ts";
 import type { Admission } from "./admission.ts";
 import type { QueueName, QueueSnapshot } from "./slot-request.ts";
 
@@ -22,6 +22,8 @@ export interface ServedRequest {
 export type TokenSource = "job" | "fallback" | "documents";
 
 export interface QueueMetrics {
+  /** Meters of the answers that are under way, in slots: added and removed by the call. */
+  readonly running: Set<Pick<Meter, "events">>;
   served(request: ServedRequest): void;
   /** Counts tokens that do not come from a direct request to the model server. */
   usedTokens(queue: QueueName, caller: string, source: TokenSource, usage: Usage): void;
@@ -68,6 +70,7 @@ export function createQueueMetrics(registry: Registry, admission: Admission): Qu
     registers,
   });
   return {
+    running: new Set(),
     usedTokens(lane, caller, source, { prompt, output }) {
       add(tokens, { lane, caller, source, kind: "prompt" }, prompt);
       add(tokens, { lane, caller, source, kind: "output" }, output);

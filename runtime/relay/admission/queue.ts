@@ -104,7 +104,8 @@ export class RequestQueue {
   }
 
   snapshot(): QueueSnapshot {
-    const callers: Record<string, { running: number; waiting: number }> = {};
+    // Without inherited names: a caller can be called "constructor".
+    const callers = Object.create(null) as Record<string, { running: number; waiting: number }>;
     for (const tree of [this.#direct, this.#background]) {
       for (const { name, running, waiting } of tree.callers) {
         const sum = callers[name] ?? { running: 0, waiting: 0 };
@@ -118,6 +119,7 @@ export class RequestQueue {
       waiting: this.#direct.waiting,
       waitingBytes: this.#direct.bytes,
       waitingBackground: this.#background.waiting,
+      longestWaitMs: this.#direct.waiting === 0 ? 0 : this.#now() - this.#direct.oldestSince,
       serviceMs: this.#times.meanMs,
       callers,
     };

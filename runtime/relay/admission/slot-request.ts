@@ -48,6 +48,8 @@ export interface QueueSnapshot {
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly waitingBackground: number;
+  /** How long the oldest waiting direct request has waited, in ms; 0 when none waits. */
+  readonly longestWaitMs: number;
   /** Mean time that a request holds its slot, in ms; 0 before the first has ended. */
   readonly serviceMs: number;
   /** Callers with waiting or running requests, background work included. */

@@ -21,7 +21,7 @@ import { createReader, type Reader } from "./reader.ts";
 import { DocumentRepository, type Miss } from "./repository.ts";
 import { createSearch, type Search } from "./search.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
-import { DOCUMENTS_MIB, type DocumentMeta, type DocumentStore } from "./store.ts";
+import { DOCUMENTS_MIB, type DocumentCount, type DocumentMeta, type DocumentStore } from "./store.ts";
 import { StoreGuard, type StoreState } from "./store-guard.ts";
 
 const SWEEP_MS = 3_600_000;
@@ -47,6 +47,8 @@ export interface Documents {
   search: Search;
   /** State of the store. */
   state(): { readonly store: "atlas" | "embedded" } & StoreState;
+  /** How many documents are stored. Rejects while the store is unavailable. */
+  count(): Promise<DocumentCount>;
   /** The callers of the config have changed: ends the work of removed and disabled ones. */
   callersChanged(): void;
   /** Ends running embeddings, writes pending last-access times, closes the store. */
@@ -145,6 +147,7 @@ export function createDocuments(
       return typeof found === "string" ? found : (miss ?? repository.use(found));
     },
     state: () => ({ store: config.documents.store, ...guard.state }),
+    count: () => guard.use((store) => store.count(lifetime.livingSince(now()))),
     callersChanged: signals.callersChanged,
     async close() {
       stop.abort(new RelayError("shutting_down", "The relay is shutting down."));

@@ -40,6 +40,9 @@ export function documentStatements(db: DatabaseSync, columns: readonly string[])
     leased: db.prepare("SELECT until FROM leases WHERE company = ? AND title = ?"),
     forgetSpending: db.prepare("DELETE FROM spending WHERE day < ?"),
     usage: db.prepare("SELECT caller, bytes FROM usage WHERE bytes > 0"),
+    count: db.prepare(
+      "SELECT count(*) AS documents, coalesce(sum(bytes), 0) AS bytes FROM documents WHERE lastAccessedAt > ?",
+    ),
     pages: db.prepare(
       `SELECT (page_count - freelist_count) * page_size AS bytes
        FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()`,

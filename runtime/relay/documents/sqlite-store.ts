@@ -1,6 +1,6 @@
 /** The SQLite store's side in the main thread: sends commands to the thread that owns the file. */
 import { WorkerThread } from "../threads/worker-thread.ts";
-import { isOverdue } from "./sqlite-file.ts";
+import { countBriefly, isOverdue } from "./sqlite-file.ts";
 import type { DocumentStore, StoreBounds } from "./store.ts";
 import type { WorkerOptions } from "./worker.ts";
 
@@ -31,6 +31,7 @@ export async function openSqliteStore(file: string, bounds?: StoreBounds): Promi
       return (await thread.call(method, args)) as Value<K>;
     };
   const sweep = send("sweep");
+  const count = send("count");
   return {
     async ping() {
       if (thread === undefined || closed) return;
@@ -48,6 +49,7 @@ export async function openSqliteStore(file: string, bounds?: StoreBounds): Promi
     remove: send("remove"),
     removeCompany: send("removeCompany"),
     list: send("list"),
+    count: (livingSince) => (thread === undefined ? countBriefly(file, livingSince) : count(livingSince)),
     lease: send("lease"),
     releaseLease: send("releaseLease"),
     async sweep(livingSince) {

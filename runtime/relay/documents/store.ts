@@ -62,6 +62,13 @@ export interface StoreBounds {
 /** Default of `documents.maxDiskMiB`. */
 export const DOCUMENTS_MIB = 4096;
 
+/** What a store holds. */
+export interface DocumentCount {
+  readonly documents: number;
+  /** Undefined where counting them would read every document. */
+  readonly bytes: number | undefined;
+}
+
 /** Outcome of one bounded step of a deletion; `more` if the step must be repeated. */
 export interface DeletionStep {
   readonly removed: number;
@@ -102,6 +109,8 @@ export interface DocumentStore {
   /** Removes a bounded part of a company's documents, durably as `remove`. */
   removeCompany(company: string): Promise<DeletionStep>;
   list(listing: Listing): Promise<DocumentMeta[]>;
+  /** How many documents have not expired, and their size. */
+  count(livingSince: number): Promise<DocumentCount>;
   /**
    * Takes or renews the lease on embedding a document for `forMs` of the store's own clock. @returns false while another owner
    * holds it. `owner`: `<process id>:<unique>`

@@ -7,13 +7,16 @@ import { RelayError } from "../errors.ts";
 
 /** Destination of a request after the Access check. `name` is the path's pattern, for metrics and the log. */
 export type Route =
-  | { readonly kind: "status"; readonly name: string; readonly view: "page" | "data" }
+  | { readonly kind: "status"; readonly name: string; readonly view: StatusView; readonly id: string }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
   | { readonly kind: "openapi"; readonly name: "/openapi.json" }
   | { readonly kind: "jobs"; readonly name: "/v1/jobs" }
   | { readonly kind: "usage"; readonly name: "/v1/usage" }
   | { readonly kind: "documents"; readonly name: "/v1/documents" | "/v1/documents/search" }
   | ModelCall;
+
+/** What is asked for below `/status`; `cancel`: cancels the job `id`. */
+export type StatusView = "page" | "data" | "events" | "usage" | "script" | "style" | "cancel";
 
 /** A route to the model server, with values computed once. */
 export interface ModelCall extends ModelRoute {
@@ -93,7 +96,7 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
           headers: { Allow: allow },
         });
       }
-      return route.kind === "job" ? { ...route, id: idIn(row.path, path) } : route;
+      return "id" in route ? { ...route, id: idIn(row.path, path) } : route;
     },
   };
 }
@@ -113,10 +116,24 @@ function storedResponses(dialect: Dialect): [name: string, call: ModelCall][] {
   });
 }
 
+/** A path with an id in it. */
+const withId = (name: string): RegExp => new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
+
 function job(act: JobAct, name: string, methods: readonly string[], dialect: Dialect | undefined): Row {
-  const path = new RegExp(`^${name.replace("{id}", "([\\w-]{1,80})")}$`);
+  const path = withId(name);
   return { route: { kind: "job", name, act, id: "" }, path, methods, dialect };
 }
+
+/** Paths for people. */
+const STATUS: readonly (readonly [name: string, view: StatusView, methods: readonly string[]])[] = [
+  ["/status", "page", READ],
+  ["/status/data.json", "data", READ],
+  ["/status/events", "events", ["GET"]],
+  ["/status/usage.json", "usage", READ],
+  ["/status/app.js", "script", READ],
+  ["/status/app.css", "style", READ],
+  ["/status/jobs/{id}/cancel", "cancel", ["POST"]],
+];
 
 /** The paths of the relay itself. */
 function relayRows(): Row[] {
@@ -127,8 +144,12 @@ function relayRows(): Row[] {
     dialect: undefined,
   });
   return [
-    row({ kind: "status", name: "/status", view: "page" }, READ),
-    row({ kind: "status", name: "/status/data.json", view: "data" }, READ),
+    ...STATUS.map(
+      ([name, view, methods]): Row => ({
+        ...row({ kind: "status", name, view, id: "" }, methods),
+        path: name.includes("{id}") ? withId(name) : name,
+      }),
+    ),
     row({ kind: "openapi", name: "/openapi.json" }, READ),
     row({ kind: "documents", name: "/v1/documents" }, [...READ, "PUT", "DELETE"]),
     row({ kind: "documents", name: "/v1/documents/search" }, ["POST"]),

@@ -4,6 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { QueueName } from "../admission/admission.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
 import { DiskQuota } from "./disk-quota.ts";
+import { latestOf, summaryOfJob } from "./job-summaries.ts";
 import { KeyClaims } from "./key-claims.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import { flowOf, type JobRow, listOf, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
@@ -12,12 +13,14 @@ import {
   type Added,
   type AnswerHead,
   type AttemptOutcome,
+  type CancelledBy,
   type ClaimedJob,
   type DiskRefusal,
   type JobListing,
   type JobRecord,
   type JobState,
   type JobStore,
+  type JobSummary,
   type KeyClaim,
   type NewJob,
   type Recovered,
@@ -161,6 +164,14 @@ export class JobDatabase implements Steps {
     return listOf(this.#sql, owner, listing);
   }
 
+  latest(limit: number): readonly JobSummary[] {
+    return latestOf(this.#sql, limit);
+  }
+
+  findAny(id: string): JobSummary | undefined {
+    return summaryOfJob(this.#sql, id);
+  }
+
   answer(owner: string, id: string): StoredAnswer | undefined {
     const row = rowOf(this.#sql, owner, id);
     return row && answerOf(this.#sql, row.seq);
@@ -261,12 +272,13 @@ export class JobDatabase implements Steps {
     return "queued";
   }
 
-  cancel(owner: string, id: string): JobRecord | undefined {
+  cancel(owner: string, id: string, by: CancelledBy = "owner"): JobRecord | undefined {
     const row = rowOf(this.#sql, owner, id) as (JobRow & { attempt_id: string | null }) | undefined;
     if (row === undefined) return undefined;
     if (row.state === "queued" || row.state === "in_progress") {
-      if (row.attempt_id !== null) this.#end(row.attempt_id, "cancelled", "cancelled by its owner");
-      this.#close(row.seq, "cancelled", { code: "job_cancelled", message: "The job was cancelled by its owner." });
+      const who = by === "owner" ? "its owner" : "an operator";
+      if (row.attempt_id !== null) this.#end(row.attempt_id, "cancelled", `cancelled by ${who}`);
+      this.#close(row.seq, "cancelled", { code: "job_cancelled", message: `The job was cancelled by ${who}.` });
     }
     return this.find(owner, id);
   }

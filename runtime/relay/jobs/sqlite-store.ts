@@ -54,6 +54,8 @@ export async function openSqliteStore(
     releaseKey: send("releaseKey"),
     find: send("find"),
     list: send("list"),
+    latest: send("latest"),
+    findAny: send("findAny"),
     answer: send("answer"),
     answerHead: send("answerHead"),
     answerPiece: send("answerPiece"),

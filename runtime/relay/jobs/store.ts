@@ -130,6 +130,16 @@ export interface JobRecord {
   readonly metadata: JobMetadata | undefined;
 }
 
+/** Who cancelled a job; its owner sees that, and not the operator's name. */
+export type CancelledBy = "owner" | "operator";
+
+/** A job in short, without anything that its caller wrote but the company's name. */
+export interface JobSummary
+  extends Pick<JobRecord, "id" | "owner" | "lane" | "path" | "state" | "createdAt" | "startedAt" | "finishedAt"> {
+  readonly company: string | undefined;
+  readonly errorCode: string | undefined;
+}
+
 /** A job that is due. */
 export interface WaitingJob {
   readonly id: string;
@@ -217,6 +227,10 @@ export interface JobStore {
   find(owner: string, id: string): Promise<JobRecord | undefined>;
   /** The owner's jobs, without kept answers of direct calls; undefined if `after` is not one of its jobs. */
   list(owner: string, listing: JobListing): Promise<readonly JobRecord[] | undefined>;
+  /** Jobs of all owners, without kept answers: those that run or wait, then those that came last; at most `limit` of each. */
+  latest(limit: number): Promise<readonly JobSummary[]>;
+  /** A job of any owner, in short; undefined if there is none. */
+  findAny(id: string): Promise<JobSummary | undefined>;
   /** The answer of a finished job; undefined if there is none. Rejects if it is damaged on the disk. */
   answer(owner: string, id: string): Promise<StoredAnswer | undefined>;
   /** The same without its body. */
@@ -250,8 +264,8 @@ export interface JobStore {
     delayMs: number,
     answer?: StoredAnswer,
   ): Promise<JobState | undefined>;
-  /** Cancels a job that is not finished. @returns the job as it is now; undefined if there is none */
-  cancel(owner: string, id: string): Promise<JobRecord | undefined>;
+  /** Cancels a job that is not finished. @param by who does @returns the job as it is now; undefined if there is none */
+  cancel(owner: string, id: string, by?: CancelledBy): Promise<JobRecord | undefined>;
   /** Removes a finished job and its answer. @returns false if there is no such job, or it is not finished */
   remove(owner: string, id: string): Promise<boolean>;
   /** Deletes expired jobs, frees expired leases. @returns whether there may be more */

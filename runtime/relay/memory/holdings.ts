@@ -17,6 +17,9 @@ export const MAX_SLOTLESS_CALLS = 64;
 /** Open requests of people, for the status page: per person, and of all people together. */
 export const MAX_REQUESTS_PER_PERSON = 16;
 export const MAX_REQUESTS_OF_PEOPLE = 256;
+/** Of these, event streams of the status page. */
+export const MAX_PAGE_STREAMS_PER_PERSON = 8;
+export const MAX_PAGE_STREAMS = 64;
 
 /** Counts per name; names whose count is 0 are forgotten. */
 class Counts {

@@ -80,7 +80,7 @@ export function openResponse(
   if (route.queue === undefined || checked === undefined) return undefined;
   const { memory } = holding;
   const writer = new KeepAliveWriter(res, route, checked.facts.stream, { keepAlive, timers, memory });
-  res.once("close", () => writer.stop());
+  res.on("close", () => writer.stop());
   return writer;
 }
 
@@ -150,6 +150,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
   exchange.record.gotSlot(slot.waitedMs);
   const tapped = route.makesResponse === true ? tapResponseId(to, (id) => parts.responses.add(caller.name, id)) : to;
   const sink = new MeteredSink(new AnswerRewriter(tapped, rule), route.dialect);
+  queueMetrics.running.add(sink.meter);
   let failure: unknown;
   try {
     await upstream.forward(call, sink);
@@ -157,6 +158,7 @@ async function answerInSlot(queued: QueuedCall, to: Sink, parts: CallParts): Pro
     failure = cause;
     throw cause;
   } finally {
+    queueMetrics.running.delete(sink.meter);
     const usage = sink.meter.usage();
     settle(slot, sink, failure, usedTokens(queue, bytes, usage));
     if (entry !== undefined) noteUsage(entry, queued, "model", sink, failure, slot.waitedMs);

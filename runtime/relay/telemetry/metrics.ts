@@ -23,6 +23,8 @@ export interface Tally {
   requests: number;
   byStatus: Record<string, number>;
   byCaller: Record<string, { requests: number; lastColo: string; lastAt: number }>;
+  /** By the Cloudflare location they came in at, after the Access check. */
+  byColo: Record<string, number>;
   clientAborts: number;
   upstreamErrors: number;
 }
@@ -43,7 +45,15 @@ const SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const tally: Tally = { inFlight: 0, requests: 0, byStatus: {}, byCaller: {}, clientAborts: 0, upstreamErrors: 0 };
+  const tally: Tally = {
+    inFlight: 0,
+    requests: 0,
+    byStatus: byName(),
+    byCaller: byName(),
+    byColo: byName(),
+    clientAborts: 0,
+    upstreamErrors: 0,
+  };
   collectDefaultMetrics({ register: registry });
   const requests = new Counter({
     name: "slm_requests_total",
@@ -118,6 +128,7 @@ export function createMetrics(): Metrics {
       }
       if (caller === "-") return; // before the Access check, CF-Ray could be forged
       entries.inc({ colo, caller });
+      tally.byColo[colo] = (tally.byColo[colo] ?? 0) + 1;
       tally.byCaller[caller] ??= { requests: 0, lastColo: colo, lastAt: 0 };
       const seen = tally.byCaller[caller];
       seen.requests += 1;
@@ -133,3 +144,6 @@ export function createMetrics(): Metrics {
     },
   };
 }
+
+/** An empty record without inherited names: a caller can be called "constructor". */
+const byName = <T>(): Record<string, T> => Object.create(null) as Record<string, T>;

@@ -109,6 +109,7 @@ export function testConfig(modelUrl: string, dataDir: string, changes: Partial<R
 export interface TestRelay extends Relay {
   readonly url: string;
   readonly admin: string;
+  readonly dataDir: string;
   /** The log's lines so far. */
   readonly lines: Record<string, unknown>[];
 }
@@ -124,7 +125,13 @@ export async function startTestRelay(
   const config = testConfig(modelUrl, await temporaryFolder(), changes);
   const relay = await startRelay(config, secrets, { log, keys: createLocalJWKSet(jwks), ...options });
   onTestFinished(() => relay.close());
-  return { ...relay, lines, url: `http://127.0.0.1:${relay.port}`, admin: `http://127.0.0.1:${relay.adminPort}` };
+  return {
+    ...relay,
+    dataDir: config.dataDir,
+    lines,
+    url: `http://127.0.0.1:${relay.port}`,
+    admin: `http://127.0.0.1:${relay.adminPort}`,
+  };
 }
 
 /** POSTs JSON as the server "backend". */

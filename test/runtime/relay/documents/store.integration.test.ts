@@ -31,6 +31,22 @@ describe.each(stores)("the store on %s", (_name, open) => {
     expect(await store.list({ companies: "all", limit: 10, livingSince: 0 })).toHaveLength(1);
   });
 
+  it("counts what has not expired", async () => {
+    const store = await open();
+    expect(await store.count(0)).toMatchObject({ documents: 0 });
+    for (const [title, lastAccessedAt] of [
+      ["old", 1000],
+      ["new", 3000],
+    ] as const) {
+      const { meta, content } = record();
+      await put(store, { ...meta, title, lastAccessedAt }, content);
+    }
+    const counted = await store.count(2000);
+    expect(counted.documents).toBe(1);
+    expect((await store.count(0)).documents).toBe(2);
+    expect([undefined, record().meta.bytes]).toContain(counted.bytes);
+  });
+
   it("stores only with a valid write intent: a removal or another intent voids it", async () => {
     const store = await open();
     const { meta, content, key } = record();

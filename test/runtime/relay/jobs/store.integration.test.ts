@@ -242,6 +242,60 @@ describe("a stored job", () => {
   });
 });
 
+describe("the jobs of all owners", () => {
+  test("are those that run or wait, oldest first, then those that came last; without kept answers of direct calls", async () => {
+    const database = new JobDatabase(await options());
+    const add = (changes: Partial<NewJob>) => {
+      const job = newJob(changes);
+      database.add(job);
+      return job;
+    };
+    const ended = Array.from({ length: 4 }, (_, at) => add({ owner: at % 2 === 0 ? "a" : "b" }));
+    for (const [at, { id }] of ended.entries()) {
+      database.claim(id, `x${at}`, HOUR);
+      database.finish(`x${at}`, answer("done", at === 3 ? 400 : 200));
+    }
+    const [running, waiting] = [add({ owner: "b", company: "국민" }), add({ owner: "a" })];
+    database.claim(running.id, "r", HOUR);
+    database.keepAnswer(newJob({ owner: "a", idempotencyKey: "k" }), answer("kept"), HOUR);
+    const latest = database.latest(3);
+    expect(latest.map(({ id }) => id)).toEqual([running, waiting, ended[3]!, ended[2]!, ended[1]!].map(({ id }) => id));
+    expect(latest[0]).toEqual({
+      id: running.id,
+      owner: "b",
+      company: "국민",
+      lane: "chat",
+      path: "/v1/chat/completions",
+      state: "in_progress",
+      createdAt: expect.any(Number) as number,
+      startedAt: expect.any(Number) as number,
+      finishedAt: undefined,
+      errorCode: undefined,
+    });
+    expect(latest[2]).toMatchObject({ state: "failed", errorCode: "model_refused" });
+    database.close();
+  });
+
+  test("can be found and cancelled by an operator, which their owner sees; a kept answer is no job", async () => {
+    const database = new JobDatabase(await options());
+    const job = newJob();
+    database.add(job);
+    expect(database.findAny(job.id)).toMatchObject({ owner: "backend", state: "queued", company: undefined });
+    expect(database.findAny("0".repeat(32))).toBeUndefined();
+    const call = newJob({ idempotencyKey: "k" });
+    database.keepAnswer(call, answer("kept"), HOUR);
+    expect(database.findAny(call.id)).toBeUndefined();
+    database.claim(job.id, "a", HOUR);
+    database.cancel("backend", job.id, "operator");
+    expect(database.find("backend", job.id)).toMatchObject({
+      state: "cancelled",
+      error: { message: "The job was cancelled by an operator." },
+      attempts: [{ outcome: "cancelled", detail: "cancelled by an operator" }],
+    });
+    database.close();
+  });
+});
+
 describe("a group", () => {
   test("of commands is one commit; a command that fails is rolled back and does not affect the others", async () => {
     const database = new JobDatabase(await options());

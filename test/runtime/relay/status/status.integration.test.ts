@@ -1,9 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { createAdmission } from "../../../../runtime/relay/admission/admission.ts";
 import { MAX_REQUESTS_PER_PERSON } from "../../../../runtime/relay/memory/holdings.ts";
-import { renderStatus } from "../../../../runtime/relay/status/page.ts";
 import {
   asPerson,
   asServer,
@@ -13,7 +11,6 @@ import {
   post,
   startModel,
   startTestRelay,
-  testConfig,
   token,
 } from "../harness.ts";
 
@@ -27,12 +24,12 @@ test("the page shows whether the model server answers, its models and the caller
   const response = await fetch(`${relay.url}/status`, { headers: asPerson });
   const html = await response.text();
   expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8");
-  expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
   expect(html).toContain("slm.example.com");
   expect(html).toContain("Working");
   expect(html).toContain("llama3:latest, &lt;b&gt;bge&lt;/b&gt;");
-  expect(html).toMatch(/<td>backend<\/td><td>2<\/td><td>none<\/td>/);
+  expect(html).toMatch(/<th scope="row">Caller: backend<\/th><td>Calls: 2 \(none\)<\/td>/);
   expect(html).not.toContain("<b>");
+  expect(html).not.toContain("<script"); // a relay from its sources has no program for the page
 });
 
 test("the JSON has the same values; health checks are not counted", async () => {
@@ -53,7 +50,7 @@ test("a model server that is down is reported", async () => {
   await model.close();
   const relay = await startTestRelay(model.url, { model: { kind: "openai", url: model.url, embeddingModel: "e" } });
   const html = await (await fetch(`${relay.url}/status`, { headers: asPerson })).text();
-  expect(html).toMatch(/does not answer: .*ECONNREFUSED/);
+  expect(html).toMatch(/does not answer\..*ECONNREFUSED/);
   expect((await fetch(`${relay.url}/readyz`)).status).toBe(200); // the relay itself can serve
 });
 
@@ -61,43 +58,6 @@ test("a model server with invalid answers is reported as not working", async () 
   const model = await startModel((_seen, res) => res.end("[]"));
   const relay = await startTestRelay(model.url);
   expect(await (await fetch(`${relay.admin}/details`)).json()).toMatchObject({ model: { reachable: false } });
-});
-
-test("every text on the page is escaped", () => {
-  const evil = `"><script>'&`;
-  const html = renderStatus({
-    hostname: evil,
-    startedAt: evil,
-    uptimeSeconds: 90_061,
-    draining: false,
-    model: { reachable: false, reason: evil, checkedAt: evil, kind: evil, embeddingModel: evil, circuit: "closed" },
-    lanes: createAdmission(testConfig("http://127.0.0.1", "/data").limits).snapshot(),
-    outages: [
-      {
-        from: evil,
-        to: evil,
-        seconds: 3_900,
-        everySeconds: 5,
-        what: "machine",
-        machineOnAt: evil,
-        requestsCut: 2,
-        jobsRunAgain: [evil],
-        jobsFailed: [],
-      },
-    ],
-    tally: {
-      inFlight: 0,
-      requests: 0,
-      byStatus: { [evil]: 1 },
-      byCaller: { [evil]: { requests: 1, lastColo: evil, lastAt: evil } },
-      clientAborts: 0,
-      upstreamErrors: 0,
-    },
-  });
-  expect(html).not.toContain("<script>");
-  expect(html).toContain("&quot;&gt;&lt;script&gt;&#39;&amp;");
-  expect(html).toContain("1 d 1 h");
-  expect(html).toContain("<td>1 h 5 min</td><td>the Mac lost power or was reset</td><td>2</td><td>1 run again</td>");
 });
 
 test("health needs no token and answers one word; the admin listener has health and metrics", async () => {
