@@ -75,13 +75,14 @@ export async function cloudflareReadiness(
 
   const makesOneTimePin = await lacksOneTimePin(lookups, wanted);
   const needed = neededPermissions({ ...wanted, makesOneTimePin }, look.readOnly);
-  const [permissions, zone, organization, records, tunnels, applications] = await Promise.all([
+  const [permissions, zone, organization, records, tunnels, applications, saas] = await Promise.all([
     permissionStates(look.access, wanted, needed),
     lookups.zone(zoneId),
     lookups.zeroTrustOrganization(accountId),
     lookups.dnsRecordsOf(zoneId, hostname),
     lookups.tunnels(accountId),
     lookups.accessApplications(accountId, hostname),
+    saasFindings(lookups, wanted),
   ]);
   const destinations = [hostname, `${hostname}/status`];
   const findings = [
@@ -89,6 +90,7 @@ export async function cloudflareReadiness(
     ...permissions.map(permissionFinding),
     ...zoneFindings(zone, wanted),
     ...organizationFindings(organization),
+    ...saas,
     ...found("cloudflare.hostname", records, (value) =>
       recordFindings(hostname, value, tunnels.ok ? tunnels.value : [], look.owned),
     ),
@@ -197,7 +199,9 @@ function permissionFinding({ permission, state, failure }: PermissionState): Fin
     );
   }
   if (failure?.kind === "not-enabled") {
-    return warn(id, `${name}: not known before Zero Trust is set up`, "Run this again after that");
+    const product =
+      permission.group === "SSL and Certificates" ? "Cloudflare for SaaS is switched on" : "Zero Trust is set up";
+    return warn(id, `${name}: not known before ${product}`, "Run this again after that");
   }
   return notChecked(id, failure ?? { kind: "refused", subject: name, reason: "no answer" });
 }
@@ -249,6 +253,37 @@ function organizationFindings(organization: LookupResult<{ authDomain: string }>
     ];
   }
   return found(id, organization, () => []);
+}
+
+/**
+ * Mode `saas` needs Cloudflare for SaaS, which a person switches on for the zone.
+ * @see https://developers.cloudflare.com/cloudflare-for-platforms/cloudflare-for-saas/quotas-and-billing/
+ */
+async function saasFindings(lookups: CloudflareLookups, { zoneId, route }: WantedStack): Promise<Finding[]> {
+  const { saasHostname } = route;
+  if (saasHostname === undefined) return [];
+  const id = "cloudflare.saas";
+  const where = "dash.cloudflare.com → the zone → SSL/TLS → Custom Hostnames";
+  const quota = await lookups.customHostnameQuota(zoneId);
+  if (!quota.ok && quota.failure.kind === "not-enabled") {
+    const says =
+      "slm-network:route.mode: saas needs Cloudflare for SaaS, which is not switched on for the zone: Cloudflare refuses custom hostnames";
+    const todo = `${where} → Enable Cloudflare for SaaS (it asks for a way to pay; 100 names are included)`;
+    return [fail(id, says, todo)];
+  }
+  if (!quota.ok) return found(id, quota, () => []);
+  const { used, hardCap } = quota.value;
+  if (used < hardCap) return [ok(id, `Cloudflare for SaaS is on: ${used} of at most ${hardCap} custom hostnames`)];
+  const own = await lookups.customHostname(zoneId, saasHostname);
+  if (own.ok && own.value !== undefined) return [ok(id, `the custom hostname ${saasHostname} exists`)];
+  // Enterprise plans may exceed the number.
+  return [
+    warn(
+      id,
+      `the zone has ${used} custom hostnames, and plans below Enterprise take at most ${hardCap}: ${saasHostname} may be refused`,
+      `Remove those that are not used (${where}), or take another zone`,
+    ),
+  ];
 }
 
 /** The permission, the zone or Zero Trust has a finding of its own, which says what to do. */

@@ -100,3 +100,9 @@ export interface Region {
   readonly key: string;
   readonly label: string;
 }
+
+/** How many custom hostnames a zone has, and the number from which Cloudflare refuses more (Enterprise plans excepted). */
+export interface CustomHostnameQuota {
+  readonly used: number;
+  readonly hardCap: number;
+}

@@ -7,6 +7,7 @@ import type {
   AccessPolicy,
   Account,
   BotManagement,
+  CustomHostnameQuota,
   DnsRecord,
   IdentityProvider,
   NotificationPolicy,
@@ -65,6 +66,8 @@ export interface CloudflareLookups {
   tunnelConnections(accountId: string, tunnelId: string): Promise<LookupResult<number>>;
   /** A custom hostname of the zone; undefined: there is none of this name. */
   customHostname(zoneId: string, hostname: string): Promise<LookupResult<{ status: string } | undefined>>;
+  /** How many custom hostnames the zone may have; a failure `not-enabled`: Cloudflare for SaaS is off. */
+  customHostnameQuota(zoneId: string): Promise<LookupResult<CustomHostnameQuota>>;
   /** The zone's fallback origin for custom hostnames; a failure `not-found`: none is set. */
   fallbackOrigin(zoneId: string): Promise<LookupResult<string | undefined>>;
 }
@@ -248,6 +251,11 @@ export function cloudflareLookups({ apiToken, baseUrl, timeoutMs = 20_000 }: Clo
         const found = await all(client.customHostnames.list(query), (one) => one);
         const one = found.find((custom) => custom.hostname === hostname);
         return one && { status: one.status ?? "pending" };
+      }),
+    customHostnameQuota: (zoneId) =>
+      ask("the zone's quota of custom hostnames", "SSL and Certificates Read", async (client) => {
+        const { used, hard_cap } = await client.customHostnames.quota.get({ zone_id: zoneId });
+        return { used, hardCap: hard_cap };
       }),
     fallbackOrigin: (zoneId) =>
       ask("the zone's fallback origin", "SSL and Certificates Read", async (client) => {

@@ -7,7 +7,7 @@ export interface LookupFailure {
    * - `credentials`: the account does not know them, or they have ended
    * - `permission`: they may not do this; `permission` says what they lack
    * - `no-access`: they are for other accounts, zones or projects than the requested one
-   * - `not-enabled`: the account has not switched the product on (Zero Trust)
+   * - `not-enabled`: the account has not switched the product on (Zero Trust, Cloudflare for SaaS)
    * - `address`: they may not be used from this machine's address, which is in `address`
    * - `not-found`: there is no such thing
    * - `limited`: too many calls; try again later
@@ -61,7 +61,7 @@ export function mapResult<T, U>(answer: LookupResult<T>, change: (value: T) => U
 /** A failure in one sentence: what was looked up, and the answer. */
 export function describeFailure({ subject, reason, status, codes }: LookupFailure): string {
   const number = [status, ...(codes ?? [])].filter((part) => part !== undefined).join(", ");
-  return `subject for ${subject}: ${reason}${number ? ` (${number})` : ""}`;
+  return `asked for ${subject}: ${reason}${number ? ` (${number})` : ""}`;
 }
 
 /** An error's message with its cause: `fetch failed` alone is useless. */

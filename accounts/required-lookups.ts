@@ -38,15 +38,22 @@ export function requiredLookups(
       const found = await Promise.all(names.map((name) => lookups.zoneByName(name, accountId)));
       return found.flatMap((result) => required(result, route)?.name ?? []);
     },
-    customHostnameStatus: async (hostname) => required(await lookups.customHostname(zoneId, hostname), route)?.status,
+    customHostnameStatus: async (hostname) => {
+      const result = await lookups.customHostname(zoneId, hostname);
+      return isOff(result) ? undefined : required(result, route)?.status;
+    },
     fallbackOrigin: async () => {
       const result = await lookups.fallbackOrigin(zoneId);
       if (!result.ok && result.failure.kind === "not-found") return undefined; // none is set
+      if (isOff(result)) return undefined;
       return required(result, route);
     },
     identityProviders: async () => required(await lookups.identityProviders(accountId), login),
   };
 }
+
+/** Cloudflare for SaaS is off; the check of the account says so, and how to switch it on (`cloudflare-readiness.ts`). */
+const isOff = (result: LookupResult<unknown>): boolean => !result.ok && result.failure.kind === "not-enabled";
 
 const isRefusal = ({ status }: LookupFailure): boolean =>
   status !== undefined && status >= 400 && status < 500 && status !== 429;

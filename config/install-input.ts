@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { InstallInput, TokenInfo } from "../runtime/config.ts";
 import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
-import { isCloudModel } from "../runtime/model-servers.ts";
+import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
 
 /** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
@@ -135,11 +135,11 @@ function tokenInfo(
   };
 }
 
-/** Ollama's cloud is off unless the config names one of its models: nothing is to leave the Mac unnoticed. */
+/** A model server's cloud is off unless the config names one of its models: nothing is to leave the Mac unnoticed. */
 function withoutCloud(
   service: NonNullable<StackConfig["model"]["service"]>,
   { kind, allowed = [] }: StackConfig["model"],
 ): NonNullable<InstallInput["modelService"]> {
-  if (kind !== "ollama" || allowed.some(isCloudModel)) return service;
-  return { ...service, env: { OLLAMA_NO_CLOUD: "1", ...service.env } };
+  if (allowed.some(isCloudModel)) return service;
+  return { ...service, env: { ...modelServer(kind).withoutCloudEnv, ...service.env } };
 }

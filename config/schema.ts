@@ -27,6 +27,15 @@ const secret = (key: string) =>
     .string(withMessage(`is missing: ${howToMake(key)}`))
     .min(16, withMessage(`is shorter than 16 characters: ${howToMake(key)}`));
 
+/** A key that is sent in a header, to the model server or the fallback server. */
+const headerKey = (server: "model" | "fallback") =>
+  z
+    .string(withMessage(`is not text: the ${server} server's key`))
+    .regex(
+      HEADER_TEXT,
+      withMessage("has spaces or characters beyond ASCII: it is sent in a header, so set the key as the server has it"),
+    );
+
 /** The stack's config. Keys are those of `Pulumi.<stack>.yaml` without the namespace. */
 export const stackConfigSchema = z
   .object({
@@ -77,16 +86,8 @@ export const stackConfigSchema = z
     ),
     atlasSchemaPassword: secret("atlasSchemaPassword").optional(),
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
-    fallbackKey: z.string(withMessage("is not text: the fallback server's key")).min(1).optional(),
-    modelKey: z
-      .string(withMessage("is not text: the model server's key"))
-      .regex(
-        HEADER_TEXT,
-        withMessage(
-          "has spaces or characters beyond ASCII: it is sent in a header, so set the key as the server has it",
-        ),
-      )
-      .optional(),
+    fallbackKey: headerKey("fallback").optional(),
+    modelKey: headerKey("model").optional(),
   })
   .strict()
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {

@@ -253,7 +253,7 @@ export const relaySecretsSchema = z.strictObject({
   /** Connection string of the relay's own Atlas user; absent with the embedded store. */
   mongodbUri: z.string().min(1).optional(),
   /** Key of the fallback server, sent as `Authorization: Bearer`. */
-  fallbackKey: z.string().min(1).optional(),
+  fallbackKey: z.string().regex(HEADER_TEXT).optional(),
   /** Key of the model server, sent as `Authorization: Bearer`. */
   modelKey: z.string().regex(HEADER_TEXT).optional(),
 });

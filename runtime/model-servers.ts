@@ -1,9 +1,8 @@
 /**
- * The kinds of model server, one entry each: what a server of that kind can do, and how it is asked. The relay, the installer
- * and the commands read it here. For a new kind the type checker names the members of its entry and the dialects that must say
- * whether it serves them (`Dialect.servedBy`). Not covered by the entry: how `commands/init/model-server.ts` finds out which
- * of its models embed, the sandbox's choice (`sandbox/model/choose.ts`), and `npm run capacity`, which measures by API (OpenAI's or
- * Ollama's), not by kind. Pure.
+ * The kinds of model server, one entry each: how a server of that kind is recognized, what it can do, and how it is asked. The
+ * relay, the installer, the commands and the sandbox read it here, so that a new kind of a known API (`ModelServerApi`) is one
+ * new entry. A new API also has its dialects (`Dialect.servedBy`) and its wire format in `commands/capacity/wire.ts`, which the
+ * type checker names. Pure.
  *
  * There is no health path: LM Studio and mlx-lm have none, and Ollama's `/` answers before it can serve. The model list is
  * asked for instead. Cancelling is the same for all: close the connection. (Ollama notices at the first token,
@@ -26,9 +25,25 @@ export interface EmbeddingRows {
   readonly tokens: number | undefined;
 }
 
+/** An API that model servers have. Several kinds may have the same one. */
+export type ModelServerApi = "ollama" | "openai";
+
+/** One request to a model server: GET, or POST with `body` as JSON. @returns the parsed answer; undefined when there is none */
+export type AskServer = (path: string, body?: unknown) => Promise<unknown>;
+
 export interface ModelServer {
   /** What people call it. */
   readonly title: string;
+  /** The API that callers and commands use with it. */
+  readonly api: ModelServerApi;
+  /** GET the path to find out whether a server is of this kind. The first kind of the table that recognizes it is taken. */
+  readonly recognize: {
+    readonly path: string;
+    /** @returns what the server is, as people call it (`Ollama 0.30.1`); undefined when the answer is not of this kind */
+    shown(answer: unknown): string | undefined;
+  };
+  /** Asks whether a model embeds. @returns undefined where the server does not say */
+  embeds(ask: AskServer, model: string): Promise<boolean | undefined>;
   /** As errors to callers name it. */
   readonly nameForCallers: string;
   /** Where it listens unless it is told otherwise. */
@@ -54,6 +69,8 @@ export interface ModelServer {
   readonly slotsPath: string | undefined;
   /** Whether its list can contain models that run off the Mac (`isCloudModel`, `remote_host`). */
   readonly hasCloudModels: boolean;
+  /** Environment of the server that turns such models off. */
+  readonly withoutCloudEnv: Readonly<Record<string, string>>;
   /** How its answer with status 200 begins for a path that it does not have; undefined: it answers such a path with 404. */
   readonly unknownPathMessage: string | undefined;
   /** How a person starts it. */
@@ -69,15 +86,29 @@ const ollamaEmbeddings = z.object({
   embeddings: z.array(z.array(z.number())),
   prompt_eval_count: z.int().optional(),
 });
+const ollamaVersion = z.object({ version: z.string() });
+const ollamaShow = z.object({ capabilities: z.array(z.string()) });
 const openaiList = z.object({ data: z.array(z.object({ id: z.string() })) });
 const openaiEmbeddings = z.object({
   data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })),
   usage: z.object({ prompt_tokens: z.int() }).optional(),
 });
 
+const OPENAI_TITLE = "a server that speaks OpenAI's paths (LM Studio, llama.cpp, mlx-lm)";
+
 export const MODEL_SERVERS = {
   ollama: {
     title: "Ollama",
+    api: "ollama",
+    recognize: {
+      path: "/api/version",
+      shown: (answer) => {
+        const { data } = ollamaVersion.safeParse(answer);
+        return data && `Ollama ${data.version}`;
+      },
+    },
+    embeds: async (ask, model) =>
+      ollamaShow.safeParse(await ask("/api/show", { model })).data?.capabilities.includes("embedding"),
     nameForCallers: "Ollama",
     usualUrls: ["http://127.0.0.1:11434"],
     listPath: "/api/tags",
@@ -102,13 +133,20 @@ export const MODEL_SERVERS = {
     parallel: { variable: "OLLAMA_NUM_PARALLEL", unset: 1 },
     slotsPath: undefined,
     hasCloudModels: true,
+    withoutCloudEnv: { OLLAMA_NO_CLOUD: "1" },
     unknownPathMessage: undefined,
     startHint: "`ollama serve`, or the Ollama app",
     loadHint: (model) => `\`ollama pull ${model}\``,
   },
   /** LM Studio, llama-server, mlx-lm and whatever else serves OpenAI's API. */
   openai: {
-    title: "a server that speaks OpenAI's paths (LM Studio, llama.cpp, mlx-lm)",
+    title: OPENAI_TITLE,
+    api: "openai",
+    recognize: {
+      path: "/v1/models",
+      shown: (answer) => (openaiList.safeParse(answer).success ? OPENAI_TITLE : undefined),
+    },
+    embeds: () => Promise.resolve(undefined),
     nameForCallers: "the model server",
     usualUrls: ["http://127.0.0.1:1234", "http://127.0.0.1:8080"], // LM Studio; llama-server, mlx-lm
     listPath: "/v1/models",
@@ -129,6 +167,7 @@ export const MODEL_SERVERS = {
     parallel: undefined,
     slotsPath: "/props", // llama-server
     hasCloudModels: false,
+    withoutCloudEnv: {},
     unknownPathMessage: "Unexpected endpoint or method.", // LM Studio
     startHint: "LM Studio: Developer → Start",
     loadHint: (model) => `load ${model} there`,
@@ -149,12 +188,40 @@ export const isCloudModel = (model: string): boolean => /[:-]cloud$/i.test(model
 /** @returns the table's entry as the interface, where any kind may come */
 export const modelServer = (kind: ModelServerKind): ModelServer => MODEL_SERVERS[kind];
 
+/** @returns the first entry of the table with that API */
+export function serverOfApi(api: ModelServerApi): ModelServer {
+  return MODEL_SERVER_KINDS.map(modelServer).find((server) => server.api === api)!;
+}
+
+/** Model families whose names show that they embed. */
+export const looksLikeEmbedding = (name: string): boolean => /embed|bge|\be5\b|gte-|minilm/i.test(name);
+
+/** What a server of unknown kind turned out to be. */
+export interface RecognizedServer {
+  readonly kind: ModelServerKind;
+  /** `Ollama 0.30.1`. */
+  readonly shown: string;
+}
+
+/** @returns which kind of server answers `ask`; undefined when it is none of them */
+export async function recognizeServer(ask: AskServer): Promise<RecognizedServer | undefined> {
+  for (const kind of MODEL_SERVER_KINDS) {
+    const { path, shown } = modelServer(kind).recognize;
+    const found = shown(await ask(path));
+    if (found !== undefined) return { kind, shown: found };
+  }
+  return undefined;
+}
+
+/** A server's address without slashes at its end; its own paths come after it. */
+export const serverUrl = (url: string): string => url.replace(/\/+$/, "");
+
 /** The path in a server's address, without a slash at its end; the server's own paths come after it. */
 export function basePath(url: string | URL): string {
-  return new URL(url).pathname.replace(/\/+$/, "");
+  return serverUrl(new URL(url).pathname);
 }
 
 /** @returns the address of the model list; a path in `url` (a model server behind a prefix) stays in front */
 export function modelListUrl({ kind, url }: { readonly kind: ModelServerKind; readonly url: string }): string {
-  return url.replace(/\/+$/, "") + MODEL_SERVERS[kind].listPath;
+  return serverUrl(url) + modelServer(kind).listPath;
 }

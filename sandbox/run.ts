@@ -40,6 +40,8 @@ const orderedConditions = z.strictObject({
       zoneStatus: z.enum(["initializing", "pending", "active", "moved"]),
       zonePaused: z.boolean(),
       fightMode: z.boolean(),
+      saas: z.boolean(),
+      customHostnameCap: z.int().min(0),
       /** Permissions of `up`'s token: "all", or names, e.g. `DNS Write`. */
       permissions: z.union([z.literal("all"), z.array(z.string())]),
     })

@@ -1,6 +1,7 @@
 /** All emulators: the clouds, the edge, the Mac, the model. */
 
 import { join } from "node:path";
+import type { ModelServerKind } from "../runtime/model-servers.ts";
 import { type Artifacts, serveArtifacts } from "./artifacts.ts";
 import { type AtlasConditions, startAtlasApi } from "./atlas/api.ts";
 import { type ApiToken, CloudflareAccount } from "./cloudflare/account.ts";
@@ -27,7 +28,7 @@ export interface Services {
   cloudflareApi: string;
   atlasApi: string;
   mongodbUri: string;
-  model: { url: string; kind: "ollama" | "openai"; embeddingModel: string; chatModel: string };
+  model: { url: string; kind: ModelServerKind; embeddingModel: string; chatModel: string };
   edge: Edge;
   mac: UsedMac;
   /** Starts a second Mac, or returns the running one. @throws Error when the first one is not emulated */

@@ -51,6 +51,20 @@ export const CLIENTS: readonly Client[] = [
     path: "/v1/messages",
   },
   {
+    name: "ollama-python",
+    title: "Ollama's client, Python",
+    template: "with_ollama.py",
+    needs: "pip install ollama",
+    path: "/api/chat",
+  },
+  {
+    name: "ollama-javascript",
+    title: "Ollama's client, JavaScript",
+    template: "with-ollama.mjs",
+    needs: "npm install ollama",
+    path: "/api/chat",
+  },
+  {
     name: "claude-code",
     title: "Claude Code",
     template: "claude-code.sh",

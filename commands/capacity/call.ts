@@ -2,13 +2,7 @@
 import { type Dispatcher, request } from "undici";
 import type { Target } from "./target.ts";
 import { reason } from "./target.ts";
-
-/** What is asked. */
-export interface Question {
-  readonly prompt: string;
-  /** Most tokens of the answer. */
-  readonly answerTokens: number;
-}
+import { type Counts, type Question, readLine, WIRES } from "./wire.ts";
 
 /** What came of one call. Times are of `performance.now()`, in ms. */
 export interface Call {
@@ -25,29 +19,6 @@ export interface Call {
   readonly outcome: "done" | "cut" | "refused" | "failed";
   /** Why it was refused or failed. */
   readonly why?: string;
-}
-
-interface Counts {
-  output?: number | undefined;
-  prompt?: number | undefined;
-  cached?: number | undefined;
-}
-
-/** The body of the request in the server's own API. */
-export function bodyOf({ api, model }: Pick<Target, "api" | "model">, { prompt, answerTokens }: Question): object {
-  const messages = [{ role: "user", content: prompt }];
-  // Fixed, so that two runs of a real model give the same answers.
-  if (api === "ollama")
-    return { model, messages, stream: true, options: { num_predict: answerTokens, temperature: 0, seed: 1 } };
-  return {
-    model,
-    messages,
-    stream: true,
-    stream_options: { include_usage: true },
-    max_tokens: answerTokens,
-    temperature: 0,
-    seed: 1,
-  };
 }
 
 /** A kept connection that the server closed just when the request was sent: it never saw the request. */
@@ -67,6 +38,7 @@ export async function call(
 
 async function tryCall(target: Target, question: Question, signal: AbortSignal, dispatcher: Dispatcher): Promise<Call> {
   const startedAt = performance.now();
+  const wire = WIRES[target.api];
   const pieces: number[] = [];
   const counts: Counts = {};
   const end = (outcome: Call["outcome"], why?: string): Call => ({
@@ -80,10 +52,10 @@ async function tryCall(target: Target, question: Question, signal: AbortSignal, 
     ...(why !== undefined && { why }),
   });
   try {
-    const answer = await request(target.url + (target.api === "ollama" ? "/api/chat" : "/v1/chat/completions"), {
+    const answer = await request(target.url + wire.chatPath, {
       method: "POST",
       headers: { ...target.headers, "content-type": "application/json" },
-      body: JSON.stringify(bodyOf(target, question)),
+      body: JSON.stringify(wire.chatBody(target.model, question)),
       signal,
       dispatcher,
       headersTimeout: 0, // bounded by the signal
@@ -105,43 +77,4 @@ async function tryCall(target: Target, question: Question, signal: AbortSignal, 
   } catch (error) {
     return signal.aborted ? end("cut") : end("failed", reason(error));
   }
-}
-
-interface OpenaiChunk {
-  choices?: { delta?: Record<string, unknown> }[];
-  usage?: {
-    prompt_tokens?: number;
-    completion_tokens?: number;
-    prompt_tokens_details?: { cached_tokens?: number };
-  } | null;
-  error?: unknown;
-}
-
-interface OllamaChunk {
-  message?: { content?: string; thinking?: string };
-  prompt_eval_count?: number;
-  eval_count?: number;
-  prompt_eval_cached_count?: number;
-  error?: unknown;
-}
-
-/** @returns whether the line brought text. @throws Error when it is an error of the server's */
-export function readLine(line: string, api: Target["api"], counts: Counts): boolean {
-  const text = api === "ollama" ? line.trim() : line.startsWith("data:") ? line.slice(5).trim() : "";
-  if (text === "" || text === "[DONE]") return false; // an SSE comment is a heartbeat
-  const chunk = JSON.parse(text) as OpenaiChunk & OllamaChunk;
-  if (chunk.error !== undefined) throw new Error(JSON.stringify(chunk.error).slice(0, 200));
-  if (api === "ollama") {
-    counts.output = chunk.eval_count ?? counts.output;
-    counts.prompt = chunk.prompt_eval_count ?? counts.prompt;
-    counts.cached = chunk.prompt_eval_cached_count ?? counts.cached;
-    return Boolean(chunk.message?.content || chunk.message?.thinking);
-  }
-  if (chunk.usage) {
-    counts.output = chunk.usage.completion_tokens;
-    counts.prompt = chunk.usage.prompt_tokens;
-    counts.cached = chunk.usage.prompt_tokens_details?.cached_tokens;
-  }
-  const delta = chunk.choices?.[0]?.delta;
-  return ["content", "reasoning_content", "reasoning"].some((field) => Boolean(delta?.[field]));
 }

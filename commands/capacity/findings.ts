@@ -43,6 +43,31 @@ export function adviceLines(
   ];
 }
 
+/** How far the throughput at the knee varied. */
+function spreadNotes(parts: readonly Part[], say: (level: Note["level"], ko: string, en: string) => Note): Note[] {
+  const measured = parts.flatMap(({ sweep: { knee, isSettled } }) =>
+    knee && knee.runs > 1 ? [{ knee, isSettled }] : [],
+  );
+  if (measured.length === 0) return [];
+  const runs = measured.map(({ knee }) => knee.runs).join(", ");
+  const spread = Math.round(100 * Math.max(...measured.map(({ knee }) => knee.spread)));
+  if (measured.every(({ isSettled }) => isSettled))
+    return [
+      say(
+        "ok",
+        `최적 지점의 수는 번갈아 ${runs}번 잰 중앙값이며, 처리량은 ±${spread}% 안에서 흔들렸습니다.`,
+        `Numbers at the knee are medians of ${runs} windows in turn; the middle half of them is within ±${spread} % of the throughput.`,
+      ),
+    ];
+  return [
+    say(
+      "warn",
+      `최적 지점의 수가 시간 안에 안정되지 않았습니다 (${runs}번, ±${spread}%): --minutes를 늘리거나 조용할 때 다시 재십시오.`,
+      `The numbers at the knee had not settled in time (${runs} windows, ±${spread} %): give more --minutes, or measure when it is quiet.`,
+    ),
+  ];
+}
+
 /** One fact, and what to do about it. */
 export interface Note {
   readonly level: "ok" | "warn";
@@ -105,6 +130,7 @@ export function notes(capacity: Capacity, language: Language): Note[] {
       ),
     );
   }
+  found.push(...spreadNotes(parts, say));
   const knees = parts.flatMap(({ sweep: { knee } }) => (knee ? [knee.atOnce] : []));
   if (new Set(knees).size > 1) {
     found.push(

@@ -15,7 +15,7 @@ const WORTH = 0.6;
 /** Growth of throughput that counts as growth while doubling. */
 const GROWS = 1.08;
 
-type Point = Pick<Level, "atOnce" | "tokensPerSecond" | "ttft">;
+type Point = Pick<Level, "atOnce" | "tokensPerSecond" | "ttft" | "writing">;
 
 const byAtOnce = (levels: readonly Point[]): Point[] => [...levels].sort((a, b) => a.atOnce - b.atOnce);
 
@@ -25,6 +25,21 @@ export interface KneeBounds {
   readonly ttftMs?: number | undefined;
   /** Requests that the server itself says it takes at once: what is over that waits, whatever a noisy measure says. */
   readonly slots?: number | undefined;
+}
+
+/**
+ * The slots that the server shows: where clearly more requests were open than answers were ever written at once, the rest
+ * waited. @returns undefined where nothing waited
+ */
+export function slotsSeen(levels: readonly Point[]): number | undefined {
+  const most = Math.max(0, ...levels.map(({ writing }) => writing));
+  // Long questions leave little time in which answers are written: with few more open than slots one may never be seen.
+  return most > 0 && levels.some(({ atOnce }) => atOnce >= 2 * most) ? most : undefined;
+}
+
+/** The bounds with what the server shows, where it does not say it. */
+function known(levels: readonly Point[], bounds: KneeBounds): KneeBounds {
+  return { ...bounds, slots: bounds.slots ?? slotsSeen(levels) };
 }
 
 const within = ({ ttft, atOnce }: Point, { ttftMs, slots }: KneeBounds): boolean =>
@@ -37,7 +52,8 @@ const worth = (low: Point, high: Point): boolean =>
 /** @returns the level at the knee; the first one when even that is over the bound; undefined of no levels */
 export function knee<T extends Point>(levels: readonly T[], bounds: KneeBounds = {}): T | undefined {
   const sorted = byAtOnce(levels) as T[];
-  const allowed = sorted.filter((level) => within(level, bounds));
+  const all = known(levels, bounds);
+  const allowed = sorted.filter((level) => within(level, all));
   if (allowed.length === 0) return sorted[0];
   const best = Math.max(...allowed.map(({ tokensPerSecond }) => tokensPerSecond));
   let at = allowed.findIndex(({ tokensPerSecond }) => tokensPerSecond >= ENOUGH * best);
@@ -65,7 +81,9 @@ export function refine(levels: readonly Point[], bounds: KneeBounds = {}): numbe
   if (at.atOnce - below > 1) return Math.ceil((at.atOnce + below) / 2);
   const best = Math.max(...levels.map(({ tokensPerSecond }) => tokensPerSecond));
   const couldPay = best >= at.tokensPerSecond * (1 + WORTH / at.atOnce);
-  if (couldPay && above !== undefined && above - at.atOnce > 1) return Math.floor((at.atOnce + above) / 2);
+  const { slots } = known(levels, bounds);
+  if (couldPay && (slots === undefined || at.atOnce < slots) && above !== undefined && above - at.atOnce > 1)
+    return Math.floor((at.atOnce + above) / 2);
   // From where on requests only wait is told as well: half as many again is near enough.
   const beyond = at.atOnce + Math.ceil(at.atOnce / 2);
   return above !== undefined && beyond < above ? beyond : undefined;

@@ -1,6 +1,7 @@
 /** One level of the sweep: so many requests are kept open at once, for a bounded time. */
-import type { Call, Question } from "./call.ts";
+import type { Call } from "./call.ts";
 import { type Level, levelOf } from "./stats.ts";
+import type { Question } from "./wire.ts";
 
 /** How one level is measured. */
 export interface LevelPlan {

@@ -1,7 +1,7 @@
 /** A whole run: a sweep for each length of answers, warm against cold at the knee, and the probes. */
 import { Agent, type Dispatcher } from "undici";
 import { type Advice, type Assumptions, advise } from "./advice.ts";
-import { type Call, call, type Question } from "./call.ts";
+import { type Call, call } from "./call.ts";
 import { measureLevel } from "./level.ts";
 import type { Options } from "./options.ts";
 import { type Others, watchOthers } from "./others.ts";
@@ -10,6 +10,7 @@ import { CHARACTERS_PER_TOKEN, type Questions, questions } from "./prompts.ts";
 import type { Level } from "./stats.ts";
 import { type Sweep, sweep } from "./sweep.ts";
 import type { Target } from "./target.ts";
+import type { Question } from "./wire.ts";
 
 /** A sweep for one length of answers. */
 export interface Part {

@@ -1,4 +1,5 @@
 /** The command line of `npm run capacity`. */
+import type { ModelServerApi } from "../../runtime/model-servers.ts";
 import { type Command, jsonOption, parseCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import type { Language } from "./language.ts";
@@ -42,7 +43,7 @@ export const command = {
 /** What was asked for. */
 export interface Options {
   readonly url: URL | undefined;
-  readonly api: "openai" | "ollama" | undefined;
+  readonly api: ModelServerApi | undefined;
   readonly model: string | undefined;
   readonly embeddingModel: string | undefined;
   readonly headers: Readonly<Record<string, string>>;

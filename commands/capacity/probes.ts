@@ -1,6 +1,6 @@
 /** What an owner would not look for: is a repeated prompt warm, and can the server's vectors be reproduced? */
 import { type Dispatcher, request } from "undici";
-import { z } from "zod";
+import { serverOfApi } from "../../runtime/model-servers.ts";
 import { type Call, call } from "./call.ts";
 import { textOf } from "./prompts.ts";
 import { reason, type Target } from "./target.ts";
@@ -81,9 +81,6 @@ export interface VectorProbe {
 /** Below this cosine two vectors of one text are not the same. */
 export const SAME_VECTOR = 0.999;
 
-const embeddingsSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
-const ollamaSchema = z.object({ embeddings: z.array(z.array(z.number())).min(1) });
-
 /** Cosine of two vectors; 0 when their lengths differ. */
 export function cosine(a: readonly number[], b: readonly number[]): number {
   if (a.length !== b.length) return 0;
@@ -129,17 +126,18 @@ async function embed(
   input: string,
   signal: AbortSignal,
   dispatcher: Dispatcher,
-): Promise<number[]> {
-  const answer = await request(`${url}${api === "ollama" ? "/api/embed" : "/v1/embeddings"}`, {
+): Promise<readonly number[]> {
+  const { path, options, read } = serverOfApi(api).embeddings;
+  const answer = await request(url + path, {
     method: "POST",
     headers: { ...headers, "content-type": "application/json" },
-    body: JSON.stringify({ model, input, ...(api === "openai" && { encoding_format: "float" }) }),
+    body: JSON.stringify({ model, input: [input], ...options }),
     signal,
     dispatcher,
   });
   const text = await answer.body.text();
   if (answer.statusCode !== 200) throw new Error(`${answer.statusCode} ${text.slice(0, 200)}`);
-  const json: unknown = JSON.parse(text);
-  if (api === "ollama") return ollamaSchema.parse(json).embeddings[0] ?? [];
-  return embeddingsSchema.parse(json).data[0]?.embedding ?? [];
+  const vector = read(JSON.parse(text))?.rows[0];
+  if (vector === undefined) throw new Error(`${path} answers without vectors`);
+  return vector;
 }

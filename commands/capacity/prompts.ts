@@ -2,7 +2,7 @@
  * Prompts of a given length. A cold prompt begins with a number of its own, so that no cache can hold its beginning; warm
  * prompts are the same text again and again. The text is a list to go on with, which even small models continue for long.
  */
-import type { Question } from "./call.ts";
+import type { Question } from "./wire.ts";
 
 /** How the owner's requests look, in tokens. */
 export interface Shape {

@@ -17,6 +17,12 @@ export interface Level {
   readonly failed: number;
   /** Seconds that were measured, without the warm-up. */
   readonly seconds: number;
+  /** Answers that were being written at the same time for some of it: never more than the server computes at once. */
+  readonly writing: number;
+  /** Windows that the numbers are medians of. */
+  readonly runs: number;
+  /** Half the distance between the windows' quartiles of throughput, as a part of it; 0 of one window. */
+  readonly spread: number;
   /** Why requests failed or were refused, one example. */
   readonly why?: string | undefined;
 }
@@ -48,6 +54,39 @@ export function tokensBetween({ pieces, outputTokens, outcome }: Call, from: num
   return inside * weight;
 }
 
+/** Part of the window for which answers must be written at the same time to count as that many. */
+const SOME_TIME = 0.02;
+
+/**
+ * Answers that are being written at the same time, each from its first token to its last. Queueing shows here without any
+ * measure of speed: a server of two slots never writes three answers at once, however many are open.
+ */
+export function writingAtOnce(calls: readonly Call[], from: number, to: number): number {
+  const edges = calls.flatMap(({ pieces }) => {
+    const [start, end] = [Math.max(from, pieces[0] ?? to), Math.min(to, pieces.at(-1) ?? from)];
+    return start < end
+      ? [
+          { at: start, step: 1 },
+          { at: end, step: -1 },
+        ]
+      : [];
+  });
+  edges.sort((a, b) => a.at - b.at || a.step - b.step);
+  const time: number[] = [];
+  let [count, since] = [0, from];
+  for (const { at, step } of edges) {
+    time[count] = (time[count] ?? 0) + at - since;
+    count += step;
+    since = at;
+  }
+  let above = 0;
+  for (let n = time.length - 1; n > 0; n -= 1) {
+    above += time[n] ?? 0;
+    if (above >= SOME_TIME * (to - from)) return n;
+  }
+  return 0;
+}
+
 /** Sums up the calls of one level that were open between `from` and `to`. */
 export function levelOf(atOnce: number, calls: readonly Call[], from: number, to: number): Level {
   const seconds = Math.max(1e-3, (to - from) / 1000);
@@ -75,6 +114,9 @@ export function levelOf(atOnce: number, calls: readonly Call[], from: number, to
     refused: wrong.filter(({ outcome }) => outcome === "refused").length,
     failed: wrong.filter(({ outcome }) => outcome === "failed").length,
     seconds,
+    writing: writingAtOnce(calls, from, to),
+    runs: 1,
+    spread: 0,
     why: wrong[0]?.why,
   };
 }

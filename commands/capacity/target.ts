@@ -2,13 +2,22 @@
 
 import { request } from "undici";
 import { z } from "zod";
+import {
+  type AskServer,
+  looksLikeEmbedding,
+  type ModelServerApi,
+  modelServer,
+  recognizeServer,
+  serverOfApi,
+  serverUrl,
+} from "../../runtime/model-servers.ts";
 import { UsageError } from "../errors.ts";
 
 /** A model server, or the relay before one. */
 export interface Target {
   /** Without a slash at its end and without `/v1`. */
   readonly url: string;
-  readonly api: "openai" | "ollama";
+  readonly api: ModelServerApi;
   readonly model: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Requests that the server itself says it computes at once: llama-server's `/props`. Undefined when it does not say. */
@@ -17,13 +26,7 @@ export interface Target {
   readonly server: string;
 }
 
-const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })) });
-const tagsSchema = z.object({ models: z.array(z.object({ name: z.string() })) });
-const versionSchema = z.object({ version: z.string() });
 const propsSchema = z.object({ total_slots: z.int().min(1) });
-
-/** Names of models that only embed. */
-const EMBEDS = /embed|bge|e5-|minilm|gte-/iu;
 
 /**
  * Asks the address what it is. The model is the one named, else the first that can talk.
@@ -35,39 +38,57 @@ export async function findTarget(
   wanted: { readonly api?: Target["api"] | undefined; readonly model?: string | undefined },
   timeoutMs = 15_000,
 ): Promise<Target> {
-  const url = address.href.replace(/\/+$/u, "").replace(/\/v1$/u, "");
-  const get = async <T>(path: string, schema: z.ZodType<T>): Promise<{ value?: T; why: string }> => {
+  const url = serverUrl(address.href).replace(/\/v1$/u, "");
+  const why: string[] = [];
+  const ask: AskServer = async (path) => {
     try {
       const answer = await request(url + path, { headers, signal: AbortSignal.timeout(timeoutMs) });
       const text = await answer.body.text();
-      if (answer.statusCode !== 200) return { why: `${path} answers ${answer.statusCode}` };
-      return { value: schema.parse(JSON.parse(text)), why: "" };
+      if (answer.statusCode === 200) return JSON.parse(text) as unknown;
+      why.push(`${path} answers ${answer.statusCode}`);
     } catch (error) {
-      return { why: `${path}: ${error instanceof z.ZodError ? "another answer than this API's" : reason(error)}` };
+      why.push(`${path}: ${error instanceof SyntaxError ? "no JSON" : reason(error)}`);
     }
+    return undefined;
   };
-  const openai = wanted.api === "ollama" ? { why: "" } : await get("/v1/models", modelsSchema);
-  const tags = openai.value || wanted.api === "openai" ? { why: "" } : await get("/api/tags", tagsSchema);
-  const names = openai.value?.data.map(({ id }) => id) ?? tags.value?.models.map(({ name }) => name);
-  if (names === undefined) {
-    const why = [openai.why, tags.why].filter(Boolean).join("; ");
+  const found = await findApi(ask, wanted.api);
+  if (found === undefined) {
     throw new UsageError(
-      `nothing at ${url} speaks OpenAI's or Ollama's API (${why}): give the address of the relay or of a model server`,
+      `nothing at ${url} speaks OpenAI's or Ollama's API (${why.join("; ") || "another answer than these APIs'"}): give the address of the relay or of a model server`,
     );
   }
-  const model = wanted.model ?? names.find((name) => !EMBEDS.test(name)) ?? names[0];
+  const { api, names } = found;
+  const model = wanted.model ?? names.find((name) => !looksLikeEmbedding(name)) ?? names[0];
   if (model === undefined || !(names.includes(model) || names.includes(`${model}:latest`))) {
     throw new UsageError(
       `the model ${JSON.stringify(model ?? "")} is not at ${url}: it has ${names.join(", ") || "none"}; give one by --model`,
     );
   }
-  const [version, props] = [await get("/api/version", versionSchema), await get("/props", propsSchema)];
-  const server = version.value
-    ? `Ollama ${version.value.version}`
-    : props.value
-      ? "llama-server"
-      : "a server that speaks OpenAI's API";
-  return { url, api: openai.value ? "openai" : "ollama", model, headers, slots: props.value?.total_slots, server };
+  const recognized = await recognizeServer(ask);
+  const slotsPath = recognized && modelServer(recognized.kind).slotsPath;
+  const slots = slotsPath && propsSchema.safeParse(await ask(slotsPath)).data?.total_slots;
+  const server = slots ? "llama-server" : (recognized?.shown ?? "a server that speaks OpenAI's API");
+  return { url, api, model, headers, slots: slots || undefined, server };
+}
+
+/** OpenAI's API is preferred: all servers but the oldest have it. */
+const APIS = ["openai", "ollama"] as const satisfies readonly ModelServerApi[];
+
+async function findApi(
+  ask: AskServer,
+  wanted: ModelServerApi | undefined,
+): Promise<{ api: ModelServerApi; names: string[] } | undefined> {
+  for (const api of wanted === undefined ? APIS : [wanted]) {
+    const { listPath, readModels } = serverOfApi(api);
+    const list = await ask(listPath);
+    if (list === undefined) continue;
+    try {
+      return { api, names: readModels(list).map(({ name }) => name) };
+    } catch {
+      // another program's answer
+    }
+  }
+  return undefined;
 }
 
 /** What an error says, the connection's included. */

@@ -11,6 +11,7 @@ import { chooseModel } from "./model.ts";
 import { listOf, type Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { type Answers, type Before, setting } from "./stack-file.ts";
+import { storedSecret } from "./stack-secrets.ts";
 import { faultAt } from "./validate.ts";
 
 /** Prints a line of progress. */
@@ -59,6 +60,8 @@ export async function gatherAnswers(options: Options, asker: Asker, before: Befo
     options,
     say,
     known: { url: known("model", "url"), embeddingModel: known("model", "embeddingModel") },
+    storedKey: async () =>
+      setting(before, "modelKey") === undefined ? undefined : storedSecret(options.stack, "modelKey"),
   });
 
   console.log("\nDocuments");

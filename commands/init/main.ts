@@ -39,7 +39,7 @@ async function init(file: string, before: Before, options: Options, asker: Asker
   const after = writeAnswers(before, model, options.stack, answers);
   readConfig(after, file);
   await refuseUnagreed(basename(file), before, after, { options, asker });
-  await complete(file, after, options.stack, state);
+  await complete(file, after, options.stack, state, answers.model.newKey);
   return answers.account.hostname;
 }
 
@@ -50,14 +50,23 @@ function encryption({ text }: Before): Encryption {
 }
 
 /** Creates the stack and the missing secrets, then writes the file in one step. */
-async function complete(file: string, text: string, stack: string, state: StackState): Promise<void> {
+async function complete(
+  file: string,
+  text: string,
+  stack: string,
+  state: StackState,
+  modelKey?: string,
+): Promise<void> {
   if (!state.exists) await createStack(stack);
   const { settings } = encryptionOf(await readText(file));
   const missing = missingSecrets(text);
-  const encrypted = await createSecrets(stack, missing, settings);
+  const secrets = new Map<string, string | undefined>(missing.map((key) => [key, undefined]));
+  if (modelKey !== undefined) secrets.set("modelKey", modelKey);
+  const encrypted = await createSecrets(stack, secrets, settings);
   await replaceFile(file, writeEncrypted(text, encrypted));
   say(`wrote ${basename(file)}`);
   if (missing.length > 0) say(`generated and encrypted: ${missing.join(", ")}`);
+  if (modelKey !== undefined) say("encrypted: modelKey, which the relay alone sends to the model server");
 }
 
 /** A complete file needs no questions; the stack and the secrets may be missing after the state was lost. */

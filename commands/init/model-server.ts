@@ -1,14 +1,15 @@
 /** Finds the model server on the Mac and its models. Over SSH, because it listens on the Mac's loopback. */
 import { z } from "zod";
 import {
-  type ListedModel,
+  type AskServer,
+  looksLikeEmbedding,
   MODEL_SERVER_KINDS,
-  MODEL_SERVERS,
   type ModelServerKind,
-  modelListUrl,
   modelServer,
+  recognizeServer,
 } from "../../runtime/model-servers.ts";
 import type { MacSession } from "../../ssh/session.ts";
+import { askModelServer, isRefused, wantsKey } from "../model-request.ts";
 
 /** A model server that answered. */
 export interface ModelServer {
@@ -18,6 +19,13 @@ export interface ModelServer {
   /** As shown: `Ollama 0.9.0`. */
   readonly shown: string;
   readonly models: readonly Model[];
+  /** The key that it was asked with. */
+  readonly key?: string | undefined;
+}
+/** A model server that asks for a key, or refuses the one it got. */
+export interface LockedServer {
+  readonly url: string;
+  readonly isLocked: true;
 }
 export interface Model {
   readonly name: string;
@@ -28,46 +36,57 @@ export interface Model {
 /** Where each of the usual servers listens unless told otherwise. */
 export const usualUrls: readonly string[] = MODEL_SERVER_KINDS.flatMap((kind) => modelServer(kind).usualUrls);
 
-const askMs = 15_000;
 /** The first call may have to load the model from disk. */
 const embedMs = 180_000;
 
-const versionSchema = z.object({ version: z.string() });
-const showSchema = z.object({ capabilities: z.array(z.string()).optional() });
-const embeddingSchema = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })).min(1) });
-
-/** @returns the server at `url`, or undefined when nothing there implements Ollama's or OpenAI's API */
-export async function modelServerAt(session: MacSession, url: string): Promise<ModelServer | undefined> {
-  const version = await ask(session, `${url}/api/version`, versionSchema);
-  if (version) {
-    const listed = await listedBy(session, "ollama", url);
-    const models = await Promise.all((listed ?? []).map(({ name }) => ollamaModel(session, url, name)));
-    return { kind: "ollama", url, shown: `${MODEL_SERVERS.ollama.title} ${version.version}`, models };
-  }
-  const listed = await listedBy(session, "openai", url);
-  if (!listed) return undefined;
-  const models = listed.map(({ name }) => ({ name, embeds: looksLikeEmbedding(name) || undefined }));
-  return { kind: "openai", url, shown: MODEL_SERVERS.openai.title, models };
+/**
+ * @param key of the model server, where it wants one
+ * @returns the server at `url`; undefined when nothing there is of a known kind
+ */
+export async function modelServerAt(
+  session: MacSession,
+  url: string,
+  key?: string,
+): Promise<ModelServer | LockedServer | undefined> {
+  const at: Address = { session, url, key };
+  let isKeyRefused = false;
+  const askServer: AskServer = async (path, body) => {
+    const asked = await ask(at, path, z.unknown(), body);
+    isKeyRefused ||= asked.isRefused;
+    return asked.value;
+  };
+  const recognized = await recognizeServer(askServer);
+  if (recognized === undefined) return isKeyRefused ? { url, isLocked: true } : undefined;
+  if (await wantsKey(session, { kind: recognized.kind, url, key })) return { url, isLocked: true };
+  const server = modelServer(recognized.kind);
+  const models = await Promise.all(
+    listed(server, await askServer(server.listPath)).map(async ({ name }) => ({
+      name,
+      embeds: (await server.embeds(askServer, name)) ?? (looksLikeEmbedding(name) || undefined),
+    })),
+  );
+  return { ...recognized, url, models, key };
 }
 
-/** @returns the models that a server of the kind lists at `url`; undefined when it is not one */
-async function listedBy(session: MacSession, kind: ModelServerKind, url: string): Promise<ListedModel[] | undefined> {
-  const list = await ask(session, modelListUrl({ kind, url }), z.unknown());
+interface Address {
+  readonly session: MacSession;
+  readonly url: string;
+  readonly key: string | undefined;
+}
+interface Asked<T> {
+  /** Undefined when nothing listens, or the response is something else. */
+  readonly value?: T | undefined;
+  readonly isRefused: boolean;
+}
+
+/** @returns the models of a list; none of another answer */
+function listed(server: ReturnType<typeof modelServer>, list: unknown): ReturnType<typeof server.readModels> {
   try {
-    return modelServer(kind).readModels(list);
+    return server.readModels(list);
   } catch {
-    return undefined;
+    return [];
   }
 }
-
-async function ollamaModel(session: MacSession, url: string, name: string): Promise<Model> {
-  const shown = await ask(session, `${url}/api/show`, showSchema, { model: name });
-  const embeds = shown?.capabilities?.includes("embedding") ?? (looksLikeEmbedding(name) || undefined);
-  return { name, embeds };
-}
-
-/** Model families whose names show that they embed. */
-export const looksLikeEmbedding = (name: string): boolean => /embed|bge|\be5\b|gte-|minilm/i.test(name);
 
 /** Embeds one word. @returns the vector's dimensions; undefined when the model cannot embed */
 export async function dimensionsOf(
@@ -75,34 +94,25 @@ export async function dimensionsOf(
   server: ModelServer,
   model: string,
 ): Promise<number | undefined> {
-  const answer = await ask(
-    session,
-    `${server.url}${MODEL_SERVERS.openai.embeddings.path}`,
-    embeddingSchema,
-    { model, input: "안녕하세요" },
-    embedMs,
-  );
-  return answer?.data[0]?.embedding.length;
+  const { path, options, read } = modelServer(server.kind).embeddings;
+  const body = { model, input: ["안녕하세요"], ...options };
+  const { value } = await ask({ session, url: server.url, key: server.key }, path, z.unknown(), body, embedMs);
+  return read(value)?.rows[0]?.length;
 }
 
-/** One request made on the Mac, by its own curl. @returns undefined when nothing listens, or the response is something else */
 async function ask<T>(
-  session: MacSession,
-  url: string,
+  { session, url, key }: Address,
+  path: string,
   schema: z.ZodType<T>,
   body?: unknown,
-  timeoutMs = askMs,
-): Promise<T | undefined> {
-  const sent = body === undefined ? [] : ["--header", "content-type: application/json", "--data-binary", "@-"];
-  const limits = ["--max-time", String(timeoutMs / 1000), "--noproxy", "*"];
-  const ran = await session.run(["curl", "--silent", "--fail", ...limits, ...sent, url], {
-    stdin: body === undefined ? "" : JSON.stringify(body),
-    timeoutMs: timeoutMs + askMs,
-  });
-  if (ran.exitCode !== 0) return undefined;
+  timeoutMs?: number,
+): Promise<Asked<T>> {
+  const reply = await askModelServer(session, url + path, { key, body, ...(timeoutMs !== undefined && { timeoutMs }) });
+  if (isRefused(reply)) return { isRefused: true };
+  if (reply.status !== 200) return { isRefused: false };
   try {
-    return schema.safeParse(JSON.parse(ran.stdout)).data;
+    return { value: schema.safeParse(JSON.parse(reply.body)).data, isRefused: false };
   } catch {
-    return undefined; // no JSON: not the server that is looked for
+    return { isRefused: false }; // no JSON: not the server that is looked for
   }
 }

@@ -1,10 +1,11 @@
 /** Chooses the model server on the Mac and its embedding model. */
 
-import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
+import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer, serverUrl } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
-import { dimensionsOf, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
+import { unlock } from "./model-key.ts";
+import { dimensionsOf, type LockedServer, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
 import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
@@ -14,15 +15,20 @@ export interface ModelChoice {
   readonly kind: ModelServerKind;
   readonly url: string;
   readonly embeddingModel: string;
+  /** Key of the model server, when it wants one and the stack has none or another. A secret. */
+  readonly newKey?: string | undefined;
   /** Undefined when no test embedding was made. */
   readonly dimensions?: number | undefined;
 }
 
-interface About {
+/** What a search of the Mac needs. */
+export interface About {
   asker: Asker;
   options: Options;
   say: (line: string) => void;
   known: { url?: string | undefined; embeddingModel?: string | undefined };
+  /** The model server's key in the stack's secrets; undefined without one. */
+  storedKey: () => Promise<string | undefined>;
 }
 
 /**
@@ -55,11 +61,14 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     const wanted = options.modelUrl;
     if (wanted !== undefined) refuseFault(wanted);
     const urls = wanted
-      ? [wanted.replace(/\/+$/, "")]
+      ? [serverUrl(wanted)]
       : [...new Set([...(known.url === undefined ? [] : [known.url]), ...usualUrls])];
-    const found = (await Promise.all(urls.map((url) => modelServerAt(session, url)))).filter(
-      (one) => one !== undefined,
-    );
+    const all = await Promise.all(urls.map((url) => modelServerAt(session, url)));
+    const open = all.filter((one) => one !== undefined).filter((one): one is ModelServer => !("isLocked" in one));
+    const locked = all.find((one): one is LockedServer => one !== undefined && "isLocked" in one);
+    // One that needs no key is preferred, unless the other one was named.
+    const unlocked = open.length === 0 && locked !== undefined ? await unlock(session, locked.url, about) : undefined;
+    const found = unlocked === undefined ? open : [unlocked.server];
     if (found.length === 0) {
       say(`no model server answers on the Mac at ${urls.join(", ")}`);
       return await withoutSearch(about, "Start it on the Mac, or set its address with --model-url.");
@@ -79,7 +88,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     if (dimensions === undefined) {
       say(`${embeddingModel} could not embed a test word: documents need a model that can`);
     } else say(`embedding model: ${embeddingModel}, ${dimensions} dimensions`);
-    return { kind: server.kind, url: server.url, embeddingModel, dimensions };
+    return { kind: server.kind, url: server.url, embeddingModel, dimensions, newKey: unlocked?.newKey };
   } finally {
     await session.close();
   }

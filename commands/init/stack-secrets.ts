@@ -61,14 +61,15 @@ export async function createStack(stack: string): Promise<void> {
 }
 
 /**
- * Generates secrets of 32 random bytes each. The engine encrypts them into a temporary file, so that the stack file itself is
+ * Encrypts secrets: those given, and 32 random bytes for each of the others. The engine encrypts them into a temporary file, so that the stack file itself is
  * written once, with its comments and blank lines.
+ * @param secrets by key; undefined: random
  * @param settings of the encryption, from the stack file
  * @returns what the stack file needs
  */
 export async function createSecrets(
   stack: string,
-  keys: readonly string[],
+  secrets: ReadonlyMap<string, string | undefined>,
   settings: Encrypted["settings"],
 ): Promise<Encrypted> {
   const folder = await mkdtemp(join(tmpdir(), "slm-init-"));
@@ -76,9 +77,9 @@ export async function createSecrets(
     const file = join(folder, "stack.yaml");
     await writeFile(file, stringify(settings), { mode: 0o600 });
     // Sequential: each run rewrites the whole file.
-    for (const key of keys) {
+    for (const [key, value] of secrets) {
       const args = ["config", "set", "--secret", `slm-network:${key}`, "--stack", stack, "--config-file", file];
-      const ran = await runPulumi(args, { input: randomBytes(32).toString("base64") });
+      const ran = await runPulumi(args, { input: value ?? randomBytes(32).toString("base64") });
       if (ran.code !== 0)
         throw new Refusal(`\`pulumi config set --secret ${key}\` ended with ${ran.code}: ${ran.stderr.trim()}`);
     }
@@ -86,4 +87,10 @@ export async function createSecrets(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** @returns a secret of the stack; undefined when it cannot be read */
+export async function storedSecret(stack: string, key: string): Promise<string | undefined> {
+  const ran = await runPulumi(["config", "get", `slm-network:${key}`, "--stack", stack]);
+  return ran.code === 0 ? ran.stdout.trim() || undefined : undefined;
 }

@@ -8,6 +8,7 @@ import {
   modelServer,
 } from "../../runtime/model-servers.ts";
 import { type MacSession, type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
+import { askModelServer, isRefused, wantsKey } from "../model-request.ts";
 
 /** The part of the stack's config that is checked. */
 export interface MacWanted {
@@ -116,31 +117,26 @@ export function diskFinding(df: string, minFreeMiB: number): Finding {
   );
 }
 
-async function model(session: MacSession, wanted: MacWanted): Promise<Finding> {
+/** The list of models, asked as the relay asks it; exported for tests. */
+export async function model(session: Pick<MacSession, "run">, wanted: MacWanted): Promise<Finding> {
   const { kind, url, embeddingModel } = wanted.model;
-  const { modelKey } = wanted;
-  const list = modelListUrl({ kind, url });
-  // From the Mac itself: the model server listens on loopback there. The key goes through standard input, since `ps` shows
-  // arguments.
-  const command = ["curl", "-sS", "-f", "--max-time", "10", ...(modelKey === undefined ? [] : ["-H", "@-"]), list];
-  const asked = await session.run(command, {
-    stdin: modelKey === undefined ? "" : `Authorization: Bearer ${modelKey}\n`,
-  });
-  if (/returned error: 401\b/.test(asked.stderr)) {
+  const key = wanted.modelKey;
+  const reply = await askModelServer(session, modelListUrl({ kind, url }), { key });
+  if (isRefused(reply) || (reply.status === 200 && (await wantsKey(session, { kind, url, key })))) {
     return fail(
       "mac.model",
-      `the model server at ${url} (on the Mac) ${modelKey === undefined ? "wants a key" : "refuses modelKey"} (401)`,
+      `the model server at ${url} (on the Mac) ${key === undefined ? "wants a key" : "refuses modelKey"} (${isRefused(reply) ? reply.status : "401 to an embedding"})`,
       "`pulumi config set --secret modelKey`, with the key that the server was started with",
     );
   }
-  if (asked.exitCode !== 0) {
+  if (reply.status !== 200) {
     return fail(
       "mac.model",
-      `the model server at ${url} (on the Mac) does not answer: ${asked.stderr.trim() || `curl ended with ${asked.exitCode}`}`,
+      `the model server at ${url} (on the Mac) does not answer: ${reply.status === undefined ? reply.why : `status ${reply.status} for its list of models`}`,
       `Start it there (${modelServer(kind).startHint}), and make sure that model.url is its address, without /v1`,
     );
   }
-  return modelFinding(asked.stdout, { kind, url, embeddingModel });
+  return modelFinding(reply.body, { kind, url, embeddingModel });
 }
 
 /** @param text the model server's list of models */

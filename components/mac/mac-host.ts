@@ -109,7 +109,8 @@ export class MacHost extends pulumi.ComponentResource {
         {
           connection,
           source: new pulumi.asset.FileAsset(upload.path),
-          remotePath: `/tmp/${uploadName(upload.sha256, ending)}`,
+          // Relative: below the account's home.
+          remotePath: uploadName(upload.sha256, ending),
         },
         // A Mac that is given up may be gone. If it is not, the installation sends what is missing there.
         { parent: this, ignoreChanges: skipRemoval ? ["connection", "source", "remotePath"] : [] },

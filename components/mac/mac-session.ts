@@ -80,7 +80,7 @@ export async function openMacSession(target: MacTarget, connectMs?: number, auth
   };
 }
 
-/** macOS empties /tmp at its start, and what was unpacked may have been removed by hand: then it is sent again. */
+/** An upload is removed once it is installed, and what was unpacked may have been removed by hand: then it is sent again. */
 async function sendMissing(
   { release, uploads, input }: MacInputs,
   run: (what: string, command: string, timeoutMs: number, stdin?: Buffer) => Promise<string>,

@@ -2,10 +2,10 @@
 import { quote } from "../../runtime/shell.ts";
 
 /**
- * Checks and unpacks what was uploaded and hands over to the installer. Shell only as far as that: POSIX, root. `tar -o`
+ * Checks and unpacks what was uploaded to the administrator's home and hands over to the installer, and removes it in the end. Shell only as far as that: POSIX, root. `tar -o`
  * gives what it unpacks to root; without it a file would belong to whatever number its archive names.
  * The release's archive is kept, and what is unpacked is compared with it each time: a file that somebody altered is put
- * back, also when macOS has cleared /tmp since. Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256, the installation's id. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
+ * back, also when the upload is long gone. Arguments: the release's sha256, Node's address (or `uploaded`), Node's sha256, the installation's id. `SLM_NETWORK_ROOT` prefixes every path, as DESTDIR does;
  * on a Mac it is empty, and `sudo` does not pass it on.
  */
 export const installScript = `set -eu
@@ -18,10 +18,12 @@ work=$(mktemp -d "$base/.incoming.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
 sum() { shasum -a 256 "$1" | cut -c 1-64; }
 check() { [ "$(sum "$1")" = "$2" ]; }
+# Not /tmp: it is everybody's, and an upload would follow a link that somebody put in its way. A home with a space in its path
+# stands on the next line.
+uploads=$root$(dscl . -read "/Users/\${SUDO_USER:-root}" NFSHomeDirectory | sed -e 's/^NFSHomeDirectory://' -e 's/^ //' -e '/^$/d')
 uploaded() {
-  # /tmp is everybody's: a FIFO there would block, a link could name a device.
-  [ ! -L "$root/tmp/slm-network-$1" ] && [ -f "$root/tmp/slm-network-$1" ] && cp "$root/tmp/slm-network-$1" "$2" && return 0
-  echo "the upload is gone from the Mac's /tmp: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
+  [ ! -L "$uploads/slm-network-$1" ] && [ -f "$uploads/slm-network-$1" ] && cp "$uploads/slm-network-$1" "$2" && return 0
+  echo "the upload is gone from $uploads on the Mac: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
   exit 1
 }
 repaired=
@@ -57,7 +59,8 @@ if ! diff -qr -x bin "$work/release" "$base/releases/$release" >/dev/null 2>&1; 
   rm -rf "$base/releases/$release"
   mv "$work/release" "$base/releases/$release"
 fi
-"$node/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" \${installation:+--installation "$installation"} $repaired`;
+"$node/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" --uploads "$uploads" \${installation:+--installation "$installation"} $repaired
+rm -f "$uploads"/slm-network-*.tar "$uploads"/slm-network-*.tgz`;
 
 /** Removes what the installer put there; nothing to remove is not an error. Arguments: those of the installer's `remove`. */
 export const removeScript = `set -eu
@@ -67,8 +70,8 @@ current=$root/usr/local/slm-network/current
 "$current/bin/node" "$current/installer.mjs" remove --root "$root/" "$@"`;
 
 /**
- * Prints which of the archives, given as `<kind> <sha256> <file's name in /tmp>` triples (release, node, cloudflared), have to
- * be sent: neither whole in /tmp, which macOS empties at its start, nor kept or unpacked unaltered. As the account itself.
+ * Prints which of the archives, given as `<kind> <sha256> <file's name>` triples (release, node, cloudflared), have to be sent:
+ * neither whole in the account's home nor kept or unpacked unaltered. As the account itself.
  */
 export const missingScript = `root=\${SLM_NETWORK_ROOT:-}
 base=$root/usr/local/slm-network
@@ -79,13 +82,13 @@ while [ $# -gt 2 ]; do
     release) [ "$(sum "$base/archives/$2.tar")" = "$2" ] ;;
     node) same "$base/node/$2/bin/node" ;;
     *) same "$base/cloudflared/$2/cloudflared" ;;
-  esac || [ "$(sum "$root/tmp/$3")" = "$2" ] || echo "$2"
+  esac || [ "$(sum "$HOME/$3")" = "$2" ] || echo "$2"
   shift 3
 done`;
 
-/** Puts standard input where an upload lies. Argument: the file's name in /tmp. */
+/** Puts standard input where an upload lies. Argument: the file's name in the account's home. */
 export const sendScript = `set -eu
-upload=\${SLM_NETWORK_ROOT:-}/tmp/$1
+upload=$HOME/$1
 umask 077
 incoming=$(mktemp "$upload.XXXXXXXX")
 cat > "$incoming"
@@ -97,7 +100,7 @@ export const dataScript = `if cd "\${SLM_NETWORK_ROOT:-}/var/db/slm-network" 2>/
 fi
 echo end`;
 
-/** @returns name of an uploaded archive in the Mac's /tmp */
+/** @returns name of an uploaded archive in the home of the account that uploads, which nobody else can write to */
 export const uploadName = (sha256: string, ending: "tar" | "tgz"): string => `slm-network-${sha256}.${ending}`;
 
 /** @returns the command that runs `script` as root with these arguments; nothing of it is secret */

@@ -5,7 +5,7 @@
  */
 import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, readFile, rename, rm, symlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { incomingOf } from "../replacement-journal.ts";
 import { run } from "./commands.ts";
 import { serviceUser } from "./layout.ts";
 
@@ -28,7 +28,7 @@ export const setOwner = (path: string, owner: string) => run("chown", ["-h", own
  * @returns its path, to be renamed
  */
 export async function writeBeside(path: string, content: string, { owner, mode }: Ownership): Promise<string> {
-  const beside = join(dirname(path), `.${basename(path)}.incoming`);
+  const beside = incomingOf(path);
   try {
     await rm(beside, { force: true });
     const file = await open(beside, "wx", 0o600);

@@ -37,7 +37,7 @@ import { ensurePower, type PowerReport } from "./power.ts";
 import { requireReady, waitForModelServer } from "./readiness.ts";
 import { takeOver, temporaryRelay } from "./relay-handover.ts";
 import { type ContentHashes, contentHashes, ensureProgramModes, isAltered } from "./repair.ts";
-import { stageFiles } from "./replacement.ts";
+import { finishReplacement, stageFiles } from "./replacement.ts";
 import { pruneReleases, rollBack, snapshot } from "./rollback.ts";
 
 /** Result of an installation. */
@@ -107,6 +107,9 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     };
     const stateKey = await ensureStateKey(paths);
     const notes: string[] = [];
+    if (await finishReplacement(paths)) {
+      notes.push("an earlier installation was interrupted while it replaced its files; they are one set again");
+    }
     const owner = await readInstallation(paths);
     const { program: connectorProgram, replaced } = await ensureConnector(paths, input.cloudflared);
     const folder = join(paths.releases, release);
@@ -156,11 +159,18 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
 
     // Plists are always written, for their owner and mode too. One removed by hand needs no restart: launchd has it loaded
     // until the next boot.
-    const replacement = await stageFiles([
-      ...[...files].map(([path, content]) => ({ path, content, ownership: secretFile })),
-      { path: relayPlist, content: relay.plist, ownership: publicFile },
-      { path: connectorPlist, content: connector.plist, ownership: publicFile },
-    ]);
+    const plists = [
+      [relayPlist, relay.plist],
+      [connectorPlist, connector.plist],
+    ] as const;
+    const replacement = await stageFiles(
+      paths,
+      [
+        ...[...files].map(([path, content]) => ({ path, content, ownership: secretFile, isPlist: false })),
+        ...plists.map(([path, content]) => ({ path, content, ownership: publicFile, isPlist: true })),
+      ],
+      join("releases", release),
+    );
     const restarted: Daemon[] = [];
     const reloaded: Daemon[] = [];
     const undo: (() => Promise<void>)[] = [];
@@ -178,7 +188,6 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       if (installation) notes.push(...[await claim(paths, installation, uuid)].filter((note) => note !== undefined));
       await rm(paths.record, { force: true }); // until it is written again, nothing counts as installed
       await replacement.commit();
-      await switchLink(paths.current, join("releases", release));
       const isRunning = await isLoaded(relay);
       for (const daemon of [relay, connector]) await run("launchctl", ["enable", `system/${daemon.label}`]);
       const anew = (daemon: Daemon) =>
@@ -199,7 +208,7 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       await removeTemporaryConnector(paths, temporaryConnector(paths, 0));
       await removeDaemon(paths, temporaryRelay(paths, input.relay.graceSeconds, 0));
     } catch (error) {
-      const failure = await rollBack(paths, before, replacement, undo, error as Error);
+      const failure = await rollBack(before, replacement, undo, error as Error);
       if (owner) await claim(paths, owner.installation, owner.hardwareUuid).catch(() => {});
       throw failure;
     } finally {

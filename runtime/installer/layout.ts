@@ -52,8 +52,11 @@ export interface Layout {
   lock: string;
 }
 
-/** @param root prefix of every path, as DESTDIR is */
-export function layout(root: string): Layout {
+/**
+ * @param root prefix of every path, as DESTDIR is
+ * @param uploads folder of the uploads, with that prefix @default /tmp, as in versions before
+ */
+export function layout(root: string, uploads = join(root, "tmp")): Layout {
   const base = join(root, "usr/local/slm-network");
   const config = join(root, "etc/slm-network");
   return {
@@ -80,7 +83,7 @@ export function layout(root: string): Layout {
     launchDaemons: join(root, "Library/LaunchDaemons"),
     sudoers: join(root, "etc/sudoers.d"),
     onMac: (path) => `/${relative(root, path)}`,
-    upload: (sha256) => join(root, "tmp", `slm-network-${sha256}.tgz`),
+    upload: (sha256) => join(uploads, `slm-network-${sha256}.tgz`),
     lock: join(root, "var/run/slm-network-install.lock"),
   };
 }

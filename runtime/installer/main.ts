@@ -1,7 +1,7 @@
 /**
  * The installer, run on the Mac as root by the Node that was shipped with it:
  *
- *     node installer.mjs install --root / --release HASH --node HASH [--installation ID] [--repaired]   < input.json
+ *     node installer.mjs install --root / --release HASH --node HASH [--uploads DIR] [--installation ID] [--repaired]   < input.json
  *     node installer.mjs remove --root / --installation ID [--data]
  *     node installer.mjs inspect --root /
  *     node installer.mjs direct --root /        state of the direct lines, and of their servers' sshd
@@ -26,12 +26,13 @@ async function main(): Promise<void> {
       root: { type: "string", default: "/" },
       release: { type: "string" },
       node: { type: "string" },
+      uploads: { type: "string" },
       installation: { type: "string" },
       repaired: { type: "boolean", default: false },
       data: { type: "boolean", default: false },
     },
   });
-  const paths = layout(values.root);
+  const paths = layout(values.root, values.uploads);
   if (positionals[0] === "inspect") {
     console.log(JSON.stringify(await inspect(paths)));
     return;
@@ -48,7 +49,7 @@ async function main(): Promise<void> {
   }
   if (positionals[0] !== "install" || !values.release || !values.node) {
     throw new Error(
-      "usage: installer.mjs install --release HASH --node HASH [--installation ID] [--repaired] [--root DIR] < input, or installer.mjs remove --installation ID [--root DIR] [--data], or installer.mjs inspect|direct [--root DIR]",
+      "usage: installer.mjs install --release HASH --node HASH [--uploads DIR] [--installation ID] [--repaired] [--root DIR] < input, or installer.mjs remove --installation ID [--root DIR] [--data], or installer.mjs inspect|direct [--root DIR]",
     );
   }
   const input = installInputSchema.safeParse(parseJson(await text(process.stdin)));

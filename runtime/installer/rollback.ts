@@ -1,7 +1,7 @@
 /** Snapshot of the previous installation, rollback to it, and removal of old releases. */
 import { readdir, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { readIfExists, removeTree, switchLink } from "./files.ts";
+import { readIfExists, removeTree } from "./files.ts";
 import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
@@ -48,7 +48,6 @@ export async function snapshot(
  * @returns the error to throw: `cause`, and the outcome of the rollback
  */
 export async function rollBack(
-  paths: Layout,
   before: Snapshot,
   replacement: Replacement,
   restart: readonly (() => Promise<void>)[],
@@ -57,7 +56,6 @@ export async function rollBack(
   if (!before.release) return cause; // a first installation: nothing to restore
   try {
     await replacement.restore();
-    await switchLink(paths.current, before.release);
     for (const bringBack of restart) await bringBack();
     return new Error(`${cause.message}\nThe previous installation was restored and is serving.`);
   } catch (error) {

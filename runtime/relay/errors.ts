@@ -74,6 +74,7 @@ export const ERRORS = {
   memory_full: failed(503),
   too_many_requests: busy,
   too_many_streams: busy,
+  header_not_supported: invalid(400),
   idempotency_key_invalid: invalid(400),
   idempotency_mismatch: invalid(422),
   idempotency_in_progress: { status: 409, type: "invalid_request_error", retry: true },
@@ -98,6 +99,9 @@ export const ERRORS = {
 
 /** A code of the registry. */
 export type ErrorCode = keyof typeof ERRORS;
+
+/** Refusals by a quota: a job with one waits. */
+export const QUOTA_CODES: ReadonlySet<ErrorCode> = new Set(["quota_exceeded", "quota_spent", "company_budget_spent"]);
 
 /** An error whose message may be shown to the caller. `cause` and `detail` go to the log only. */
 export class RelayError extends Error {

@@ -23,7 +23,8 @@ import { companyOf } from "./access/company.ts";
 import { estimateTokens } from "./admission/admission.ts";
 import { serveDocuments } from "./documents/api.ts";
 import type { Documents } from "./documents/documents.ts";
-import { documentOf, namesDocument, serveEmbeddings } from "./documents/embeddings-api.ts";
+import { documentOf, namesDocument } from "./documents/embeddings-api.ts";
+import { serveWork, type WorkParts } from "./documents/serve-work.ts";
 import { RelayError } from "./errors.ts";
 import { ClientDisconnected, type Pace, readBody } from "./http/body.ts";
 import { checkBody, checkPreviousResponse } from "./http/body-rules.ts";
@@ -42,6 +43,8 @@ import { type ModelCall, type Route, type Router, splitTarget } from "./http/rou
 import type { RunningExchanges } from "./http/running-exchanges.ts";
 import { serveJob, serveJobList } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
+import { readMetadata } from "./jobs/metadata.ts";
+import type { Submission } from "./jobs/submission.ts";
 import type { Submit } from "./jobs/submit.ts";
 import type { Holdings } from "./memory/holdings.ts";
 import { type AcceptedCall, answerFromModel, type CallParts, openResponse } from "./model/call.ts";
@@ -69,6 +72,7 @@ export interface Parts extends CallParts {
   readonly statusPage: StatusPage;
   readonly jobs: Jobs;
   readonly submit: Submit;
+  readonly submission: Submission;
   readonly holdings: Holdings;
   /** Ledger and quotas. */
   readonly usages: Usages;
@@ -174,10 +178,12 @@ async function serveDocumentsRequest(
 ): Promise<void> {
   const kind = documentKind(name, exchange.req.method);
   const body = () => receiveBody(exchange, parts);
-  if (kind === undefined) return serveDocuments({ exchange, caller, route: name, body }, parts.documents);
+  const request = { exchange, caller, route: name, body };
+  if (kind === undefined) return serveDocuments(request, workParts(exchange, parts, undefined));
   const usage = beginUsage(exchange, { kind, caller, company, dialect: "relay", path: name }, parts);
+  if (kind !== "lookup") usage.model = parts.config.model.embeddingModel;
   try {
-    await serveDocuments({ exchange, caller, route: name, body, usage }, parts.documents);
+    await serveDocuments(request, workParts(exchange, parts, usage));
   } finally {
     usage.workEnds();
   }
@@ -198,6 +204,24 @@ function beginUsage(exchange: Exchange, start: EntryStart, { usages }: Parts): U
   return entry;
 }
 
+function workParts(exchange: Exchange, parts: Parts, usage: UsageEntry | undefined): WorkParts {
+  return { ...parts, usage, fail: (cause, writer) => fail(exchange, cause, parts, writer) };
+}
+
+/** An embedding call whose headers name a document. */
+async function serveDocumentEmbeddings(
+  held: Held<ModelCall>,
+  usage: UsageEntry | undefined,
+  parts: Parts,
+): Promise<void> {
+  const { exchange, caller, company } = held;
+  const key = documentOf(exchange.req, company);
+  const { body, facts } = await acceptBody(held, parts);
+  if (usage !== undefined) usage.model = facts.models[0] ?? null;
+  const work = { kind: "embeddings", caller, query: exchange.query, key, body } as const;
+  return serveWork(exchange, work, workParts(exchange, parts, usage), () => readMetadata(body, facts));
+}
+
 async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void> {
   const { exchange, route, caller, company } = held;
   if (route.queue === undefined) return callModel(held, undefined, parts);
@@ -213,10 +237,7 @@ async function serveModelCall(held: Held<ModelCall>, parts: Parts): Promise<void
 async function callModel(held: Held<ModelCall>, usage: UsageEntry | undefined, parts: Parts): Promise<void> {
   const { exchange, route, caller, company } = held;
   if (route.mayNameDocument === true && namesDocument(exchange.req.headers)) {
-    const key = documentOf(exchange.req, company);
-    const { body, facts } = await acceptBody(held, parts);
-    if (usage !== undefined) admitUsage(usage, exchange, 0, facts.models);
-    return serveEmbeddings(exchange, caller, key, body, parts.documents, usage);
+    return serveDocumentEmbeddings(held, usage, parts);
   }
   const checked = route.method === "POST" ? await acceptBody(held, parts) : undefined;
   const submitted = checked && (await parts.submit(exchange, route, caller.name, checked, company, usage));

@@ -32,8 +32,11 @@ async function main(): Promise<void> {
     throw new InvalidSettings(["usage: node relay.mjs --config FILE --secrets FILE"]);
   }
   const files = [values.config, values.secrets] as const;
-  const { config, secrets } = await readSettings(...files);
+  const { config, secrets, interrupted } = await readSettings(...files);
   const log = createLog();
+  if (interrupted !== undefined) {
+    log.warn({ set: interrupted }, "an installation was interrupted between its files; run pulumi up again");
+  }
   // A relay that waits for the public port needs an admin port of its own.
   const adminPort = values["admin-port"] === undefined ? config.adminPort : Number(values["admin-port"]);
   const exitAtOnce = (): void => process.exit(0);

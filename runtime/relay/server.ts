@@ -15,6 +15,7 @@ import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { bindLines, createDirectLines } from "./direct-lines.ts";
 import { createDocuments } from "./documents/documents.ts";
+import { createDocumentJobs } from "./documents/job-work.ts";
 import type { RelayError } from "./errors.ts";
 import { type Parts, publicHandler } from "./handler.ts";
 import { PACE, type Pace } from "./http/body.ts";
@@ -25,6 +26,7 @@ import { createRouter } from "./http/router.ts";
 import { RunningExchanges } from "./http/running-exchanges.ts";
 import { bootId } from "./jobs/boot-id.ts";
 import { openJobs } from "./jobs/jobs.ts";
+import { createSubmission } from "./jobs/submission.ts";
 import { createSubmit } from "./jobs/submit.ts";
 import { cacheBytes } from "./memory/budget.ts";
 import { Holdings, MAX_ADMIN_CONNECTIONS, MAX_PUBLIC_CONNECTIONS } from "./memory/holdings.ts";
@@ -207,21 +209,6 @@ export async function startRelay(
   createUsageMetrics(registry, ledger);
   const usages = new Usages(ledger, quotas, now);
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
-  const jobs = await openJobs({
-    config,
-    log,
-    registry,
-    upstream,
-    router,
-    admission,
-    memory,
-    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
-    onResponse: responses.add,
-    usages,
-    boot,
-    check,
-  });
-  await outages.noteRecoveredJobs(jobs.recovered);
   const documents = createDocuments(config, secrets, {
     log,
     admission,
@@ -232,6 +219,22 @@ export async function startRelay(
     now,
     cacheBytes: cacheBytes(config.limits),
   });
+  const jobs = await openJobs({
+    config,
+    log,
+    registry,
+    upstream,
+    router,
+    admission,
+    memory,
+    onUsage: (lane, owner, usage) => queueMetrics.usedTokens(lane, owner, "job", usage),
+    onResponse: responses.add,
+    ownWork: createDocumentJobs(documents),
+    usages,
+    boot,
+    check,
+  });
+  await outages.noteRecoveredJobs(jobs.recovered);
   const direct = createDirectLines(config, registry);
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
@@ -262,6 +265,7 @@ export async function startRelay(
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
+  const submission = createSubmission(jobs);
   const calls = {
     model: config.model,
     responses,
@@ -286,7 +290,8 @@ export async function startRelay(
     status,
     statusPage,
     jobs,
-    submit: createSubmit(jobs),
+    submission,
+    submit: createSubmit(submission),
     holdings,
     usages,
     openApi: memoized(() => JSON.stringify(openApi({ hostname: config.hostname, kind: config.model.kind, dialects }))),

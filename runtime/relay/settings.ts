@@ -1,5 +1,6 @@
 /** Reads the relay's two files and collects every problem in them. */
 import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
 import {
   jobSlotsProblem,
@@ -9,6 +10,7 @@ import {
   relayConfigSchema,
   relaySecretsSchema,
 } from "../config.ts";
+import { candidates, journalOf, readJournal, setThatCounts } from "../replacement-journal.ts";
 import { quotaProblems } from "../usage-config.ts";
 
 /** The files are invalid. `problems` has a message for an operator each. */
@@ -21,19 +23,35 @@ export class InvalidSettings extends Error {
   }
 }
 
-/** Reads and checks both files. @throws InvalidSettings with all problems at once; values of secrets are never shown */
+/** What the relay runs with. */
+export interface Settings {
+  readonly config: RelayConfig;
+  readonly secrets: RelaySecrets;
+  /** An installation was interrupted while it replaced its files: which of the two sets these settings are. */
+  readonly interrupted?: "new" | "former";
+}
+
+/**
+ * Reads and checks both files. While an installation replaces them, or was interrupted while it did (a power cut), both come
+ * from the set that belongs to this program's release.
+ * @param program real path of the running program, in its release's folder
+ * @throws InvalidSettings with all problems at once; values of secrets are never shown
+ */
 export async function readSettings(
   configFile: string,
   secretsFile: string,
-): Promise<{ config: RelayConfig; secrets: RelaySecrets }> {
-  const config = await readOne(configFile, relayConfigSchema, true);
-  const secrets = await readOne(secretsFile, relaySecretsSchema, false);
+  program = import.meta.filename,
+): Promise<Settings> {
+  const journal = await readJournal(journalOf(configFile));
+  const interrupted = journal && setThatCounts(journal, join("releases", basename(dirname(program))));
+  const config = await readOne(configFile, relayConfigSchema, true, interrupted);
+  const secrets = await readOne(secretsFile, relaySecretsSchema, false, interrupted);
   const problems = [...config.problems, ...secrets.problems];
   if (config.value !== undefined)
     problems.push(...configProblems(config.value).map((fault) => `${configFile}: ${fault}`));
   if (problems.length > 0 || config.value === undefined || secrets.value === undefined)
     throw new InvalidSettings(problems);
-  return { config: config.value, secrets: secrets.value };
+  return { config: config.value, secrets: secrets.value, ...(interrupted && { interrupted }) };
 }
 
 interface Read<T> {
@@ -41,10 +59,26 @@ interface Read<T> {
   readonly problems: readonly string[];
 }
 
-async function readOne<T>(file: string, schema: z.ZodType<T>, show: boolean): Promise<Read<T>> {
+/** The content of a file of this set: beside the file while it is not in place. */
+async function textOf(file: string, set: "new" | "former" | undefined): Promise<string> {
+  if (set === undefined) return readFile(file, "utf8");
+  const [beside = file] = candidates(file, set);
+  try {
+    return await readFile(beside, "utf8");
+  } catch {
+    return readFile(file, "utf8");
+  }
+}
+
+async function readOne<T>(
+  file: string,
+  schema: z.ZodType<T>,
+  show: boolean,
+  set: "new" | "former" | undefined,
+): Promise<Read<T>> {
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = await textOf(file, set);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     return { problems: [`${file} cannot be read: ${why}. The installer writes it; run \`pulumi up\` again.`] };

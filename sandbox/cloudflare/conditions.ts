@@ -10,6 +10,10 @@ export interface Conditions {
   zonePaused: boolean;
   /** Bot Fight Mode. The edge of the sandbox does not enforce it. */
   fightMode: boolean;
+  /** Cloudflare for SaaS is switched on for the zone. */
+  saas: boolean;
+  /** Custom hostnames that the zone can have at most. */
+  customHostnameCap: number;
 }
 
 /** An account in order. */
@@ -19,4 +23,6 @@ export const inOrder: Readonly<Conditions> = {
   zoneStatus: "active",
   zonePaused: false,
   fightMode: false,
+  saas: true,
+  customHostnameCap: 5000,
 };

@@ -104,7 +104,10 @@ const custom = collectionRoutes({
     };
   },
   check: (account, next) => {
-    if (others(account, "customHostnames", next.id).some((one) => one.hostname === next.hostname)) {
+    const rest = others(account, "customHostnames", next.id);
+    const cap = account.conditions.customHostnameCap;
+    if (rest.length >= cap) throw conflict(1414, `The quota of ${cap} custom hostnames is used up`, 403);
+    if (rest.some((one) => one.hostname === next.hostname)) {
       throw conflict(1406, `Duplicate custom hostname found: ${String(next.hostname)}`);
     }
   },
@@ -192,6 +195,18 @@ export const hostnameRoutes: Route[] = [
   { method: "GET", path: fallbackPath, permissions: canRead(saas), handle: getFallback },
   { method: "PUT", path: fallbackPath, permissions: canWrite(saas), handle: putFallback },
   { method: "DELETE", path: fallbackPath, permissions: canWrite(saas), handle: removeFallback },
+  {
+    method: "GET",
+    path: "/zones/:zone/custom_hostnames/quota",
+    permissions: canRead(saas),
+    handle: ({ account }) => {
+      const used = Object.keys(account.state.customHostnames).length;
+      const allocated = Math.min(100, account.conditions.customHostnameCap);
+      return {
+        result: { allocated, used, exceeded: used >= allocated, hard_cap: account.conditions.customHostnameCap },
+      };
+    },
+  },
   ...createRegional,
   ...validatedCustom,
   ...privateRoutes,

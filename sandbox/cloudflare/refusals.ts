@@ -89,8 +89,18 @@ function checkPermission(token: ApiToken, { permissions, path, method }: Route):
   throw new ApiError(status, [{ code: 10000, message }]);
 }
 
-/** Access refuses all calls until somebody has set up Zero Trust; seen after the check of permissions. */
+/**
+ * Access refuses all calls until somebody has set up Zero Trust, and custom hostnames need Cloudflare for SaaS; seen after the
+ * check of permissions.
+ */
 function checkEnabled(account: CloudflareAccount, { path }: Route): void {
+  if (!account.conditions.saas && path.includes("/custom_hostnames")) {
+    if (path.endsWith("/fallback_origin")) {
+      throw new ApiError(401, [{ code: 1456, message: "Fallback origin is not granted for this zone" }]);
+    }
+    const message = "No quota has been allocated for this zone or for this account";
+    throw new ApiError(403, [{ code: 1404, message }]);
+  }
   if (account.conditions.zeroTrust || !path.startsWith("/accounts/:account/access/")) return;
   const message =
     "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard at https://dash.cloudflare.com/ and click the 'Enable Access' button.";

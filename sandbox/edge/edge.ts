@@ -14,7 +14,7 @@ import { COUNTRY, startClients } from "./client.ts";
 import { CONNECTOR_NAME, type Connectors, startConnectors } from "./connector.ts";
 import { openAccessKeys } from "./keys.ts";
 import { signInPages } from "./sign-in.ts";
-import { startTeam } from "./team.ts";
+import { type KeyAddress, startTeam } from "./team.ts";
 
 /** How to start an edge. */
 export interface EdgeOptions extends AccessOptions {
@@ -51,6 +51,8 @@ export interface Edge {
   routed: Connectors["routed"];
   /** Creates a new signing key for Access; the previous one stays published. */
   rotateKeys(): Promise<void>;
+  /** What the key address of the team's domain answers from now on: its keys, no JSON, or its keys after 4 s. */
+  setKeyAddress(answers: KeyAddress): void;
   /** The session token of a signed-in person, for the cookie `CF_Authorization`. */
   signPersonToken(audience: string, email: string): Promise<string>;
   /** A far entry: adds so many milliseconds to every request from now on. */
@@ -108,6 +110,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       caFile: authority.caFile,
       routed: connectors.routed,
       rotateKeys: () => keys.rotate(),
+      setKeyAddress: (answers) => team.setKeyAddress(answers),
       signPersonToken(audience, email) {
         const application = view.accessApplications().find(({ aud }) => aud === audience);
         const lifetimeSeconds = sessionSeconds(application?.sessionDuration ?? "");

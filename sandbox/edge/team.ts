@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { createServer as createCallersServer, createSecureContext, type SecureContext } from "node:tls";
 import type { Log } from "../log.ts";
 import { listenOn } from "../machine/ports.ts";
@@ -14,8 +15,13 @@ import type { Authority } from "./certificates.ts";
 import type { AccessKeys } from "./keys.ts";
 import type { SignIn } from "./sign-in.ts";
 
+/** What the key address answers: `slow` after 4 s, `garbage` an HTML page. */
+export type KeyAddress = "keys" | "garbage" | "slow";
+const SLOW_MS = 4_000;
+
 /** The running proxy and the server behind it. */
 export interface Team {
+  setKeyAddress(answers: KeyAddress): void;
   /** `http://127.0.0.1:<port>`, for HTTPS_PROXY. */
   proxyUrl: string;
   close(): Promise<void>;
@@ -37,6 +43,7 @@ export interface TeamOptions {
 /** Starts both on 127.0.0.1; the TLS server has no port of its own. Resolves once the proxy listens. */
 export async function startTeam(options: TeamOptions): Promise<Team> {
   const contexts = new Map<string, Promise<SecureContext>>();
+  let keyAddress: KeyAddress = "keys";
   function context(name: string): Promise<SecureContext> {
     const made = contexts.get(name) ?? options.authority.leaf(name).then((pair) => createSecureContext(pair));
     contexts.set(name, made);
@@ -46,6 +53,12 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
   /** developers.cloudflare.com, "Validate JWTs": the key set is public. */
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.url?.split("?")[0] === "/cdn-cgi/access/certs") {
+      if (keyAddress === "slow") await delay(SLOW_MS);
+      if (keyAddress === "garbage") {
+        response.setHeader("content-type", "text/html; charset=utf-8");
+        response.end("<!doctype html><title>Just a moment…</title>");
+        return;
+      }
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify(options.keys.published()));
       return;
@@ -108,6 +121,9 @@ export async function startTeam(options: TeamOptions): Promise<Team> {
 
   return {
     proxyUrl: `http://127.0.0.1:${port}`,
+    setKeyAddress: (answers) => {
+      keyAddress = answers;
+    },
     async close() {
       const closed = new Promise<void>((resolve) => proxy.close(() => resolve()));
       proxy.closeAllConnections();

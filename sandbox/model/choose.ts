@@ -1,8 +1,16 @@
 /** Chooses the model server behind the sandbox: one that was named, a local Ollama, or our own. */
-import { z } from "zod";
+import {
+  type AskServer,
+  looksLikeEmbedding,
+  type ModelServerKind,
+  modelServer,
+  recognizeServer,
+  serverUrl,
+} from "../../runtime/model-servers.ts";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../machine/reaper.ts";
 import { MissingTool } from "../tools/missing-tool.ts";
+import type { RealServer } from "../tools/real/ensure.ts";
 import { CHAT_MODEL, EMBEDDING_MODEL } from "./models.ts";
 import { startRealModel } from "./real.ts";
 import { startModelServer } from "./server.ts";
@@ -10,7 +18,7 @@ import { startModelServer } from "./server.ts";
 /** A model server to use. */
 export interface ChosenModel {
   url: string;
-  kind: "ollama" | "openai";
+  kind: ModelServerKind;
   embeddingModel: string;
   chatModel: string;
   /** Ends our own server; leaves any other as it is. */
@@ -33,40 +41,39 @@ export interface ChooseModelOptions {
 /** What SANDBOX_MODEL can be. `real` is llama-server; `auto` is described at `chooseModel`. */
 export const modelChoices = ["auto", "emulator", "real", "llama-server", "ollama"] as const;
 
+/** The kinds of the real servers, as the stack's config names them. */
+const realServers = { "llama-server": "openai", ollama: "ollama" } as const satisfies Record<
+  RealServer,
+  ModelServerKind
+>;
+
 /** How to have a real answer, for those who got the emulator's. */
 const howToBeReal =
   "`npm run sandbox -- --model real` starts a real one (the first time it is built, which takes minutes)";
 
-const versionSchema = z.object({ version: z.string() });
-const tagsSchema = z.object({ models: z.array(z.object({ name: z.string() })) });
-const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })) });
-const EMBEDS = /embed|bge|e5-|minilm|gte-/iu;
-
-async function get<T>(url: string, schema: z.ZodType<T>, timeoutMs: number): Promise<T | undefined> {
+async function look(url: string, timeoutMs: number): Promise<{ kind: ModelServerKind; names: string[] } | undefined> {
+  const ask: AskServer = async (path) => {
+    try {
+      const response = await fetch(url + path, { signal: AbortSignal.timeout(timeoutMs) });
+      return response.ok ? await response.json() : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  const found = await recognizeServer(ask);
+  if (found === undefined) return undefined;
+  const { listPath, readModels } = modelServer(found.kind);
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-    return response.ok ? schema.parse(await response.json()) : undefined;
+    return { kind: found.kind, names: readModels(await ask(listPath)).map(({ name }) => name) };
   } catch {
-    return undefined;
+    return { kind: found.kind, names: [] }; // has no list
   }
-}
-
-async function look(
-  url: string,
-  timeoutMs: number,
-): Promise<{ kind: ChosenModel["kind"]; names: string[] } | undefined> {
-  if ((await get(`${url}/api/version`, versionSchema, timeoutMs)) !== undefined) {
-    const tags = await get(`${url}/api/tags`, tagsSchema, timeoutMs);
-    return { kind: "ollama", names: tags?.models.map(({ name }) => name) ?? [] };
-  }
-  const models = await get(`${url}/v1/models`, modelsSchema, timeoutMs);
-  return models && { kind: "openai", names: models.data.map(({ id }) => id) };
 }
 
 /** Which of a server's models talks and which embeds: as the environment says, else by their names. */
 function pick(names: readonly string[], env: NodeJS.ProcessEnv): { chatModel: string; embeddingModel: string } {
-  const chatModel = env.SANDBOX_CHAT_MODEL ?? names.find((name) => !EMBEDS.test(name)) ?? names[0];
-  const embeddingModel = env.SANDBOX_EMBEDDING_MODEL ?? names.find((name) => EMBEDS.test(name)) ?? names[0];
+  const chatModel = env.SANDBOX_CHAT_MODEL ?? names.find((name) => !looksLikeEmbedding(name)) ?? names[0];
+  const embeddingModel = env.SANDBOX_EMBEDDING_MODEL ?? names.find((name) => looksLikeEmbedding(name)) ?? names[0];
   if (chatModel === undefined || embeddingModel === undefined) {
     throw new Error("The model server has no model; load one, or set SANDBOX_CHAT_MODEL and SANDBOX_EMBEDDING_MODEL");
   }
@@ -93,16 +100,15 @@ export async function chooseModel(options: ChooseModelOptions): Promise<ChosenMo
     const real = await startRealModel({ kind, log, ...(port > 0 && { port }), ...(reaper && { reaper }) });
     log(`Model server: a real ${kind} with the small model ${real.model}.`);
     const { url, model } = real;
-    const api = kind === "ollama" ? "ollama" : "openai";
-    return { url, kind: api, chatModel: model, embeddingModel: model, close: () => real.close() };
+    return { url, kind: realServers[kind], chatModel: model, embeddingModel: model, close: () => real.close() };
   }
   const close = async (): Promise<void> => {};
-  const named = env.SANDBOX_MODEL_URL?.replace(/\/+$/u, "");
+  const named = env.SANDBOX_MODEL_URL && serverUrl(env.SANDBOX_MODEL_URL);
   if (named !== undefined && named !== "") {
     const found = await look(named, 5000);
     if (found === undefined) {
       throw new MissingTool(
-        `SANDBOX_MODEL_URL is ${named}, but neither /api/version nor /v1/models answers there. Start the model server, or unset the variable`,
+        `SANDBOX_MODEL_URL is ${named}, but no model server of a known kind answers there. Start the model server, or unset the variable`,
       );
     }
     log(`Model server: ${named} (${found.kind}), named by SANDBOX_MODEL_URL.`);

@@ -257,8 +257,10 @@ export async function serveLlama(exchange: Exchange): Promise<void> {
   await route(exchange);
 }
 
+const ERROR_TYPES: Readonly<Record<number, string>> = { 401: "authentication_error", 404: "not_found_error" };
+
 /** An error in llama-server's form. */
 export function llamaError({ status, message }: ModelError): object {
-  const type = status === 404 ? "not_found_error" : status < 500 ? "invalid_request_error" : "server_error";
+  const type = ERROR_TYPES[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
   return { error: { code: status, message, type } };
 }

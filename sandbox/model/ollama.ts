@@ -1,25 +1,10 @@
 /** Ollama's own endpoints, the dangerous ones too. Source: Ollama docs, api.md. */
 import { z } from "zod";
 import { embed, tokenize } from "./answers.ts";
-import { type Exchange, type Generated, NoRoute } from "./exchange.ts";
+import { type Exchange, NoRoute } from "./exchange.ts";
 import { type Model, modelDetails } from "./models.ts";
+import { chat, generate } from "./ollama-talk.ts";
 
-const options = z.looseObject({ num_predict: z.int().optional() }).optional();
-const keepAlive = z.union([z.string(), z.number()]).optional();
-const chatSchema = z.looseObject({
-  model: z.string().default(""),
-  messages: z.array(z.looseObject({ role: z.string(), content: z.string().optional() })).optional(),
-  stream: z.boolean().optional(),
-  keep_alive: keepAlive,
-  options,
-});
-const generateSchema = z.looseObject({
-  model: z.string().default(""),
-  prompt: z.string().optional(),
-  stream: z.boolean().optional(),
-  keep_alive: keepAlive,
-  options,
-});
 const embedSchema = z.looseObject({
   model: z.string().default(""),
   input: z.union([z.string(), z.array(z.string())]).default([]),
@@ -33,98 +18,6 @@ const nameSchema = z
 const NDJSON = "application/x-ndjson";
 const SIZE_BYTES = 815_319_791;
 const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
-const now = (): string => new Date().toISOString();
-
-function statistics({ totalNs, promptNs, evalNs, promptTokens, tokens, reason }: Generated): object {
-  return {
-    done: true,
-    done_reason: reason,
-    total_duration: totalNs,
-    load_duration: 0,
-    prompt_eval_count: promptTokens,
-    prompt_eval_duration: promptNs,
-    eval_count: tokens,
-    eval_duration: evalNs,
-  };
-}
-
-const isZero = (value: string | number | undefined): boolean =>
-  value !== undefined && /^0+(?:\.0+)?[a-z]*$/u.test(String(value));
-
-/** A request without words only loads the model, or takes it out of memory with `keep_alive: 0`. */
-function loadOnly(
-  exchange: Exchange,
-  model: Model,
-  asked: string,
-  keep: string | number | undefined,
-  field: object,
-): void {
-  if (isZero(keep)) exchange.models.unload(model);
-  else exchange.models.load(model);
-  exchange.json(200, {
-    model: asked,
-    created_at: now(),
-    ...field,
-    done: true,
-    done_reason: isZero(keep) ? "unload" : "load",
-  });
-}
-
-interface Talk {
-  asked: string;
-  prompt: string;
-  limit: number | undefined;
-  stream: boolean;
-  keep: string | number | undefined;
-  /** The field that carries the text. */
-  field(text: string): object;
-  /** Further fields at the end. */
-  last?: object;
-}
-
-async function talk(exchange: Exchange, { asked, prompt, limit, stream, keep, field, last }: Talk): Promise<void> {
-  const model = exchange.model(asked, "talk");
-  const piece = (text: string): object => ({ model: asked, created_at: now(), ...field(text) });
-  const onToken = (token: string): Promise<void> => exchange.write(NDJSON, line({ ...piece(token), done: false }));
-  const done = await exchange.generate(prompt, limit, stream ? onToken : undefined);
-  if (isZero(keep)) exchange.models.unload(model);
-  if (!stream) return exchange.json(200, { ...piece(done.text), ...statistics(done), ...last });
-  await exchange.write(NDJSON, line({ ...piece(""), ...statistics(done), ...last }));
-  exchange.end();
-}
-
-async function chat(exchange: Exchange): Promise<void> {
-  const body = await exchange.body(chatSchema);
-  const field = (content: string): object => ({ message: { role: "assistant", content } });
-  const { messages = [] } = body;
-  if (messages.length === 0)
-    return loadOnly(exchange, exchange.known(body.model), body.model, body.keep_alive, field(""));
-  const prompt = messages.findLast(({ role }) => role === "user")?.content ?? "";
-  await talk(exchange, {
-    asked: body.model,
-    prompt,
-    limit: body.options?.num_predict,
-    stream: body.stream ?? true,
-    keep: body.keep_alive,
-    field,
-  });
-}
-
-async function generate(exchange: Exchange): Promise<void> {
-  const body = await exchange.body(generateSchema);
-  const field = (response: string): object => ({ response });
-  const { prompt = "" } = body;
-  if (prompt === "") return loadOnly(exchange, exchange.known(body.model), body.model, body.keep_alive, field(""));
-  await talk(exchange, {
-    asked: body.model,
-    prompt,
-    limit: body.options?.num_predict,
-    stream: body.stream ?? true,
-    keep: body.keep_alive,
-    field,
-    last: { context: tokenize(prompt).map((_, i) => i) },
-  });
-}
 
 async function embedMany(exchange: Exchange): Promise<void> {
   const body = await exchange.body(embedSchema);
@@ -186,7 +79,7 @@ async function show(exchange: Exchange): Promise<void> {
       type: "Q4_K",
       shape: [1024, 1024],
     })),
-    capabilities: [model.kind === "chat" ? "completion" : "embedding"],
+    capabilities: model.kind === "chat" ? ["completion", "tools", "vision", "thinking"] : ["embedding"],
     modified_at: model.modifiedAt,
   });
 }

@@ -30,6 +30,8 @@ export interface ModelServerOptions {
   promptPool?: boolean;
   /** @default 1024 */
   embeddingDimensions?: number;
+  /** Wants this key on every path but /health, as llama-server's `--api-key`. @default none */
+  apiKey?: string | undefined;
 }
 
 /** A running model server. */
@@ -98,6 +100,10 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     const exchange = openExchange(context, request, response);
     const { record, signal, path } = exchange;
     if (plays === "llama-server") response.setHeader("server", "llama.cpp");
+    const { apiKey } = options;
+    if (apiKey !== undefined && path !== "/health" && request.headers.authorization !== `Bearer ${apiKey}`) {
+      return exchange.json(401, llamaError(new ModelError(401, "Invalid API Key")));
+    }
     if (path === "/sandbox/requests") {
       const state: ModelServerRequests = {
         active: slots.active,

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { cloudflareLookups } from "../../accounts/cloudflare.ts";
 import { cloudflareReadiness, type WantedStack } from "../../accounts/cloudflare-readiness.ts";
 import type { Owned } from "../../accounts/collisions.ts";
 import { cloudflareAccess } from "../../accounts/credentials.ts";
 import { neededPermissions, permissionName, permissionStates } from "../../accounts/permissions.ts";
+import { requiredLookups } from "../../accounts/required-lookups.ts";
 import { account_id, type Harness, secret, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 
 const hostname = "slm.example.com";
@@ -245,4 +247,35 @@ test("an account that does not answer is not a fault of the stack", async () => 
   const found = bad(await findings("all"));
   expect(found.map(({ level }) => level)).toEqual(["warn", "warn"]);
   expect(found[0]?.todo).toContain("cloudflarestatus");
+});
+
+test("Cloudflare for SaaS that is off: said as such, with where to switch it on, and not as a missing permission", async () => {
+  h.account.conditions.saas = false;
+  for (const readOnly of [false, true]) {
+    const found = bad(await findings("all", { readOnly }));
+    expect(found).toMatchObject([
+      { level: "warn", says: expect.stringMatching(/not known before Cloudflare for SaaS is switched on/) },
+      { id: "cloudflare.saas", level: "fail", todo: expect.stringContaining("Enable Cloudflare for SaaS") },
+    ]);
+  }
+  expect(bad(await findings("all", { wanted: { ...wanted, route: {} } }))).toEqual([]);
+  const lookups = requiredLookups(
+    { accountId: account_id, zoneId: zone_id },
+    cloudflareLookups({ apiToken: h.account.apiTokens.at(-1)?.value, baseUrl: h.url }),
+  );
+  // The same problem is not said twice, in other words.
+  expect(await lookups.fallbackOrigin()).toBeUndefined();
+  expect(await lookups.customHostnameStatus("slm.example.net")).toBeUndefined();
+});
+
+test("a zone that has as many custom hostnames as it can: a warning, unless ours is one of them", async () => {
+  h.account.conditions.customHostnameCap = 1;
+  const add = (name: string) =>
+    h.client.customHostnames.create({ zone_id, hostname: name, ssl: { method: "txt", type: "dv" } });
+  const { id } = await add("other.example.net");
+  await expect(add("slm.example.net")).rejects.toMatchObject({ status: 403 });
+  expect(bad(await findings("all"))).toMatchObject([{ id: "cloudflare.saas", level: "warn" }]);
+  await h.client.customHostnames.delete(id, { zone_id });
+  await add("slm.example.net");
+  expect(bad(await findings("all"))).toEqual([]);
 });

@@ -305,7 +305,7 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(ofName("m-upload").inputs.remotePath).toBe(`/tmp/slm-network-${"f".repeat(64)}.tar`);
+    expect(ofName("m-upload").inputs.remotePath).toBe(`slm-network-${"f".repeat(64)}.tar`);
     const { inputs } = ofName("m-install");
     const { input: installed, ...rest } = inputs;
     expect(JSON.stringify(installed)).toContain("very-secret-token");
@@ -338,8 +338,8 @@ describe("MacHost", () => {
     });
     await resolved(host.report);
     await settled();
-    expect(ofName("sent-upload-node").inputs.remotePath).toBe(`/tmp/slm-network-${node}.tgz`);
-    expect(ofName("sent-upload-cloudflared").inputs.remotePath).toBe(`/tmp/slm-network-${cloudflared}.tgz`);
+    expect(ofName("sent-upload-node").inputs.remotePath).toBe(`slm-network-${node}.tgz`);
+    expect(ofName("sent-upload-cloudflared").inputs.remotePath).toBe(`slm-network-${cloudflared}.tgz`);
     expect(ofName("sent-install").inputs).toMatchObject({
       uploads: { node: { sha256: node }, cloudflared: { sha256: cloudflared } },
       removeData: true,

@@ -350,6 +350,28 @@ describe("parts that may be deleted while the rest stays protected", () => {
   });
 });
 
+describe("model.options", () => {
+  const withOptions = (options: unknown) => ({ ...good, model: { ...good.model, options } });
+
+  it("takes bounds and switches, and allows none by default", () => {
+    const options = { num_ctx: { min: 2048, max: 16_384 }, num_gpu: { min: -1, max: -1 }, use_mlock: true };
+    expect(parseStackConfig(withOptions(options)).model.options).toEqual(options);
+    expect(parseStackConfig(good).model.options).toBeUndefined();
+  });
+
+  it.each([
+    [{ num_ctx: { min: 16_384, max: 2048 } }, /model\.options\.num_ctx: .*has a min above its max/],
+    [{ num_ctx: 8192 }, /model\.options\.num_ctx: 8192 is no range: write \{ min: 2048, max: 16384 \}/],
+    [{ num_ctx: { min: 2048 } }, /model\.options\.num_ctx\.max: /],
+    [{ num_ctx: { min: 2048.5, max: 4096 } }, /model\.options\.num_ctx\.min: 2048\.5 is no whole number/],
+    [{ num_gpu: { min: -2, max: 99 } }, /model\.options\.num_gpu\.min: -2 is under -1/],
+    [{ use_mmap: false }, /model\.options\.use_mmap: false must be true, or left out/],
+    [{ temperature: { min: 0, max: 1 } }, /model\.options.*temperature/],
+  ])("refuses %j, with the reason", (options, reason) => {
+    expect(problemsOf(withOptions(options)).join("\n")).toMatch(reason);
+  });
+});
+
 describe("macs[].edgeIpVersion", () => {
   it("is auto, 4 or 6", () => {
     const mac = (edgeIpVersion: unknown) => ({ ...good, macs: [{ ...good.macs[0], edgeIpVersion }] });

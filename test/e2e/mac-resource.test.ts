@@ -107,7 +107,7 @@ describe("an agent with seven keys, of which the last is the right one", () => {
       const named = join(work, "named.pub"); // the agent signs
       await writeFile(named, publicKeyOf(await readFile(network.ready.ssh.privateKeyPath, "utf8")));
 
-      const uploads = network.onMac("private/tmp");
+      const uploads = network.onMac("Users/deploy");
       const sent = async () => (await readdir(uploads)).filter((name) => /^slm-network-[0-9a-f]{64}\.tar$/.test(name));
       for (const name of await sent()) await rm(join(uploads, name));
       const upload = (await network.resources()).find(({ urn }) => urn.endsWith("::slm-mac-upload"))!.urn;

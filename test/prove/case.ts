@@ -86,6 +86,8 @@ export interface Told {
   readonly bytes?: number;
   /** Sends `bytes` first and the rest after `ms`. */
   readonly early?: boolean;
+  /** Answers as an event stream of so many pieces, spread over `ms`; the last one has `answer`. */
+  readonly events?: number;
   /** Tokens the model server reports. By default a request costs a little more than a turn of its flow. @default 200 */
   readonly promptTokens?: number;
   /** @default 100 */
@@ -97,7 +99,8 @@ export const CHAT = "/v1/chat/completions";
 
 /** A chat request's body. `content` is what makes it long. The fields for the model server stand at its end. */
 export function chatBody(told: Told, content: unknown = "hello"): string {
-  return JSON.stringify({ model: "m", messages: [{ role: "user", content }], max_tokens: 256, prove: told });
+  const stream = told.events !== undefined && { stream: true };
+  return JSON.stringify({ model: "m", messages: [{ role: "user", content }], max_tokens: 256, ...stream, prove: told });
 }
 
 /** Headers of a request that is to become a job. */

@@ -1,8 +1,9 @@
 /**
- * `npm run prove -- [--quick] [--minutes N] [--seconds N] [--case NAME[+NAME]]… [--pairs N] [--tokens N] [--seed N]
- * [--json]`: attackers with one valid
- * token against a quiet caller that asks once a second, over edge, cloudflared, relay, model server and stores. One table;
- * the exit code is 1 when anything does not hold. What each case does: `cases/`. How it is judged: `measure/bound.ts`.
+ * `npm run prove -- [--quick] [--minutes N] [--seconds N] [--only NAME[+NAME]]… [--pairs N] [--tokens N] [--seed N] [--json]`:
+ * attackers with one valid token against a quiet caller that asks once a second, over edge, cloudflared, relay, model server
+ * and stores; and faults under a mixed load, with what was acknowledged checked afterwards. One table; the exit code is 1 when
+ * anything does not hold. What each case does: `cases/`, `faults/cases/`. How it is judged: `measure/bound.ts`,
+ * `faults/run.ts`. `--soak N` instead: N minutes of mixed load with faults strewn in (`faults/soak.ts`).
  */
 import { parseArgs } from "node:util";
 import { ensureTools } from "../../sandbox/tools/tools.ts";
@@ -10,11 +11,16 @@ import { compareVerifiers } from "../runtime/relay/access/mutated-tokens.ts";
 import { randomOf } from "../runtime/relay/drills/seed.ts";
 import type { Case } from "./case.ts";
 import { CASES, caseNamed, randomPairs } from "./cases.ts";
+import type { FaultCase } from "./faults/fault.ts";
+import { FAULTS } from "./faults/faults.ts";
+import type { FaultVerdict } from "./faults/run.ts";
+import { soak } from "./faults/soak.ts";
+import { FAULT_SECONDS, faultNamed, runFaults, START_SECONDS, some } from "./faults/suite.ts";
 import type { Verdict } from "./measure/bound.ts";
 import { startNetwork } from "./measure/network.ts";
 import { seeded } from "./measure/random.ts";
 import { measureRest, runCase } from "./measure/run.ts";
-import { table } from "./report.ts";
+import { curve, table } from "./report.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -25,16 +31,23 @@ const { values: options } = parseArgs({
     pairs: { type: "string" },
     tokens: { type: "string" },
     seed: { type: "string" },
+    soak: { type: "string" },
+    only: { type: "string", multiple: true },
+    /** The former name of `--only`. */
     case: { type: "string", multiple: true },
   },
 });
 /** Start, warm-up, the answers still to come and the end of a case, beside what is measured. */
 const AROUND_SECONDS = 4;
 const REST_SECONDS = 10;
+const QUICK_FAULTS = 3;
 const note = (text: string) => process.stderr.write(`${text}\n`);
 
+/** Names given by `--only`. */
+const named = options.only ?? options.case;
+
 function wholeNumber(
-  name: "minutes" | "seconds" | "pairs" | "seed" | "tokens",
+  name: "minutes" | "seconds" | "pairs" | "seed" | "tokens" | "soak",
   byDefault: number,
   least: number,
 ): number {
@@ -44,10 +57,33 @@ function wholeNumber(
   throw new Error(`--${name} is ${JSON.stringify(text)}: give a whole number from ${least}`);
 }
 
-function chosen(seed: number): (readonly Case[])[] {
-  if (options.case !== undefined) return options.case.map((names) => names.split("+").map(caseNamed));
+function chosenAttacks(seed: number): (readonly Case[])[] {
+  if (named !== undefined) {
+    const attacks = named.filter((name) => faultNamed(name) === undefined);
+    return attacks.map((names) => names.split("+").map(attackNamed));
+  }
   const single = CASES.filter(({ quick }) => !options.quick || quick === true).map((one) => [one]);
   return [...single, ...randomPairs(wholeNumber("pairs", options.quick ? 0 : 6, 0), seeded(seed))];
+}
+
+/** @throws when there is none, with the names of both kinds */
+function attackNamed(name: string): Case {
+  try {
+    return caseNamed(name);
+  } catch (cause) {
+    const names = FAULTS.map((one) => one.name).join(", ");
+    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}; faults: ${names}`, { cause });
+  }
+}
+
+function chosenFaults(seed: number): FaultCase[] {
+  if (named !== undefined) return named.flatMap((name) => faultNamed(name) ?? []);
+  if (!options.quick) return [...FAULTS];
+  return some(
+    QUICK_FAULTS,
+    seed,
+    FAULTS.filter(({ quick }) => quick),
+  );
 }
 
 /** Compares the relay's token verifier with jose. @returns whether both agree on every token */
@@ -58,20 +94,8 @@ async function tokensAgree(count: number, seed: number): Promise<boolean> {
   return differences.length === 0;
 }
 
-async function main(): Promise<void> {
-  const seed = wholeNumber("seed", Math.floor(Math.random() * 1_000_000), 0);
-  const tokens = wholeNumber("tokens", options.case === undefined ? (options.quick ? 4000 : 100_000) : 0, 0);
-  const minutes = wholeNumber("minutes", options.quick ? 2 : 15, 1);
-  const runs = chosen(seed);
-  const fitting = Math.min(30, (minutes * 60 - REST_SECONDS) / runs.length - AROUND_SECONDS);
-  const seconds = options.seconds === undefined ? fitting : wholeNumber("seconds", 0, 4);
-  if (seconds < 4) {
-    throw new Error(`${minutes} minutes are too few for ${runs.length} cases: raise --minutes or name some by --case`);
-  }
-  note(`seed ${seed}; ${runs.length} cases of ${seconds.toFixed(0)} s each`);
-  if (tokens > 0 && !(await tokensAgree(tokens, seed))) process.exitCode = 1;
-  const deadline = performance.now() + minutes * 60_000;
-  process.env.CLOUDFLARED_BIN = (await ensureTools(note)).cloudflared;
+/** Runs the attacks. @returns their verdicts, and the names of those that no time was left for */
+async function attacks(runs: readonly (readonly Case[])[], seconds: number, seed: number, deadline: number) {
   const network = await startNetwork();
   const verdicts: Verdict[] = [];
   const left: string[] = [];
@@ -88,14 +112,58 @@ async function main(): Promise<void> {
       note(`${name}: ${verdict.failures.length === 0 ? "holds" : verdict.failures.join("; ")}`);
       verdicts.push(verdict);
     }
-    if (options.json) console.log(JSON.stringify({ seed, seconds, rest, verdicts, left }, undefined, 2));
-    else console.log(table(verdicts));
   } finally {
     await network.stop();
   }
-  if (left.length > 0) note(`no time was left for: ${left.join(", ")}`);
-  if (left.length > 0 || verdicts.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+  return { verdicts, left };
 }
+
+async function soaked(minutes: number, seed: number): Promise<void> {
+  note(`seed ${seed}; ${minutes} minutes of mixed traffic with faults`);
+  const report = await soak(minutes, seed, note);
+  if (options.json) console.log(JSON.stringify(report, undefined, 2));
+  else console.log(curve(report));
+  if (report.failures.length > 0) process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const seed = wholeNumber("seed", Math.floor(Math.random() * 1_000_000), 0);
+  process.env.CLOUDFLARED_BIN = (await ensureTools(note)).cloudflared;
+  if (options.soak !== undefined) return soaked(wholeNumber("soak", 30, 1), seed);
+  const tokens = wholeNumber("tokens", named === undefined ? (options.quick ? 4000 : 100_000) : 0, 0);
+  const minutes = wholeNumber("minutes", options.quick ? 3 : 20, 1);
+  const runs = chosenAttacks(seed);
+  const faults = chosenFaults(seed);
+  const faultSeconds = faults.length === 0 ? 0 : START_SECONDS + faults.length * FAULT_SECONDS;
+  const fitting = Math.min(30, (minutes * 60 - REST_SECONDS - faultSeconds) / runs.length - AROUND_SECONDS);
+  const seconds = options.seconds === undefined ? fitting : wholeNumber("seconds", 0, 4);
+  if (runs.length > 0 && seconds < 4) {
+    throw new Error(
+      `${minutes} minutes are too few for ${runs.length + faults.length} cases: raise --minutes or name some by --only`,
+    );
+  }
+  const began = performance.now();
+  const deadline = began + minutes * 60_000;
+  note(
+    `seed ${seed}; ${runs.length} attacks${runs.length > 0 ? ` of ${seconds.toFixed(0)} s each` : ""}, ${faults.length} faults`,
+  );
+  if (tokens > 0 && !(await tokensAgree(tokens, seed))) process.exitCode = 1;
+  const attacked =
+    runs.length > 0 ? await attacks(runs, seconds, seed, deadline - faultSeconds * 1000) : { verdicts: [], left: [] };
+  const broken: { verdicts: FaultVerdict[]; left: string[] } =
+    faults.length > 0 ? await runFaults(faults, { seed, deadline }, note) : { verdicts: [], left: [] };
+  const { verdicts } = attacked;
+  const left = [...attacked.left, ...broken.left];
+  if (options.json)
+    console.log(JSON.stringify({ seed, seconds, verdicts, faults: broken.verdicts, left }, undefined, 2));
+  else console.log(table(verdicts, broken.verdicts));
+  if (left.length > 0) note(`no time was left for: ${left.join(", ")}`);
+  const isBroken = [...verdicts, ...broken.verdicts].some(({ failures }) => failures.length > 0);
+  if (left.length > 0 || isBroken) process.exitCode = 1;
+}
+
+// Ends the run; what was started ends with this process.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(2));
 
 main().catch((cause: unknown) => {
   note(cause instanceof Error ? cause.message : String(cause));

@@ -3,11 +3,12 @@
  * reproduced? A few short requests, on the Mac itself, straight to the model server; bounded in time.
  */
 import { z } from "zod";
+import { serverUrl } from "../../../runtime/model-servers.ts";
 import { quote } from "../../../runtime/shell.ts";
 import { cosine, SAME_VECTOR, warmState } from "../../capacity/probes.ts";
 import type { MacSettings } from "../../mac-settings.ts";
-import { type Answer, type Context, defineCheck, ok, outputOf, type Result, unknown, warn } from "../check.ts";
-import { node } from "../commands.ts";
+import { type Answer, type Context, defineCheck, fail, ok, outputOf, type Result, unknown, warn } from "../check.ts";
+import { node, root } from "../commands.ts";
 import { parseJson } from "../json.ts";
 
 /** Seconds that all of it may take. */
@@ -19,9 +20,11 @@ const WITHIN_S = 25;
  * with the same beginning.
  */
 const script = `
-const [url, embeddingModel, allowed, slots] = process.argv.slice(1);
+const [url, embeddingModel, allowed, slots, secrets] = process.argv.slice(1);
 const signal = AbortSignal.timeout(${WITHIN_S} * 1000);
-const post = (path, body) => fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
+const { modelKey } = secrets ? JSON.parse(require("node:fs").readFileSync(secrets, "utf8")) : {};
+const key = modelKey ? { authorization: "Bearer " + modelKey } : {};
+const post = (path, body) => fetch(url + path, { method: "POST", headers: { ...key, "content-type": "application/json" }, body: JSON.stringify(body), signal });
 const words = "the office keeps a list of tools that people borrow and bring back every week so that others find what they need".split(" ");
 const run = Date.now();
 const text = (seed, count) => Array.from({ length: count }, (_, i) => words[(seed * 7 + i * (1 + seed % 5) + ((i * i) >> 3)) % words.length]).join(" ");
@@ -38,7 +41,9 @@ const vectors = async () => {
   said.again = await embed(probe);
 };
 const warm = async () => {
-  const list = await (await fetch(url + "/v1/models", { signal })).json();
+  const listed = await fetch(url + "/v1/models", { headers: key, signal });
+  if (!listed.ok) throw new Error("list: " + listed.status);
+  const list = await listed.json();
   const names = allowed ? JSON.parse(allowed) : list.data.map(({ id }) => id);
   const model = names.find((name) => name !== embeddingModel && !/embed|bge|e5-|minilm|gte-/i.test(name)) ?? names.find((name) => list.data.length === 1);
   if (!model) throw new Error("it has no model that talks");
@@ -58,16 +63,24 @@ const warm = async () => {
 const tried = (work, name) => work().catch((error) => { said[name] = error.name === "TimeoutError" ? "it took over ${WITHIN_S} s" : error.message; });
 tried(vectors, "noVectors").then(() => tried(warm, "noWarm")).then(() => console.log(JSON.stringify(said)));`;
 
-/** @param node path of the relay's Node on the Mac, as the shell takes it @returns the command that asks the model server */
-export function modelProbe(node: string, { model, limits }: Pick<MacSettings, "model" | "limits">): string {
-  const url = model.url.replace(/\/+$/u, "");
+/**
+ * @param node path of the relay's Node on the Mac, as the shell takes it
+ * @param secrets file with the model server's key, as the shell takes it; the key never leaves the Mac
+ * @returns the command that asks the model server
+ */
+export function modelProbe(
+  node: string,
+  { model, limits }: Pick<MacSettings, "model" | "limits">,
+  secrets?: string,
+): string {
+  const url = serverUrl(model.url);
   const args = [
     url,
     model.embeddingModel,
     model.allowed ? JSON.stringify(model.allowed) : "",
     String(Math.min(limits.chat, 8)),
   ];
-  return `${node} -e ${quote(script)} ${args.map(quote).join(" ")}`;
+  return `${node} -e ${quote(script)} ${args.map(quote).join(" ")}${secrets === undefined ? "" : ` ${secrets}`}`;
 }
 
 const timed = z.object({ ms: z.number(), cached: z.number().optional(), prompt: z.number().optional() });
@@ -89,7 +102,12 @@ function said(answer: Answer | undefined): Said | Result {
 const shared = {
   // It measures times: nothing may run next to it.
   alone: true,
-  commands: ({ model, limits }: Context) => ({ probe: modelProbe(node, { model, limits }) }),
+  commands: ({ model, modelKey, limits }: Context) => ({
+    probe:
+      modelKey === undefined
+        ? modelProbe(node, { model, limits })
+        : modelProbe(`sudo -n ${node}`, { model, limits }, `${root}/etc/slm-network/secrets.json`),
+  }),
 };
 
 export const repeatedPrompts = defineCheck({
@@ -112,7 +130,17 @@ export const reproducibleVectors = defineCheck({
 
 type Said = z.infer<typeof saidSchema>;
 
+/** Some versions of llama-server list their models for everybody, and want the key only here. */
+const isDenied = (why: string | undefined): boolean => why !== undefined && /: 40[13]$/.test(why);
+const denied = (): Result =>
+  fail(
+    "the model server answers 401: it requires a key, or rejects the one it gets",
+    "Calls get 502 model_server_denied; jobs wait.",
+    "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
+  );
+
 function promptResult({ short, first, repeated, noWarm }: Said): Result {
+  if (isDenied(noWarm)) return denied();
   if (!short || !first || !repeated) return ok(`unknown (${noWarm ?? "not asked"})`);
   const usage = { cachedTokens: repeated.cached, promptTokens: repeated.prompt };
   const times = `${Math.round(first.ms)} ms the first time, ${Math.round(repeated.ms)} ms again`;
@@ -131,6 +159,7 @@ function promptResult({ short, first, repeated, noWarm }: Said): Result {
 }
 
 function vectorResult({ alone, again, noVectors }: Said): Result {
+  if (isDenied(noVectors)) return denied();
   if (!alone || !again) return ok(`unknown (${noVectors ?? "not asked"})`);
   const same = cosine(alone, again);
   const found = `the same text twice: cosine ${same.toFixed(4)}`;

@@ -45,8 +45,10 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     servers: { issuer, audience: audiences.servers },
     people: { issuer, audience: audiences.people },
   };
-  const principalOf = (audience: Audience, claims: JWTPayload): Principal =>
-    audience === "people" ? person(claims) : server(claims, config.callers);
+  const principalOf = (audience: Audience, claims: JWTPayload): Principal => {
+    checkType(claims);
+    return audience === "people" ? person(claims) : server(claims, config.callers);
+  };
   const afterVerification = async (audience: Audience, verifying: Promise<JWTPayload>): Promise<Principal> => {
     let claims: JWTPayload;
     try {
@@ -90,6 +92,14 @@ function refusal(cause: unknown): RelayError {
     return new RelayError("access_invalid", "The token of Cloudflare Access is not valid.", { detail });
   }
   return new RelayError("internal", "The relay failed while checking access.", { detail, cause });
+}
+
+/** Access also signs the team's session (`org`), which is for no application. A token without a type is taken. */
+function checkType({ type }: JWTPayload): void {
+  if (type === undefined || type === "app") return;
+  throw new RelayError("access_invalid", "The token of Cloudflare Access is not valid.", {
+    detail: `its type is ${JSON.stringify(type)}, not "app"`,
+  });
 }
 
 /** The claim `common_name` of a service token is its client id. */

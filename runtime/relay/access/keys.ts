@@ -2,10 +2,11 @@
  * The public keys of Access. The last key set is cached on disk: after a power cut, the router may come back later than the
  * Mac.
  */
-import { chmod, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createRemoteJWKSet, customFetch, type ExportedJWKSCache, type JWTVerifyGetKey, jwksCache } from "jose";
 import { z } from "zod";
+import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** The keys cannot be fetched, and the cached set is missing or too old. A retry may help. */
@@ -13,6 +14,11 @@ export class KeysUnavailable extends Error {}
 
 const REFRESH_MS = 10 * 60_000;
 const RETRY_MS = 30_000;
+/**
+ * Until then a token with an unknown key id is refused without another fetch. Short: right after Access has rotated its key,
+ * every token is such a one, and 403 tells clients not to try again.
+ */
+const UNKNOWN_KEY_MS = 5_000;
 // Cloudflare keeps the previous key valid for 7 days, so an older set may contain revoked keys.
 // Source: https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/
 const MAX_AGE_MS = 7 * 24 * 3600_000;
@@ -30,7 +36,7 @@ export interface AccessKeys {
 /**
  * Keys of `https://<teamDomain>/cdn-cgi/access/certs`, fetched with the global fetch, so that Node's NODE_USE_ENV_PROXY,
  * HTTPS_PROXY and NODE_EXTRA_CA_CERTS apply. Fetched at start, every 10 min (every 30 s after a failure) and when a token
- * has an unknown key id (at most every 30 s). `get` waits for the network only if the key is not in memory; it throws
+ * has an unknown key id (at most every 5 s). `get` waits for the network only if the key is not in memory; it throws
  * KeysUnavailable if the fetch fails, after 5 s at most. Cached in `dataDir/jwks.json`, and used for up to 7 days while the
  * keys cannot be fetched.
  */
@@ -42,6 +48,7 @@ export async function openAccessKeys(teamDomain: string, dataDir: string, log: L
   let saving: Promise<void> = Promise.resolve();
 
   const remote = createRemoteJWKSet(new URL(url), {
+    cooldownDuration: UNKNOWN_KEY_MS,
     cacheMaxAge: Number.POSITIVE_INFINITY, // the age is checked in `get`: jose would drop a set that it cannot renew
     [jwksCache]: cached ?? {},
     [customFetch]: async (address, options) => {
@@ -103,9 +110,7 @@ async function readCache(file: string, url: string, log: Log): Promise<ExportedJ
 async function writeCache(file: string, cached: z.infer<typeof cacheSchema>, log: Log): Promise<void> {
   try {
     // Anyone who can write this file can admit any caller.
-    await writeFile(`${file}.new`, JSON.stringify(cached), { mode: 0o600 });
-    await chmod(`${file}.new`, 0o600);
-    await rename(`${file}.new`, file);
+    await replaceFile(file, JSON.stringify(cached), { synced: false });
   } catch (cause) {
     log.warn({ file, reason: reason(cause) }, "keys of Access not cached on disk");
   }

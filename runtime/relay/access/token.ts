@@ -5,7 +5,7 @@
  * with 100,000 mutated tokens, the unit tests with 4,000.
  */
 import { KeyObject, verify } from "node:crypto";
-import { type CompactJWSHeaderParameters, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { type CompactJWSHeaderParameters, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 
 /** Never taken from a token's header. */
 const ALGORITHMS = ["RS256"];
@@ -42,8 +42,14 @@ interface TokenParts {
   readonly signature: string;
 }
 
-/** Verifies with jose only; otherwise as `createTokenVerifier`. */
-export function verifyWithJose(keys: JWTVerifyGetKey, token: string, { issuer, audience }: TokenRules) {
+/**
+ * Verifies with jose only; otherwise as `createTokenVerifier`. jose takes padding and unused bits; RFC 7515 has one spelling
+ * of a token, and so has the relay.
+ */
+export async function verifyWithJose(keys: JWTVerifyGetKey, token: string, { issuer, audience }: TokenRules) {
+  if (token.split(".").some((part) => decodeBase64url(part) === undefined)) {
+    throw new errors.JWSInvalid("Invalid Compact JWS: a part is not base64url without padding");
+  }
   const claims = { issuer, audience, requiredClaims: ["exp", "iat"], clockTolerance: CLOCK_TOLERANCE_S };
   return jwtVerify(token, keys, { ...claims, algorithms: ALGORITHMS });
 }

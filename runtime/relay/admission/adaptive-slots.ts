@@ -2,11 +2,12 @@
  * `limits.chat: auto` at work: feeds `adaptive.ts` with what the queue and the answers show, applies what it decides, and
  * keeps its state in a file, so that a restart begins where it was. A lost or damaged file only means that it begins again.
  */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Counter, Gauge, type Registry } from "prom-client";
 import { z } from "zod";
 import type { Limits } from "../../config.ts";
+import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 import {
   ADAPTIVE_TIMES,
@@ -91,10 +92,7 @@ export async function openAdaptiveSlots(
     if (text === saved) return saving;
     saved = text;
     saving = saving
-      .then(async () => {
-        await writeFile(`${file}.new`, text, { mode: 0o600 });
-        await rename(`${file}.new`, file);
-      })
+      .then(() => replaceFile(file, text, { synced: false }))
       .catch((cause: unknown) => log.warn({ cause: String(cause) }, "the number of chat slots could not be saved"));
     return saving;
   };

@@ -37,9 +37,17 @@ export function estimateTokens({ queue, dialect }: EstimatedCall, body: Buffer):
   const prompt = Math.min(Math.ceil(body.length / BYTES_PER_TOKEN), LONGEST_PROMPT);
   if (queue === "embeddings") return Math.max(prompt, LEAST);
   const edges = body.length <= 2 * EDGE ? [body] : [body.subarray(0, EDGE), body.subarray(body.length - EDGE)];
-  const bounds = dialect.answerLimits.map((key) => Buffer.from(`"${key}"`));
-  const bound = firstNumber(edges, bounds) ?? ANSWER;
+  const bound = firstNumber(edges, quotedKeys(dialect.answerLimits)) ?? ANSWER;
   return Math.max(prompt + Math.min(bound, ANSWER), LEAST);
+}
+
+const QUOTED = new WeakMap<readonly string[], readonly Buffer[]>();
+
+/** The keys as they stand in JSON. Made once for each dialect. */
+function quotedKeys(keys: readonly string[]): readonly Buffer[] {
+  const quoted = QUOTED.get(keys) ?? keys.map((key) => Buffer.from(`"${key}"`));
+  QUOTED.set(keys, quoted);
+  return quoted;
 }
 
 function firstNumber(parts: readonly Buffer[], keys: readonly Buffer[]): number | undefined {

@@ -41,6 +41,7 @@ const json = oneJson(errorBody);
 export const ANTHROPIC: Dialect = {
   name: "anthropic",
   title: "Anthropic",
+  prefix: "/v1/messages/",
   servedBy: { ollama: true, openai: true },
   routes: [
     {

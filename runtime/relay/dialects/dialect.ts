@@ -3,7 +3,7 @@
  * errors, headers, where an answer states its usage. Adding one takes a file and a line in `dialects.ts`.
  */
 import type { ModelConfig } from "../../config.ts";
-import type { ModelServerKind } from "../../model-servers.ts";
+import type { ModelServerApi } from "../../model-servers.ts";
 import type { ErrorObject } from "../errors.ts";
 
 /** The queues for slots of the model server. Each has its own slots: an embedding never waits behind a chat. */
@@ -109,8 +109,13 @@ export interface Dialect {
   readonly name: string;
   /** For messages. */
   readonly title: string;
-  /** Which kinds of model server serve its paths. */
-  readonly servedBy: Readonly<Record<ModelServerKind, boolean>>;
+  /**
+   * Begins every path of the API, those that the relay does not serve included: their errors have this dialect's envelope.
+   * @default none
+   */
+  readonly prefix?: string;
+  /** Whether model servers of that API serve its paths. */
+  readonly servedBy: Readonly<Record<ModelServerApi, boolean>>;
   readonly routes: readonly (ModelRoute | ApiJobRoute)[];
   /** An answer that is not streamed. */
   readonly json: Framing;

@@ -1,11 +1,13 @@
 /** Ollama's API under `/api/`. Source: https://docs.ollama.com/api */
-import { errorBody } from "../errors.ts";
+import type { ErrorObject } from "../errors.ts";
 import type { Dialect, Framing, ModelRoute } from "./dialect.ts";
 import { jsonLines, oneJson } from "./framings.ts";
 import { optionsCheck } from "./load-options-check.ts";
 
+/** Ollama's envelope: its clients take `error` for the message itself. `type` and `code` are additions that they ignore. */
+const errorBody = ({ message, type, code }: ErrorObject): string => JSON.stringify({ error: message, type, code });
+
 const lines: Framing = jsonLines({
-  // Its clients take `error` for the message itself.
   error: ({ message, code }) => `${JSON.stringify({ error: message, code })}\n`,
 });
 
@@ -32,6 +34,7 @@ const modelList = (name: string) => read(name, true);
 export const OLLAMA: Dialect = {
   name: "ollama",
   title: "Ollama",
+  prefix: "/api/",
   servedBy: { ollama: true, openai: false },
   routes: [
     chat("/api/chat"),

@@ -1,5 +1,5 @@
 /** Tasks whose time grows with a body's length. Pure; runs here for short bodies, in a thread for long ones (`body-worker.ts`). */
-import { MODEL_SERVERS, type ModelServerKind } from "../../model-servers.ts";
+import { type ModelServerKind, modelServer } from "../../model-servers.ts";
 import { type EmbeddingsBody, type PutBody, readEmbeddings, readPut, readSearch, type SearchBody } from "./bodies.ts";
 import type { ChunkSize } from "./chunker.ts";
 import { hashOf } from "./fingerprint.ts";
@@ -58,7 +58,7 @@ export const TASKS = {
   },
   /** Undefined if the answer contains no usable vectors. */
   vectors(answer: Uint8Array, kind: ModelServerKind): VectorsWork | undefined {
-    const found = MODEL_SERVERS[kind].embeddings.read(parsed(answer));
+    const found = modelServer(kind).embeddings.read(parsed(answer));
     return found && laid(found.rows, found.tokens);
   },
   request(request: EmbedRequest | RerankRequest): Uint8Array {

@@ -8,14 +8,13 @@ import { type DocumentContent, documentBytes } from "./store.ts";
 
 /** See `Documents.put`. */
 export async function ingestDocument(request: PutRequest, parts: IngestionParts): Promise<PutResult> {
-  const { key, caller, source } = request;
+  const { source } = request;
   const cut = "pieces" in source ? source : piecesOf(source, parts.settings.chunk);
   const unchanged = () => unchangedDocument(request, cut, parts);
   return (
     (await unchanged()) ??
     exclusively(
-      key,
-      caller,
+      request,
       parts,
       // Another request may have stored it while this one waited.
       async ({ signal, writing }) =>

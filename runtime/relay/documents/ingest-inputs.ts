@@ -1,19 +1,19 @@
 /** `POST /v1/embeddings` with a document: embeds the inputs that are not stored under it, and stores them. */
 import { type Assembled, assemble, mergeContents, newMeta, type StoredDocument } from "./assemble.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
-import { exclusively, type IngestionParts, storedDocument } from "./ingestion-parts.ts";
+import { endOf, exclusively, type IngestionParts, storedDocument } from "./ingestion-parts.ts";
 import type { InputsRequest, InputsResult } from "./ingestion-types.ts";
 import type { Put } from "./repository.ts";
 
 /** See `Documents.embedInputs`. */
 export async function ingestInputs(request: InputsRequest, parts: IngestionParts): Promise<InputsResult> {
-  const { embedder, repository, metrics, signalOf } = parts;
-  const { key, model, caller } = request;
+  const { embedder, repository, metrics } = parts;
+  const { model } = request;
   const fromStore = async (): Promise<InputsResult | undefined> => {
     const identity = await embedder.identity(model);
     const have = await reusable(request, identity, parts);
     if (have === undefined || !holdsAll(have, request)) return undefined;
-    const made = await embedMissing(request, have, identity, signalOf(caller.name), parts);
+    const made = await embedMissing(request, have, identity, endOf(request, parts), parts);
     metrics.lookedUp("hit");
     await repository.use(have.meta);
     return { ...made, stored: true };
@@ -34,7 +34,7 @@ export async function ingestInputs(request: InputsRequest, parts: IngestionParts
   };
   return (
     (await fromStore()) ??
-    exclusively(key, caller, parts, ({ signal, writing }) => writing((put) => embedAndStore(signal, put)))
+    exclusively(request, parts, ({ signal, writing }) => writing((put) => embedAndStore(signal, put)))
   );
 }
 

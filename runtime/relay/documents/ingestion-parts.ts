@@ -7,6 +7,7 @@ import type { StoredDocument } from "./assemble.ts";
 import type { DocumentLock } from "./document-lock.ts";
 import type { Embedder } from "./embedder.ts";
 import type { EmbeddingSettings, ModelIdentity } from "./fingerprint.ts";
+import type { PutRequest } from "./ingestion-types.ts";
 import type { DocumentMetrics } from "./metrics.ts";
 import type { DocumentRepository, Put } from "./repository.ts";
 import type { Sharing } from "./store.ts";
@@ -34,18 +35,31 @@ export interface ExclusiveWork {
   writing<T>(make: (put: Put) => Promise<T>): Promise<T>;
 }
 
+/** What every request for ingestion has. */
+type IngestionRequest = Pick<PutRequest, "key" | "caller" | "signal">;
+
+/** Aborts when the request's work must end. */
+export function endOf(
+  { caller, signal }: IngestionRequest,
+  { signalOf }: Pick<IngestionParts, "signalOf">,
+): AbortSignal {
+  const ofCaller = signalOf(caller.name);
+  return signal === undefined ? ofCaller : AbortSignal.any([ofCaller, signal]);
+}
+
 /** How often work is restarted because the lease was lost. */
 const MAX_LEASES = 3;
 
 /** Runs work exclusively for the document; restarts it if the lease was lost meanwhile. */
 export async function exclusively<T>(
-  key: DocumentKey,
-  caller: Caller,
-  { repository, lock, signalOf, callers }: IngestionParts,
+  request: IngestionRequest,
+  parts: IngestionParts,
   work: (exclusive: ExclusiveWork) => Promise<T>,
 ): Promise<T> {
-  const ended = signalOf(caller.name);
-  const request = repository.fence(key);
+  const { key, caller } = request;
+  const { repository, lock, callers } = parts;
+  const ended = endOf(request, parts);
+  const fence = repository.fence(key);
   const sharing = sharingOf(caller, callers);
   try {
     for (let leases = 1; ; leases++) {
@@ -53,7 +67,7 @@ export async function exclusively<T>(
       try {
         return await lock.run(key, ended, (signal) => {
           held = signal;
-          return work({ signal, writing: (make) => repository.ingest(key, request, sharing, make) });
+          return work({ signal, writing: (make) => repository.ingest(key, fence, sharing, make) });
         });
       } catch (cause) {
         ended.throwIfAborted();
@@ -62,7 +76,7 @@ export async function exclusively<T>(
       }
     }
   } finally {
-    request.leave();
+    fence.leave();
   }
 }
 

@@ -15,9 +15,11 @@ export interface PutRequest {
   readonly caller: Caller;
   /** Absent: the result is always awaited. */
   readonly client?: Client | undefined;
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Called before a stored document is loaded; may throw. */
   readonly reserve?: Reserve;
+  /** Ends the work. @default it ends only when the caller is disabled or the relay stops */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Inputs of an embedding call that belong to a document. */
@@ -32,6 +34,8 @@ export interface InputsRequest {
   readonly client?: Client | undefined;
   /** Called before a stored document is loaded; may throw. */
   readonly reserve?: Reserve;
+  /** Ends the work. @default it ends only when the caller is disabled or the relay stops */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Result of a PUT. */

@@ -1,7 +1,7 @@
 /** The last known digest of each model, kept over restarts: a stored document can be served while the model server is down. */
 import { readFileSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
 import { z } from "zod";
+import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 
@@ -25,8 +25,7 @@ export function openModelIdentities(file: string, log: Log): ModelIdentities {
   let writing: Promise<void> = Promise.resolve();
   const write = async () => {
     try {
-      await writeFile(`${file}.tmp`, JSON.stringify(Object.fromEntries(known)), { mode: 0o600 });
-      await rename(`${file}.tmp`, file);
+      await replaceFile(file, JSON.stringify(Object.fromEntries(known)), { synced: false });
     } catch (cause) {
       log.warn({ err: cause }, "the digests of the models cannot be kept on disk");
     }

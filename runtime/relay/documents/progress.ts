@@ -3,9 +3,6 @@ import { errorAnswer, RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import { jsonPieces, writePieces } from "../http/json-output.ts";
 
-/** Cloudflare ends a request after 100 s without a byte. */
-const COMMENT_MS = 15_000;
-
 export interface Progress {
   /** `event: progress` */
   readonly step: (done: number, total: number) => void;
@@ -15,8 +12,11 @@ export interface Progress {
   failed(cause: unknown): void;
 }
 
-/** Sends the head of the answer at once. Throws `too_many_streams`. */
-export function startProgress(exchange: HeldExchange): Progress {
+/**
+ * Sends the head of the answer at once. Throws `too_many_streams`.
+ * @param everyMs between two comments: Cloudflare ends a request after 100 s without a byte
+ */
+export function startProgress(exchange: HeldExchange, everyMs: number): Progress {
   const { res } = exchange;
   exchange.holding.stream(); // until the exchange ends
   res.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
@@ -25,7 +25,7 @@ export function startProgress(exchange: HeldExchange): Progress {
   const write = (text: string) => {
     if (!res.writableNeedDrain) res.write(text);
   };
-  const timer = setInterval(() => write(": still at it\n\n"), COMMENT_MS).unref();
+  const timer = setInterval(() => write(": still at it\n\n"), everyMs).unref();
   res.once("close", () => clearInterval(timer));
   const event = (name: string, json: string) => `event: ${name}\ndata: ${json}\n\n`;
   const end = (name: string, json: string) => {

@@ -33,17 +33,6 @@ export interface PieceChange {
 /** Chooses the rewriting by the answer's head; undefined: it passes unchanged. */
 export type AnswerRule = (status: number, headers: IncomingHttpHeaders) => Rewrite | undefined;
 
-/** Combines rules: the first that rewrites an answer applies. */
-export const firstOf =
-  (rules: readonly AnswerRule[]): AnswerRule =>
-  (status, headers) => {
-    for (const rule of rules) {
-      const rewrite = rule(status, headers);
-      if (rewrite !== undefined) return rewrite;
-    }
-    return undefined;
-  };
-
 /** Applies a rule to one answer. */
 export class AnswerRewriter implements Sink {
   readonly #to: Sink;

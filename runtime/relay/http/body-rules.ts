@@ -1,7 +1,7 @@
 /** Rules for JSON request bodies to the model server. */
 
 import type { ModelConfig } from "../../config.ts";
-import { isCloudModel, MODEL_SERVERS } from "../../model-servers.ts";
+import { isCloudModel, modelServer } from "../../model-servers.ts";
 import { bodyChecksOf } from "../dialects/body-checks.ts";
 import { RelayError } from "../errors.ts";
 import { JsonFault, MAX_DEPTH, type Member, type Scan, type ScanOptions } from "./json-scan.ts";
@@ -114,7 +114,7 @@ function checked(
   const asked = modelKeys.flatMap((key) => found.get(key) ?? []).filter(({ start, end }) => !isEmpty(body, start, end));
   const models = asked.map((member) => memberValue(body, member, LONGEST_NAME));
   if (model.allowed !== undefined) checkAllowed(body, asked, models, model.allowed, model.kind);
-  else if (model.kind === "ollama") {
+  else if (modelServer(model.kind).hasCloudModels) {
     const cloud = models.find((name) => typeof name === "string" && isCloudModel(name));
     if (cloud !== undefined) throw cloudModel(String(cloud));
   }
@@ -160,7 +160,7 @@ function checkAllowed(
   allowed: readonly string[],
   kind: ModelConfig["kind"],
 ): void {
-  const full = (name: string) => MODEL_SERVERS[kind].fullName(name);
+  const full = (name: string) => modelServer(kind).fullName(name);
   const names = allowed.map(full);
   const bad = asked.find((_member, at) => {
     const name = models[at];

@@ -83,7 +83,8 @@ class Body implements CoarseTimer, DecodedBody {
   received = 0;
   #settled = false;
   dueAt: number;
-  place = -1;
+  /** See Indexed. */
+  index = -1;
 
   constructor(
     limitMiB: number,

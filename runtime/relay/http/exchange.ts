@@ -62,6 +62,7 @@ export function beginExchange(
 ): Exchange {
   const target = splitTarget(req.url ?? "");
   const end = new AbortController();
+  const record = new RequestRecord(entry);
   const exchange: Exchange = {
     id: res.requestId,
     req,
@@ -70,9 +71,9 @@ export function beginExchange(
     dialect: router.dialectOf(target.path),
     expectsContinue,
     signal: end.signal,
-    record: new RequestRecord(entry),
+    record,
   };
-  running.add(exchange);
+  const runningExchange = running.add(res, record);
   metrics.requestStarted();
   // A broken connection also emits "close" on both; without a listener for "error" the process would end.
   req.on("error", ignore);
@@ -80,23 +81,35 @@ export function beginExchange(
   res.on("close", () => {
     const endedAt = performance.now();
     if (res.writableFinished) {
-      drainBody(req, exchange.record.failure?.code === "too_many_requests" ? BRIEF_DRAIN_MS : undefined);
+      drainBody(req, record.failure?.code === "too_many_requests" ? BRIEF_DRAIN_MS : undefined);
     }
     end.abort(ENDED);
-    running.remove(exchange);
-    running.afterwards(() => exchange.record.write(req, res, exchange.path, endedAt, log, metrics));
+    running.remove(runningExchange);
+    running.afterwards(() => record.write(req, res, exchange.path, endedAt, log, metrics));
   });
   return exchange;
 }
 
+/** A shorter head is not accounted for: 4,096 of them take 64 MiB. */
+const USUAL_HEAD_BYTES = 16 * 1024;
+
 /**
- * Counts the request as one of its caller's open requests. Call it once.
- * @throws RelayError `too_many_requests`
+ * Counts the request as one of its caller's open requests, and a long head towards its memory. Call it once.
+ * @throws RelayError `too_many_requests`, `memory_*`
  */
 export function holdShare(exchange: Exchange, caller: string, holdings: Holdings): HeldExchange {
   const holding = holdings.enter(caller);
   atEnd(exchange, () => holding.release());
+  const head = headBytes(exchange.req);
+  if (head > USUAL_HEAD_BYTES) holding.memory.grow(head);
   return { ...exchange, holding };
+}
+
+/** About the length of request line and headers. */
+function headBytes({ url = "", rawHeaders }: IncomingMessage): number {
+  let bytes = url.length;
+  for (let at = 0; at < rawHeaders.length; at += 1) bytes += rawHeaders[at]!.length;
+  return bytes;
 }
 
 /** The same for a person, who has only open requests as a resource. @throws RelayError `too_many_requests` */

@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
-const JSON_TYPE = "application/json; charset=utf-8";
+export const JSON_TYPE = "application/json; charset=utf-8";
 /** Most characters of a string, or numbers of a vector, per piece. */
 const STRING_PIECE = 16 * 1024;
 const NUMBERS_PIECE = 512;
@@ -70,19 +70,49 @@ function nextSlice(pieces: Iterator<string>): string | undefined {
 }
 
 /**
- * Responds with JSON. A short response is sent at once with its length; a longer one in slices, as fast as the client reads.
- * Resolves when all is written or the client has disconnected; a client that reads nothing for a minute is cut.
+ * The JSON text of a value, as UTF-8, built in slices. @returns undefined if it is longer than `maxBytes`
+ * @param grow called before more memory is used, with the bytes
  */
-export async function sendJson(res: ServerResponse, status: number, value: unknown): Promise<void> {
+export async function collectJson(
+  value: unknown,
+  maxBytes: number,
+  grow: (bytes: number) => void,
+): Promise<Buffer | undefined> {
+  const pieces = jsonPieces(value);
+  const collected: Buffer[] = [];
+  let bytes = 0;
+  for (let text = nextSlice(pieces); text !== undefined; text = nextSlice(pieces)) {
+    const piece = Buffer.from(text);
+    bytes += piece.length;
+    if (bytes > maxBytes) return undefined;
+    grow(2 * piece.length); // the pieces, and the whole of them
+    collected.push(piece);
+    await nextTimeSlice();
+  }
+  return Buffer.concat(collected);
+}
+
+/**
+ * Responds with JSON. A short response is sent at once with its length; a longer one in slices, as fast as the client reads.
+ * Resolves when all is written or the client has disconnected; a client that reads nothing for a minute is cut. If heartbeats
+ * have committed the head (status 200), only the body is sent.
+ */
+export async function sendJson(
+  res: ServerResponse,
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const pieces = jsonPieces(value);
   const first = nextSlice(pieces) ?? "";
   const second = nextSlice(pieces);
+  const head = { "Content-Type": JSON_TYPE, ...headers };
   if (second === undefined) {
-    res.writeHead(status, { "Content-Type": JSON_TYPE, "Content-Length": String(Buffer.byteLength(first)) });
+    if (!res.headersSent) res.writeHead(status, { ...head, "Content-Length": String(Buffer.byteLength(first)) });
     res.end(first);
     return;
   }
-  res.writeHead(status, { "Content-Type": JSON_TYPE });
+  if (!res.headersSent) res.writeHead(status, head);
   if (res.req.method !== "HEAD") {
     await writeSlice(res, first);
     await writeSlice(res, second);

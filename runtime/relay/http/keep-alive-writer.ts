@@ -74,7 +74,8 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
   #framing: Framing | undefined;
   /** See CoarseTimer. */
   dueAt = Number.POSITIVE_INFINITY;
-  place = -1;
+  /** See Indexed. */
+  index = -1;
   #touched = false;
   /** The answer has ended, apart from what the caller has still to read. */
   #ended = false;

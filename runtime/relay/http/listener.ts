@@ -1,7 +1,7 @@
 /** The listeners: both on 127.0.0.1 only. */
 import { randomUUID } from "node:crypto";
 import { createServer, IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
@@ -21,6 +21,14 @@ export interface Listener {
   /** Accepts no more connections, closes idle ones, and after 500 ms the rest. Resolves when all are closed. */
   close(): Promise<void>;
 }
+
+/**
+ * Longest head of a request: request line and headers, in bytes. Cloudflare takes URLs up to 32 KB, and adds about 2 KiB of
+ * headers; so whatever passes there is answered by the rule that it breaks, not by this bound. A caller's heads over
+ * `USUAL_HEAD_BYTES` count towards its memory (`exchange.ts`).
+ * Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/4xx-client-error/error-414/
+ */
+export const MAX_HEAD_BYTES = 40 * 1024;
 
 /** How long a request's headers may take to arrive, in milliseconds. */
 const HEADERS_MS = 30_000;
@@ -57,11 +65,16 @@ export async function listen(
     headersTimeout: headersMs,
     connectionsCheckingInterval: Math.ceil(headersMs / 6),
     requestTimeout: 0, // a large body over a slow line may take long; `readBody` checks its pace
-    maxHeaderSize: 16 * 1024,
+    maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
   });
-  // For connections without any traffic. `RelayResponse` distinguishes clients that do not read from those that wait.
+  // For connections without any traffic. Without this listener Node would cut all of them, also those whose request waits
+  // for its response.
   server.timeout = stallMs;
+  server.on("timeout", (socket: Socket) => {
+    const last = responses.get(socket);
+    if (last === undefined || last.closed || last.isUnread) socket.destroy();
+  });
   if (connections !== undefined) server.maxConnections = connections;
   server.on("request", (req, res) => handle(req, res, false));
   server.on("checkContinue", (req, res) => handle(req, res, true));
@@ -181,7 +194,12 @@ function answerMalformed(
 }
 
 function malformed(code: string | undefined, headersMs: number): RelayError {
-  if (code === "HPE_HEADER_OVERFLOW") return new RelayError("headers_too_large", "The headers are larger than 16 KiB.");
+  if (code === "HPE_HEADER_OVERFLOW") {
+    return new RelayError(
+      "headers_too_large",
+      `The request line and the headers are larger than ${MAX_HEAD_BYTES / 1024} KiB. Send fewer or shorter headers. A title in the query or in Slm-Document may have 2,000 characters and 4,000 bytes of UTF-8 (percent-encoded three times as many): send a shorter one, such as its hash. Everything else that is long belongs into the body.`,
+    );
+  }
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new RelayError("request_timeout", `The headers did not arrive within ${headersMs / 1000} s.`);
   }

@@ -19,13 +19,9 @@ export class RelayResponse extends ServerResponse<IncomingMessage> {
   #headAt: number | undefined;
   readonly #added: OutgoingHttpHeader[] = Object.entries(commonHeaders(this.requestId)).flat();
 
-  constructor(req: IncomingMessage) {
-    super(req);
-    // Nothing has moved on the connection for the listener's `stallMs`. Node would also cut a request that waits for its response.
-    this.on("timeout", () => {
-      const unread = this.writableLength > 0 || (this.writableEnded && !this.writableFinished);
-      if (unread) this.destroy();
-    });
+  /** Whether bytes wait for the client to read them. */
+  get isUnread(): boolean {
+    return this.writableLength > 0 || (this.writableEnded && !this.writableFinished);
   }
 
   /** When the head was written; undefined before. */

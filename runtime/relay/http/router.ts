@@ -1,6 +1,6 @@
 /** Routing. Paths are matched exactly as received: nothing is decoded or normalised. */
 
-import type { ModelServerKind } from "../../model-servers.ts";
+import { type ModelServerKind, modelServer } from "../../model-servers.ts";
 import { bodyChecksOf } from "../dialects/body-checks.ts";
 import type { Dialect, ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";
@@ -38,7 +38,7 @@ export interface Router {
   storedResponse(name: string): ModelCall | undefined;
   /** The route of a POST to the model server; undefined for any other path. */
   modelCall(path: string): ModelCall | undefined;
-  /** The API of the path; the first dialect for the relay's own and unknown paths. */
+  /** The API of the path, by its prefix where it is not served; the first dialect for the relay's own and other paths. */
   dialectOf(path: string): Dialect;
 }
 
@@ -55,6 +55,7 @@ const READ = ["GET", "HEAD"];
 
 /** @param dialects at least one; a path in several belongs to the first @param kind of the model server */
 export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind): Router {
+  const { api } = modelServer(kind);
   const rows = [...relayRows(), ...dialects.flatMap(dialectRows)];
   const exact = new Map<string, Row>();
   for (const row of rows) if (typeof row.path === "string" && !exact.has(row.path)) exact.set(row.path, row);
@@ -64,7 +65,7 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   const stored = new Map(dialects.flatMap(storedResponses));
   const served = () =>
     rows
-      .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[kind]))
+      .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[api]))
       .map(({ route, methods }) => `${methods.filter((method) => method !== "HEAD").join(", ")} ${route.name}`)
       .join("; ");
   return {
@@ -73,14 +74,17 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
       const route = rowOf(path)?.route;
       return route?.kind === "model" && route.method === "POST" ? route : undefined;
     },
-    dialectOf: (path) => rowOf(path)?.dialect ?? dialects[0]!,
+    dialectOf: (path) =>
+      rowOf(path)?.dialect ??
+      dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix)) ??
+      dialects[0]!,
     find(method, path) {
       const row = rowOf(path);
       if (row === undefined) {
         throw new RelayError("not_found", `This path is not served. Served are: ${served()}.`);
       }
       const { route, dialect, methods } = row;
-      if (dialect !== undefined && !dialect.servedBy[kind]) {
+      if (dialect !== undefined && !dialect.servedBy[api]) {
         throw new RelayError(
           "not_found",
           `${route.name} is a path of ${dialect.title}, and the model server behind this address is another one. Served are: ${served()}.`,

@@ -1,21 +1,25 @@
 /** The exchanges that run now. */
 import { RelayError } from "../errors.ts";
+import { type Indexed, IndexedSet } from "../indexed-set.ts";
 import type { RelayResponse } from "./relay-response.ts";
 import type { RequestRecord } from "./request-record.ts";
 
 /** As much of an exchange as it takes to cut it. */
-export interface RunningExchange {
+export interface RunningExchange extends Indexed {
   readonly res: RelayResponse;
   readonly record: RequestRecord;
 }
 
 export class RunningExchanges {
-  readonly #all = new Set<RunningExchange>();
+  readonly #all = new IndexedSet<RunningExchange>();
   #onIdle: (() => void) | undefined;
   #deferred: (() => void)[] = [];
 
-  add(exchange: RunningExchange): void {
+  /** @returns the entry for `remove` */
+  add(res: RelayResponse, record: RequestRecord): RunningExchange {
+    const exchange: RunningExchange = { index: -1, res, record };
     this.#all.add(exchange);
+    return exchange;
   }
 
   remove(exchange: RunningExchange): void {
@@ -49,9 +53,9 @@ export class RunningExchanges {
 
   /** Cuts the connections of servers whose client id is not in `welcome`. @returns how many exchanges that were */
   cutCallers(welcome: ReadonlySet<string>): number {
-    const unwelcome = [...this.#all].filter(
-      ({ record: { clientId } }) => clientId !== undefined && !welcome.has(clientId),
-    );
+    const unwelcome = this.#all
+      .items()
+      .filter(({ record: { clientId } }) => clientId !== undefined && !welcome.has(clientId));
     for (const exchange of unwelcome) {
       cut(exchange, new RelayError("caller_disabled", "This caller has been disabled."));
     }
@@ -60,7 +64,7 @@ export class RunningExchanges {
 
   /** Cuts the connections of all that still run. */
   cut(): void {
-    for (const exchange of [...this.#all])
+    for (const exchange of this.#all.items())
       cut(exchange, new RelayError("shutting_down", "The relay has been stopped."));
   }
 }

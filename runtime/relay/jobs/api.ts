@@ -8,7 +8,7 @@ import { fromStore, type Jobs } from "./jobs.ts";
 import { parsePrefer } from "./prefer.ts";
 import { replyWithJob, replyWithResponseObject, waitForEnd } from "./replies.ts";
 import type { JobListing, JobRecord, JobState } from "./store.ts";
-import { LONGEST_WAIT_S } from "./submit.ts";
+import { LONGEST_WAIT_S } from "./submission.ts";
 import { idOf, isFinal, jobList, jobName } from "./views.ts";
 
 /** Most jobs of a page, and how many without `limit`. */

@@ -1,5 +1,5 @@
 /** Decides what the end of an attempt means for its job. Pure. */
-import { RelayError } from "../errors.ts";
+import { type ErrorCode, QUOTA_CODES, RelayError } from "../errors.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { AttemptOutcome, StoredAnswer } from "./store.ts";
 
@@ -19,7 +19,10 @@ export type Disposition =
   | {
       readonly kind: "fail_attempt";
       readonly outcome: AttemptOutcome;
+      /** For the job's owner: no internal address, nothing that is for the log only. */
       readonly detail: string;
+      /** For the log. @default `detail` */
+      readonly reason?: string;
       readonly delayMs: number;
       readonly down: boolean;
     }
@@ -34,12 +37,23 @@ const BUSY_MS = 5000;
 const KEY_MS = 30_000;
 /** The same when there was no memory for the answer: its owner's other requests must end first. */
 const MEMORY_MS = 30_000;
+/** The same when a quota was used up. */
+const QUOTA_MS = 30_000;
+
+const PASSING: ReadonlySet<ErrorCode> = new Set(["model_busy", "document_busy", "documents_unavailable"]);
 
 export function dispositionOf(ending: Ending): Disposition {
   if (ending.kind === "answer") return ofStatus(ending.answer.status);
   if (ending.kind === "stopped") return ofStop(ending.reason);
-  const { cause } = ending;
-  const detail = cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
+  return { ...ofFailure(ending.cause), reason: reasonOf(ending.cause) };
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof RelayError ? (cause.detail ?? cause.message) : String(cause);
+}
+
+function ofFailure(cause: unknown): Extract<Disposition, { kind: "fail_attempt" }> {
+  const detail = cause instanceof RelayError ? cause.message : "the relay failed on this job";
   if (cause instanceof RelayError && (cause.code === "model_unreachable" || cause.code === "model_down")) {
     return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: 0, down: true };
   }
@@ -49,6 +63,14 @@ export function dispositionOf(ending: Ending): Disposition {
   }
   if (cause instanceof RelayError && (cause.code === "memory_share_full" || cause.code === "memory_full")) {
     return { kind: "fail_attempt", outcome: "memory_full", detail, delayMs: MEMORY_MS, down: false };
+  }
+  // Work of the relay itself (own-work.ts) ran into something that passes: not the job's fault.
+  if (cause instanceof RelayError && PASSING.has(cause.code)) {
+    return { kind: "fail_attempt", outcome: "model_unreachable", detail, delayMs: BUSY_MS, down: false };
+  }
+  // Of the relay's own work, which finds out late what it must embed.
+  if (cause instanceof RelayError && QUOTA_CODES.has(cause.code)) {
+    return { kind: "fail_attempt", outcome: "quota_spent", detail, delayMs: QUOTA_MS, down: false };
   }
   const outcome = cause instanceof RelayError && cause.code === "model_timeout" ? "timed_out" : "model_broke_off";
   return { kind: "fail_attempt", outcome, detail, delayMs: RETRY_MS, down: false };

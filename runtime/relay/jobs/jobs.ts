@@ -18,7 +18,7 @@ import { backgroundSlots } from "../admission/queue.ts";
 import { RelayError } from "../errors.ts";
 import type { Router } from "../http/router.ts";
 import type { MemoryBudget } from "../memory/budget.ts";
-import { answerRules } from "../model/answer-rules.ts";
+import { answerRule } from "../model/answer-rules.ts";
 import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -28,6 +28,7 @@ import type { Usage } from "../usage/usage.ts";
 import { bootId } from "./boot-id.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { createJobMetrics, type JobMetrics } from "./metrics.ts";
+import type { OwnWork } from "./own-work.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
 import { type JobRecord, type JobStore, type Recovered, StoreFailed, type StoreLimits } from "./store.ts";
@@ -48,6 +49,8 @@ export interface JobsOptions {
   readonly memory: Pick<MemoryBudget, "reserve">;
   /** Ledger and quotas. @default none */
   readonly usages?: Usages | undefined;
+  /** Does the jobs that are work of the relay itself. */
+  readonly ownWork?: OwnWork;
   /** Id of this boot of the machine. @default the kernel's */
   readonly boot?: string;
   /** Checks the whole file first, after an unclean shutdown. @default false */
@@ -134,8 +137,10 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       dialectOf: options.router.dialectOf,
       ruleOf: (path, body) => {
         const route = options.router.modelCall(path);
-        return route && answerRules({ route, method: "POST", body, model: config.model });
+        return route && answerRule({ route, method: "POST", body, model: config.model });
       },
+      ownWork: options.ownWork,
+      ownWorkAtOnce: Math.max(1, backgroundSlots(config.limits.embeddings, config.jobs.slots)),
       attemptMs: () => config.jobs.attemptMinutes * 60_000,
       log,
       onChange: changes.changed,

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
 import type { QueueName } from "../admission/slot-request.ts";
+import { WORK_HEADER } from "./own-work.ts";
 import type {
   Attempt,
   AttemptOutcome,
@@ -162,7 +163,8 @@ export function waitingOf(sql: Sql, lane: QueueName, owner: string, perFlow: num
   return flowsOf(sql, lane, owner).flatMap(
     (flow) =>
       sql(
-        `SELECT id, owner, flow, company, estimated_tokens AS estimatedTokens, bytes FROM jobs
+        `SELECT id, owner, flow, company, estimated_tokens AS estimatedTokens, bytes,
+           json_extract(headers, '$."${WORK_HEADER}"') AS work FROM jobs
          WHERE state = 'queued' AND lane = ? AND owner = ? AND flow = ? AND NOT (run_after BETWEEN ? AND ?)
          ORDER BY seq LIMIT ?`,
       ).all(lane, owner, flow, now + 1, now + MAX_DELAY_MS, perFlow) as unknown as WaitingJob[],

@@ -4,6 +4,7 @@
  */
 
 import { randomUUID } from "node:crypto";
+import { Semaphore } from "async-mutex";
 import type { Caller, Limits } from "../../config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
@@ -13,11 +14,13 @@ import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { UsageEntry } from "../usage/entry.ts";
 import type { QuotaHold } from "../usage/quotas.ts";
 import { Meter, type Usage } from "../usage/usage.ts";
 import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";
 import { dispositionOf, type Ending, type StopReason } from "./disposition.ts";
+import { MAX_ANSWER_BYTES, type OwnWork, WORK_HEADER } from "./own-work.ts";
 import { type ClaimedJob, type JobStore, StoreFailed, type WaitingJob } from "./store.ts";
 import type { JobUsage } from "./usage.ts";
 
@@ -37,6 +40,10 @@ export interface RunnerOptions {
   readonly onAnswer?: (job: ClaimedJob, body: Uint8Array) => void;
   /** How the model server's answer to a call is rewritten. @default not at all */
   readonly ruleOf?: (path: string, body: Buffer) => AnswerRule | undefined;
+  /** Does jobs that are work of the relay itself. Absent: there are none. */
+  readonly ownWork?: OwnWork | undefined;
+  /** Jobs of that kind that run at a time; the others wait. @default 1 */
+  readonly ownWorkAtOnce?: number;
   /** Longest time of an attempt, in ms. */
   readonly attemptMs: () => number;
   /** Pause before the store is retried. @default 2 s */
@@ -86,10 +93,11 @@ const STORE_RETRY_MS = 2000;
 const STORE_TRIES = 5;
 /** Longest pause between two tries to store the end of an attempt. */
 const LONGEST_RETRY_MS = 30_000;
-/** Longest answer of a job; it is kept whole in memory. */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Run times are averaged over about this many jobs. */
 const MEMORY = 20;
+
+/** Of the relay's own work: its calls to the model server have been counted one by one. */
+const NO_USAGE: Usage = { prompt: undefined, output: undefined };
 
 /** A job that queues for a slot or runs. */
 interface Run {
@@ -100,8 +108,10 @@ interface Run {
   received: number;
   /** When its first byte came, by the clock of `performance`. */
   firstAt: number | undefined;
-  /** Reads what its answer uses. */
+  /** Reads what its answer uses; undefined for the relay's own work. */
   meter: Meter | undefined;
+  /** Its row of the ledger. */
+  entry: UsageEntry | undefined;
 }
 
 /** A run that has ended; times by the clock of `performance`. */
@@ -131,6 +141,7 @@ export function startRunner(options: RunnerOptions): Runner {
   const runs = new Map<string, Run>();
   const mean: Partial<Record<QueueName, number>> = {};
   const looking: Record<QueueName, "no" | "yes" | "again"> = { chat: "no", embeddings: "no" };
+  const ownTurns = new Semaphore(options.ownWorkAtOnce ?? 1);
   let stopped = false;
   let onIdle: (() => void) | undefined;
   const availability = watchAvailability(upstream, () => LANES.forEach(wake));
@@ -192,6 +203,12 @@ export function startRunner(options: RunnerOptions): Runner {
       let commit: (() => Promise<void>) | undefined;
       let giveBack = () => slot.release(0); // costs nothing until something runs
       try {
+        if (job.work) {
+          // It takes a slot for each of its calls: with one held all the time it could wait for itself.
+          giveBack();
+          giveBack = () => {};
+          [, giveBack] = await ownTurns.acquire();
+        }
         if (stopped || !availability.available || stop.signal.aborted) return;
         memory = options.memory.reserve(job.owner, job.bytes);
         const attemptId = randomUUID();
@@ -200,12 +217,13 @@ export function startRunner(options: RunnerOptions): Runner {
         run.attemptId = attemptId;
         onChange(job.id);
         const begun = performance.now();
-        const ending = await attempt(claimed, run, memory);
-        giveBack = () => settleSlot(slot, ending, claimed);
+        if (hold !== undefined) run.entry = usageOf?.begin(claimed, caller, hold);
+        const ending = await attempt(claimed, caller, run, memory);
+        if (!job.work) giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
         const ms = performance.now() - begun;
         commit = async () => {
-          if (hold !== undefined) await recordRun(caller, hold, { job: claimed, ending, run, slot, begun, ms });
+          await recordRun({ job: claimed, ending, run, slot, begun, ms });
           await settle(claimed, ending, ms, stop.signal);
         };
       } finally {
@@ -221,22 +239,24 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  async function recordRun(
-    caller: Caller,
-    hold: QuotaHold,
-    { job, ending, run: { meter, firstAt }, slot: { waitedMs }, begun, ms }: EndedRun,
-  ): Promise<void> {
-    const usage = meter?.usage() ?? { prompt: undefined, output: undefined };
+  async function recordRun({ job, ending, run, slot: { waitedMs }, begun, ms }: EndedRun): Promise<void> {
+    const { entry, meter, firstAt } = run;
+    if (entry === undefined) return;
     const firstMs = firstAt === undefined ? undefined : firstAt - begun;
-    await usageOf?.ended(caller, hold, { job, ending, usage, waitedMs, firstMs, ms });
+    await usageOf?.ended(entry, { job, ending, usage: meter?.usage(), waitedMs, firstMs, ms });
   }
 
-  async function attempt(job: ClaimedJob, run: Run, memory: Reservation): Promise<Ending> {
+  async function attempt(job: ClaimedJob, caller: Caller, run: Run, memory: Reservation): Promise<Ending> {
     const body = Buffer.from(job.body.buffer, job.body.byteOffset, job.body.length);
-    const dialect = dialectOf(job.path);
-    run.meter = new Meter(dialect.usage);
+    const { signal } = run.stop;
     const late = setTimeout(() => run.stop.abort("timed_out" satisfies StopReason), options.attemptMs());
     try {
+      if (options.ownWork !== undefined && WORK_HEADER in job.headers) {
+        const answer = await options.ownWork(job, caller, { signal, memory, usage: run.entry });
+        return { kind: "answer", answer, usage: NO_USAGE };
+      }
+      const dialect = dialectOf(job.path);
+      run.meter = new Meter(dialect.usage);
       const collected = await collectAnswer(
         upstream,
         {
@@ -287,7 +307,8 @@ export function startRunner(options: RunnerOptions): Runner {
         return kept === true ? "answered" : kept === false ? "fenced" : kept;
       }
       const state = await store.failAttempt(attemptId, decided.outcome, decided.detail, decided.delayMs, answer);
-      log.warn({ job: id, outcome: decided.outcome, detail: decided.detail, state }, "an attempt at a job ended");
+      const { outcome, detail, reason: why = detail } = decided;
+      log.warn({ job: id, outcome, detail: why, state }, "an attempt at a job ended");
       return state === undefined ? "fenced" : decided.outcome;
     };
     for (let tries = 1; ; tries += 1) {
@@ -393,6 +414,7 @@ const newRun = (owner: string, lane: QueueName): Run => ({
   received: 0,
   firstAt: undefined,
   meter: undefined,
+  entry: undefined,
 });
 
 /** Releases a slot, charging the run's cost; see `Slot`. */

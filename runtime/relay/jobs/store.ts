@@ -26,13 +26,20 @@ export type AttemptOutcome =
   | "relay_stopped"
   | "machine_restarted"
   | "lease_lost"
-  | "caller_disabled";
+  | "caller_disabled"
+  /** A quota of its caller or company was used up. */
+  | "quota_spent";
 
 /** Whether this outcome counts as an attempt. */
 export function usesUp(outcome: AttemptOutcome): boolean {
-  return !["model_unreachable", "relay_stopped", "machine_restarted", "lease_lost", "caller_disabled"].includes(
-    outcome,
-  );
+  return ![
+    "model_unreachable",
+    "relay_stopped",
+    "machine_restarted",
+    "lease_lost",
+    "caller_disabled",
+    "quota_spent",
+  ].includes(outcome);
 }
 
 export interface Attempt {
@@ -143,6 +150,8 @@ export interface WaitingJob {
   readonly company: string | null;
   readonly estimatedTokens: number;
   readonly bytes: number;
+  /** What the relay does itself for this job (see `own-work.ts`); absent for a call to the model server. */
+  readonly work?: string | null;
 }
 
 /** A job that is claimed until its lease ends. */

@@ -8,14 +8,15 @@ import type { QuotaHold } from "../usage/quotas.ts";
 import { LONGEST_TEXT } from "../usage/row.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { Ending } from "./disposition.ts";
+import { WORK_HEADER } from "./own-work.ts";
 import type { ClaimedJob, WaitingJob } from "./store.ts";
 
 /** The end of a run. */
 export interface RunEnd {
   readonly job: ClaimedJob;
   readonly ending: Ending;
-  /** What its answer used, as far as it came. */
-  readonly usage: Usage;
+  /** What its answer used, as far as it came; undefined for the relay's own work, whose calls were added one by one. */
+  readonly usage: Usage | undefined;
   readonly waitedMs: number;
   /** From the start of the run. */
   readonly firstMs: number | undefined;
@@ -26,8 +27,10 @@ export interface RunEnd {
 export interface JobUsage {
   /** Counts a job that would start against the quotas; undefined: it must wait. */
   admit(job: WaitingJob, caller: Caller): QuotaHold | undefined;
-  /** Records a run, and settles its hold. */
-  ended(caller: Caller, hold: QuotaHold, end: RunEnd): Promise<void>;
+  /** Begins the row of a run. */
+  begin(job: ClaimedJob, caller: Caller, hold: QuotaHold): UsageEntry;
+  /** Records the run, and settles its hold. */
+  ended(entry: UsageEntry, end: RunEnd): Promise<void>;
 }
 
 export function jobUsage(usages: Usages, router: Pick<Router, "dialectOf" | "modelCall">): JobUsage {
@@ -44,30 +47,34 @@ export function jobUsage(usages: Usages, router: Pick<Router, "dialectOf" | "mod
         throw cause;
       }
     },
-    async ended(caller, hold, { job, ending, usage, waitedMs, firstMs, ms }) {
-      const { path, lane, body, company } = job;
+    begin({ path, company, headers }, caller, hold) {
+      const dialect = WORK_HEADER in headers ? "relay" : router.dialectOf(path).name;
+      const pattern = router.modelCall(path)?.name ?? path;
+      const entry = usages.begin({ kind: "job", caller, company, dialect, path: pattern });
+      entry.admitted(hold);
+      return entry;
+    },
+    async ended(entry, { job: { lane, body }, ending, usage, waitedMs, firstMs, ms }) {
       const cause = ending.kind === "failed" ? ending.cause : undefined;
       const code = cause instanceof RelayError ? cause.code : undefined;
-      const notSent = code === "model_unreachable" || code === "model_down";
-      if (notSent) {
-        hold.settle(0, 0); // it waits until the model server is back, and tries often
+      if (code !== undefined && NOTHING_RAN.has(code)) {
+        entry.discard(); // it waits, and tries often
         return;
       }
-      const dialect = router.dialectOf(path).name;
-      const pattern = router.modelCall(path)?.name ?? path;
-      const entry: UsageEntry = usages.begin({ kind: "job", caller, company, dialect, path: pattern });
-      entry.admitted(hold);
       const status = ending.kind === "answer" ? ending.answer.status : statusOf(ending);
       const refused = ending.kind === "answer" && status >= 400;
-      entry.used({ by: "model", queue: lane, usage, requestBytes: body.length, refused });
+      if (usage !== undefined) {
+        entry.used({ by: "model", queue: lane, usage, requestBytes: body.length, refused });
+        entry.model = await modelIn(body);
+      }
       entry.waitMs = Math.round(waitedMs);
       entry.ttftMs = firstMs === undefined ? null : Math.round(firstMs);
-      entry.model = await modelIn(body);
       entry.ended({ status, code: code ?? stopCode(ending), ms, entry: null, colo: null });
     },
   };
 }
 
+const NOTHING_RAN: ReadonlySet<string> = new Set(["model_unreachable", "model_down", "model_server_denied"]);
 const CLIENT_CLOSED_REQUEST = 499;
 
 /** A run without an answer, as a call without one would have ended. */

@@ -14,13 +14,15 @@ import type { ModelConfig } from "../../config.ts";
 import { modelServer } from "../../model-servers.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
-import { type AnswerRule, firstOf, type Replacement, type Rewrite } from "../http/answer-rewriter.ts";
+import type { AnswerRule, Replacement, Rewrite } from "../http/answer-rewriter.ts";
 import type { ModelCall } from "../http/router.ts";
 import { Base64Vectors, wantsBase64 } from "./base64-vectors.ts";
 import { listRule } from "./model-list.ts";
 
 /** Longest error of a model server that is looked at, in bytes. */
 const LONGEST_ERROR = 64 * 1024;
+/** Longest answer with status 200 that can be LM Studio's for an unknown path, in bytes; answers of models are longer. */
+const LONGEST_UNKNOWN_PATH = 256;
 
 /** What the rules need to know of a call. @param body null for one without */
 export interface RuledCall {
@@ -28,27 +30,29 @@ export interface RuledCall {
   readonly method: string;
   readonly body: Buffer | null;
   readonly model: Pick<ModelConfig, "kind" | "allowed">;
+  /** Called with an error that takes the answer's place. */
+  readonly onRefused?: (error: RelayError) => void;
 }
 
-/** The rules for the answer to a call. @param onRefused is told of an error that takes the answer's place */
-export function answerRules(call: RuledCall, onRefused?: (error: RelayError) => void): AnswerRule {
-  const refuse = (error: RelayError): Replacement => {
-    onRefused?.(error);
-    return asReplacement(error, call.route.dialect);
-  };
-  return firstOf([
-    (status) => errorRule(status, call, refuse),
-    (status, headers) => unknownPathRule(status, headers, call, refuse),
-    (status, headers) => base64Rule(status, headers, call),
-    listRule(call.route, call.model, refuse),
-  ]);
+/** The rule for the answer to a call: the first of the table's rows that applies. */
+export function answerRule(call: RuledCall): AnswerRule {
+  return (status, headers) =>
+    errorRule(status, call) ??
+    unknownPathRule(status, headers, call) ??
+    base64Rule(status, headers, call) ??
+    listRule(status, call.route, call.model, (error) => refuse(call, error));
+}
+
+function refuse({ onRefused, route }: RuledCall, error: RelayError): Replacement {
+  onRefused?.(error);
+  return asReplacement(error, route.dialect);
 }
 
 const errorSchema = z.object({
   error: z.union([z.string(), z.object({ message: z.string() })]),
 });
 
-function errorRule(status: number, call: RuledCall, refuse: (error: RelayError) => Replacement): Rewrite | undefined {
+function errorRule(status: number, call: RuledCall): Rewrite | undefined {
   const denied = status === 401 || status === 403;
   const missing = status === 404 || status === 405 || status === 501;
   if (!denied && !missing) return undefined;
@@ -57,30 +61,26 @@ function errorRule(status: number, call: RuledCall, refuse: (error: RelayError) 
     longest: LONGEST_ERROR,
     replace(body) {
       const message = messageOf(body);
-      if (status === 401 || (denied && message === undefined)) return refuse(modelServerDenied(status, message));
+      if (status === 401 || (denied && message === undefined)) return refuse(call, modelServerDenied(status, message));
       // llama-server's words for a path that it does not have. A model that it does not have is named in the message.
-      if (missing && (message === undefined || message === "File Not Found")) return refuse(notOnModelServer(call));
+      if (missing && (message === undefined || message === "File Not Found"))
+        return refuse(call, notOnModelServer(call));
       return undefined;
     },
     tooLong: () => undefined,
   };
 }
 
-function unknownPathRule(
-  status: number,
-  headers: IncomingHttpHeaders,
-  call: RuledCall,
-  refuse: (error: RelayError) => Replacement,
-): Rewrite | undefined {
-  const length = Number(headers["content-length"]);
+function unknownPathRule(status: number, headers: IncomingHttpHeaders, call: RuledCall): Rewrite | undefined {
   const { unknownPathMessage } = modelServer(call.model.kind);
-  // Its answer is short and has a length, so that no other answer waits for its end.
-  if (unknownPathMessage === undefined || status !== 200 || !isJson(headers) || !(length < 1024)) return undefined;
+  if (unknownPathMessage === undefined || status !== 200 || !isJson(headers)) return undefined;
+  // Its answer has a length, and is the message with method and path: no other answer waits for its end.
+  if (!(Number(headers["content-length"]) <= LONGEST_UNKNOWN_PATH)) return undefined;
   return {
     kind: "whole",
-    longest: 1024,
+    longest: LONGEST_UNKNOWN_PATH,
     replace: (body) =>
-      messageOf(body)?.startsWith(unknownPathMessage) === true ? refuse(notOnModelServer(call)) : undefined,
+      messageOf(body)?.startsWith(unknownPathMessage) === true ? refuse(call, notOnModelServer(call)) : undefined,
     tooLong: () => undefined,
   };
 }

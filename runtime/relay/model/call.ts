@@ -15,7 +15,7 @@ import type { ModelCall } from "../http/router.ts";
 import type { UsageEntry } from "../usage/entry.ts";
 import type { ServedBy } from "../usage/row.ts";
 import { AcceptedAnswer } from "./accepted-answer.ts";
-import { answerRules } from "./answer-rules.ts";
+import { answerRule } from "./answer-rules.ts";
 import type { Fallback } from "./fallback.ts";
 import { MeteredSink } from "./metered-sink.ts";
 import type { ModelMetrics } from "./metrics.ts";
@@ -97,8 +97,13 @@ export async function answerFromModel(
 ): Promise<void> {
   const { exchange, route, checked } = accepted;
   const call = upstreamCall(accepted);
-  const ruled = { route, method: call.method, body: call.body, model: parts.model };
-  const rule = answerRules(ruled, (error) => exchange.record.failed(error));
+  const rule = answerRule({
+    route,
+    method: call.method,
+    body: call.body,
+    model: parts.model,
+    onRefused: (error) => exchange.record.failed(error),
+  });
   if (route.queue === undefined || checked === undefined || writer === undefined) {
     exchange.holding.slotless();
     const to = new AnswerRewriter(new AnswerWriter(exchange.res, route.dialect), rule);

@@ -1,7 +1,5 @@
 /** The key for the model server (`modelKey` of the stack's secrets), and what becomes of a call that is refused for it. */
-import type { IncomingHttpHeaders } from "node:http";
 import { RelayError } from "../errors.ts";
-import type { Sink } from "../http/answer-writer.ts";
 
 /** Longest part of the server's words that is kept, in bytes. */
 const LONGEST = 2048;
@@ -16,45 +14,27 @@ export function keyHeader(key: string | undefined): Record<string, string> {
  * it never sees the 401. @param words of the server, for the log
  */
 export function keyRefused(key: string | undefined, words: string): RelayError {
+  // Some servers repeat the key that they refuse.
+  const shown = key === undefined ? words : words.replaceAll(key, "(modelKey)");
   const what = key === undefined ? "wants a key, and none is configured" : "refuses the key it gets";
   return new RelayError(
     "model_server_denied",
     `The model server on the Mac ${what} (401). The operator of this network sets it: \`pulumi config set --secret modelKey\`, then \`pulumi up\`. Your own sign-in was accepted.`,
-    { detail: `the model server answered 401: ${words.slice(0, 500)}` },
+    { detail: `the model server answered 401: ${shown.slice(0, 500)}` },
   );
 }
 
-/** Passes an answer on, except for one with status 401, which it keeps. */
-export class KeyRefusalSink implements Sink {
-  readonly #to: Sink;
-  #words: Buffer | undefined;
+/** Takes the body of an answer with status 401, which the caller never gets. */
+export class KeyRefusal {
+  #words = Buffer.alloc(0);
 
-  constructor(to: Sink) {
-    this.#to = to;
-  }
-
-  /** The beginning of a refusal's body; undefined if the answer was another. */
-  get refusal(): string | undefined {
-    return this.#words?.toString("utf8");
-  }
-
-  head(status: number, headers: IncomingHttpHeaders): void {
-    if (status === 401) this.#words = Buffer.alloc(0);
-    else this.#to.head(status, headers);
-  }
-
-  write(chunk: Buffer): boolean {
-    if (this.#words === undefined) return this.#to.write(chunk);
+  write(chunk: Buffer): void {
     const room = LONGEST - this.#words.length;
     if (room > 0) this.#words = Buffer.concat([this.#words, chunk.subarray(0, room)]);
-    return true;
   }
 
-  end(): void {
-    if (this.#words === undefined) this.#to.end();
-  }
-
-  onceDrained(go: () => void): void {
-    this.#to.onceDrained(go);
+  /** @param key of the model server */
+  error(key: string | undefined): RelayError {
+    return keyRefused(key, this.#words.toString("utf8"));
   }
 }

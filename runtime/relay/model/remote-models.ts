@@ -31,7 +31,7 @@ export function createRefuseRemote(
 ): RefuseRemote {
   const server = modelServer(model.kind);
   // Names in `allowed` are the operator's decision.
-  if (model.kind !== "ollama" || model.allowed !== undefined) return () => Promise.resolve();
+  if (!server.hasCloudModels || model.allowed !== undefined) return () => Promise.resolve();
   let remote: ReadonlySet<string> = new Set();
   let at = Number.NEGATIVE_INFINITY;
   let running: Promise<void> | undefined;

@@ -3,7 +3,8 @@
  * gives it to anyone who knows its id, the relay only to its caller. Ids survive restarts; after a power cut those of the last
  * moments may be missing, and are then not found.
  */
-import { appendFile, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, readFile } from "node:fs/promises";
+import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** Ids that are known of one caller; the oldest ones are forgotten. */
@@ -45,11 +46,15 @@ export async function openResponseOwners(file: string, log: Pick<Log, "warn">): 
     if (lines <= owners.size + SPARE_LINES) return appendFile(file, text, { mode: 0o600 });
     const all = owners.lines();
     lines = owners.size;
-    await writeFile(`${file}.tmp`, all, { mode: 0o600 });
-    await rename(`${file}.tmp`, file);
+    await replaceFile(file, all, { synced: false });
+  };
+  const failed = (cause: unknown) => {
+    warn(cause);
+    // What was not appended, or only in part, is in memory: the next write is of all.
+    lines = Number.POSITIVE_INFINITY;
   };
   const write = async () => {
-    while (pending.length > 0) await writeOnce().catch(warn);
+    while (pending.length > 0) await writeOnce().catch(failed);
     writing = undefined;
   };
   const note = (caller: string, id: string, added: boolean) => {

@@ -8,7 +8,7 @@ import { RelayError } from "../errors.ts";
 import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
-import { KeyRefusalSink, keyHeader, keyRefused } from "./key-refusal.ts";
+import { KeyRefusal, keyHeader, keyRefused } from "./key-refusal.ts";
 import { createRefuseRemote, type RefuseRemote } from "./remote-models.ts";
 
 /** A request as the model server gets it. */
@@ -121,12 +121,7 @@ export function createUpstream(
       return state.reachable || state.keyRefused === true;
     },
   });
-  const forwardWithKey = async (call: UpstreamCall, to: Sink): Promise<void> => {
-    const sink = new KeyRefusalSink(to);
-    const headers = { ...call.headers, ...keyHeader(key) };
-    await send(call.slotless === true ? slotless : pool, base, { ...call, headers }, sink, breaker);
-    if (sink.refusal !== undefined) throw keyRefused(key, sink.refusal);
-  };
+  const answered: SendOptions = { outcome: breaker, onKeyRefused: (refusal) => refusal.error(key) };
 
   return {
     breaker,
@@ -137,7 +132,8 @@ export function createUpstream(
       } catch (cause) {
         return Promise.reject(cause as RelayError);
       }
-      return forwardWithKey(call, to);
+      const keyed = key === undefined ? call : { ...call, headers: { ...call.headers, ...keyHeader(key) } };
+      return send(call.slotless === true ? slotless : pool, base, keyed, to, answered);
     },
     look() {
       return found === undefined || performance.now() - found.at > LOOK_AGAIN_MS ? look() : found.state;
@@ -149,14 +145,19 @@ export function createUpstream(
   };
 }
 
-/** How the breaker learns whether the server is reachable. */
-type Outcome = Pick<Breaker, "succeeded" | "failed">;
+/** What an answer means beside what is passed on. */
+interface SendOptions {
+  /** Learns whether the server is reachable. */
+  readonly outcome: Pick<Breaker, "succeeded" | "failed">;
+  /** Makes the error that the call fails with for an answer with status 401. */
+  readonly onKeyRefused: (refusal: KeyRefusal) => RelayError;
+}
 
 /** Sends a call through a pool; see `Upstream.forward`. */
-export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, outcome?: Outcome): Promise<void> {
+export function send(pool: Pool, base: string, call: UpstreamCall, to: Sink, options?: SendOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const { method, target, headers, body } = call;
-    pool.dispatch({ method, path: base + target, headers, body }, new CallHandler(call, to, outcome, resolve, reject));
+    pool.dispatch({ method, path: base + target, headers, body }, new CallHandler(call, to, options, resolve, reject));
   });
 }
 
@@ -169,23 +170,24 @@ const disconnected = () => new ClientDisconnected("the client disconnected befor
 class CallHandler implements Dispatcher.DispatchHandler {
   readonly #signal: AbortSignal;
   readonly #to: Sink;
-  readonly #outcome: Outcome | undefined;
+  readonly #options: SendOptions | undefined;
   readonly #resolve: () => void;
   readonly #reject: (cause: Error) => void;
   #controller: Dispatcher.DispatchController | undefined;
   #begun = false;
+  #keyRefusal: KeyRefusal | undefined;
   readonly #abort = () => this.#controller?.abort(disconnected());
 
   constructor(
     { signal }: UpstreamCall,
     to: Sink,
-    outcome: Outcome | undefined,
+    options: SendOptions | undefined,
     resolve: () => void,
     reject: (cause: Error) => void,
   ) {
     this.#signal = signal;
     this.#to = to;
-    this.#outcome = outcome;
+    this.#options = options;
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -199,11 +201,16 @@ class CallHandler implements Dispatcher.DispatchHandler {
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200) return; // 1xx
     this.#begun = true;
-    this.#outcome?.succeeded();
-    this.#to.head(status, headers);
+    this.#options?.outcome.succeeded();
+    if (status === 401 && this.#options !== undefined) this.#keyRefusal = new KeyRefusal();
+    else this.#to.head(status, headers);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#keyRefusal !== undefined) {
+      this.#keyRefusal.write(chunk);
+      return;
+    }
     if (this.#to.write(chunk)) return;
     controller.pause();
     this.#to.onceDrained(() => controller.resume());
@@ -211,6 +218,10 @@ class CallHandler implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#signal.removeEventListener("abort", this.#abort);
+    if (this.#keyRefusal !== undefined && this.#options !== undefined) {
+      this.#reject(this.#options.onKeyRefused(this.#keyRefusal));
+      return;
+    }
     this.#to.end();
     this.#resolve();
   }
@@ -221,7 +232,7 @@ class CallHandler implements Dispatcher.DispatchHandler {
       this.#reject(disconnected());
       return;
     }
-    if (!this.#begun) this.#outcome?.failed();
+    if (!this.#begun) this.#options?.outcome.failed();
     this.#reject(failure(cause, this.#begun));
   }
 }

@@ -2,7 +2,7 @@
  * `/openapi.json`: the relay's own endpoints from the schemas that check them, and the paths that are passed through by
  * reference to the API's owner. Pure.
  */
-import type { ModelServerKind } from "../../model-servers.ts";
+import { type ModelServerKind, modelServer } from "../../model-servers.ts";
 import type { ApiJobRoute, Dialect, ModelRoute } from "../dialects/dialect.ts";
 import { ERROR, type Json, OWN_PATHS, SCHEMAS, schemaOf } from "./own-paths.ts";
 
@@ -22,7 +22,7 @@ export interface OpenApiOptions {
 
 /** The description as an object. */
 export function openApi({ hostname, kind, dialects }: OpenApiOptions): Json {
-  const served = dialects.filter(({ servedBy }) => kind === undefined || servedBy[kind]);
+  const served = dialects.filter(({ servedBy }) => kind === undefined || servedBy[modelServer(kind).api]);
   const paths: Record<string, Json> = { ...OWN_PATHS };
   for (const dialect of served) {
     for (const route of dialect.routes) {

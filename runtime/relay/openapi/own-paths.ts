@@ -68,6 +68,16 @@ const title = query("title", "The same; 2,000 characters and 4,000 bytes of UTF-
 const version = query("version", "Another stored version is a miss", { type: "string", maxLength: 500 });
 const include = query("include", "`chunks`, `vectors`, or both with a comma");
 const encoding = query("encoding", "How vectors are written", { type: "string", enum: ["base64", "float"] });
+const respondAsync = parameter(
+  "Prefer",
+  "header",
+  "`respond-async`: answers 202 with a job; with `wait=20` waits for its end, 60 s at most",
+  { type: "string" },
+);
+const idempotencyKey = parameter("Idempotency-Key", "header", "A repetition gets the same answer, or the same job", {
+  type: "string",
+  maxLength: 255,
+});
 const anything = { "application/octet-stream": { schema: {} } };
 
 /** Paths of the relay itself, by path. */
@@ -155,11 +165,12 @@ export const OWN_PATHS: Readonly<Record<string, Json>> = {
       tags: ["documents"],
       summary: "Stores a document; embeds only what is not stored yet",
       description: "With `Accept: text/event-stream` its progress comes as events.",
-      parameters: [company, { ...title, required: true }, version, include, encoding],
+      parameters: [company, { ...title, required: true }, version, include, encoding, respondAsync, idempotencyKey],
       requestBody: { required: true, content: content("DocumentContents") },
       responses: {
         200: ok("As it was, or replaced", "DocumentStored"),
         201: ok("Created", "DocumentStored"),
+        202: ok("A job, for `Prefer: respond-async`", "Job"),
         ...ERROR,
       },
     },
@@ -167,7 +178,12 @@ export const OWN_PATHS: Readonly<Record<string, Json>> = {
       operationId: "deleteDocuments",
       tags: ["documents"],
       summary: "Removes a document, or with `all=true` all of a company",
-      parameters: [company, title, query("all", "Instead of a title", { type: "string", const: "true" })],
+      parameters: [
+        company,
+        title,
+        query("all", "Instead of a title", { type: "string", const: "true" }),
+        idempotencyKey,
+      ],
       responses: { 200: ok("How many", "DocumentsDeleted"), ...ERROR },
     },
   },
@@ -176,8 +192,13 @@ export const OWN_PATHS: Readonly<Record<string, Json>> = {
       operationId: "searchDocuments",
       tags: ["documents"],
       summary: "Finds the chunks nearest to a query, reranked if asked for",
+      parameters: [respondAsync, idempotencyKey],
       requestBody: { required: true, content: content("Search") },
-      responses: { 200: ok("The best first", "SearchResult"), ...ERROR },
+      responses: {
+        200: ok("The best first", "SearchResult"),
+        202: ok("A job, for `Prefer: respond-async`", "Job"),
+        ...ERROR,
+      },
     },
   },
   "/v1/usage": {

@@ -2,12 +2,13 @@
  * Records outages: power cuts and crashes, not deliberate stops. A heartbeat file has the time the relay was last alive, and
  * whether it was stopped. If it was not, the time until the next start is an outage.
  */
-import { open, readFile, rename } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { uptime } from "node:os";
 import { join } from "node:path";
 import { Gauge, type Registry } from "prom-client";
 import { z } from "zod";
 import type { Recovered } from "../jobs/store.ts";
+import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 
 const outageSchema = z.object({
@@ -68,7 +69,7 @@ export async function openOutages(options: OutagesOptions): Promise<Outages> {
   const files = { heartbeat: join(dataDir, "heartbeat.json"), outages: join(dataDir, "outages.json") };
   const iso = (ms: number) => new Date(ms).toISOString();
   const kept = (file: string, value: unknown) =>
-    writeSynced(file, JSON.stringify(value)).catch((cause: unknown) =>
+    replaceFile(file, JSON.stringify(value), { synced: true }).catch((cause: unknown) =>
       log.warn({ err: cause, file }, "heartbeat or outages cannot be written"),
     );
 
@@ -169,16 +170,4 @@ async function readIfPresent<T>(file: string, schema: z.ZodType<T>, log: Log): P
       log.warn({ err: cause, file }, "file is ignored: it cannot be read");
     return undefined;
   }
-}
-
-/** Atomic and durable: after a power cut there is the old file or the new one. On a Mac, Node's sync is F_FULLFSYNC. */
-async function writeSynced(path: string, content: string): Promise<void> {
-  const file = await open(`${path}.new`, "w", 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
 }

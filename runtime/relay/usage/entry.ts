@@ -115,6 +115,17 @@ export class UsageEntry implements RequestEndListener {
     return this.#hold;
   }
 
+  /** Counts a request for documents, once, for the company that its query or body names. @throws RelayError, a 429 */
+  countFor(company: string): void {
+    this.company = company;
+    if (this.#hold === undefined) this.admit(0);
+  }
+
+  /** State of the quotas by minute as OpenAI's headers; undefined without such a quota, or before it was counted. */
+  quotaHeaders(): Readonly<Record<string, string>> | undefined {
+    return this.#hold?.headers();
+  }
+
   /** Takes over a hold that was admitted before. */
   admitted(hold: QuotaHold): void {
     this.#hold = hold;

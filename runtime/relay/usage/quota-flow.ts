@@ -58,8 +58,17 @@ export class QuotaFlow {
     return this.running === 0 && this.#month === 0;
   }
 
-  /** The first quota that one more request, or more tokens of a running one, would exceed. */
-  exceeded(now: number, requests: 0 | 1, tokens: number, embedded: boolean, periods: Periods): Exceeded | undefined {
+  /**
+   * The first quota that one more request, or more tokens of a running one, would exceed.
+   * @param embedded tokens for an embedding model, some of which may be reserved already; undefined: it needs none
+   */
+  exceeded(
+    now: number,
+    requests: 0 | 1,
+    tokens: number,
+    embedded: number | undefined,
+    periods: Periods,
+  ): Exceeded | undefined {
     const { limits } = this;
     const { requestsPerMinute, atOnce, tokensPerMinute } = limits;
     if (requests === 1) {
@@ -77,7 +86,7 @@ export class QuotaFlow {
     if (tokensPerMinute !== undefined) {
       const spent = this.#minutes.tokens.total(now);
       const used = spent + this.reserved;
-      if (isOver(used, tokens, tokensPerMinute)) {
+      if (isOver(used, tokens, tokensPerMinute, requests)) {
         const room = tokensPerMinute - this.reserved - tokens;
         const retryAfterMs = Math.max(AT_ONCE_RETRY_MS, this.#minutes.tokens.untilAtMost(now, Math.max(0, room)));
         return { quota: "tokensPerMinute", limit: tokensPerMinute, used, needed: tokens, retryAfterMs };
@@ -85,11 +94,12 @@ export class QuotaFlow {
     }
     for (const quota of LONG_QUOTAS) {
       const limit = limits[quota];
-      if (limit === undefined || (quota === "embeddingTokensPerDay" && !embedded)) continue;
+      const needed = quota === "embeddingTokensPerDay" ? embedded : tokens;
+      if (limit === undefined || needed === undefined) continue;
       const used = this.used(quota, periods);
-      if (isOver(used, tokens, limit)) {
+      if (isOver(used, needed, limit, requests)) {
         const retryAfterMs = (quota === "tokensPerMonth" ? periods.monthEnd : periods.dayEnd) - now;
-        return { quota, limit, used, needed: tokens, retryAfterMs: Math.max(1, retryAfterMs) };
+        return { quota, limit, used, needed, retryAfterMs: Math.max(1, retryAfterMs) };
       }
     }
     return undefined;
@@ -175,6 +185,6 @@ function minuteState(
   return { limit, remaining: Math.max(0, limit - used), resetMs: window?.untilAtMost(now, 0) ?? 0 };
 }
 
-/** A request whose tokens are not known yet needs a quota that is not used up. */
-const isOver = (used: number, tokens: number, limit: number): boolean =>
-  tokens === 0 ? used >= limit : used + tokens > limit;
+/** A new request whose tokens are not known yet needs a quota that is not used up. */
+const isOver = (used: number, tokens: number, limit: number, requests: 0 | 1): boolean =>
+  tokens === 0 ? requests === 1 && used >= limit : used + tokens > limit;

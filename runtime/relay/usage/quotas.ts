@@ -30,7 +30,7 @@ export interface QuotaClaim {
 
 /** A request that was admitted. */
 export interface QuotaHold {
-  /** Reserves more, for an embedding model. @throws RelayError as `admit` */
+  /** Reserves tokens for an embedding model: of those it was admitted with, and more. @throws RelayError as `admit` */
   reserve(tokens: number): void;
   /** Ends it: what it had reserved is free, what it used is charged. Later calls have no effect. */
   settle(tokens: number, embedded: number): void;
@@ -110,7 +110,7 @@ class QuotaBook implements Quotas {
     const now = this.#now();
     const periods = this.#periodsAt(now);
     const flows = this.#flowsOf(caller, company);
-    this.#check(flows, now, 1, tokens, false, periods);
+    this.#check(flows, now, 1, tokens, undefined, periods);
     for (const flow of flows) {
       flow.running += 1;
       flow.reserved += tokens;
@@ -124,13 +124,13 @@ class QuotaBook implements Quotas {
   }
 
   /** More tokens of an admitted request. */
-  reserve(hold: Hold, tokens: number): void {
+  reserve(hold: Hold, tokens: number, embedded: number): void {
     const now = this.#now();
     const periods = this.#periodsAt(now);
-    this.#check(hold.flows, now, 0, tokens, true, periods);
+    this.#check(hold.flows, now, 0, tokens, embedded, periods);
     for (const flow of hold.flows) {
       flow.reserved += tokens;
-      flow.reservedEmbedded += tokens;
+      flow.reservedEmbedded += embedded;
     }
     this.#reservedChanged = true;
     this.#warn(hold.flows, periods);
@@ -213,7 +213,7 @@ class QuotaBook implements Quotas {
     now: number,
     requests: 0 | 1,
     tokens: number,
-    embedded: boolean,
+    embedded: number | undefined,
     periods: Periods,
   ): void {
     if (!this.#isLimited) return;
@@ -299,6 +299,8 @@ class Hold implements QuotaHold {
   /** Reserved. */
   tokens: number;
   embedded = 0;
+  /** Of those it was admitted with, what is not used for an embedding yet. */
+  #spare: number;
   readonly #book: QuotaBook;
   #ended = false;
 
@@ -308,12 +310,15 @@ class Hold implements QuotaHold {
     this.caller = caller;
     this.company = company;
     this.tokens = tokens;
+    this.#spare = tokens;
   }
 
   reserve(tokens: number): void {
     if (this.#ended) return;
-    this.#book.reserve(this, tokens);
-    this.tokens += tokens;
+    const more = Math.max(0, tokens - this.#spare);
+    this.#book.reserve(this, more, tokens);
+    this.#spare -= tokens - more;
+    this.tokens += more;
     this.embedded += tokens;
   }
 

@@ -19,10 +19,20 @@ const values: Values = {
 const named = (name: string) => CLIENTS.find((client) => client.name === name)!;
 
 describe("the snippets", () => {
-  it("are there for the twelve clients that people use", () => {
+  it("are there for the fourteen clients that people use", () => {
     expect(CLIENTS.map(({ name }) => name)).toEqual([
       ...["curl", "python", "javascript", "langchain-python", "langchain-javascript", "spring"],
-      ...["anthropic-python", "anthropic-javascript", "claude-code", "continue", "n8n", "dify", "open-webui"],
+      ...[
+        "anthropic-python",
+        "anthropic-javascript",
+        "ollama-python",
+        "ollama-javascript",
+        "claude-code",
+        "continue",
+        "n8n",
+        "dify",
+        "open-webui",
+      ],
       "anythingllm",
     ]);
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { advise, erlangC, meanWaitMs } from "../../../commands/capacity/advice.ts";
 import { knee, refine, stillGrows } from "../../../commands/capacity/knee.ts";
+import { isSettled, merged } from "../../../commands/capacity/repeats.ts";
 import type { Level } from "../../../commands/capacity/stats.ts";
 import { sweep } from "../../../commands/capacity/sweep.ts";
 
@@ -14,13 +15,19 @@ const level = (atOnce: number, tokensPerSecond: number, p90 = 100): Level => ({
   refused: 0,
   failed: 0,
   seconds: 5,
+  writing: atOnce,
+  runs: 1,
+  spread: 0,
 });
 
 /** A server with k slots of 60 tokens/s each; more than k only wait. */
 const slotted =
   (k: number, noise = () => 1) =>
   (atOnce: number) =>
-    Promise.resolve(level(atOnce, 60 * Math.min(atOnce, k) * noise(), atOnce > k ? 1000 : 40));
+    Promise.resolve({
+      ...level(atOnce, 60 * Math.min(atOnce, k) * noise(), atOnce > k ? 1000 : 40),
+      writing: Math.min(atOnce, k),
+    });
 
 const found = async (k: number, noise?: () => number) => (await sweep(slotted(k, noise), { most: 64 })).knee?.atOnce;
 
@@ -81,6 +88,58 @@ describe("the knee of a sweep", () => {
     const ended = await sweep((atOnce) => (atOnce < 4 ? slotted(9)(atOnce) : Promise.resolve(undefined)), { most: 64 });
     expect(ended).toMatchObject({ isComplete: false, knee: { atOnce: 2 } });
     expect(ended.levels.map(({ atOnce }) => atOnce)).toEqual([1, 2]);
+  });
+});
+
+describe("numbers that vary", () => {
+  /** Noise of a busy machine: often a little, now and then a window that loses half. */
+  const busy = (seed: number) => {
+    let state = seed;
+    const next = () => {
+      state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return state / 2_147_483_648;
+    };
+    return () => (next() < 0.15 ? 0.5 + 0.3 * next() : 0.92 + 0.16 * next());
+  };
+
+  it.each([1, 2, 4])("give the same n of %i slots and the same throughput twice in a row, nearly always", async (k) => {
+    let [same, near] = [0, 0];
+    for (let run = 1; run <= 40; run += 1) {
+      const [a, b] = [
+        await sweep(slotted(k, busy(run * 7919)), { most: 16 }),
+        await sweep(slotted(k, busy(run * 104_729)), { most: 16 }),
+      ];
+      expect(Math.max(a.knee!.atOnce, b.knee!.atOnce)).toBeLessThanOrEqual(k); // what only waits is seen without speed
+      if (a.knee!.atOnce === b.knee!.atOnce) same += 1;
+      if (Math.abs(a.knee!.tokensPerSecond / b.knee!.tokensPerSecond - 1) <= 0.15) near += 1;
+    }
+    expect(same).toBeGreaterThanOrEqual(37);
+    expect(near).toBeGreaterThanOrEqual(37);
+  });
+
+  it("are measured in turn until they settle, and no longer", async () => {
+    const order: number[] = [];
+    const quiet = await sweep(
+      (atOnce) => {
+        order.push(atOnce);
+        return slotted(2)(atOnce);
+      },
+      { most: 8 },
+    );
+    expect(quiet.isSettled).toBe(true);
+    expect(order).toEqual([1, 2, 4, 3, 1, 2, 3, 1, 2, 3]);
+    expect(quiet.knee).toMatchObject({ atOnce: 2, runs: 3, spread: 0 });
+    let left = 5;
+    const ended = await sweep((atOnce) => (left-- > 0 ? slotted(2)(atOnce) : Promise.resolve(undefined)), { most: 8 });
+    expect(ended).toMatchObject({ isComplete: true, isSettled: false, knee: { atOnce: 2 } });
+  });
+
+  it("are told as medians with their spread", () => {
+    const runs = [90, 100, 40, 104, 98].map((rate) => level(2, rate, 1000 / rate));
+    expect(merged(runs)).toMatchObject({ tokensPerSecond: 98, runs: 5, spread: (100 - 90) / 2 / 98, seconds: 25 });
+    expect(isSettled(runs.slice(0, 2))).toBe(false);
+    expect(isSettled([100, 101, 99].map((rate) => level(2, rate)))).toBe(true);
+    expect(isSettled([100, 150, 60, 90].map((rate) => level(2, rate)))).toBe(false);
   });
 });
 

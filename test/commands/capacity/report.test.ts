@@ -1,14 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { readLine } from "../../../commands/capacity/call.ts";
+import type { Call } from "../../../commands/capacity/call.ts";
 import { ticks } from "../../../commands/capacity/chart.ts";
 import { notes } from "../../../commands/capacity/findings.ts";
+import { slotsSeen } from "../../../commands/capacity/knee.ts";
 import type { Capacity } from "../../../commands/capacity/measure.ts";
 import { readOptions } from "../../../commands/capacity/options.ts";
 import { page } from "../../../commands/capacity/page.ts";
 import { cosine, warmState } from "../../../commands/capacity/probes.ts";
 import { render } from "../../../commands/capacity/report.ts";
 import { sentence } from "../../../commands/capacity/sentence.ts";
-import { type Level, levelOf, quantile } from "../../../commands/capacity/stats.ts";
+import { type Level, levelOf, quantile, writingAtOnce } from "../../../commands/capacity/stats.ts";
+import { readLine } from "../../../commands/capacity/wire.ts";
 import { UsageError } from "../../../commands/errors.ts";
 
 const level = (atOnce: number, tokensPerSecond: number, ttftMs: number): Level => ({
@@ -21,9 +23,12 @@ const level = (atOnce: number, tokensPerSecond: number, ttftMs: number): Level =
   refused: 0,
   failed: 0,
   seconds: 5,
+  writing: atOnce,
+  runs: 1,
+  spread: 0,
 });
 const levels = [level(1, 23, 700), level(2, 45, 900), level(4, 88, 1180), level(6, 89, 2500)];
-const found = { levels, knee: levels[2], isComplete: true };
+const found = { levels, knee: levels[2], isComplete: true, isSettled: true };
 const advice = { atOnce: 4, users: 12, waitMs: 100, waitAtTwiceMs: undefined, tokensPerDay: 7_603_200, costPerDay: 15 };
 const part = { answerTokens: 32, sweep: found, warm: level(4, 95, 300), advice };
 const capacity: Capacity = {
@@ -54,14 +59,44 @@ describe("the sentence for the owner", () => {
   });
 
   it("says when more was not tried, and when the whole server gets slower", () => {
-    expect(sentence({ levels: levels.slice(0, 3), knee: levels[2], isComplete: true }, "en")).toContain(
-      "more was not tried",
-    );
+    expect(
+      sentence({ levels: levels.slice(0, 3), knee: levels[2], isComplete: true, isSettled: true }, "en"),
+    ).toContain("more was not tried");
     const falls = [...levels.slice(0, 3), level(8, 60, 3000)];
-    expect(sentence({ levels: falls, knee: falls[2], isComplete: true }, "ko")).toContain(
+    expect(sentence({ levels: falls, knee: falls[2], isComplete: true, isSettled: true }, "ko")).toContain(
       "8건부터는 전체가 오히려 느려집니다",
     );
-    expect(sentence({ levels: [], knee: undefined, isComplete: false }, "en")).toBe("Nothing was measured.");
+    expect(sentence({ levels: [], knee: undefined, isComplete: false, isSettled: true }, "en")).toBe(
+      "Nothing was measured.",
+    );
+  });
+});
+
+describe("what is written at once", () => {
+  const call = (from: number, to: number): Call => ({
+    startedAt: 0,
+    pieces: [from, (from + to) / 2, to],
+    endedAt: to,
+    outputTokens: 3,
+    promptTokens: undefined,
+    cachedTokens: undefined,
+    outcome: "done",
+  });
+  it.each([
+    [[call(0, 100), call(100, 200)], 1],
+    [[call(0, 100), call(50, 200)], 2],
+    [[call(0, 100), call(99, 200)], 1], // a moment's overlap is jitter
+    [[call(0, 100), call(0, 100), call(0, 100), call(100, 200)], 3],
+    [[call(-50, -10)], 0],
+    [[], 0],
+  ])("%#", (calls, most) => expect(writingAtOnce(calls, 0, 200)).toBe(most));
+
+  it("shows the slots of a server, where clearly more were open", () => {
+    const at = (atOnce: number, writing: number) => ({ ...level(atOnce, 10, 100), writing });
+    expect(slotsSeen([at(1, 1), at(2, 2), at(4, 2)])).toBe(2);
+    expect(slotsSeen([at(1, 1), at(2, 1)])).toBe(1);
+    expect(slotsSeen([at(1, 1), at(2, 2), at(4, 4), at(6, 5)])).toBeUndefined();
+    expect(slotsSeen([])).toBeUndefined();
   });
 });
 

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { networksFault } from "../../../commands/init/documents.ts";
-import { looksLikeEmbedding } from "../../../commands/init/model-server.ts";
 import { readOptions } from "../../../commands/init/options.ts";
 import {
   type Answers,
@@ -14,6 +13,7 @@ import {
   writeEncrypted,
 } from "../../../commands/init/stack-file.ts";
 import { faultAt } from "../../../commands/init/validate.ts";
+import { looksLikeEmbedding } from "../../../runtime/model-servers.ts";
 
 const model = await readFile(join(import.meta.dirname, "../../../Pulumi.prod.yaml"), "utf8");
 const answers: Answers = {

@@ -84,9 +84,8 @@ describe("a Mac", { timeout: 300_000 }, () => {
 
   it("is repaired after everything of ours was deleted by hand, uploads too", async () => {
     await rm(installation.at("usr/local/slm-network"), { recursive: true });
-    for (const name of await readdir(installation.at("private/tmp"))) {
-      if (name.startsWith("slm-network-")) await rm(join(installation.at("private/tmp"), name));
-    }
+    const uploads = installation.at("Users/deploy");
+    for (const name of await readdir(uploads)) if (name.startsWith("slm-network-")) await rm(join(uploads, name));
     const { outs } = await update(id, state, inputs, given());
     expect(outs).toMatchObject({ installation: id });
     expect(await read(id, outs, given())).toEqual({ id, props: outs });

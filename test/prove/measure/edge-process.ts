@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { startEdge } from "../../../sandbox/edge/edge.ts";
 import { application, TestAccount } from "../../sandbox/edge/account.ts";
-import { CONTROL_HOST, type EdgeReady, HOST, TOKENS, type ToEdge } from "./messages.ts";
+import { CONTROL_HOST, type EdgeReady, HOST, TOKENS, type ToEdge, type ToKeys } from "./messages.ts";
 
 const dir = process.argv[2] ?? "";
 const account = new TestAccount();
@@ -22,16 +22,21 @@ account.records.set(CONTROL_HOST, tunnel);
 const edge = await startEdge({ view: account, dir, ports: { connector: 0, client: 0, proxy: 0 }, log: () => {} });
 
 const access = { required: true, teamName: "example-team", audTag: [servers.aud] };
-const routed = async ({ relayUrl, modelUrl }: ToEdge): Promise<void> => {
+const routed = async ({ relayUrl, modelUrl, wait = true }: ToEdge): Promise<void> => {
   account.configure(tunnel, [
     { hostname: HOST, service: relayUrl, originRequest: { access } },
     { hostname: CONTROL_HOST, service: modelUrl, originRequest: { access } },
     { service: "http_status:404" },
   ]);
-  await edge.routed(tunnel);
+  if (wait) await edge.routed(tunnel);
   process.send?.("routed");
 };
-process.on("message", (message) => void routed(message as ToEdge));
+const keys = async ({ keys: answers, rotate }: ToKeys): Promise<void> => {
+  edge.setKeyAddress(answers);
+  if (rotate) await edge.rotateKeys();
+  process.send?.("done");
+};
+process.on("message", (message: ToEdge | ToKeys) => void ("keys" in message ? keys(message) : routed(message)));
 process.on("disconnect", () => process.exit());
 process.send?.({
   url: edge.url,

@@ -33,6 +33,14 @@ export interface EdgeReady {
 export interface ToEdge {
   readonly relayUrl: string;
   readonly modelUrl: string;
+  /** False: answers before the connector has it. @default true */
+  readonly wait?: boolean;
+}
+
+/** What the key address of Access answers from now on, and whether Access takes another key first; answered by `"done"`. */
+export interface ToKeys {
+  readonly keys: "keys" | "garbage" | "slow";
+  readonly rotate: boolean;
 }
 
 /** Starts the attack. */

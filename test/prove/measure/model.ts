@@ -20,6 +20,7 @@ const toldSchema = z.object({
   answer: z.string().optional(),
   bytes: z.number().optional(),
   early: z.boolean().optional(),
+  events: z.number().optional(),
   promptTokens: z.number().default(200),
   outputTokens: z.number().default(100),
 });
@@ -54,11 +55,32 @@ function after(ms: number, res: ServerResponse, then: () => void): void {
   res.on("close", () => clearTimeout(timer));
 }
 
+/** Answers so far: each has an id of its own, so that an answer that was kept can be told from one that was made again. */
+let answers = 0;
+
+function stream(res: ServerResponse, id: string, answer: string, events: number, ms: number): void {
+  res.writeHead(200, { "content-type": "text/event-stream" });
+  let left = events;
+  const timer = setInterval(() => {
+    left -= 1;
+    const content = left > 0 ? "…" : answer;
+    const chunk = { id, object: "chat.completion.chunk", model: "m", choices: [{ index: 0, delta: { content } }] };
+    res.write(`data: ${JSON.stringify(chunk)}\n\n`);
+    if (left > 0) return;
+    clearInterval(timer);
+    res.end("data: [DONE]\n\n");
+  }, ms / events);
+  res.on("close", () => clearInterval(timer));
+}
+
 async function chat(req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const { ms, answer = "", bytes, early, promptTokens, outputTokens } = toldIn(await read(req, false));
+  const { ms, answer = "", bytes, early, events, promptTokens, outputTokens } = toldIn(await read(req, false));
+  answers += 1;
+  const id = `chatcmpl-${process.pid}-${answers}`;
+  if (events !== undefined) return stream(res, id, answer, events, ms);
   const content = bytes === undefined ? JSON.stringify(answer) : `"${"x".repeat(bytes)}"`;
   const usage = { prompt_tokens: promptTokens, completion_tokens: outputTokens };
-  const first = `{"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":${content}},"finish_reason":"stop"}],`;
+  const first = `{"id":"${id}","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":${content}},"finish_reason":"stop"}],`;
   const last = `"usage":${JSON.stringify(usage)}}`;
   const head = () => res.writeHead(200, { "content-type": "application/json" });
   if (early) head().write(first);
@@ -92,5 +114,7 @@ const server = createServer({ keepAliveTimeout: 120_000 }, (req, res) => {
   }
   work.catch(() => res.destroy());
 });
-server.listen(0, "127.0.0.1", () => process.send?.({ port: (server.address() as AddressInfo).port }));
+server.listen(Number(process.argv[2] ?? 0), "127.0.0.1", () =>
+  process.send?.({ port: (server.address() as AddressInfo).port }),
+);
 process.on("disconnect", () => process.exit());

@@ -136,7 +136,7 @@ describe("drift", { timeout: 480_000 }, () => {
       `echo "/* by hand */" >>${release}/relay.mjs`,
       `rm ${release}/jobs-worker.mjs`,
       `echo >${release}/more.mjs`,
-      "rm -f @/private/tmp/slm-network-*", // as macOS does at boot and after three days
+      "rm -f @/Users/deploy/slm-network-*",
     );
     await seenAndMended([/relay\.mjs: changed/, /jobs-worker\.mjs: missing/], [relay]);
     for (const change of [`echo >>${plist(relay)}`, "echo >>@/etc/slm-network/relay.json"]) {

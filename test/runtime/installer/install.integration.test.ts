@@ -1,11 +1,12 @@
 import { execFile } from "node:child_process";
-import { access, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
+import { access, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
+import { asUser, sendScript, uploadName } from "../../../components/mac/scripts.ts";
 import { buildRelease } from "../../../runtime/build.ts";
 import { freeId } from "../../../runtime/installer/account.ts";
 import { layout } from "../../../runtime/installer/layout.ts";
@@ -38,7 +39,7 @@ const installed = () =>
 
 describe("the installer", { timeout: 120_000 }, () => {
   it("refuses archives with a wrong hash", async () => {
-    await writeFile(here.at(`private/tmp/slm-network-${here.release.sha256}.tar`), "damaged");
+    await writeFile(here.at(`Users/deploy/slm-network-${here.release.sha256}.tar`), "damaged");
     const damaged = await here.install();
     expect(damaged.code).toBe(1);
     expect(damaged.stderr).toContain("the upload arrived damaged: send it again with: pulumi up --replace");
@@ -48,6 +49,21 @@ describe("the installer", { timeout: 120_000 }, () => {
     const wrongConnector = await here.install({ cloudflared: { ...here.input.cloudflared, sha256: "0".repeat(64) } });
     expect(wrongConnector.stderr).toMatch(/has sha256 [0-9a-f]{64}, not 0{64}: not used/);
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
+  });
+
+  it("takes nothing from /tmp, where anybody can put a link in the way of an upload", async () => {
+    const planted = here.at(`private/tmp/slm-network-${here.release.sha256}.tar`);
+    const victim = here.at("Users/deploy/victim");
+    await writeFile(victim, "the administrator's");
+    await symlink(victim, planted);
+    const upload = here.at(`Users/deploy/slm-network-${here.release.sha256}.tar`);
+    await rm(upload);
+    const command = asUser(sendScript, uploadName(here.release.sha256, "tar"));
+    expect((await here.mac.run(command, await readFile(here.release.path))).code).toBe(0);
+    expect(await readFile(victim, "utf8")).toBe("the administrator's");
+    expect((await readFile(upload)).length).toBe((await readFile(here.release.path)).length);
+    await rm(planted);
+    await rm(victim);
   });
 
   it("installs a serving relay on a bare Mac, although the first transfer of each archive is cut", async () => {
@@ -248,6 +264,21 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect((await here.mac.run("id -u _slmnetwork")).code).not.toBe(0);
     expect((await stat(here.at("var/db/slm-network"))).isDirectory()).toBe(true);
     expect(here.mac.mac.launchd.jobs()).toEqual([]);
+  });
+
+  it("takes nothing from /tmp, where anybody can put a link in the way of an upload", async () => {
+    const planted = here.at(`private/tmp/slm-network-${here.release.sha256}.tar`);
+    const victim = here.at("Users/deploy/victim");
+    await writeFile(victim, "the administrator's");
+    await symlink(victim, planted);
+    const upload = here.at(`Users/deploy/slm-network-${here.release.sha256}.tar`);
+    await rm(upload);
+    const command = asUser(sendScript, uploadName(here.release.sha256, "tar"));
+    expect((await here.mac.run(command, await readFile(here.release.path))).code).toBe(0);
+    expect(await readFile(victim, "utf8")).toBe("the administrator's");
+    expect((await readFile(upload)).length).toBe((await readFile(here.release.path)).length);
+    await rm(planted);
+    await rm(victim);
   });
 });
 

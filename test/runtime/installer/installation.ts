@@ -112,7 +112,7 @@ export async function prepareInstallation(): Promise<Installation> {
     release,
     input,
     at,
-    upload: ({ path, sha256 }) => copyFile(path, at(`private/tmp/slm-network-${sha256}.tar`)),
+    upload: ({ path, sha256 }) => copyFile(path, at(`Users/deploy/slm-network-${sha256}.tar`)),
     install: (change = {}, of = release, node = artifacts.node, id = installation) => run(change, of, node, id),
     installInVain: (change = {}, of = release) => run(change, of, artifacts.node, installation, 0.2),
     inspect: async () => {

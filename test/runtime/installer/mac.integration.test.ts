@@ -206,11 +206,11 @@ describe("a Mac without internet access", { timeout: 240_000 }, () => {
     const cloudflared = { url: "http://127.0.0.1:1/none", sha256: input.cloudflared.sha256, uploaded: true };
     const gone = await here.install({ relay, cloudflared }, release, node);
     expect(gone.stderr).toMatch(
-      /upload is gone from the Mac's \/tmp: send it again with: pulumi up --replace.*-upload-node/,
+      /upload is gone from .*\/Users\/deploy on the Mac: send it again with: pulumi up --replace.*-upload-node/,
     );
     for (const { url, sha256 } of [artifacts.node, artifacts.cloudflared]) {
       const archive = Buffer.from(await (await fetch(url)).arrayBuffer());
-      await writeFile(here.at(`private/tmp/slm-network-${sha256}.tgz`), archive);
+      await writeFile(here.at(`Users/deploy/slm-network-${sha256}.tgz`), archive);
     }
     const ran = await here.install({ relay, cloudflared }, release, node);
     expect(ran.code, ran.stderr).toBe(0);

@@ -113,7 +113,7 @@ describe("an upgrade", { timeout: 300_000 }, () => {
     db.exec("UPDATE schema SET version = 99, compatible_with = 98; CREATE TABLE of_the_future (a)");
     db.close();
     await here.mac.mac.boot();
-    await here.upload(here.release); // macOS empties /tmp at its start
+    await here.upload(here.release);
     const ran = await here.install();
     expect(ran.code).toBe(1);
     expect(ran.stderr).toMatch(

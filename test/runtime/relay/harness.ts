@@ -146,8 +146,8 @@ export function post(relay: TestRelay, path: string, body: unknown, init: Reques
 
 /** The code of an error answer. */
 export async function codeOf(response: Response): Promise<string> {
-  const body = (await response.json()) as { error: { code: string } };
-  return body.error.code;
+  const body = (await response.json()) as { error: { code: string } | string; code?: string };
+  return typeof body.error === "string" ? (body.code ?? "") : body.error.code;
 }
 
 /**

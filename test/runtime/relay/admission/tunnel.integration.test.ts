@@ -1,17 +1,11 @@
 /** Cloudflare's read time-out, scaled down to 1.5 s, through the real cloudflared and with the clients people use. */
-import { readFile } from "node:fs/promises";
-import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { Ollama } from "ollama";
 import OpenAI from "openai";
-import { ProxyAgent, fetch as proxiedFetch } from "undici";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { KEEP_ALIVE_TIMES, type KeepAliveTimes } from "../../../../runtime/relay/http/keep-alive-writer.ts";
-import { application } from "../../../sandbox/edge/account.ts";
-import { Harness } from "../../../sandbox/edge/harness.ts";
-import { type Seen, startModel, startTestRelay, testConfig } from "../harness.ts";
+import { type Seen, startModel, testConfig } from "../harness.ts";
+import { TOKEN_HEADERS, throughTunnel } from "../through-tunnel.ts";
 
-const HOST = "slm.example.com";
-const CLIENT = { "CF-Access-Client-Id": "c1.access", "CF-Access-Client-Secret": "right" };
 const READ_TIMEOUT_MS = 1500;
 /** Twice as long as the edge waits for a byte. */
 const SILENCE_MS = 3500;
@@ -41,8 +35,6 @@ function answerLate({ url, body }: Seen): { type: string; pieces: string[] } {
 }
 
 async function start(keepAlive: KeepAliveTimes, limits = {}) {
-  const harness = new Harness();
-  onTestFinished(() => harness.stop());
   const model = await startModel((seen, res) => {
     if (seen.method === "GET") return void res.end('{"models":[]}');
     const { type, pieces } = answerLate(seen);
@@ -56,36 +48,15 @@ async function start(keepAlive: KeepAliveTimes, limits = {}) {
     };
     setTimeout(next, SILENCE_MS);
   });
-  const include = [{ service_token: { token_id: "token-1" } }];
-  const servers = application({
-    name: "servers",
-    destinations: [HOST],
-    policies: [{ id: "p1", name: "servers", decision: "non_identity", include, exclude: [], require: [] }],
-  });
-  const { account } = harness;
-  account.applications.push(servers);
-  account.tokens.set("c1.access", { secret: "right", tokenId: "token-1" });
-  const edge = await harness.edge({ readTimeoutMs: READ_TIMEOUT_MS });
-  const agent = new ProxyAgent({ uri: edge.proxyUrl, requestTls: { ca: await readFile(edge.caFile, "utf8") } });
-  const published = await proxiedFetch(`https://${account.teamDomain()}/cdn-cgi/access/certs`, { dispatcher: agent });
-  const keys = createLocalJWKSet((await published.json()) as JSONWebKeySet);
-  await agent.close();
-  const relay = await startTestRelay(
+  const { edge } = await throughTunnel(
     model.url,
-    {
-      access: { teamDomain: account.teamDomain(), audiences: { servers: servers.aud, people: "people" } },
-      callers: [{ name: "backend", clientId: "c1.access", companies: ["*"], weight: 1, enabled: true }],
-      limits: { ...testConfig("", "").limits, ...limits },
-    },
-    { keepAlive, keys },
+    { limits: { ...testConfig("", "").limits, ...limits } },
+    { relay: { keepAlive }, edge: { readTimeoutMs: READ_TIMEOUT_MS } },
   );
-  const tunnel = account.declareTunnel(HOST, [{ hostname: HOST, service: relay.url }, { service: "http_status:404" }]);
-  harness.cloudflared(edge, account.connectorToken(tunnel));
-  await edge.routed(tunnel);
   return {
     model,
-    openai: new OpenAI({ baseURL: `${edge.url}/v1`, apiKey: "x", defaultHeaders: CLIENT, maxRetries: 0 }),
-    ollama: new Ollama({ host: edge.url, headers: CLIENT }),
+    openai: new OpenAI({ baseURL: `${edge.url}/v1`, apiKey: "x", defaultHeaders: TOKEN_HEADERS, maxRetries: 0 }),
+    ollama: new Ollama({ host: edge.url, headers: TOKEN_HEADERS }),
   };
 }
 

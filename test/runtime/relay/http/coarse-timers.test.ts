@@ -11,6 +11,7 @@ afterEach(() => {
 function timer(inMs: number, again?: number): CoarseTimer & { rang: number } {
   return {
     dueAt: performance.now() + inMs,
+    index: -1,
     rang: 0,
     onExpire() {
       this.rang += 1;

@@ -23,7 +23,7 @@ import { agreed } from "../../../../runtime/relay/model/fallback.ts";
 import { Meter } from "../../../../runtime/relay/usage/usage.ts";
 import { modelCall, router } from "../dialects/model-call.ts";
 
-/** Default length of a text in units; a header has 16 KiB at most. */
+/** Default length of a text in units; a header has 40 KiB at most. */
 const LENGTH = 256 * 1024;
 /** CPU seconds; linear work takes some milliseconds. */
 const BOUND = 2;
@@ -88,10 +88,8 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/(\\d+(?:\\.\\d*)?|\\.\\d+)(ns|us|\\u00b5s|\\u03bcs|ms|s|m|h)/guy", "100 characters of a body"],
   ],
   "http/body-rules.ts": [["/\\ufffd$/", "80 bytes of a body"]],
-  "documents/api.ts": [
-    ["/\\btext\\/event-stream\\b/", HEADER],
-    ["/^W\\//", HEADER],
-  ],
+  "documents/api.ts": [["/^W\\//", HEADER]],
+  "documents/serve-work.ts": [["/\\btext\\/event-stream\\b/", HEADER]],
   "documents/chunker.ts": [["/\\s/", "one character of a body"]],
   "documents/embedding-server.ts": [["/^\\d{1,4}$/", HEADER]],
   "documents/sqlite-schema.ts": [["/^(\\d+):/", RELAY]],

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { describe, expect, it } from "vitest";
-import { MODEL_SERVER_KINDS } from "../../../../runtime/model-servers.ts";
+import { MODEL_SERVER_KINDS, modelServer } from "../../../../runtime/model-servers.ts";
 import { DIALECTS } from "../../../../runtime/relay/dialects/dialects.ts";
 import { createRouter } from "../../../../runtime/relay/http/router.ts";
 import { apiMarkdown } from "../../../../runtime/relay/openapi/markdown.ts";
@@ -45,7 +45,7 @@ describe("the description", () => {
         else expect(serves, `${method} ${path}`).toThrow(/takes/);
       }
     }
-    const served = DIALECTS.filter(({ servedBy }) => servedBy[kind]).flatMap(({ routes }) => routes);
+    const served = DIALECTS.filter(({ servedBy }) => servedBy[modelServer(kind).api]).flatMap(({ routes }) => routes);
     expect(Object.keys(paths)).toEqual(expect.arrayContaining(served.map(({ name }) => name)));
     expect("/api/chat" in paths).toBe(kind === "ollama");
   });

@@ -1,0 +1,60 @@
+/** A small disk of its own for a folder of the emulated Mac, so that it can be filled. Linux, as root: a tmpfs. */
+import { execFileSync } from "node:child_process";
+import { closeSync, mkdirSync, openSync, realpathSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+
+/** Whether disks can be made here. */
+export const canMount = process.platform === "linux" && process.getuid?.() === 0 && tryMount();
+
+function tryMount(): boolean {
+  try {
+    execFileSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A mounted disk. */
+export class Disk {
+  readonly #folder: string;
+  readonly #filling: string;
+
+  /** @param folder created if missing, and covered by the disk */
+  constructor(folder: string, sizeMiB: number) {
+    mkdirSync(folder, { recursive: true });
+    this.#folder = realpathSync(folder);
+    this.#filling = join(this.#folder, ".filling");
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m,mode=0755`, "tmpfs", this.#folder]);
+    process.on("exit", this.#unmountAtExit);
+  }
+
+  /** A run that was ended from outside leaves no mounted disk. */
+  readonly #unmountAtExit = () => this.unmount();
+
+  /** Writes until nothing more fits. */
+  fill(): void {
+    const file = openSync(this.#filling, "a", 0o600);
+    try {
+      for (const size of [1 << 20, 4096]) {
+        try {
+          for (;;) writeSync(file, Buffer.alloc(size));
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+        }
+      }
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  free(): void {
+    rmSync(this.#filling, { force: true });
+  }
+
+  unmount(): void {
+    process.off("exit", this.#unmountAtExit);
+    // Lazily: a process that has not ended yet must not keep the folder from being removed.
+    execFileSync("umount", ["-l", this.#folder], { stdio: "ignore" });
+  }
+}

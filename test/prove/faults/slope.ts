@@ -1,0 +1,40 @@
+/** Whether a measured quantity stays flat over time. Pure. */
+
+/** A value at a time, in minutes. */
+export interface Sample {
+  readonly minute: number;
+  readonly value: number;
+}
+
+/**
+ * The median of the slopes between all pairs of samples, per minute (Theil and Sen): a few samples taken right after a fault do
+ * not bend it, as they would a line through two points or of least squares.
+ */
+export function slopeOf(samples: readonly Sample[]): number {
+  const slopes = samples.flatMap((one, index) =>
+    samples.slice(index + 1).map((other) => (other.value - one.value) / (other.minute - one.minute)),
+  );
+  return median(slopes);
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  if (sorted.length === 0) return 0;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/**
+ * Judges the part of a run after its first fifth, in which caches and pools are filled.
+ * @param allowed growth over the whole judged part that counts as flat
+ * @returns the problem; undefined: it is flat
+ */
+export function growth(what: string, samples: readonly Sample[], allowed: number): string | undefined {
+  const judged = samples.slice(Math.floor(samples.length / 5));
+  const [first, last] = [judged.at(0), judged.at(-1)];
+  if (first === undefined || last === undefined || judged.length < 8) return `${what}: too few samples to judge`;
+  const grown = slopeOf(judged) * (last.minute - first.minute);
+  if (grown <= allowed) return undefined;
+  const minutes = (last.minute - first.minute).toFixed(0);
+  return `${what} grew by ${grown.toFixed(1)} in ${minutes} minutes, from ${median(judged.slice(0, 5).map(({ value }) => value)).toFixed(0)}; ${allowed} counts as flat`;
+}
