@@ -2,7 +2,7 @@
 // import itself and what stands below it. Checked by `npm run check:layers`.
 
 /** The project. */
-const project = ["index.ts", "commands", "components", "accounts", "ssh", "policy", "config", "runtime"];
+const project = ["program.mjs", "index.ts", "commands", "components", "accounts", "ssh", "policy", "config", "runtime"];
 
 /** The relay (runtime/relay). What a request passes first lies lowest: all that comes after builds on it. */
 const relay = [
@@ -26,7 +26,7 @@ const relay = [
   "errors.ts",
 ];
 
-const at = (base, entry) => `^${base}${entry.replaceAll(".", "\\.")}${entry.endsWith(".ts") ? "$" : "/"}`;
+const at = (base, entry) => `^${base}${entry.replaceAll(".", "\\.")}${/\.m?[jt]s$/.test(entry) ? "$" : "/"}`;
 
 /** One rule for each entry of a list: it imports nothing that stands above it. */
 const layers = (base, entries) =>

@@ -139,7 +139,15 @@ if (ssh && sshEntry) {
 saas?.state.apply((state) => pulumi.log.info(`route: ${state}`, saas));
 
 const { emails } = config.alerts;
-if (emails.length > 0) new Alerts(name, { accountId, hostname: config.hostname, tunnelId: tunnel.tunnelId, emails });
+if (emails.length > 0) {
+  new Alerts(name, {
+    accountId,
+    hostname: config.hostname,
+    tunnelId: tunnel.tunnelId,
+    description: madeBy,
+    emails,
+  });
+}
 
 const { atlas } = config.documents;
 const store =
@@ -148,6 +156,7 @@ const store =
         ...atlas,
         allowFrom: accessList.declare,
         comment: madeBy,
+        tags: { "made-by": "slm-network", stack: pulumi.getStack() },
         comments: accessList.comments,
         ttlDays: config.documents.ttlDays,
         dropData: config.documents.dropData,

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { loopbackWithoutProxy } from "./sandbox/machine/no-proxy.ts";
 import { straysIn } from "./sandbox/providers/environment.ts";
 
@@ -15,6 +16,15 @@ process.env.SANDBOX_PROVIDER_CLOCK ??= "0.02";
 // Every test file, provider plugin and Pulumi program loads the same modules: compiled once, loading takes two thirds of the time.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules/.cache/compile");
 
+/** The tests of the real model come last: the model server is built meanwhile, and they would keep a worker waiting for it. */
+class RealModelLast extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isReal = ({ moduleId }: TestSpecification) => moduleId.endsWith("real-model.test.ts");
+    return [...sorted.filter((file) => !isReal(file)), ...sorted.filter(isReal)];
+  }
+}
+
 // Modules run natively (Node strips the types): Vitest's own module runner rewrites functions, and Pulumi can then not
 // serialise a dynamic provider (throwSerializationError).
 export default defineConfig({
@@ -23,6 +33,7 @@ export default defineConfig({
     globalSetup: "test/setup.ts",
     // All projects share the workers, end-to-end tests first: those wait most of their time, for processes and for time to
     // pass, and the shorter files fill the gaps.
+    sequence: { sequencer: RealModelLast },
     maxWorkers: Math.max(3, availableParallelism()),
     projects: [
       {

@@ -7,6 +7,8 @@ export interface AlertsArgs {
   readonly hostname: string;
   /** Alerts are about this tunnel only. */
   readonly tunnelId: pulumi.Input<string>;
+  /** Says who made the notifications. */
+  readonly description: string;
   /** Recipients; at least one. */
   readonly emails: readonly string[];
 }
@@ -25,6 +27,7 @@ export class Alerts extends pulumi.ComponentResource {
     const common = {
       accountId: args.accountId,
       enabled: true,
+      description: args.description,
       mechanisms: { emails: args.emails.map((id) => ({ id })) },
     };
 

@@ -23,8 +23,10 @@ export interface DocumentStoreArgs {
   readonly ttlDays: number;
   /** Networks (CIDR) to add to the project's access list. */
   readonly allowFrom: readonly string[];
-  /** Says who made an entry of the access list. @default `slm-network` */
+  /** Says who made users and entries of the access list. @default `slm-network` */
   readonly comment?: string | undefined;
+  /** Tags of a new cluster. @default none */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
   /** Comments by network of the entries in the state: a change would replace the entry. @default none */
   readonly comments?: ReadonlyMap<string, string> | undefined;
   /** First part of the database users' names, which are unique in the project. @default the database's name */
@@ -74,10 +76,7 @@ export class DocumentStore extends pulumi.ComponentResource {
     const { projectId, database } = args;
 
     const clusterName = typeof args.cluster === "string" ? args.cluster : args.cluster.create.name;
-    const made =
-      typeof args.cluster === "string"
-        ? undefined
-        : this.#newCluster(name, projectId, args.cluster.create, args.protect);
+    const made = typeof args.cluster === "string" ? undefined : this.#newCluster(name, args, args.cluster.create);
     const cluster = made ?? mongodbatlas.getAdvancedClusterOutput({ projectId, name: clusterName }, { parent: this });
     const base = pulumi
       .output(cluster.connectionStrings)
@@ -92,6 +91,8 @@ export class DocumentStore extends pulumi.ComponentResource {
           projectId,
           authDatabaseName: "admin",
           username: `${args.userPrefix ?? database}-${kind}`,
+          // The most that Atlas takes.
+          description: (args.comment ?? "slm-network").slice(0, 100),
           password: pulumi.secret(password),
           roles: roles[kind].map((roleName) => ({ roleName, databaseName: database })),
           scopes: [{ name: clusterName, type: "CLUSTER" }],
@@ -129,7 +130,11 @@ export class DocumentStore extends pulumi.ComponentResource {
     this.registerOutputs({ relayUri: this.relayUri });
   }
 
-  #newCluster(name: string, projectId: string, create: NewCluster, protect: boolean): mongodbatlas.FlexCluster {
+  #newCluster(
+    name: string,
+    { projectId, tags, protect }: DocumentStoreArgs,
+    create: NewCluster,
+  ): mongodbatlas.FlexCluster {
     return new mongodbatlas.FlexCluster(
       `${name}-cluster`,
       {
@@ -137,6 +142,7 @@ export class DocumentStore extends pulumi.ComponentResource {
         name: create.name,
         providerSettings: { backingProviderName: create.provider, regionName: create.region },
         terminationProtectionEnabled: protect,
+        ...(tags && { tags: { ...tags } }),
       },
       { parent: this, protect },
     );

@@ -9,8 +9,10 @@ import {
   ttlIsInRange,
   tunnelRecordIsProxied,
   typeIsKnown,
+  unprotectedOnPurpose,
 } from "./rules.ts";
 import { plainSecrets } from "./secrets.ts";
+import { unprotectedParts } from "./unprotected.ts";
 
 const seen = ({
   type,
@@ -69,6 +71,14 @@ export const policies: Policies = [
   resourceRule("access-policy-names-who-is-let-in", "No Access policy lets everyone in.", accessPolicyIsNotOpen),
   noPlainSecrets,
   resourceRule("resource-type-is-known", "Every resource has a type that the rules know.", typeIsKnown),
-  resourceRule("stateful-is-protected", "In production, what holds state is protected.", statefulIsProtected),
+  resourceRule("stateful-is-protected", "In production, what holds state is protected.", (resource, report) =>
+    statefulIsProtected(resource, report, unprotectedParts),
+  ),
+  {
+    ...resourceRule("unprotected-on-purpose", "What slm-network:unprotect names may be deleted.", (resource, report) =>
+      unprotectedOnPurpose(resource, report, unprotectedParts),
+    ),
+    enforcementLevel: "advisory",
+  },
   resourceRule("ttl-is-1-to-365-days", "Documents are kept 1 to 365 days after their last use.", ttlIsInRange),
 ];

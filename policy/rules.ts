@@ -3,6 +3,7 @@
 import { openMailDomains } from "../config/open-mail-domains.ts";
 import { kindOf, resourceTypes } from "../config/resource-types.ts";
 import { type InspectedResource, listAt, type Report, unknownValue, valueAt } from "./inspected-resource.ts";
+import { partOf } from "./unprotected.ts";
 
 const show = (value: unknown): string =>
   value === unknownValue ? "not known yet" : (JSON.stringify(value) ?? "not set");
@@ -146,14 +147,31 @@ const resourcePackages: ReadonlySet<string> = new Set(
   Object.values(resourceTypes).map(({ token }) => packageOf(token)),
 );
 
-/** In production every resource that holds state is protected. */
-export function statefulIsProtected(resource: InspectedResource, report: Report): void {
+/** The parts that a stack's config takes out of protection, by the stack's short name. */
+export type UnprotectedParts = (stack: string) => ReadonlySet<string>;
+
+/** In production every resource that holds state is protected, but for what the config unprotects by name. */
+export function statefulIsProtected(resource: InspectedResource, report: Report, parts: UnprotectedParts): void {
   const stack = stackOf(resource);
-  if (!isProduction(stack) || !holdsState(resource) || resource.protect) return;
+  if (!isUnprotectedState(resource) || isExempt(resource, parts)) return;
   report(
-    `${resource.name} holds state and is not protected in the stack ${stack}: set slm-network:protect: true (or protect: true in its options)`,
+    `${resource.name} holds state and is not protected in the stack ${stack}: set slm-network:protect: true (or protect: true in its options), or name the one part that is to be removed in slm-network:unprotect`,
   );
 }
+
+/** In production what the config unprotects is named, so that a reviewer sees what the next change could delete. */
+export function unprotectedOnPurpose(resource: InspectedResource, report: Report, parts: UnprotectedParts): void {
+  if (!isUnprotectedState(resource) || !isExempt(resource, parts)) return;
+  report(
+    `${resource.name} may be deleted: slm-network:unprotect has ${partOf(resource.name)}. Remove that entry once the part is gone, or is to stay`,
+  );
+}
+
+const isUnprotectedState = (resource: InspectedResource): boolean =>
+  isProduction(stackOf(resource)) && holdsState(resource) && !resource.protect;
+
+const isExempt = (resource: InspectedResource, parts: UnprotectedParts): boolean =>
+  parts(stackOf(resource)).has(partOf(resource.name) ?? "");
 
 /** A dedicated cluster is never declared here; the rule holds for one that somebody adds. */
 const holdsState = ({ type }: InspectedResource): boolean => {

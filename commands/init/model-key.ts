@@ -1,8 +1,8 @@
 /** The key of a model server that wants one: from the stack's secrets, the environment, or the person at the terminal. */
 import { HEADER_TEXT } from "../../runtime/config.ts";
 import type { MacSession } from "../../ssh/session.ts";
-import type { About } from "./model.ts";
 import { type ModelServer, modelServerAt } from "./model-server.ts";
+import type { Asker } from "./prompts.ts";
 
 /** Where a key comes from when nobody can be asked; never a flag, since `ps` and the shell's history show those. */
 export const MODEL_KEY_VARIABLE = "SLM_NETWORK_MODEL_KEY";
@@ -17,11 +17,19 @@ export interface Unlocked {
   readonly newKey: string | undefined;
 }
 
+/** Where a key can come from. */
+export interface KeySources {
+  readonly asker: Asker;
+  readonly say: (line: string) => void;
+  /** The key in the stack's secrets; undefined without one. */
+  readonly storedKey: () => Promise<string | undefined>;
+}
+
 /** @returns undefined when there is no key that the server takes; says so */
 export async function unlock(
   session: MacSession,
   url: string,
-  { asker, say, storedKey }: Pick<About, "asker" | "say" | "storedKey">,
+  { asker, say, storedKey }: KeySources,
 ): Promise<Unlocked | undefined> {
   say(`the model server at ${url} wants a key`);
   const withKey = async (key: string | undefined): Promise<ModelServer | undefined> => {

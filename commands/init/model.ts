@@ -4,10 +4,9 @@ import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer, serverUrl } from
 import { openSession, SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
-import { unlock } from "./model-key.ts";
+import { type KeySources, unlock } from "./model-key.ts";
 import { dimensionsOf, type LockedServer, type ModelServer, modelServerAt, usualUrls } from "./model-server.ts";
 import type { Options } from "./options.ts";
-import type { Asker } from "./prompts.ts";
 import { faultAt } from "./validate.ts";
 
 /** The part of `model` in the stack's config that init decides. */
@@ -21,14 +20,9 @@ export interface ModelChoice {
   readonly dimensions?: number | undefined;
 }
 
-/** What a search of the Mac needs. */
-export interface About {
-  asker: Asker;
+interface About extends KeySources {
   options: Options;
-  say: (line: string) => void;
   known: { url?: string | undefined; embeddingModel?: string | undefined };
-  /** The model server's key in the stack's secrets; undefined without one. */
-  storedKey: () => Promise<string | undefined>;
 }
 
 /**

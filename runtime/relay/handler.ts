@@ -108,8 +108,8 @@ export function publicHandler(parts: Parts): Handler {
 
 async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   refuseWhileDraining(parts.status);
-  const identified = await identify(exchange, parts);
-  const routed = findRoute(identified, parts);
+  const principal = await parts.access(audienceOf(exchange.path), exchange.req.headers);
+  const routed = findRoute(identify(exchange, principal), parts);
   if (routed.route.kind === "status") {
     if (routed.principal.kind !== "person") throw new RelayError("internal", "A server cannot see the status page.");
     holdPersonShare(exchange, routed.principal.name, parts.holdings);
@@ -133,8 +133,7 @@ function refuseWhileDraining(status: Status): void {
   });
 }
 
-async function identify(exchange: Exchange, { access }: Parts): Promise<Identified> {
-  const principal = await access(audienceOf(exchange.path), exchange.req.headers);
+function identify(exchange: Exchange, principal: Principal): Identified {
   const { name } = principal;
   const isServer = principal.kind === "server";
   const clientId = isServer ? principal.caller.clientId : undefined;
@@ -252,7 +251,7 @@ async function callModel(held: Held<ModelCall>, usage: UsageEntry | undefined, p
     }
     writer = openResponse(accepted, parts);
     await answerFromModel(accepted, writer, submitted?.copy, parts);
-    await submitted?.done?.(true);
+    if (submitted?.done !== undefined) await submitted.done(true);
   } catch (cause) {
     await submitted?.done?.(false);
     fail(exchange, cause, parts, writer);
@@ -268,7 +267,7 @@ function admitUsage(usage: UsageEntry, { res }: Exchange, tokens: number, models
 
 async function acceptBody({ exchange, route, caller }: Held<ModelCall>, parts: Parts) {
   const checked = await checkBody(await receiveBody(exchange, parts), route, parts.config.model);
-  await parts.upstream.refuseRemote(checked.facts.models);
+  if (parts.upstream.refuseRemote !== undefined) await parts.upstream.refuseRemote(checked.facts.models);
   if (route.makesResponse === true) checkPreviousResponse(checked, (id) => parts.responses.owns(caller.name, id));
   return checked;
 }

@@ -30,16 +30,17 @@ export async function startNode(name: string, script: string, ...args: string[])
 /**
  * The relay as it runs on the Mac: its own process, its files, the log in a file. With many slots it is the proxy that is
  * measured.
+ * @param chat slots for chat; bounds: the relay finds their number itself
  */
 export async function startRelay(
   folder: string,
   program: string,
   modelUrl: string,
   access: Access,
-  chatSlots = 256,
+  chat: number | { readonly min: number; readonly max: number } = 256,
   waitSeconds = 60,
 ): Promise<Target> {
-  const data = join(folder, `data-${chatSlots}`);
+  const data = join(folder, `data-${typeof chat === "number" ? chat : "auto"}`);
   await mkdir(data, { recursive: true });
   const keysUrl = `https://${access.teamDomain}/cdn-cgi/access/certs`;
   await writeFile(join(data, "jwks.json"), JSON.stringify({ url: keysUrl, uat: Date.now(), jwks: access.jwks }));
@@ -55,7 +56,14 @@ export async function startRelay(
       { name: "loud", clientId: access.loud.clientId, companies: ["*"], weight: 1, enabled: true },
     ],
     model: { kind: "openai", url: modelUrl, embeddingModel: "e" },
-    limits: { chat: chatSlots, embeddings: 2, waiting: 1000, waitSeconds, bodyMiB: 64, whenBusy: "queue" },
+    limits: {
+      ...(typeof chat === "number" ? { chat } : { chat: chat.max, chatAuto: chat }),
+      embeddings: 2,
+      waiting: 1000,
+      waitSeconds,
+      bodyMiB: 64,
+      whenBusy: "queue",
+    },
     documents: { store: "embedded", ttlDays: 30 },
     dataDir: data,
     graceSeconds: 0,

@@ -265,6 +265,8 @@ describe("DocumentStore", () => {
       projectId: "0".repeat(24),
       cluster: { create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" } },
       database: "slm",
+      comment: `slm-network, stack ${"x".repeat(100)}`,
+      tags: { "made-by": "slm-network" },
       collection: "documents",
       ttlDays: 30,
       allowFrom: ["203.0.113.7/32"],
@@ -281,7 +283,9 @@ describe("DocumentStore", () => {
       name: "slm",
       providerSettings: { backingProviderName: "AWS", regionName: "AP_NORTHEAST_2" },
       terminationProtectionEnabled: true,
+      tags: { "made-by": "slm-network" },
     });
+    expect(ofName("flex-user-relay").inputs.description).toHaveLength(100);
     expect(ofName("flex-user-relay").inputs.scopes).toEqual([{ name: "slm", type: "CLUSTER" }]);
   });
 

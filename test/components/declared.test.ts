@@ -61,7 +61,7 @@ beforeAll(async () => {
     tokenIds: [],
     protect: true,
   });
-  new Alerts("slm", { accountId, hostname, tunnelId: tunnel.tunnelId, emails: ["a@example.com"] });
+  new Alerts("slm", { accountId, hostname, tunnelId: tunnel.tunnelId, description: "x", emails: ["a@example.com"] });
   new DocumentStore("slm", {
     projectId: "0".repeat(24),
     cluster: { create: { name: "slm", provider: "AWS", region: "AP_NORTHEAST_2" } },

@@ -233,6 +233,7 @@ describe("what a mode declares", () => {
       accountId: account_id,
       hostname,
       tunnelId: "the-tunnel",
+      description: "slm-network, stack test",
       emails: ["a@example.com", "b@example.com"],
     });
     await settled();
@@ -240,6 +241,7 @@ describe("what a mode declares", () => {
     expect(inputsOf("m-alert-tunnel")).toMatchObject({
       accountId: account_id,
       alertType: "tunnel_health_event",
+      description: "slm-network, stack test",
       enabled: true,
       mechanisms,
       filters: { tunnelIds: ["the-tunnel"] },
@@ -278,7 +280,13 @@ describe("each component of a route", () => {
     const { SaasHostname } = await import("../../components/saas-hostname.ts");
     const behindAccess = new Set([hostname]);
     new Route("t", { zoneId: zone_id, hostname, behindAccess, target: "id.cfargotunnel.com", protect: true });
-    new Alerts("t", { accountId: account_id, hostname, tunnelId: "id", emails: ["a@example.com"] });
+    new Alerts("t", {
+      accountId: account_id,
+      hostname,
+      tunnelId: "id",
+      emails: ["a@example.com"],
+      description: "slm-network, stack test",
+    });
     new SaasHostname("t", { zoneId: zone_id, saasHostname: "slm.other.net", hostname, isServed: false, protect: true });
     await settled();
     const own = declared.map(({ type }) => type).filter((type) => type.startsWith("slm-network:"));

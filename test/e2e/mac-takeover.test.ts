@@ -115,6 +115,7 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
       "ssh",
       "accounts",
       "config",
+      "program.mjs",
       "index.ts",
       "Pulumi.yaml",
       "package.json",

@@ -7,7 +7,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { stringify } from "yaml";
+import { parse, stringify } from "yaml";
 import { neededPermissions, permissionName } from "../../accounts/permissions.ts";
 import { policies } from "../../policy/policies.ts";
 import { installProviders } from "../../sandbox/providers/install.ts";
@@ -92,7 +92,10 @@ async function preview() {
   return pulumi("preview", "--stack", "prod", "--policy-pack", String(inputs.policyPacks), ...flags);
 }
 
-async function stackFile(): Promise<string> {
+/** Rules that fail a preview; the others only warn. */
+const mandatory = policies.filter(({ enforcementLevel }) => enforcementLevel !== "advisory");
+
+async function stackFile(more: Record<string, unknown> = {}): Promise<string> {
   const own = {
     hostname: "slm.example.com",
     zoneId: zone_id,
@@ -111,6 +114,7 @@ async function stackFile(): Promise<string> {
         allowFrom: ["203.0.113.7/32"],
       },
     },
+    ...more,
   };
   const named = Object.entries(own).map(([key, value]) => [`slm-network:${key}`, value]);
   return stringify({ config: { "cloudflare:baseUrl": cloudflare.url, ...Object.fromEntries(named) } });
@@ -124,6 +128,7 @@ beforeAll(async () => {
   await mkdir(join(folder, "state"));
   await mkdir(program);
   for (const part of [
+    "program.mjs",
     "index.ts",
     "package.json",
     "Pulumi.yaml",
@@ -165,6 +170,39 @@ describe("a pull request's preview of the whole network, all of it new", { timeo
     expect(cloudflare.lines).toEqual([]); // it logs what is refused, and what is no GET
   });
 
+  it("passes with parts that the stack file unprotects by name, each with a warning, and no other", async () => {
+    const file = join(folder, "program/Pulumi.prod.yaml");
+    const before = await readFile(file, "utf8");
+    const { encryptionsalt, config } = parse(before) as { encryptionsalt: string; config: Record<string, unknown> };
+    const secrets = Object.entries(config).filter(([, value]) => typeof value === "object" && "secure" in value!);
+    const saas = { mode: "saas", saasHostname: "slm.partner.example.net" };
+    const macs = [
+      {
+        host: "192.0.2.1",
+        user: "deploy",
+        hostKey: "ssh-ed25519 AAAAC3Nz",
+        sshThroughTunnel: { hostname: "ssh.example.com", servers: ["backend"] },
+      },
+    ];
+    const parts = ["servers.backend", "saas", "ssh", "documents"];
+    const text = parse(await stackFile({ unprotect: parts, route: saas, macs })) as { config: object };
+    const all = { ...text.config, ...Object.fromEntries(secrets) };
+    await writeFile(file, stringify({ encryptionsalt, config: all }));
+    cloudflare.account.apiTokens[0]!.permissions = "all"; // mode saas reads certificates
+    const { code, said } = await preview();
+    expect(code, said).toBe(0);
+    expect(said).not.toMatch(/\[mandatory\]/);
+    for (const part of parts) expect(said).toMatch(new RegExp(`may be deleted: slm-network:unprotect has ${part}\\.`));
+    // Everything else that holds state is protected.
+    const { said: without } = await (async () => {
+      await writeFile(file, stringify({ encryptionsalt, config: { ...all, "slm-network:unprotect": ["ssh"] } }));
+      return preview();
+    })();
+    expect(without).not.toMatch(/has (servers\.backend|saas|documents)\./);
+    await writeFile(file, before);
+    cloudflare.account.apiTokens[0]!.permissions = permissions;
+  });
+
   it("fails for each rule's mistake, as mandatory, without showing a secret", async () => {
     for (const [rule, file, right, wrong] of mistakes) {
       const path = join(folder, "program", file);
@@ -174,8 +212,8 @@ describe("a pull request's preview of the whole network, all of it new", { timeo
     }
     const { code, said } = await preview();
     expect(code, said).not.toBe(0);
-    for (const { name } of policies) expect(said, name).toMatch(new RegExp(`\\[mandatory\\].*${name}`));
-    expect(mistakes.map(([rule]) => rule).toSorted()).toEqual(policies.map(({ name }) => name).toSorted());
+    for (const { name } of mandatory) expect(said, name).toMatch(new RegExp(`\\[mandatory\\].*${name}`));
+    expect(mistakes.map(([rule]) => rule).toSorted()).toEqual(mandatory.map(({ name }) => name).toSorted());
     expect(said).toMatch(/the record "slm\.example\.com" leads to a tunnel and `proxied` is false/);
     expect(said).toMatch(/"slm\.example\.com" leads to a tunnel and no Access application/);
     expect(said).toMatch(/"slm\.example\.com servers" includes everyone/);

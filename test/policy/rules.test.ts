@@ -4,6 +4,7 @@ import { resourceTypes } from "../../config/resource-types.ts";
 import type { InspectedResource } from "../../policy/inspected-resource.ts";
 import * as rules from "../../policy/rules.ts";
 import { plainSecrets } from "../../policy/secrets.ts";
+import { partOf, unprotectedIn } from "../../policy/unprotected.ts";
 
 /** A property that throws when it is touched, as @pulumi/policy has it for what is not known in a preview. */
 const later = Symbol("later");
@@ -42,6 +43,8 @@ function told(run: (report: (message: string) => void) => void): string[] {
   run((message) => messages.push(message));
   return messages;
 }
+/** Nothing is unprotected. */
+const none: rules.UnprotectedParts = () => new Set();
 const tunnel = "0b9b6f9e-0000-4000-8000-000000000000.cfargotunnel.com";
 
 describe("a record that leads to a tunnel is proxied", () => {
@@ -172,7 +175,7 @@ describe("what holds state is protected in production", () => {
     ["the collection", collection(later)],
     ["the tunnel", seen(cf("ZeroTrustTunnelCloudflared"), {})],
   ])("fires: %s", (_what, resource) => {
-    expect(told((report) => rules.statefulIsProtected(resource, report))).toHaveLength(1);
+    expect(told((report) => rules.statefulIsProtected(resource, report, none))).toHaveLength(1);
   });
   it.each([
     ["prod", true],
@@ -186,14 +189,16 @@ describe("what holds state is protected in production", () => {
     ["product-demo", false],
     ["sandbox", false],
   ])("the stack %s is production: %s", (stack, expected) => {
-    expect(told((report) => rules.statefulIsProtected(record({}, { stack }), report))).toHaveLength(expected ? 1 : 0);
+    expect(told((report) => rules.statefulIsProtected(record({}, { stack }), report, none))).toHaveLength(
+      expected ? 1 : 0,
+    );
   });
   it.each([
     ["protected", record({}, { protect: true })],
     ["another stack", record({}, { stack: "sandbox" })],
     ["what holds none", policy({})],
   ])("does not: %s", (_what, resource) => {
-    expect(told((report) => rules.statefulIsProtected(resource, report))).toEqual([]);
+    expect(told((report) => rules.statefulIsProtected(resource, report, none))).toEqual([]);
   });
 });
 
@@ -237,5 +242,59 @@ describe("no secret is in plain text", () => {
     ["none", command, { create: "curl https://example.com/a:b@c cfast_short", stdin: undefined }],
   ])("does not: %s", (_what, type, props) => {
     expect(plainSecrets(type, props)).toEqual([]);
+  });
+});
+
+describe("what the config unprotects by name", () => {
+  const token = (name: string, options = {}) => seen(cf("ZeroTrustAccessServiceToken"), {}, { name, ...options });
+  const only =
+    (...parts: string[]): rules.UnprotectedParts =>
+    (stack) =>
+      new Set(stack === "prod" ? parts : []);
+  const both = (resource: InspectedResource, parts: rules.UnprotectedParts) => [
+    told((report) => rules.statefulIsProtected(resource, report, parts)),
+    told((report) => rules.unprotectedOnPurpose(resource, report, parts)),
+  ];
+
+  it("is accepted with a warning; another part, another stack and what has no part are not", () => {
+    expect(both(token("slm-token-old"), only("servers.old"))).toEqual([
+      [],
+      [expect.stringMatching(/^slm-token-old may be deleted: slm-network:unprotect has servers\.old/)],
+    ]);
+    const refused = [[expect.stringContaining("not protected")], []];
+    expect(both(token("slm-token-backend"), only("servers.old"))).toEqual(refused);
+    expect(both(token("slm-token-old", { stack: "prod-kr" }), only("servers.old"))).toEqual(refused);
+    expect(both(seen(cf("ZeroTrustTunnelCloudflared"), {}, { name: "slm-tunnel" }), only("ssh", "saas"))).toEqual(
+      refused,
+    );
+  });
+
+  it("is nothing to say while the part is protected, or outside production", () => {
+    expect(both(token("slm-token-old", { protect: true }), only("servers.old"))).toEqual([[], []]);
+    expect(both(token("slm-token-old", { stack: "dev" }), only("servers.old"))).toEqual([[], []]);
+  });
+
+  it.each([
+    ["slm-token-old", "servers.old"],
+    ["slm-custom-hostname", "saas"],
+    ["slm-mac-app-ssh", "ssh"],
+    ["slm-mac-ssh-record", "ssh"],
+    ["slm-documents", "documents"],
+    ["slm-cluster", "documents"],
+    ["slm-tunnel", undefined],
+    ["slm-app-servers", undefined],
+    ["slm-record", undefined],
+  ])("%s belongs to %s", (name, part) => {
+    expect(partOf(name)).toBe(part);
+  });
+
+  it.each([
+    ["config:\n  slm-network:unprotect: [servers.old, ssh]\n", ["servers.old", "ssh"]],
+    ["config:\n  slm-network:unprotect: '[\"saas\"]'\n", ["saas"]],
+    ["config:\n  slm-network:unprotect: everything\n", []],
+    ["config: {}\n", []],
+    ["", []],
+  ])("%j unprotects %j", (text, parts) => {
+    expect([...unprotectedIn(text)]).toEqual(parts);
   });
 });

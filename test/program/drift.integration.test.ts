@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
+import { z } from "zod";
 import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
 import { projectId, startHarness as startAtlas } from "../sandbox/atlas/harness.ts";
@@ -118,6 +119,7 @@ beforeAll(async () => {
   await mkdir(join(folder, "state"));
   await mkdir(program);
   for (const part of [
+    "program.mjs",
     "index.ts",
     "package.json",
     "Pulumi.yaml",
@@ -217,3 +219,45 @@ describe("nothing changes after a refresh", { timeout: 1_800_000 }, () => {
     expect(body).toMatchObject({ results: [{ cidrBlock: office, comment: "the shop's backend" }] });
   });
 });
+
+/** What a version before it did not set: the field that says who made a resource. */
+const WHO_MADE_IT: readonly (readonly [file: string, line: string])[] = [
+  ["components/alerts.ts", "      description: args.description,\n"],
+  ["components/document-store.ts", '          description: (args.comment ?? "slm-network").slice(0, 100),\n'],
+  ["components/document-store.ts", "        ...(tags && { tags: { ...tags } }),\n"],
+];
+const stateSchema = z.object({
+  deployment: z.object({
+    resources: z.array(z.object({ urn: z.string(), id: z.string().optional(), outputs: z.looseObject({}).optional() })),
+  }),
+});
+
+it("a stack of a version that did not say who made it is updated in place: nothing is replaced or renamed", async () => {
+  const options = { alerts: { emails: ["ops@example.com"] }, documents: atlasStore };
+  const resources = async () => {
+    const { code, said } = await pulumi("stack", "export", "--stack", "test");
+    expect(code, said).toBe(0);
+    return stateSchema.parse(JSON.parse(said)).deployment.resources;
+  };
+  for (const [file, line] of WHO_MADE_IT) {
+    const path = join(folder, "program", file);
+    const text = await readFile(path, "utf8");
+    expect(text).toContain(line);
+    await writeFile(path, text.replace(line, ""));
+  }
+  await settles(options);
+  const before = await resources();
+
+  for (const [file] of WHO_MADE_IT) await cp(join(project, file), join(folder, "program", file));
+  const preview = await pulumi("preview", "--stack", "test", "--refresh");
+  expect(preview.code, preview.said).toBe(0);
+  expect(preview.said).toMatch(/~ 5 to update/); // two notifications, two users, the cluster
+  expect(preview.said).not.toMatch(/to (create|delete|replace)/);
+  await settles(options);
+  const after = await resources();
+  expect(after.map(({ urn, id }) => [urn, id]).sort()).toEqual(before.map(({ urn, id }) => [urn, id]).sort());
+  const outputsOf = (name: string) => after.find(({ urn }) => urn.endsWith(`::${name}`))?.outputs;
+  expect(outputsOf("slm-alert-tunnel")?.description).toBe("slm-network, stack test");
+  expect(outputsOf("slm-user-relay")?.description).toBe("slm-network, stack test");
+  expect(outputsOf("slm-cluster")?.tags).toEqual({ "made-by": "slm-network", stack: "test" });
+}, 1_800_000);

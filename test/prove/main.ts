@@ -1,5 +1,6 @@
 /**
- * `npm run prove -- [--quick] [--minutes N] [--seconds N] [--only NAME[+NAME]]… [--pairs N] [--tokens N] [--seed N] [--json]`:
+ * `npm run prove -- [--quick] [--minutes N] [--seconds N] [--only NAME[+NAME]]… [--pairs N] [--tokens N] [--malformed N]
+ * [--seed N] [--json]`:
  * attackers with one valid token against a quiet caller that asks once a second, over edge, cloudflared, relay, model server
  * and stores; and faults under a mixed load, with what was acknowledged checked afterwards. One table; the exit code is 1 when
  * anything does not hold. What each case does: `cases/`, `faults/cases/`. How it is judged: `measure/bound.ts`,
@@ -16,6 +17,7 @@ import { FAULTS } from "./faults/faults.ts";
 import type { FaultVerdict } from "./faults/run.ts";
 import { soak } from "./faults/soak.ts";
 import { FAULT_SECONDS, faultNamed, runFaults, START_SECONDS, some } from "./faults/suite.ts";
+import { malformedHolds } from "./malformed/suite.ts";
 import type { Verdict } from "./measure/bound.ts";
 import { startNetwork } from "./measure/network.ts";
 import { seeded } from "./measure/random.ts";
@@ -30,6 +32,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string" },
     pairs: { type: "string" },
     tokens: { type: "string" },
+    malformed: { type: "string" },
     seed: { type: "string" },
     soak: { type: "string" },
     only: { type: "string", multiple: true },
@@ -47,7 +50,7 @@ const note = (text: string) => process.stderr.write(`${text}\n`);
 const named = options.only ?? options.case;
 
 function wholeNumber(
-  name: "minutes" | "seconds" | "pairs" | "seed" | "tokens" | "soak",
+  name: "minutes" | "seconds" | "pairs" | "seed" | "tokens" | "malformed" | "soak",
   byDefault: number,
   least: number,
 ): number {
@@ -94,6 +97,16 @@ async function tokensAgree(count: number, seed: number): Promise<boolean> {
   return differences.length === 0;
 }
 
+/** Sends malformed requests to a relay of its own. @returns whether it came through */
+async function survivesMalformed(count: number, seed: number): Promise<boolean> {
+  const { failures, memoryMiB, worstMs } = await malformedHolds(count, seed, note);
+  note(
+    `worst ${Math.round(worstMs)} ms; memory ${memoryMiB.before} MiB, then ${memoryMiB.after}: ${failures.length === 0 ? "holds" : "FAILS"}`,
+  );
+  for (const failure of failures) note(failure);
+  return failures.length === 0;
+}
+
 /** Runs the attacks. @returns their verdicts, and the names of those that no time was left for */
 async function attacks(runs: readonly (readonly Case[])[], seconds: number, seed: number, deadline: number) {
   const network = await startNetwork();
@@ -131,6 +144,7 @@ async function main(): Promise<void> {
   process.env.CLOUDFLARED_BIN = (await ensureTools(note)).cloudflared;
   if (options.soak !== undefined) return soaked(wholeNumber("soak", 30, 1), seed);
   const tokens = wholeNumber("tokens", named === undefined ? (options.quick ? 4000 : 100_000) : 0, 0);
+  const malformed = wholeNumber("malformed", named === undefined ? (options.quick ? 3000 : 100_000) : 0, 0);
   const minutes = wholeNumber("minutes", options.quick ? 3 : 20, 1);
   const runs = chosenAttacks(seed);
   const faults = chosenFaults(seed);
@@ -148,6 +162,7 @@ async function main(): Promise<void> {
     `seed ${seed}; ${runs.length} attacks${runs.length > 0 ? ` of ${seconds.toFixed(0)} s each` : ""}, ${faults.length} faults`,
   );
   if (tokens > 0 && !(await tokensAgree(tokens, seed))) process.exitCode = 1;
+  if (malformed > 0 && !(await survivesMalformed(malformed, seed))) process.exitCode = 1;
   const attacked =
     runs.length > 0 ? await attacks(runs, seconds, seed, deadline - faultSeconds * 1000) : { verdicts: [], left: [] };
   const broken: { verdicts: FaultVerdict[]; left: string[] } =

@@ -99,19 +99,22 @@ function checked(
   { dialect, modelKeys, once }: BodyRoute,
   model: BodyModel,
 ): Pick<BodyFacts, "stream" | "models"> {
-  const found = new Map<string, Member>();
+  const found: Member[] = [];
   let stream: boolean | undefined;
   for (const member of members) {
     const { folded, key, start } = member;
     if (once.has(folded)) {
-      if (found.has(folded)) {
+      if (memberOf(found, folded) !== undefined) {
         throw new RelayError("body_ambiguous", `The body has the key "${folded}" more than once. Send it once.`);
       }
-      found.set(folded, member);
+      found.push(member);
     }
     if (key === "stream") stream = BOOLEANS[body[start]!];
   }
-  const asked = modelKeys.flatMap((key) => found.get(key) ?? []).filter(({ start, end }) => !isEmpty(body, start, end));
+  const asked = modelKeys.flatMap((key) => {
+    const member = memberOf(found, key);
+    return member === undefined || isEmpty(body, member) ? [] : [member];
+  });
   const models = asked.map((member) => memberValue(body, member, LONGEST_NAME));
   if (model.allowed !== undefined) checkAllowed(body, asked, models, model.allowed, model.kind);
   else if (modelServer(model.kind).hasCloudModels) {
@@ -119,7 +122,7 @@ function checked(
     if (cloud !== undefined) throw cloudModel(String(cloud));
   }
   for (const { member, longest, check } of bodyChecksOf(dialect)) {
-    const value = found.get(member);
+    const value = memberOf(found, member);
     if (value !== undefined) check(memberValue(body, value, longest), shown(body, value), model);
   }
   return { stream, models: models.filter((name) => typeof name === "string") };
@@ -146,7 +149,10 @@ export function checkPreviousResponse({ body, facts }: CheckedBody, owns: (id: s
 /** By the first byte of the value, which has been checked: `t` of true, `f` of false. */
 const BOOLEANS: Readonly<Record<number, boolean>> = { 116: true, 102: false };
 
-const isEmpty = (body: Buffer, start: number, end: number): boolean => end - start === 2 && body[start] === 34;
+const memberOf = (members: readonly Member[], folded: string): Member | undefined =>
+  members.find((member) => member.folded === folded);
+
+const isEmpty = (body: Buffer, { start, end }: Member): boolean => end - start === 2 && body[start] === 34;
 
 /** The value of a member; undefined if it is longer than `longest` bytes as written. */
 export function memberValue(body: Buffer, { start, end }: Member, longest: number): unknown {

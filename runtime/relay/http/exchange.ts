@@ -125,7 +125,7 @@ function atEnd({ req, res }: Exchange, release: () => void): void {
   const ended = () => onceReceived(req, release);
   if (res.closed)
     ended(); // the client disconnected while its token was checked
-  else res.once("close", ended);
+  else res.on("close", ended);
 }
 
 /** Calls `go` when the body has arrived or the connection has ended. */

@@ -68,8 +68,7 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
   readonly #buffer: OutgoingBuffer;
   readonly #times: KeepAliveTimes;
   readonly #timers: CoarseTimers;
-  /** Possible framings of the model server's answer, the route's own before the dialect's. */
-  readonly #framings: readonly Framing[];
+  readonly #route: Pick<ModelRoute, "streams"> & { readonly dialect: Dialect };
   /** Undefined once it is known that nothing may be inserted. */
   #framing: Framing | undefined;
   /** See CoarseTimer. */
@@ -98,8 +97,7 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
     const writer = new AnswerWriter(res, route.dialect);
     this.#writer = writer;
     this.#buffer = new OutgoingBuffer(writer, memory);
-    const { framings } = route.dialect;
-    this.#framings = route.streams === undefined ? framings : [route.streams.framing, ...framings];
+    this.#route = route;
     const framing = framingAsked(route, stream);
     this.#framing = framing;
     this.#times = keepAlive;
@@ -233,7 +231,9 @@ export class KeepAliveWriter implements Sink, CoarseTimer {
   #framingOf(headers: IncomingHttpHeaders): Framing | undefined {
     if (headers["content-length"] !== undefined || headers["content-encoding"] !== undefined) return undefined;
     const type = String(headers["content-type"] ?? "").toLowerCase();
-    return this.#framings.find(({ mediaType }) => type.startsWith(mediaType));
+    const { streams, dialect } = this.#route;
+    if (streams !== undefined && type.startsWith(streams.framing.mediaType)) return streams.framing;
+    return dialect.framings.find(({ mediaType }) => type.startsWith(mediaType));
   }
 
   #fits(type: string): boolean {

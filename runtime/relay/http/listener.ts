@@ -184,11 +184,8 @@ function answerMalformed(
   const id = randomUUID();
   const error = malformed(cause.code, headersMs);
   const { status, headers, body } = errorAnswer(error);
-  const lines = Object.entries({
-    ...commonHeaders(id),
-    Connection: "close",
-    ...headers,
-  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const all = [...commonHeaders(id), "Connection", "close", ...Object.entries(headers).flat()];
+  const lines = all.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`));
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
   return { id, error };
 }

@@ -3,21 +3,24 @@ import { randomUUID } from "node:crypto";
 import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders, ServerResponse } from "node:http";
 
 /**
- * The headers of every response, also of one written by hand because Node could not parse the request. By default Cloudflare
+ * The headers of every response, names and values in turn; also of one written by hand because Node could not parse the request. By default Cloudflare
  * caches by the path's extension, and compresses, and so delays, responses that may be transformed.
  */
-export function commonHeaders(requestId: string): Record<string, string> {
-  return { "Cache-Control": "no-store, no-transform", "X-Slm-Request-Id": requestId };
-}
+export const commonHeaders = (requestId: string): OutgoingHttpHeader[] => [
+  "Cache-Control",
+  "no-store, no-transform",
+  "X-Slm-Request-Id",
+  requestId,
+];
 
-/** Adds them when the head is written, so that every response has them. */
+/** Adds the common headers when the head is written, so that every response has them. */
 export class RelayResponse extends ServerResponse<IncomingMessage> {
   /** Sent as `X-Slm-Request-Id`. */
   readonly requestId: string = randomUUID();
   /** When the request arrived and when the response's head was written, by the clock of `performance`. */
   readonly receivedAt: number = performance.now();
   #headAt: number | undefined;
-  readonly #added: OutgoingHttpHeader[] = Object.entries(commonHeaders(this.requestId)).flat();
+  readonly #added: OutgoingHttpHeader[] = commonHeaders(this.requestId);
 
   /** Whether bytes wait for the client to read them. */
   get isUnread(): boolean {

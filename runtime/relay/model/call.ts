@@ -80,7 +80,7 @@ export function openResponse(
   if (route.queue === undefined || checked === undefined) return undefined;
   const { memory } = holding;
   const writer = new KeepAliveWriter(res, route, checked.facts.stream, { keepAlive, timers, memory });
-  res.once("close", () => writer.stop());
+  res.on("close", () => writer.stop());
   return writer;
 }
 

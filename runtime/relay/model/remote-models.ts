@@ -23,15 +23,15 @@ export const USER_AGENT = "slm-network-relay";
  */
 export type RefuseRemote = (models: readonly string[]) => Promise<void>;
 
-/** @param key of the model server */
+/** @param key of the model server @returns undefined where no model can be remote, or the operator has named those allowed */
 export function createRefuseRemote(
   model: Pick<ModelConfig, "kind" | "url" | "allowed">,
   pool: Pool,
   key?: string,
-): RefuseRemote {
+): RefuseRemote | undefined {
   const server = modelServer(model.kind);
   // Names in `allowed` are the operator's decision.
-  if (!server.hasCloudModels || model.allowed !== undefined) return () => Promise.resolve();
+  if (!server.hasCloudModels || model.allowed !== undefined) return undefined;
   let remote: ReadonlySet<string> = new Set();
   let at = Number.NEGATIVE_INFINITY;
   let running: Promise<void> | undefined;

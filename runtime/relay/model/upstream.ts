@@ -52,7 +52,8 @@ export interface Upstream {
   /** Requests the model list: within 2 s, at most once every 5 s (else the last finding). Never rejects. */
   look(): Promise<ModelState>;
   readonly breaker: Breaker;
-  readonly refuseRemote: RefuseRemote;
+  /** Undefined where no model can be remote. */
+  readonly refuseRemote: RefuseRemote | undefined;
   /** Drops all connections. */
   close(): Promise<void>;
 }

@@ -25,6 +25,9 @@ export type RealServer = keyof typeof recipes;
 
 const folderOf = (name: string, version: string) => join(cacheFolder(), "tools", `${name}-${version}`);
 
+/** Where it is built. It is of one process at a time: the one that fills the cached folder. */
+const buildFolderOf = (recipe: ServerRecipe) => join(cacheFolder(), "building", `${recipe.name}-${recipe.version}`);
+
 /**
  * @returns the program's path
  * @throws MissingTool when it is available in none of the ways, with what to install
@@ -42,7 +45,7 @@ export async function ensureServer(kind: RealServer, log: Log): Promise<string> 
   const fill = async (work: string): Promise<void> => {
     if (!(await official(recipe, work, log))) {
       requireBuildTools(recipe);
-      await builds[kind](work, log);
+      await builds[kind](work, buildFolderOf(recipe), log);
     }
     await chmod(join(work, recipe.name), 0o755);
   };

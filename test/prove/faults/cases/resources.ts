@@ -59,6 +59,22 @@ const diskFullInstall: FaultCase = {
   },
 };
 
+/** Between any two of its steps; the next one, after a power cut, finds what it left. */
+const installKilled: FaultCase = {
+  name: "install-killed",
+  fault: "the installer is killed at a random moment, the Mac's power is cut, and the installer runs again",
+  forgetsAnswers: true,
+  forgetsDocuments: true,
+  healthySeconds: 40,
+  async run(ground) {
+    await ground.killInstaller(3, Math.floor(ground.random() * 4000));
+    ground.tried();
+    await ground.powerCut();
+    const again = await ground.install(2);
+    if (again.code !== 0) ground.wrong(`the next installation failed: ${again.stderr}`);
+  },
+};
+
 const clock = (name: string, fault: string, shiftMs: number): FaultCase => ({
   name,
   fault,
@@ -94,6 +110,7 @@ export const resources: readonly FaultCase[] = [
   diskFull,
   diskFullAtStart,
   diskFullInstall,
+  installKilled,
   clock("clock-ahead", "the Mac's clock is set an hour ahead, and after 5 s an hour back", HOUR_MS),
   clock("clock-behind", "the Mac's clock is set an hour back, and after 5 s an hour ahead", -HOUR_MS),
   descriptors,
