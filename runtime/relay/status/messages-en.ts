@@ -68,7 +68,7 @@ export const en = {
   "warning.queue_long.do": "Look below at who calls. Lower that caller's weight, or move long work into jobs.",
   "warning.token_ends": "The service token of {caller} ends {when}.",
   "warning.token_ended": "The service token of {caller} has ended {when}: its calls are refused.",
-  "warning.token.do": "Renew it: npm run rotate -- {caller}",
+  "warning.token.do": "Prolong it: npm run rotate -- {caller} --prolong, then npm run up",
   "warning.line_down": "The direct line of {server} is not connected.",
   "warning.line_down.do": "Its callers can use the public address meanwhile. npm run direct says what is wrong.",
 

@@ -70,7 +70,7 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
     "아래에서 누가 호출하는지 확인하세요. 그 호출자의 가중치를 낮추거나 긴 일은 작업으로 옮기세요.",
   "warning.token_ends": "{caller}의 서비스 토큰이 {when} 만료됩니다.",
   "warning.token_ended": "{caller}의 서비스 토큰이 {when} 만료되었습니다. 그 요청은 거절됩니다.",
-  "warning.token.do": "갱신하세요: npm run rotate -- {caller}",
+  "warning.token.do": "기간을 연장하세요: npm run rotate -- {caller} --prolong, 그다음 npm run up",
   "warning.line_down": "{server}의 직통 회선이 끊겨 있습니다.",
   "warning.line_down.do": "그동안 공개 주소를 쓸 수 있습니다. 원인 확인: npm run direct",
 
