@@ -62,6 +62,9 @@ export const en = {
   "warning.store_unavailable": "The store of the documents does not answer.",
   "warning.store_unavailable.do":
     "Calls go on, and documents are embedded again. With Atlas: check that the cluster runs and admits this office's address.",
+  "warning.ledger_unavailable": "The ledger of usage is unavailable.",
+  "warning.ledger_unavailable.do":
+    "Calls are served. What they use waits in memory; a restart would lose it. Check the disk of the Mac: npm run doctor.",
   "warning.disk_low": "The disk of the Mac is nearly full: {free} free. Below {min} no job is taken.",
   "warning.disk_low.do": "Remove what is not needed, such as models that are no longer used.",
   "warning.queue_long": "Calls wait long ({queue}): {waiting} wait, up to {time}.",

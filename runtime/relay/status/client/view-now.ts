@@ -168,6 +168,7 @@ function whatOf(one: Warning, { t, format, now }: Context): string {
     case "line_down":
       return t("warning.line_down", { server: one.server });
     case "draining":
+    case "ledger_unavailable":
     case "jobs_unavailable":
       return t(`warning.${one.code}`);
   }
