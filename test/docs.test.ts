@@ -10,6 +10,7 @@ const pages = [
   "README.md",
   "README.ko.md",
   "CONTRIBUTING.md",
+  "docs/monitoring/README.md",
   ...(await readdir(join(project, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
 ];
 const { scripts } = z
