@@ -129,13 +129,13 @@ const macSchema = z
       })
       .strict()
       .prefault({}),
-    /** The IP version of cloudflared's connections: 6 in an office without IPv4. */
+    /** The IP version of cloudflared's connections: 6 in an office without IPv4. @default cloudflared's own, 4 */
     edgeIpVersion: z
       .union(
         [z.literal("auto"), z.literal(4), z.literal(6)],
         withMessage("must be auto, 4 or 6 (an office with IPv6 only)"),
       )
-      .default("auto"),
+      .optional(),
     power: macPowerSchema.prefault({}),
     /** The Mac that this entry described before cannot be reached any more; a move to another Mac then does not wait for it. */
     previous: z
