@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { isDnsLabel } from "./host-name.ts";
 import { openMailDomains } from "./open-mail-domains.ts";
-import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
+import { evenIfEntriesInvalid, evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;
 const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
@@ -159,15 +159,25 @@ const singleHeader = z
     withMessage("has a meaning of its own in a request: name another header, e.g. x-api-key"),
   );
 
+/** @param servers entries of any form */
+function hasDuplicates(servers: readonly unknown[]): boolean {
+  const names = servers.flatMap((server) =>
+    typeof server === "object" && server !== null && "name" in server && typeof server.name === "string"
+      ? [server.name]
+      : [],
+  );
+  return new Set(names).size < names.length;
+}
+
 /** `access` of the stack's config. */
 export const accessSchema = z
   .object({
     servers: z
       .array(serverSchema, withMessage("is missing: list at least one server that may call, e.g. [{ name: backend }]"))
       .min(1, withMessage("is empty: list at least one server that may call, e.g. [{ name: backend }]"))
-      .refine((servers) => new Set(servers.map((server) => server.name)).size === servers.length, {
+      .refine((servers) => !hasDuplicates(servers), {
         error: "two servers have the same name: each needs its own",
-        when: evenIfInvalid,
+        when: evenIfEntriesInvalid,
       }),
     people: z
       .object({

@@ -5,6 +5,9 @@ import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
 import { parseOtlpHeaders } from "./telemetry.ts";
 
+/** As cloudflared writes them. */
+const EDGE_IP_VERSIONS = { 4: "4", 6: "6", auto: "auto" } as const;
+
 /** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
 const graceSeconds = 30;
 
@@ -141,9 +144,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         },
         connectorToken,
         connectorPort: mac!.ports.connector,
-        ...(mac!.edgeIpVersion !== "auto" && {
-          edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
-        }),
+        ...(mac!.edgeIpVersion !== undefined && { edgeIpVersion: EDGE_IP_VERSIONS[mac!.edgeIpVersion] }),
         cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
         power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
         ...(service && { modelService: withoutCloud(service, config.model) }),

@@ -367,7 +367,7 @@ export const installInputSchema = z.strictObject({
   /** Port of cloudflared's own metrics and `/ready`, on 127.0.0.1. */
   connectorPort: port,
   /** IP version of cloudflared's connections to Cloudflare; absent: IPv4, as is its default. */
-  edgeIpVersion: z.enum(["4", "6"]).optional(),
+  edgeIpVersion: z.enum(["4", "6", "auto"]).optional(),
   /** The archive with the `cloudflared` program that the Mac downloads, or finds in /tmp when it was uploaded there. */
   cloudflared: z.strictObject({ url: z.url(), sha256, uploaded: z.boolean().optional() }),
   power: powerSchema,

@@ -46,6 +46,24 @@ describe.each(pages)("%s", (page) => {
   });
 });
 
+describe("README.ko.md", () => {
+  /** What a reader could look for in vain: linked pages, commands, variables, settings. */
+  const named = (markdown: string): string[] =>
+    [
+      /docs\/[a-z-]+\.md/g,
+      /npm run (?:-s )?[a-z][a-z:-]*/g,
+      /\b[A-Z]{3,}_[A-Z_]+\b/g,
+      /`[a-z]+(?:\[\d\])?\.[a-zA-Z.]+`/g,
+      /file=[\w.-]+/g,
+    ].flatMap((pattern) => [...markdown.matchAll(pattern)].map(([found]) => found.replace(" -s ", " ")));
+
+  it("names whatever README.md names, but for the examples that it refers to there", async () => {
+    const there = new Set(named(await text("README.ko.md")));
+    const langchain = ["file=with_langchain.py", "file=with-langchain.mjs"];
+    expect([...new Set(named(await text("README.md")))].filter((one) => !there.has(one))).toEqual(langchain);
+  });
+});
+
 /** A folder's README names files from its own folder, from the folder above, from a folder below, or from the project's. */
 const isThere = (page: string, name: string): boolean =>
   [dirname(page), dirname(dirname(page)), join(dirname(page), "*"), ""].some(

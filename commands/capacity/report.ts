@@ -13,8 +13,8 @@ type Words = Pick<Options, "language" | "currency" | "questionsPerHour">;
 /** Heads of the table's columns. */
 export function heads(language: Language): string[] {
   return language === "ko"
-    ? ["동시", "전체 토큰/초", "답당 토큰/초", "첫 글자 p50 s", "p90 s", "요청/초", "실패"]
-    : ["at once", "tokens/s all", "tokens/s each", "first token p50 s", "p90 s", "requests/s", "failed"];
+    ? ["동시 요청", "전체 토큰/초", "답당 토큰/초", "첫 글자 p50(초)", "첫 글자 p90(초)", "요청/초", "실패"]
+    : ["at once", "tokens/s all", "tokens/s each", "first token p50, s", "first token p90, s", "requests/s", "failed"];
 }
 
 const seconds = (ms: number): string => (Number.isFinite(ms) ? (ms / 1000).toFixed(2) : "–");

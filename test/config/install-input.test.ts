@@ -104,7 +104,7 @@ const VALUES: Record<string, Both> = {
   "macs[].ports.admin": [9003, 9004],
   "macs[].ports.connector": [9005, 9006],
   "macs[].ports.direct": [9007, 9008],
-  "macs[].edgeIpVersion": [4, 6],
+  "macs[].edgeIpVersion": [4, "auto"],
   "macs[].power.set": [false, true],
   "macs[].power.ups.mayStayOff": [true, true],
   "macs[].power.ups.haltLevel": [1, 2],
