@@ -167,7 +167,7 @@ function stackConfig(identity: Identity, services: Services): Record<string, unk
     "slm-network:protect": false,
     "slm-network:access": {
       servers: [{ name: "backend", companies: ["*"] }],
-      people: { emails: ["director@example.com"] },
+      people: { emails: ["director@example.com"], operators: ["director@example.com"] },
     },
     "slm-network:alerts": { emails: ["ops@example.com"] },
     "slm-network:macs": [

@@ -1,6 +1,6 @@
 /** What a run means for the owner, in sentences of either language: what is, and what to set. Pure. */
 
-import type { Language } from "./language.ts";
+import type { Language } from "../language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import { SAME_VECTOR } from "./probes.ts";
 import { rounded } from "./sentence.ts";

@@ -2,7 +2,7 @@
 import type { ModelServerApi } from "../../runtime/model-servers.ts";
 import { type Command, jsonOption, parseCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
-import type { Language } from "./language.ts";
+import { type Language, langOption, languageOf } from "../language.ts";
 
 const text = (value: string, help: string) => ({ type: "string", value, help }) as const;
 
@@ -32,7 +32,7 @@ export const command = {
     price: text("P", "a cloud's price per million output tokens"),
     currency: text("C", "of the price; default: USD"),
     admin: text("URL", "the relay's admin listener (on the Mac), to notice other callers and read the ledger"),
-    lang: text("LANG", "ko or en; default: as the shell's LANG"),
+    ...langOption,
     html: text("FILE", "the report as a page; default: capacity.html"),
     ...jsonOption,
   },
@@ -107,7 +107,7 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
     if (name && value) headers[name] = value;
     else problems.push(`--header is not of the form 'Name: value'`); // its value may be a secret
   }
-  const language = one("lang", ["ko", "en"] as const) ?? (/^ko/.test(env.LC_ALL || env.LANG || "") ? "ko" : "en");
+  const language = one("lang", ["ko", "en"] as const) ?? languageOf(env);
   const options: Options = {
     url: address("url"),
     api: one("api", ["openai", "ollama"] as const),

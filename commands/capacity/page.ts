@@ -1,7 +1,8 @@
 /** The report as one self-contained HTML page: no script, nothing loaded from elsewhere. Pure. */
+
+import type { Language } from "../language.ts";
 import { chartSvg } from "./chart.ts";
 import { adviceLines, notes } from "./findings.ts";
-import type { Language } from "./language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { heads, rows, titleOf } from "./report.ts";

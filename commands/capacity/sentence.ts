@@ -1,5 +1,5 @@
 /** The answer in one sentence for the owner, in Korean or English, and the words of the report. */
-import type { Language } from "./language.ts";
+import type { Language } from "../language.ts";
 import type { Level } from "./stats.ts";
 import type { Sweep } from "./sweep.ts";
 

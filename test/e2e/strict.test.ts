@@ -5,6 +5,7 @@ import { join } from "node:path";
 import Cloudflare from "cloudflare";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import type { PageState } from "../../runtime/relay/status/page-data.ts";
 import { withoutStrays } from "../../sandbox/providers/environment.ts";
 import { type Ready, readySchema } from "../../sandbox/ready.ts";
 import { eventually, project, pulumi, type Ran, run, tokenHeaders } from "./harness.ts";
@@ -86,6 +87,24 @@ it("signs a person in by the code that would have come by e-mail, and shows the 
   const page = await fetch(`${here.url}/status`, { headers: { ...browser, cookie } });
   expect(page.status).toBe(200);
   expect(page.headers.get("content-type")).toContain("text/html");
+  // The page's program came with the release, and what the stack's config says reached the Mac.
+  expect(await page.text()).toContain('data-operator="true"');
+  const ask = (path: string) => fetch(here.url + path, { headers: { cookie } });
+  const program = await ask("/status/app.js");
+  expect([program.status, program.headers.get("content-type")]).toEqual([200, "text/javascript; charset=utf-8"]);
+  const events = (await ask("/status/events")).body!.pipeThrough(new TextDecoderStream());
+  let text = "";
+  for await (const chunk of events) {
+    text += chunk;
+    if (/^data: .*\n\n/m.test(text)) break;
+  }
+  const state = JSON.parse(/^data: (.*)$/m.exec(text)![1]!) as PageState;
+  expect(state.tokens).toMatchObject([{ name: "backend", enabled: true, secretVersion: 1 }]);
+  // A year's token was issued just now.
+  expect(Math.abs((state.tokens[0]!.issuedAt ?? 0) - Date.now())).toBeLessThan(3_600_000);
+  const midnight = new Date().setHours(0, 0, 0, 0);
+  const usage = await ask(`/status/usage.json?span=hour&today=${midnight}&month=${midnight}`);
+  expect(await usage.json()).toMatchObject({ span: "hour", stepMs: 60_000 });
 });
 
 describe("drift", () => {

@@ -39,6 +39,7 @@ interface Stream {
  */
 export class LiveFeed {
   readonly #state: () => Promise<PageState>;
+  readonly #onFailure: (cause: unknown) => void;
   readonly #everyMs: number;
   readonly #streams = new Set<Stream>();
   #parts = new Map<string, string>();
@@ -46,9 +47,10 @@ export class LiveFeed {
   #computing: Promise<void> | undefined;
   #closed = false;
 
-  /** @param state must not reject */
-  constructor(state: () => Promise<PageState>, everyMs = EVERY_MS) {
+  /** @param onFailure told when `state` rejects: nothing is sent then, and the page says that it is not up to date */
+  constructor(state: () => Promise<PageState>, onFailure: (cause: unknown) => void = () => {}, everyMs = EVERY_MS) {
     this.#state = state;
+    this.#onFailure = onFailure;
     this.#everyMs = everyMs;
   }
 
@@ -75,11 +77,13 @@ export class LiveFeed {
     await this.refresh();
   }
 
-  /** Sends what has changed now. */
+  /** Sends what has changed now. Never rejects. */
   async refresh(): Promise<void> {
-    this.#computing ??= this.#send().finally(() => {
-      this.#computing = undefined;
-    });
+    this.#computing ??= this.#send()
+      .catch(this.#onFailure)
+      .finally(() => {
+        this.#computing = undefined;
+      });
     await this.#computing;
   }
 

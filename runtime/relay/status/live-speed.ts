@@ -16,10 +16,10 @@ interface RunningAnswer {
 }
 
 interface EndedCall {
-  readonly at: number;
-  readonly firstMs: number | undefined;
-  readonly streamedMs: number | undefined;
-  readonly tokens: number;
+  at: number;
+  firstMs: number | undefined;
+  streamedMs: number | undefined;
+  tokens: number;
 }
 
 export interface LiveSpeed {
@@ -33,8 +33,11 @@ export interface LiveSpeed {
 export function createLiveSpeed(clock: () => number = () => performance.now()): LiveSpeed {
   let running: ReadonlySet<RunningAnswer> = new Set();
   let ended = 0;
-  /** Ring of the last ended calls. */
-  const calls: EndedCall[] = [];
+  /** Ring of the last ended calls, made once: nothing is allocated for a call. */
+  const calls = Array.from(
+    { length: CALLS },
+    (): EndedCall => ({ at: Number.NEGATIVE_INFINITY, firstMs: undefined, streamedMs: undefined, tokens: 0 }),
+  );
   let next = 0;
   const samples: { at: number; tokens: number }[] = [{ at: clock(), tokens: 0 }];
 
@@ -63,7 +66,11 @@ export function createLiveSpeed(clock: () => number = () => performance.now()): 
           if (queue !== "chat") return;
           const tokens = usage.output ?? 0;
           ended += tokens;
-          calls[next] = { at: clock(), firstMs, streamedMs, tokens };
+          const call = calls[next]!;
+          call.at = clock();
+          call.firstMs = firstMs;
+          call.streamedMs = streamedMs;
+          call.tokens = tokens;
           next = (next + 1) % CALLS;
         },
         usedTokens(queue, caller, source, usage) {

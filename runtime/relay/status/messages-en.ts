@@ -62,13 +62,16 @@ export const en = {
   "warning.store_unavailable": "The store of the documents does not answer.",
   "warning.store_unavailable.do":
     "Calls go on, and documents are embedded again. With Atlas: check that the cluster runs and admits this office's address.",
+  "warning.ledger_unavailable": "The ledger of usage is unavailable.",
+  "warning.ledger_unavailable.do":
+    "Calls are served. What they use waits in memory; a restart would lose it. Check the disk of the Mac: npm run doctor.",
   "warning.disk_low": "The disk of the Mac is nearly full: {free} free. Below {min} no job is taken.",
   "warning.disk_low.do": "Remove what is not needed, such as models that are no longer used.",
   "warning.queue_long": "Calls wait long ({queue}): {waiting} wait, up to {time}.",
   "warning.queue_long.do": "Look below at who calls. Lower that caller's weight, or move long work into jobs.",
   "warning.token_ends": "The service token of {caller} ends {when}.",
   "warning.token_ended": "The service token of {caller} has ended {when}: its calls are refused.",
-  "warning.token.do": "Renew it: npm run rotate -- {caller}",
+  "warning.token.do": "Prolong it: npm run rotate -- {caller} --prolong, then npm run up",
   "warning.line_down": "The direct line of {server} is not connected.",
   "warning.line_down.do": "Its callers can use the public address meanwhile. npm run direct says what is wrong.",
 

@@ -63,6 +63,9 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
   "warning.store_unavailable": "문서 저장소가 응답하지 않습니다.",
   "warning.store_unavailable.do":
     "요청은 계속 처리되고 문서는 다시 임베딩됩니다. Atlas라면 클러스터가 켜져 있는지, 사무실 주소가 허용되어 있는지 확인하세요.",
+  "warning.ledger_unavailable": "사용량 장부를 쓸 수 없습니다.",
+  "warning.ledger_unavailable.do":
+    "요청은 처리됩니다. 사용량은 메모리에서 기다리며 재시작하면 사라집니다. Mac의 디스크를 확인하세요: npm run doctor.",
   "warning.disk_low": "Mac의 디스크가 거의 찼습니다: {free} 남음. {min} 미만이면 작업을 받지 않습니다.",
   "warning.disk_low.do": "쓰지 않는 모델처럼 필요 없는 것을 지우세요.",
   "warning.queue_long": "요청이 오래 기다립니다({queue}): {waiting}건 대기, 최대 {time}.",
@@ -70,7 +73,7 @@ export const ko: Readonly<Record<keyof typeof en, string>> = {
     "아래에서 누가 호출하는지 확인하세요. 그 호출자의 가중치를 낮추거나 긴 일은 작업으로 옮기세요.",
   "warning.token_ends": "{caller}의 서비스 토큰이 {when} 만료됩니다.",
   "warning.token_ended": "{caller}의 서비스 토큰이 {when} 만료되었습니다. 그 요청은 거절됩니다.",
-  "warning.token.do": "갱신하세요: npm run rotate -- {caller}",
+  "warning.token.do": "기간을 연장하세요: npm run rotate -- {caller} --prolong, 그다음 npm run up",
   "warning.line_down": "{server}의 직통 회선이 끊겨 있습니다.",
   "warning.line_down.do": "그동안 공개 주소를 쓸 수 있습니다. 원인 확인: npm run direct",
 

@@ -10,11 +10,11 @@ import type { StatusPage } from "./serve.ts";
 import type { Status } from "./status.ts";
 import { createUsageAnswers, type UsageSource } from "./usage-answer.ts";
 
-export interface StatusPageOptions extends Omit<PageSources, "model" | "audit" | "draining" | "jobs"> {
+export interface StatusPageOptions extends Omit<PageSources, "model" | "audit" | "draining" | "jobs" | "ledger"> {
   readonly log: Log;
   readonly status: Status;
   readonly upstream: Pick<Upstream, "look">;
-  readonly ledger: UsageSource;
+  readonly ledger: UsageSource & PageSources["ledger"];
   readonly jobs: PageSources["jobs"] & StatusPage["jobs"];
   /** Folder with the page's own program. @default beside the bundled relay */
   readonly assets?: URL | undefined;

@@ -164,6 +164,7 @@ export type Warning =
   | { readonly code: "draining" | "jobs_unavailable" }
   | { readonly code: "model_down"; readonly reason: string; readonly since: number | null }
   | { readonly code: "store_unavailable"; readonly reason: string; readonly since: number | null }
+  | { readonly code: "ledger_unavailable"; readonly reason: string }
   | { readonly code: "disk_low"; readonly freeBytes: number; readonly minBytes: number }
   | {
       readonly code: "queue_long";

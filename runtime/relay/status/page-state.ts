@@ -25,7 +25,7 @@ import type {
   RelayPart,
 } from "./page-data.ts";
 import { tokenParts } from "./tokens.ts";
-import { warningsOf } from "./warnings.ts";
+import { type WarningFacts, warningsOf } from "./warnings.ts";
 
 /** What the state is collected from. */
 export interface PageSources {
@@ -40,6 +40,7 @@ export interface PageSources {
   readonly adaptive: () => AdaptiveView | undefined;
   readonly lines: () => Promise<readonly LineStatus[]>;
   readonly audit: () => readonly AuditPart[];
+  readonly ledger: { state(): WarningFacts["ledger"] };
 }
 
 /** Jobs that wait or run, and as many that have ended. */
@@ -116,7 +117,7 @@ export function pageState(sources: PageSources): () => Promise<PageState> {
       lines: linesNow.map(linePart),
     };
     const minFreeBytes = config.jobs.minFreeMiB * MIB;
-    return { ...state, warnings: warningsOf(state, { minFreeBytes }), audit: audit() };
+    return { ...state, warnings: warningsOf(state, { minFreeBytes, ledger: sources.ledger.state() }), audit: audit() };
   };
 }
 

@@ -79,11 +79,12 @@ export function readUsageQuery(query: string, now: number): UsageQuery {
 function timeIn(params: URLSearchParams, name: string, now: number, longestMs: number): number {
   const text = params.get(name) ?? "";
   const time = Number(text);
-  // A browser's clock may be ahead.
-  const isValid = /^\d{1,15}$/.test(text) && time >= now - longestMs - HOUR_MS && time <= now + HOUR_MS;
+  // Midnights are whole minutes, so that few different questions are possible. A browser's clock may be ahead.
+  const isTime = /^\d{1,15}$/.test(text) && time % MINUTE_MS === 0;
+  const isValid = isTime && time >= now - longestMs - HOUR_MS && time <= now + HOUR_MS;
   if (isValid) return Math.min(time, now);
   throw invalid(
-    `${name}: ${JSON.stringify(text.slice(0, 40))} is not a time of the last ${longestMs / HOUR_MS} hours, in milliseconds since 1970. Is the clock of this computer right?`,
+    `${name}: ${JSON.stringify(text.slice(0, 40))} is not a whole minute of the last ${longestMs / HOUR_MS} hours, in milliseconds since 1970. Is the clock of this computer right?`,
   );
 }
 

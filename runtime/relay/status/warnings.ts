@@ -6,10 +6,16 @@ const TOKEN_MS = 30 * 86_400_000;
 /** A wait is long from here on. */
 const LONG_WAIT_MS = 15_000;
 
-/** @param minFreeBytes with less free disk no job is taken (`jobs.minFreeMiB`) */
+/** What decides over warnings beside the state that is shown. */
+export interface WarningFacts {
+  /** With less free disk no job is taken (`jobs.minFreeMiB`). */
+  readonly minFreeBytes: number;
+  readonly ledger: { readonly available: boolean; readonly reason?: string | undefined };
+}
+
 export function warningsOf(
   state: Omit<PageState, "warnings" | "audit">,
-  { minFreeBytes }: { readonly minFreeBytes: number },
+  { minFreeBytes, ledger }: WarningFacts,
 ): Warning[] {
   const { at, relay, model, queues, jobs, documents, tokens, lines } = state;
   const found: Warning[] = [];
@@ -19,6 +25,7 @@ export function warningsOf(
   if (documents !== null && !documents.available) {
     found.push({ code: "store_unavailable", reason: documents.reason ?? "", since: documents.since });
   }
+  if (!ledger.available) found.push({ code: "ledger_unavailable", reason: ledger.reason ?? "" });
   const { disk } = relay;
   // A quarter more than the bound: from there on jobs are refused.
   if (disk !== null && disk.freeBytes < 1.25 * minFreeBytes) {

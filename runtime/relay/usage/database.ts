@@ -108,20 +108,26 @@ export class LedgerDatabase implements LedgerSteps {
 
   append(rows: readonly UsageRow[], reserved: readonly Reserved[] | undefined): void {
     this.#checkDisk();
-    const groups = new Map<string, { key: (string | number)[]; sums: Sums }>();
+    // Rows of one minute and the same dimensions are summed once, and added to each step together.
+    const groups = new Map<string, { minute: number; dimensions: string[]; sums: Sums }>();
     inTransaction(this.db, () => {
+      const insert = this.#sql(INSERT_ROW);
       for (const row of rows) {
-        this.#sql(INSERT_ROW).run(...valuesOf(row));
+        insert.run(...valuesOf(row));
+        const minute = this.#calendar.startOf("minute", row.at);
         const dimensions = this.#dimensionsOf(row);
-        for (const step of STEPS) {
-          const key = [step, this.#calendar.startOf(step, row.at), ...dimensions];
-          const name = key.join("\u0000");
-          const group = groups.get(name) ?? { key, sums: noSums() };
+        const name = `${minute}\u0000${dimensions.join("\u0000")}`;
+        let group = groups.get(name);
+        if (group === undefined) {
+          group = { minute, dimensions, sums: noSums() };
           groups.set(name, group);
-          addRow(group.sums, row);
         }
+        addRow(group.sums, row);
       }
-      for (const { key, sums } of groups.values()) this.#sql(ADD_ROLLUP).run(...key, ...sums);
+      const add = this.#sql(ADD_ROLLUP);
+      for (const { minute, dimensions, sums } of groups.values()) {
+        for (const step of STEPS) add.run(step, this.#calendar.startOf(step, minute), ...dimensions, ...sums);
+      }
       if (reserved !== undefined) this.#replaceReservations(reserved);
     });
     this.#makeRoom();

@@ -38,6 +38,8 @@ interface Drawn {
 const HEIGHT = 150;
 /** Room for the text of a tick, in pixels. */
 const TICK_WIDTH = 72;
+/** Counts have whole numbers at their axis. */
+const COUNTS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 const drawn = new Map<string, Drawn>();
 
 /** Draws the charts, or brings them up to date. Each goes into the element with the id `chart-<id>`. */
@@ -96,6 +98,7 @@ function draw(chart: Chart, element: Element, data: string): Drawn {
         },
         {
           ...axis,
+          ...(chart.kind === "bars" && { incrs: COUNTS }),
           size: 56,
           space: 36,
           values: (_plot, splits) => splits.map((value) => current().formatValue(value)),

@@ -112,7 +112,7 @@ function todayCard({ history: { usage, failed }, t, format }: Context): HTMLElem
   }
   const { calls, failed: errors, refused, tokensIn, tokensOut } = usage.today;
   const lines = [
-    t("now.today.tokens", { tokens: format.compact(tokensIn + tokensOut) }),
+    calls > 0 && t("now.today.tokens", { tokens: format.compact(tokensIn + tokensOut) }),
     errors + refused > 0
       ? t("now.today.failed", { failed: format.count(errors), refused: format.count(refused) })
       : calls > 0 && t("now.today.fine"),
@@ -168,6 +168,7 @@ function whatOf(one: Warning, { t, format, now }: Context): string {
     case "line_down":
       return t("warning.line_down", { server: one.server });
     case "draining":
+    case "ledger_unavailable":
     case "jobs_unavailable":
       return t(`warning.${one.code}`);
   }

@@ -103,8 +103,8 @@ export function jobs(context: Context): HTMLElement {
   return section(
     "jobs",
     heading,
-    note(summary),
-    rows.length > 0 ? table(heading, columns, rows) : note(t("jobs.none")),
+    rows.length > 0 ? note(summary) : note(t("jobs.none")),
+    rows.length > 0 ? table(heading, columns, rows) : null,
     elsewhere ? note(t("jobs.cancel.elsewhere", { url: `https://${state.relay.hostname}/status` })) : null,
   );
 }
@@ -119,7 +119,7 @@ export function documents(context: Context): HTMLElement | null {
       t("documents.kept"),
       found.kept === null
         ? t("unknown")
-        : `${format.count(found.kept)}${found.bytes === null ? "" : ` (${format.bytes(found.bytes)})`}`,
+        : `${format.count(found.kept)}${found.bytes ? ` (${format.bytes(found.bytes)})` : ""}`,
     ],
     [
       t("documents.store"),
@@ -131,7 +131,7 @@ export function documents(context: Context): HTMLElement | null {
           [t("documents.hits"), format.count(savings.hits)],
           [t("documents.calls"), format.count(savings.calls)],
           [t("documents.reused"), format.count(savings.reused)],
-          [t("documents.spared"), format.time(savings.sparedMs)],
+          [t("documents.spared"), format.duration(savings.sparedMs)],
         ] as [string, Child][])),
   ];
   return section(
@@ -165,7 +165,7 @@ export function entry(context: Context): HTMLElement {
     "entry",
     heading,
     rows.length > 0 ? table(heading, columns, rows) : note(t("entry.empty")),
-    note(t("entry.note")),
+    rows.length > 0 ? note(t("entry.note")) : null,
   );
 }
 
@@ -227,7 +227,7 @@ export function tokens(context: Context): HTMLElement {
   const columns = [
     { name: t("tokens.caller") },
     { name: t("tokens.state") },
-    { name: t("tokens.issued"), isText: true },
+    { name: t("tokens.issued"), isText: true, isMinor: true },
     { name: t("tokens.secret"), isText: true, isMinor: true },
     { name: t("tokens.next"), isText: true },
   ];

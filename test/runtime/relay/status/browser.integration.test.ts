@@ -22,18 +22,23 @@ const chat = (text = "안녕하세요") => ({
   messages: [{ role: "user", content: text }],
 });
 
-/** A model server whose answers have 40 tokens a second until the test ends them. */
+/** A model server whose answers have 40 tokens a second until the test ends them; those to "짧게" have twenty tokens. */
 async function startStreamingModel() {
   const timers = new Set<NodeJS.Timeout>();
-  const model = await startModel(({ method }, res) => {
+  const model = await startModel(({ method, body }, res) => {
     if (method === "GET") {
       const models = [{ name: "company-slm:12b" }, { name: "bge-m3:latest" }, { name: HARM }];
       return void res.end(JSON.stringify({ models }));
     }
     res.writeHead(200, { "Content-Type": "text/event-stream" });
+    const isBrief = body.includes("짧게");
+    let tokens = 0;
     const timer = setInterval(() => {
-      if (res.destroyed) clearInterval(timer);
-      else res.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "네 " } }] })}\n\n`);
+      tokens += 1;
+      if (res.destroyed || (isBrief && tokens > 20)) {
+        clearInterval(timer);
+        res.end("data: [DONE]\n\n");
+      } else res.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "네 " } }] })}\n\n`);
     }, 25);
     timers.add(timer);
     res.on("close", () => clearInterval(timer));
@@ -101,9 +106,34 @@ describe.skipIf(chromium === undefined)(`the status page (${chromium ?? NO_CHROM
 
   test("shows a director at a glance how things are, under load, live, without barriers", async () => {
     const model = await startStreamingModel();
-    const relay = await network.relay(model.url, { limits: { ...defaultLimits, chat: 3 } });
+    const day = 86_400_000;
+    const ends = (days: number) => ({ expiresAt: new Date(Date.now() + days * day).toISOString(), duration: "8760h" });
+    const relay = await network.relay(model.url, {
+      limits: { ...defaultLimits, chat: 3, chatAuto: { min: 3, max: 3 } },
+      tokens: { backend: { ...ends(211), secretVersion: 3 }, batch: { ...ends(19), secretVersion: 1 } },
+    });
+    // What has been: some calls that were answered, and one that was refused.
+    const companies = ["국민은행", "국민은행", "한빛전자", "Acme & Söhne", HARM];
+    for (const company of companies) {
+      const answer = await network.call("backend", chat("짧게"), { "Slm-Company": encodeURIComponent(company) });
+      expect((await answer.text()).match(/data:/g)?.length).toBeGreaterThan(20);
+    }
+    expect((await network.call("batch", "no json")).status).toBe(400);
     const { page, problems } = await network.signIn(DIRECTOR);
     expect(await headline(page)).toBe("정상 작동 중");
+    await soon(() => page.locator(".card").nth(3).locator(".figure").innerText()).toBe("6");
+    expect(await page.locator("#history canvas").count()).toBe(4);
+    expect(await text(page, "#companies tbody")).toContain(HARM);
+    expect(await text(page, "#entry tbody")).toMatch(/ICN · 서울\s+100%/);
+    expect(await text(page, "#tokens tbody")).toMatch(/backend[^\n]*3번째/);
+    expect(await text(page, ".warnings")).toContain("batch의 서비스 토큰이 19일 후 만료됩니다.");
+    // Each chart has its numbers in a table, too.
+    await page.locator("#history summary").first().click();
+    const rows = await page.locator("#history details").first().locator("tbody tr").allInnerTexts();
+    const answered = rows.map((row) => Number(row.split("\t")[1]));
+    expect(answered.reduce((sum, one) => sum + one, 0)).toBe(5);
+    await page.getByRole("button", { name: "1시간" }).click();
+    await soon(() => text(page, "#history h3 .step")).toBe("1분 단위");
     expect(await page.title()).toContain(HOST);
     expect(await text(page, ".live")).toBe("실시간");
     expect(await page.locator(".card").nth(1).innerText()).toContain("기다리는 요청 없음");

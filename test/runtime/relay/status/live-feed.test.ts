@@ -115,6 +115,23 @@ it("is bounded for a person and for all; a stream that has ended makes room", as
   await expect(open(watcher("late@example.com"))).rejects.toMatchObject({ code: "too_many_streams" });
 });
 
+it("goes on after a state that could not be collected", async () => {
+  const failures: unknown[] = [];
+  let fails = false;
+  feed = new LiveFeed(
+    () => (fails ? Promise.reject(new Error("away")) : Promise.resolve(state)),
+    (cause) => failures.push(cause),
+  );
+  const sink = await open();
+  sink.take();
+  fails = true;
+  await vi.advanceTimersByTimeAsync(4000);
+  expect([failures.length, sink.texts]).toEqual([2, []]);
+  fails = false;
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(sink.take().states).toEqual([{}]);
+});
+
 it("asks nothing while nobody watches", async () => {
   const sink = await open();
   sink.close();

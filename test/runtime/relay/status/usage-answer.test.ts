@@ -30,12 +30,13 @@ describe("the question", () => {
     `?span=day&today=${AT - 3 * DAY}&month=${AT}`,
     `?span=day&today=${AT}&month=${AT - 40 * DAY}`,
     `?span=day&today=${AT + 2 * HOUR}&month=${AT}`,
+    `?span=day&today=${AT - 1}&month=${AT}`,
     `?span=day&today=${"9".repeat(400)}&month=${AT}`,
   ])("is refused: %s", (query) => {
     expect(() => read(query)).toThrow(expect.objectContaining({ code: "status_query_invalid" }));
   });
   it("is taken from a browser whose clock is a little ahead", () => {
-    expect(read(`?today=${AT + 1000}&month=${AT + 1000}`)).toEqual({ span: "day", today: AT, month: AT });
+    expect(read(`?today=${AT + 60_000}&month=${AT + 60_000}`)).toEqual({ span: "day", today: AT, month: AT });
   });
 });
 

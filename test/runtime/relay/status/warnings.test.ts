@@ -6,7 +6,7 @@ import { AT, pageStateWith } from "./sample.ts";
 const DAY = 86_400_000;
 const GB = 1e9;
 const codes = (changes: Partial<PageState>) =>
-  warningsOf(pageStateWith(changes), { minFreeBytes: 2 * GB }).map(({ code }) => code);
+  warningsOf(pageStateWith(changes), { minFreeBytes: 2 * GB, ledger: { available: true } }).map(({ code }) => code);
 const token = (expiresAt: number | null | "never", enabled = true) => ({
   name: "backend",
   enabled,
@@ -41,8 +41,15 @@ it("says what is down", () => {
     { server: "a", connected: true, since: null, reason: null },
     { server: "b", connected: false, since: null, reason: "refused" },
   ];
-  expect(warningsOf(pageStateWith({ lines }), { minFreeBytes: 0 })).toEqual([
+  expect(warningsOf(pageStateWith({ lines }), { minFreeBytes: 0, ledger: { available: true } })).toEqual([
     { code: "line_down", server: "b", reason: "refused" },
+  ]);
+});
+
+it("says that the ledger cannot be used", () => {
+  const ledger = { available: false, reason: "disk I/O error" };
+  expect(warningsOf(pageStateWith(), { minFreeBytes: 0, ledger })).toEqual([
+    { code: "ledger_unavailable", reason: "disk I/O error" },
   ]);
 });
 
