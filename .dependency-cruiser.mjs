@@ -9,7 +9,9 @@ const relay = [
   "main.ts",
   "server.ts", // puts the relay together
   "handler.ts", // the order of a request
+  "tracing",
   "status",
+  "alerts",
   "openapi",
   "documents",
   "jobs",

@@ -61,6 +61,7 @@ const access = new Access(
     hostname: config.hostname,
     alsoHostnames,
     servers: config.access.servers.map((server) => ({ ...server, protect: isProtected(`servers.${server.name}`) })),
+    scrapers: config.metrics.scrapers.map((scraper) => ({ ...scraper, protect: isProtected("metrics") })),
     people: { ...config.access.people, login },
     singleHeader: config.access.singleHeader,
     protect,
@@ -197,6 +198,7 @@ const host = new MacHost(
       mongodbUri: store?.relayUri,
       fallbackKey: config.fallback && settings.getSecret("fallbackKey"),
       modelKey: settings.getSecret("modelKey"),
+      otlpHeaders: settings.getSecret("otlpHeaders"),
       direct:
         lines.length > 0
           ? {

@@ -1,24 +1,14 @@
 /**
- * What is in an Atlas project, by the Admin API v2. Reads only. MongoDB has an official client for Go only; its digest
- * authentication is left to `digest-fetch`.
+ * What is in an Atlas project, by the Admin API v2. Reads only. MongoDB has an official client for Go only; how it is signed in
+ * is in `atlas-sign-in.ts`.
  * @see https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/
  */
-import { DigestClient } from "digest-fetch";
 import { z } from "zod";
 import { atlasFailure } from "./atlas-failure.ts";
+import { type AtlasAccess, atlasBase, atlasFetch, TokenRefused } from "./atlas-sign-in.ts";
 import { errorText, failure, type LookupResult, mapResult, success } from "./lookup-result.ts";
 
-/** Endpoint and credentials; the same that the provider uses. */
-export interface AtlasAccess {
-  /** `MONGODB_ATLAS_PUBLIC_KEY`. Without both keys every question fails with `no-credentials`. */
-  readonly publicKey: string | undefined;
-  /** `MONGODB_ATLAS_PRIVATE_KEY` */
-  readonly privateKey: string | undefined;
-  /** `MONGODB_ATLAS_BASE_URL`; `mongodbatlas:baseUrl` where the keys are in the config, too. @default https://cloud.mongodb.com */
-  readonly baseUrl?: string | undefined;
-  /** For each call, in ms. @default 20000 */
-  readonly timeoutMs?: number;
-}
+export type { AtlasAccess } from "./atlas-sign-in.ts";
 
 export interface Project {
   readonly id: string;
@@ -120,8 +110,9 @@ const pageSize = 500;
 
 /** @returns the lookups */
 export function atlasLookups(access: AtlasAccess): AtlasLookups {
-  const base = (access.baseUrl ?? "https://cloud.mongodb.com").replace(/\/+$/, "");
-  const { publicKey, privateKey, timeoutMs = 20_000 } = access;
+  const base = atlasBase(access);
+  const ask = atlasFetch(access);
+  const { timeoutMs = 20_000 } = access;
 
   async function get<T>(
     subject: string,
@@ -130,13 +121,13 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
     schema: z.ZodType<T>,
     change?: { method: string; body: unknown },
   ): Promise<LookupResult<T>> {
-    if (!publicKey || !privateKey) {
-      const reason = "no API key: MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY are not both set";
+    if (ask === undefined) {
+      const reason =
+        "no credentials: MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY (or MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET) are not both set";
       return failure({ kind: "no-credentials", subject, reason });
     }
     try {
-      // One client a call: it keeps a count for its nonce, which calls at the same time would use twice.
-      const response = await new DigestClient(publicKey, privateKey).fetch(`${base}${path}`, {
+      const response = await ask(`${base}${path}`, {
         headers: {
           accept: version ? `application/vnd.atlas.${version}+json` : "application/json",
           ...(change && { "content-type": "application/json" }),
@@ -154,6 +145,7 @@ export function atlasLookups(access: AtlasAccess): AtlasLookups {
         reason: `an answer not understood: ${z.prettifyError(parsed.error)}`,
       });
     } catch (error) {
+      if (error instanceof TokenRefused) return failure(atlasFailure(error.status, error.text, subject));
       const reason = error instanceof SyntaxError ? `no JSON from ${base}` : `${base}: ${errorText(error)}`;
       return failure({ kind: "unreachable", subject, reason });
     }

@@ -44,7 +44,7 @@ export interface AtlasSource {
 }
 
 const defaultBaseUrl = "https://cloud.mongodb.com";
-const nobody: AtlasAccess = { publicKey: undefined, privateKey: undefined };
+const nobody: AtlasAccess = {};
 const withoutSlash = (url: string): string => url.replace(/\/+$/, "");
 
 /** One source of credentials. */
@@ -52,6 +52,7 @@ interface Candidate {
   readonly where: "the stack's config" | "the environment";
   readonly accessToken: string | undefined;
   readonly clientId: string | undefined;
+  readonly clientSecret: string | undefined;
   readonly publicKey: string | undefined;
   readonly privateKey: string | undefined;
   readonly baseUrl: string | undefined;
@@ -64,7 +65,8 @@ function candidates(config: ConfigValue, environment: NodeJS.ProcessEnv): readon
     {
       where: "the stack's config",
       accessToken: ours("accessToken"),
-      clientId: ours("clientId") ?? ours("clientSecret"),
+      clientId: ours("clientId"),
+      clientSecret: ours("clientSecret"),
       publicKey: ours("publicKey"),
       privateKey: ours("privateKey"),
       baseUrl: ours("baseUrl"),
@@ -72,7 +74,8 @@ function candidates(config: ConfigValue, environment: NodeJS.ProcessEnv): readon
     {
       where: "the environment",
       accessToken: first("MONGODB_ATLAS_ACCESS_TOKEN"),
-      clientId: first("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET"),
+      clientId: first("MONGODB_ATLAS_CLIENT_ID"),
+      clientSecret: first("MONGODB_ATLAS_CLIENT_SECRET"),
       publicKey: first("MONGODB_ATLAS_PUBLIC_API_KEY", "MONGODB_ATLAS_PUBLIC_KEY", "MCLI_PUBLIC_API_KEY"),
       privateKey: first("MONGODB_ATLAS_PRIVATE_API_KEY", "MONGODB_ATLAS_PRIVATE_KEY", "MCLI_PRIVATE_API_KEY"),
       baseUrl: first("MONGODB_ATLAS_BASE_URL", "MCLI_OPS_MANAGER_URL"),
@@ -91,16 +94,22 @@ export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv 
   if (role) return onlyTheProvider(`takes its credentials from AWS Secrets Manager, since ${role} is set`);
   const [ofConfig, ofEnvironment] = candidates(config, environment);
   const source = [ofConfig, ofEnvironment].find(
-    ({ accessToken, clientId, publicKey, privateKey }) => accessToken ?? clientId ?? publicKey ?? privateKey,
+    ({ accessToken, clientId, clientSecret, publicKey, privateKey }) =>
+      accessToken ?? clientId ?? clientSecret ?? publicKey ?? privateKey,
   );
   // Without a key nothing can be looked up; the caller reports it.
   if (!source) return { access: nobody, findings: [], usable: true };
   const ignored = ignoredBaseUrl(ofConfig, source);
-  const { accessToken, clientId, publicKey, privateKey, baseUrl, where } = source;
-  if (accessToken ?? clientId) {
-    const said = `signs in with ${accessToken ? "an access token" : "a service account"} from ${where}`;
-    const only = onlyTheProvider(said);
-    return { ...only, findings: [...ignored, ...only.findings] };
+  const { accessToken, clientId, clientSecret, publicKey, privateKey, baseUrl, where } = source;
+  if (accessToken) return { access: { accessToken, baseUrl }, findings: ignored, usable: true };
+  if (clientId ?? clientSecret) {
+    if (clientId && clientSecret)
+      return { access: { clientId, clientSecret, baseUrl }, findings: ignored, usable: true };
+    const [half, other] = clientId ? ["id", "secret"] : ["secret", "id"];
+    const says = `${where} has the client ${half} of an Atlas service account and not the client ${other}; the provider takes both from one place`;
+    const todo =
+      "export MONGODB_ATLAS_CLIENT_ID=… MONGODB_ATLAS_CLIENT_SECRET=…, or both by `pulumi config set --secret`; or remove the one that is set, to sign in with an API key";
+    return { access: nobody, findings: [...ignored, fail("atlas.key", says, todo)], usable: false };
   }
   if (!publicKey || !privateKey) {
     const [half, other] = publicKey ? ["public", "private"] : ["private", "public"];

@@ -58,7 +58,9 @@ export async function checkStack(config: StackConfig, args: CheckArgs): Promise<
   const account: AccountCheck = signsInByGlobalKey(access)
     ? { problems: [] }
     : await checkAccount(wanted, { access, lookups }, deployed);
-  const early = args.forceRotation ? [] : untimelyRotations(config.access.servers, args.name, deployed);
+  const early = args.forceRotation
+    ? []
+    : untimelyRotations([...config.access.servers, ...config.metrics.scrapers], args.name, deployed);
   const atlas = atlasSource(args.providerConfig);
   const found = [...account.problems, ...atlasProblems(config, atlas)];
   if (found.length > 0) throw new ConfigError([...found, ...early], "the accounts and credentials of the stack have");

@@ -34,6 +34,8 @@ export interface AccessArgs {
   /** Other names that lead to the same tunnel; each needs Access in front of it, too. */
   readonly alsoHostnames?: readonly string[] | undefined;
   readonly servers: readonly ServerArgs[];
+  /** Who reads `/metrics`; without any there is no application for it. */
+  readonly scrapers?: readonly ServerArgs[] | undefined;
   readonly people: PeopleArgs;
   /** Header from which Access reads a service token besides `CF-Access-Client-Id` and `-Secret`, as one JSON value. */
   readonly singleHeader?: string | undefined;
@@ -73,16 +75,21 @@ function peopleRules(people: Pick<PeopleArgs, "emails" | "emailDomains">) {
 
 /**
  * Access in front of the hostname: one application for servers (the whole host, by service token), one for people
- * (`/status` and below, by sign-in; the more specific path wins). An application without a matching policy admits no one.
+ * (`/status` and below, by sign-in; the more specific path wins), and, with scrapers, one for `/metrics` that admits only
+ * their tokens. An application without a matching policy admits no one.
  *
  * @example
  * const access = new Access("slm", { accountId, hostname: "slm.example.com", servers: [{ name: "backend", … }], people, protect: true });
  * access.tokens.get("backend")?.clientId;
  */
 export class Access extends pulumi.ComponentResource {
-  /** Audience (AUD tag) of each application. */
-  readonly audiences: { readonly servers: pulumi.Output<string>; readonly people: pulumi.Output<string> };
-  /** Tokens by the server's name. */
+  /** Audience (AUD tag) of each application; `metrics` only with scrapers. */
+  readonly audiences: {
+    readonly servers: pulumi.Output<string>;
+    readonly people: pulumi.Output<string>;
+    readonly metrics: pulumi.Output<string> | undefined;
+  };
+  /** Tokens by the name of the server or the scraper; servers first. */
   readonly tokens: ReadonlyMap<string, ServiceToken>;
   /** Ids of the tokens, as policies name them, by the server's name. */
   readonly tokenIds: ReadonlyMap<string, pulumi.Output<string>>;
@@ -98,7 +105,8 @@ export class Access extends pulumi.ComponentResource {
     const { accountId, hostname, protect } = args;
     const hostnames = [hostname, ...(args.alsoHostnames ?? [])];
 
-    const tokens = args.servers.map((server) => ({
+    const scrapers = args.scrapers ?? [];
+    const tokens = [...args.servers, ...scrapers].map((server) => ({
       server,
       token: new cloudflare.ZeroTrustAccessServiceToken(
         tokenName(name, server.name),
@@ -117,7 +125,7 @@ export class Access extends pulumi.ComponentResource {
       ),
     }));
 
-    const admitted = tokens.filter(({ server }) => server.enabled);
+    const admitted = tokens.slice(0, args.servers.length).filter(({ server }) => server.enabled);
     this.identityProviders = this.allowedIdps(name, args);
     const servers = this.application(name, "servers", hostnames, args, {
       // Without any other kind of policy a server gets 403, never the sign-in page.
@@ -139,8 +147,25 @@ export class Access extends pulumi.ComponentResource {
       },
     );
 
+    const metrics =
+      scrapers.length === 0
+        ? undefined
+        : this.application(
+            name,
+            "metrics",
+            hostnames.map((host) => `${host}/metrics`),
+            args,
+            {
+              decision: "non_identity",
+              includes: tokens
+                .slice(args.servers.length)
+                .flatMap(({ server, token }) => (server.enabled ? [{ serviceToken: { tokenId: token.id } }] : [])),
+              sessionDuration: serverSession,
+            },
+          );
+
     this.hostnames = new Set(hostnames);
-    this.audiences = { servers: servers.aud, people: people.aud };
+    this.audiences = { servers: servers.aud, people: people.aud, metrics: metrics?.aud };
     this.tokens = new Map(
       tokens.map(({ server, token }) => [
         server.name,
@@ -177,7 +202,7 @@ export class Access extends pulumi.ComponentResource {
   /** One application and its policy. Without include rules there is no policy, so no one is admitted. */
   private application(
     name: string,
-    audience: "servers" | "people",
+    audience: "servers" | "people" | "metrics",
     uris: readonly string[],
     args: AccessArgs,
     policy: {

@@ -27,8 +27,12 @@ export interface TunnelArgs {
   readonly relayPort: number;
   /** `<team>` of `<team>.cloudflareaccess.com`. */
   readonly teamName: pulumi.Input<string>;
-  /** Audiences of the two Access applications, which cloudflared checks as well. */
-  readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
+  /** Audiences of the Access applications, which cloudflared checks as well; `metrics` only with scrapers. */
+  readonly audiences: {
+    readonly servers: pulumi.Input<string>;
+    readonly people: pulumi.Input<string>;
+    readonly metrics?: pulumi.Input<string> | undefined;
+  };
   /** SSH by way of the tunnel, when there is an entry for it. */
   readonly ssh?: SshService | undefined;
   /** Refuses to delete the tunnel. */
@@ -46,7 +50,7 @@ export function ingressRules(args: {
   alsoHostnames?: readonly string[] | undefined;
   relayPort: number;
   teamName: pulumi.Input<string>;
-  audiences: { servers: pulumi.Input<string>; people: pulumi.Input<string> };
+  audiences: TunnelArgs["audiences"];
   ssh?: SshService | undefined;
 }) {
   const service = `http://127.0.0.1:${args.relayPort}`;
@@ -65,9 +69,11 @@ export function ingressRules(args: {
         },
       ]
     : [];
+  const { metrics } = args.audiences;
   const rules = (hostname: string) => [
     { hostname, path: "^/readyz$", service },
     { hostname, path: "^/status(/|$)", service, originRequest: checked(args.audiences.people) },
+    ...(metrics === undefined ? [] : [{ hostname, path: "^/metrics(/|$)", service, originRequest: checked(metrics) }]),
     { hostname, service, originRequest: checked(args.audiences.servers) },
   ];
   return [

@@ -2,62 +2,89 @@
 import { z } from "zod";
 import { isDnsLabel } from "./host-name.ts";
 import { openMailDomains } from "./open-mail-domains.ts";
-import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
+import { evenIfEntriesInvalid, evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
 
 const goDuration = /^(\d+(\.\d+)?(h|m|s))+$/;
 const tokenLife = /^(forever|(\d+(\.\d+)?(h|m|s))+)$/;
 
-const serverSchema = z
+/** Name and lifetime of a service token: of a server that calls, and of one that reads the metrics. */
+const tokenFields = (what: string) => ({
+  name: z
+    .string(withMessage(`a ${what} needs a name, e.g. backend`))
+    .regex(
+      resourceName,
+      withMessage(`is not a valid ${what} name: lower-case letters, digits and -, beginning with a letter, at most 41`),
+    )
+    .refine(
+      (name) => name !== "tunnel",
+      withMessage("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
+    ),
+  secretVersion: z
+    .int(withMessage("must be a whole number, 1 or more"))
+    .min(1, withMessage("must be 1 or more; each rotation adds 1"))
+    .default(1),
+  previousSecretExpiresAt: z.iso
+    .datetime({
+      offset: true,
+      error: 'is not an RFC 3339 timestamp: write it in quotes, e.g. "2026-12-01T00:00:00Z"',
+    })
+    .optional(),
+  enabled: z.boolean(withMessage("must be true or false")).default(true),
+  duration: z
+    .string()
+    .regex(tokenLife, withMessage("is not a duration, e.g. 8760h for a year, or forever"))
+    .default("8760h"),
+});
+
+interface TokenVersion {
+  readonly secretVersion: number;
+  readonly previousSecretExpiresAt?: string | undefined;
+}
+
+/** Version and end of the previous secret require each other. */
+const withVersionRules = <S extends z.ZodType<TokenVersion>>(schema: S) =>
+  schema
+    .refine((token) => token.secretVersion <= 1 || token.previousSecretExpiresAt !== undefined, {
+      path: ["previousSecretExpiresAt"],
+      error:
+        "is missing: from the second secret on (secretVersion over 1) say until when the previous one works, e.g. 2026-12-01T00:00:00Z, and keep both values from then on",
+      when: evenIfInvalid,
+    })
+    .refine((token) => token.secretVersion > 1 || token.previousSecretExpiresAt === undefined, {
+      path: ["previousSecretExpiresAt"],
+      error:
+        "is set although secretVersion is 1, so there is no previous secret yet: remove it, or raise secretVersion to rotate",
+      when: evenIfInvalid,
+    });
+
+const serverSchema = withVersionRules(
+  z
+    .object({
+      ...tokenFields("server"),
+      companies: z
+        .array(z.string().min(1, withMessage("a company's name is empty: remove the entry or name the company")))
+        .min(1, withMessage('no company: list those whose documents the server may use, or ["*"] for all'))
+        .default(["*"]),
+      weight: z
+        .number()
+        .positive(withMessage("must be over 0: its share of the slots relative to the other servers, e.g. 1"))
+        .default(1),
+    })
+    .strict(),
+);
+
+/** `metrics` of the stack's config: who reads `/metrics` from outside. Off unless there is someone. */
+export const metricsSchema = z
   .object({
-    name: z
-      .string(withMessage("a server needs a name, e.g. backend"))
-      .regex(
-        resourceName,
-        withMessage(
-          "is not a valid server name: lower-case letters, digits and -, beginning with a letter, at most 41",
-        ),
-      )
-      .refine(
-        (name) => name !== "tunnel",
-        withMessage("is taken: `npm run rotate -- tunnel` means the tunnel's own secret"),
-      ),
-    companies: z
-      .array(z.string().min(1, withMessage("a company's name is empty: remove the entry or name the company")))
-      .min(1, withMessage('no company: list those whose documents the server may use, or ["*"] for all'))
-      .default(["*"]),
-    weight: z
-      .number()
-      .positive(withMessage("must be over 0: its share of the slots relative to the other servers, e.g. 1"))
-      .default(1),
-    secretVersion: z
-      .int(withMessage("must be a whole number, 1 or more"))
-      .min(1, withMessage("must be 1 or more; each rotation adds 1"))
-      .default(1),
-    previousSecretExpiresAt: z.iso
-      .datetime({
-        offset: true,
-        error: 'is not an RFC 3339 timestamp: write it in quotes, e.g. "2026-12-01T00:00:00Z"',
-      })
-      .optional(),
-    enabled: z.boolean(withMessage("must be true or false")).default(true),
-    duration: z
-      .string()
-      .regex(tokenLife, withMessage("is not a duration, e.g. 8760h for a year, or forever"))
-      .default("8760h"),
+    scrapers: z
+      .array(withVersionRules(z.object(tokenFields("scraper")).strict()))
+      .default([])
+      .refine((scrapers) => new Set(scrapers.map(({ name }) => name)).size === scrapers.length, {
+        error: "two scrapers have the same name: each needs its own",
+        when: evenIfInvalid,
+      }),
   })
-  .strict()
-  .refine((server) => server.secretVersion <= 1 || server.previousSecretExpiresAt !== undefined, {
-    path: ["previousSecretExpiresAt"],
-    error:
-      "is missing: from the second secret on (secretVersion over 1) say until when the previous one works, e.g. 2026-12-01T00:00:00Z, and keep both values from then on",
-    when: evenIfInvalid,
-  })
-  .refine((server) => server.secretVersion > 1 || server.previousSecretExpiresAt === undefined, {
-    path: ["previousSecretExpiresAt"],
-    error:
-      "is set although secretVersion is 1, so there is no previous secret yet: remove it, or raise secretVersion to rotate",
-    when: evenIfInvalid,
-  });
+  .strict();
 
 const emailDomain = z
   .string()
@@ -132,15 +159,25 @@ const singleHeader = z
     withMessage("has a meaning of its own in a request: name another header, e.g. x-api-key"),
   );
 
+/** @param servers entries of any form */
+function hasDuplicates(servers: readonly unknown[]): boolean {
+  const names = servers.flatMap((server) =>
+    typeof server === "object" && server !== null && "name" in server && typeof server.name === "string"
+      ? [server.name]
+      : [],
+  );
+  return new Set(names).size < names.length;
+}
+
 /** `access` of the stack's config. */
 export const accessSchema = z
   .object({
     servers: z
       .array(serverSchema, withMessage("is missing: list at least one server that may call, e.g. [{ name: backend }]"))
       .min(1, withMessage("is empty: list at least one server that may call, e.g. [{ name: backend }]"))
-      .refine((servers) => new Set(servers.map((server) => server.name)).size === servers.length, {
+      .refine((servers) => !hasDuplicates(servers), {
         error: "two servers have the same name: each needs its own",
-        when: evenIfInvalid,
+        when: evenIfEntriesInvalid,
       }),
     people: z
       .object({

@@ -27,7 +27,13 @@ export const secretKeys: ReadonlySet<string> = new Set([
   "atlasRelayPassword",
   "fallbackKey",
   "modelKey",
+  "otlpHeaders",
 ]);
+
+/** Values below other keys that never appear in a message: addresses and keys of webhooks. */
+const isSecret = (path: readonly PropertyKey[]): boolean =>
+  secretKeys.has(String(path[0])) ||
+  (path[0] === "alerts" && path[1] === "webhooks" && path.length < 5 && path[3] !== "format");
 
 /** The keys of the namespace, in the schema's order. */
 export const configKeys = Object.keys(stackConfigSchema.shape) as (keyof StackConfig)[];
@@ -81,7 +87,7 @@ function describe(issue: z.core.$ZodIssue, raw: unknown): [place: string, text: 
     ]);
   }
   const value = valueAt(raw, issue.path);
-  const shown = secretKeys.has(String(issue.path[0])) ? "(a secret)" : shorten(JSON.stringify(value));
+  const shown = isSecret(issue.path) ? "(a secret)" : shorten(JSON.stringify(value));
   return [[at(issue.path), `${value === undefined ? "" : ` ${shown}`} ${why(issue)}`]];
 }
 

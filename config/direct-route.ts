@@ -1,12 +1,10 @@
 /** `route.direct` of the stack config: servers that the Mac connects to by SSH, so their calls do not cross Cloudflare. */
 import { isIPv4 } from "node:net";
 import { z } from "zod";
-import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
+import { evenIfEntriesInvalid, hostName, resourceName, withMessage } from "./rule-helpers.ts";
 
 /** Account names that useradd(8) accepts on every distribution. */
 const accountName = /^[a-z_][a-z0-9_-]{0,30}$/;
-/** A DNS name or an IP address; nothing that ssh would take for an option or expand (`%`). */
-const hostName = /^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/;
 /** Types of host keys that every OpenSSH has; RSA keys are long and have signature variants. */
 const hostKeyTypes: ReadonlySet<string> = new Set(["ssh-ed25519", "ecdsa-sha2-nistp256"]);
 /** Ports below belong to root, and sshd binds a forwarded port as the account. */
@@ -101,7 +99,7 @@ export const directRoutesSchema = z
   .default([])
   .refine((lines) => duplicates(lines).length === 0, {
     error: ({ input }) => duplicates(input).join("; "),
-    when: evenIfInvalid,
+    when: evenIfEntriesInvalid,
   });
 
 /** What the cross rules read; any field may be missing or wrong, and then has a message of its own. */

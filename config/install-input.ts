@@ -3,6 +3,10 @@ import type { InstallInput, TokenInfo } from "../runtime/config.ts";
 import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
 import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
+import { parseOtlpHeaders } from "./telemetry.ts";
+
+/** As cloudflared writes them. */
+const EDGE_IP_VERSIONS = { 4: "4", 6: "6", auto: "auto" } as const;
 
 /** Seconds that running requests may go on when the relay is stopped; launchd waits a little longer. */
 const graceSeconds = 30;
@@ -12,8 +16,13 @@ export interface InstallInputArgs {
   readonly config: StackConfig;
   /** `<team>.cloudflareaccess.com` */
   readonly teamDomain: pulumi.Input<string>;
-  readonly audiences: { readonly servers: pulumi.Input<string>; readonly people: pulumi.Input<string> };
-  /** Client ids by the server's name. */
+  readonly audiences: {
+    readonly servers: pulumi.Input<string>;
+    readonly people: pulumi.Input<string>;
+    /** Absent without scrapers. */
+    readonly metrics?: pulumi.Input<string> | undefined;
+  };
+  /** Client ids by the name of the server or the scraper. */
   readonly clientIds: ReadonlyMap<string, pulumi.Input<string>>;
   /** When each token's own life ends (RFC 3339), by the server's name. */
   readonly endOfLife?: ReadonlyMap<string, pulumi.Input<string>> | undefined;
@@ -25,6 +34,8 @@ export interface InstallInputArgs {
   readonly fallbackKey?: pulumi.Input<string | undefined> | undefined;
   /** Key of the model server, a secret; absent when it wants none. */
   readonly modelKey?: pulumi.Input<string | undefined> | undefined;
+  /** Headers for the collector of traces, a secret; absent when it wants none. */
+  readonly otlpHeaders?: pulumi.Input<string | undefined> | undefined;
   /** Direct lines, and the newest credential of each server, a secret; absent without lines. */
   readonly direct?:
     | { readonly lines: readonly DirectLine[]; readonly credentials: pulumi.Input<DirectCredentials> }
@@ -47,8 +58,12 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       args.connectorToken,
       args.mongodbUri,
       // `all` has types for eight values at most.
-      pulumi.all([args.fallbackKey, args.modelKey, pulumi.all(Object.fromEntries(args.endOfLife ?? []))]),
-      args.direct?.credentials,
+      pulumi.all([args.fallbackKey, args.modelKey, args.otlpHeaders]),
+      pulumi.all([
+        args.direct?.credentials,
+        args.audiences.metrics,
+        pulumi.all(Object.fromEntries(args.endOfLife ?? [])),
+      ]),
     ])
     .apply(
       ([
@@ -58,8 +73,8 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
         clientIds,
         connectorToken,
         mongodbUri,
-        [fallbackKey, modelKey, endOfLife],
-        directCredentials,
+        [fallbackKey, modelKey, otlpHeaders],
+        [directCredentials, metrics, endOfLife],
       ]) => ({
         relay: {
           port: mac!.ports.relay,
@@ -67,7 +82,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           hostname: config.hostname,
           access: {
             teamDomain,
-            audiences: { servers, people },
+            audiences: { servers, people, ...(metrics !== undefined && { metrics }) },
             ...(config.access.people.operators.length > 0 && { operators: config.access.people.operators }),
           },
           callers: config.access.servers.map(({ name, companies, weight, enabled }) => ({
@@ -77,8 +92,18 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
             weight,
             enabled,
           })),
+          ...(config.metrics.scrapers.length > 0 && {
+            scrapers: config.metrics.scrapers.map(({ name, enabled }) => ({
+              name,
+              clientId: clientIds[name] ?? "",
+              enabled,
+            })),
+          }),
           tokens: Object.fromEntries(
-            config.access.servers.map((server) => [server.name, tokenInfo(server, endOfLife)]),
+            [...config.access.servers, ...config.metrics.scrapers].map((server) => [
+              server.name,
+              tokenInfo(server, endOfLife),
+            ]),
           ),
           ...(args.direct && {
             direct: {
@@ -101,18 +126,25 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
             tokensPerCompanyPerDay,
             ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
           },
+          ...(config.telemetry.otlp && { telemetry: { otlp: config.telemetry.otlp } }),
+          ...(config.alerts.webhooks.length > 0 && { alerts: relayAlerts(config.alerts) }),
           graceSeconds,
         },
         secrets: {
           ...(mongodbUri !== undefined && { mongodbUri }),
           ...(fallbackKey !== undefined && { fallbackKey }),
           ...(modelKey !== undefined && { modelKey }),
+          ...(otlpHeaders !== undefined && { otlpHeaders: parseOtlpHeaders(otlpHeaders) }),
+          ...(config.alerts.webhooks.length > 0 && {
+            alertWebhooks: config.alerts.webhooks.map(({ url, secret }) => ({
+              url,
+              ...(secret !== undefined && { secret }),
+            })),
+          }),
         },
         connectorToken,
         connectorPort: mac!.ports.connector,
-        ...(mac!.edgeIpVersion !== "auto" && {
-          edgeIpVersion: mac!.edgeIpVersion === 4 ? ("4" as const) : ("6" as const),
-        }),
+        ...(mac!.edgeIpVersion !== undefined && { edgeIpVersion: EDGE_IP_VERSIONS[mac!.edgeIpVersion] }),
         cloudflared: { ...config.artifacts.cloudflared, ...(config.artifacts.push && { uploaded: true }) },
         power: { set: mac!.power.set, ...(mac!.power.ups && { ups }) },
         ...(service && { modelService: withoutCloud(service, config.model) }),
@@ -121,9 +153,21 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
     );
 }
 
-/** What the status page shows of a server's token. */
+/** The relay's part of the alerts; addresses and keys of the webhooks are among its secrets. */
+function relayAlerts({
+  emails: _,
+  webhooks,
+  ...thresholds
+}: StackConfig["alerts"]): NonNullable<InstallInput["relay"]["alerts"]> {
+  return {
+    thresholds,
+    webhooks: webhooks.map(({ format, language, events }) => ({ format, language, ...(events && { events }) })),
+  };
+}
+
+/** What the status page shows of a token, of a server's or a scraper's. */
 function tokenInfo(
-  { name, duration, secretVersion, previousSecretExpiresAt }: StackConfig["access"]["servers"][number],
+  { name, duration, secretVersion, previousSecretExpiresAt }: StackConfig["metrics"]["scrapers"][number],
   endOfLife: Readonly<Record<string, string>>,
 ): TokenInfo {
   const expiresAt = endOfLife[name];

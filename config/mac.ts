@@ -2,7 +2,15 @@
 import { z } from "zod";
 import { powerSchema } from "../runtime/config.ts";
 import { isHostname } from "./host-name.ts";
-import { evenIfInvalid, resourceName, withMessage } from "./rule-helpers.ts";
+import {
+  evenIfEntriesInvalid,
+  evenIfInvalid,
+  hostName,
+  lengthOf,
+  loginName,
+  resourceName,
+  withMessage,
+} from "./rule-helpers.ts";
 
 /** @param host as the command that asks for the key names it */
 const hostKeySchema = (host: string) =>
@@ -30,11 +38,13 @@ const jumpSchema = z
   .object({
     host: z
       .string(withMessage("is missing: the jump host's address or name"))
-      .min(1, withMessage("is empty: the jump host's address or name")),
+      .min(1, withMessage("is empty: the jump host's address or name"))
+      .regex(hostName, withMessage("is not a DNS name or IP address, e.g. jump.example.com")),
     port: z.int().min(1).max(65535, withMessage("is not a port (1 to 65535)")).default(22),
     user: z
       .string(withMessage("is missing: an account on the jump host; it needs no sudo there"))
-      .min(1, withMessage("is empty: an account on the jump host; it needs no sudo there")),
+      .min(1, withMessage("is empty: an account on the jump host; it needs no sudo there"))
+      .regex(loginName, withMessage("is not an account name: letters, digits, and . _ @ -, not beginning with -")),
     hostKey: hostKeySchema("<jump host>"),
   })
   .strict();
@@ -58,7 +68,7 @@ const sshThroughTunnelSchema = z
     servers: z.array(z.string().regex(resourceName, withMessage("is not a name in access.servers"))).default([]),
   })
   .strict()
-  .refine(({ emails, servers }) => emails.length + servers.length > 0, {
+  .refine(({ emails, servers }) => lengthOf(emails) + lengthOf(servers) > 0, {
     path: ["emails"],
     error:
       "is empty, and so is servers: nobody could use it. Name people by e-mail, or servers of access.servers whose token may reach the Mac's SSH; or remove sshThroughTunnel",
@@ -99,11 +109,13 @@ const macSchema = z
       .default("studio"),
     host: z
       .string(withMessage("is missing: the Mac's address or name in the office's network"))
-      .min(1, withMessage("is empty: the Mac's address or name in the office's network")),
+      .min(1, withMessage("is empty: the Mac's address or name in the office's network"))
+      .regex(hostName, withMessage("is not a DNS name or IP address, e.g. 192.168.0.20")),
     port: z.int().min(1).max(65535, withMessage("is not a port (1 to 65535)")).default(22),
     user: z
       .string(withMessage("is missing: the account on the Mac that may use `sudo -n`, e.g. deploy"))
-      .min(1, withMessage("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy")),
+      .min(1, withMessage("is empty: the account on the Mac that may use `sudo -n`, e.g. deploy"))
+      .regex(loginName, withMessage("is not an account name: letters, digits, and . _ @ -, not beginning with -")),
     hostKey: hostKeySchema("<host>"),
     jump: jumpSchema.optional(),
     sshThroughTunnel: sshThroughTunnelSchema.optional(),
@@ -117,13 +129,13 @@ const macSchema = z
       })
       .strict()
       .prefault({}),
-    /** The IP version of cloudflared's connections: 6 in an office without IPv4. */
+    /** The IP version of cloudflared's connections: 6 in an office without IPv4. @default cloudflared's own, 4 */
     edgeIpVersion: z
       .union(
         [z.literal("auto"), z.literal(4), z.literal(6)],
         withMessage("must be auto, 4 or 6 (an office with IPv6 only)"),
       )
-      .default("auto"),
+      .optional(),
     power: macPowerSchema.prefault({}),
     /** The Mac that this entry described before cannot be reached any more; a move to another Mac then does not wait for it. */
     previous: z
@@ -148,9 +160,9 @@ export const macsSchema = z
     ),
   )
   .min(1, withMessage("is empty: one Mac is needed"))
-  .refine((macs) => macs.length <= 1, {
+  .refine((macs) => lengthOf(macs) <= 1, {
     error: "two or more Macs: this version runs one, since a job's queue lives on the Mac that took it. Keep one entry",
-    when: evenIfInvalid,
+    when: evenIfEntriesInvalid,
   });
 
 const artifactSchema = z

@@ -1,30 +1,40 @@
 /** The part of the stack's config about the model server, and the one that may stand in for it: `model` and `fallback`. */
 import { z } from "zod";
 import { fallbackSchema, loadOptionsSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
-import { withMessage } from "./rule-helpers.ts";
+import { loginName, plistProblem, withMessage } from "./rule-helpers.ts";
 
 const absolute = (what: string) => withMessage(`is not an absolute path: ${what}`);
 
+/** A text that stands in the plist of the model server's daemon. */
+const plistText = (message: string) =>
+  z.string(withMessage(message)).refine((text) => plistProblem(text) === undefined, {
+    error: ({ input }) => plistProblem(String(input)) ?? "",
+  });
+
 /** `model.service`: launchd starts the model server at boot, without a login. */
 const modelServiceConfigSchema = modelServiceSchema.extend({
-  program: z
-    .string(withMessage("is missing: the model server's program on the Mac, e.g. /opt/homebrew/bin/ollama"))
-    .startsWith("/", absolute("launchd looks nowhere else, e.g. /opt/homebrew/bin/ollama")),
-  args: z.array(z.string(withMessage("must be a text: put it in quotes"))).default([]),
+  program: plistText("is missing: the model server's program on the Mac, e.g. /opt/homebrew/bin/ollama").startsWith(
+    "/",
+    absolute("launchd looks nowhere else, e.g. /opt/homebrew/bin/ollama"),
+  ),
+  args: z.array(plistText("must be a text: put it in quotes")).default([]),
   env: z
     .record(
       z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, withMessage("is not a variable name, e.g. OLLAMA_NUM_PARALLEL")),
-      z.string(withMessage("must be a text, as launchd takes no other: put it in quotes")),
+      plistText("must be a text, as launchd takes no other: put it in quotes"),
     )
     .default({}),
   user: z
     .string(withMessage("is missing: the account on the Mac whose home has the models"))
     .min(1, withMessage("is empty: the account on the Mac whose home has the models"))
+    .regex(loginName, withMessage("is not an account name: letters, digits, and . _ @ -, not beginning with -"))
     .refine(
       (user) => user !== "root",
       withMessage("is more than a model server needs: name the account that has the models"),
     ),
-  workingDirectory: z.string().startsWith("/", absolute("or leave it out: then it is the account's home")).optional(),
+  workingDirectory: plistText("is not text: a folder on the Mac")
+    .startsWith("/", absolute("or leave it out: then it is the account's home"))
+    .optional(),
 });
 
 const range = z

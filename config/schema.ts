@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { HEADER_TEXT, jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
 import { quotaProblems, usageSchema } from "../runtime/usage-config.ts";
-import { accessSchema } from "./access.ts";
+import { accessSchema, metricsSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";
 import { documentsSchema } from "./documents.ts";
 import { isHostname } from "./host-name.ts";
@@ -11,6 +11,7 @@ import { artifactsSchema, macsSchema } from "./mac.ts";
 import { fallbackConfigSchema, modelConfigSchema } from "./model.ts";
 import { routeSchema } from "./route.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
+import { alertsConfigSchema, otlpHeadersSchema, otlpProblem, telemetryConfigSchema } from "./telemetry.ts";
 
 /** The command that creates a secret of the stack. */
 const howToMake = (key: string) => `make one with \`openssl rand -base64 32 | pulumi config set --secret ${key}\``;
@@ -56,8 +57,8 @@ export const stackConfigSchema = z
         z
           .string()
           .regex(
-            /^(servers\.[a-z][a-z0-9-]{0,40}|saas|ssh|documents)$/,
-            withMessage("is not a part that can be unprotected: use servers.<name>, saas, ssh or documents"),
+            /^(servers\.[a-z][a-z0-9-]{0,40}|saas|ssh|documents|metrics)$/,
+            withMessage("is not a part that can be unprotected: use servers.<name>, saas, ssh, metrics or documents"),
           ),
         withMessage("must be a list, e.g. [servers.backend]"),
       )
@@ -67,14 +68,9 @@ export const stackConfigSchema = z
     macs: macsSchema,
     model: modelConfigSchema,
     fallback: fallbackConfigSchema.optional(),
-    alerts: z
-      .object({
-        emails: z
-          .array(z.email(withMessage("is not an e-mail address: alerts about the tunnel are sent there")))
-          .default([]),
-      })
-      .strict()
-      .prefault({}),
+    alerts: alertsConfigSchema.prefault({}),
+    telemetry: telemetryConfigSchema.prefault({}),
+    metrics: metricsSchema.prefault({}),
     limits: stackLimitsSchema.prefault({}),
     jobs: jobsSchema.prefault({}),
     documents: documentsSchema.prefault({}),
@@ -88,8 +84,20 @@ export const stackConfigSchema = z
     atlasRelayPassword: secret("atlasRelayPassword").optional(),
     fallbackKey: headerKey("fallback").optional(),
     modelKey: headerKey("model").optional(),
+    otlpHeaders: otlpHeadersSchema.optional(),
   })
   .strict()
+  .refine((config) => otlpProblem(config.telemetry?.otlp?.endpoint, config.otlpHeaders) === undefined, {
+    path: ["telemetry", "otlp", "endpoint"],
+    error: "is not https, so anyone on the way could read the secret otlpHeaders: use https://, or remove otlpHeaders",
+    when: evenIfInvalid,
+  })
+  .refine((config) => sharedNames(config).length === 0, {
+    path: ["metrics", "scrapers"],
+    error: ({ input }) =>
+      `has ${sharedNames(input).join(", ")}, which is in access.servers too: give the scraper another name`,
+    when: evenIfInvalid,
+  })
   .refine((config) => !onAtlas(config) || config.atlasSchemaPassword !== undefined, {
     path: ["atlasSchemaPassword"],
     error: `is missing while documents.store is atlas: ${howToMake("atlasSchemaPassword")}`,
@@ -127,6 +135,19 @@ function slotsProblem(config: unknown): string | undefined {
     .object({ limits: stackLimitsSchema.prefault({}), jobs: jobsSchema.prefault({}) })
     .safeParse(config).data;
   return read && jobSlotsProblem(read.limits, read.jobs.slots);
+}
+
+/** Names of scrapers that servers have, too: both name a service token. */
+function sharedNames(config: unknown): string[] {
+  const named = z.array(z.looseObject({ name: z.string() })).catch([]);
+  const read = z
+    .object({
+      access: z.object({ servers: named }).catch({ servers: [] }),
+      metrics: z.object({ scrapers: named }).catch({ scrapers: [] }),
+    })
+    .safeParse(config).data;
+  const servers = new Set(read?.access.servers.map(({ name }) => name));
+  return read?.metrics.scrapers.flatMap(({ name }) => (servers.has(name) ? [name] : [])) ?? [];
 }
 
 const onAtlas = (config: { documents?: { store?: string } }): boolean => config.documents?.store === "atlas";

@@ -53,9 +53,11 @@ export const sources = {
   installer: "installer/main.ts",
 } as const;
 
+const packages = join(import.meta.dirname, "../node_modules");
+
 /**
  * What is left out of packages, since the text and objects of a program stay in memory: of undici all but its pool (fetch,
- * WebSocket, caches and mocks are 10 MB), of zod its messages in other languages. Larger imports fail the build.
+ * WebSocket, caches and mocks are 10 MB), of zod its messages in other languages, of OpenTelemetry its logs and metrics. Larger imports fail the build.
  */
 const slim: esbuild.Plugin = {
   name: "slim",
@@ -69,6 +71,11 @@ import Pool from "undici/lib/dispatcher/pool.js";
 import api from "undici/lib/api/index.js";
 Object.assign(Dispatcher.prototype, api);
 export { Pool };`,
+    }));
+    // Their CommonJS builds cannot be taken apart, and npm gives several of them a copy of the core of their own.
+    build.onResolve({ filter: /^@opentelemetry\/(core|resources|sdk-trace|otlp-transformer)$/ }, ({ path }) => ({
+      path: join(packages, path, "build/esm/index.js"),
+      sideEffects: false,
     }));
     build.onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: "export {};" }));
   },

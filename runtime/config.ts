@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { alertsSchema, webhookAddressSchema, webhookProblem } from "./alert-config.ts";
 import { directCredentialsSchema, directLineSchema, directListenersSchema } from "./direct-config.ts";
 import { MODEL_SERVER_KINDS } from "./model-servers.ts";
 import { quotasSchema, usageSchema } from "./usage-config.ts";
@@ -206,6 +207,18 @@ export const documentsSchema = z.strictObject({
   tokensPerCompanyPerDay: z.int().min(1).optional(),
 });
 
+/** Where traces go, by OTLP/HTTP. */
+export const otlpSchema = z.strictObject({
+  /** Base URL of the collector, without /v1/traces. */
+  endpoint: z.url({ protocol: /^https?$/ }),
+  /** Part of the traces that is kept, of those whose caller has not decided; 1 is all. */
+  samplingRatio: z.number().min(0).max(1).default(1),
+  serviceName: z.string().min(1).max(100).default("slm-network"),
+});
+
+/** What the relay tells about itself to others. Absent: nothing. */
+export const telemetrySchema = z.strictObject({ otlp: otlpSchema.optional() });
+
 /** `/etc/slm-network/relay.json`: the relay's configuration, without secrets. */
 export const relayConfigSchema = z.strictObject({
   /** Public listener, behind the tunnel; always on 127.0.0.1. */
@@ -218,12 +231,19 @@ export const relayConfigSchema = z.strictObject({
     /** `<team>.cloudflareaccess.com`; issuer is `https://` + this. */
     teamDomain: z.string().min(1),
     /** Audience (AUD tag) of the Access application for servers and of the one for people (`/status` and below). */
-    audiences: z.strictObject({ servers: z.string().min(1), people: z.string().min(1) }),
+    audiences: z.strictObject({
+      servers: z.string().min(1),
+      people: z.string().min(1),
+      /** Of the application for `/metrics`; absent: nobody reads the metrics from outside. */
+      metrics: z.string().min(1).optional(),
+    }),
     /** E-mail addresses, and domains as `@example.com`, of people who may act from the status page; absent: nobody. */
     operators: z.array(z.string().min(3)).optional(),
   }),
   callers: z.array(callerSchema),
-  /** What the status page shows of their service tokens, by the caller's name. */
+  /** Who reads the metrics from outside; absent: nobody. */
+  scrapers: z.array(callerSchema.pick({ name: true, clientId: true, enabled: true })).optional(),
+  /** What is known of service tokens, by the name of the caller or the scraper. */
   tokens: z.record(z.string(), tokenInfoSchema).optional(),
   /** Listeners for direct lines; absent: none. */
   direct: directListenersSchema.optional(),
@@ -235,6 +255,10 @@ export const relayConfigSchema = z.strictObject({
   limits: limitsSchema,
   documents: documentsSchema,
   jobs: jobsSchema.prefault({}),
+  /** Absent: no traces. */
+  telemetry: telemetrySchema.optional(),
+  /** Absent: the relay sends no alerts. */
+  alerts: alertsSchema.optional(),
   /** The ledger; absent: its defaults. */
   usage: usageSchema.optional(),
   /** Where the relay keeps data (jobs, the last JWKS). */
@@ -256,7 +280,23 @@ export const relaySecretsSchema = z.strictObject({
   fallbackKey: z.string().regex(HEADER_TEXT).optional(),
   /** Key of the model server, sent as `Authorization: Bearer`. */
   modelKey: z.string().regex(HEADER_TEXT).optional(),
+  /** Headers for the collector of traces, by name. */
+  otlpHeaders: z.record(z.string(), z.string()).optional(),
+  /** Addresses of the webhooks for alerts, in the order of the config's. */
+  alertWebhooks: z.array(webhookAddressSchema).max(10).optional(),
 });
+
+/** What is wrong with the webhooks, given both files; values of secrets are never shown. */
+export function alertProblems({ alerts }: Pick<RelayConfig, "alerts">, { alertWebhooks = [] }: RelaySecrets): string[] {
+  const forms = alerts?.webhooks ?? [];
+  if (forms.length !== alertWebhooks.length) {
+    return [`alerts.webhooks has ${forms.length} and the secrets' alertWebhooks ${alertWebhooks.length} entries`];
+  }
+  return forms.flatMap((form, index) => {
+    const problem = webhookProblem(alertWebhooks[index]!, form);
+    return problem === undefined ? [] : [`alerts.webhooks[${index}] ${problem}`];
+  });
+}
 
 /** Settings that the relay reloads while it runs. */
 export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials" | "tokens"> &
@@ -269,6 +309,7 @@ export type Limits = z.infer<typeof limitsSchema>;
 export type JobsConfig = z.infer<typeof jobsSchema>;
 export type DocumentsConfig = z.infer<typeof documentsSchema>;
 export type ModelConfig = z.infer<typeof modelSchema>;
+export type OtlpConfig = z.infer<typeof otlpSchema>;
 export type RelayConfig = z.infer<typeof relayConfigSchema>;
 export type RelaySecrets = z.infer<typeof relaySecretsSchema>;
 
@@ -326,7 +367,7 @@ export const installInputSchema = z.strictObject({
   /** Port of cloudflared's own metrics and `/ready`, on 127.0.0.1. */
   connectorPort: port,
   /** IP version of cloudflared's connections to Cloudflare; absent: IPv4, as is its default. */
-  edgeIpVersion: z.enum(["4", "6"]).optional(),
+  edgeIpVersion: z.enum(["4", "6", "auto"]).optional(),
   /** The archive with the `cloudflared` program that the Mac downloads, or finds in /tmp when it was uploaded there. */
   cloudflared: z.strictObject({ url: z.url(), sha256, uploaded: z.boolean().optional() }),
   power: powerSchema,

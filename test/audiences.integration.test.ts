@@ -12,20 +12,33 @@ import type {
 } from "../sandbox/cloudflare/edge-view.ts";
 import type { Edge } from "../sandbox/edge/edge.ts";
 import { type Declared, recordResources, resolved, settled } from "./components/mocks.ts";
-import { codeOf, personToken, serverToken, startModel, startTestRelay } from "./runtime/relay/harness.ts";
+import {
+  CLIENT_ID,
+  codeOf,
+  PEOPLE,
+  personToken,
+  SERVERS,
+  serverToken,
+  startModel,
+  startTestRelay,
+  TEAM,
+  token,
+} from "./runtime/relay/harness.ts";
 import { application } from "./sandbox/edge/account.ts";
 import { ask, Harness } from "./sandbox/edge/harness.ts";
 
 const hostname = "slm.example.com";
 const director = "director@example.com";
 /** Paths as they arrive. */
-const forServers = ["/v1/models", "/api/tags", "/statusx", "/Status", "/v1/status", "/"];
+const forServers = ["/v1/models", "/api/tags", "/statusx", "/Status", "/v1/status", "/", "/metricsx", "/v1/metrics"];
+const forScrapers = ["/metrics", "/metrics?name[]=up", "/metrics/", "/metrics/x"];
 const forPeople = ["/status", "/status/", "/status/data.json", "/status?x=/v1/models"];
+const scraping = { "cf-access-client-id": "net-token-prometheus.access", "cf-access-client-secret": "scrape" };
 const credentials = { "cf-access-client-id": "net-token-backend.access", "cf-access-client-secret": "right" };
 
 let declared: Declared[];
 let harness: Harness;
-let applications: { servers: AccessApplicationView; people: AccessApplicationView };
+let applications: Record<"servers" | "people" | "metrics", AccessApplicationView>;
 let declaredRules: IngressRule[];
 
 const inputsOf = (name: string): Record<string, unknown> => {
@@ -52,7 +65,7 @@ function policyView(name: string): AccessPolicyView {
 }
 
 /** An application as the edge would know it. */
-function applicationView(audience: "servers" | "people"): AccessApplicationView {
+function applicationView(audience: "servers" | "people" | "metrics"): AccessApplicationView {
   const inputs = inputsOf(`net-app-${audience}`);
   return application({
     name: audience,
@@ -88,6 +101,7 @@ beforeAll(async () => {
     accountId: "a".repeat(32),
     hostname,
     servers: [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }],
+    scrapers: [{ name: "prometheus", enabled: true, secretVersion: 1, duration: "8760h" }],
     people: {
       emails: [director],
       emailDomains: [],
@@ -109,7 +123,11 @@ beforeAll(async () => {
   });
   await resolved(tunnel.tunnelId);
   await settled();
-  applications = { servers: applicationView("servers"), people: applicationView("people") };
+  applications = {
+    servers: applicationView("servers"),
+    people: applicationView("people"),
+    metrics: applicationView("metrics"),
+  };
 });
 
 /** An edge and a cloudflared before an origin that answers everything with 200. */
@@ -125,6 +143,7 @@ async function network(
   });
   const { account } = harness;
   account.tokens.set(credentials["cf-access-client-id"], { secret: "right", tokenId: "id-of-net-token-backend" });
+  account.tokens.set(scraping["cf-access-client-id"], { secret: "scrape", tokenId: "id-of-net-token-prometheus" });
   account.applications.push(...knownApplications);
   const tunnel = account.declareTunnel(hostname, ingress(service));
   const edge = await harness.edge();
@@ -148,7 +167,7 @@ describe("the edge, before a connector and an origin that check nothing", () => 
   let session: { cookie: string };
   beforeAll(async () => {
     const open = (service: string) => [{ hostname, service }, { service: "http_status:404" }];
-    ({ edge, reached } = await network(open, [applications.servers, applications.people]));
+    ({ edge, reached } = await network(open, Object.values(applications)));
     const token = await edge.signPersonToken(applications.people.aud, director);
     session = { cookie: `CF_Authorization=${token}` };
   });
@@ -159,6 +178,21 @@ describe("the edge, before a connector and an origin that check nothing", () => 
     expect(await answers(edge, forServers, credentials)).toEqual(each(forServers, 200));
     expect(await answers(edge, forPeople, session)).toEqual(each(forPeople, 200));
     expect(reached).toHaveLength(forServers.length + forPeople.length);
+  });
+
+  it("lets only a scraper's token to the metrics, and a scraper nowhere else", async () => {
+    expect(await answers(edge, forScrapers, scraping)).toEqual(each(forScrapers, 200));
+    expect(reached).toHaveLength(forScrapers.length);
+    reached.splice(0);
+    expect(await answers(edge, forScrapers, credentials)).toEqual(each(forScrapers, 403));
+    expect(await answers(edge, forScrapers, session)).toEqual(each(forScrapers, 403));
+    expect(await answers(edge, forScrapers, {})).toEqual(each(forScrapers, 403));
+    expect(await answers(edge, forScrapers, { ...scraping, "cf-access-client-secret": "wrong" })).toEqual(
+      each(forScrapers, 403),
+    );
+    expect(await answers(edge, forServers, scraping)).toEqual(each(forServers, 403));
+    expect(await answers(edge, forPeople, scraping)).toEqual(each(forPeople, 302));
+    expect(reached).toEqual([]);
   });
 
   it("answers a monitor without a token 403 on /readyz, and one with a token of its own", async () => {
@@ -208,6 +242,19 @@ describe("cloudflared, behind an edge that takes one application for the whole h
     expect(await answers(edge, forServers, credentials)).toEqual(each(forServers, 200));
   });
 
+  it("refuses the tokens of servers and people on the metrics, and a scraper's everywhere else", async () => {
+    const { edge, reached } = await network(rules, [whole(applications.metrics)]);
+    expect(await answers(edge, [...forServers, ...forPeople], scraping)).toEqual(
+      each([...forServers, ...forPeople], 403),
+    );
+    expect(reached).toEqual([]);
+    expect(await answers(edge, forScrapers, scraping)).toEqual(each(forScrapers, 200));
+    await stop();
+    const other = await network(rules, [whole(applications.servers)]);
+    expect(await answers(other.edge, forScrapers, credentials)).toEqual(each(forScrapers, 403));
+    expect(other.reached).toEqual([]);
+  });
+
   it("refuses a person's token on what is for servers", async () => {
     const { edge, reached } = await network(rules, [whole(applications.people)]);
     const token = await edge.signPersonToken(applications.people.aud, director);
@@ -248,5 +295,38 @@ describe("the relay, reached by whoever has a token", () => {
     for (const path of forPeople)
       expect(await status(relay.url + path, serverToken), path).toBe("403 access_wrong_audience");
     expect(await status(`${relay.url}/v1/models`, serverToken)).toBe(200);
+  });
+
+  it("serves the metrics to scrapers of the config only, and not at all without them", async () => {
+    const model = await startModel();
+    const audiences = { servers: SERVERS, people: PEOPLE, metrics: "aud-metrics" };
+    const clientId = `${"a".repeat(32)}.access`;
+    const off = `${"b".repeat(32)}.access`;
+    const relay = await startTestRelay(model.url, {
+      access: { teamDomain: TEAM, audiences },
+      scrapers: [
+        { name: "prometheus", clientId, enabled: true },
+        { name: "old", clientId: off, enabled: false },
+      ],
+    });
+    const of = (common_name: string, aud = "aud-metrics") => token({ aud: [aud], common_name });
+    const url = `${relay.url}/metrics`;
+    const response = await fetch(url, { headers: { "Cf-Access-Jwt-Assertion": await of(clientId) } });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(response.headers.get("cache-control")).toMatch(/no-store/);
+    expect(await response.text()).toContain("slm_requests_in_flight");
+    expect(await status(url, await of(off))).toBe("403 caller_disabled");
+    expect(await status(url, await of(CLIENT_ID))).toBe("403 caller_unknown");
+    expect(await status(url, serverToken)).toBe("403 access_wrong_audience");
+    expect(await status(url, personToken)).toBe("403 access_wrong_audience");
+    // A scraper's token opens nothing else, with whichever audience.
+    expect(await status(`${relay.url}/v1/models`, await of(clientId))).toBe("403 access_wrong_audience");
+    expect(await status(`${relay.url}/v1/models`, await of(clientId, SERVERS))).toBe("403 caller_unknown");
+    expect(await status(`${relay.url}/metrics/x`, await of(clientId))).toBe(404);
+    expect(model.seen).toEqual([]);
+    const without = await startTestRelay(model.url);
+    expect(await status(`${without.url}/metrics`, serverToken)).toBe(404);
+    expect(await status(`${without.url}/metrics`, await of(clientId))).toBe("403 access_wrong_audience");
   });
 });

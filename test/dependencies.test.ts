@@ -34,5 +34,6 @@ it("names the licence that the package itself names", async () => {
 });
 
 it("pins exact versions", () => {
-  for (const [name, version] of Object.entries(packages)) expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+  for (const [name, version] of Object.entries(packages))
+    expect(version, name).toMatch(/^(?:npm:@?[\w./-]+@)?\d+\.\d+\.\d+$/);
 });

@@ -10,6 +10,7 @@ const pages = [
   "README.md",
   "README.ko.md",
   "CONTRIBUTING.md",
+  "docs/monitoring/README.md",
   ...(await readdir(join(project, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
 ];
 const { scripts } = z
@@ -42,6 +43,24 @@ describe.each(pages)("%s", (page) => {
   it("names npm scripts that are there", async () => {
     const named = [...(await text(page)).matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g)].map(([, name = ""]) => name);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
+describe("README.ko.md", () => {
+  /** What a reader could look for in vain: linked pages, commands, variables, settings. */
+  const named = (markdown: string): string[] =>
+    [
+      /docs\/[a-z-]+\.md/g,
+      /npm run (?:-s )?[a-z][a-z:-]*/g,
+      /\b[A-Z]{3,}_[A-Z_]+\b/g,
+      /`[a-z]+(?:\[\d\])?\.[a-zA-Z.]+`/g,
+      /file=[\w.-]+/g,
+    ].flatMap((pattern) => [...markdown.matchAll(pattern)].map(([found]) => found.replace(" -s ", " ")));
+
+  it("names whatever README.md names, but for the examples that it refers to there", async () => {
+    const there = new Set(named(await text("README.ko.md")));
+    const langchain = ["file=with_langchain.py", "file=with-langchain.mjs"];
+    expect([...new Set(named(await text("README.md")))].filter((one) => !there.has(one))).toEqual(langchain);
   });
 });
 

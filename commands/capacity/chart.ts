@@ -17,11 +17,11 @@ export interface Chart {
   readonly knee?: { readonly x: number; readonly label: string } | undefined;
 }
 
-const WIDTH = 640;
-const HEIGHT = 300;
-const LEFT = 56;
+const WIDTH = 480;
+const HEIGHT = 270;
+const LEFT = 48;
 const RIGHT = 16;
-const TOP = 40;
+const TOP = 44;
 const BOTTOM = 44;
 
 /** Round steps that cover 0 to `most` in four to eight parts. */
@@ -68,14 +68,16 @@ export function chartSvg({ title, xLabel, series, knee }: Chart): string {
     );
     return `<polyline class="${className}" points="${path}"/>${dots.join("")}`;
   });
-  let legendX = LEFT;
-  const legend = series.map(({ name, className }) => {
-    const one = `<circle class="${className}" cx="${legendX + 4}" cy="26" r="4"/><text class="tick" x="${legendX + 13}" y="30">${escapeText(name)}</text>`;
-    legendX += 30 + 8 * name.length;
-    return one;
+  // At the right of the title; a single line is what the title says.
+  let legendX = WIDTH - RIGHT;
+  const legend = (series.length > 1 ? [...series].reverse() : []).map(({ name, className }) => {
+    legendX -= 24 + 9 * name.length;
+    return `<circle class="${className}" cx="${legendX + 5}" cy="10" r="4"/><text class="tick" x="${legendX + 13}" y="14">${escapeText(name)}</text>`;
   });
+  // Its name stands above the plot, where no line runs through it, and within the picture.
+  const side = knee === undefined || x(knee.x) < LEFT + 40 ? "start" : x(knee.x) > WIDTH - 60 ? "end" : "middle";
   const mark = knee
-    ? `<line class="knee" x1="${at(x(knee.x))}" x2="${at(x(knee.x))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text class="knee" x="${at(x(knee.x) + (x(knee.x) > WIDTH * 0.7 ? -6 : 6))}" y="${TOP + 12}" text-anchor="${x(knee.x) > WIDTH * 0.7 ? "end" : "start"}">${escapeText(knee.label)}</text>`
+    ? `<line class="knee" x1="${at(x(knee.x))}" x2="${at(x(knee.x))}" y1="${TOP - 4}" y2="${HEIGHT - BOTTOM}"/><text class="knee" x="${at(x(knee.x))}" y="${TOP - 9}" text-anchor="${side}">${escapeText(knee.label)}</text>`
     : "";
-  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeText(title)}"><text class="title" x="${LEFT}" y="14">${escapeText(title)}</text>${legend.join("")}${grid.join("")}${labels.join("")}<text class="tick" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escapeText(xLabel)}</text>${lines.join("")}${mark}</svg>`;
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeText(title)}"><text class="title" x="0" y="14">${escapeText(title)}</text>${legend.join("")}${grid.join("")}${labels.join("")}<text class="tick" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escapeText(xLabel)}</text>${lines.join("")}${mark}</svg>`;
 }

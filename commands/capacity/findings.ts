@@ -1,6 +1,6 @@
 /** What a run means for the owner, in sentences of either language: what is, and what to set. Pure. */
 
-import type { Language } from "./language.ts";
+import type { Language } from "../language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import { SAME_VECTOR } from "./probes.ts";
 import { rounded } from "./sentence.ts";
@@ -49,21 +49,21 @@ function spreadNotes(parts: readonly Part[], say: (level: Note["level"], ko: str
     knee && knee.runs > 1 ? [{ knee, isSettled }] : [],
   );
   if (measured.length === 0) return [];
-  const runs = measured.map(({ knee }) => knee.runs).join(", ");
+  const runs = [...new Set(measured.map(({ knee }) => knee.runs))].join(", ");
   const spread = Math.round(100 * Math.max(...measured.map(({ knee }) => knee.spread)));
   if (measured.every(({ isSettled }) => isSettled))
     return [
       say(
         "ok",
-        `최적 지점의 수는 번갈아 ${runs}번 잰 중앙값이며, 처리량은 ±${spread}% 안에서 흔들렸습니다.`,
-        `Numbers at the knee are medians of ${runs} windows in turn; the middle half of them is within ±${spread} % of the throughput.`,
+        `최적 지점의 수는 번갈아 ${runs}번씩 잰 중앙값이며, 처리량은 ±${spread}% 안에서 흔들렸습니다.`,
+        `Numbers at the knee are medians of ${runs} windows each, in turn; throughput varied by ±${spread} % (the middle half of them).`,
       ),
     ];
   return [
     say(
       "warn",
-      `최적 지점의 수가 시간 안에 안정되지 않았습니다 (${runs}번, ±${spread}%): --minutes를 늘리거나 조용할 때 다시 재십시오.`,
-      `The numbers at the knee had not settled in time (${runs} windows, ±${spread} %): give more --minutes, or measure when it is quiet.`,
+      `최적 지점의 수가 시간 안에 안정되지 않았습니다 (${runs}번씩, ±${spread}%): --minutes를 늘리거나 조용할 때 다시 재십시오.`,
+      `The numbers at the knee had not settled in time (${runs} windows each, ±${spread} %): give more --minutes, or measure when it is quiet.`,
     ),
   ];
 }
@@ -127,6 +127,15 @@ export function notes(capacity: Capacity, language: Language): Note[] {
         "warn",
         `릴레이는 한 번에 ${relaySlots}건을 보내지만 모델 서버는 ${target.slots}건을 받습니다: 두 수를 같게 하십시오.`,
         `The relay sends ${relaySlots} at once, the model server takes ${target.slots}: make the two numbers the same.`,
+      ),
+    );
+  }
+  if (capacity.ledgerCalls !== undefined) {
+    found.push(
+      say(
+        "ok",
+        `길이는 기록된 답 ${grouped(capacity.ledgerCalls)}건의 것입니다: 질문은 중앙값, 답은 중앙값과 90%.`,
+        `The lengths are those of ${grouped(capacity.ledgerCalls)} answers of the ledger: the median question, the median answer and the 90th percentile.`,
       ),
     );
   }

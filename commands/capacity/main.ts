@@ -5,6 +5,7 @@ import { isLoopback } from "../../runtime/loopback.ts";
 import { runCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { isNameOf, readStack, type Stack, serviceTokenHeaders } from "../probe/stack.ts";
+import { usualLengths } from "./lengths.ts";
 import { measure } from "./measure.ts";
 import { command, type Options, readOptions } from "./options.ts";
 import { page } from "./page.ts";
@@ -46,8 +47,10 @@ function interruption(): AbortSignal {
 }
 
 async function capacityOf(args: readonly string[]): Promise<number> {
-  const options = readOptions(args);
-  const { url, headers } = await addressOf(options);
+  const asked = readOptions(args);
+  const { url, headers } = await addressOf(asked);
+  const { calls, ...lengths } = await usualLengths(asked, asked.url === undefined, console.error);
+  const options = { ...asked, ...lengths, ledgerCalls: calls };
   const target = await findTarget(url, headers, options);
   const progress = showProgress();
   const capacity = await measure(target, options, interruption(), progress.show);

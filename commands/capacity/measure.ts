@@ -26,6 +26,8 @@ export interface Capacity {
   readonly target: Pick<Target, "url" | "api" | "model" | "server" | "slots">;
   readonly at: string;
   readonly promptTokens: number;
+  /** Answers of the ledger that the lengths are taken from; undefined: they were given, or are the defaults. */
+  readonly ledgerCalls?: number | undefined;
   readonly parts: readonly Part[];
   /** The part whose knee is the least: a fixed number must hold for all lengths. */
   readonly deciding: Part | undefined;
@@ -65,7 +67,7 @@ type Wanted = Pick<
   | "currency"
   | "embeddingModel"
   | "admin"
->;
+> & { readonly ledgerCalls?: number | undefined };
 
 /** Slots that the warm probe assumes where the server does not say how many it has. */
 const GUESSED_SLOTS = 4;
@@ -132,6 +134,7 @@ export async function measure(
       target: { url: target.url, api: target.api, model: target.model, server: target.server, slots: target.slots },
       at: new Date().toISOString(),
       promptTokens: options.promptTokens,
+      ledgerCalls: options.ledgerCalls,
       parts,
       deciding: deciding(parts),
       ...probes,

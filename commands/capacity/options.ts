@@ -2,7 +2,7 @@
 import type { ModelServerApi } from "../../runtime/model-servers.ts";
 import { type Command, jsonOption, parseCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
-import type { Language } from "./language.ts";
+import { type Language, langOption, languageOf } from "../language.ts";
 
 const text = (value: string, help: string) => ({ type: "string", value, help }) as const;
 
@@ -18,8 +18,11 @@ export const command = {
     model: text("NAME", "the model that answers; default: the first that can"),
     "embedding-model": text("NAME", "the model whose vectors are checked; default: by its name, else the same"),
     header: { ...text("'NAME: VALUE'", "sent with every request; can be repeated"), multiple: true },
-    prompt: text("TOKENS", "length of a question; default: 200"),
-    answers: text("SHORT,LONG", "lengths of the answers in tokens, one or two; default: 32,256"),
+    prompt: text("TOKENS", "length of a question; default: the ledger's median, else 200"),
+    answers: text(
+      "SHORT,LONG",
+      "lengths of the answers in tokens, one or two; default: the ledger's median and 90th percentile, else 32,256",
+    ),
     most: text("N", "highest concurrency; default: 64"),
     ttft: text("MS", "longest time to the first token; default: no limit"),
     minutes: text("N", "total time limit; default: 15"),
@@ -28,8 +31,8 @@ export const command = {
     questions: text("N", "questions per user and hour; default: 20"),
     price: text("P", "a cloud's price per million output tokens"),
     currency: text("C", "of the price; default: USD"),
-    admin: text("URL", "the relay's admin listener (on the Mac), to notice other callers"),
-    lang: text("LANG", "ko or en; default: as the shell's LANG"),
+    admin: text("URL", "the relay's admin listener (on the Mac), to notice other callers and read the ledger"),
+    ...langOption,
     html: text("FILE", "the report as a page; default: capacity.html"),
     ...jsonOption,
   },
@@ -49,6 +52,8 @@ export interface Options {
   readonly headers: Readonly<Record<string, string>>;
   readonly promptTokens: number;
   readonly answers: readonly number[];
+  /** Which of the two were given: the others can come from the ledger. */
+  readonly given: { readonly prompt: boolean; readonly answers: boolean };
   readonly most: number;
   readonly ttftMs: number | undefined;
   readonly withinMs: number;
@@ -102,7 +107,7 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
     if (name && value) headers[name] = value;
     else problems.push(`--header is not of the form 'Name: value'`); // its value may be a secret
   }
-  const language = one("lang", ["ko", "en"] as const) ?? (/^ko/.test(env.LC_ALL || env.LANG || "") ? "ko" : "en");
+  const language = one("lang", ["ko", "en"] as const) ?? languageOf(env);
   const options: Options = {
     url: address("url"),
     api: one("api", ["openai", "ollama"] as const),
@@ -111,6 +116,7 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
     headers,
     promptTokens: number("prompt", 200, 1, 1_000_000),
     answers: [...new Set(answers)].sort((a, b) => a - b),
+    given: { prompt: given.prompt !== undefined, answers: given.answers !== undefined },
     most: number("most", 64, 1, 512),
     ttftMs: given.ttft === undefined ? undefined : number("ttft", 1000, 1, 3_600_000),
     withinMs: number("minutes", 15, 0.1, 1440, false) * 60_000,

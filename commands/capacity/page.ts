@@ -1,7 +1,8 @@
 /** The report as one self-contained HTML page: no script, nothing loaded from elsewhere. Pure. */
+
+import type { Language } from "../language.ts";
 import { chartSvg } from "./chart.ts";
 import { adviceLines, notes } from "./findings.ts";
-import type { Language } from "./language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { heads, rows, titleOf } from "./report.ts";
@@ -11,14 +12,14 @@ const style = `
 :root{color-scheme:light dark;--throughput:#0a7d5a;--first:#1f6feb;--second:#b35900;--knee:#c2255c}
 @media (prefers-color-scheme:dark){:root{--throughput:#3fd19f;--first:#79b8ff;--second:#ffb86b;--knee:#ff7aa8}}
 body{font:16px/1.5 system-ui,"Apple SD Gothic Neo","Noto Sans KR",sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-.answer{font-size:1.35rem;border-left:.4rem solid var(--throughput);padding-left:.8rem}
+h2{margin-top:2.2rem}.said{font-size:1.1rem}.answer{font-size:1.35rem;border-left:.4rem solid var(--throughput);padding-left:.8rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem}
-figure{margin:0}figure{margin:0}svg{width:100%;height:auto}svg text{font:15px system-ui,sans-serif;fill:currentColor}svg .title{font-weight:600}
+figure{margin:0}svg{width:100%;height:auto}svg text{font:14px system-ui,"Apple SD Gothic Neo","Noto Sans KR",sans-serif;fill:currentColor}svg .title{font-weight:600}
 .grid{stroke:currentColor;opacity:.15}.tick{opacity:.75}
 polyline{fill:none;stroke-width:2}polyline.throughput{stroke:var(--throughput)}polyline.first{stroke:var(--first)}polyline.second{stroke:var(--second)}
 circle.throughput{fill:var(--throughput)}circle.first{fill:var(--first)}circle.second{fill:var(--second)}
 line.knee{stroke:var(--knee);stroke-dasharray:5 4;stroke-width:1.5}svg text.knee{fill:var(--knee);font-weight:600}
-.table{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.25rem .6rem;white-space:nowrap}
+.table{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:.25rem .8rem;white-space:nowrap}td:last-child{text-align:left}
 tr{border-bottom:1px solid #8884}tr.knee{font-weight:600}tr.knee td:first-child{box-shadow:inset .25rem 0 var(--knee)}th{opacity:.75;font-weight:normal}
 li.warn::marker{content:"⚠ "}footer{opacity:.7;margin-top:2rem}`;
 
@@ -28,23 +29,25 @@ const escapeHtml = (text: string): string =>
 const words = {
   ko: {
     title: "이 Mac은 얼마나 감당하는가",
-    all: "전체 토큰/초",
-    first: "첫 글자까지, 초",
+    all: "전체 출력 토큰/초",
+    first: "첫 글자까지(초)",
     x: "동시 요청 수",
     knee: "최적",
     advice: "무엇을 설정할까",
     notes: "알게 된 것",
     tokens: "토큰/초",
+    lasted: (seconds: number, tokens: string) => `${seconds}초 동안, 출력 ${tokens}토큰`,
   },
   en: {
     title: "How much this Mac can take",
-    all: "Output tokens per second, all answers together",
-    first: "Time to first token, seconds",
+    all: "Tokens per second, all answers",
+    first: "First token after, s",
     x: "requests at once",
     knee: "knee",
     advice: "What to set",
     notes: "What else was found",
     tokens: "tokens/s",
+    lasted: (seconds: number, tokens: string) => `${seconds} s, ${tokens} output tokens`,
   },
 } as const;
 
@@ -76,7 +79,7 @@ function table(part: Part, language: Language): string {
   const head = heads(language).map((name) => `<th scope="col">${escapeHtml(name)}</th>`);
   const body = rows(part, language).map(
     ({ mark, cells }) =>
-      `<tr${mark === "◀" ? ' class="knee"' : ""}>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}<td>${mark === "◀" ? "" : escapeHtml(mark)}</td></tr>`,
+      `<tr${mark === "◀" ? ' class="knee"' : ""}>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}<td>${mark === "◀" ? words[language].knee : escapeHtml(mark)}</td></tr>`,
   );
   return `<div class="table"><table><tr>${head.join("")}<th></th></tr>${body.join("")}</table></div>`;
 }
@@ -90,7 +93,7 @@ export function page(
   const { target, parts, deciding } = capacity;
   const sections = parts.map(
     (part) =>
-      `<section><h2>${escapeHtml(titleOf(part, capacity, language))}</h2><p class="answer">${escapeHtml(sentence(part.sweep, language))}</p>${charts(part, language)}${table(part, language)}</section>`,
+      `<section><h2>${escapeHtml(titleOf(part, capacity, language))}</h2>${parts.length > 1 ? `<p class="said">${escapeHtml(sentence(part.sweep, language))}</p>` : ""}${charts(part, language)}${table(part, language)}</section>`,
   );
   const advice = deciding ? adviceLines(deciding, currency, questionsPerHour, language) : [];
   const said = notes(capacity, language);
@@ -99,10 +102,11 @@ export function page(
 <style>${style}</style></head><body>
 <h1>${escapeHtml(say.title)}</h1>
 <p>${escapeHtml(`${target.server}, ${target.model}, ${target.url}`)}</p>
-${sections.join("\n")}
+<p class="answer">${escapeHtml(sentence((deciding ?? parts[0])?.sweep, language))}</p>
 <h2>${escapeHtml(say.advice)}</h2><ul>${advice.map((line) => `<li>${escapeHtml(line)}</li>`).join("")}</ul>
+${sections.join("\n")}
 <h2>${escapeHtml(say.notes)}</h2><ul>${said.map(({ level, text }) => `<li class="${level}">${escapeHtml(text)}</li>`).join("")}</ul>
-<footer>${escapeHtml(capacity.at)} · ${capacity.seconds} s · ${capacity.outputTokens} tokens</footer>
+<footer>${escapeHtml(`${capacity.at.slice(0, 16).replace("T", " ")} UTC · ${say.lasted(capacity.seconds, capacity.outputTokens.toLocaleString("en-US"))}`)}</footer>
 </body></html>
 `;
 }

@@ -1,6 +1,8 @@
 /** The report as text: the sentence, the table, the advice. Pure. */
+
+import type { Language } from "../language.ts";
+import { textWidth } from "../text-width.ts";
 import { adviceLines, notes } from "./findings.ts";
-import type { Language } from "./language.ts";
 import type { Capacity, Part } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { rounded, sentence } from "./sentence.ts";
@@ -11,8 +13,8 @@ type Words = Pick<Options, "language" | "currency" | "questionsPerHour">;
 /** Heads of the table's columns. */
 export function heads(language: Language): string[] {
   return language === "ko"
-    ? ["동시", "전체 토큰/초", "답당 토큰/초", "첫 글자 p50 s", "p90 s", "요청/초", "실패"]
-    : ["at once", "tokens/s all", "tokens/s each", "first token p50 s", "p90 s", "requests/s", "failed"];
+    ? ["동시 요청", "전체 토큰/초", "답당 토큰/초", "첫 글자 p50(초)", "첫 글자 p90(초)", "요청/초", "실패"]
+    : ["at once", "tokens/s all", "tokens/s each", "first token p50, s", "first token p90, s", "requests/s", "failed"];
 }
 
 const seconds = (ms: number): string => (Number.isFinite(ms) ? (ms / 1000).toFixed(2) : "–");
@@ -56,10 +58,10 @@ export function render(capacity: Capacity, words: Words): string {
   for (const part of capacity.parts) {
     lines.push(titleOf(part, capacity, language), sentence(part.sweep, language), "");
     const table = [{ mark: "", cells: heads(language) }, ...rows(part, language)];
-    const widths = heads(language).map((_, i) => Math.max(...table.map((row) => width(row.cells[i] ?? ""))));
+    const widths = heads(language).map((_, i) => Math.max(...table.map((row) => textWidth(row.cells[i] ?? ""))));
     for (const row of table) {
       lines.push(
-        `  ${row.cells.map((cell, i) => " ".repeat((widths[i] ?? 0) - width(cell)) + cell).join("  ")}  ${row.mark}`.trimEnd(),
+        `  ${row.cells.map((cell, i) => " ".repeat((widths[i] ?? 0) - textWidth(cell)) + cell).join("  ")}  ${row.mark}`.trimEnd(),
       );
     }
     lines.push("");
@@ -69,12 +71,4 @@ export function render(capacity: Capacity, words: Words): string {
   const said = notes(capacity, language);
   if (said.length > 0) lines.push("", ...said.map(({ level, text }) => `${level === "warn" ? "!" : "-"} ${text}`));
   return lines.join("\n");
-}
-
-/** Columns in a terminal: a Korean syllable takes two. */
-function width(text: string): number {
-  return [...text].reduce(
-    (sum, character) => sum + (/[\u1100-\u11ff\u3000-\u9fff\uac00-\ud7af]/u.test(character) ? 2 : 1),
-    0,
-  );
 }

@@ -1,5 +1,5 @@
 /** The answer in one sentence for the owner, in Korean or English, and the words of the report. */
-import type { Language } from "./language.ts";
+import type { Language } from "../language.ts";
 import type { Level } from "./stats.ts";
 import type { Sweep } from "./sweep.ts";
 
@@ -27,9 +27,11 @@ function beyond(sweep: Sweep): { from: number; loses: boolean } | undefined {
 }
 
 /** @returns e.g. "Up to 4 at once: first token within 1.2 s, 22 tokens per second each (90 %). From 6 on it only gets slower." */
-export function sentence(sweep: Sweep, language: Language): string {
-  const { knee, isComplete, levels } = sweep;
-  if (knee === undefined) return language === "ko" ? "측정된 것이 없습니다." : "Nothing was measured.";
+export function sentence(sweep: Sweep | undefined, language: Language): string {
+  const knee = sweep?.knee;
+  if (sweep === undefined || knee === undefined)
+    return language === "ko" ? "측정된 것이 없습니다." : "Nothing was measured.";
+  const { isComplete, levels } = sweep;
   const after = beyond(sweep);
   const most = levels.at(-1)?.atOnce ?? knee.atOnce;
   if (language === "ko") {

@@ -1,6 +1,8 @@
 /** What a check of the doctor is: the commands it runs on the Mac and what it concludes from their output, in one file. */
 import type { CommandResult } from "../../ssh/session.ts";
+import type { Language } from "../language.ts";
 import type { MacEntry, MacSettings } from "../mac-settings.ts";
+import { messagesIn } from "./messages.ts";
 
 /** `fail`: the service does not work, or does not recover unattended. `warn`: it may cause trouble later. */
 export type Level = "ok" | "warn" | "fail";
@@ -24,6 +26,7 @@ export interface Part extends Result {
 
 /** A check's name and its conclusion. */
 export interface Finding extends Result {
+  /** The same in every language. */
   readonly check: string;
 }
 
@@ -39,6 +42,8 @@ export interface Context extends Pick<MacSettings, "model" | "modelKey" | "limit
   readonly expectColo: readonly string[];
   /** Servers in route.direct. */
   readonly directServers: readonly string[];
+  /** Of the findings. @default English */
+  readonly language?: Language | undefined;
 }
 
 /** Answers by the check's own names for its commands. */
@@ -74,12 +79,13 @@ export const warn = (found: string, means: string, todo?: string): Result => ({ 
 export const fail = (found: string, means: string, todo?: string): Result => ({ level: "fail", found, means, todo });
 
 /** The check could not be made. */
-export function unknown(answer: Answer | undefined, todo?: string): Result {
+export function unknown(context: Pick<Context, "language">, answer: Answer | undefined, todo?: string): Result {
+  const say = messagesIn(context).unknown;
   const reason =
     answer === undefined
-      ? "not asked"
+      ? say.notAsked
       : "unanswered" in answer
         ? answer.unanswered
-        : (answer.stderr.trim() || answer.stdout.trim()).split("\n")[0] || `exit code ${answer.exitCode}`;
-  return warn(`unknown (${reason})`, "The check could not be made.", todo);
+        : (answer.stderr.trim() || answer.stdout.trim()).split("\n")[0] || say.exitCode(answer.exitCode);
+  return warn(say.found(reason), say.means, todo);
 }

@@ -2,6 +2,7 @@
 import { readAuth } from "../../ssh/auth.ts";
 import { openSession } from "../../ssh/session.ts";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
+import { langOption, readLanguage } from "../language.ts";
 import { chooseMac, readMacSettings, targetOf } from "../mac-settings.ts";
 import { withProgress } from "../progress.ts";
 import type { Finding } from "./check.ts";
@@ -19,12 +20,14 @@ const command = {
       value: "FILE",
       help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
     },
+    ...langOption,
     ...stackOption,
     ...jsonOption,
   },
   examples: [
     ["npm run doctor", "the stack's only Mac"],
     ["npm run doctor -- studio --json", "the Mac studio, for a script"],
+    ["npm run doctor -- --lang ko", "the report in Korean"],
   ],
   exitCodes: {
     0: "no check failed (there may be warnings)",
@@ -35,11 +38,13 @@ const command = {
 
 await runCommand(command, async (args) => {
   const { values, positionals } = parseCommand(command, args);
+  // For scripts the texts are English unless they ask for another language.
+  const language = values.json && values.lang === undefined ? "en" : readLanguage(values.lang);
   const settings = await readMacSettings(values.stack);
   const mac = chooseMac(settings.macs, positionals[0]);
   const { model, limits, jobs, documents, route } = settings;
   const directServers = route.direct.map(({ server }) => server);
-  const context = { mac, model, limits, jobs, documents, expectColo: route.expectColo, directServers };
+  const context = { mac, model, limits, jobs, documents, expectColo: route.expectColo, directServers, language };
   const session = await openSession(targetOf(mac), await readAuth(values.key));
   let findings: Finding[];
   try {
@@ -49,6 +54,6 @@ await runCommand(command, async (args) => {
   }
   const code = exitCode(findings);
   const result = { mac: mac.name, host: mac.host, exitCode: code, findings };
-  console.log(values.json ? JSON.stringify(result, null, 2) : render(mac.name, findings));
+  console.log(values.json ? JSON.stringify(result, null, 2) : render(mac.name, findings, language));
   return code;
 });

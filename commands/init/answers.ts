@@ -1,5 +1,6 @@
 /** Everything that the stack file needs to say, found out or asked. */
 import { atlasLookups } from "../../accounts/atlas.ts";
+import { hasCredentials } from "../../accounts/atlas-sign-in.ts";
 import { cloudflareLookups } from "../../accounts/cloudflare.ts";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
@@ -69,7 +70,7 @@ export async function gatherAnswers(options: Options, asker: Asker, before: Befo
     asker,
     options,
     say,
-    hasKeys: Boolean(atlas.publicKey && atlas.privateKey),
+    hasKeys: hasCredentials(atlas),
     known: known("documents", "store"),
   });
 

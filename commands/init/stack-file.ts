@@ -204,6 +204,23 @@ export function missingSecrets(text: string): string[] {
   return wanted.filter((key) => config[space(key)] === undefined);
 }
 
+/** In place of values that are encrypted below a key: addresses of webhooks, and what their messages are signed with. */
+const PLACEHOLDERS: Readonly<Record<string, string>> = {
+  url: "https://encrypted.invalid/",
+  secret: `whsec_${Buffer.alloc(32).toString("base64")}`,
+};
+
+/** @returns the value with a placeholder for each `{ secure: … }` in it */
+function withPlaceholders(value: unknown, key = ""): unknown {
+  if (Array.isArray(value)) return value.map((one) => withPlaceholders(one));
+  if (typeof value !== "object" || value === null) return value;
+  if ("secure" in value && typeof value.secure === "string") return PLACEHOLDERS[key] ?? "encrypted";
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withPlaceholders(one, name)]));
+}
+
+/** Secrets that a stack may be without: what their placeholder would mean is another config. */
+const optionalSecrets: ReadonlySet<string> = new Set(["fallbackKey", "modelKey", "otlpHeaders"]);
+
 /**
  * @returns the config of a stack file, its secrets replaced by placeholders
  * @throws Refusal with every problem of the text, in the words of `pulumi preview`
@@ -214,8 +231,8 @@ export function readConfig(text: string, file: string): StackConfig {
   try {
     return readStackConfig({
       get(key) {
-        if (secretKeys.has(key)) return key === "fallbackKey" || key === "modelKey" ? undefined : placeholder;
-        const value = config[space(key)];
+        if (secretKeys.has(key)) return optionalSecrets.has(key) ? undefined : placeholder;
+        const value = withPlaceholders(config[space(key)]);
         return typeof value === "string" || value === undefined ? value : JSON.stringify(value);
       },
     });

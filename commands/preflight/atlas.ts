@@ -56,13 +56,13 @@ function keyFinding(failure: LookupFailure, projectId: string, address: LookupRe
     case "no-credentials":
       return fail(
         id,
-        "the Atlas API key is not set",
-        `Make one (${keysPage}, role Project Owner; Project Read Only for previews): MONGODB_ATLAS_PUBLIC_KEY=… and MONGODB_ATLAS_PRIVATE_KEY=… in .env`,
+        "no Atlas credentials are set",
+        `Make a service account (cloud.mongodb.com → the project → Project Access → Applications → Service Accounts; role Project Owner, Project Read Only for previews): MONGODB_ATLAS_CLIENT_ID=… and MONGODB_ATLAS_CLIENT_SECRET=… in .env; or an API key: MONGODB_ATLAS_PUBLIC_KEY=… and MONGODB_ATLAS_PRIVATE_KEY=…`,
       );
     case "credentials":
       return fail(
         id,
-        `Atlas does not accept the API key (${said})`,
+        `Atlas does not accept the API key or service account (${said})`,
         `Copy both halves again, or make a new one: ${keysPage}`,
       );
     case "address":

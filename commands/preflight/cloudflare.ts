@@ -19,6 +19,7 @@ export interface CloudflareWanted {
     readonly servers: readonly { readonly name: string }[];
     readonly people: { readonly sessionDuration: string };
   };
+  readonly metrics: { readonly scrapers: readonly { readonly name: string }[] };
 }
 
 /** For an account whose token passed the cheap checks: reports no permission a second time. */
@@ -99,12 +100,12 @@ function botsUnknown(isPermission: boolean, said: string): Finding {
 }
 
 function tokenNameFindings(
-  { hostname, access }: CloudflareWanted,
+  { hostname, access, metrics }: CloudflareWanted,
   tokens: readonly ServiceToken[],
   owned: Owned,
 ): Finding[] {
   const id = "cloudflare.service-tokens";
-  const names = access.servers.map(({ name }) => `${hostname} ${name}`);
+  const names = [...access.servers, ...metrics.scrapers].map(({ name }) => `${hostname} ${name}`);
   const others = tokens.filter((token) => names.includes(token.name) && !owned("serviceToken", token.id));
   if (others.length === 0) return [ok(id, "no service token outside this stack has the same name")];
   return others.map(({ name, id: token }) =>

@@ -4,7 +4,9 @@
  * creates each thing once. A Flex cluster that the config declares and the state lacks is imported instead (lost-cluster.ts).
  * After an `up` that was stopped by Ctrl-C there is nothing to do.
  */
+
 import { z } from "zod";
+import { atlasFetch } from "../../accounts/atlas-sign-in.ts";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
 import { readStackConfig } from "../../config/config.ts";
@@ -12,7 +14,7 @@ import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { importResources, packageVersions, readDeployed } from "../init/adopt/import.ts";
 import { withProgress } from "../progress.ts";
-import { run, runPulumi, stackName } from "../pulumi-cli.ts";
+import { runPulumi, stackName } from "../pulumi-cli.ts";
 import { type ConfigText, readConfig } from "../stack.ts";
 import { clusterImport, missingCluster } from "./lost-cluster.ts";
 import { exportSchema, itemSchema, orphans, type Search, searches } from "./orphans.ts";
@@ -146,31 +148,31 @@ function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>>
       if (!response.ok) throw new UsageError(`${method} ${path}: ${response.status} ${body}`);
       return JSON.parse(body);
     },
-    /** By curl, which implements digest authentication. Its options go through standard input, so no process list shows the key. */
     async atlas(method, path, version = "2023-01-01") {
       const { access, findings, usable } = atlas;
       const problem = findings.find(({ level }) => level === "fail") ?? (usable ? undefined : findings[0]);
       if (problem) throw new UsageError(problemText(problem));
-      const publicKey = needed(access.publicKey, "MONGODB_ATLAS_PUBLIC_KEY");
-      const user = `${publicKey}:${needed(access.privateKey, "MONGODB_ATLAS_PRIVATE_KEY")}`;
-      const options = [
-        "digest\nsilent\nshow-error\nfail-with-body\nmax-time = 30",
-        `user = ${JSON.stringify(user)}`,
-        `request = ${method}`,
-        `header = "accept: application/vnd.atlas.${version}+json"`,
-        `url = ${JSON.stringify(`${atlasUrl}/api/atlas/v2${path}`)}`,
-      ];
-      const { code, stdout, stderr } = await run("curl", ["--config", "-"], { input: options.join("\n") });
-      if (code !== 0) throw new UsageError(`${method} ${path}: ${stdout || stderr || `curl ended with ${code}`}`);
-      return stdout === "" ? {} : JSON.parse(stdout);
+      const ask = atlasFetch(access);
+      if (ask === undefined) throw notSet("MONGODB_ATLAS_PUBLIC_KEY (or MONGODB_ATLAS_CLIENT_ID)");
+      const response = await ask(`${atlasUrl}/api/atlas/v2${path}`, {
+        method,
+        headers: { accept: `application/vnd.atlas.${version}+json` },
+        signal: AbortSignal.timeout(30_000),
+      });
+      const body = await response.text();
+      if (!response.ok) throw new UsageError(`${method} ${path}: ${response.status} ${body}`);
+      return body === "" ? {} : JSON.parse(body);
     },
   };
 }
 
 function needed(value: string | undefined, name: string): string {
-  if (!value) throw new UsageError(`${name} is not set: recovery needs the credentials of \`pulumi up\``);
+  if (!value) throw notSet(name);
   return value;
 }
+
+const notSet = (name: string): UsageError =>
+  new UsageError(`${name} is not set: recovery needs the credentials of \`pulumi up\``);
 
 await runCommand(command, async (args) => {
   const { values } = parseCommand(command, args);

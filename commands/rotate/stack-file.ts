@@ -2,11 +2,15 @@
  * Changes settings of one server in the text of `Pulumi.<stack>.yaml` and leaves every other character as it is: comments,
  * quotes, order, line ends. The `yaml` package parses the text and gives the positions to change.
  */
-import { isMap, isScalar, isSeq, type Pair, parseDocument, type Scalar, type YAMLMap } from "yaml";
+import { type Document, isMap, isScalar, isSeq, type Pair, parseDocument, type Scalar, type YAMLMap } from "yaml";
 import { Refusal } from "../errors.ts";
 import type { ServerSettings } from "./plan.ts";
 
-const accessKey = "slm-network:access";
+/** Lists of the stack file whose entries have a service token. */
+const lists = [
+  ["slm-network:access", "servers"],
+  ["slm-network:metrics", "scrapers"],
+] as const;
 
 /** The settings that are written, in this order. */
 const keys = ["secretVersion", "previousSecretExpiresAt", "duration"] as const;
@@ -49,10 +53,13 @@ function find(text: string, server: string): Found {
   const document = parseDocument(text, { keepSourceTokens: true });
   const [fault] = document.errors;
   if (fault) throw new Refusal(`the stack file is not valid YAML: ${fault.message}`);
-  const servers = document.getIn(["config", accessKey, "servers"]);
-  if (!isSeq(servers)) throw new Refusal(`the stack file has no list config → ${accessKey} → servers`);
-  const names = servers.items.flatMap((item) => (isMap(item) ? [String(item.get("name"))] : []));
-  const map = servers.items.find((item) => isMap(item) && item.get("name") === server);
+  const [[accessKey, serversKey]] = lists;
+  if (!isSeq(document.getIn(["config", accessKey, serversKey]))) {
+    throw new Refusal(`the stack file has no list config → ${accessKey} → ${serversKey}`);
+  }
+  const entries = entriesOf(document);
+  const names = entries.map((item) => String(item.get("name")));
+  const map = entries.find((item) => item.get("name") === server);
   if (!isMap(map)) {
     throw new Refusal(`the stack file has no server ${JSON.stringify(server)}; it has ${names.join(", ") || "none"}`);
   }
@@ -67,13 +74,19 @@ function find(text: string, server: string): Found {
   };
 }
 
+/** All entries that have a service token. */
+function entriesOf(document: Document): YAMLMap[] {
+  return lists.flatMap(([section, list]) => {
+    const found = document.getIn(["config", section, list]);
+    return isSeq(found) ? found.items.filter((item): item is YAMLMap => isMap(item)) : [];
+  });
+}
+
 /** The file without the settings that may change, to compare. */
 function others(text: string, server: string): string {
   const document = parseDocument(text);
-  const servers = document.getIn(["config", accessKey, "servers"]);
-  if (isSeq(servers)) {
-    for (const item of servers.items)
-      if (isMap(item) && item.get("name") === server) for (const key of keys) item.delete(key);
+  for (const item of entriesOf(document)) {
+    if (item.get("name") === server) for (const key of keys) item.delete(key);
   }
   return JSON.stringify(document.toJS());
 }

@@ -155,6 +155,7 @@ export type Data = readonly { readonly name: string; readonly bytes: number }[];
 const kinds: Readonly<Record<string, string>> = {
   "jobs.db": "jobs and their answers",
   "documents.sqlite": "documents",
+  "usage.db": "the ledger of usage",
 };
 
 /** @returns lines for a person, with the commands that copy the data */

@@ -7,8 +7,7 @@
  */
 import { z } from "zod";
 import { waitUntil } from "./commands.ts";
-import { readIfExists } from "./files.ts";
-import { isLoaded, load, plistPath, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
+import { isLoaded, load, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import { type Connector, connectorDaemon } from "./plists.ts";
 import { freePort } from "./ports.ts";
@@ -76,12 +75,14 @@ export function temporaryConnector(paths: Layout, port: number, edgeIpVersion?: 
 
 /**
  * Replaces the running connector. When it resolves, the connector has restarted and is connected, and the temporary one is gone.
+ * @param isLoadedAsWanted launchd has loaded the wanted plist; it restarts a daemon as it was loaded, whatever the file says now
  * @param changing is called right before the connector itself is changed; until then a failure leaves it as it was
  * @throws Error when the new token or program does not connect: the old connector keeps running. After `changing`, the temporary one does.
  */
 export async function handOver(
   paths: Layout,
   connector: Connector,
+  isLoadedAsWanted: boolean,
   changing: () => void,
   ready: () => Promise<void>,
 ): Promise<void> {
@@ -103,8 +104,8 @@ export async function handOver(
   await settled();
   changing();
   await drain(connector);
-  const isWanted = (await readIfExists(plistPath(paths, connector))) === connector.plist;
-  const hasRestarted = isWanted && before !== undefined && (await connectorStatus(connector.port))?.id !== before.id;
+  const hasRestarted =
+    isLoadedAsWanted && before !== undefined && (await connectorStatus(connector.port))?.id !== before.id;
   // After it exits, launchd restarts it with the new token: that process is already the new connector.
   if (!hasRestarted || !(await isLoaded(connector))) {
     await writePlist(paths, connector);

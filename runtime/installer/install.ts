@@ -202,7 +202,14 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       const connected = () => requireReady(connector, "connector", input);
       if (!(await isLoaded(connector))) await startAnew(connector);
       else if (record?.connector !== wanted.connector || mustRestart.connector)
-        await handOver(paths, connector, () => begin(connector), connected);
+        // Without a record an earlier run may have written the plist and ended before launchd loaded it.
+        await handOver(
+          paths,
+          connector,
+          record !== undefined && before.plists.get(connectorPlist) === connector.plist,
+          () => begin(connector),
+          connected,
+        );
       await connected();
       // Left by an installer that was killed.
       await removeTemporaryConnector(paths, temporaryConnector(paths, 0));

@@ -5,7 +5,7 @@ import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
 import { type Handler, sendError, sendText } from "./http/listener.ts";
 import { splitTarget } from "./http/router.ts";
-import { ownerUsage } from "./usage/owner.ts";
+import { ownerLengths, ownerUsage } from "./usage/owner.ts";
 
 /** Hosts by which a program on the Mac reaches the listener. */
 const LOCAL_NAMES = ["127.0.0.1", "localhost", "[::1]"];
@@ -31,14 +31,15 @@ export function onlyLocal(handler: Handler): Handler {
   };
 }
 
-const PATHS = ["/metrics", "/details", "/config", "/usage"];
+const PATHS = ["/metrics", "/details", "/config", "/usage", "/usage/lengths"];
 const JSON_TYPE = "application/json; charset=utf-8";
 
 /**
  * Everything here only reads: no request to this listener changes anything. Behind `onlyLocal`.
  *
  * GET /metrics (Prometheus), /details (the status as JSON), /config (the callers, limits and job limits in use, with which the installer
- * verifies a reload), /usage (sums of the ledger, for `npm run usage`), /healthz, /readyz.
+ * verifies a reload), /usage (sums of the ledger, for `npm run usage`), /usage/lengths (for
+ * `npm run capacity`), /healthz, /readyz.
  */
 export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "config" | "usages">): Handler {
   const { metrics, status, log, config, usages } = parts;
@@ -55,6 +56,8 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "
     if (path === "/metrics") sendText(res, 200, metrics.registry.contentType, await metrics.registry.metrics());
     else if (path === "/usage")
       sendText(res, 200, JSON_TYPE, JSON.stringify(await ownerUsage(query, config, usages.ledger)));
+    else if (path === "/usage/lengths")
+      sendText(res, 200, JSON_TYPE, JSON.stringify(await ownerLengths(query, usages.ledger)));
     else if (path === "/config") sendText(res, 200, JSON_TYPE, reloadablePart(config));
     else sendText(res, 200, JSON_TYPE, JSON.stringify(await status.data()));
   };

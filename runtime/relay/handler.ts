@@ -52,6 +52,7 @@ import { type StatusPage, serveStatus } from "./status/serve.ts";
 import type { Status } from "./status/status.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/trace.ts";
 import { serveUsage } from "./usage/api.ts";
 import type { EntryStart, UsageEntry, Usages } from "./usage/entry.ts";
 import type { UsageKind } from "./usage/row.ts";
@@ -65,6 +66,8 @@ export interface Parts extends CallParts {
   readonly access: CheckAccess;
   /** How this listener's requests arrive. @default "edge" */
   readonly entry?: Entry;
+  /** Undefined: traces are off. */
+  readonly tracing?: Tracing | undefined;
   readonly router: Router;
   readonly pace: Pace;
   readonly documents: Documents;
@@ -102,7 +105,9 @@ export function publicHandler(parts: Parts): Handler {
   return (req, res, expectsContinue) => {
     if (sendHealth(req, res, parts.status)) return;
     const exchange = beginExchange(req, res, expectsContinue, parts);
-    serve(exchange, parts).catch((cause: unknown) => fail(exchange, cause, parts));
+    const { trace } = exchange.record;
+    const served = trace === undefined ? serve(exchange, parts) : trace.run(() => serve(exchange, parts));
+    served.catch((cause: unknown) => fail(exchange, cause, parts));
   };
 }
 
@@ -110,6 +115,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   refuseWhileDraining(parts.status);
   const principal = await parts.access(audienceOf(exchange.path), exchange.req.headers);
   const routed = findRoute(identify(exchange, principal), parts);
+  if (routed.route.kind === "metrics") return serveMetrics(routed, parts);
   if (routed.route.kind === "status") {
     if (routed.principal.kind !== "person") throw new RelayError("internal", "A server cannot see the status page.");
     holdPersonShare(exchange, routed.principal.name, parts.holdings);
@@ -137,8 +143,20 @@ function identify(exchange: Exchange, principal: Principal): Identified {
   const { name } = principal;
   const isServer = principal.kind === "server";
   const clientId = isServer ? principal.caller.clientId : undefined;
-  exchange.record.identified({ name, caller: isServer ? name : "people", clientId });
+  exchange.record.identified({ name, caller: isServer ? name : NAMES_OF_OTHERS[principal.kind], clientId });
   return { exchange, principal };
+}
+
+/** How the metrics name principals that are no servers: not by name. */
+const NAMES_OF_OTHERS = { person: "people", scraper: "scrapers" } as const;
+
+/** `/metrics` from outside: only for scrapers, never on a direct line. */
+async function serveMetrics({ exchange, principal }: Identified, { metrics, holdings }: Parts): Promise<void> {
+  if (principal.kind !== "scraper") {
+    throw new RelayError("path_not_allowed", "The metrics are for the scrapers of the config, at the public hostname.");
+  }
+  holdPersonShare(exchange, `scraper ${principal.name}`, holdings);
+  sendText(exchange.res, 200, metrics.registry.contentType, await metrics.registry.metrics());
 }
 
 function findRoute(identified: Identified, { router }: Parts): Routed {

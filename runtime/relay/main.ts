@@ -7,6 +7,8 @@
  * | SIGHUP | reloads callers, limits and the limits of jobs from the files; before the start is complete: once it is |
  * | SIGUSR2 | relinquishes the public port and the stores to a relay that was started with `--take-over`, then stops |
  *
+ * With `--test-alerts` it starts no relay: it sends a test to each webhook of `alerts` and prints the results as JSON.
+ *
  * Exit status 78: the settings are invalid.
  */
 import { parseArgs } from "node:util";
@@ -26,6 +28,7 @@ async function main(): Promise<void> {
       secrets: { type: "string" },
       "take-over": { type: "boolean", default: false },
       "admin-port": { type: "string" },
+      "test-alerts": { type: "boolean", default: false },
     },
   });
   if (values.config === undefined || values.secrets === undefined) {
@@ -33,6 +36,13 @@ async function main(): Promise<void> {
   }
   const files = [values.config, values.secrets] as const;
   const { config, secrets, interrupted } = await readSettings(...files);
+  if (values["test-alerts"]) {
+    const { sendTestMessages } = await import("./alerts/test-message.ts");
+    const results = await sendTestMessages(config, secrets);
+    process.stdout.write(`${JSON.stringify(results)}\n`);
+    process.exitCode = results.every(({ isDelivered }) => isDelivered) ? 0 : 1;
+    return;
+  }
   const log = createLog();
   if (interrupted !== undefined) {
     log.warn({ set: interrupted }, "an installation was interrupted between its files; run pulumi up again");

@@ -9,8 +9,9 @@ import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import type { AdaptiveTimes } from "./admission/adaptive.ts";
 import { openAdaptiveSlots } from "./admission/adaptive-slots.ts";
-import { type Admission, createAdmission } from "./admission/admission.ts";
+import { type Admission, createAdmission, type QueueName } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
+import { type AlertsParts, type OpenAlerts, openAlerts } from "./alerts/open.ts";
 import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { bindLines, createDirectLines } from "./direct-lines.ts";
@@ -40,8 +41,10 @@ import { createLiveSpeed } from "./status/live-speed.ts";
 import { openStatusPage } from "./status/open-page.ts";
 import { createOutageMetrics, openOutages } from "./status/outages.ts";
 import { createStatus } from "./status/status.ts";
+import { createHealthMetrics } from "./telemetry/health-metrics.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { openTracing } from "./tracing/open.ts";
 import { Calendar } from "./usage/calendar.ts";
 import { Usages } from "./usage/entry.ts";
 import { type Ledger, openLedger } from "./usage/ledger.ts";
@@ -86,6 +89,12 @@ export interface RelayOptions {
   readonly openRequests?: number;
   /** Milliseconds since 1970, for the expiry of documents. For tests. */
   readonly now?: () => number;
+  /** Pause between two batches of traces, in ms. For tests. */
+  readonly traceEveryMs?: number;
+  /** Shorter times of alerts, for tests. */
+  readonly alertOptions?: Partial<AlertsParts>;
+  /** Spans in memory, at most. For tests. */
+  readonly traceMaxSpans?: number;
   /** Folder with the status page's own program, for tests. @default beside the bundled relay */
   readonly statusAssets?: URL;
   /** Shorter times of `limits.chat: auto`, for tests. */
@@ -145,9 +154,12 @@ export async function startRelay(
   startConfig: RelayConfig,
   secrets: RelaySecrets,
   {
-    log,
+    log: untraced,
     keys,
     now,
+    traceEveryMs,
+    traceMaxSpans,
+    alertOptions,
     openRequests,
     adaptiveTimes: times,
     quotaWarnings,
@@ -158,6 +170,7 @@ export async function startRelay(
     statusAssets,
   }: RelayOptions,
 ): Promise<Relay> {
+  let log = untraced;
   // A copy, since `reload` changes it. Callers and limits are read from it each time they are needed.
   const config: RelayConfig = { ...startConfig };
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
@@ -182,6 +195,16 @@ export async function startRelay(
   const [{ port }, { port: adminPort }] = listeners as [Listener, Listener];
 
   const metrics = createMetrics();
+  const traces = await openTracing(config, secrets, {
+    log,
+    registry: metrics.registry,
+    everyMs: traceEveryMs,
+    maxSpans: traceMaxSpans,
+  });
+  if (traces !== undefined) log = traces.log;
+  const tracing = traces?.tracing;
+  const observe = traces?.observe;
+  const modelName = { provider: config.model.kind, url: config.model.url };
   const boot = bootId();
   const { dataDir } = config;
   let openPages = () => 0;
@@ -189,13 +212,18 @@ export async function startRelay(
   const requestsRunning = () => metrics.tally.inFlight - openPages();
   const outages = await openOutages({ dataDir, boot, log, running: requestsRunning });
   createOutageMetrics(metrics.registry, outages);
-  const router = createRouter(dialects, config.model.kind);
+  const router = createRouter(dialects, config.model.kind, config.access.audiences.metrics !== undefined);
   const { fallbackKey, modelKey } = secrets;
-  const upstream = createUpstream(config.model, modelKey);
-  const fallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
+  const plainUpstream = createUpstream(config.model, modelKey);
+  const upstream = observe?.upstream(plainUpstream, modelName) ?? plainUpstream;
+  const plainFallback = config.fallback && createFallback(config.fallback, fallbackKey, config.model.timeouts);
+  const fallback =
+    plainFallback &&
+    (observe?.fallback(plainFallback, { provider: "fallback", url: config.fallback!.url }) ?? plainFallback);
   const { registry } = metrics;
   const adaptive = await openAdaptiveSlots({ dataDir, limits: config.limits, log, registry, times }, () => admission);
-  const admission: Admission = createAdmission(adaptive.applied(config.limits), { backgroundSlots: config.jobs.slots });
+  const plainAdmission = createAdmission(adaptive.applied(config.limits), { backgroundSlots: config.jobs.slots });
+  const admission: Admission = observe?.admission(plainAdmission) ?? plainAdmission;
   const names = () => config.callers.flatMap(({ enabled, name }) => (enabled ? [name] : []));
   const holdings = new Holdings(config.limits, names(), openRequests);
   createHoldingMetrics(metrics.registry, holdings, names);
@@ -205,7 +233,18 @@ export async function startRelay(
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { memory } = holdings;
-  const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings: quotaWarnings });
+  // The alerts are opened last, since they watch all else.
+  const atOpen: ((opened: OpenAlerts) => void)[] = [];
+  let opened: OpenAlerts | undefined;
+  const whenOpen = (act: (to: OpenAlerts) => void) => {
+    if (opened === undefined) atOpen.push(act);
+    else act(opened);
+  };
+  const quotaAlerts: QuotaWarnings | undefined = config.alerts && {
+    onQuotaWarning: (name, share) => whenOpen((to) => to.raise("quota", name, { percent: Math.round(share * 100) })),
+    onQuotaRenewed: (name) => whenOpen((to) => to.clear("quota", name)),
+  };
+  const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings: quotaWarnings ?? quotaAlerts });
   createUsageMetrics(registry, ledger);
   const usages = new Usages(ledger, quotas, now);
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
@@ -214,6 +253,10 @@ export async function startRelay(
     admission,
     breaker: upstream.breaker,
     registry,
+    observe: observe && {
+      documentStore: observe.documentStore,
+      embeddingServer: (server) => observe.embeddingServer(server, modelName),
+    },
     onUsage: (caller, prompt) =>
       queueMetrics.usedTokens("embeddings", caller, "documents", { prompt, output: undefined }),
     now,
@@ -222,6 +265,8 @@ export async function startRelay(
   const jobs = await openJobs({
     config,
     log,
+    tracing,
+    observeStore: observe?.jobStore,
     registry,
     upstream,
     router,
@@ -236,13 +281,38 @@ export async function startRelay(
   });
   await outages.noteRecoveredJobs(jobs.recovered);
   const direct = createDirectLines(config, registry);
+  createHealthMetrics(registry, { dataDir, jobsAvailable: () => jobs.available, tokens: () => config.tokens ?? {} });
   const status = createStatus(config, metrics, upstream, admission, {
     jobsAvailable: () => jobs.available,
     documents: () => documents.state(),
     outages: () => outages.list,
     adaptive: () => adaptive.view(),
     direct: direct.status,
+    alerts: () => alerts?.status(),
   });
+  const waitOf = (queue: QueueName) => ({
+    longestMs: admission.longestWaitMs(queue),
+    waiting: admission.snapshot()[queue].waiting,
+  });
+  const alerts = await openAlerts(config, secrets, {
+    ...alertOptions,
+    log,
+    registry,
+    watched: {
+      modelKind: config.model.kind,
+      async modelAnswers() {
+        const found = await upstream.look();
+        return found.reachable || found.keyRefused === true;
+      },
+      waits: () => ({ chat: waitOf("chat"), embeddings: waitOf("embeddings") }),
+      stores: () => ({ jobs: jobs.available, documents: documents.state().available }),
+      lines: direct.status,
+      tokens: () => config.tokens ?? {},
+      dataDir,
+    },
+  });
+  opened = alerts;
+  if (alerts !== undefined) for (const act of atOpen.splice(0)) act(alerts);
   const statusPage = await openStatusPage({
     config,
     log,
@@ -260,12 +330,13 @@ export async function startRelay(
   });
   openPages = () => statusPage.feed.size;
   const running = new RunningExchanges();
-  const access = createAccess(config, keys ?? fetched!.get);
+  const checkAccess = createAccess(config, keys ?? fetched!.get);
+  const access = observe?.access(checkAccess) ?? checkAccess;
   // Late by a second at most: outside of tests no time is shorter than 15 s.
   const timers = new CoarseTimers(
     Math.min(1000, keepAlive.sseMs / 8, keepAlive.jsonMs / 8, keepAlive.everyMs / 8, pace.ms / 8),
   );
-  const submission = createSubmission(jobs);
+  const submission = createSubmission(jobs, tracing);
   const calls = {
     model: config.model,
     responses,
@@ -282,6 +353,7 @@ export async function startRelay(
     config,
     log,
     metrics,
+    tracing,
     running,
     router,
     access,
@@ -299,7 +371,11 @@ export async function startRelay(
   const lineHandlers = new Map(
     (config.direct?.lines ?? []).map(({ server }) => [
       server,
-      publicHandler({ ...parts, access: direct.access(server), entry: "direct" }),
+      publicHandler({
+        ...parts,
+        access: observe?.access(direct.access(server)) ?? direct.access(server),
+        entry: "direct",
+      }),
     ]),
   );
   deferred.open({
@@ -312,11 +388,13 @@ export async function startRelay(
   const release = async () => {
     await unbind();
     await outages.close();
+    await alerts?.close();
     await jobs.close(); // before the model server's connections: running jobs are returned to the queue, not failed
     admission.close();
     const stores = [responses.close(), adaptive.close(), documents.close()];
     await Promise.all([...stores, upstream.close(), fallback?.close(), fetched?.close()]);
     await ledger.close(); // last: all of these may still end something that is recorded
+    await traces?.close(); // last: the requests that were cut are part of it
     metrics.close();
   };
   const drain = async (alsoJobs: boolean) => {
@@ -334,12 +412,14 @@ export async function startRelay(
     jobs.stop();
     statusPage.close();
     await outages.close(); // an intended stop is not an outage, even if the process is killed before it has finished
+    await alerts?.close();
     await drain(true);
   };
   const relinquish = async () => {
     log.info({ running: metrics.tally.inFlight }, "relinquishing: another relay takes over");
     statusPage.close();
-    await outages.close(); // before the port is free: the next relay reads the mark
+    // Before the port is free: the next relay reads the mark, and says what is left to say.
+    await Promise.all([outages.close(), alerts?.close()]);
     for (const listener of [lines, ...listeners]) listener.stopListening();
     await jobs.close();
     await drain(false);

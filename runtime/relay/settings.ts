@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
 import {
+  alertProblems,
   jobSlotsProblem,
   limitsProblems,
   type RelayConfig,
@@ -49,6 +50,8 @@ export async function readSettings(
   const problems = [...config.problems, ...secrets.problems];
   if (config.value !== undefined)
     problems.push(...configProblems(config.value).map((fault) => `${configFile}: ${fault}`));
+  if (config.value !== undefined && secrets.value !== undefined)
+    problems.push(...alertProblems(config.value, secrets.value).map((fault) => `${configFile}: ${fault}`));
   if (problems.length > 0 || config.value === undefined || secrets.value === undefined)
     throw new InvalidSettings(problems);
   return { config: config.value, secrets: secrets.value, ...(interrupted && { interrupted }) };
@@ -117,7 +120,12 @@ export function configProblems(config: RelayConfig): string[] {
   }
   const jobSlots = jobSlotsProblem(config.limits, config.jobs.slots);
   if (jobSlots !== undefined) problems.push(`jobs.slots: ${config.jobs.slots} ${jobSlots}`);
-  const { servers, people } = config.access.audiences;
+  const { servers, people, metrics } = config.access.audiences;
+  if (metrics === servers || metrics === people) {
+    problems.push(
+      `access.audiences.metrics is that of another application too: ${JSON.stringify(metrics)}; they are three applications`,
+    );
+  }
   if (servers === people) {
     problems.push(
       `access.audiences.servers and .people are both ${JSON.stringify(servers)}: they are two applications`,
@@ -133,7 +141,7 @@ export function configProblems(config: RelayConfig): string[] {
     problems.push(`limits.${path.join(".")} is ${JSON.stringify(value)}: ${problem}`);
   }
   const seen = new Map<string, string>();
-  for (const { name, clientId } of config.callers) {
+  for (const { name, clientId } of [...config.callers, ...(config.scrapers ?? [])]) {
     const other = seen.get(clientId);
     if (other !== undefined) {
       problems.push(

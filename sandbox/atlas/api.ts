@@ -14,6 +14,7 @@ import { DigestGuard } from "./digest.ts";
 import { Effects } from "./effects.ts";
 import { AtlasError, errorBody } from "./errors.ts";
 import { type AtlasDelays, type Project, page, type Route } from "./route.ts";
+import { type ServiceAccount, ServiceAccountGuard, tokenPath } from "./service-accounts.ts";
 import { stateSchema } from "./state.ts";
 
 const routes: Route[] = [...clusterRoutes, ...accessListRoutes, ...databaseUserRoutes];
@@ -31,6 +32,8 @@ export interface AtlasOptions {
   privateKey: string;
   /** A read-only API key, as used for previews (project role GROUP_READ_ONLY). */
   readOnlyKey?: { publicKey: string; privateKey: string };
+  /** A service account of the project (role Project Owner). @default none */
+  serviceAccount?: ServiceAccount;
   /** The MongoDB behind every cluster. */
   mongo: MongoAdmin;
   /** The source address of every caller. @default 203.0.113.7, a documentation address (RFC 5737) */
@@ -163,6 +166,7 @@ export async function startAtlasApi(
     { username: options.publicKey, password: options.privateKey },
     ...(readOnlyKey ? [{ username: readOnlyKey.publicKey, password: readOnlyKey.privateKey }] : []),
   ]);
+  const accounts = new ServiceAccountGuard(options.serviceAccount);
   const conditions: AtlasConditions = { clusterPaused: false, keyAddressAllowed: true, ...options.conditions };
   const project: Project = {
     id: options.projectId,
@@ -200,7 +204,14 @@ export async function startAtlasApi(
     if (request.method === "GET" && request.path === "/api/private/ipinfo") {
       return { status: 200, body: { currentIpv4Address: publicAddress } };
     }
-    const checked = guard.check(request.headers.authorization, request.method, request.target);
+    if (request.method === "POST" && request.path === tokenPath) {
+      const issued = accounts.issue(request.headers.authorization, request.text);
+      log(`atlas: POST ${tokenPath} → ${issued.status}`);
+      return issued;
+    }
+    const checked =
+      accounts.check(request.headers.authorization) ??
+      guard.check(request.headers.authorization, request.method, request.target);
     if (typeof checked === "string") {
       return {
         status: 401,

@@ -110,3 +110,28 @@ test.each([
   const text = JSON.stringify({ error: status, errorCode, detail: "why", parameters: [] });
   expect(atlasFailure(status, text, "the clusters")).toMatchObject({ kind, reason: "why", codes: [errorCode] });
 });
+
+test("a service account: one token for all questions, sent as Bearer", async () => {
+  const serviceAccount = { clientId: "mdb_sa_id_1", clientSecret: "mdb_sa_sk_:/%&" };
+  h = await startHarness({ serviceAccount });
+  const atlas = atlasLookups({ ...serviceAccount, baseUrl: h.url });
+  const answers = await Promise.all([atlas.projects(), atlas.projects(), atlas.projects()]);
+  for (const answer of answers) expect(value(answer)).toMatchObject([{ id: projectId }]);
+  expect(value(await atlas.mayWrite(projectId))).toBe(true);
+  expect(h.lines.filter((line) => line.includes("/api/oauth/token"))).toEqual(["atlas: POST /api/oauth/token → 200"]);
+});
+
+test.each([
+  ["a wrong secret", { clientId: "mdb_sa_id_1", clientSecret: "wrong" }],
+  ["an unknown id", { clientId: "other", clientSecret: "right" }],
+])("a service account with %s is told apart from a missing permission", async (_what, account) => {
+  h = await startHarness({ serviceAccount: { clientId: "mdb_sa_id_1", clientSecret: "right" } });
+  const found = failure(await atlasLookups({ ...account, baseUrl: h.url }).project(projectId));
+  expect(found).toMatchObject({ kind: "credentials", status: 401, reason: "Invalid client credentials." });
+});
+
+test("an access token that has ended is no valid credential", async () => {
+  h = await startHarness();
+  const found = failure(await atlasLookups({ accessToken: "ended", baseUrl: h.url }).project(projectId));
+  expect(found).toMatchObject({ kind: "credentials", status: 401 });
+});

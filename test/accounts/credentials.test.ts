@@ -54,12 +54,29 @@ it("fails for half a key pair: the provider mixes no sources", () => {
 it.each([
   ["ASSUME_ROLE_ARN", /AWS Secrets Manager, since ASSUME_ROLE_ARN is set/],
   ["TF_VAR_ASSUME_ROLE_ARN", /since TF_VAR_ASSUME_ROLE_ARN is set/],
-  ["MONGODB_ATLAS_ACCESS_TOKEN", /an access token from the environment/],
-  ["MONGODB_ATLAS_CLIENT_ID", /a service account from the environment/],
 ])("does not ask as somebody else than the provider: %s", (variable, says) => {
   const { access, findings, usable } = atlas({}, { ...keys, [variable]: "x" });
-  expect({ usable, access }).toEqual({ usable: false, access: { publicKey: undefined, privateKey: undefined } });
+  expect({ usable, access }).toEqual({ usable: false, access: {} });
   expect(findings).toMatchObject([{ id: "atlas.key", level: "warn", says: expect.stringMatching(says) }]);
+});
+
+it.each([
+  [{ MONGODB_ATLAS_ACCESS_TOKEN: "t", MONGODB_ATLAS_CLIENT_ID: "c" }, { accessToken: "t" }],
+  [
+    { MONGODB_ATLAS_CLIENT_ID: "c", MONGODB_ATLAS_CLIENT_SECRET: "s" },
+    { clientId: "c", clientSecret: "s" },
+  ],
+])("signs in as the provider does, with %j before an API key", (variables, access) => {
+  expect(atlas({}, { ...keys, ...variables })).toMatchObject({ usable: true, access, findings: [] });
+});
+
+it.each([
+  [{ MONGODB_ATLAS_CLIENT_ID: "c" }, /the environment has the client id .* not the client secret/],
+  [{ MONGODB_ATLAS_CLIENT_SECRET: "s" }, /the environment has the client secret .* not the client id/],
+])("fails for half a service account, also beside an API key: %j", (variables, says) => {
+  const { findings, usable } = atlas({}, { ...keys, ...variables });
+  expect(usable).toBe(false);
+  expect(findings).toMatchObject([{ id: "atlas.key", level: "fail", says: expect.stringMatching(says) }]);
 });
 
 it("names what goes out beside Cloudflare's token", () => {

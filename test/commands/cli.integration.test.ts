@@ -34,7 +34,18 @@ function run(file: string, args: readonly string[]) {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: this is what the test looks for
 const control = /[\u0000-\u0008\u000b-\u001f\u007f]/;
 /** Commands with a result. `init` and `ssh` are interactive, `up` has the output of `pulumi up`. */
-const withJson = ["capacity", "direct", "doctor", "explain", "preflight", "probe", "recover", "rotate", "usage"];
+const withJson = [
+  "alerts",
+  "capacity",
+  "direct",
+  "doctor",
+  "explain",
+  "preflight",
+  "probe",
+  "recover",
+  "rotate",
+  "usage",
+];
 
 it("every command is known to these tests", () => {
   expect(commands.map(([name]) => name).toSorted()).toEqual([...withJson, "callers", "init", "ssh", "up"].toSorted());

@@ -29,7 +29,8 @@ beforeAll(async () => {
   const login = { existing: [], declareOneTimePin: true };
   const people = { emails: ["a@example.com"], emailDomains: [], login, sessionDuration: "24h" };
   const servers = [{ name: "backend", enabled: true, secretVersion: 1, duration: "8760h" }];
-  const access = new Access("slm", { accountId, hostname, servers, people, protect: true });
+  const scrapers = [{ name: "prometheus", enabled: true, secretVersion: 1, duration: "8760h" }];
+  const access = new Access("slm", { accountId, hostname, servers, scrapers, people, protect: true });
   const tunnel = new Tunnel("slm", {
     accountId,
     tunnelName: "t",

@@ -375,7 +375,8 @@ describe("model.options", () => {
 describe("macs[].edgeIpVersion", () => {
   it("is auto, 4 or 6", () => {
     const mac = (edgeIpVersion: unknown) => ({ ...good, macs: [{ ...good.macs[0], edgeIpVersion }] });
-    expect(parseStackConfig(good).macs[0]?.edgeIpVersion).toBe("auto");
+    expect(parseStackConfig(good).macs[0]?.edgeIpVersion).toBeUndefined();
+    expect(parseStackConfig(mac("auto")).macs[0]?.edgeIpVersion).toBe("auto");
     expect(parseStackConfig(mac(6)).macs[0]?.edgeIpVersion).toBe(6);
     expect(problemsOf(mac(5)).join()).toMatch(/edgeIpVersion: 5 must be auto, 4 or 6/);
   });

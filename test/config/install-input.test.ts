@@ -36,7 +36,7 @@ const ELSEWHERE: Record<string, string> = {
   "macs[].previous": ssh,
   "macs[].removeData": "read at pulumi destroy",
   "macs[].skipRemoval": "read at pulumi destroy",
-  alerts: cloudflare,
+  "alerts.emails": cloudflare,
   "documents.dropData": atlas,
   "documents.atlas.projectId": atlas,
   "documents.atlas.cluster": atlas,
@@ -50,6 +50,7 @@ const ELSEWHERE: Record<string, string> = {
   atlasRelayPassword: "part of the connection string, which the installer gets",
   fallbackKey: "argument of installInput()",
   modelKey: "argument of installInput()",
+  otlpHeaders: "argument of installInput()",
 };
 
 const hostKey = (first: string) =>
@@ -103,7 +104,7 @@ const VALUES: Record<string, Both> = {
   "macs[].ports.admin": [9003, 9004],
   "macs[].ports.connector": [9005, 9006],
   "macs[].ports.direct": [9007, 9008],
-  "macs[].edgeIpVersion": [4, 6],
+  "macs[].edgeIpVersion": [4, "auto"],
   "macs[].power.set": [false, true],
   "macs[].power.ups.mayStayOff": [true, true],
   "macs[].power.ups.haltLevel": [1, 2],
@@ -143,6 +144,25 @@ const VALUES: Record<string, Both> = {
   "fallback.model": ["one", "two"],
   "fallback.companies[]": ["one", "two"],
   "alerts.emails[]": ["a@example.com", "b@example.com"],
+  "alerts.webhooks[].url": ["https://a.example.com/1", "https://b.example.com/2"],
+  "alerts.webhooks[].secret": [`whsec_${"1".repeat(44)}`, `whsec_${"2".repeat(44)}`],
+  "alerts.webhooks[].format": ["slack", "standard"],
+  "alerts.webhooks[].language": ["ko", "en"],
+  "alerts.webhooks[].events[]": ["disk", "quota"],
+  "alerts.modelDownSeconds": [70, 71],
+  "alerts.queueWaitSeconds": [40, 41],
+  "alerts.diskPercent": [80, 81],
+  "alerts.tokenEndDays": [20, 21],
+  "alerts.storeDownSeconds": [70, 71],
+  "alerts.lineDownSeconds": [310, 311],
+  "telemetry.otlp.endpoint": ["https://a.example.com", "https://b.example.com"],
+  "telemetry.otlp.samplingRatio": [0.5, 0.6],
+  "telemetry.otlp.serviceName": ["one", "two"],
+  "metrics.scrapers[].name": ["prometheus", "grafana"],
+  "metrics.scrapers[].secretVersion": [2, 3],
+  "metrics.scrapers[].previousSecretExpiresAt": ["2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"],
+  "metrics.scrapers[].enabled": [false, true],
+  "metrics.scrapers[].duration": ["1h", "2h"],
   "limits.chat": [7, 8],
   "limits.chatAuto.min": [1, 2],
   "limits.chatAuto.max": [7, 8],
@@ -202,6 +222,7 @@ const VALUES: Record<string, Both> = {
   atlasRelayPassword: ["3".repeat(16), "4".repeat(16)],
   fallbackKey: ["one", "two"],
   modelKey: ["one", "two"],
+  otlpHeaders: ["a=1", "a=2"],
 };
 
 /** What the walk below reads of a schema's definition. */
@@ -254,8 +275,14 @@ async function inputFor(raw: Record<string, unknown>): Promise<InstallInput> {
   const output = installInput({
     config,
     teamDomain: "acme.cloudflareaccess.com",
-    audiences: { servers: "s", people: "p" },
-    clientIds: new Map(config.access.servers.map(({ name }, index) => [name, `${`${index}`.repeat(32)}.access`])),
+    audiences: { servers: "s", people: "p", metrics: "m" },
+    clientIds: new Map(
+      [...config.access.servers, ...config.metrics.scrapers].map(({ name }, index) => [
+        name,
+        `${`${index}`.repeat(32)}.access`,
+      ]),
+    ),
+    otlpHeaders: "authorization=Bearer%20x",
     endOfLife: new Map(config.access.servers.map(({ name }) => [name, "2030-01-01T00:00:00Z"])),
     connectorToken: "token",
     mongodbUri: "mongodb://one",

@@ -123,7 +123,7 @@ it("tells Cloudflare's answers from the relay's by the header that the page name
   expect(await answerTo("/status", {})).toMatchObject({ status: 302, byRelay: false, viaCloudflare: true });
   const refused = await answerTo("/api/delete", tokenHeaders(here), "DELETE");
   expect(refused).toMatchObject({ status: 404, byRelay: true, viaCloudflare: true });
-  expect(JSON.parse(refused.text)).toMatchObject({ error: { code: "not_found" } });
+  expect(JSON.parse(refused.text)).toMatchObject({ code: "not_found" });
 });
 
 it("answers 530 with 1033 while the Mac is off, and 200 again by itself", async () => {

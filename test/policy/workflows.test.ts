@@ -2,6 +2,7 @@
 import { access, constants, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { pulumi } from "../../sandbox/tools/recipes.ts";
 import { type Job, pulumiStep, workflow, workflowFolder } from "./workflows.ts";
 
@@ -145,5 +146,78 @@ describe.each(files)("%s", (file) => {
     const doc = await readFile(join(project, "docs/pull-requests.md"), "utf8");
     const text = await readFile(join(workflowFolder, file), "utf8");
     for (const [, key = ""] of text.matchAll(/(?:secrets|vars)\.(\w+)/g)) expect(doc, key).toContain(`\`${key}\``);
+  });
+});
+
+describe("Renovate", async () => {
+  const text = await readFile(join(project, "renovate.json"), "utf8");
+  const settings = z
+    .looseObject({
+      extends: z.array(z.string()),
+      ignorePresets: z.array(z.string()),
+      automerge: z.boolean(),
+      minimumReleaseAge: z.string(),
+      internalChecksFilter: z.string(),
+      packageRules: z.array(
+        z.looseObject({
+          matchPackageNames: z.array(z.string()).optional(),
+          matchManagers: z.array(z.string()).optional(),
+          groupName: z.string().optional(),
+          minimumReleaseAge: z.string().optional(),
+          pinDigests: z.boolean().optional(),
+        }),
+      ),
+    })
+    .parse(JSON.parse(text));
+  const page = await readFile(join(project, "docs/pull-requests.md"), "utf8");
+  const groups = settings.packageRules.flatMap(({ groupName }) => groupName ?? []);
+
+  it("merges nothing by itself, in no rule", () => {
+    expect(text).not.toMatch(/"automerge(?:Type)?":(?! *false)/);
+    expect(settings.automerge).toBe(false);
+    expect(page).toContain("Nothing is merged by itself");
+  });
+
+  it("keeps versions pinned, and actions by hash", () => {
+    expect(settings.extends).toEqual(expect.arrayContaining([":pinVersions", "helpers:pinGitHubActionDigests"]));
+    expect(settings.packageRules.find(({ matchManagers }) => matchManagers?.includes("github-actions"))).toMatchObject({
+      pinDigests: true,
+    });
+    // Else the clients in test/e2e/callers, whose versions the docs name, would stay as they are.
+    expect(settings.ignorePresets).toContain(":ignoreModulesAndTests");
+  });
+
+  it("waits after a release as long as the page says", () => {
+    const [age, ofActions] = [
+      settings.minimumReleaseAge,
+      settings.packageRules.find(({ matchManagers }) => matchManagers?.includes("github-actions"))?.minimumReleaseAge,
+    ];
+    expect(page).toContain(
+      `at the earliest ${age} after its release, an action after ${parseInt(ofActions ?? "", 10)}`,
+    );
+    expect(settings.internalChecksFilter).toBe("strict"); // no branch before that
+  });
+
+  it("has the groups that the page names", () => {
+    expect(groups).toEqual(["pulumi", "callers' clients", "development tools", "node", "workflow actions"]);
+    for (const name of [
+      "`pulumi`",
+      "the clients that the docs name",
+      "development tools",
+      "`node`",
+      "the workflows' actions",
+    ])
+      expect(page).toContain(name);
+  });
+
+  it("takes no version that a rule of ours or the engine of the project does not", async () => {
+    const allowed = (name: string) =>
+      settings.packageRules.findLast((rule) => rule.matchPackageNames?.includes(name) && "allowedVersions" in rule);
+    const { dependencies } = z
+      .looseObject({ dependencies: z.record(z.string(), z.string()) })
+      .parse(JSON.parse(await readFile(join(project, "package.json"), "utf8")));
+    expect(allowed("@pulumi/command")).toMatchObject({ allowedVersions: "<2" });
+    expect(dependencies["@pulumi/command"]).toMatch(/^1\./);
+    expect(allowed("node")).toMatchObject({ allowedVersions: `^${dependencies.node?.split(".")[0]}` });
   });
 });

@@ -8,7 +8,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parse, stringify } from "yaml";
+import { parse, Scalar, stringify } from "yaml";
 import { z } from "zod";
 import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
@@ -188,6 +188,21 @@ describe("nothing changes after a refresh", { timeout: 1_800_000 }, () => {
     });
     const { result } = await cloudflare.client.zeroTrust.identityProviders.list({ account_id });
     expect(result.map(({ type }) => type)).toEqual(["onetimepin"]);
+  });
+
+  it("with scrapers of the metrics, also with a secret that is rotated and one that is switched off", async () => {
+    const scrapers = [{ name: "prometheus" }, { name: "old", enabled: false }];
+    await settles({ metrics: { scrapers } });
+    const { result: applications } = await cloudflare.client.zeroTrust.access.applications.list({ account_id });
+    const metrics = applications.find(({ name }) => name === "slm.example.com metrics");
+    expect(metrics).toMatchObject({ self_hosted_domains: ["slm.example.com/metrics"] });
+    const previousSecretExpiresAt = new Scalar(new Date(Date.now() + 7 * 86_400_000).toISOString());
+    previousSecretExpiresAt.type = "QUOTE_DOUBLE"; // Pulumi takes a bare one for a time
+    await settles({ metrics: { scrapers: [{ name: "prometheus", secretVersion: 2, previousSecretExpiresAt }] } });
+    // Without scrapers there is none, as before.
+    await settles({});
+    const { result: after } = await cloudflare.client.zeroTrust.access.applications.list({ account_id });
+    expect(after.map(({ name }) => name)).not.toContain("slm.example.com metrics");
   });
 
   it("in mode regional", async () => {

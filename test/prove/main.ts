@@ -101,7 +101,7 @@ async function tokensAgree(count: number, seed: number): Promise<boolean> {
 async function survivesMalformed(count: number, seed: number): Promise<boolean> {
   const { failures, memoryMiB, worstMs } = await malformedHolds(count, seed, note);
   note(
-    `worst ${Math.round(worstMs)} ms; memory ${memoryMiB.before} MiB, then ${memoryMiB.after}: ${failures.length === 0 ? "holds" : "FAILS"}`,
+    `worst ${Math.round(worstMs)} ms; memory ${memoryMiB.join(", ")} MiB: ${failures.length === 0 ? "holds" : "FAILS"}`,
   );
   for (const failure of failures) note(failure);
   return failures.length === 0;

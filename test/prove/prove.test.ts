@@ -17,8 +17,8 @@ const REST_SECONDS = 5;
 const SECONDS = 6;
 const SEED = Number(process.env.PROVE_SEED ?? 15);
 /** So many of each that the whole takes about two minutes. */
-const ATTACKS = 5;
-const QUICK_FAULTS = 3;
+const ATTACKS = 4;
+const QUICK_FAULTS = 2;
 /** For other processes on the same cores. What breaks a rule costs the quiet caller more than this, by far. */
 const NOISE_MS = 1500;
 

@@ -2,6 +2,7 @@
 import { quote } from "../../../runtime/shell.ts";
 import { defineCheck, fail, ok, outputOf, unknown, warn } from "../check.ts";
 import { node, root } from "../commands.ts";
+import { messagesIn } from "../messages.ts";
 
 /** Connects to the hosts of the connection string as the relay would; prints only their names and the result. */
 const script = `
@@ -25,17 +26,15 @@ export const atlas = defineCheck({
     if (documents.store !== "atlas") return {};
     return { hosts: `sudo -n ${node} -e ${quote(script)} ${root}/etc/slm-network/secrets.json` };
   },
-  evaluate({ hosts }, { documents }) {
+  evaluate({ hosts }, context) {
+    const { documents } = context;
     if (documents.store !== "atlas") return undefined;
+    const say = messagesIn(context).atlas;
     const lines = (outputOf(hosts) ?? "").trim().split("\n").filter(Boolean);
-    if (lines.length === 0) return unknown(hosts, "The check uses what `pulumi up` installs.");
+    if (lines.length === 0) return unknown(context, hosts, say.unknownTodo);
     const open = lines.filter((line) => line.endsWith(" open"));
-    if (open.length === lines.length) return ok(`${open.length} of its servers answer`);
+    if (open.length === lines.length) return ok(say.open(open.length));
     const conclude = open.length === 0 ? fail : warn;
-    return conclude(
-      lines.filter((line) => !open.includes(line)).join("; "),
-      "The relay continues without the document cache: every document is embedded again.",
-      "Is the office's public address in documents.atlas.allowFrom (it may have changed), and does its firewall allow outgoing port 27017?",
-    );
+    return conclude(...say.closed(lines.filter((line) => !open.includes(line)).join("; ")));
   },
 });

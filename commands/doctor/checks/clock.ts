@@ -1,5 +1,6 @@
 /** Does the Mac's clock agree with this machine's? Access's tokens carry a time. */
 import { defineCheck, fail, ok, outputOf, unknown, warn } from "../check.ts";
+import { messagesIn } from "../messages.ts";
 
 /** The relay accepts a token that is this much too old or too new (runtime/relay/access/). */
 const toleranceSeconds = 30;
@@ -10,22 +11,18 @@ export const clock = defineCheck({
   name: "clock",
   alone: true, // other commands at the same time would make the interval longer
   commands: () => ({ date: "date +%s" }),
-  evaluate({ date: answer }) {
+  evaluate({ date: answer }, context) {
+    const say = messagesIn(context).clock;
     const seconds = Number((outputOf(answer) ?? "").trim() || Number.NaN);
-    if (!answer || "unanswered" in answer || !Number.isInteger(seconds)) return unknown(answer);
+    if (!answer || "unanswered" in answer || !Number.isInteger(seconds)) return unknown(context, answer);
     const { startedAt = Date.now(), endedAt = Date.now() } = answer;
     // The Mac printed the beginning of a second, at some moment of the interval.
     const behind = startedAt / 1000 - (seconds + 1);
     const ahead = seconds - endedAt / 1000;
     const off = Math.max(0, Math.ceil(Math.max(behind, ahead)));
-    const found =
-      off === 0 ? "same as this machine's" : `${off} s ${ahead > behind ? "ahead of" : "behind"} this machine's`;
+    const found = off === 0 ? say.same : ahead > behind ? say.ahead(off) : say.behind(off);
     if (off <= fineSeconds) return ok(found);
     const conclude = off > toleranceSeconds ? fail : warn;
-    return conclude(
-      found,
-      `Sign-in tokens carry a time: over ${toleranceSeconds} s every request is refused with 401. (This machine's clock may be the wrong one.)`,
-      "On the Mac: System Settings → General → Date & Time → Set time and date automatically; or `sudo sntp -sS time.apple.com`.",
-    );
+    return conclude(...say.off(found, toleranceSeconds));
   },
 });

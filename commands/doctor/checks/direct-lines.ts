@@ -3,6 +3,8 @@ import { z } from "zod";
 import { defineCheck, fail, ok, outputOf, type Part, unknown, warn } from "../check.ts";
 import { node, root } from "../commands.ts";
 import { parseJson } from "../json.ts";
+import type { Messages } from "../messages/en.ts";
+import { messagesIn } from "../messages.ts";
 
 /** What `installer.mjs direct` prints. */
 const reportSchema = z.array(
@@ -15,9 +17,6 @@ const reportSchema = z.array(
 );
 type Line = z.infer<typeof reportSchema>[number];
 
-/** Not a fault: the relay knows only what the last `pulumi up` handed over. */
-const aboutRevoked = "a token revoked in the dashboard works here until the next `pulumi up --refresh`";
-
 export const directLines = defineCheck({
   name: "direct line",
   // The installer waits for a connection and for the server's keep-alive message.
@@ -26,12 +25,15 @@ export const directLines = defineCheck({
     if (directServers.length === 0) return {};
     return { lines: `sudo -n ${node} ${root}/usr/local/slm-network/current/installer.mjs direct --root ${root}/` };
   },
-  evaluate({ lines: answer }, { directServers }) {
+  evaluate({ lines: answer }, context) {
+    const { directServers } = context;
+    const say = messagesIn(context).directLines;
     if (directServers.length === 0) return undefined;
     const lines = parseJson(reportSchema, outputOf(answer));
-    if (!lines) return unknown(answer, "An installation of an earlier version cannot report this: run `pulumi up`.");
+    if (!lines) return unknown(context, answer, say.tooOld);
     return directServers.map((server) =>
       conclude(
+        say,
         server,
         lines.find((line) => line.server === server),
       ),
@@ -39,21 +41,11 @@ export const directLines = defineCheck({
   },
 });
 
-function conclude(server: string, line: Line | undefined): Part {
+function conclude(say: Messages["directLines"], server: string, line: Line | undefined): Part {
   const subject = server;
-  const unused = "Its requests have to go through Cloudflare.";
-  const prepare = `On that server, as root: the paste of \`npm run direct -- --prepare ${server}\``;
-  if (line === undefined) return { subject, ...fail("not installed", unused, "Run `pulumi up`.") };
-  if (!line.connected) {
-    const found = `not connected: ${line.problem ?? "unknown"} (${aboutRevoked})`;
-    return { subject, ...fail(found, unused, `${prepare}; the log is /var/log/slm-network/direct-${server}.log.`) };
-  }
-  if (line.serverProblems.length > 0) {
-    const found = `connected; ${line.serverProblems.join("; ")} (${aboutRevoked})`;
-    return { subject, ...warn(found, "The line's account is not restricted as it should be.", `${prepare}.`) };
-  }
-  return {
-    subject,
-    ...ok(`connected, the account on the server is restricted (${aboutRevoked})`),
-  };
+  if (line === undefined) return { subject, ...fail(...say.notInstalled()) };
+  if (!line.connected) return { subject, ...fail(...say.notConnected(server, line.problem)) };
+  // That a token revoked in the dashboard still works is not a fault: the relay knows only what the last `pulumi up` said.
+  const problems = line.serverProblems.join("; ");
+  return { subject, ...(problems ? warn(...say.unrestricted(server, problems)) : ok(say.connected)) };
 }

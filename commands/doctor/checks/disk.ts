@@ -1,6 +1,7 @@
 /** Is there room for jobs, logs and updates? */
 import { defineCheck, fail, ok, outputOf, unknown, warn } from "../check.ts";
 import { root } from "../commands.ts";
+import { messagesIn } from "../messages.ts";
 import { size } from "../units.ts";
 
 /** With less free, an update of a model or of macOS soon fails. */
@@ -9,16 +10,17 @@ const lowKib = 20 * 1024 * 1024;
 export const disk = defineCheck({
   name: "disk",
   commands: () => ({ df: `df -Pk ${root}/private/var/db` }),
-  evaluate({ df }, { jobs }) {
+  evaluate({ df }, context) {
+    const { jobs } = context;
+    const say = messagesIn(context).disk;
     const row = (outputOf(df) ?? "").trim().split("\n").at(-1) ?? "";
     const [, total, free] = /\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s/.exec(row) ?? [];
-    if (total === undefined || free === undefined) return unknown(df);
-    const found = `${size(Number(free))} free of ${size(Number(total))}`;
-    const todo = "Delete what is not needed. Models are the large files (`ollama list`, `ollama rm <model>`).";
+    if (total === undefined || free === undefined) return unknown(context, df);
+    const found = say.found(size(Number(free)), size(Number(total)));
     if (Number(free) < jobs.minFreeMiB * 1024) {
       const limit = size(jobs.minFreeMiB * 1024);
-      return fail(found, `Below ${limit} (jobs.minFreeMiB) new jobs are refused: callers get 507 disk_low.`, todo);
+      return fail(found, say.full(limit), say.todo);
     }
-    return Number(free) < lowKib ? warn(found, "The disk is filling up.", todo) : ok(found);
+    return Number(free) < lowKib ? warn(found, say.low, say.todo) : ok(found);
   },
 });

@@ -1,6 +1,7 @@
 /** How did the Mac come to start, the last times: restarted, after a power cut, after a crash? */
 import { defineCheck, ok, outputOf, unknown, warn } from "../check.ts";
 import { root } from "../commands.ts";
+import { messagesIn } from "../messages.ts";
 
 /** One start. */
 export interface Boot {
@@ -49,19 +50,16 @@ export const lastStarts = defineCheck({
     // Only root may read the folder. No report is not an error.
     panics: `sudo -n ls ${root}/Library/Logs/DiagnosticReports 2>/dev/null | grep '[.]panic$' | tail -n 20; true`,
   }),
-  evaluate({ boots: answer, panics }) {
+  evaluate({ boots: answer, panics }, context) {
+    const say = messagesIn(context).lastStarts;
     const text = outputOf(answer);
-    if (text === undefined || !/^reboot time/m.test(text)) return unknown(answer);
+    if (text === undefined || !/^reboot time/m.test(text)) return unknown(context, answer);
     const boots = readBoots(text).slice(0, 5);
-    if (boots.length === 0) return ok("only the first start is on record");
+    if (boots.length === 0) return ok(say.onlyFirst);
     const crashed = crashes(boots, outputOf(panics) ?? "");
-    const cause = (boot: Boot) => (boot.clean ? "restarted" : crashed.has(boot) ? "macOS crashed" : "power lost");
+    const cause = (boot: Boot) => (boot.clean ? say.restarted : crashed.has(boot) ? say.crashed : say.powerLost);
     const found = boots.map((boot) => `${boot.at} (${cause(boot)})`).join("; ");
     if (crashed.size === 0) return ok(found);
-    return warn(
-      found,
-      "macOS itself crashed. Acknowledged jobs survive that, responses in flight do not.",
-      "Update macOS; the reports are in /Library/Logs/DiagnosticReports. Often the model server takes too much memory: use a smaller model or fewer slots.",
-    );
+    return warn(...say.crash(found));
   },
 });

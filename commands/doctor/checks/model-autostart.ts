@@ -1,6 +1,7 @@
 /** Does launchd start the model server, so that it runs without a login? */
 import { defineCheck, ok, outputOf, unknown, warn } from "../check.ts";
 import { autoLoginUser, firstProcess, listenerOf, localModelPort } from "../commands.ts";
+import { messagesIn } from "../messages.ts";
 
 /** A row of `ps -axo pid=,ppid=,user=,command=`. */
 interface Process {
@@ -33,23 +34,22 @@ export const modelAutostart = defineCheck({
       autoLogin: autoLoginUser,
     };
   },
-  evaluate(answers, { model }) {
-    if (localModelPort(model) === undefined) return ok("it is on another machine");
+  evaluate(answers, context) {
+    const { model } = context;
+    const say = messagesIn(context).modelAutostart;
+    if (localModelPort(model) === undefined) return ok(say.elsewhere);
     const pid = firstProcess(outputOf(answers.listener));
     const processes = readProcesses(outputOf(answers.processes) ?? "");
     const services = outputOf(answers.services);
-    if (pid === undefined || services === undefined) return unknown(answers.listener ?? answers.services);
+    if (pid === undefined || services === undefined) return unknown(context, answers.listener ?? answers.services);
     const labels = readServices(services);
     for (let at: number | undefined = pid; at !== undefined && at > 1; at = processes.get(at)?.parent) {
       const label = labels.get(at);
-      if (label !== undefined) return ok(`by launchd, without a login (${label})`);
+      if (label !== undefined) return ok(say.byLaunchd(label));
     }
     const process = processes.get(pid);
     const user = (outputOf(answers.autoLogin) ?? "").trim();
-    return warn(
-      `not by launchd: process ${pid}${process ? ` of ${process.user} (${process.command.slice(0, 80)})` : ""}`,
-      `It starts with a user's session: after a power cut it does not run${user ? `, unless it starts with the session of ${user}, who is logged in automatically` : ""}.`,
-      "Set model.service in the stack's config: `pulumi up` then makes it a daemon that starts with the Mac. Quit the program in the session first.",
-    );
+    const shown = process ? say.processOf(process.user, process.command.slice(0, 80)) : "";
+    return warn(...say.bySession(pid, shown, user));
   },
 });

@@ -10,6 +10,8 @@ import type { MacSettings } from "../../mac-settings.ts";
 import { type Answer, type Context, defineCheck, fail, ok, outputOf, type Result, unknown, warn } from "../check.ts";
 import { node, root } from "../commands.ts";
 import { parseJson } from "../json.ts";
+import type { Messages } from "../messages/en.ts";
+import { messagesIn } from "../messages.ts";
 
 /** Seconds that all of it may take. */
 const WITHIN_S = 25;
@@ -95,8 +97,8 @@ const saidSchema = z.object({
 });
 
 /** @returns what the probe printed, or why there is nothing */
-function said(answer: Answer | undefined): Said | Result {
-  return parseJson(saidSchema, outputOf(answer)) ?? unknown(answer);
+function said(context: Context, answer: Answer | undefined): Said | Result {
+  return parseJson(saidSchema, outputOf(answer)) ?? unknown(context, answer);
 }
 
 const shared = {
@@ -113,18 +115,18 @@ const shared = {
 export const repeatedPrompts = defineCheck({
   ...shared,
   name: "repeated prompts",
-  evaluate({ probe }) {
-    const found = said(probe);
-    return "level" in found ? found : promptResult(found);
+  evaluate({ probe }, context) {
+    const found = said(context, probe);
+    return "level" in found ? found : promptResult(messagesIn(context).modelProbe, found);
   },
 });
 
 export const reproducibleVectors = defineCheck({
   ...shared,
   name: "vectors",
-  evaluate({ probe }) {
-    const found = said(probe);
-    return "level" in found ? found : vectorResult(found);
+  evaluate({ probe }, context) {
+    const found = said(context, probe);
+    return "level" in found ? found : vectorResult(messagesIn(context).modelProbe, found);
   },
 });
 
@@ -132,41 +134,26 @@ type Said = z.infer<typeof saidSchema>;
 
 /** Some versions of llama-server list their models for everybody, and want the key only here. */
 const isDenied = (why: string | undefined): boolean => why !== undefined && /: 40[13]$/.test(why);
-const denied = (): Result =>
-  fail(
-    "the model server answers 401: it requires a key, or rejects the one it gets",
-    "Calls get 502 model_server_denied; jobs wait.",
-    "`pulumi config set --secret modelKey` with the key that the server was started with, then `pulumi up`.",
-  );
 
-function promptResult({ short, first, repeated, noWarm }: Said): Result {
-  if (isDenied(noWarm)) return denied();
-  if (!short || !first || !repeated) return ok(`unknown (${noWarm ?? "not asked"})`);
+function promptResult(say: Messages["modelProbe"], { short, first, repeated, noWarm }: Said): Result {
+  if (isDenied(noWarm)) return fail(...say.denied());
+  if (!short || !first || !repeated) return ok(say.unknown(noWarm ?? "not asked"));
   const usage = { cachedTokens: repeated.cached, promptTokens: repeated.prompt };
-  const times = `${Math.round(first.ms)} ms the first time, ${Math.round(repeated.ms)} ms again`;
+  const times = say.times(Math.round(first.ms), Math.round(repeated.ms));
   switch (warmState(short.ms, first.ms, repeated.ms, usage)) {
     case "warm":
-      return ok(`come from the cache: ${times}`);
+      return ok(say.warm(times));
     case "unknown":
-      return ok(`unknown: the prompt's length makes no difference (${times})`);
+      return ok(say.noDifference(times));
     case "cold":
-      return warn(
-        `are computed again: ${times}`,
-        "A repeated prompt is not kept once others have used its slot. Questions about the same documents cost up to 2.7 times as much.",
-        "llama-server: leave --cache-ram on (8192 MiB by default). Ollama: use 0.30 or later.",
-      );
+      return warn(...say.cold(times));
   }
 }
 
-function vectorResult({ alone, again, noVectors }: Said): Result {
-  if (isDenied(noVectors)) return denied();
-  if (!alone || !again) return ok(`unknown (${noVectors ?? "not asked"})`);
+function vectorResult(say: Messages["modelProbe"], { alone, again, noVectors }: Said): Result {
+  if (isDenied(noVectors)) return fail(...say.denied());
+  if (!alone || !again) return ok(say.unknown(noVectors ?? "not asked"));
   const same = cosine(alone, again);
-  const found = `the same text twice: cosine ${same.toFixed(4)}`;
-  if (same >= SAME_VECTOR) return ok(found);
-  return warn(
-    found,
-    `The model server gives one text different vectors, depending on what it computed before (below ${SAME_VECTOR}): stored documents and questions do not compare as they should.`,
-    "Use an embedding model proper for model.embeddingModel (e.g. bge-m3), or a model server whose prompt cache is off for embeddings.",
-  );
+  const found = say.cosine(same.toFixed(4));
+  return same >= SAME_VECTOR ? ok(found) : warn(...say.differ(found, SAME_VECTOR));
 }

@@ -5,6 +5,7 @@ import { quote } from "../../../runtime/shell.ts";
 import { defineCheck, ok, outputOf, unknown, warn } from "../check.ts";
 import { curl, firstProcess, listenerOf, localModelPort } from "../commands.ts";
 import { parseJson } from "../json.ts";
+import { messagesIn } from "../messages.ts";
 
 /** llama-server's `GET /props`. */
 const propsSchema = z.looseObject({ total_slots: z.int().min(1) });
@@ -24,33 +25,27 @@ export const modelSlots = defineCheck({
       slots: `pid=$(${listener} | head -n 1) && [ -n "$pid" ] && sudo -n ps -E -ww -o command= -p "$pid" | tr ' ' '\\n' | grep -E '^${parallel.variable}='`,
     };
   },
-  evaluate(answers, { model, limits }) {
+  evaluate(answers, context) {
+    const { model, limits } = context;
+    const say = messagesIn(context).modelSlots;
     const { chat, chatAuto } = limits;
-    const wanted = `limits.chat is ${chatAuto ? `auto, ${chatAuto.min} to ${chatAuto.max}` : chat}`;
+    const wanted = say.wanted(chat, chatAuto);
     const own = parseJson(propsSchema, outputOf(answers.props))?.total_slots;
     if (own !== undefined) {
-      const found = `the model server works on ${own} at once (--parallel); ${wanted}`;
+      const found = say.own(own, wanted);
       if (own >= chat) return ok(found);
-      return warn(
-        found,
-        `The relay sends it ${chat}; the rest wait there, where neither fairness nor waitSeconds applies.`,
-        `Start it with --parallel ${chat} (and as many times the --ctx-size), or set limits.chat: ${own}.`,
-      );
+      return warn(...say.ownFewer(found, chat, own));
     }
     const { parallel, title } = modelServer(model.kind);
     if (parallel === undefined || localModelPort(model) === undefined) {
-      return ok(`${wanted}; the model server's own limit is not visible from here`);
+      return ok(say.invisible(wanted));
     }
-    if (firstProcess(outputOf(answers.listener)) === undefined) return unknown(answers.listener);
+    if (firstProcess(outputOf(answers.listener)) === undefined) return unknown(context, answers.listener);
     const { variable, unset } = parallel;
     const set = new RegExp(`^${variable}=(\\d+)$`, "m").exec(outputOf(answers.slots) ?? "")?.[1];
     const slots = set === undefined ? unset : Number(set);
-    const found = `${variable} is ${set ?? `not set, so ${unset}`}; ${wanted}`;
+    const found = say.variable(variable, set, unset, wanted);
     if (slots >= limits.chat) return ok(found);
-    return warn(
-      found,
-      `${title} works on ${slots} at once. The relay sends it ${limits.chat}; the rest wait there, where neither fairness nor waitSeconds applies.`,
-      `Set ${variable}=${limits.chat} (model.service.env), or limits.chat: ${slots}. Each slot takes memory.`,
-    );
+    return warn(...say.fewer(found, title, slots, limits.chat, variable));
   },
 });

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { defineCheck, fail, ok, outputOf } from "../check.ts";
 import { curl, splitStatus, tailOf } from "../commands.ts";
 import { parseJson } from "../json.ts";
-import { duration } from "../units.ts";
+import { messagesIn } from "../messages.ts";
 
 const detailsSchema = z.object({ uptimeSeconds: z.number(), draining: z.boolean() });
 
@@ -13,23 +13,17 @@ export const relay = defineCheck({
     ready: `${curl} -w '\\n%{http_code}' http://127.0.0.1:${ports.relay}/readyz`,
     details: `${curl} http://127.0.0.1:${ports.admin}/details`,
   }),
-  evaluate({ ready, details }) {
+  evaluate({ ready, details }, context) {
+    const say = messagesIn(context).relay;
+    const log = tailOf("relay.log");
     const text = outputOf(ready);
     if (text === undefined) {
-      return fail(
-        "does not answer",
-        "Callers get 502.",
-        `Was it installed? \`pulumi up\`. Otherwise see its log: ${tailOf("relay.log")}.`,
-      );
+      return fail(...say.silent(log));
     }
     const { status } = splitStatus(text);
     const state = parseJson(detailsSchema, outputOf(details));
-    const uptime = state ? `, up for ${duration(state.uptimeSeconds)}` : "";
-    if (status === "200") return ok(`ready${uptime}`);
-    return fail(
-      `answers ${status}: not ready${state?.draining ? " (it is shutting down)" : ""}${uptime}`,
-      "Requests are refused.",
-      `${tailOf("relay.log")} says why; \`curl -s 127.0.0.1:<ports.admin>/details\` on the Mac shows its state.`,
-    );
+    const uptime = state ? say.uptime(state.uptimeSeconds) : "";
+    if (status === "200") return ok(say.ready(uptime));
+    return fail(...say.notReady(status, state?.draining === true, uptime, log));
   },
 });

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { defineCheck, fail, ok, outputOf, warn } from "../check.ts";
 import { curl, tailOf } from "../commands.ts";
 import { parseJson } from "../json.ts";
+import { messagesIn } from "../messages.ts";
 
 const readySchema = z.object({ readyConnections: z.int() });
 const firewallPage =
@@ -14,31 +15,22 @@ export const tunnel = defineCheck({
     ready: `${curl} http://127.0.0.1:${ports.connector}/ready`,
     locations: `${curl} http://127.0.0.1:${ports.connector}/metrics | grep '^cloudflared_tunnel_server_locations'`,
   }),
-  evaluate({ ready, locations }, { expectColo }) {
+  evaluate({ ready, locations }, context) {
+    const { expectColo } = context;
+    const say = messagesIn(context).tunnel;
+    const log = tailOf("connector.log");
     const state = parseJson(readySchema, outputOf(ready));
     if (!state) {
-      return fail(
-        "cloudflared is not running",
-        "Nothing gets through from outside: callers get 530.",
-        `Was it installed? \`pulumi up\`. Otherwise see its log: ${tailOf("connector.log")}.`,
-      );
+      return fail(...say.notRunning(log));
     }
     if (state.readyConnections === 0) {
-      return fail(
-        "cloudflared is running without a connection to Cloudflare",
-        "Callers get 530. The office's line is down, a firewall blocks port 7844, the token is no longer valid, or the tunnel was deleted in the dashboard (`npm run preflight` checks that).",
-        `${tailOf("connector.log")} says which. What cloudflared needs of a firewall: ${firewallPage}`,
-      );
+      return fail(...say.notConnected(log, firewallPage));
     }
     const lines = (outputOf(locations) ?? "").matchAll(/edge_location="(\w+)"\} 1$/gm);
     const colos = [...new Set([...lines].map(([, location = ""]) => location.slice(0, 3).toUpperCase()))];
-    const found = `${state.readyConnections} connections${colos.length > 0 ? `, at ${colos.join(", ")}` : ""}`;
+    const found = say.connections(state.readyConnections, colos.join(", "));
     const elsewhere = expectColo.length > 0 && colos.length > 0 && !colos.some((colo) => expectColo.includes(colo));
     if (!elsewhere) return ok(found);
-    return warn(
-      found,
-      `No connection is at ${expectColo.join(", ")} (route.expectColo): the office's provider routes elsewhere.`,
-      "cloudflared picks the nearest locations itself; ask the office's provider about its route to Cloudflare. `npm run probe` measures the callers' side.",
-    );
+    return warn(...say.elsewhere(found, expectColo.join(", ")));
   },
 });

@@ -80,7 +80,10 @@ export async function adopt(adoption: Adoption): Promise<{ count: number; versio
   const question = `Adopt ${taken.length === 1 ? "it" : `these ${taken.length}`} into the stack ${stack}?`;
   if (!(await asker.agree(question, true))) throw new Refusal("nothing was adopted");
   await importResources(stack, importFile(taken, deployed, await packageVersions()));
-  return { count: taken.length, versions: tokenVersions(taken, tokens, config.access.servers, new Date()) };
+  return {
+    count: taken.length,
+    versions: tokenVersions(taken, tokens, [...config.access.servers, ...config.metrics.scrapers], new Date()),
+  };
 }
 
 /** The tunnel's public names, as `name → service`. */

@@ -83,7 +83,10 @@ export const adoptableType = (kind: AdoptableKind): string => typeToken(kind);
 export interface Lookups {
   /** `slm-network-<stack>` */
   readonly tunnelName: string;
-  readonly config: Pick<StackConfig, "accountId" | "zoneId" | "hostname" | "access" | "alerts" | "documents">;
+  readonly config: Pick<
+    StackConfig,
+    "accountId" | "zoneId" | "hostname" | "access" | "alerts" | "documents" | "metrics"
+  >;
   /** Records of exactly the hostname. */
   readonly records: readonly DnsRecord[];
   readonly tunnels: readonly Tunnel[];

@@ -95,6 +95,12 @@ function recordParts({ config, records }: Lookups): Found {
   };
 }
 
+const ADMITTED = {
+  servers: "the servers of the config, by their tokens,",
+  people: "the people of the config",
+  metrics: "the scrapers of the config, by their tokens,",
+} as const;
+
 function appParts({ config, applications }: Lookups): Found {
   const { hostname, accountId } = config;
   const trimmed = (uri: string) => uri.replace(/\/+$/, "").toLowerCase();
@@ -103,6 +109,7 @@ function appParts({ config, applications }: Lookups): Found {
   for (const [kind, uri] of [
     ["servers", hostname],
     ["people", `${hostname}/status`],
+    ...(config.metrics.scrapers.length > 0 ? [["metrics", `${hostname}/metrics`] as const] : []),
   ] as const) {
     const app = applications.find(({ destinations }) => destinations.some((one) => trimmed(one) === uri));
     if (!app) continue;
@@ -119,7 +126,7 @@ function appParts({ config, applications }: Lookups): Found {
       parent: "access",
       id: `accounts/${accountId}/${app.id}`,
       means: [
-        `its policies are replaced by the stack's: only ${kind === "servers" ? "the servers of the config, by their tokens," : "the people of the config"} are admitted`,
+        `its policies are replaced by the stack's: only ${ADMITTED[kind]} are admitted`,
         ...(others.length > 0
           ? [`it no longer protects ${others.join(", ")}: give those an application of their own first`]
           : []),
@@ -130,10 +137,11 @@ function appParts({ config, applications }: Lookups): Found {
 }
 
 function tokenParts({ config, tokens, tokensOf }: Lookups): Found {
-  const { hostname, accountId, access } = config;
+  const { hostname, accountId, access, metrics } = config;
   const adoptable: Adoptable[] = [];
   const left: string[] = [];
-  for (const server of access.servers) {
+  const servers = [...access.servers, ...metrics.scrapers];
+  for (const server of servers) {
     const wanted = tokensOf.get(server.name);
     const token = tokens.find((one) =>
       wanted ? [one.id, one.name].includes(wanted) : one.name === `${hostname} ${server.name}`,
@@ -156,7 +164,7 @@ function tokenParts({ config, tokens, tokensOf }: Lookups): Found {
       ],
     });
   }
-  const unknown = [...tokensOf.keys()].filter((name) => !access.servers.some((server) => server.name === name));
+  const unknown = [...tokensOf.keys()].filter((name) => !servers.some((server) => server.name === name));
   left.push(...unknown.map((name) => `--token ${name}=…: the config has no server ${JSON.stringify(name)}.`));
   return { adoptable, left };
 }
@@ -179,6 +187,17 @@ function ownParts({ config, policies, notifications }: Lookups): Found {
       type: adoptableType("accessPolicy"),
       parent: "access" as const,
     },
+    ...(config.metrics.scrapers.some(({ enabled }) => enabled)
+      ? [
+          {
+            list: policies,
+            name: `${hostname} metrics`,
+            resource: "policy-metrics",
+            type: adoptableType("accessPolicy"),
+            parent: "access" as const,
+          },
+        ]
+      : []),
     ...(emails.length + emailDomains.length > 0
       ? [
           {

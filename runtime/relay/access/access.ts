@@ -6,11 +6,14 @@ import { RelayError } from "../errors.ts";
 import { KeysUnavailable } from "./keys.ts";
 import { createTokenVerifier } from "./token.ts";
 
-/** Which of the two Access applications a path belongs to. */
+/** Which of the Access applications a path belongs to. */
 export type Audience = keyof RelayConfig["access"]["audiences"];
 
-/** An authenticated caller: a server with its config, or a person. */
-export type Principal = { readonly kind: "server"; readonly name: string; readonly caller: Caller } | Person;
+/** An authenticated caller: a server with its config, a person, or who reads the metrics. */
+export type Principal =
+  | { readonly kind: "server"; readonly name: string; readonly caller: Caller }
+  | { readonly kind: "scraper"; readonly name: string }
+  | Person;
 
 /** Somebody who has signed in. */
 export interface Person {
@@ -23,9 +26,13 @@ export interface Person {
   readonly expiresAt: number;
 }
 
-/** `/status` and everything below it is for people, the rest for servers. @param path as received, without its query */
+/**
+ * `/status` and everything below it is for people, `/metrics` for scrapers, the rest for servers. @param path as received,
+ * without its query
+ */
 export function audienceOf(path: string): Audience {
-  return path === "/status" || path.startsWith("/status/") ? "people" : "servers";
+  if (path === "/status" || path.startsWith("/status/")) return "people";
+  return path === "/metrics" || path.startsWith("/metrics/") ? "metrics" : "servers";
 }
 
 /** Authenticates a request for an audience; see `createAccess`. */
@@ -37,17 +44,22 @@ export type CheckAccess = (audience: Audience, headers: IncomingHttpHeaders) => 
  * changes take effect immediately.
  * Source: https://developers.cloudflare.com/cloudflare-one/identity/authorization-cookie/validating-json/
  */
-export function createAccess(config: Pick<RelayConfig, "access" | "callers">, keys: JWTVerifyGetKey): CheckAccess {
+export function createAccess(
+  config: Pick<RelayConfig, "access" | "callers" | "scrapers">,
+  keys: JWTVerifyGetKey,
+): CheckAccess {
   const { teamDomain, audiences } = config.access;
   const verify = createTokenVerifier(keys);
   const issuer = `https://${teamDomain}`;
   const rules = {
     servers: { issuer, audience: audiences.servers },
     people: { issuer, audience: audiences.people },
+    metrics: { issuer, audience: audiences.metrics ?? "" },
   };
   const principalOf = (audience: Audience, claims: JWTPayload): Principal => {
     checkType(claims);
-    return audience === "people" ? person(claims) : server(claims, config.callers);
+    if (audience === "people") return person(claims);
+    return audience === "metrics" ? scraper(claims, config.scrapers) : server(claims, config.callers);
   };
   const afterVerification = async (audience: Audience, verifying: Promise<JWTPayload>): Promise<Principal> => {
     let claims: JWTPayload;
@@ -58,7 +70,9 @@ export function createAccess(config: Pick<RelayConfig, "access" | "callers">, ke
     }
     return principalOf(audience, claims);
   };
-  return (audience, headers) => {
+  return (asked, headers) => {
+    // Without an application for the metrics their path is one that is not served, as any other.
+    const audience = asked === "metrics" && audiences.metrics === undefined ? "servers" : asked;
     const token = headers["cf-access-jwt-assertion"];
     if (typeof token !== "string" || token === "") {
       throw new RelayError(
@@ -113,6 +127,18 @@ function server(claims: JWTPayload, callers: readonly Caller[]): Principal {
   }
   if (!caller.enabled) throw new RelayError("caller_disabled", `The caller "${caller.name}" is switched off.`);
   return { kind: "server", name: caller.name, caller };
+}
+
+/** As for servers; a token of a server is not one of a scraper. */
+function scraper({ common_name: id }: JWTPayload, scrapers: RelayConfig["scrapers"] = []): Principal {
+  const found = scrapers.find(({ clientId }) => clientId === id);
+  if (found === undefined) {
+    throw new RelayError("caller_unknown", "This service token is not among those that may read the metrics.", {
+      detail: `client id ${JSON.stringify(id ?? null)}`,
+    });
+  }
+  if (!found.enabled) throw new RelayError("caller_disabled", `The scraper "${found.name}" is switched off.`);
+  return { kind: "scraper", name: found.name };
 }
 
 /** A service token's claims have `common_name`: it is nobody's, whatever else it says. */

@@ -11,6 +11,7 @@ import { BodyWorker } from "./body-worker.ts";
 import { createCallerSignals } from "./caller-signals.ts";
 import { DocumentLock } from "./document-lock.ts";
 import { createEmbedder } from "./embedder.ts";
+import type { EmbeddingServer } from "./embedding-server.ts";
 import { embeddingSettings, fingerprintOf, type ModelIdentity } from "./fingerprint.ts";
 import { createIngestion, type Ingestion } from "./ingestion.ts";
 import { LastAccessWriter } from "./last-access.ts";
@@ -55,12 +56,20 @@ export interface Documents {
   close(): Promise<void>;
 }
 
+/** See them work. */
+export interface DocumentObservers {
+  documentStore(store: DocumentStore, kind: "embedded" | "atlas"): DocumentStore;
+  embeddingServer(server: EmbeddingServer): EmbeddingServer;
+}
+
 export interface DocumentsOptions {
   readonly log: Log;
   readonly admission: Admission;
   /** The breaker of all calls to the model server. */
   readonly breaker: Breaker;
   readonly registry: Registry;
+  /** Wraps the store and the model server's embedding API. @default not at all */
+  readonly observe?: DocumentObservers | undefined;
   /** Called with the tokens of each embedding call, and the caller's name. */
   readonly onUsage?: (caller: string, tokens: number) => void;
   /** Size of the content cache, in bytes. @default 128 MiB */
@@ -73,11 +82,14 @@ export interface DocumentsOptions {
 export function createDocuments(
   config: Pick<RelayConfig, "callers" | "documents" | "jobs" | "model" | "dataDir">,
   secrets: RelaySecrets,
-  { log, admission, breaker, registry, onUsage, cacheBytes, now = Date.now }: DocumentsOptions,
+  { log, admission, breaker, registry, observe, onUsage, cacheBytes, now = Date.now }: DocumentsOptions,
 ): Documents {
   const settings = embeddingSettings(config.documents);
   const lifetime = new DocumentLifetime(config.documents.ttlDays);
-  const guard = new StoreGuard(() => openStore(config, secrets), log);
+  const guard = new StoreGuard(async () => {
+    const store = await openStore(config, secrets);
+    return observe?.documentStore(store, config.documents.store) ?? store;
+  }, log);
   const lastAccess = new LastAccessWriter(guard, lifetime);
   const repository = new DocumentRepository(guard, lastAccess, lifetime, now, cacheBytes);
   const metrics = documentMetrics(registry, guard);
@@ -89,6 +101,7 @@ export function createDocuments(
       admission,
       breaker,
       bodyWorker,
+      observe: observe?.embeddingServer,
       identities: openModelIdentities(join(config.dataDir, "model-identities.json"), log),
       onUsage,
     },

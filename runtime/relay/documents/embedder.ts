@@ -6,7 +6,7 @@ import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";
 import type { BodyWorker } from "./body-worker.ts";
-import { createEmbeddingServer } from "./embedding-server.ts";
+import { createEmbeddingServer, type EmbeddingServer } from "./embedding-server.ts";
 import { type Client, estimateTextTokens } from "./embedding-work.ts";
 import type { ModelIdentity } from "./fingerprint.ts";
 import type { ModelIdentities } from "./model-identities.ts";
@@ -73,6 +73,8 @@ export interface EmbedderOptions {
   readonly breaker: Breaker;
   readonly bodyWorker: BodyWorker;
   readonly identities: ModelIdentities;
+  /** Wraps the model server's embedding API. @default not at all */
+  readonly observe?: ((server: EmbeddingServer) => EmbeddingServer) | undefined;
   /** Called with the tokens of each call, and the caller's name. */
   readonly onUsage?: ((caller: string, tokens: number) => void) | undefined;
 }
@@ -80,9 +82,10 @@ export interface EmbedderOptions {
 /** Opens no connection yet. */
 export function createEmbedder(
   config: Pick<ModelConfig, "kind" | "url" | "timeouts" | "rerankModel"> & { readonly key?: string | undefined },
-  { revision, admission, breaker, bodyWorker, identities, onUsage = () => {} }: EmbedderOptions,
+  { revision, admission, breaker, bodyWorker, identities, observe, onUsage = () => {} }: EmbedderOptions,
 ): Embedder {
-  const server = createEmbeddingServer(config, revision, breaker, identities);
+  const plain = createEmbeddingServer(config, revision, breaker, identities);
+  const server = observe?.(plain) ?? plain;
   const { identity } = server;
 
   /** One call, in a slot of its own. */

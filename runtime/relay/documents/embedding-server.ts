@@ -23,8 +23,11 @@ const MAX_KNOWN = 100;
 const refusalSchema = z.object({ error: z.union([z.string(), z.object({ message: z.string() })]) });
 
 export interface EmbeddingServer {
-  /** Sends an embedding request. @returns the answer's body @throws as `Embedder.embed`, and `model_busy` */
-  embed(path: string, body: Uint8Array, signal: AbortSignal): Promise<Buffer>;
+  /**
+   * Sends an embedding request. @param trace headers with the context of a trace @returns the answer's body @throws as
+   * `Embedder.embed`, and `model_busy`
+   */
+  embed(path: string, body: Uint8Array, signal: AbortSignal, trace?: Record<string, string>): Promise<Buffer>;
   /** The body of an answer to a rerank call. Throws as `embed` does, and `rerank_not_available`. */
   rerank(body: Uint8Array, signal: AbortSignal): Promise<Buffer>;
   /** See `Embedder.identity`. */
@@ -59,10 +62,20 @@ export function createEmbeddingServer(
   const known = new Map<string, Known>();
 
   /** @returns the body of an answer with status 200 */
-  const request = async (method: "GET" | "POST", path: string, body: Uint8Array | null, signal: AbortSignal) => {
+  const request = async (
+    method: "GET" | "POST",
+    path: string,
+    body: Uint8Array | null,
+    signal: AbortSignal,
+    trace?: Record<string, string>,
+  ) => {
     breaker.check();
     let begun = false;
-    const headers = { ...(body === null ? {} : { "content-type": "application/json" }), ...keyHeader(config.key) };
+    const headers = {
+      ...(body === null ? {} : { "content-type": "application/json" }),
+      ...trace,
+      ...keyHeader(config.key),
+    };
     try {
       const answer = await pool.request({ method, path: base + path, headers, body, signal });
       begun = true;
@@ -104,7 +117,7 @@ export function createEmbeddingServer(
   };
 
   return {
-    embed: (path, body, signal) => request("POST", path, body, signal),
+    embed: (path, body, signal, trace) => request("POST", path, body, signal, trace),
     rerank: (body, signal) => request("POST", RERANK_PATH, body, signal),
     async identity(model, fresh = false) {
       const before = known.get(model);

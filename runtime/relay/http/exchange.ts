@@ -8,6 +8,7 @@ import { RelayError } from "../errors.ts";
 import type { Holding, Holdings } from "../memory/holdings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/trace.ts";
 import { BRIEF_DRAIN_MS, drainBody } from "./body.ts";
 import type { KeepAliveWriter } from "./keep-alive-writer.ts";
 import { sendError } from "./listener.ts";
@@ -47,6 +48,8 @@ export interface ExchangeParts {
   readonly router: Pick<Router, "dialectOf">;
   /** @default "edge" */
   readonly entry?: Entry | undefined;
+  /** Undefined: traces are off. */
+  readonly tracing?: Tracing | undefined;
 }
 
 const ignore = () => {};
@@ -58,11 +61,11 @@ export function beginExchange(
   req: IncomingMessage,
   res: RelayResponse,
   expectsContinue: boolean,
-  { log, metrics, running, router, entry }: ExchangeParts,
+  { log, metrics, running, router, entry, tracing }: ExchangeParts,
 ): Exchange {
   const target = splitTarget(req.url ?? "");
   const end = new AbortController();
-  const record = new RequestRecord(entry);
+  const record = new RequestRecord(entry, tracing?.request(req.method ?? "", req.headers, res.receivedAt));
   const exchange: Exchange = {
     id: res.requestId,
     req,

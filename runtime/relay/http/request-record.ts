@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { RequestTrace } from "../telemetry/trace.ts";
 import { entryColo } from "./headers.ts";
 import type { RelayResponse } from "./relay-response.ts";
 
@@ -43,6 +44,8 @@ export interface RequestEndListener {
 
 export class RequestRecord {
   readonly #entry: Entry;
+  /** Undefined: traces are off. */
+  readonly trace: RequestTrace | undefined;
   /** Told of its end: the ledger. */
   listener: RequestEndListener | undefined;
   #sender: Sender | undefined;
@@ -52,8 +55,9 @@ export class RequestRecord {
   #fellBack: string | undefined;
   #failure: RelayError | undefined;
 
-  constructor(entry: Entry = "edge") {
+  constructor(entry: Entry = "edge", trace?: RequestTrace) {
     this.#entry = entry;
+    this.trace = trace;
   }
 
   /** Records who passed the Access check. */
@@ -103,10 +107,22 @@ export class RequestRecord {
     // On a direct line `CF-Ray` is not trustworthy.
     const isDirect = this.#entry === "direct";
     const colo = isDirect ? "direct" : entryColo(req.headers);
+    const caller = this.#sender?.caller ?? "-";
+    const { trace } = this;
+    trace?.end({
+      route: this.#route,
+      status,
+      caller,
+      code: failure?.code,
+      aborted,
+      colo,
+      fallback: this.#fellBack,
+      endedAt,
+    });
     metrics.requestEnded({
       route: this.#route,
       status,
-      caller: this.#sender?.caller ?? "-",
+      caller,
       seconds: ms / 1000,
       firstByteSeconds: firstMs === undefined ? undefined : firstMs / 1000,
       aborted,
@@ -132,6 +148,7 @@ export class RequestRecord {
         aborted: aborted || undefined,
         code: failure?.code,
         detail: failure?.detail,
+        trace_id: trace?.traceId,
       },
       "request",
     );

@@ -8,6 +8,7 @@ import { RelayError } from "../errors.ts";
 /** Destination of a request after the Access check. `name` is the path's pattern, for metrics and the log. */
 export type Route =
   | { readonly kind: "status"; readonly name: string; readonly view: StatusView; readonly id: string }
+  | { readonly kind: "metrics"; readonly name: "/metrics" }
   | { readonly kind: "job"; readonly name: string; readonly act: JobAct; readonly id: string }
   | { readonly kind: "openapi"; readonly name: "/openapi.json" }
   | { readonly kind: "jobs"; readonly name: "/v1/jobs" }
@@ -53,10 +54,19 @@ interface Row {
 
 const READ = ["GET", "HEAD"];
 
-/** @param dialects at least one; a path in several belongs to the first @param kind of the model server */
-export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind): Router {
+/**
+ * @param dialects at least one; a path in several belongs to the first @param kind of the model server
+ * @param servesMetrics whether `/metrics` is a path of the public listener @default false
+ */
+export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind, servesMetrics = false): Router {
   const { api } = modelServer(kind);
-  const rows = [...relayRows(), ...dialects.flatMap(dialectRows)];
+  const metrics: Row = {
+    route: { kind: "metrics", name: "/metrics" },
+    path: "/metrics",
+    methods: READ,
+    dialect: undefined,
+  };
+  const rows = [...relayRows(), ...(servesMetrics ? [metrics] : []), ...dialects.flatMap(dialectRows)];
   const exact = new Map<string, Row>();
   for (const row of rows) if (typeof row.path === "string" && !exact.has(row.path)) exact.set(row.path, row);
   const patterns = rows.flatMap(({ path, ...row }) => (typeof path === "string" ? [] : [{ ...row, path }]));
@@ -65,7 +75,10 @@ export function createRouter(dialects: readonly Dialect[], kind: ModelServerKind
   const stored = new Map(dialects.flatMap(storedResponses));
   const served = () =>
     rows
-      .filter(({ route, dialect }) => route.kind !== "status" && (dialect === undefined || dialect.servedBy[api]))
+      .filter(
+        ({ route, dialect }) =>
+          route.kind !== "status" && route.kind !== "metrics" && (dialect === undefined || dialect.servedBy[api]),
+      )
       .map(({ route, methods }) => `${methods.filter((method) => method !== "HEAD").join(", ")} ${route.name}`)
       .join("; ");
   return {

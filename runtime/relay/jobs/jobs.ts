@@ -22,6 +22,7 @@ import { answerRule } from "../model/answer-rules.ts";
 import { responseIdIn } from "../model/response-id.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { Tracing } from "../telemetry/trace.ts";
 import { createReopener } from "../threads/reopener.ts";
 import type { Usages } from "../usage/entry.ts";
 import type { Usage } from "../usage/usage.ts";
@@ -38,6 +39,10 @@ import type { Live } from "./views.ts";
 export interface JobsOptions {
   readonly config: RelayConfig;
   readonly log: Log;
+  /** Undefined: traces are off. */
+  readonly tracing?: Tracing | undefined;
+  /** Wraps the store. @default not at all */
+  readonly observeStore?: ((store: JobStore) => JobStore) | undefined;
   readonly registry: Registry;
   readonly upstream: Upstream;
   readonly router: Pick<Router, "dialectOf" | "modelCall">;
@@ -112,7 +117,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
   let { check = false } = options;
 
   const openOnce = async (onFail: (cause: Error) => void): Promise<OpenStore> => {
-    const store = await openSqliteStore(
+    const opened = await openSqliteStore(
       {
         file: join(config.dataDir, "jobs.db"),
         ...storeLimits(config.jobs),
@@ -127,6 +132,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       onFail,
     );
     check = false;
+    const store = options.observeStore?.(opened) ?? opened;
     const runner = startRunner({
       store,
       upstream: options.upstream,
@@ -143,6 +149,7 @@ export async function openJobs(options: JobsOptions): Promise<Jobs> {
       ownWorkAtOnce: Math.max(1, backgroundSlots(config.limits.embeddings, config.jobs.slots)),
       attemptMs: () => config.jobs.attemptMinutes * 60_000,
       log,
+      tracing: options.tracing,
       onChange: changes.changed,
       onUsage: options.onUsage,
       onAnswer: ({ owner, path }, body) => {

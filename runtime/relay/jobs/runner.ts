@@ -14,6 +14,7 @@ import type { Router } from "../http/router.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";
 import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { Tracing } from "../telemetry/trace.ts";
 import type { UsageEntry } from "../usage/entry.ts";
 import type { QuotaHold } from "../usage/quotas.ts";
 import { Meter, type Usage } from "../usage/usage.ts";
@@ -49,6 +50,8 @@ export interface RunnerOptions {
   /** Pause before the store is retried. @default 2 s */
   readonly storeRetryMs?: number;
   readonly log: Log;
+  /** Undefined: traces are off. */
+  readonly tracing?: Tracing | undefined;
   /** Called whenever a job has changed. */
   readonly onChange: (jobId: string) => void;
   /** Called at the end of each run that got an answer, with its token usage. */
@@ -153,7 +156,10 @@ export function startRunner(options: RunnerOptions): Runner {
       return;
     }
     looking[lane] = "yes";
-    void look(lane).finally(() => {
+    const { tracing } = options;
+    // A request that submits a job wakes the runner: the job's run is not a part of its trace.
+    const looked = tracing === undefined ? look(lane) : tracing.detached(() => look(lane));
+    void looked.finally(() => {
       const again = looking[lane] === "again";
       looking[lane] = "no";
       if (again) wake(lane);
@@ -190,6 +196,7 @@ export function startRunner(options: RunnerOptions): Runner {
     let memory: Reservation | undefined;
     try {
       const { estimatedTokens } = job;
+      const waitedFrom = performance.now();
       // The job is still on disk only: no memory is held for it.
       const slot = await admission.acquire({
         queue: lane,
@@ -218,13 +225,21 @@ export function startRunner(options: RunnerOptions): Runner {
         onChange(job.id);
         const begun = performance.now();
         if (hold !== undefined) run.entry = usageOf?.begin(claimed, caller, hold);
-        const ending = await attempt(claimed, caller, run, memory);
+        const gotSlotAt = waitedFrom + slot.waitedMs;
+        const { id, path, headers } = claimed;
+        const trace = options.tracing?.job({ id, owner: job.owner, lane, path, headers, waitedFrom, gotSlotAt });
+        const reserved = memory;
+        const ending = await (trace === undefined
+          ? attempt(claimed, caller, run, reserved)
+          : trace.run(() => attempt(claimed, caller, run, reserved)));
         if (!job.work) giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
         const ms = performance.now() - begun;
         commit = async () => {
           await recordRun({ job: claimed, ending, run, slot, begun, ms });
-          await settle(claimed, ending, ms, stop.signal);
+          const settling = () => settle(claimed, ending, ms, stop.signal);
+          if (trace === undefined) await settling();
+          else trace.end(await trace.run(settling));
         };
       } finally {
         giveBack(); // the model server is free, even if the store is slow
@@ -288,12 +303,12 @@ export function startRunner(options: RunnerOptions): Runner {
 
   /**
    * Stores the end of an attempt; retries until the store accepts it, since the work is done. An answer that does not fit on
-   * the disk is dropped after some tries, and its job fails.
+   * the disk is dropped after some tries, and its job fails. @returns the outcome; undefined if nothing was stored
    */
-  async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<void> {
+  async function settle(job: ClaimedJob, ending: Ending, ms: number, signal: AbortSignal): Promise<string | undefined> {
     const { id, lane, attemptId } = job;
     const decided = dispositionOf(ending);
-    if (decided.kind === "nothing") return;
+    if (decided.kind === "nothing") return undefined;
     if (decided.kind === "fail_attempt" && decided.down) availability.markUnavailable();
     let answer = ending.kind === "answer" ? ending.answer : undefined;
     const write = async (): Promise<string> => {
@@ -313,12 +328,13 @@ export function startRunner(options: RunnerOptions): Runner {
     };
     for (let tries = 1; ; tries += 1) {
       try {
-        onEnd(lane, await write(), ms);
+        const outcome = await write();
+        onEnd(lane, outcome, ms);
         onChange(id);
-        return;
+        return outcome;
       } catch (cause) {
         log.error({ job: id, reason: reason(cause) }, "the end of a job's run cannot be stored; trying again");
-        if (stopped || signal.aborted || !(cause instanceof StoreFailed)) return;
+        if (stopped || signal.aborted || !(cause instanceof StoreFailed)) return undefined;
         if (cause.full && tries >= STORE_TRIES) answer = undefined; // from here on only the failure is stored
         const pauseMs = Math.min(storeRetryMs * 2 ** Math.max(0, tries - STORE_TRIES), LONGEST_RETRY_MS);
         await new Promise((resolve) => setTimeout(resolve, pauseMs));

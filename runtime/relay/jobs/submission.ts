@@ -2,6 +2,7 @@
 import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
 import type { Reservation } from "../memory/budget.ts";
+import type { Tracing } from "../telemetry/trace.ts";
 import { keyInProgress, keyMismatch } from "./idempotency.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { Prefer } from "./prefer.ts";
@@ -37,9 +38,11 @@ export interface Submission {
   claim(exchange: HeldExchange, job: NewJob): Promise<KeyedCall | "answered">;
 }
 
-export function createSubmission(jobs: Jobs): Submission {
+/** @param tracing undefined: traces are off */
+export function createSubmission(jobs: Jobs, tracing?: Tracing): Submission {
   return {
-    async submit(exchange, job, prefer) {
+    async submit(exchange, submitted, prefer) {
+      const job = tracing === undefined ? submitted : withContext(submitted, tracing);
       const added = await fromStore(jobs.store.add(job));
       if (added.kind === "mismatch") throw keyMismatch();
       if (added.kind === "running") throw keyInProgress();
@@ -130,6 +133,13 @@ export function createSubmission(jobs: Jobs): Submission {
     if (!isFinal(job)) throw keyInProgress({ Location: `/v1/jobs/${jobName(job.id)}` });
     await streamResult(exchange, jobs, job, { "Idempotency-Replayed": "true" });
   }
+}
+
+/** The run of a job is linked to the request that submitted it. */
+function withContext(job: NewJob, tracing: Tracing): NewJob {
+  const headers = { ...job.headers };
+  tracing.inject(headers);
+  return { ...job, headers };
 }
 
 /** The store does not run direct calls, so it needs no body. */

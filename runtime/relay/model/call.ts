@@ -127,6 +127,7 @@ function upstreamCall({ exchange, route: { dialect }, checked }: AcceptedCall): 
     target: path + query,
     headers: headersToModel(req.headers, id, dialect),
     body: checked?.body ?? null,
+    model: checked?.facts.models[0],
     dialect,
     signal,
   };

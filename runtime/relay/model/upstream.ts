@@ -21,6 +21,8 @@ export interface UpstreamCall {
   readonly body: Buffer | null;
   /** Whose API the target belongs to. */
   readonly dialect: Dialect;
+  /** The model that the body names, where that is known. For traces. */
+  readonly model?: string | undefined;
   /** Aborts when the client has disconnected: the connection to the model server is closed at once. */
   readonly signal: AbortSignal;
   /**

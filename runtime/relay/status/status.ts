@@ -3,6 +3,7 @@ import type { RelayConfig } from "../../config.ts";
 import type { LineStatus } from "../../direct-log.ts";
 import type { AdaptiveView } from "../admission/adaptive-slots.ts";
 import type { Admission, AdmissionSnapshot } from "../admission/admission.ts";
+import type { AlertsStatus } from "../alerts/open.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { BreakerState } from "../model/breaker.ts";
 import type { ModelState, Upstream } from "../model/upstream.ts";
@@ -28,6 +29,8 @@ export interface StatusData {
   readonly outages?: readonly Outage[] | undefined;
   /** Direct lines, in the order of the config; absent without lines. */
   readonly direct?: readonly LineStatus[] | undefined;
+  /** What the relay alerts about now, and its last messages; absent without webhooks. */
+  readonly alerts?: AlertsStatus | undefined;
   /** Since the start. */
   readonly tally: Readonly<Omit<Tally, "byCaller">> & { readonly byCaller: ReturnType<typeof withTimes> };
 }
@@ -49,6 +52,7 @@ export interface StatusSources {
   readonly outages?: () => readonly Outage[];
   readonly adaptive?: () => AdaptiveView | undefined;
   readonly direct?: () => Promise<readonly LineStatus[]>;
+  readonly alerts?: () => AlertsStatus | undefined;
 }
 
 function withTimes(byCaller: Tally["byCaller"]) {
@@ -62,7 +66,7 @@ export function createStatus(
   metrics: Metrics,
   upstream: Upstream,
   admission: Admission,
-  { jobsAvailable = () => true, documents, outages, adaptive, direct }: StatusSources = {},
+  { jobsAvailable = () => true, documents, outages, adaptive, direct, alerts }: StatusSources = {},
 ): Status {
   const startedAt = new Date();
   const started = performance.now();
@@ -88,6 +92,7 @@ export function createStatus(
         outages: outages?.(),
         adaptiveChat: adaptive?.(),
         ...(lines.length > 0 && { direct: lines }),
+        alerts: alerts?.(),
         tally: { ...metrics.tally, byCaller: withTimes(metrics.tally.byCaller) },
       };
     },

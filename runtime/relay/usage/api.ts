@@ -30,9 +30,13 @@ export async function serveUsage({ res, query }: Exchange, caller: string, ledge
 }
 
 /** @throws RelayError `usage_unavailable` */
-export async function totalsOf(ledger: Ledger, query: TotalsQuery): Promise<UsageTotal[]> {
+export const totalsOf = (ledger: Ledger, query: TotalsQuery): Promise<UsageTotal[]> =>
+  whenAvailable(ledger.totals(query));
+
+/** What the ledger was asked. @throws RelayError `usage_unavailable` */
+export async function whenAvailable<T>(asked: Promise<T>): Promise<T> {
   try {
-    return await ledger.totals(query);
+    return await asked;
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
     if (!(cause instanceof LedgerUnavailable)) {

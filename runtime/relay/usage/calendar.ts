@@ -88,7 +88,8 @@ export class Calendar {
   /** The time at which clocks show this; where they skip it, the first moment after. */
   #timeOf(local: number): number {
     const near = local - this.#offset(local);
-    return local - this.#offset(near);
+    const found = local - this.#offset(near);
+    return this.#local(found) < local ? near : found;
   }
 
   /** Local time minus UTC. */

@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Calendar, DAY_MS, HOUR_MS, type UsageStep } from "./calendar.ts";
+import { LENGTHS_OF, type Lengths, lengthsOf } from "./lengths.ts";
 import { LONGEST_TEXT, type UsageRow } from "./row.ts";
 import { DIMENSIONS, inTransaction, openLedgerFile, ROW_COLUMNS, SUM_COLUMNS } from "./schema.ts";
 import {
@@ -107,20 +108,26 @@ export class LedgerDatabase implements LedgerSteps {
 
   append(rows: readonly UsageRow[], reserved: readonly Reserved[] | undefined): void {
     this.#checkDisk();
-    const groups = new Map<string, { key: (string | number)[]; sums: Sums }>();
+    // Rows of one minute and the same dimensions are summed once, and added to each step together.
+    const groups = new Map<string, { minute: number; dimensions: string[]; sums: Sums }>();
     inTransaction(this.db, () => {
+      const insert = this.#sql(INSERT_ROW);
       for (const row of rows) {
-        this.#sql(INSERT_ROW).run(...valuesOf(row));
+        insert.run(...valuesOf(row));
+        const minute = this.#calendar.startOf("minute", row.at);
         const dimensions = this.#dimensionsOf(row);
-        for (const step of STEPS) {
-          const key = [step, this.#calendar.startOf(step, row.at), ...dimensions];
-          const name = key.join("\u0000");
-          const group = groups.get(name) ?? { key, sums: noSums() };
+        const name = `${minute}\u0000${dimensions.join("\u0000")}`;
+        let group = groups.get(name);
+        if (group === undefined) {
+          group = { minute, dimensions, sums: noSums() };
           groups.set(name, group);
-          addRow(group.sums, row);
         }
+        addRow(group.sums, row);
       }
-      for (const { key, sums } of groups.values()) this.#sql(ADD_ROLLUP).run(...key, ...sums);
+      const add = this.#sql(ADD_ROLLUP);
+      for (const { minute, dimensions, sums } of groups.values()) {
+        for (const step of STEPS) add.run(step, this.#calendar.startOf(step, minute), ...dimensions, ...sums);
+      }
       if (reserved !== undefined) this.#replaceReservations(reserved);
     });
     this.#makeRoom();
@@ -173,6 +180,16 @@ export class LedgerDatabase implements LedgerSteps {
     }
     const found = [...groups.values()].map(({ keys, sums }) => ({ keys, ...describeSums(sums) }));
     return found.sort((a, b) => compare(a.keys, b.keys)).slice(0, MAX_RESULTS);
+  }
+
+  lengths({ from, to, ...range }: UsageRange): Lengths | undefined {
+    const { where, values } = rangeOf({ from, to, ...range });
+    const rows = this.#sql(
+      `SELECT tokens_in AS prompt, tokens_out AS answer FROM rows
+       WHERE at >= ? AND at < ? AND kind IN ('call', 'job') AND served_by = 'model' AND status = 200 AND tokens_out > 0${where}
+       ORDER BY at DESC LIMIT ${LENGTHS_OF}`,
+    ).all(from, to, ...values);
+    return lengthsOf(rows as unknown as { prompt: number; answer: number }[]);
   }
 
   meanEmbeddingMs(): number | undefined {

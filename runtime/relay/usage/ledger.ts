@@ -9,9 +9,19 @@
 import { join } from "node:path";
 import type { Log } from "../telemetry/log.ts";
 import { createReopener } from "../threads/reopener.ts";
+import type { Lengths } from "./lengths.ts";
 import type { UsageRow } from "./row.ts";
 import { type OpenLedgerStore, openSqliteLedger } from "./sqlite-store.ts";
-import type { LedgerFile, Reserved, SeriesQuery, Spent, TotalsQuery, UsageBucket, UsageTotal } from "./store.ts";
+import type {
+  LedgerFile,
+  Reserved,
+  SeriesQuery,
+  Spent,
+  TotalsQuery,
+  UsageBucket,
+  UsageRange,
+  UsageTotal,
+} from "./store.ts";
 
 export type { UsageRow, UsageSums } from "./row.ts";
 export type { SeriesQuery, TotalsQuery, UsageBucket, UsageDimension, UsageTotal } from "./store.ts";
@@ -80,6 +90,8 @@ export interface Ledger {
   series(query: SeriesQuery): Promise<UsageBucket[]>;
   /** Sums of a whole range. Includes every row recorded before. Rejects with LedgerUnavailable. */
   totals(query: TotalsQuery): Promise<UsageTotal[]>;
+  /** How long prompts and answers are. Rejects with LedgerUnavailable. */
+  lengths(range: UsageRange): Promise<Lengths | undefined>;
   /** Time that embedding this many texts would take, in ms, by what it took so far. */
   embeddingMs(inputs: number): number;
   state(): LedgerState;
@@ -211,6 +223,10 @@ export async function openLedger(settings: LedgerSettings, options: LedgerOption
     totals: async (query) => {
       await flush();
       return (await opened()).totals(query);
+    },
+    lengths: async (range) => {
+      await flush();
+      return (await opened()).lengths(range);
     },
     embeddingMs: (inputs) =>
       Math.round(inputs * (measured.inputs === 0 ? FIRST_EMBEDDING_MS : measured.ms / measured.inputs)),

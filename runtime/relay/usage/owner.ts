@@ -1,9 +1,10 @@
 /** Usage of all callers with its costs, for the owner: `/usage` of the admin listener, which `npm run usage` reads. */
 import type { RelayConfig } from "../../config.ts";
-import { totalsOf } from "./api.ts";
+import { totalsOf, whenAvailable } from "./api.ts";
 import { Calendar } from "./calendar.ts";
 import { type Cost, costOf, decimal, NO_COST } from "./costs.ts";
 import type { Ledger, UsageTotal } from "./ledger.ts";
+import type { Lengths } from "./lengths.ts";
 import { ALL_DIMENSIONS, readUsageQuery, usageView } from "./query.ts";
 import type { UsageDimension } from "./store.ts";
 
@@ -53,6 +54,16 @@ export async function ownerUsage(query: string, config: Pick<RelayConfig, "usage
     data: by.length === 0 ? [] : coarse.map((total) => view(total, by)),
     total: all === undefined ? null : view(all, []),
   };
+}
+
+/**
+ * Lengths of prompts and answers in a range, as `npm run capacity` measures with: `/usage/lengths`; null without any.
+ * @throws RelayError `usage_query_invalid`, `usage_unavailable`
+ */
+export async function ownerLengths(query: string, ledger: Ledger): Promise<Lengths | null> {
+  const asked = { calendar: new Calendar(ledger.timeZone), now: Date.now(), dimensions: [], several: false };
+  const { from, to } = readUsageQuery(query, asked);
+  return (await whenAvailable(ledger.lengths({ from, to }))) ?? null;
 }
 
 /** A sum's keys as one text. */

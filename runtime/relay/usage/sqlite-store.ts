@@ -35,6 +35,7 @@ export async function openSqliteLedger(
     },
     series: send("series"),
     totals: send("totals"),
+    lengths: send("lengths"),
     meanEmbeddingMs: send("meanEmbeddingMs"),
     spent: send("spent"),
     sweep: send("sweep"),

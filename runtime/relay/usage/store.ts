@@ -1,5 +1,6 @@
 /** What the ledger's file can be asked; implemented by SQLite (`database.ts`) in a thread of its own. Times are ms since 1970. */
 import type { UsageStep } from "./calendar.ts";
+import type { Lengths } from "./lengths.ts";
 import type { UsageRow, UsageSums } from "./row.ts";
 
 /** What usage is summed by. `day`: of the time zone of the ledger. */
@@ -78,6 +79,8 @@ export interface UsageStore {
   append(rows: readonly UsageRow[], reserved: readonly Reserved[] | undefined): Promise<void>;
   series(query: SeriesQuery): Promise<UsageBucket[]>;
   totals(query: TotalsQuery): Promise<UsageTotal[]>;
+  /** Lengths of answered calls to a language model, jobs included: of the newest of the range. */
+  lengths(range: UsageRange): Promise<Lengths | undefined>;
   /** Mean time to embed one text, in ms, over the last 30 days; undefined without any. */
   meanEmbeddingMs(): Promise<number | undefined>;
   /** What has been spent in the month, the day and the minute that end now. */

@@ -55,7 +55,7 @@ async function llamaSourceIn(folder: string, log: Log): Promise<string> {
 const generator = () => (executablesOnPath("ninja").length > 0 ? ["-G", "Ninja"] : []);
 
 /**
- * Builds `llama-server` into `into`: about eight minutes of processor time.
+ * Builds `llama-server` into `into`: about six minutes of processor time.
  * @param folder where it is built; what an interrupted build has compiled there is used
  * @throws Error
  */
@@ -63,7 +63,7 @@ export function buildLlamaServer(into: string, folder: string, log: Log): Promis
   return inBuildFolder(folder, async () => {
     const source = await llamaSourceIn(folder, log);
     const build = join(folder, "build");
-    log(`${llamaServer.name} ${llamaServer.version}: building (about five minutes on two cores, once) …`);
+    log(`${llamaServer.name} ${llamaServer.version}: building (three to ten minutes on two cores, once) …`);
     const configure = () => run("cmake", ["-S", source, "-B", build, ...generator(), ...cmakeOptions]);
     await configure().catch(async () => {
       await rm(build, { recursive: true, force: true }); // of another build tool, or torn

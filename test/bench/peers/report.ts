@@ -51,6 +51,8 @@ const SHOWN = [
   ["memory per stream, MB", false],
   ["goodput under overload, of capacity", true],
   ["quiet callers answered, %", true],
+  ["quiet callers' p50, ms", false],
+  ["turned away after, p50 ms", false],
   ["wasted answers at the model, of capacity", false],
 ] as const;
 
@@ -73,13 +75,15 @@ export function pictureOf(peers: Peers): string {
     for (const [name, value] of known) {
       const width = Math.max(1, (Math.max(0, value) / most) * (WIDTH - LABEL - 70));
       parts.push(
-        `<text x="${LABEL - 8}" y="${y + 13}" text-anchor="end">${escapeText(name)}</text><rect class="${name === "relay" ? "r" : "o"}" x="${LABEL}" y="${y + 2}" width="${width.toFixed(1)}" height="14" rx="2"/><text x="${(LABEL + width + 6).toFixed(1)}" y="${y + 13}">${short(value)}</text>`,
+        `<text${name === "relay" ? ' class="n"' : ""} x="${LABEL - 8}" y="${y + 13}" text-anchor="end">${escapeText(name)}</text><rect class="${name === "relay" ? "r" : "o"}" x="${LABEL}" y="${y + 2}" width="${width.toFixed(1)}" height="14" rx="2"/><text x="${(LABEL + width + 6).toFixed(1)}" y="${y + 13}">${short(value)}</text>`,
       );
       y += ROW - 2;
     }
     y += 12;
   }
   const style =
-    "text{font:12px system-ui,sans-serif;fill:#333}.t{font-weight:600}.r{fill:#0a7d5a}.o{fill:#9aa5b1}@media(prefers-color-scheme:dark){text{fill:#ddd}}";
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" role="img" aria-label="The relay beside other gateways, ${peers.at}"><style>${style}</style>${parts.join("")}</svg>\n`;
+    "text{font:12px system-ui,sans-serif;fill:#24292f}.t{font-weight:600}.n{font-weight:600}.r{fill:#0a7d5a}.o{fill:#8c98a4}.b{fill:#fff}" +
+    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.r{fill:#3fd19f}.o{fill:#6b7785}.b{fill:#0d1117}}";
+  // A ground of its own: a page's theme need not be the one that the browser asks pictures for.
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 -6 ${WIDTH + 24} ${y + 6}" role="img" aria-label="The relay beside other gateways, ${peers.at}"><style>${style}</style><rect class="b" x="-12" y="-6" width="100%" height="100%"/>${parts.join("\n")}</svg>\n`;
 }

@@ -108,7 +108,7 @@ export async function measureAuto(plan: AutoPlan): Promise<AutoResult> {
   try {
     const start = async (slots: number | "auto") => {
       const chat = slots === "auto" ? bounds : slots;
-      const relay = await startRelay(folder, program, plan.model.url, access, chat, 600);
+      const relay = await startRelay(folder, program, plan.model.url, access, chat, 75);
       relays.set(slots, relay);
       return new Loaded(relay.url, plan, token);
     };

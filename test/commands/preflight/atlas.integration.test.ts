@@ -51,7 +51,7 @@ test("the key's own access list: names the missing address", async () => {
 
 test("no key, a wrong key, a project without access", async () => {
   h = await startHarness();
-  expect((await bad(h, {}, { publicKey: "", privateKey: "" }))[0]?.text).toContain("Atlas API key is not set");
+  expect((await bad(h, {}, { publicKey: "", privateKey: "" }))[0]?.text).toContain("no Atlas credentials are set");
   expect((await bad(h, {}, { publicKey: "public", privateKey: "wrong" }))[0]?.text).toContain(
     "does not accept the API key",
   );

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { readServer, writeServer } from "../../../commands/rotate/stack-file.ts";
+import { checkWritten } from "../../../commands/rotate/validate.ts";
 
 const change = { secretVersion: 2, previousSecretExpiresAt: "2026-12-01T00:00:00Z" };
 
@@ -63,6 +64,21 @@ describe("a rotation in the stack file", () => {
       at = after.indexOf(char, at) + 1;
       expect(at).toBeGreaterThan(0);
     }
+  });
+
+  it("is written to a scraper of the metrics as to a server, and checked", () => {
+    const text = `${around("      - name: backend\n")}  slm-network:metrics:\n    scrapers:\n      - name: prometheus # ours\n`;
+    expect(readServer(text, "prometheus")).toEqual({});
+    const after = writeServer(text, "prometheus", change);
+    expect(difference(text, after)).toEqual([
+      "+        secretVersion: 2",
+      '+        previousSecretExpiresAt: "2026-12-01T00:00:00Z"',
+    ]);
+    expect(after.indexOf("secretVersion")).toBeGreaterThan(after.indexOf("prometheus"));
+    expect(() => checkWritten(after, "prometheus", change)).not.toThrow();
+    const wrong = { secretVersion: 0 };
+    expect(() => checkWritten(writeServer(text, "prometheus", wrong), "prometheus", wrong)).toThrow(/secretVersion/);
+    expect(() => readServer(text, "grafana")).toThrow(/it has backend, prometheus/);
   });
 
   it("reads an unquoted time as text", () => {

@@ -8,6 +8,7 @@ import { parse, stringify } from "yaml";
 import { readOptions } from "../../../commands/usage/options.ts";
 import { csv, table, usageAnswerSchema } from "../../../commands/usage/report.ts";
 import { post, startModel, startTestRelay } from "../../runtime/relay/harness.ts";
+import { testMac } from "../../sandbox/mac/fixture.ts";
 
 const project = join(import.meta.dirname, "../../..");
 
@@ -57,7 +58,11 @@ describe("the command", () => {
     const example = parse(await readFile(join(project, "Pulumi.prod.yaml"), "utf8")) as {
       config: Record<string, Record<string, unknown>[]>;
     };
-    example.config["slm-network:macs"]![0]!.ports = { admin: relay.adminPort };
+    const test = await testMac();
+    onTestFinished(() => test.end());
+    const { host, port, user, hostKey } = test.mac;
+    const ports = { admin: relay.adminPort };
+    example.config["slm-network:macs"] = [{ name: "studio", host, port, user, hostKey, ports }];
     await writeFile(file, stringify(example));
     const ask = (...args: string[]) => run(["--here", "--stack", stack, ...args]);
 
@@ -76,6 +81,21 @@ describe("the command", () => {
     const asTable = await ask();
     expect(asTable.stdout).toMatch(/국민 +2 +0 +0 +246 +46 +90/);
     expect(asTable.stdout).toMatch(/^total +3 /m);
+    // Over SSH the same, to the byte.
+    const month = new Date(Date.now() + 9 * 3_600_000).toISOString().slice(0, 7); // in Seoul
+    const overSsh = await run([
+      "--stack",
+      stack,
+      "--key",
+      join(test.dir, "id_ed25519"),
+      "--month",
+      month,
+      "--csv",
+      "studio",
+    ]);
+    const here = await ask("--month", month, "--csv");
+    expect(overSsh, overSsh.stderr).toEqual(here);
+    expect(here.stdout).toContain("국민,2,0,0,246,46,90,");
     const refused = await ask("--by", "server");
     expect(refused).toMatchObject({ code: 1, stdout: "" });
     expect(refused.stderr).toMatch(/by: "server" is nothing usage can be summed by/);

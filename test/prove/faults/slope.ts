@@ -25,14 +25,29 @@ export function median(values: readonly number[]): number {
 }
 
 /**
+ * The least sample of each half minute. What is held rises and falls with the load, with faults and with collections of garbage;
+ * what is never given back raises the least of it.
+ */
+export function leastOf(samples: readonly Sample[]): Sample[] {
+  const least = new Map<number, Sample>();
+  for (const one of samples) {
+    const half = Math.floor(one.minute * 2);
+    const before = least.get(half);
+    if (before === undefined || one.value < before.value) least.set(half, one);
+  }
+  return [...least.values()];
+}
+
+/**
  * Judges the part of a run after its first fifth, in which caches and pools are filled.
  * @param allowed growth over the whole judged part that counts as flat
  * @returns the problem; undefined: it is flat
  */
 export function growth(what: string, samples: readonly Sample[], allowed: number): string | undefined {
-  const judged = samples.slice(Math.floor(samples.length / 5));
+  const least = leastOf(samples);
+  const judged = least.slice(Math.floor(least.length / 5));
   const [first, last] = [judged.at(0), judged.at(-1)];
-  if (first === undefined || last === undefined || judged.length < 8) return `${what}: too few samples to judge`;
+  if (first === undefined || last === undefined || judged.length < 6) return `${what}: too few samples to judge`;
   const grown = slopeOf(judged) * (last.minute - first.minute);
   if (grown <= allowed) return undefined;
   const minutes = (last.minute - first.minute).toFixed(0);

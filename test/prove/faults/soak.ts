@@ -31,12 +31,14 @@ const STREWN = [
   "descriptors",
 ];
 const SAMPLE_MS = 5000;
+/** After a fault calls are caught up; the circuit breaker may be open still. */
+const SETTLE_MS = 6000;
 const BETWEEN_FAULTS_MS = [15_000, 40_000] as const;
 /** Slots that are busy at 80 %. */
 const BUSY = 0.8 * BOUNDS.chat;
 /** Growth over the judged part that counts as flat: the noise of V8's heap, and of pools of connections. */
-const FLAT = { memoryMiB: 16, heapMiB: 8, descriptors: 6, handles: 6 } as const;
-type Quantity = keyof typeof FLAT;
+const FLAT = { ownMiB: 16, heapMiB: 8, descriptors: 6, handles: 6 } as const;
+type Quantity = keyof typeof FLAT | "memoryMiB";
 
 /** What a soak run measured. */
 export interface SoakReport {
@@ -78,6 +80,7 @@ async function run(
   const faults: Record<string, number> = {};
   const samples: Record<Quantity | "busy", Sample[]> = {
     memoryMiB: [],
+    ownMiB: [],
     heapMiB: [],
     descriptors: [],
     handles: [],
@@ -96,6 +99,8 @@ async function run(
     () => {},
     (what) => failures.push(what),
   );
+  let isBroken = false;
+  let mendedAt = Number.NEGATIVE_INFINITY;
   const strew = async () => {
     while (performance.now() < end - 30_000) {
       await wait(
@@ -106,13 +111,22 @@ async function run(
       const one = strewn[Math.floor(random() * strewn.length)];
       if (one === undefined || performance.now() > end - 20_000) return;
       faults[one.name] = (faults[one.name] ?? 0) + 1;
+      isBroken = true;
       await one.run(ground).catch((cause: unknown) => failures.push(`${one.name} could not be made: ${String(cause)}`));
+      isBroken = false;
+      mendedAt = performance.now();
     }
   };
   const strewing = strew();
   for (let next = 1; performance.now() < end; next += 1) {
     await wait(Math.max(0, started + next * SAMPLE_MS - performance.now()));
-    await sample(network, (performance.now() - started) / 60_000, samples, load).catch(() => {});
+    await sample(
+      network,
+      (performance.now() - started) / 60_000,
+      samples,
+      load,
+      isBroken || performance.now() < mendedAt + SETTLE_MS,
+    ).catch(() => {});
     if (next % 6 === 0) note(progress(samples, load, faults));
   }
   over.abort();
@@ -138,12 +152,14 @@ async function sample(
   minute: number,
   samples: Record<Quantity | "busy", Sample[]>,
   load: Load,
+  isBroken: boolean,
 ): Promise<void> {
   const usage = usageOf(pidOf(network, "relay"));
   const metrics = await metricsOf(network);
   const add = (what: Quantity | "busy", value: number | undefined) =>
     value !== undefined && samples[what].push({ minute, value });
   add("memoryMiB", usage?.memoryMiB);
+  add("ownMiB", usage?.ownMiB);
   add("descriptors", usage?.descriptors);
   add("heapMiB", (metrics.get("nodejs_heap_size_used_bytes") ?? 0) / 2 ** 20);
   add("handles", metrics.get("nodejs_active_handles_total"));
@@ -153,7 +169,8 @@ async function sample(
     await wait(100);
   }
   add("busy", busy);
-  load.pace = Math.min(20, Math.max(0.05, load.pace * Math.min(1.3, Math.max(0.7, busy / BUSY))));
+  // What a fault does to the slots says nothing about the pace.
+  if (!isBroken) load.pace = Math.min(10, Math.max(0.2, load.pace * Math.min(1.5, Math.max(0.7, busy / BUSY))));
 }
 
 function progress(samples: Record<Quantity | "busy", Sample[]>, load: Load, faults: Record<string, number>): string {

@@ -6,11 +6,12 @@ import { setTimeout as wait } from "node:timers/promises";
 import { pidOf } from "./ground.ts";
 import type { FaultNetwork } from "./network.ts";
 
-/** Resident memory in MiB and open descriptors; undefined when the process is not there or the system has no /proc. */
-export function usageOf(pid: number): { memoryMiB: number; descriptors: number } | undefined {
+/** Memory in MiB (resident, and of that what is not a mapped file) and open descriptors; undefined when the process is not there or the system has no /proc. */
+export function usageOf(pid: number): { memoryMiB: number; ownMiB: number; descriptors: number } | undefined {
   try {
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return { memoryMiB: Number(kib ?? 0) / 1024, descriptors: readdirSync(`/proc/${pid}/fd`).length };
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const mib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? 0) / 1024;
+    return { memoryMiB: mib("VmRSS"), ownMiB: mib("RssAnon"), descriptors: readdirSync(`/proc/${pid}/fd`).length };
   } catch {
     return undefined;
   }

@@ -34,7 +34,10 @@ export async function sendMalformed(count: number, seed: number, { port, token }
       const number = sent++;
       const request = malformedRequest(randomOf(seed + number), token);
       const since = performance.now();
-      const answer = await exchange(port, request);
+      let answer = await exchange(port, request);
+      // On a busy machine a connection to the model server may take too long; what the request itself causes comes again.
+      if (typeof answer === "string" && answer.includes('"code":"model_unreachable"'))
+        answer = await exchange(port, request);
       worstMs = Math.max(worstMs, performance.now() - since);
       for (const status of statusesOf(answer)) statuses[status] = (statuses[status] ?? 0) + 1;
       const fault = faultOf(answer);

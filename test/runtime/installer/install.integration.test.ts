@@ -20,9 +20,18 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => here?.end());
 
+interface ConnectorEvent {
+  readonly what: string;
+  readonly port: number;
+  readonly requests: number;
+  /** Of `--edge-ip-version`. */
+  readonly edge?: string;
+  readonly at: number;
+}
+
 async function connectorEvents(log: string) {
   const lines = (await readFile(log, "utf8")).split("\n").filter((line) => line.startsWith("{"));
-  return lines.map((line) => JSON.parse(line) as { what: string; port: number; requests: number; at: number });
+  return lines.map((line) => JSON.parse(line) as ConnectorEvent);
 }
 
 /** Listens on 127.0.0.1. @param port 0: any */
@@ -167,6 +176,27 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(events.find((event) => event.what === "down" && event.port === own)!.requests).toBe(0);
     expect(here.mac.mac.launchd.jobs().map((job) => job.definition.label)).toHaveLength(2);
     expect(await readdir(here.at("Library/LaunchDaemons"))).toHaveLength(2);
+  });
+
+  it("hands over to a connector with another IP version, which the temporary one has too, and takes it back", async () => {
+    const log = here.at("var/log/slm-network/connector.log");
+    const plist = here.at("Library/LaunchDaemons/local.slm-network.connector.plist");
+    for (const edgeIpVersion of ["6", undefined] as const) {
+      const known = (await connectorEvents(log)).length;
+      const change = { connectorToken: "very-secret-second", ...(edgeIpVersion && { edgeIpVersion }) };
+      const ran = await here.install(change);
+      expect(ran.code, ran.stderr).toBe(0);
+      expect(JSON.parse(ran.stdout)).toMatchObject({ restarted: ["local.slm-network.connector"] });
+      const up = (await connectorEvents(log)).slice(known).filter(({ what }) => what === "up");
+      // After its drain launchd may have started the old one once more, as it was loaded; the new one comes after it.
+      const own = up.filter(({ port }) => port === here.input.connectorPort);
+      expect([up.length - own.length, up[0]?.edge, own.at(-1)?.edge]).toEqual([1, edgeIpVersion, edgeIpVersion]);
+      const argument = `<string>--edge-ip-version</string>`;
+      expect((await readFile(plist, "utf8")).includes(argument)).toBe(edgeIpVersion !== undefined);
+      const before = here.pids();
+      expect(JSON.parse((await here.install(change)).stdout).restarted).toEqual([]);
+      expect(here.pids()).toEqual(before);
+    }
   });
 
   it("keeps the running connector when the new token is refused", async () => {

@@ -21,7 +21,8 @@ const [host, port] = after("--metrics").split(":");
 const token = readFileSync(after("--token-file"), "utf8");
 const connections = token === "refused" ? 0 : 4;
 let requests = token === "very-secret-token" ? 1 : 0;
-const say = (what) => console.log(JSON.stringify({ what, port: Number(port), requests, at: Date.now() }));
+const edge = process.argv.includes("--edge-ip-version") ? after("--edge-ip-version") : undefined;
+const say = (what) => console.log(JSON.stringify({ what, port: Number(port), requests, edge, at: Date.now() }));
 require("node:http").createServer(({ url }, r) => {
   if (url === "/ready") r.writeHead(connections ? 200 : 503).end(JSON.stringify({ readyConnections: connections, connectorId: String(process.pid) }));
   else if (url === "/config") r.end(JSON.stringify({ version: 3, config: {} }));

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
-import type { RelayConfig } from "../../../runtime/config.ts";
+import type { RelayConfig, RelaySecrets } from "../../../runtime/config.ts";
 import { claimPort } from "../../../sandbox/machine/ports.ts";
 
 const MAIN = join(import.meta.dirname, "../../../runtime/relay/main.ts");
@@ -27,10 +27,11 @@ export async function runRelay(
   env: Record<string, string> = {},
   main = MAIN,
   args: readonly string[] = [],
+  secrets: RelaySecrets = {},
 ): Promise<RelayProcess> {
   const files = [join(folder, "relay.json"), join(folder, "secrets.json")] as const;
   await writeFile(files[0], typeof config === "string" ? config : JSON.stringify(config));
-  await writeFile(files[1], "{}");
+  await writeFile(files[1], JSON.stringify(secrets));
   const child = spawn(process.execPath, [main, "--config", files[0], "--secrets", files[1], ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -192,6 +192,19 @@ test("after a rotation the new key signs, the old one stays published and cloudf
   expect((await ask(edge, "/status", { headers: { cookie: `CF_Authorization=${old}` } })).status).toBe(302);
 });
 
+test("the key address answers no keys, or late, when it is told to", async () => {
+  try {
+    edge.setKeyAddress("garbage");
+    await expect(keySet()).rejects.toThrow(/JSON/);
+    edge.setKeyAddress("slow");
+    const from = performance.now();
+    expect((await keySet()).keys).not.toEqual([]);
+    expect(performance.now() - from).toBeGreaterThan(3_900);
+  } finally {
+    edge.setKeyAddress("keys");
+  }
+});
+
 test("the proxy leads to the team's domain only", async () => {
   const agent = new ProxyAgent({ uri: edge.proxyUrl, requestTls: { ca: readFileSync(edge.caFile, "utf8") } });
   await expect(proxiedFetch("https://other.cloudflareaccess.com/", { dispatcher: agent })).rejects.toThrow();

@@ -49,6 +49,23 @@ describe("what can be adopted", () => {
     expect(await find({})).toEqual({ adoptable: [], left: [] });
   });
 
+  it("is the metrics' application, policy and tokens only with scrapers in the config", async () => {
+    const lookups = {
+      applications: [{ id: "m1", name: "metrics", type: "self_hosted", destinations: [`${hostname}/metrics`] }],
+      policies: [{ id: "p1", name: `${hostname} metrics` }],
+      tokens: [{ id: "t1", name: `${hostname} prometheus`, clientId: "c1", expiresAt: "2027-01-01T00:00:00Z" }],
+    } as unknown as Partial<Lookups>;
+    expect(idsOf(await find(lookups))).toEqual([]);
+    const metrics = { scrapers: [{ name: "prometheus", secretVersion: 1, enabled: true, duration: "8760h" }] };
+    const found = await find({ ...lookups, config: { ...config, metrics } });
+    expect(idsOf(found)).toEqual([
+      ["slm-app-metrics", `accounts/${accountId}/m1`],
+      ["slm-token-prometheus", `accounts/${accountId}/t1`],
+      ["slm-policy-metrics", `${accountId}/p1`],
+    ]);
+    expect(found.adoptable[0]?.means.join()).toContain("the scrapers of the config");
+  });
+
   it("is the tunnel that the hostname's record points to, whatever its name, with its public hostnames", async () => {
     const found = await find({ tunnels: [{ ...tunnel, id: "other", name: "other" }, tunnel], records: [record] });
     expect(idsOf(found)).toEqual([

@@ -43,6 +43,30 @@ function ledger(options: Partial<LedgerOptions> = {}): LedgerDatabase {
 const sum = (rows: readonly UsageRow[], of: (one: UsageRow) => number) =>
   rows.reduce((total, one) => total + of(one), 0);
 
+describe("lengths", () => {
+  it("are quantiles of answered calls to a model and jobs, of the range and of the newest", () => {
+    const database = ledger();
+    expect(database.lengths({ from: 0, to: NOON + 1 })).toBeUndefined();
+    const answered = Array.from({ length: 10 }, (_, i) => row({ tokensIn: 100 * (i + 1), tokensOut: i + 1 }));
+    const others = [
+      row({ tokensIn: 9, tokensOut: 9, status: 500, code: "model_server_error" }),
+      row({ tokensIn: 9, tokensOut: 0 }),
+      row({ tokensIn: 9, tokensOut: 9, servedBy: "cache" }),
+      row({ tokensIn: 9, tokensOut: 9, servedBy: "fallback" }),
+      row({ kind: "search", tokensIn: 9, tokensOut: 9 }),
+      row({ at: NOON - DAY_MS, tokensIn: 9, tokensOut: 9 }),
+    ];
+    database.append([...answered, ...others], undefined);
+    database.append([row({ kind: "job", tokensIn: 5000, tokensOut: 50 })], undefined);
+    expect(database.lengths({ from: NOON - HOUR_MS, to: NOON + 1 })).toEqual({
+      calls: 11,
+      prompt: { p50: 600, p90: 1000 },
+      answer: { p50: 6, p90: 10 },
+    });
+    expect(database.lengths({ from: NOON - HOUR_MS, to: NOON + 1, caller: "nobody" })).toBeUndefined();
+  });
+});
+
 describe("sums", () => {
   it.each(["Asia/Seoul", "Asia/Kathmandu", "America/New_York", "UTC"])(
     "roll-ups of every step equal the rows, by every dimension (%s)",

@@ -17,6 +17,8 @@ import {
   temporaryFolder,
 } from "../harness.ts";
 
+/** The machine may be busy. */
+const PATIENCE = { timeout: 20_000 };
 const CHAT = "/v1/chat/completions";
 const answer = (prompt: number, output: number, cached?: number) =>
   JSON.stringify({
@@ -52,7 +54,7 @@ describe("what is recorded", () => {
       expect(response.status).toBe(200);
       await response.text();
     }
-    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(3));
+    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(3), PATIENCE);
     const { total, data } = await usageOf(relay, "?by=company");
     expect(total).toMatchObject({ tokens_in: 300, tokens_cached: 90, tokens_out: 60, errors: 0, refused: 0 });
     expect(data.map(({ company, calls }) => [company, calls])).toEqual([
@@ -85,7 +87,7 @@ describe("what is recorded", () => {
     let got = "";
     while (!got.includes('"6"')) got += new TextDecoder().decode((await reader.read()).value);
     stop.abort();
-    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(1));
+    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(1), PATIENCE);
     const { total } = await usageOf(relay);
     expect(total.tokens_out).toBe(7);
     expect(total.tokens_in).toBeGreaterThan(300);
@@ -239,7 +241,7 @@ describe("quotas", () => {
     });
     const submit = (company: string) => post(relay, CHAT, { model: "qwen" }, { headers: headers(company) });
     expect((await submit("국민")).status).toBe(200);
-    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(1));
+    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(1), PATIENCE);
     const waits = await post(
       relay,
       CHAT,
@@ -303,7 +305,7 @@ describe("a file that cannot be used", () => {
     const relay = await startTestRelay(model.url, { dataDir });
     expect(relay.lines).toContainEqual(expect.objectContaining({ movedTo: join(dataDir, "usage.db.broken") }));
     expect((await post(relay, CHAT, { model: "qwen" })).status).toBe(200);
-    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(1));
+    await vi.waitFor(async () => expect((await usageOf(relay)).total.calls).toBe(1), PATIENCE);
     expect(statSync(join(dataDir, "usage.db")).mode & 0o777).toBe(0o600);
   });
 

@@ -350,7 +350,7 @@ describe("a restart", () => {
     const holds = [admit({ tokens: 10 }), admit({ tokens: 20 }), admit({ tokens: 5, company: null })];
     holds[1]!.reserve(7);
     expect(quotas.reserved()).toEqual([
-      { caller: "shop", company: "국민", tokens: 37, embedded: 7 },
+      { caller: "shop", company: "국민", tokens: 30, embedded: 7 },
       { caller: "shop", company: "", tokens: 5, embedded: 0 },
     ]);
     expect(quotas.reserved()).toBeUndefined();

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Ollama } from "ollama";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { CLIENTS, snippetOf } from "../../../../../commands/callers/snippets.ts";
 import { OLLAMA_VERSION } from "../../../../../sandbox/model/ollama.ts";
 import { type ModelServerRequests, startModelServer } from "../../../../../sandbox/model/server.ts";
 import { runCaller, writeCallers } from "../../../../e2e/callers.ts";
@@ -143,3 +144,17 @@ test("the token's two headers are what counts: without them Access refuses, with
   expect(seen?.headerNames).not.toContain("authorization");
   expect(seen?.headerNames.filter((name) => name.startsWith("cf-"))).toEqual([]);
 });
+
+test("what `npm run callers` prints for them runs as printed, with no environment", async () => {
+  const { url } = await start();
+  const folder = await mkdtemp(join(tmpdir(), "slm-ollama-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const clients = CLIENTS.filter(({ path }) => path === "/api/chat");
+  expect(clients.map(({ name }) => name)).toEqual(["ollama-python", "ollama-javascript"]);
+  const values = { url, model: "slm-ko", embeddingModel: "bge-m3", ...SERVICE_TOKEN, singleHeader: undefined };
+  await writeCallers(new Map(clients.map((client) => [client.template, snippetOf(client, values)])), folder);
+  for (const { template } of clients) {
+    const ran = await runCaller(folder, template, {});
+    expect([template, ran.code, ran.stdout, ran.stderr]).toEqual([template, 0, "받은 말: 계약서를 요약해 주세요.", ""]);
+  }
+}, 600_000);

@@ -1,2 +1,0 @@
-/** A language of the report. */
-export type Language = "ko" | "en";
