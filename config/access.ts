@@ -79,9 +79,9 @@ export const metricsSchema = z
     scrapers: z
       .array(withVersionRules(z.object(tokenFields("scraper")).strict()))
       .default([])
-      .refine((scrapers) => new Set(scrapers.map(({ name }) => name)).size === scrapers.length, {
+      .refine((scrapers) => !hasDuplicates(scrapers), {
         error: "two scrapers have the same name: each needs its own",
-        when: evenIfInvalid,
+        when: evenIfEntriesInvalid,
       }),
   })
   .strict();

@@ -87,7 +87,7 @@ describe("a new kind of a known API", () => {
       const answer = answers[new URL(command.at(-1)!).pathname];
       return answer === undefined
         ? { exitCode: 22, stdout: "", stderr: "" }
-        : { exitCode: 0, stdout: JSON.stringify(answer), stderr: "" };
+        : { exitCode: 0, stdout: `${JSON.stringify(answer)}\n200`, stderr: "" };
     };
     expect(await modelServerAt({ run } as never, "http://127.0.0.1:9911")).toEqual({
       kind,

@@ -20,7 +20,7 @@ export const READER = "reader@example.com";
 /** Two servers that call. */
 export const CALLERS = ["backend", "batch"] as const;
 
-const assets = join(import.meta.dirname, "../../../../dist/status-page-browser");
+const assets = join(import.meta.dirname, "../../../..", "dist/status-page-browser");
 
 /** What every test of the file shares: the edge and the browser. */
 export class StatusNetwork {

@@ -25,7 +25,7 @@ import {
 
 const ORIGIN = "https://slm.example.com";
 const PAGE = { Origin: ORIGIN, "X-Slm-Action": "cancel" };
-const folder = join(import.meta.dirname, "../../../../dist/status-page-test");
+const folder = join(import.meta.dirname, "../../../..", "dist/status-page-test");
 beforeAll(() => buildStatusPage(folder));
 
 const operators = ["kim@example.com"];
