@@ -17,10 +17,10 @@ import {
   recordFindings,
   tunnelFindings,
 } from "./collisions.ts";
-import { type Finding, fail, ok, warn } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 import { type PeopleConfig, signsIn } from "./identity-providers.ts";
 import type { LookupFailure, LookupResult } from "./lookup-result.ts";
-import { describeFailure } from "./lookup-result.ts";
+import { fail, ok, warn } from "./messages.ts";
 import {
   dashboardName,
   neededPermissions,
@@ -59,9 +59,6 @@ export interface ReadinessOptions {
   /** Only what a preview needs. */
   readonly readOnly: boolean;
 }
-
-const tokensPage =
-  "dash.cloudflare.com → My Profile → API Tokens (a token of the account's: Manage Account → API Tokens) → Edit";
 
 /** @returns the findings, in the order of the steps of `up`; zone and organisation when they could be read */
 export async function cloudflareReadiness(
@@ -116,15 +113,15 @@ async function lacksOneTimePin(lookups: CloudflareLookups, { access, macs, accou
 }
 const none: People = { emails: [], emailDomains: [], identityProviders: [] };
 
-/** Config keys have a colon. */
-function removalAdvice(names: readonly string[]): string {
+/** Commands that remove them. Config keys have a colon. */
+function removalOf(names: readonly string[]): string {
   const keys = names.filter((name) => name.includes(":"));
   const variables = names.filter((name) => !name.includes(":"));
   const todo = [
     ...(variables.length > 0 ? [`unset ${variables.join(" ")}`] : []),
     ...keys.map((key) => `pulumi config rm ${key}`),
   ];
-  return `The API token is enough: ${todo.join("; ")}`;
+  return todo.join("; ");
 }
 
 async function tokenFinding(
@@ -133,75 +130,41 @@ async function tokenFinding(
   { apiToken, beside = [] }: CloudflareAccess,
 ): Promise<Finding> {
   const id = "cloudflare.token";
-  if (!apiToken) {
-    return fail(
-      id,
-      "no Cloudflare API token is set",
-      "Make one (dash.cloudflare.com → My Profile → API Tokens) and put it into the environment: export CLOUDFLARE_API_TOKEN=…",
-    );
-  }
+  if (!apiToken) return fail(id, (say) => say.token.missing());
   const token = await lookups.token(accountId);
   if (token.ok) {
     const { status, expiresOn } = token.value;
-    if (status !== "active") return fail(id, `the Cloudflare API token is ${status}`, `Make a new one: ${tokensPage}`);
-    return ok(id, `the Cloudflare API token works${expiresOn ? `, until ${expiresOn}` : ""}`);
+    if (status !== "active") return fail(id, (say) => say.token.inactive(status));
+    return ok(id, (say) => (expiresOn ? say.token.worksUntil(expiresOn) : say.token.works));
   }
   const { failure } = token;
   if (beside.length > 0 && ["credentials", "permission", "refused"].includes(failure.kind)) {
-    return fail(
-      id,
-      `Cloudflare refuses the credentials (${failure.reason}). ${beside.join(" and ")} go out beside the API token, from the provider, too`,
-      removalAdvice(beside),
-    );
+    return fail(id, (say) => say.token.beside(failure.reason, beside, removalOf(beside)));
   }
-  if (failure.kind === "credentials") {
-    return fail(
-      id,
-      `Cloudflare does not know the API token (${failure.reason})`,
-      "Copy it again, without spaces and line ends: CLOUDFLARE_API_TOKEN holds the token's value, not its name or id, and no Global API Key",
-    );
-  }
-  if (failure.kind === "address") {
-    return fail(
-      id,
-      `the API token may not be used from here (${failure.reason})`,
-      `Add this address under Client IP Address Filtering: ${tokensPage}`,
-    );
-  }
+  if (failure.kind === "credentials") return fail(id, (say) => say.token.unknown(failure.reason));
+  if (failure.kind === "address") return fail(id, (say) => say.token.address(failure.reason));
   return notChecked(id, failure);
 }
 
 /** A check that could not be made; not a problem of the stack. */
 export function notChecked(id: string, failure: LookupFailure): Finding {
-  const later = "Try again; https://www.cloudflarestatus.com says whether it is them";
-  const todo =
-    failure.kind === "limited"
-      ? "Wait five minutes: Cloudflare takes 1200 calls in that time"
-      : failure.kind === "unreachable"
-        ? later
-        : "See what it says; `up` may fail with the same words";
-  return warn(id, `could not be checked: ${describeFailure(failure)}`, todo);
+  const { kind } = failure;
+  const key = kind === "limited" || kind === "unreachable" ? kind : "other";
+  return warn(id, (say) => say.notChecked[key](failure));
 }
 
 function permissionFinding({ permission, state, failure }: PermissionState): Finding {
   const name = permissionName(permission);
   const id = `cloudflare.permission.${name.toLowerCase().replace(/[^a-z]+/g, "-")}`;
-  if (state === "held") return ok(id, `the API token has ${name}`);
+  if (state === "held") return ok(id, (say) => say.permission.held(name));
   if (state === "missing") {
-    const elsewhere =
-      failure?.kind === "no-access"
-        ? `, and it covers the right ${permission.scope === "Zone" ? "zone (Zone Resources)" : "account (Account Resources)"}`
-        : "";
-    return fail(
-      id,
-      `the API token lacks ${name}, needed for ${permission.why}`,
-      `Add ${dashboardName(permission)}${elsewhere}: ${tokensPage}`,
-    );
+    const key =
+      failure?.kind !== "no-access" ? "missing" : permission.scope === "Zone" ? "missingInZone" : "missingInAccount";
+    return fail(id, (say) => say.permission[key]({ ...permission, name, dashboard: dashboardName(permission) }));
   }
   if (failure?.kind === "not-enabled") {
-    const product =
-      permission.group === "SSL and Certificates" ? "Cloudflare for SaaS is switched on" : "Zero Trust is set up";
-    return warn(id, `${name}: not known before ${product}`, "Run this again after that");
+    const key = permission.group === "SSL and Certificates" ? "beforeSaas" : "beforeZeroTrust";
+    return warn(id, (say) => say.permission[key](name));
   }
   return notChecked(id, failure ?? { kind: "refused", subject: name, reason: "no answer" });
 }
@@ -212,46 +175,28 @@ function zoneFindings(zone: LookupResult<Zone>, { accountId, zoneId }: WantedSta
     const { kind } = zone.failure;
     if (kind === "permission") return [];
     if (kind !== "no-access" && kind !== "not-found") return [notChecked(id, zone.failure)];
-    return [
-      fail(
-        id,
-        `slm-network:zoneId: the API token sees no zone ${zoneId}`,
-        `Compare the id (dash.cloudflare.com → the zone → Overview → API), and see that the token covers the zone: ${tokensPage} → Zone Resources`,
-      ),
-    ];
+    return [fail(id, (say) => say.zone.unseen(zoneId))];
   }
   const { name, status, paused, account, nameServers, plan } = zone.value;
   const findings: Finding[] = [];
   if (account.id && account.id !== accountId) {
-    const says = `slm-network:accountId: ${JSON.stringify(accountId)} is not the account of the zone ${name}, which is ${JSON.stringify(account.id)} (${account.name})`;
-    findings.push(fail(id, says, "Set accountId to that one: a tunnel answers only for zones of its own account"));
+    findings.push(fail(id, (say) => say.zone.otherAccount(accountId, name, account.id, account.name)));
   }
   if (status !== "active") {
     const servers = nameServers.length > 0 ? ` (${nameServers.join(", ")})` : "";
-    const todo = `Name Cloudflare's name servers${servers} at the registrar of ${name}, and wait until dash.cloudflare.com shows it Active (minutes to a day)`;
-    findings.push(fail(id, `the zone ${name} is ${status}, so Cloudflare does not answer for it yet`, todo));
+    findings.push(fail(id, (say) => say.zone.inactive(name, status, servers)));
   }
-  if (paused) {
-    const says = `the zone ${name} is paused: its names then bypass Cloudflare, and a tunnel can only be reached through it`;
-    findings.push(
-      fail(id, says, "dash.cloudflare.com → the zone → Overview → Advanced Actions → Enable Cloudflare on Site"),
-    );
-  }
-  return findings.length > 0 ? findings : [ok(id, `the zone ${name} is active (${plan || "plan not known"})`)];
+  if (paused) findings.push(fail(id, (say) => say.zone.paused(name)));
+  return findings.length > 0 ? findings : [ok(id, (say) => say.zone.active(name, plan))];
 }
 
 function organizationFindings(organization: LookupResult<{ authDomain: string }>): Finding[] {
   const id = "cloudflare.zero-trust";
-  if (organization.ok) return [ok(id, `Zero Trust is set up: ${organization.value.authDomain}`)];
-  if (organization.failure.kind === "not-enabled") {
-    return [
-      fail(
-        id,
-        "Zero Trust is not set up in this account, so Access refuses every call",
-        "Open https://one.dash.cloudflare.com once: choose the account, a team name, the Free plan (it asks for a way to pay and charges nothing for up to 50 people)",
-      ),
-    ];
+  if (organization.ok) {
+    const { authDomain } = organization.value;
+    return [ok(id, (say) => say.zeroTrust.on(authDomain))];
   }
+  if (organization.failure.kind === "not-enabled") return [fail(id, (say) => say.zeroTrust.off())];
   return found(id, organization, () => []);
 }
 
@@ -263,27 +208,15 @@ async function saasFindings(lookups: CloudflareLookups, { zoneId, route }: Wante
   const { saasHostname } = route;
   if (saasHostname === undefined) return [];
   const id = "cloudflare.saas";
-  const where = "dash.cloudflare.com → the zone → SSL/TLS → Custom Hostnames";
   const quota = await lookups.customHostnameQuota(zoneId);
-  if (!quota.ok && quota.failure.kind === "not-enabled") {
-    const says =
-      "slm-network:route.mode: saas needs Cloudflare for SaaS, which is not switched on for the zone: Cloudflare refuses custom hostnames";
-    const todo = `${where} → Enable Cloudflare for SaaS (it asks for a way to pay; 100 names are included)`;
-    return [fail(id, says, todo)];
-  }
+  if (!quota.ok && quota.failure.kind === "not-enabled") return [fail(id, (say) => say.saas.off())];
   if (!quota.ok) return found(id, quota, () => []);
   const { used, hardCap } = quota.value;
-  if (used < hardCap) return [ok(id, `Cloudflare for SaaS is on: ${used} of at most ${hardCap} custom hostnames`)];
+  if (used < hardCap) return [ok(id, (say) => say.saas.on(used, hardCap))];
   const own = await lookups.customHostname(zoneId, saasHostname);
-  if (own.ok && own.value !== undefined) return [ok(id, `the custom hostname ${saasHostname} exists`)];
+  if (own.ok && own.value !== undefined) return [ok(id, (say) => say.saas.exists(saasHostname))];
   // Enterprise plans may exceed the number.
-  return [
-    warn(
-      id,
-      `the zone has ${used} custom hostnames, and plans below Enterprise take at most ${hardCap}: ${saasHostname} may be refused`,
-      `Remove those that are not used (${where}), or take another zone`,
-    ),
-  ];
+  return [warn(id, (say) => say.saas.full(used, hardCap, saasHostname))];
 }
 
 /** The permission, the zone or Zero Trust has a finding of its own, which says what to do. */

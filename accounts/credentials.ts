@@ -6,7 +6,9 @@
  */
 import type { AtlasAccess } from "./atlas.ts";
 import type { CloudflareAccess } from "./cloudflare.ts";
-import { type Finding, fail, warn } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import type { Where } from "./messages/en.ts";
+import { fail, warn } from "./messages.ts";
 
 /** Looks up a key of the stack's config, e.g. `cloudflare:baseUrl`. */
 export type ConfigValue = (key: string) => string | undefined;
@@ -49,7 +51,7 @@ const withoutSlash = (url: string): string => url.replace(/\/+$/, "");
 
 /** One source of credentials. */
 interface Candidate {
-  readonly where: "the stack's config" | "the environment";
+  readonly where: Where;
   readonly accessToken: string | undefined;
   readonly clientId: string | undefined;
   readonly clientSecret: string | undefined;
@@ -91,7 +93,7 @@ export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv 
   const role = config("mongodbatlas:assumeRole")
     ? "mongodbatlas:assumeRole"
     : ["ASSUME_ROLE_ARN", "TF_VAR_ASSUME_ROLE_ARN"].find((name) => environment[name]);
-  if (role) return onlyTheProvider(`takes its credentials from AWS Secrets Manager, since ${role} is set`);
+  if (role) return onlyTheProvider(role);
   const [ofConfig, ofEnvironment] = candidates(config, environment);
   const source = [ofConfig, ofEnvironment].find(
     ({ accessToken, clientId, clientSecret, publicKey, privateKey }) =>
@@ -105,17 +107,20 @@ export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv 
   if (clientId ?? clientSecret) {
     if (clientId && clientSecret)
       return { access: { clientId, clientSecret, baseUrl }, findings: ignored, usable: true };
-    const [half, other] = clientId ? ["id", "secret"] : ["secret", "id"];
-    const says = `${where} has the client ${half} of an Atlas service account and not the client ${other}; the provider takes both from one place`;
-    const todo =
-      "export MONGODB_ATLAS_CLIENT_ID=… MONGODB_ATLAS_CLIENT_SECRET=…, or both by `pulumi config set --secret`; or remove the one that is set, to sign in with an API key";
-    return { access: nobody, findings: [...ignored, fail("atlas.key", says, todo)], usable: false };
+    const key = clientId ? "noSecret" : "noId";
+    return {
+      access: nobody,
+      findings: [...ignored, fail("atlas.key", (say) => say.atlasKey[key](where))],
+      usable: false,
+    };
   }
   if (!publicKey || !privateKey) {
-    const [half, other] = publicKey ? ["public", "private"] : ["private", "public"];
-    const says = `${where} has the ${half} half of the Atlas API key and not the ${other} one; the provider takes both from one place`;
-    const todo = `export MONGODB_ATLAS_PUBLIC_KEY=… MONGODB_ATLAS_PRIVATE_KEY=…, and take mongodbatlas:${half}Key out of the config; or both by \`pulumi config set --secret\``;
-    return { access: nobody, findings: [...ignored, fail("atlas.key", says, todo)], usable: false };
+    const key = publicKey ? "noPrivate" : "noPublic";
+    return {
+      access: nobody,
+      findings: [...ignored, fail("atlas.key", (say) => say.atlasKey[key](where))],
+      usable: false,
+    };
   }
   return { access: { publicKey, privateKey, baseUrl }, findings: ignored, usable: true };
 }
@@ -124,12 +129,10 @@ export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv 
 function ignoredBaseUrl({ baseUrl: configured }: Candidate, source: Candidate): Finding[] {
   const used = withoutSlash(source.baseUrl ?? defaultBaseUrl);
   if (source.where === "the stack's config" || !configured || withoutSlash(configured) === used) return [];
-  const says = `mongodbatlas:baseUrl (${configured}) is ignored: the credentials are in the environment, so the provider takes the base URL from there, too, and asks ${used}`;
-  return [fail("atlas.base-url", says, `export MONGODB_ATLAS_BASE_URL=${configured}, or remove it from the config`)];
+  return [fail("atlas.base-url", (say) => say.atlasKey.ignoredBaseUrl(configured, used))];
 }
 
-function onlyTheProvider(how: string): AtlasSource {
-  const says = `Atlas could not be checked: the provider ${how}, which this check cannot`;
-  const todo = "For the check, set MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY alone; or go on without it";
-  return { access: nobody, findings: [warn("atlas.key", says, todo)], usable: false };
+function onlyTheProvider(setting: string): AtlasSource {
+  const finding = warn("atlas.key", (say) => say.atlasKey.secretsManager(setting));
+  return { access: nobody, findings: [finding], usable: false };
 }

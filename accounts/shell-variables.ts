@@ -1,5 +1,6 @@
 /** Variables of the shell that change who signs in, as the official provider plugins read them. Pure. */
-import { type Finding, warn } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import { warn } from "./messages.ts";
 
 /** Looks up a key of the stack's config. */
 type ConfigValue = (key: string) => string | undefined;
@@ -11,13 +12,11 @@ const precedence = [
 ] as const;
 
 /** They send requests elsewhere, or change them, whatever the stack says. */
-const elsewhere: Readonly<Record<string, string>> = {
-  CLOUDFLARE_CUSTOM_HEADERS: "is sent with every call to Cloudflare",
-  MONGODB_ATLAS_IS_MONGODBGOV_CLOUD: "sends every call to Atlas for Government",
-  MCLI_OPS_MANAGER_URL: "is the base URL of Atlas, when MONGODB_ATLAS_BASE_URL is not set",
-};
-
-const todo = (names: readonly string[]) => `unset ${names.join(" ")}, unless that is meant`;
+const elsewhere = {
+  CLOUDFLARE_CUSTOM_HEADERS: "headers",
+  MONGODB_ATLAS_IS_MONGODBGOV_CLOUD: "government",
+  MCLI_OPS_MANAGER_URL: "opsManager",
+} as const;
 
 /** @returns a warning for each variable, or group of them, that a person may not know to be read */
 export function shellFindings(config: ConfigValue, environment: NodeJS.ProcessEnv = process.env): Finding[] {
@@ -25,21 +24,13 @@ export function shellFindings(config: ConfigValue, environment: NodeJS.ProcessEn
     config(`mongodbatlas:${name}`),
   );
   const ignored = isAtlasConfigured ? [] : precedence.flatMap((names) => ignoredFinding(names, environment));
-  const others = Object.entries(elsewhere).flatMap(([name, how]) =>
-    environment[name] ? [warn("shell.variables", `${name} is set in this shell: it ${how}`, todo([name]))] : [],
+  const others = Object.entries(elsewhere).flatMap(([name, key]) =>
+    environment[name] ? [warn("shell.variables", (say) => say.shell[key](name))] : [],
   );
   const token = environment.CLOUDFLARE_API_TOKEN;
   const configured = config("cloudflare:apiToken");
   const hidden =
-    token && configured && token !== configured
-      ? [
-          warn(
-            "shell.variables",
-            "CLOUDFLARE_API_TOKEN is set in this shell and ignored: cloudflare:apiToken of the stack's config comes first",
-            todo(["CLOUDFLARE_API_TOKEN"]),
-          ),
-        ]
-      : [];
+    token && configured && token !== configured ? [warn("shell.variables", (say) => say.shell.hiddenToken())] : [];
   return [...ignored, ...others, ...hidden];
 }
 
@@ -47,11 +38,5 @@ function ignoredFinding(names: readonly string[], environment: NodeJS.ProcessEnv
   const [used, ...rest] = names.filter((name) => environment[name]);
   const differing = rest.filter((name) => used && environment[name] !== environment[used]);
   if (!used || differing.length === 0) return [];
-  return [
-    warn(
-      "shell.variables",
-      `${used} comes before ${differing.join(" and ")}, which has another value: Atlas is asked with the first`,
-      todo([used]),
-    ),
-  ];
+  return [warn("shell.variables", (say) => say.shell.precedence(used, differing))];
 }

@@ -1,8 +1,8 @@
 /** The language of a command's report. Options, JSON keys and codes are the same in both. */
+import type { Language } from "../accounts/finding.ts";
 import { UsageError } from "./errors.ts";
 
-/** A language of reports. */
-export type Language = "ko" | "en";
+export type { Language } from "../accounts/finding.ts";
 
 /** The option that every command with a report in both languages has. */
 export const langOption = {

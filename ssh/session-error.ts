@@ -4,13 +4,35 @@ import { prepareText } from "./prepare.ts";
 /** Machine-readable cause. */
 export type SessionErrorCode = "unreachable" | "host-key" | "no-key" | "refused" | "sudo" | "timeout" | "broken";
 
-/** A session that failed or broke; the message is for a person and contains the fix. */
+/** What went wrong, as data, for a report in another language than the message's. */
+export type SessionProblem =
+  | { readonly kind: "unreachable"; readonly at: string; readonly by?: string | undefined; readonly why: string }
+  | {
+      readonly kind: "host-key";
+      readonly at: string;
+      readonly expected: string;
+      readonly shown: string;
+      readonly line: string;
+    }
+  | { readonly kind: "rsa-host-key"; readonly at: string; readonly line: string; readonly fingerprint: string }
+  | { readonly kind: "no-host-key"; readonly at: string }
+  | { readonly kind: "no-key"; readonly why: string }
+  | { readonly kind: "refused"; readonly at: string; readonly user: string; readonly offered: readonly string[] }
+  | { readonly kind: "sudo"; readonly user: string; readonly host: string; readonly said: string }
+  | { readonly kind: "forced-command"; readonly user: string; readonly host: string }
+  | { readonly kind: "broken"; readonly host: string; readonly why: string }
+  | { readonly kind: "timeout"; readonly host: string; readonly command: string; readonly seconds: number };
+
+/** A session that failed or broke; the message is for a person, in English, and contains the fix. */
 export class SessionError extends Error {
   override name = "SessionError";
   readonly code: SessionErrorCode;
-  constructor(code: SessionErrorCode, message: string, options?: ErrorOptions) {
+  /** The message's values; undefined where there is nothing to say but the message. */
+  readonly problem: SessionProblem | undefined;
+  constructor(code: SessionErrorCode, message: string, options?: ErrorOptions & { readonly problem?: SessionProblem }) {
     super(message, options);
     this.code = code;
+    this.problem = options?.problem;
   }
 }
 
@@ -34,7 +56,7 @@ export function unreachable(to: Pick<HostAddress, "host" | "port">, cause: unkno
   return new SessionError(
     "unreachable",
     `${at(to)} is not reachable${way} (${reason(cause)}). Is the Mac on, is this machine in its network, and is Remote Login on there (System Settings → General → Sharing)? A Mac that lost power and has FileVault on waits for a password at its screen.`,
-    { cause },
+    { cause, problem: { kind: "unreachable", at: at(to), by, why: reason(cause) } },
   );
 }
 
@@ -52,6 +74,7 @@ export function hostKeyMismatch(
       "Check on the Mac itself which key is right: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
       `If it is the one shown (the Mac was set up again), set the Mac's hostKey to: ${keys.line}`,
     ].join("\n"),
+    { problem: { kind: "host-key", at: at(to), ...keys } },
   );
 }
 
@@ -67,6 +90,7 @@ export function rsaHostKey(
       `Set hostKey to: ${shown.line}`,
       `The host presents this key (${shown.fingerprint}); compare it on the Mac itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
     ].join("\n"),
+    { problem: { kind: "rsa-host-key", at: at(to), ...shown } },
   );
 }
 
@@ -75,6 +99,7 @@ export function noHostKey(to: Pick<HostAddress, "host" | "port">): SessionError 
   return new SessionError(
     "host-key",
     `${at(to)} has neither an ed25519 nor an ECDSA host key, and RSA cannot be used by \`pulumi up\`. On that host: sudo ssh-keygen -A`,
+    { problem: { kind: "no-host-key", at: at(to) } },
   );
 }
 
@@ -83,6 +108,7 @@ export function noKey(why: string): SessionError {
   return new SessionError(
     "no-key",
     `${why}. Load the key whose public half is on the Mac: \`ssh-add ~/.ssh/id_ed25519\` (\`eval "$(ssh-agent)"\` starts an agent); or name a key, which is then offered alone: SLM_NETWORK_SSH_KEY=<file> or --key <file> (a private key; one with a passphrase, or a .pub, means the agent's copy)`,
+    { problem: { kind: "no-key", why } },
   );
 }
 
@@ -99,14 +125,17 @@ export function keyRefused(to: HostAddress, offered: readonly string[]): Session
   return new SessionError(
     "refused",
     `${at(to)} refused ${to.user} with ${offered.length === 1 ? "this key" : "any of these keys"}.${keys}${tooMany}\nIs the public half in /Users/${to.user}/.ssh/authorized_keys on the Mac, and may ${to.user} use Remote Login? If the Mac was never prepared:\n\n${prepareText(to.user)}`,
+    { problem: { kind: "refused", at: at(to), user: to.user, offered } },
   );
 }
 
 /** Signed in, but without passwordless sudo. */
 export function sudoRefused(to: HostAddress, said: string): SessionError {
+  const first = said.trim().split("\n")[0] ?? "";
   return new SessionError(
     "sudo",
-    `${to.user} on ${to.host} may not use \`sudo -n\` (${said.trim().split("\n")[0] || "it said nothing"}): installing needs it. Once, on the Mac:\n\n${prepareText(to.user)}`,
+    `${to.user} on ${to.host} may not use \`sudo -n\` (${first || "it said nothing"}): installing needs it. Once, on the Mac:\n\n${prepareText(to.user)}`,
+    { problem: { kind: "sudo", user: to.user, host: to.host, said: first } },
   );
 }
 
@@ -115,5 +144,6 @@ export function forcedCommand(to: HostAddress): SessionError {
   return new SessionError(
     "sudo",
     `the key that signs in as ${to.user} on ${to.host} runs a forced command there (authorized_keys): it can only read the Mac's state. Nothing was changed. Sign in with the deploy key: SLM_NETWORK_SSH_KEY=<file>, or the SSH agent with SLM_NETWORK_SSH_KEY unset`,
+    { problem: { kind: "forced-command", user: to.user, host: to.host } },
   );
 }

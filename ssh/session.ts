@@ -203,7 +203,9 @@ function session([client, ...between]: [Client, ...Client[]], to: SshHost): MacS
 }
 
 const broken = (host: string, why: string) =>
-  new SessionError("broken", `the connection to ${host} broke (${why}): run it again`);
+  new SessionError("broken", `the connection to ${host} broke (${why}): run it again`, {
+    problem: { kind: "broken", host, why },
+  });
 
 /** @param use is called synchronously when the channel opens: the exit code may be in the next packet */
 function exec(
@@ -250,5 +252,7 @@ async function finish(
   }
   if (!isLate) throw broken(about.host, "no exit code arrived");
   const shown = about.line.length > 100 ? `${about.line.slice(0, 100)}…` : about.line;
-  throw new SessionError("timeout", `\`${shown}\` on ${about.host} did not end within ${timeoutMs / 1000} s`);
+  throw new SessionError("timeout", `\`${shown}\` on ${about.host} did not end within ${timeoutMs / 1000} s`, {
+    problem: { kind: "timeout", host: about.host, command: shown, seconds: timeoutMs / 1000 },
+  });
 }

@@ -8,8 +8,9 @@ import {
   type DatabaseUser,
 } from "../../accounts/atlas.ts";
 import type { Owned } from "../../accounts/collisions.ts";
-import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
-import { describeFailure, type LookupFailure, type LookupResult } from "../../accounts/lookup-result.ts";
+import type { Finding } from "../../accounts/finding.ts";
+import type { LookupFailure, LookupResult } from "../../accounts/lookup-result.ts";
+import { fail, ok, warn } from "./messages.ts";
 
 /** `documents.atlas` of the stack's config. */
 export interface AtlasWanted {
@@ -19,8 +20,6 @@ export interface AtlasWanted {
   readonly userPrefix?: string | undefined;
   readonly allowFrom: readonly string[];
 }
-
-const keysPage = "cloud.mongodb.com → the project → Project Access → Applications → API Keys";
 
 /** @param readOnly only what a preview needs. @returns all findings */
 export async function checkAtlas(
@@ -32,7 +31,8 @@ export async function checkAtlas(
   const project = await atlas.project(projectId);
   const address = await atlas.publicAddress();
   if (!project.ok) return [keyFinding(project.failure, projectId, address)];
-  const key = ok("atlas.key", `the Atlas key may read the project ${project.value.name}`);
+  const { name } = project.value;
+  const key = ok("atlas.key", (say) => say.atlas.key(name));
   const [clusters, users, entries, may] = await Promise.all([
     atlas.clusters(projectId),
     atlas.databaseUsers(projectId),
@@ -50,48 +50,30 @@ export async function checkAtlas(
 
 function keyFinding(failure: LookupFailure, projectId: string, address: LookupResult<string>): Finding {
   const id = "atlas.key";
-  const here = failure.address ?? (address.ok ? address.value : "this machine's address");
-  const said = describeFailure(failure);
+  const here = failure.address ?? (address.ok ? address.value : undefined);
   switch (failure.kind) {
     case "no-credentials":
-      return fail(
-        id,
-        "no Atlas credentials are set",
-        `Make a service account (cloud.mongodb.com → the project → Project Access → Applications → Service Accounts; role Project Owner, Project Read Only for previews): MONGODB_ATLAS_CLIENT_ID=… and MONGODB_ATLAS_CLIENT_SECRET=… in .env; or an API key: MONGODB_ATLAS_PUBLIC_KEY=… and MONGODB_ATLAS_PRIVATE_KEY=…`,
-      );
+      return fail(id, (say) => say.atlas.noKey());
     case "credentials":
-      return fail(
-        id,
-        `Atlas does not accept the API key or service account (${said})`,
-        `Copy both halves again, or make a new one: ${keysPage}`,
-      );
+      return fail(id, (say) => say.atlas.keyUnknown(failure));
     case "address":
-      return fail(
-        id,
-        `the Atlas API key may not be used from here: its own access list lacks ${here}`,
-        `Add ${here} to the key's API Access List (${keysPage} → Edit). That list is separate from the database's`,
-      );
+      return fail(id, (say) => say.atlas.keyAddress(here ?? say.atlas.here));
     case "permission":
     case "no-access":
     case "not-found":
-      return fail(
-        id,
-        `documents.atlas.projectId: the API key sees no project ${projectId} (${failure.reason})`,
-        "Compare the id (Atlas → Project Settings), and add the key to that project: Project Access → Applications → API Keys → Invite",
-      );
+      return fail(id, (say) => say.atlas.noProject(projectId, failure.reason));
     case "limited":
     case "unreachable":
     case "not-enabled":
     case "refused":
-      return warn(id, `Atlas did not answer: ${said}`, "Try again; https://status.mongodb.com shows outages");
+      return warn(id, (say) => say.atlas.silent(failure));
   }
 }
 
 function writeFinding(may: LookupResult<boolean>): Finding {
   const id = "atlas.permission";
   if (!may.ok) return unanswered(id, may.failure);
-  if (may.value) return ok(id, "the Atlas key may change the project");
-  return fail(id, "the Atlas key may only read the project", `Give it the role Project Owner: ${keysPage} → Edit`);
+  return may.value ? ok(id, (say) => say.atlas.mayWrite) : fail(id, (say) => say.atlas.readOnly());
 }
 
 /** A paused cluster refuses connections; one that is being changed does so for minutes. */
@@ -99,40 +81,16 @@ export function clusterFindings(wanted: AtlasWanted["cluster"], clusters: readon
   const id = "atlas.cluster";
   const name = typeof wanted === "string" ? wanted : wanted.create.name;
   const found = clusters.find((cluster) => cluster.name === name);
-  const names = clusters.map((cluster) => cluster.name).join(", ") || "none";
+  const names = clusters.map((cluster) => cluster.name).join(", ");
   if (typeof wanted !== "string") {
-    if (found && found.kind !== "flex") {
-      const todo = `Choose another name, or set cluster: ${name} to use that one`;
-      return [fail(id, `documents.atlas.cluster.create: a cluster ${name} exists already (${found.size})`, todo)];
-    }
-    return [
-      ok(
-        id,
-        found ? `the Flex cluster ${name} exists` : `${name} will be created as a Flex cluster, which takes minutes`,
-      ),
-    ];
+    if (found && found.kind !== "flex") return [fail(id, (say) => say.atlas.nameTaken(name, found.size))];
+    return [ok(id, (say) => (found ? say.atlas.flexExists(name) : say.atlas.flexPlanned(name)))];
   }
-  if (!found) {
-    const todo = "Set one of these names, or { create: { name: slm } } for a new Flex cluster";
-    return [
-      fail(id, `documents.atlas.cluster: the project has no cluster ${JSON.stringify(name)}; it has ${names}`, todo),
-    ];
-  }
-  if (found.paused) {
-    const todo =
-      "Atlas → Clusters → … → Resume; it takes some minutes (a paused one is resumed by Atlas after 30 days anyway)";
-    return [fail(id, `the cluster ${name} is paused: nothing can connect to it`, todo)];
-  }
-  if (found.state !== "IDLE") {
-    return [
-      warn(
-        id,
-        `the cluster ${name} is ${found.state}`,
-        "Wait until Atlas shows it as ready; `up` waits too, for minutes",
-      ),
-    ];
-  }
-  return [ok(id, `the cluster ${name} exists (${found.size}, ${found.region}, MongoDB ${found.mongodbVersion})`)];
+  if (!found) return [fail(id, (say) => say.atlas.noCluster(name, names))];
+  if (found.paused) return [fail(id, (say) => say.atlas.paused(name))];
+  const { state, size, region, mongodbVersion } = found;
+  if (state !== "IDLE") return [warn(id, (say) => say.atlas.busy(name, state))];
+  return [ok(id, (say) => say.atlas.cluster(name, size, region, mongodbVersion))];
 }
 
 /** The program creates two, named after the database. */
@@ -140,15 +98,8 @@ export function userFindings(prefix: string, users: readonly DatabaseUser[], own
   const id = "atlas.users";
   const names = [`${prefix}-schema`, `${prefix}-relay`];
   const others = users.filter(({ username }) => names.includes(username) && !owned("databaseUser", username));
-  if (others.length === 0)
-    return [ok(id, `the database users ${names.join(" and ")} are free or belong to this stack`)];
-  return others.map(({ username, roles }) =>
-    fail(
-      id,
-      `the database user ${username} (${roles.join(", ")}) exists and does not belong to this stack`,
-      "Another stack of this Atlas project? Set documents.atlas.userPrefix, or use another documents.atlas.database; or delete that user when nobody signs in as it (Atlas → Database Access); `npm run init -- --adopt` adopts it",
-    ),
-  );
+  if (others.length === 0) return [ok(id, (say) => say.atlas.usersFree(names))];
+  return others.map(({ username, roles }) => fail(id, (say) => say.atlas.userTaken(username, roles.join(", "))));
 }
 
 /** @returns whether the address is in one of the networks (IPv4 CIDR) */
@@ -170,15 +121,9 @@ function addressFindings(
   if (!address.ok) return [unanswered(id, address.failure)];
   const there = entries.ok ? entries.value.map(({ cidrBlock }) => cidrBlock) : [];
   if (isAllowed(address.value, [...allowFrom, ...there])) {
-    return [ok(id, `the cluster accepts this machine's address (${address.value})`)];
+    return [ok(id, (say) => say.atlas.address(address.value))];
   }
-  return [
-    fail(
-      id,
-      `documents.atlas.allowFrom is ${allowFrom.join(", ")}, and Atlas sees this machine as ${address.value}: \`up\` could not create the collection`,
-      `Add ${address.value}/32; if the Mac is in another network, its public address too`,
-    ),
-  ];
+  return [fail(id, (say) => say.atlas.notAllowed(allowFrom.join(", "), address.value))];
 }
 
 function asked<T>(id: string, answer: LookupResult<T>, judge: (value: T) => Finding[]): Finding[] {
@@ -187,13 +132,5 @@ function asked<T>(id: string, answer: LookupResult<T>, judge: (value: T) => Find
 
 const unanswered = (id: string, failure: LookupFailure): Finding =>
   failure.kind === "permission"
-    ? fail(
-        id,
-        `the Atlas key may not do this: ${describeFailure(failure)}`,
-        `Give it the role Project Owner: ${keysPage} → Edit`,
-      )
-    : warn(
-        id,
-        `could not be checked: ${describeFailure(failure)}`,
-        "Try again; https://status.mongodb.com shows outages",
-      );
+    ? fail(id, (say) => say.atlas.forbidden(failure))
+    : warn(id, (say) => say.atlas.notChecked(failure));

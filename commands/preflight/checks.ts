@@ -1,11 +1,12 @@
 /** All checks of a stack, in the order of the steps of `up`; independent ones at the same time. */
 import { cloudflareReadiness } from "../../accounts/cloudflare-readiness.ts";
 import { atlasSource, cloudflareAccess, signsInByGlobalKey } from "../../accounts/credentials.ts";
-import { type Finding, warn } from "../../accounts/finding.ts";
+import type { Finding } from "../../accounts/finding.ts";
 import { shellFindings } from "../../accounts/shell-variables.ts";
 import { type AtlasWanted, checkAtlas } from "./atlas.ts";
 import { cloudflareMore } from "./cloudflare.ts";
 import { checkMac } from "./mac.ts";
+import { warn } from "./messages.ts";
 import { muteFindings } from "./mute.ts";
 import { checkPrerequisites, type Prerequisites } from "./prerequisites.ts";
 
@@ -23,8 +24,7 @@ export async function allFindings(scope: Scope): Promise<{ stack: string | undef
   const ground = await checkPrerequisites(scope.stack);
   const { stack, findings, config, texts, known } = ground;
   if (!config || !texts || !known) {
-    const todo = "Fix the above and run it again";
-    const rest = warn("accounts", "the accounts and the Mac were not checked: that needs the stack's config", todo);
+    const rest = warn("accounts", (say) => say.noConfig());
     return { stack, findings: [...findings, rest] };
   }
   const { store, atlas } = config.documents;
@@ -43,8 +43,8 @@ async function guarded(id: string, check: () => Promise<Finding[]>): Promise<Fin
   try {
     return await check();
   } catch (error) {
-    const says = `the check of ${id} failed unexpectedly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
-    return [warn(id, says, "Run it again; if it fails again, this is a bug in preflight")];
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return [warn(id, (say) => say.unexpected(id, text))];
   }
 }
 
@@ -54,8 +54,8 @@ async function cloudflarePart(
 ): Promise<Finding[]> {
   const access = cloudflareAccess((key) => texts.get(key));
   if (signsInByGlobalKey(access)) {
-    const says = `the provider signs in to Cloudflare by ${access.beside?.join(" and ")}, which preflight cannot use: the account was not checked`;
-    return [warn("cloudflare.token", says, "Use an API token, which can be limited: CLOUDFLARE_API_TOKEN=… in .env")];
+    const names = access.beside ?? [];
+    return [warn("cloudflare.token", (say) => say.globalKey(names))];
   }
   const tunnelName = `slm-network-${stack.split("/").at(-1)}`;
   const { findings } = await cloudflareReadiness(

@@ -7,8 +7,9 @@ import {
   type ServiceToken,
 } from "../../accounts/cloudflare.ts";
 import type { Owned } from "../../accounts/collisions.ts";
-import { type Finding, ok, warn } from "../../accounts/finding.ts";
-import { describeFailure } from "../../accounts/lookup-result.ts";
+import type { Finding } from "../../accounts/finding.ts";
+import type { LookupFailure } from "../../accounts/lookup-result.ts";
+import { ok, warn } from "./messages.ts";
 
 /** The part of the stack's config that is checked. */
 export interface CloudflareWanted {
@@ -39,9 +40,7 @@ export async function cloudflareMore(
     ...(organization.ok
       ? [sessionFinding(wanted.access.people.sessionDuration, organization.value.sessionDuration)]
       : []),
-    ...(bots.ok
-      ? [botFinding(bots.value)]
-      : [botsUnknown(bots.failure.kind === "permission", describeFailure(bots.failure))]),
+    ...(bots.ok ? [botFinding(bots.value)] : [botsUnknown(bots.failure)]),
     ...(tokens.ok ? tokenNameFindings(wanted, tokens.value, owned) : []),
     ...(token.ok ? endFindings(token.value.expiresOn, Date.now()) : []),
   ];
@@ -59,44 +58,24 @@ export const secondsOf = (duration: string): number =>
 export function sessionFinding(ours: string, organization: string | undefined): Finding {
   const id = "cloudflare.session";
   if (organization && secondsOf(ours) > secondsOf(organization)) {
-    return warn(
-      id,
-      `access.people.sessionDuration is ${ours}, but the organisation's own session ends after ${organization}: people sign in again then`,
-      `Set it to ${organization} or less; or raise the organisation's (one.dash.cloudflare.com → Settings → Authentication → Global session timeout)`,
-    );
+    return warn(id, (say) => say.session.short(ours, organization));
   }
-  return ok(id, `people's session of ${ours} fits the organisation's (${organization ?? "not limited"})`);
+  return ok(id, (say) => say.session.ok(ours, organization));
 }
 
 /** What stops callers that are not browsers. */
 export function botFinding({ fightMode, definitelyAutomated }: BotManagement): Finding {
   const id = "cloudflare.bots";
-  const where = "dash.cloudflare.com → the zone → Security → Settings → Bot traffic";
-  if (fightMode) {
-    return warn(
-      id,
-      "Bot Fight Mode is on in the zone: it answers servers with a challenge that they cannot solve, with or without a token",
-      `Turn it off (${where}): it cannot be turned off for one hostname`,
-    );
-  }
+  if (fightMode) return warn(id, (say) => say.bots.fightMode());
   if (definitelyAutomated && definitelyAutomated !== "allow") {
-    return warn(
-      id,
-      `Super Bot Fight Mode is set to ${definitelyAutomated} "definitely automated" traffic, which includes servers`,
-      `Set "Definitely automated" to Allow (${where}), or add a WAF rule that skips it for the hostname`,
-    );
+    return warn(id, (say) => say.bots.automated(definitelyAutomated));
   }
-  return ok(id, "Bot Fight Mode does not block servers");
+  return ok(id, (say) => say.bots.ok);
 }
 
-function botsUnknown(isPermission: boolean, said: string): Finding {
-  return warn(
-    "cloudflare.bots",
-    isPermission
-      ? "whether Bot Fight Mode is on is unknown: the token may not read it"
-      : `whether Bot Fight Mode is on is unknown: ${said}`,
-    "Make sure that it is off: dash.cloudflare.com → the zone → Security → Settings → Bot traffic (or give the token Zone · Bot Management · Read)",
-  );
+function botsUnknown(failure: LookupFailure): Finding {
+  const noPermission = failure.kind === "permission";
+  return warn("cloudflare.bots", (say) => (noPermission ? say.bots.noPermission() : say.bots.unknown(failure)));
 }
 
 function tokenNameFindings(
@@ -107,26 +86,13 @@ function tokenNameFindings(
   const id = "cloudflare.service-tokens";
   const names = [...access.servers, ...metrics.scrapers].map(({ name }) => `${hostname} ${name}`);
   const others = tokens.filter((token) => names.includes(token.name) && !owned("serviceToken", token.id));
-  if (others.length === 0) return [ok(id, "no service token outside this stack has the same name")];
-  return others.map(({ name, id: token }) =>
-    warn(
-      id,
-      `there is a service token ${JSON.stringify(name)} (${token}) that does not belong to this stack; \`up\` creates another with that name`,
-      "Delete it when nobody uses it; `npm run init -- --adopt` says what adopting it means (its secret cannot be read)",
-    ),
-  );
+  if (others.length === 0) return [ok(id, (say) => say.serviceTokens.ok)];
+  return others.map(({ name, id: token }) => warn(id, (say) => say.serviceTokens.other(name, token)));
 }
 
 /** @param expiresOn RFC 3339 */
 export function endFindings(expiresOn: string | undefined, now: number): Finding[] {
   const days = Math.floor((Date.parse(expiresOn ?? "") - now) / 86_400_000);
   if (Number.isNaN(days) || days > 30) return [];
-  const says = `the Cloudflare API token expires in ${days} days, at ${expiresOn}; after that no \`up\` works`;
-  return [
-    warn(
-      "cloudflare.token-end",
-      says,
-      "Roll it (dash.cloudflare.com → My Profile → API Tokens) and give the new value to everyone who deploys",
-    ),
-  ];
+  return [warn("cloudflare.token-end", (say) => say.tokenEnds(days, expiresOn))];
 }

@@ -4,8 +4,9 @@
  * end (docs/providers.md, row 7). This takes seconds, so `up` asks it first.
  */
 import { connect } from "node:net";
-import { type Finding, fail, ok } from "../../accounts/finding.ts";
+import type { Finding } from "../../accounts/finding.ts";
 import { type MacTarget, openSession, SessionError } from "../../ssh/session.ts";
+import { fail, ok } from "./messages.ts";
 
 /** Longest silence after the TCP connection, in ms. sshd sends its banner at once. */
 const bannerMs = 5_000;
@@ -21,31 +22,24 @@ async function muteFinding(target: MacTarget, withinMs: number): Promise<Finding
   const first = target.jump ?? target;
   const said = await banner(first.host, first.port, withinMs);
   if (said === "mute" || said === "another") {
-    const who = target.jump ? "the jump host" : "the Mac";
-    const how = said === "mute" ? `and says nothing for ${withinMs / 1000} s` : "and does not speak SSH";
-    return fail(
-      id,
-      `${who} ${first.host}:${first.port} accepts connections ${how}: the upload would wait for it without an end`,
-      "Restart it, or correct host and port; `ssh -v` shows the same. `npm run up -- --no-preflight` goes on all the same",
-    );
+    const [silent, other] = target.jump ? (["jumpSilent", "jumpOther"] as const) : (["macSilent", "macOther"] as const);
+    const at = `${first.host}:${first.port}`;
+    return fail(id, (say) => (said === "mute" ? say.mute[silent](at, withinMs / 1000) : say.mute[other](at)));
   }
   if (said === "unreachable") return undefined; // the upload reports that by itself
-  return target.jump ? behindJump(target, withinMs) : ok(id, `${target.host} answers by SSH`);
+  return target.jump ? behindJump(target, withinMs) : ok(id, (say) => say.mute.answers(target.host));
 }
 
 /** Signs in at the jump host: only from there can the Mac be asked. */
 async function behindJump(target: MacTarget, withinMs: number): Promise<Finding | undefined> {
+  const jump = target.jump?.host ?? "";
   try {
     await (await openSession(target, undefined, withinMs)).close();
-    return ok(id, `${target.host} answers by SSH, through ${target.jump?.host}`);
+    return ok(id, (say) => say.mute.answersThrough(target.host, jump));
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
     if (!/timed? ?out|handshake/i.test(error.message)) return undefined;
-    return fail(
-      id,
-      `the Mac ${target.host}:${target.port} behind ${target.jump?.host} does not answer within ${withinMs / 1000} s (${error.message})`,
-      "Restart it, or correct host and port; `npm run up -- --no-preflight` goes on all the same",
-    );
+    return fail(id, (say) => say.mute.behind(`${target.host}:${target.port}`, jump, withinMs / 1000, error));
   }
 }
 

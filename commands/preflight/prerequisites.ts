@@ -1,9 +1,10 @@
 /** What `up` needs on this machine: Node, the Pulumi CLI, its backend, the stack, the passphrase, a valid config. */
 import { delimiter } from "node:path";
-import { type Finding, fail, ok, warn } from "../../accounts/finding.ts";
+import type { Finding } from "../../accounts/finding.ts";
 import { ConfigError, configKeys, readStackConfig, type StackConfig } from "../../config/config.ts";
 import { type Ran, run, stackFileName } from "../pulumi-cli.ts";
 import { type ConfigText, type Known, readConfig, readState } from "../stack.ts";
+import { fail, ok, warn } from "./messages.ts";
 
 /** The findings, and what later checks need of the stack. */
 export interface Prerequisites {
@@ -27,28 +28,21 @@ const pulumi = (...args: string[]): Promise<Ran> =>
 export async function checkPrerequisites(wanted: string | undefined): Promise<Prerequisites> {
   const findings: Finding[] = [...(await nodeFindings())];
   const version = await pulumi("version");
-  if (version.code !== 0) {
-    const todo = "Install it: https://www.pulumi.com/docs/install/ (macOS: brew install pulumi/tap/pulumi)";
-    return { findings: [...findings, fail("pulumi.command", "the command `pulumi` is not installed", todo)] };
-  }
-  findings.push(ok("pulumi.command", `Pulumi ${version.stdout.split("\n").at(-1)}`));
+  if (version.code !== 0) return { findings: [...findings, fail("pulumi.command", (say) => say.pulumi.none())] };
+  findings.push(ok("pulumi.command", (say) => say.pulumi.version(version.stdout.split("\n").at(-1) ?? "")));
 
   const who = await pulumi("whoami");
   if (who.code !== 0) return { findings: [...findings, backendFinding(who.stderr)] };
-  findings.push(ok("pulumi.backend", `Pulumi's backend answers (as ${who.stdout})`));
+  findings.push(ok("pulumi.backend", (say) => say.pulumi.backend(who.stdout)));
 
   const stack = wanted ?? process.env.PULUMI_STACK ?? (await pulumi("stack", "--show-name")).stdout;
-  if (!stack) {
-    const todo = "Make one: `npm run init`; or select one: `pulumi stack select <name>`, `--stack <name>`";
-    return { findings: [...findings, fail("pulumi.stack", "no stack is selected", todo)] };
-  }
+  if (!stack) return { findings: [...findings, fail("pulumi.stack", (say) => say.stack.notSelected())] };
   const exported = await pulumi("stack", "export", "--stack", stack);
   if (exported.code !== 0) return { findings: [...findings, stackFinding(stack, exported.stderr)], stack };
   const known = readState(exported.stdout);
-  findings.push(ok("pulumi.stack", `the stack ${stack} has ${known.resources} resources`));
+  findings.push(ok("pulumi.stack", (say) => say.stack.ok(stack, known.resources)));
   if (known.unfinished > 0) {
-    const says = `an earlier \`up\` was killed: ${known.unfinished} resources may exist without being recorded`;
-    findings.push(fail("pulumi.unfinished", says, "`pulumi cancel`, then `npm run recover` (docs/sandbox.md)"));
+    findings.push(fail("pulumi.unfinished", (say) => say.stack.unfinished(known.unfinished)));
   }
   const got = await pulumi("config", "--json", "--show-secrets", "--stack", stack);
   if (got.code !== 0) return { findings: [...findings, passphraseFinding(got.stderr)], stack, known };
@@ -62,13 +56,11 @@ async function nodeFindings(): Promise<Finding[]> {
   const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !/node_modules[\\/]\.bin/.test(folder));
   const plain = await run("node", ["--version"], { env: { ...process.env, PATH: path.join(delimiter) } });
   const version = plain.code === 0 ? plain.stdout : undefined;
-  if (enough(version ?? "")) return [ok(id, `Node ${version}`)];
-  if (!enough(process.version)) {
-    const says = `Node is ${process.version}; TypeScript needs ${leastNode.join(".")} or later`;
-    return [fail(id, says, "`npm ci` installs Node 24 for `npm run …`; or install it from https://nodejs.org")];
-  }
-  const says = `Node is ${process.version} here, but a plain \`pulumi up\` would run ${version ? `Node ${version}` : "without Node"}`;
-  return [warn(id, says, `Use \`npm run up\`, or install Node ${leastNode.join(".")} or later`)];
+  if (version !== undefined && enough(version)) return [ok(id, (say) => say.node.ok(version))];
+  const least = leastNode.join(".");
+  const here = process.version;
+  if (!enough(here)) return [fail(id, (say) => say.node.old(here, least))];
+  return [warn(id, (say) => (version ? say.node.plainOld(here, version, least) : say.node.plainNone(here, least)))];
 }
 
 /** @param version `v24.1.0` */
@@ -79,42 +71,21 @@ export function enough(version: string): boolean {
 
 function backendFinding(said: string): Finding {
   const id = "pulumi.backend";
-  if (/PULUMI_ACCESS_TOKEN must be set/.test(said)) {
-    return fail(
-      id,
-      "Pulumi is not logged in to a backend for the stack's state",
-      "`pulumi login` (Pulumi's service), or a folder or bucket of your own: `pulumi login file://~/slm-state`, `pulumi login s3://<bucket>`",
-    );
-  }
-  return fail(id, `Pulumi's backend does not answer: ${said}`, "See `pulumi whoami -v`, and PULUMI_BACKEND_URL");
+  if (/PULUMI_ACCESS_TOKEN must be set/.test(said)) return fail(id, (say) => say.pulumi.notLoggedIn());
+  return fail(id, (say) => say.pulumi.backendSilent(said));
 }
 
 function stackFinding(stack: string, said: string): Finding {
-  if (/no stack named/.test(said)) {
-    const todo = `\`pulumi stack ls\` lists the stacks; a new one: \`npm run init -- --stack ${stack}\``;
-    return fail("pulumi.stack", `there is no stack ${JSON.stringify(stack)} in this backend`, todo);
-  }
+  if (/no stack named/.test(said)) return fail("pulumi.stack", (say) => say.stack.none(stack));
   if (/passphrase/.test(said)) return passphraseFinding(said);
-  return fail("pulumi.stack", `the stack ${stack} cannot be read: ${said}`, "See `pulumi stack`");
+  return fail("pulumi.stack", (say) => say.stack.unreadable(stack, said));
 }
 
 function passphraseFinding(said: string): Finding {
   const id = "pulumi.passphrase";
-  if (/incorrect passphrase/.test(said)) {
-    return fail(
-      id,
-      "the passphrase is not the one of this stack",
-      "PULUMI_CONFIG_PASSPHRASE must be the one that the stack was created with (docs/state.md if it is lost)",
-    );
-  }
-  if (/passphrase must be set/.test(said)) {
-    return fail(
-      id,
-      "the passphrase for the stack's secrets is not set",
-      "Put PULUMI_CONFIG_PASSPHRASE=… into .env (or PULUMI_CONFIG_PASSPHRASE_FILE=<file>): the one that the stack was created with",
-    );
-  }
-  return fail(id, `the stack's config cannot be read: ${said}`, "See `pulumi config`");
+  if (/incorrect passphrase/.test(said)) return fail(id, (say) => say.stack.wrongPassphrase());
+  if (/passphrase must be set/.test(said)) return fail(id, (say) => say.stack.noPassphrase());
+  return fail(id, (say) => say.stack.configUnreadable(said));
 }
 
 /** All problems of the config, by the program's own schema. */
@@ -127,17 +98,13 @@ export function configFindings(
   try {
     const config = readStackConfig({ get: (key) => texts.get(`slm-network:${key}`) });
     const unknown = [...texts.keys()].filter((key) => key.startsWith("slm-network:") && !isKnown(key));
-    const odd = unknown.map((key) =>
-      warn(
-        "config",
-        `${key} is not a setting of slm-network; nothing reads it`,
-        `Remove it from ${file}, or correct its name`,
-      ),
-    );
-    return { findings: [...before, ok("config", `${file} is valid`), ...odd], config };
+    const odd = unknown.map((key) => warn("config", (say) => say.config.unknownKey(key, file)));
+    return { findings: [...before, ok("config", (say) => say.config.ok(file)), ...odd], config };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { findings: [...before, ...error.problems.map((fault) => fail("config", fault, `Fix it in ${file}`))] };
+    return {
+      findings: [...before, ...error.problems.map((fault) => fail("config", (say) => say.config.problem(fault, file)))],
+    };
   }
 }
 

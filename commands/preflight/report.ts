@@ -1,5 +1,6 @@
 /** What `npm run preflight` prints: problems last, where a terminal shows them. */
-import type { Finding } from "../../accounts/finding.ts";
+import { type Finding, inLanguage, type Language } from "../../accounts/finding.ts";
+import { MESSAGES } from "./messages.ts";
 
 const order = { ok: 0, warn: 1, fail: 2 } as const;
 const mark = { ok: "ok   ", warn: "know ", fail: "FAIL " } as const;
@@ -19,13 +20,15 @@ export function counts(findings: readonly Finding[]): Record<Finding["level"], n
 }
 
 /** As text. @param quiet leaves out what is ok */
-export function render(findings: readonly Finding[], quiet = false): string {
-  const shown = sorted(findings).filter(({ level }) => !quiet || level !== "ok");
+export function render(findings: readonly Finding[], quiet = false, language: Language = "en"): string {
+  const shown = sorted(findings)
+    .filter(({ level }) => !quiet || level !== "ok")
+    .map((finding) => inLanguage(finding, language));
   const { ok, warn, fail } = counts(findings);
   const lines = shown.flatMap(({ level, says, todo }) => [
     `${mark[level]}${says}`,
     ...(todo ? [`       → ${todo}`] : []),
   ]);
-  const sum = `${fail} in the way, ${warn} to know, ${ok} in order.`;
+  const sum = MESSAGES[language].sum(fail, warn, ok);
   return [...lines, lines.length > 0 ? `\n${sum}` : sum].join("\n");
 }
