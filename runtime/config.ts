@@ -11,16 +11,15 @@ import { quotasSchema, usageSchema } from "./usage-config.ts";
 
 const port = z.int().min(1).max(65535);
 
-/** What is known of a service token besides its secret, for the status page. */
+/**
+ * What is known of a service token besides its secret, for the status page and alerts. Nothing that a rotation changes: a
+ * rotation does not need the Mac.
+ */
 export const tokenInfoSchema = z.strictObject({
   /** End of the token's own life, RFC 3339; absent: it has none. */
   expiresAt: z.string().optional(),
   /** How long a life is, as a Go duration; with the end it says when it began. */
   duration: z.string().optional(),
-  /** Secrets so far. */
-  secretVersion: z.int().min(1).optional(),
-  /** Until when the secret before the last rotation works, RFC 3339. */
-  previousSecretExpiresAt: z.string().optional(),
 });
 
 /** A server that may call: the service token's client id, which Access puts into the JWT's `common_name`, and its name. */
