@@ -298,7 +298,10 @@ export function alertProblems({ alerts }: Pick<RelayConfig, "alerts">, { alertWe
 }
 
 /** Settings that the relay reloads while it runs. */
-export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials" | "tokens"> &
+/** Settings that the relay takes over while it runs. */
+const RELOADABLE = ["callers", "limits", "jobs", "directCredentials", "tokens"] as const;
+
+export type ReloadableConfig = Pick<RelayConfig, Exclude<(typeof RELOADABLE)[number], "jobs">> &
   Partial<Pick<RelayConfig, "jobs">>;
 
 export type TokenInfo = z.infer<typeof tokenInfoSchema>;
@@ -321,6 +324,12 @@ export function reloadablePart({ callers, limits, jobs, directCredentials, token
   // The relay shows this text to every program on the Mac.
   const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
   return JSON.stringify({ callers, limits, jobs, tokens, directCredentials: digest });
+}
+
+/** The settings that the relay reads only at its start, as text to compare. */
+export function restartPart(relay: InstallInput["relay"]): string {
+  const names: readonly string[] = RELOADABLE;
+  return JSON.stringify(Object.fromEntries(Object.entries(relay).filter(([name]) => !names.includes(name))));
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
