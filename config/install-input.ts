@@ -62,7 +62,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
       pulumi.all([
         args.direct?.credentials,
         args.audiences.metrics,
-        pulumi.all(Object.fromEntries(args.endOfLife ?? [])),
+        pulumi.all(Object.fromEntries([...(args.endOfLife ?? [])].map(([server, end]) => [server, whenKnown(end)]))),
       ]),
     ])
     .apply(
@@ -165,17 +165,28 @@ function relayAlerts({
   };
 }
 
+/**
+ * @returns the value, or undefined in a preview that does not know it. Cloudflare's provider knows a token's end for no update
+ * before it is made; an unknown part would make all of the Mac's input unknown, and a rotation would show it as an update.
+ */
+function whenKnown<T>(value: pulumi.Input<T>): pulumi.Output<T | undefined> {
+  const output = pulumi.output(value);
+  // Not in the SDK's types, but a part of each output. Source: sdk/nodejs/output.ts
+  const { isKnown } = output as unknown as { readonly isKnown: Promise<boolean> };
+  return pulumi.output(
+    isKnown.then((known): pulumi.Output<T> | undefined => (known ? (output as pulumi.Output<T>) : undefined)),
+  ) as pulumi.Output<T | undefined>;
+}
+
 /** What the status page shows of a token, of a server's or a scraper's. */
 function tokenInfo(
-  { name, duration, secretVersion, previousSecretExpiresAt }: StackConfig["metrics"]["scrapers"][number],
-  endOfLife: Readonly<Record<string, string>>,
+  { name, duration }: StackConfig["metrics"]["scrapers"][number],
+  endOfLife: Readonly<Record<string, string | undefined>>,
 ): TokenInfo {
   const expiresAt = endOfLife[name];
   return {
     ...(expiresAt && duration !== "forever" && { expiresAt }),
     ...(duration !== "forever" && { duration }),
-    secretVersion,
-    ...(previousSecretExpiresAt && { previousSecretExpiresAt }),
   };
 }
 

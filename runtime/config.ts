@@ -11,16 +11,15 @@ import { quotasSchema, usageSchema } from "./usage-config.ts";
 
 const port = z.int().min(1).max(65535);
 
-/** What is known of a service token besides its secret, for the status page. */
+/**
+ * What is known of a service token besides its secret, for the status page and alerts. Nothing that a rotation changes: a
+ * rotation does not need the Mac.
+ */
 export const tokenInfoSchema = z.strictObject({
   /** End of the token's own life, RFC 3339; absent: it has none. */
   expiresAt: z.string().optional(),
   /** How long a life is, as a Go duration; with the end it says when it began. */
   duration: z.string().optional(),
-  /** Secrets so far. */
-  secretVersion: z.int().min(1).optional(),
-  /** Until when the secret before the last rotation works, RFC 3339. */
-  previousSecretExpiresAt: z.string().optional(),
 });
 
 /** A server that may call: the service token's client id, which Access puts into the JWT's `common_name`, and its name. */
@@ -299,7 +298,10 @@ export function alertProblems({ alerts }: Pick<RelayConfig, "alerts">, { alertWe
 }
 
 /** Settings that the relay reloads while it runs. */
-export type ReloadableConfig = Pick<RelayConfig, "callers" | "limits" | "directCredentials" | "tokens"> &
+/** Settings that the relay takes over while it runs. */
+const RELOADABLE = ["callers", "limits", "jobs", "directCredentials", "tokens"] as const;
+
+export type ReloadableConfig = Pick<RelayConfig, Exclude<(typeof RELOADABLE)[number], "jobs">> &
   Partial<Pick<RelayConfig, "jobs">>;
 
 export type TokenInfo = z.infer<typeof tokenInfoSchema>;
@@ -322,6 +324,12 @@ export function reloadablePart({ callers, limits, jobs, directCredentials, token
   // The relay shows this text to every program on the Mac.
   const digest = createHash("sha256").update(JSON.stringify(directCredentials)).digest("hex");
   return JSON.stringify({ callers, limits, jobs, tokens, directCredentials: digest });
+}
+
+/** The settings that the relay reads only at its start, as text to compare. */
+export function restartPart(relay: InstallInput["relay"]): string {
+  const names: readonly string[] = RELOADABLE;
+  return JSON.stringify(Object.fromEntries(Object.entries(relay).filter(([name]) => !names.includes(name))));
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

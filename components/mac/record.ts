@@ -88,12 +88,19 @@ const digest = (value: unknown): string =>
     .update(JSON.stringify(value ?? null))
     .digest("hex");
 
-/** @returns a hash of each part of the input; the relay's settings one by one, as `relay.<name>` */
+/**
+ * @returns a hash of each part of the input; the relay's settings one by one, as `relay.<name>`. Of tokens only what the
+ * config says: their ends are not known in the preview of a rotation, and follow from it otherwise.
+ */
 export function digestsOf(input: InstallInput): Record<string, string> {
   const { relay, ...rest } = input;
-  const parts = [...Object.entries(rest), ...Object.entries(relay).map(([key, value]) => [`relay.${key}`, value])];
+  const tokens = relay.tokens && Object.entries(relay.tokens).map(([name, { duration }]) => [name, duration]);
+  const parts = [
+    ...Object.entries(rest),
+    ...Object.entries({ ...relay, tokens }).map(([key, value]) => [`relay.${key}`, value]),
+  ];
   return Object.fromEntries(
-    parts.filter(([, value]) => value !== undefined).map(([key, value]) => [key, digest(value)]),
+    parts.filter(([, value]) => value !== undefined).map(([key, value]) => [key as string, digest(value)]),
   );
 }
 

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type InstallInput, reloadablePart } from "../config.ts";
+import { type InstallInput, reloadablePart, restartPart } from "../config.ts";
 import { ensureAccount } from "./account.ts";
 import { run, waitUntil } from "./commands.ts";
 import { handOver, removeTemporaryConnector, temporaryConnector } from "./connector-handover.ts";
@@ -245,17 +245,6 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       expected: expectedOf(state, input.power.set ? power.settings : {}),
     };
   });
-}
-
-/** Settings that the relay reads only at startup, as text to compare. */
-function restartPart({
-  callers: _callers,
-  limits: _limits,
-  jobs: _jobs,
-  directCredentials: _credentials,
-  ...rest
-}: InstallInput["relay"]): string {
-  return JSON.stringify(rest);
 }
 
 /** Tells the running relay to read its file again. @returns whether the relay now uses these settings */

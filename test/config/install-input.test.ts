@@ -25,6 +25,11 @@ const ELSEWHERE: Record<string, string> = {
   "access.people.emailDomains": cloudflare,
   "access.people.identityProviders": cloudflare,
   "access.people.sessionDuration": cloudflare,
+  // On the Mac they would make a rotation depend on it; direct lines get their own times (components/mac/direct-credentials.ts).
+  "access.servers[].secretVersion": cloudflare,
+  "access.servers[].previousSecretExpiresAt": cloudflare,
+  "metrics.scrapers[].secretVersion": cloudflare,
+  "metrics.scrapers[].previousSecretExpiresAt": cloudflare,
   "macs[].name": "name of the Pulumi resource",
   "macs[].host": ssh,
   "macs[].port": ssh,

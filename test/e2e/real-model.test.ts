@@ -115,7 +115,9 @@ describe("a real model through the whole path", () => {
     expect(ran.stdout).not.toContain("받은 말"); // what the emulator says
   });
 
-  it.each(printed.map(({ name, template }) => [name, template] as const))(
+  // The real server here is llama-server, which has no paths of Ollama.
+  const served = printed.filter(({ name }) => !name.startsWith("ollama"));
+  it.each(served.map(({ name, template }) => [name, template] as const))(
     "answers what `npm run callers` prints for %s",
     { timeout: 300_000 },
     async (name, template) => {

@@ -40,9 +40,13 @@ export interface Submission {
 
 /** @param tracing undefined: traces are off */
 export function createSubmission(jobs: Jobs, tracing?: Tracing): Submission {
+  // Calls that have ended while their key could not be released, as on a full disk: their repetitions would get 409 until the
+  // store is opened anew.
+  const unreleased = new Set<string>();
   return {
     async submit(exchange, submitted, prefer) {
       const job = tracing === undefined ? submitted : withContext(submitted, tracing);
+      if (job.idempotencyKey !== undefined) await releaseEnded();
       const added = await fromStore(jobs.store.add(job));
       if (added.kind === "mismatch") throw keyMismatch();
       if (added.kind === "running") throw keyInProgress();
@@ -77,6 +81,7 @@ export function createSubmission(jobs: Jobs, tracing?: Tracing): Submission {
     },
     async claim(exchange, job) {
       const { id } = job;
+      await releaseEnded();
       jobs.directCalls.add(id);
       try {
         const claim = await fromStore(jobs.store.claimKey(withoutBody(job)));
@@ -121,9 +126,14 @@ export function createSubmission(jobs: Jobs, tracing?: Tracing): Submission {
   async function release(callId: string): Promise<void> {
     try {
       await jobs.store.releaseKey(callId);
+      unreleased.delete(callId);
     } catch {
-      // When the store is reopened, it drops claims of calls that are not running.
+      unreleased.add(callId); // a store that is reopened drops claims of calls that are not running
     }
+  }
+
+  async function releaseEnded(): Promise<void> {
+    for (const callId of [...unreleased]) await release(callId);
   }
 
   async function repeat(exchange: HeldExchange, inUse: KeyInUse): Promise<void> {

@@ -132,10 +132,6 @@ export interface TokenPart {
   readonly expiresAt: number | null | "never";
   /** When its life began, or was renewed last. */
   readonly issuedAt: number | null;
-  /** Secrets so far; 1 was never rotated. */
-  readonly secretVersion: number | null;
-  /** Until when the secret before the last rotation works; null without one. */
-  readonly previousEndsAt: number | null;
 }
 
 export interface AdaptivePart {

@@ -10,14 +10,11 @@ export function tokenParts({ callers, tokens = {} }: Pick<RelayConfig, "callers"
     const info = known.get(name);
     const end = info?.expiresAt === undefined ? undefined : Date.parse(info.expiresAt);
     const lifeSeconds = info?.duration === undefined ? undefined : parseGoDuration(info.duration);
-    const previous = info?.previousSecretExpiresAt;
     return {
       name,
       enabled,
       expiresAt: end ?? (info === undefined || info.duration !== undefined ? null : "never"),
       issuedAt: end === undefined || lifeSeconds === undefined ? null : end - lifeSeconds * 1000,
-      secretVersion: info?.secretVersion ?? null,
-      previousEndsAt: previous === undefined ? null : Date.parse(previous),
     };
   });
 }

@@ -252,6 +252,15 @@ describe("diff", () => {
     expect(await diff("id", after.outs, at("one", more()), given)).toMatchObject({ changes: false });
   });
 
+  it("does not need the Mac for the rotation of a token, and does for another life of it", async () => {
+    const tokens = (duration: string, expiresAt?: string) =>
+      relay({ tokens: { backend: { duration, ...(expiresAt && { expiresAt }) } } });
+    const { outs } = await create(at("one", tokens("8760h", "2027-01-01T00:00:00Z")), given);
+    // In the preview of a rotation the end is not known.
+    expect((await diff("id", outs, at("one", tokens("8760h")), given)).changes).toBe(false);
+    expect((await diff("id", outs, at("one", tokens("8860h")), given)).changes).toBe(true);
+  });
+
   it("finds nothing when nothing changed, with a way to the Mac and without", async () => {
     const { outs } = await create(at("one"), given);
     said = [];

@@ -138,7 +138,7 @@ describe("the installer", { timeout: 120_000 }, () => {
     expect(JSON.parse(other.stdout)).toMatchObject({ restarted: ["local.slm-network.relay"], reloaded: [] });
   });
 
-  it("reloads callers, limits and limits of jobs without restarting the relay", async () => {
+  it("reloads callers, limits, limits of jobs and what is known of tokens without restarting the relay", async () => {
     await here.install();
     const before = here.pids();
     const [caller] = here.input.relay.callers;
@@ -147,12 +147,14 @@ describe("the installer", { timeout: 120_000 }, () => {
       callers: [{ ...caller!, enabled: false }],
       limits: { ...here.input.relay.limits, chat: 8 },
       jobs: { ...here.input.relay.jobs, retentionDays: 9, maxAttempts: 2 },
+      tokens: { [caller!.name]: { duration: "8760h", expiresAt: "2030-01-01T00:00:00Z" } },
     };
     const ran = await here.install({ relay });
     expect(JSON.parse(ran.stdout)).toMatchObject({ restarted: [], reloaded: ["local.slm-network.relay"] });
     expect(here.pids()).toEqual(before);
     const inUse: unknown = await (await fetch(`http://127.0.0.1:${here.input.relay.adminPort}/config`)).json();
-    expect(inUse).toEqual({ callers: relay.callers, limits: relay.limits, jobs: relay.jobs });
+    const { callers, limits, jobs, tokens } = relay;
+    expect(inUse).toEqual({ callers, limits, jobs, tokens });
     expect(JSON.parse(await readFile(here.at("etc/slm-network/relay.json"), "utf8"))).toMatchObject({
       limits: { chat: 8 },
     });

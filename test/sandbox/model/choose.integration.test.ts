@@ -95,7 +95,7 @@ describe("choosing a model server", () => {
 
   it("does not fall back quietly when SANDBOX_MODEL_URL does not answer", async () => {
     await expect(choose({ SANDBOX_MODEL_URL: NOBODY })).rejects.toThrow(
-      /SANDBOX_MODEL_URL is http:\/\/127\.0\.0\.1:1, but neither/,
+      /SANDBOX_MODEL_URL is http:\/\/127\.0\.0\.1:1, but no model server of a known kind answers/,
     );
   });
 });

@@ -206,12 +206,6 @@ export function tokens(context: Context): HTMLElement {
     const text = t(key, { when: format.date(token.expiresAt) });
     return h("time", { datetime: new Date(token.expiresAt).toISOString(), title: format.full(token.expiresAt) }, text);
   };
-  const secret = ({ secretVersion, previousEndsAt }: TokenPart): Child => {
-    if (secretVersion === null) return "–";
-    const which = secretVersion === 1 ? t("tokens.secret.first") : t("tokens.secret.nth", { version: secretVersion });
-    const overlaps = previousEndsAt !== null && previousEndsAt > now;
-    return overlaps ? `${which}; ${t("tokens.previous", { when: format.moment(previousEndsAt, now) })}` : which;
-  };
   const rows = state.tokens.map((token) => ({
     key: token.name,
     cells: [
@@ -220,7 +214,6 @@ export function tokens(context: Context): HTMLElement {
       token.issuedAt === null
         ? "–"
         : h("span", {}, day(context, token.issuedAt), ` (${format.relative(token.issuedAt, now)})`),
-      secret(token),
       next(token),
     ],
   }));
@@ -228,7 +221,6 @@ export function tokens(context: Context): HTMLElement {
     { name: t("tokens.caller") },
     { name: t("tokens.state") },
     { name: t("tokens.issued"), isText: true, isMinor: true },
-    { name: t("tokens.secret"), isText: true, isMinor: true },
     { name: t("tokens.next"), isText: true },
   ];
   return section("tokens", t("tokens.heading"), table(t("tokens.heading"), columns, rows));

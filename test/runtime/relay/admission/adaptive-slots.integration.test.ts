@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import { parseStackConfig } from "../../../../config/config.ts";
 import type { AdaptiveTimes } from "../../../../runtime/relay/admission/adaptive.ts";
+import type { PageState } from "../../../../runtime/relay/status/page-data.ts";
 import { CHAT_MODEL } from "../../../../sandbox/model/models.ts";
 import { startModelServer } from "../../../../sandbox/model/server.ts";
 import { asPerson, post, startTestRelay, type TestRelay, temporaryFolder } from "../harness.ts";
@@ -64,6 +65,18 @@ async function view(relay: TestRelay) {
   return viewSchema.parse(await answer.json()).adaptiveChat;
 }
 
+/** The first state that the status page gets. */
+async function pageState(relay: TestRelay): Promise<PageState> {
+  const events = await fetch(`${relay.url}/status/events`, { headers: asPerson });
+  let text = "";
+  for await (const chunk of events.body!.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const data = /^data: (.*)\n\n/m.exec(text)?.[1];
+    if (data !== undefined) return JSON.parse(data) as PageState;
+  }
+  throw new Error(`no state: ${text}`);
+}
+
 /** The number that is kept: that of the last decision, not of a try. */
 async function kept(relay: TestRelay): Promise<number> {
   const { history } = await view(relay);
@@ -84,9 +97,9 @@ describe("limits.chat: auto", () => {
     await expect
       .poll(async () => (await view(relay)).history.map(({ reason }) => reason), { timeout: 60_000 })
       .toContain("more_pays");
-    const page = await (await fetch(`${relay.url}/status`, { headers: asPerson })).text();
-    expect(page).toContain("found by itself from 1 to 6");
-    expect(page).toContain("more pays");
+    const { adaptive } = await pageState(relay);
+    expect(adaptive).toMatchObject({ min: 1, max: 6 });
+    expect(adaptive?.changes.map(({ reason }) => reason)).toContain("more_pays");
     const metrics = await (await fetch(`${relay.admin}/metrics`)).text();
     expect(metrics).toMatch(/slm_adaptive_chat_slots\{value="max"\} 6/);
     expect(metrics).toMatch(/slm_adaptive_chat_changes_total\{reason="more_pays"\} \d/);

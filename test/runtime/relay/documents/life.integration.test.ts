@@ -126,7 +126,7 @@ describe("an unavailable store", () => {
     }
     expect(performance.now() - since).toBeLessThan(3_000); // later requests do not wait for it
     const page = await (await fetch(`${relay.url}/status`, { headers: asPerson })).text();
-    expect(page).toMatch(/Document store<\/th><td>MongoDB, does not answer since/);
+    expect(page).toMatch(/Documents<\/th><td>The store of the documents does not answer/);
     expect(await (await fetch(`${relay.admin}/metrics`)).text()).toContain("slm_document_store_up 0");
     expect((await fetch(`${relay.url}/readyz`)).status).toBe(200);
 

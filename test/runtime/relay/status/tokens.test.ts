@@ -10,8 +10,6 @@ it("tells the age of a token by its end and its duration", () => {
       backend: {
         expiresAt: "2027-11-28T00:00:00Z",
         duration: "8760h",
-        secretVersion: 2,
-        previousSecretExpiresAt: "2026-12-01T00:00:00Z",
       },
     },
   });
@@ -20,17 +18,15 @@ it("tells the age of a token by its end and its duration", () => {
     enabled: true,
     expiresAt: Date.parse("2027-11-28T00:00:00Z"),
     issuedAt: Date.parse("2026-11-28T00:00:00Z"),
-    secretVersion: 2,
-    previousEndsAt: Date.parse("2026-12-01T00:00:00Z"),
   });
 });
 
 it("says what it does not know: a relay.json of an older release, a preview's values, a token without an end", () => {
-  const unknown = { expiresAt: null, issuedAt: null, secretVersion: null, previousEndsAt: null };
+  const unknown = { expiresAt: null, issuedAt: null };
   expect(tokenParts({ callers: [caller("a")] })).toMatchObject([unknown]);
   // Names that every object has are not tokens.
   expect(tokenParts({ callers: [caller("constructor")], tokens: {} })).toMatchObject([unknown]);
-  const tokens = { a: { duration: "8760h", secretVersion: 1 }, b: { secretVersion: 1 } };
+  const tokens = { a: { duration: "8760h" }, b: {} };
   expect(tokenParts({ callers: [caller("a"), caller("b")], tokens }).map(({ expiresAt }) => expiresAt)).toEqual([
     null,
     "never",

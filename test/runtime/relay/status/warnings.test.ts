@@ -12,8 +12,6 @@ const token = (expiresAt: number | null | "never", enabled = true) => ({
   enabled,
   expiresAt,
   issuedAt: null,
-  secretVersion: 1,
-  previousEndsAt: null,
 });
 const queue = (waiting: number, longestWaitMs: number | null, expectedWaitMs: number | null) => ({
   name: "chat" as const,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { alertThresholdsSchema } from "../../../../runtime/alert-config.ts";
 import { post, startModel, startTestRelay } from "../harness.ts";
 
 const docs = join(import.meta.dirname, "../../../../docs");
@@ -12,12 +13,19 @@ test("the docs list exactly the metrics that the relay has", async () => {
     setTimeout(() => res.end('data: {"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n'), 10);
   });
   const direct = { lines: [{ server: "backend", port: 0 }] };
-  const relay = await startTestRelay(model.url, { direct, directCredentials: {} });
+  // Traces and alerts have metrics where they are on; nothing listens at either address.
+  const telemetry = { otlp: { endpoint: "http://127.0.0.1:1", samplingRatio: 1, serviceName: "slm-test" } };
+  const alerts = {
+    thresholds: alertThresholdsSchema.parse({}),
+    webhooks: [{ format: "slack" as const, language: "en" as const }],
+  };
+  const secrets = { alertWebhooks: [{ url: "http://127.0.0.1:1/" }] };
+  const relay = await startTestRelay(model.url, { direct, directCredentials: {}, telemetry, alerts }, { secrets });
   await (await post(relay, "/v1/chat/completions", { stream: true })).text();
   const text = await (await fetch(`${relay.admin}/metrics`)).text();
   const there = new Set([...text.matchAll(/^# TYPE (slm_\w+)/gm)].map(([, name]) => name));
   const named = new Set(
-    ["relay.md", "jobs.md", "documents.md"].flatMap((file) =>
+    ["relay.md", "jobs.md", "documents.md", "alerts.md"].flatMap((file) =>
       [...readFileSync(join(docs, file), "utf8").matchAll(/`(slm_[a-z_]+)/g)].map(([, name]) => name),
     ),
   );
