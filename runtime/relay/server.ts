@@ -240,8 +240,11 @@ export async function startRelay(
     if (opened === undefined) atOpen.push(act);
     else act(opened);
   };
+  const raiseQuota = (name: string, share: number) =>
+    whenOpen((to) => to.raise("quota", name, { percent: Math.round(share * 100) }));
   const quotaAlerts: QuotaWarnings | undefined = config.alerts && {
-    onQuotaWarning: (name, share) => whenOpen((to) => to.raise("quota", name, { percent: Math.round(share * 100) })),
+    onQuotaWarning: raiseQuota,
+    onQuotaStillWarned: raiseQuota,
     onQuotaRenewed: (name) => whenOpen((to) => to.clear("quota", name)),
   };
   const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings: quotaWarnings ?? quotaAlerts });

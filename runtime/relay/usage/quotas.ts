@@ -16,6 +16,8 @@ import { OTHERS, type Reserved, type Spent } from "./store.ts";
 export interface QuotaWarnings {
   /** @param name of the caller or company and its quota @param share of it that is used, 0 to 1 and more */
   onQuotaWarning(name: string, share: number): void;
+  /** Each minute while it stays so: an alert that is not raised again ends after a day, and a quota may be one of a month. */
+  onQuotaStillWarned?(name: string, share: number): void;
   onQuotaRenewed?(name: string): void;
 }
 
@@ -205,6 +207,7 @@ class QuotaBook implements Quotas {
     this.#warn(
       [...this.#flows()].filter(({ warned }) => warned.size > 0),
       this.#periodsAt(this.#now()),
+      true,
     );
   }
 
@@ -228,14 +231,17 @@ class QuotaBook implements Quotas {
     }
   }
 
-  #warn(flows: readonly QuotaFlow[], periods: Periods): void {
+  #warn(flows: readonly QuotaFlow[], periods: Periods, isTick = false): void {
     if (!this.#isLimited || this.#warnings === undefined) return;
     for (const flow of flows) {
       for (const quota of LONG_QUOTAS) {
         const limit = flow.limits[quota];
         const share = limit === undefined ? 0 : flow.used(quota, periods) / limit;
         const isOver = limit !== undefined && share >= (flow.limits.warnAt ?? WARN_AT);
-        if (isOver === flow.warned.has(quota)) continue;
+        if (isOver === flow.warned.has(quota)) {
+          if (isOver && isTick) this.#warnings.onQuotaStillWarned?.(warningName(flow, quota), share);
+          continue;
+        }
         if (isOver) flow.warned.add(quota);
         else flow.warned.delete(quota);
         if (isOver) this.#warnings.onQuotaWarning(warningName(flow, quota), share);

@@ -19,12 +19,14 @@ function book({ callers, companies, timeZone = "Asia/Seoul", at = NOON }: Setup)
   const time = { now: at };
   const warned: string[] = [];
   const renewed: string[] = [];
+  const still: string[] = [];
   const limits: Limits = limitsSchema.parse({ callers, companies });
   const quotas = createQuotas(limits, {
     calendar: new Calendar(timeZone),
     now: () => time.now,
     warnings: {
       onQuotaWarning: (name, share) => warned.push(`${name} ${share.toFixed(2)}`),
+      onQuotaStillWarned: (name, share) => still.push(`${name} ${share.toFixed(2)}`),
       onQuotaRenewed: (name) => renewed.push(name),
     },
   });
@@ -50,7 +52,7 @@ function book({ callers, companies, timeZone = "Asia/Seoul", at = NOON }: Setup)
     const got = tryAdmit(changes);
     return got instanceof RelayError ? got : expect.fail("admitted");
   };
-  return { quotas, time, limits, admit, refused, tryAdmit, warned, renewed };
+  return { quotas, time, limits, admit, refused, tryAdmit, warned, still, renewed };
 }
 
 describe("requests a minute", () => {
@@ -318,9 +320,14 @@ describe("warnings", () => {
   });
 
   it("come for what was used before the start", () => {
-    const { quotas, warned } = book({ callers: { shop: { tokensPerMonth: 100 } } });
+    const { quotas, warned, still } = book({ callers: { shop: { tokensPerMonth: 100 } } });
     quotas.seed({ month: [{ caller: "shop", company: "", tokens: 90, embedded: 0 }], day: [], minute: [] });
     expect(warned).toEqual(['the caller "shop": tokensPerMonth 0.90']);
+    // Again each minute: an alert that is not raised again ends after a day, long before the month.
+    quotas.tick();
+    quotas.tick();
+    expect(still).toEqual(['the caller "shop": tokensPerMonth 0.90', 'the caller "shop": tokensPerMonth 0.90']);
+    expect(warned).toHaveLength(1);
   });
 });
 
