@@ -26,6 +26,7 @@ const relay = [
   "threads",
   "too-many-requests.ts",
   "errors.ts",
+  "sqlite.ts", // what all SQLite files share
 ];
 
 const at = (base, entry) => `^${base}${entry.replaceAll(".", "\\.")}${/\.m?[jt]s$/.test(entry) ? "$" : "/"}`;

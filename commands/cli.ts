@@ -50,6 +50,15 @@ export const stackOption = {
   stack: { type: "string", value: "NAME", help: "default: PULUMI_STACK, else the selected stack" },
 } as const satisfies Options;
 
+/** The option that every command that signs in to a Mac has. */
+export const keyOption = {
+  key: {
+    type: "string",
+    value: "FILE",
+    help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
+  },
+} as const satisfies Options;
+
 const helpOption = { help: { type: "boolean", short: "h", help: "print this text" } } as const satisfies Options;
 
 /** Options and operands as given. */

@@ -20,3 +20,8 @@ export function readLanguage(given: string | undefined, env: NodeJS.ProcessEnv =
   if (given === "ko" || given === "en") return given;
   throw new UsageError(`--lang is ${JSON.stringify(given)}: it must be ko or en`);
 }
+
+/** The language of a report whose JSON has texts, too: for scripts these are English unless they ask for another one. */
+export function reportLanguage({ json, lang }: { json: boolean; lang?: string | undefined }): Language {
+  return json && lang === undefined ? "en" : readLanguage(lang);
+}

@@ -1,6 +1,7 @@
 /** Asks the relay's admin listener on a Mac, which only programs on the Mac itself can reach. */
 import { readAuth } from "../ssh/auth.ts";
 import { openSession } from "../ssh/session.ts";
+import { splitStatus } from "./curl-output.ts";
 import { UsageError } from "./errors.ts";
 import { type MacEntry, targetOf } from "./mac-settings.ts";
 
@@ -30,8 +31,8 @@ export async function askAdmin(
     const { stdout, stderr, exitCode } = await session.run(ask, { timeoutMs });
     if (exitCode !== 0)
       throw new UsageError(`the relay on ${mac.name} does not answer (${stderr.trim()}): npm run doctor`);
-    const at = stdout.lastIndexOf("\n");
-    return { status: Number(stdout.slice(at + 1)), body: stdout.slice(0, at) };
+    const { status, body } = splitStatus(stdout);
+    return { status: Number(status), body };
   } finally {
     await session.close();
   }

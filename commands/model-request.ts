@@ -1,6 +1,7 @@
 /** Requests to the model server from the Mac itself, by its own curl over SSH: the server listens on the Mac's loopback. */
 import { MODEL_SERVERS, type ModelServerKind, serverUrl } from "../runtime/model-servers.ts";
 import type { MacSession } from "../ssh/session.ts";
+import { splitStatus } from "./curl-output.ts";
 
 /** An answer, or curl's message when there was none. */
 export type ModelReply =
@@ -31,8 +32,8 @@ export async function askModelServer(
     { stdin: settings.map(([name, value]) => `${name} = ${quoted(value)}\n`).join(""), timeoutMs: timeoutMs + askMs },
   );
   if (exitCode !== 0) return { status: undefined, why: stderr.trim() || `curl ended with ${exitCode}` };
-  const at = stdout.lastIndexOf("\n");
-  return { status: Number(stdout.slice(at + 1)), body: stdout.slice(0, at) };
+  const answer = splitStatus(stdout);
+  return { status: Number(answer.status), body: answer.body };
 }
 
 /** In a file of curl's options. Source: https://curl.se/docs/manpage.html#-K */
@@ -42,8 +43,8 @@ const quoted = (value: string): string => `"${value.replace(/[\\"]/g, "\\$&")}"`
 export const isRefused = ({ status }: ModelReply): boolean => status === 401 || status === 403;
 
 /**
- * Whether the server refuses to compute without (another) key: some versions of llama-server show the list of models to
- * everybody. The request is invalid, so that no model is loaded for it; keys are checked first.
+ * Whether the server refuses to compute without (another) key: some versions of llama-server list the models without a
+ * key. The request is invalid, so that no model is loaded for it; keys are checked first.
  */
 export async function wantsKey(
   session: Pick<MacSession, "run">,

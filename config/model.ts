@@ -40,8 +40,8 @@ const modelServiceConfigSchema = modelServiceSchema.extend({
 const range = z
   .strictObject(
     {
-      min: z.int(withMessage("is no whole number")).min(-1, withMessage("is under -1")),
-      max: z.int(withMessage("is no whole number")),
+      min: z.int(withMessage("is not a whole number")).min(-1, withMessage("is under -1")),
+      max: z.int(withMessage("is not a whole number")),
     },
     withMessage("is no range: write { min: 2048, max: 16384 }"),
   )

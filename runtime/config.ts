@@ -297,7 +297,6 @@ export function alertProblems({ alerts }: Pick<RelayConfig, "alerts">, { alertWe
   });
 }
 
-/** Settings that the relay reloads while it runs. */
 /** Settings that the relay takes over while it runs. */
 const RELOADABLE = ["callers", "limits", "jobs", "directCredentials", "tokens"] as const;
 

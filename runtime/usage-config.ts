@@ -60,13 +60,15 @@ export const pricesSchema = z.strictObject({
 
 export const DEFAULT_TIME_ZONE = "Asia/Seoul";
 
-const isTimeZone = (name: string): boolean => {
+/** Whether the name is one of a time zone that this Node knows (IANA, such as `Asia/Seoul`). */
+export function isTimeZone(name: string): boolean {
   try {
-    return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone !== "";
+    new Intl.DateTimeFormat("en-US", { timeZone: name });
+    return true;
   } catch {
     return false;
   }
-};
+}
 
 export const usageSchema = z.strictObject({
   /** Days that the ledger's rows and its sums by day are kept. */

@@ -1,7 +1,7 @@
 /** `npm run alerts -- [mac]`: what the relay alerts about, how its messages went, and a test of its webhooks. */
 import { readAuth } from "../../ssh/auth.ts";
 import { type CommandResult, openSession } from "../../ssh/session.ts";
-import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
+import { jsonOption, keyOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { curl, node, root } from "../doctor/commands.ts";
 import { parseJson } from "../doctor/json.ts";
 import { Refusal, UsageError } from "../errors.ts";
@@ -17,11 +17,7 @@ const command = {
   operands: "[mac]",
   options: {
     test: { type: "boolean", default: false, help: "sends a test message to each webhook, whatever its events" },
-    key: {
-      type: "string",
-      value: "FILE",
-      help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
-    },
+    ...keyOption,
     ...langOption,
     ...stackOption,
     ...jsonOption,

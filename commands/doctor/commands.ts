@@ -26,11 +26,5 @@ export function firstProcess(stdout: string | undefined): number | undefined {
   return Number.isNaN(pid) ? undefined : pid;
 }
 
-/** Output of `curl -w '\n%{http_code}'`: the body, and the status on the last line. */
-export function splitStatus(stdout: string): { body: string; status: string } {
-  const at = stdout.lastIndexOf("\n");
-  return { body: stdout.slice(0, at), status: stdout.slice(at + 1) };
-}
-
 /** How to see the end of a log on the Mac. @param file below /var/log/slm-network */
 export const tailOf = (file: string): string => `\`npm run ssh -- tail -n 50 /var/log/slm-network/${file}\``;

@@ -1,8 +1,8 @@
 /** `npm run doctor -- [mac]`: can this Mac serve, and will it recover unattended? Reads only. */
 import { readAuth } from "../../ssh/auth.ts";
 import { openSession } from "../../ssh/session.ts";
-import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
-import { langOption, readLanguage } from "../language.ts";
+import { jsonOption, keyOption, parseCommand, runCommand, stackOption } from "../cli.ts";
+import { langOption, reportLanguage } from "../language.ts";
 import { chooseMac, readMacSettings, targetOf } from "../mac-settings.ts";
 import { withProgress } from "../progress.ts";
 import type { Finding } from "./check.ts";
@@ -15,11 +15,7 @@ const command = {
   summary: "Checks a Mac of the stack over SSH and says how to fix what is wrong. Changes nothing.",
   operands: "[mac]",
   options: {
-    key: {
-      type: "string",
-      value: "FILE",
-      help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
-    },
+    ...keyOption,
     ...langOption,
     ...stackOption,
     ...jsonOption,
@@ -38,8 +34,7 @@ const command = {
 
 await runCommand(command, async (args) => {
   const { values, positionals } = parseCommand(command, args);
-  // For scripts the texts are English unless they ask for another language.
-  const language = values.json && values.lang === undefined ? "en" : readLanguage(values.lang);
+  const language = reportLanguage(values);
   const settings = await readMacSettings(values.stack);
   const mac = chooseMac(settings.macs, positionals[0]);
   const { model, limits, jobs, documents, route } = settings;

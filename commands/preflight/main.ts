@@ -1,7 +1,7 @@
 /** `npm run preflight`: everything that would make `pulumi up` fail or disappoint, before it starts. Reads only. */
 import { inLanguage } from "../../accounts/finding.ts";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
-import { langOption, readLanguage } from "../language.ts";
+import { langOption, reportLanguage } from "../language.ts";
 import { withProgress } from "../progress.ts";
 import { allFindings } from "./checks.ts";
 import { counts, exitCode, render, sorted } from "./report.ts";
@@ -31,8 +31,7 @@ const command = {
 await runCommand(command, async (args) => {
   const { values } = parseCommand(command, args);
   const { "read-only": readOnly, cheap } = values;
-  // For scripts the texts are English unless they ask for another language.
-  const language = values.json && values.lang === undefined ? "en" : readLanguage(values.lang);
+  const language = reportLanguage(values);
   const scope = { stack: values.stack, readOnly, cheap };
   const { stack, findings } = await withProgress("checking the stack, the accounts and the Mac", allFindings(scope));
   const code = exitCode(findings);

@@ -1,5 +1,5 @@
 /** The command line of `npm run ssh`. */
-import { parseCommand, stackOption } from "../cli.ts";
+import { keyOption, parseCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 
 export const command = {
@@ -11,11 +11,7 @@ export const command = {
   operands: "[mac] [command …]",
   endsAtOperand: true,
   options: {
-    key: {
-      type: "string",
-      value: "FILE",
-      help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
-    },
+    ...keyOption,
     ...stackOption,
     "through-tunnel": {
       type: "boolean",

@@ -1,6 +1,6 @@
 /** The options of `npm run usage`. Pure. */
 
-import { jsonOption, type Parsed, parseCommand, stackOption } from "../cli.ts";
+import { jsonOption, keyOption, type Parsed, parseCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 
 export const command = {
@@ -20,11 +20,7 @@ export const command = {
     },
     csv: { type: "boolean", default: false, help: "print comma-separated values" },
     here: { type: "boolean", default: false, help: "this computer is the Mac: no SSH" },
-    key: {
-      type: "string",
-      value: "FILE",
-      help: "private key to sign in with; default: SLM_NETWORK_SSH_KEY, else the SSH agent",
-    },
+    ...keyOption,
     ...stackOption,
     ...jsonOption,
   },

@@ -1,5 +1,6 @@
 /** What was used, as a table and as CSV. Pure. */
 import { z } from "zod";
+import { textWidth } from "../text-width.ts";
 
 const sumsSchema = z.looseObject({
   calls: z.int(),
@@ -98,11 +99,11 @@ export function table(answer: UsageAnswer): string {
   const keys = (row: Sums) => by.map((dimension) => shown(row[keyOf(dimension)]));
   const totalRow = by.length === 0 ? numbers(total) : ["total", ...by.slice(1).map(() => ""), ...numbers(total)];
   const rows = [names, ...data.map((row) => [...keys(row), ...numbers(row)]), totalRow];
-  const widths = names.map((_, at) => Math.max(...rows.map((row) => width(row[at] ?? ""))));
+  const widths = names.map((_, at) => Math.max(...rows.map((row) => textWidth(row[at] ?? ""))));
   const line = (row: readonly string[]) =>
     row
       .map((text, at) => {
-        const gap = " ".repeat(widths[at]! - width(text));
+        const gap = " ".repeat(widths[at]! - textWidth(text));
         return at < by.length ? text + gap : gap + text;
       })
       .join("  ")
@@ -111,15 +112,6 @@ export function table(answer: UsageAnswer): string {
 }
 
 const shown = (value: unknown): string => (typeof value === "string" ? value.replaceAll(/\p{Cc}/gu, "�") : "(none)");
-
-/** Columns that a terminal takes: Korean, Chinese and Japanese characters are two wide. */
-function width(text: string): number {
-  return [...text].reduce(
-    (sum, character) =>
-      sum + (/[\u1100-\u115f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]/.test(character) ? 2 : 1),
-    0,
-  );
-}
 
 function local(time: string, timeZone: string): string {
   const options = { timeZone, dateStyle: "medium", timeStyle: "short", hourCycle: "h23" } as const;

@@ -5,6 +5,7 @@
 import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { isAlive } from "../process-alive.ts";
 import { waitUntil } from "./commands.ts";
 import { readIfExists } from "./files.ts";
 
@@ -69,13 +70,4 @@ async function isHeldByEarlierVersion(path: string): Promise<boolean> {
   if (pid > 0) return isAlive(pid);
   const written = await stat(path).catch(() => undefined);
   return written !== undefined && Math.abs(Date.now() - written.mtimeMs) < unwrittenMs;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -87,7 +87,16 @@ export async function carryOut(
   else if (await pathExists(formerOf(path))) await rename(formerOf(path), path);
 }
 
-const currentRelease = (paths: Layout): Promise<string | undefined> => readlink(paths.current).catch(() => undefined);
+const currentRelease = (paths: Pick<Layout, "current">): Promise<string | undefined> =>
+  readlink(paths.current).catch(() => undefined);
+
+/** Removes the new and the former contents that stand beside the files. */
+async function removeBeside(files: readonly string[]): Promise<void> {
+  for (const path of files) {
+    await rm(formerOf(path), { force: true });
+    await rm(incomingOf(path), { force: true });
+  }
+}
 
 /**
  * @param release target of the link to the new release
@@ -96,12 +105,8 @@ const currentRelease = (paths: Layout): Promise<string | undefined> => readlink(
 export async function stageFiles(paths: Layout, changes: readonly FileChange[], release: string): Promise<Replacement> {
   const journalFile = journalOf(paths.relayConfig);
   const staged = new Map<string, string>();
-  const cleanUp = async () => {
-    for (const { path } of changes) {
-      await rm(formerOf(path), { force: true });
-      await rm(incomingOf(path), { force: true });
-    }
-  };
+  const files = changes.map(({ path }) => path);
+  const cleanUp = () => removeBeside(files);
   for (const { path, content, ownership } of changes) {
     try {
       staged.set(path, await writeBeside(path, content, ownership));
@@ -116,7 +121,7 @@ export async function stageFiles(paths: Layout, changes: readonly FileChange[], 
     direction: "forward",
     former: (await currentRelease(paths)) ?? null,
     next: release,
-    files: changes.map(({ path }) => path),
+    files,
   };
   const write = (to: Journal | undefined) =>
     to === undefined
@@ -149,7 +154,7 @@ export async function finishReplacement(paths: Pick<Layout, "current" | "relayCo
   const journalFile = journalOf(paths.relayConfig);
   const journal = await readJournal(journalFile);
   if (journal === undefined) return false;
-  const current = await readlink(paths.current).catch(() => undefined);
+  const current = await currentRelease(paths);
   const set = journal.direction === "back" ? "former" : setThatCounts(journal, current);
   for (const path of journal.files) {
     const [beside = path] = candidates(path, set);
@@ -158,9 +163,6 @@ export async function finishReplacement(paths: Pick<Layout, "current" | "relayCo
   // A way back that was begun is gone to its end.
   if (set === "former" && journal.former !== null) await switchLink(paths.current, journal.former);
   await rm(journalFile, { force: true });
-  for (const path of journal.files) {
-    await rm(formerOf(path), { force: true });
-    await rm(incomingOf(path), { force: true });
-  }
+  await removeBeside(journal.files);
   return true;
 }

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { reloadablePart } from "../config.ts";
 import { RelayError } from "./errors.ts";
 import { type Parts, sendHealth } from "./handler.ts";
-import { type Handler, sendError, sendText } from "./http/listener.ts";
+import { JSON_TYPE } from "./http/json-output.ts";
+import { type Handler, sendError, sendJson, sendText } from "./http/listener.ts";
 import { splitTarget } from "./http/router.ts";
 import { ownerLengths, ownerUsage } from "./usage/owner.ts";
 
@@ -32,7 +33,6 @@ export function onlyLocal(handler: Handler): Handler {
 }
 
 const PATHS = ["/metrics", "/details", "/config", "/usage", "/usage/lengths"];
-const JSON_TYPE = "application/json; charset=utf-8";
 
 /**
  * Everything here only reads: no request to this listener changes anything. Behind `onlyLocal`.
@@ -54,12 +54,10 @@ export function adminHandler(parts: Pick<Parts, "metrics" | "status" | "log" | "
       });
     }
     if (path === "/metrics") sendText(res, 200, metrics.registry.contentType, await metrics.registry.metrics());
-    else if (path === "/usage")
-      sendText(res, 200, JSON_TYPE, JSON.stringify(await ownerUsage(query, config, usages.ledger)));
-    else if (path === "/usage/lengths")
-      sendText(res, 200, JSON_TYPE, JSON.stringify(await ownerLengths(query, usages.ledger)));
+    else if (path === "/usage") sendJson(res, 200, await ownerUsage(query, config, usages.ledger));
+    else if (path === "/usage/lengths") sendJson(res, 200, await ownerLengths(query, usages.ledger));
     else if (path === "/config") sendText(res, 200, JSON_TYPE, reloadablePart(config));
-    else sendText(res, 200, JSON_TYPE, JSON.stringify(await status.data()));
+    else sendJson(res, 200, await status.data());
   };
   return (req, res) => {
     if (sendHealth(req, res, status)) return;

@@ -3,6 +3,9 @@
  * describes each, and a test holds the two equal.
  */
 
+/** nginx's status for a client that disconnected before it was answered. For the log and the ledger; nobody receives it. */
+export const CLIENT_CLOSED_REQUEST = 499;
+
 interface ErrorKind {
   /** HTTP status. */
   readonly status: number;

@@ -36,6 +36,7 @@ import {
   holdPersonShare,
   holdShare,
 } from "./http/exchange.ts";
+import { JSON_TYPE } from "./http/json-output.ts";
 import type { KeepAliveWriter } from "./http/keep-alive-writer.ts";
 import { type Handler, sendError, sendText } from "./http/listener.ts";
 import type { Entry } from "./http/request-record.ts";
@@ -125,7 +126,7 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   const { route } = held;
   if (route.kind === "job" && isStoredResponse(held, route, parts)) return serveStoredResponse(held, route, parts);
   if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
-  if (route.kind === "openapi") return sendText(exchange.res, 200, "application/json; charset=utf-8", parts.openApi());
+  if (route.kind === "openapi") return sendText(exchange.res, 200, JSON_TYPE, parts.openApi());
   if (route.kind === "usage") return serveUsage(held.exchange, held.caller.name, parts.usages.ledger);
   if (route.kind === "jobs") return serveJobList(held.exchange, parts.jobs, held.caller.name);
   if (route.kind === "documents") return serveDocumentsRequest(held, route, parts);

@@ -3,15 +3,15 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { JWTVerifyGetKey } from "jose";
 import type { RelayConfig, RelaySecrets, ReloadableConfig } from "../config.ts";
-import { usageSchema, withDocumentBudget } from "../usage-config.ts";
+import { withDocumentBudget } from "../usage-config.ts";
 import { createAccess } from "./access/access.ts";
 import { openAccessKeys } from "./access/keys.ts";
 import { adminHandler, onlyLocal } from "./admin.ts";
 import type { AdaptiveTimes } from "./admission/adaptive.ts";
 import { openAdaptiveSlots } from "./admission/adaptive-slots.ts";
-import { type Admission, createAdmission, type QueueName } from "./admission/admission.ts";
+import { type Admission, createAdmission } from "./admission/admission.ts";
 import { createQueueMetrics } from "./admission/metrics.ts";
-import { type AlertsParts, type OpenAlerts, openAlerts } from "./alerts/open.ts";
+import { type AlertsParts, openAlerts } from "./alerts/open.ts";
 import type { Dialect } from "./dialects/dialect.ts";
 import { DIALECTS } from "./dialects/dialects.ts";
 import { bindLines, createDirectLines } from "./direct-lines.ts";
@@ -45,11 +45,10 @@ import { createHealthMetrics } from "./telemetry/health-metrics.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { openTracing } from "./tracing/open.ts";
-import { Calendar } from "./usage/calendar.ts";
 import { Usages } from "./usage/entry.ts";
-import { type Ledger, openLedger } from "./usage/ledger.ts";
 import { createUsageMetrics } from "./usage/metrics.ts";
-import { createQuotas, type QuotaWarnings } from "./usage/quotas.ts";
+import { openUsage } from "./usage/open.ts";
+import type { QuotaWarnings } from "./usage/quotas.ts";
 
 export interface Relay {
   /** The bound ports. */
@@ -233,21 +232,9 @@ export async function startRelay(
   const fetched = keys === undefined ? await openAccessKeys(config.access.teamDomain, dataDir, log) : undefined;
   const check = outages.uncleanShutdown;
   const { memory } = holdings;
-  // The alerts are opened last, since they watch all else.
-  const atOpen: ((opened: OpenAlerts) => void)[] = [];
-  let opened: OpenAlerts | undefined;
-  const whenOpen = (act: (to: OpenAlerts) => void) => {
-    if (opened === undefined) atOpen.push(act);
-    else act(opened);
-  };
-  const raiseQuota = (name: string, share: number) =>
-    whenOpen((to) => to.raise("quota", name, { percent: Math.round(share * 100) }));
-  const quotaAlerts: QuotaWarnings | undefined = config.alerts && {
-    onQuotaWarning: raiseQuota,
-    onQuotaStillWarned: raiseQuota,
-    onQuotaRenewed: (name) => whenOpen((to) => to.clear("quota", name)),
-  };
-  const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings: quotaWarnings ?? quotaAlerts });
+  const alerts = await openAlerts(config, secrets, { ...alertOptions, log, registry });
+  const warnings = quotaWarnings ?? alerts?.quotaWarnings;
+  const { ledger, quotas } = await openUsage(config, { log, boot, check, now, warnings });
   createUsageMetrics(registry, ledger);
   const usages = new Usages(ledger, quotas, now);
   const responses = await openResponseOwners(join(dataDir, "responses.jsonl"), log);
@@ -293,29 +280,18 @@ export async function startRelay(
     direct: direct.status,
     alerts: () => alerts?.status(),
   });
-  const waitOf = (queue: QueueName) => ({
-    longestMs: admission.longestWaitMs(queue),
-    waiting: admission.snapshot()[queue].waiting,
-  });
-  const alerts = await openAlerts(config, secrets, {
-    ...alertOptions,
-    log,
-    registry,
-    watched: {
-      modelKind: config.model.kind,
-      async modelAnswers() {
-        const found = await upstream.look();
-        return found.reachable || found.keyRefused === true;
-      },
-      waits: () => ({ chat: waitOf("chat"), embeddings: waitOf("embeddings") }),
-      stores: () => ({ jobs: jobs.available, documents: documents.state().available }),
-      lines: direct.status,
-      tokens: () => config.tokens ?? {},
-      dataDir,
+  alerts?.watch({
+    modelKind: config.model.kind,
+    async modelAnswers() {
+      const found = await upstream.look();
+      return found.reachable || found.keyRefused === true;
     },
+    waits: () => admission.snapshot(),
+    stores: () => ({ jobs: jobs.available, documents: documents.state().available }),
+    lines: direct.status,
+    tokens: () => config.tokens ?? {},
+    dataDir,
   });
-  opened = alerts;
-  if (alerts !== undefined) for (const act of atOpen.splice(0)) act(alerts);
   const statusPage = await openStatusPage({
     config,
     log,
@@ -453,50 +429,6 @@ export async function startRelay(
       log.info({ callers: callers.length, enabled: welcome.size, cut }, "callers, limits and job limits reloaded");
     },
   };
-}
-
-/** Opens the ledger, and makes the quotas of what it has. */
-async function openUsage(
-  config: RelayConfig,
-  {
-    log,
-    boot,
-    check,
-    now,
-    warnings = {
-      onQuotaWarning: (name, share) => log.warn({ name, share }, "a quota is nearly used up"),
-      onQuotaRenewed: (name) => log.info({ name }, "a quota is renewed"),
-    },
-  }: {
-    readonly log: Log;
-    readonly boot: string;
-    readonly check: boolean;
-    readonly now: (() => number) | undefined;
-    readonly warnings: QuotaWarnings | undefined;
-  },
-) {
-  const { retentionDays, timeZone, maxDiskMiB } = usageSchema.parse(config.usage ?? {});
-  const calendar = new Calendar(timeZone);
-  const quotas = createQuotas(withDocumentBudget(config.limits, config.documents), { calendar, now, warnings });
-  let isSeeded = false;
-  const MIB = 1024 * 1024;
-  const bounds = { maxBytes: maxDiskMiB * MIB, minFreeBytes: config.jobs.minFreeMiB * MIB };
-  const ledger: Ledger = await openLedger(
-    { dataDir: config.dataDir, retentionDays, timeZone, ...bounds },
-    {
-      log,
-      boot,
-      check,
-      ...(now && { now }),
-      reserved: quotas.reserved,
-      onOpen: (spent) => {
-        if (!isSeeded) quotas.seed(spent); // afterwards this relay has counted by itself
-        isSeeded = true;
-      },
-      onTick: quotas.tick,
-    },
-  );
-  return { ledger, quotas };
 }
 
 /** Makes the text at its first use: the schemas take some milliseconds, and most relays are never asked. */

@@ -54,7 +54,7 @@ async function locked(): Promise<string> {
   return server.url;
 }
 
-/** Lists its models for everybody, and wants the key to compute, as other versions of llama-server do. */
+/** Lists its models without a key, and wants one to compute, as other versions of llama-server do. */
 async function lockedHalf(): Promise<string> {
   const server = createServer((request, response) => {
     const isOpen = request.url === "/v1/models" || request.headers.authorization === `Bearer ${KEY}`;

@@ -363,7 +363,7 @@ describe("model.options", () => {
     [{ num_ctx: { min: 16_384, max: 2048 } }, /model\.options\.num_ctx: .*has a min above its max/],
     [{ num_ctx: 8192 }, /model\.options\.num_ctx: 8192 is no range: write \{ min: 2048, max: 16384 \}/],
     [{ num_ctx: { min: 2048 } }, /model\.options\.num_ctx\.max: /],
-    [{ num_ctx: { min: 2048.5, max: 4096 } }, /model\.options\.num_ctx\.min: 2048\.5 is no whole number/],
+    [{ num_ctx: { min: 2048.5, max: 4096 } }, /model\.options\.num_ctx\.min: 2048\.5 is not a whole number/],
     [{ num_gpu: { min: -2, max: 99 } }, /model\.options\.num_gpu\.min: -2 is under -1/],
     [{ use_mmap: false }, /model\.options\.use_mmap: false must be true, or left out/],
     [{ temperature: { min: 0, max: 1 } }, /model\.options.*temperature/],

@@ -132,7 +132,7 @@ export const reproducibleVectors = defineCheck({
 
 type Said = z.infer<typeof saidSchema>;
 
-/** Some versions of llama-server list their models for everybody, and want the key only here. */
+/** Some versions of llama-server list their models without a key, and want it only here. */
 const isDenied = (why: string | undefined): boolean => why !== undefined && /: 40[13]$/.test(why);
 
 function promptResult(say: Messages["modelProbe"], { short, first, repeated, noWarm }: Said): Result {

@@ -6,8 +6,9 @@ import {
   modelServer as serverOf,
 } from "../../../runtime/model-servers.ts";
 import { quote } from "../../../runtime/shell.ts";
+import { splitStatus } from "../../curl-output.ts";
 import { defineCheck, fail, ok, outputOf, warn } from "../check.ts";
-import { curl, node, root, splitStatus } from "../commands.ts";
+import { curl, node, root } from "../commands.ts";
 import { messagesIn } from "../messages.ts";
 
 /** Requests the model list with the installed key, which never leaves the Mac; prints what `curl -w` prints. */

@@ -1,7 +1,8 @@
 /** Is the relay ready to serve? */
 import { z } from "zod";
+import { splitStatus } from "../../curl-output.ts";
 import { defineCheck, fail, ok, outputOf } from "../check.ts";
-import { curl, splitStatus, tailOf } from "../commands.ts";
+import { curl, tailOf } from "../commands.ts";
 import { parseJson } from "../json.ts";
 import { messagesIn } from "../messages.ts";
 

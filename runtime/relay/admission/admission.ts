@@ -35,8 +35,6 @@ export interface Admission {
   snapshot(): AdmissionSnapshot;
   /** Expected wait in ms of a new request behind all that wait, by measured times; 0 when a slot is free. */
   expectedWaitMs(queue: QueueName): number;
-  /** How long the direct request that has waited longest has been waiting, in ms; 0 if none waits. Looks at each. */
-  longestWaitMs(queue: QueueName): number;
   /** Refuses all waiting and later requests. Slots in use stay valid. */
   close(): void;
   /** Sets new limits and weights. Waiting requests stay, even above a lower limit. */
@@ -126,7 +124,6 @@ export function createAdmission(
     },
     snapshot: () => ({ chat: queues.chat.snapshot(), embeddings: queues.embeddings.snapshot() }),
     expectedWaitMs: (queue) => queues[queue].expectedWaitMs(),
-    longestWaitMs: (queue) => queues[queue].longestWaitMs(),
     close() {
       closed = true;
       for (const queue of Object.values(queues)) for (const waiter of queue.waiters()) endWait(waiter, stopped());

@@ -1,14 +1,10 @@
 /** Estimates a request's cost in tokens before it runs, and determines it afterwards. Pure. */
 
-import { numberAfter, type Usage } from "../usage/usage.ts";
+import { numberAfter, promptTokens, type Usage } from "../usage/usage.ts";
 import type { QueueName } from "./slot-request.ts";
 
 /** Assumed tokens of an answer; also the maximum, as most answers are shorter than their bound. */
 const ANSWER = 256;
-/** UTF-8 bytes per token, about the same for English (4 letters) and Korean (1 to 2 syllables of 3 bytes). */
-const BYTES_PER_TOKEN = 4;
-/** No model accepts a longer prompt; larger bodies are images. */
-const LONGEST_PROMPT = 131_072;
 /** Minimum cost: every request takes some time. */
 const LEAST = 64;
 /** A long body is searched for the bound on the answer in this many bytes at both ends: before and after the messages. */
@@ -20,7 +16,7 @@ const EDGE = 4096;
  */
 export function usedTokens(queue: QueueName, bytes: number, { prompt, output }: Usage): number | undefined {
   if (queue === "chat" && output === undefined) return undefined;
-  return Math.max((prompt ?? Math.min(Math.ceil(bytes / BYTES_PER_TOKEN), LONGEST_PROMPT)) + (output ?? 0), LEAST);
+  return Math.max((prompt ?? promptTokens(bytes)) + (output ?? 0), LEAST);
 }
 
 /** What an estimate needs to know of a call: its queue, and the keys with which it may bound its answer. */
@@ -34,7 +30,7 @@ export interface EstimatedCall {
  * Constant time, even for large bodies.
  */
 export function estimateTokens({ queue, dialect }: EstimatedCall, body: Buffer): number {
-  const prompt = Math.min(Math.ceil(body.length / BYTES_PER_TOKEN), LONGEST_PROMPT);
+  const prompt = promptTokens(body.length);
   if (queue === "embeddings") return Math.max(prompt, LEAST);
   const edges = body.length <= 2 * EDGE ? [body] : [body.subarray(0, EDGE), body.subarray(body.length - EDGE)];
   const bound = firstNumber(edges, quotedKeys(dialect.answerLimits)) ?? ANSWER;

@@ -91,14 +91,6 @@ export class RequestQueue {
     return [...this.#direct.waiters(), ...this.#background.waiters()];
   }
 
-  /** How long the direct request that has waited longest has been waiting, in ms; 0 if none waits. */
-  longestWaitMs(): number {
-    let oldest = this.#now();
-    const from = oldest;
-    for (const { since } of this.#direct.waiters()) oldest = Math.min(oldest, since);
-    return from - oldest;
-  }
-
   /** Expected wait in ms of a new request behind all that wait; 0 when a slot is free. */
   expectedWaitMs(): number {
     return this.isFreeFor(false) ? 0 : this.#serviceTimeOf(this.#direct.waiting + this.#background.waiting + 1);

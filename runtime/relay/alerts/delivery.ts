@@ -1,9 +1,10 @@
 /** Sends messages to one webhook, in their order, each until it is taken or its tries are used up. */
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import { signedHeaders, type WebhookAddress, type WebhookForm } from "../../alert-config.ts";
 import type { AlertMessage } from "./alerts.ts";
-import { textOf } from "./messages/text.ts";
+import { textOf, WORDS } from "./messages/text.ts";
 import type { Delivery, Pending } from "./state-file.ts";
 
 /** Pauses after a failed try, in seconds; after the last one the message is dropped. Together about eight hours. */
@@ -65,9 +66,25 @@ export function bodyOf(message: AlertMessage, { format, language }: WebhookForm,
   const { kind, isResolved, subject, since, at, detail } = message;
   const type = isResolved ? `${kind}.resolved` : kind;
   const text = textOf(message, language);
-  if (format === "slack") return { type, body: JSON.stringify({ text: slackEscaped(`[${hostname}] ${text}`) }) };
-  const data = { hostname, subject, since, text, ...detail };
-  return { type, body: JSON.stringify({ type, timestamp: at, data }) };
+  return { type, body: envelope(format, { type, at, hostname, text, about: { subject, since }, detail }) };
+}
+
+/** Of the test that `npm run alerts -- --test` sends. */
+export const testBody = ({ format, language }: WebhookForm, hostname: string): string =>
+  envelope(format, { type: "test", at: new Date().toISOString(), hostname, text: WORDS[language].test });
+
+interface Content {
+  readonly type: string;
+  readonly at: string;
+  readonly hostname: string;
+  readonly text: string;
+  readonly about?: Readonly<Record<string, string>>;
+  readonly detail?: AlertMessage["detail"];
+}
+
+function envelope(format: WebhookForm["format"], { type, at, hostname, text, about, detail }: Content): string {
+  if (format === "slack") return JSON.stringify({ text: slackEscaped(`[${hostname}] ${text}`) });
+  return JSON.stringify({ type, timestamp: at, data: { hostname, ...about, text, ...detail } });
 }
 
 /** Slack reads these three as markup: a company's name could mention everybody. Source: https://docs.slack.dev/messaging/formatting-message-text */
@@ -144,7 +161,8 @@ export function createWebhook(
       first.tries += 1;
       onResult("failed");
       onChange();
-      await sleep(Math.max(pause, retryAfter ?? 0) * 1000, stop.signal);
+      const ms = Math.max(pause, retryAfter ?? 0) * 1000;
+      await sleep(ms, undefined, { signal: stop.signal, ref: false }).catch(() => {}); // it was stopped
     }
   };
   const wake = () => {
@@ -179,19 +197,6 @@ export function createWebhook(
       await pool.destroy();
     },
   };
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    timer.unref();
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
 
 /** Without the address, which can be in the message of an error. */

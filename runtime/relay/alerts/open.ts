@@ -1,10 +1,11 @@
-/** Opens the alerts: state of the last run, webhooks, watch, metrics. */
+/** Opens the alerts: state of the last run, webhooks, metrics. */
 import { join } from "node:path";
 import { Counter, Gauge, type Registry } from "prom-client";
-import { ALERT_KINDS, type AlertKind } from "../../alert-config.ts";
+import { ALERT_KINDS } from "../../alert-config.ts";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
 import type { Log } from "../telemetry/log.ts";
-import { type ActiveAlert, type AlertDetail, createAlerts } from "./alerts.ts";
+import type { QuotaWarnings } from "../usage/quotas.ts";
+import { type ActiveAlert, createAlerts } from "./alerts.ts";
 import { createWebhook, type Webhook, type WebhookStatus, webhookName } from "./delivery.ts";
 import { openStateFile } from "./state-file.ts";
 import { startWatch, type Watched, type WatchOptions } from "./watch.ts";
@@ -16,10 +17,10 @@ export interface AlertsStatus {
 }
 
 export interface OpenAlerts {
-  /** It is so now. Call it as often as you like: it is said once. */
-  raise(kind: AlertKind, subject: string, detail: AlertDetail): void;
-  /** It is not so any more. */
-  clear(kind: AlertKind, subject: string): void;
+  /** Raises and clears the alerts about quotas. */
+  readonly quotaWarnings: QuotaWarnings;
+  /** Watches what the relay has opened, until `close`. Called once. */
+  watch(watched: Watched): void;
   status(): AlertsStatus;
   /** Stops; undelivered messages are kept for the next start. */
   close(): Promise<void>;
@@ -28,7 +29,6 @@ export interface OpenAlerts {
 export interface AlertsParts extends WatchOptions {
   readonly log: Log;
   readonly registry: Registry;
-  readonly watched: Watched;
   /** Pauses after a failed try, in seconds. For tests. */
   readonly retries?: readonly number[] | undefined;
   /** How long something must be well before its alert is over, in ms. For tests. */
@@ -39,7 +39,7 @@ export interface AlertsParts extends WatchOptions {
 export async function openAlerts(
   { alerts: config, hostname, dataDir }: Pick<RelayConfig, "alerts" | "hostname" | "dataDir">,
   { alertWebhooks = [] }: RelaySecrets,
-  { log, registry, watched, retries, calmMs, ...watchOptions }: AlertsParts,
+  { log, registry, retries, calmMs, ...watchOptions }: AlertsParts,
 ): Promise<OpenAlerts | undefined> {
   if (config === undefined) return undefined;
   const file = await openStateFile(join(dataDir, "alerts.json"), log);
@@ -99,10 +99,17 @@ export async function openAlerts(
       for (const kind of ALERT_KINDS) this.set({ kind }, alerts.active.filter((one) => one.kind === kind).length);
     },
   });
-  const stopWatch = startWatch(alerts, config, watched, watchOptions);
+  let stopWatch = async (): Promise<void> => {};
+  const raiseQuota = (name: string, share: number) => alerts.raise("quota", name, { percent: Math.round(share * 100) });
   return {
-    raise: alerts.raise,
-    clear: alerts.clear,
+    quotaWarnings: {
+      onQuotaWarning: raiseQuota,
+      onQuotaStillWarned: raiseQuota,
+      onQuotaRenewed: (name) => alerts.clear("quota", name),
+    },
+    watch(watched) {
+      stopWatch = startWatch(alerts, config, watched, watchOptions);
+    },
     status: () => ({ active: alerts.active, webhooks: webhooks.map(({ status }) => status) }),
     async close() {
       await stopWatch();

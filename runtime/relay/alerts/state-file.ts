@@ -1,7 +1,8 @@
 /** The file that keeps alerts and undelivered messages over a restart. Small, and replaced as a whole. */
-import { open, readFile, rename } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { ALERT_KINDS } from "../../alert-config.ts";
+import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 
 const detail = z.record(z.string(), z.union([z.string(), z.number()]));
@@ -78,14 +79,7 @@ export async function openStateFile(file: string, log: Log): Promise<StateFile> 
       const text = JSON.stringify(next);
       next = undefined;
       try {
-        const handle = await open(`${file}.new`, "w", 0o600);
-        try {
-          await handle.writeFile(text);
-          await handle.sync();
-        } finally {
-          await handle.close();
-        }
-        await rename(`${file}.new`, file);
+        await replaceFile(file, text, { synced: true });
         hasFailed = false;
       } catch (err) {
         if (!hasFailed)

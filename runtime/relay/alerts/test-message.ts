@@ -1,8 +1,7 @@
 /** Sends a test to each webhook, from a process of its own: the running relay is not asked. */
 import { randomUUID } from "node:crypto";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
-import { createWebhook } from "./delivery.ts";
-import { WORDS } from "./messages/text.ts";
+import { createWebhook, testBody } from "./delivery.ts";
 
 /** How the test went. Without the address, which is a secret. */
 export interface TestResult {
@@ -23,12 +22,8 @@ export function sendTestMessages(
     forms.map(async (form, index) => {
       const ignore = () => {};
       const webhook = createWebhook(alertWebhooks[index]!, form, { hostname, onChange: ignore, onResult: ignore });
-      const text = WORDS[form.language].test;
-      const body =
-        form.format === "slack"
-          ? { text: `[${hostname}] ${text}` }
-          : { type: "test", timestamp: new Date().toISOString(), data: { hostname, text } };
-      const { isDelivered, status, reason } = await webhook.trySend(`msg_${randomUUID()}`, JSON.stringify(body));
+      const sent = await webhook.trySend(`msg_${randomUUID()}`, testBody(form, hostname));
+      const { isDelivered, status, reason } = sent;
       const { host, format } = webhook.status;
       await webhook.close();
       return { host, format, isDelivered, status, reason };

@@ -11,7 +11,7 @@ export interface Watched {
   readonly modelAnswers: () => Promise<boolean>;
   readonly modelKind: string;
   /** Longest wait of a request in each queue, in ms, and how many wait. */
-  readonly waits: () => Readonly<Record<string, { readonly longestMs: number; readonly waiting: number }>>;
+  readonly waits: () => Readonly<Record<string, { readonly longestWaitMs: number; readonly waiting: number }>>;
   /** Whether each store is available. */
   readonly stores: () => Readonly<Record<string, boolean>>;
   readonly lines: () => Promise<readonly LineStatus[]>;
@@ -90,12 +90,12 @@ export function startWatch(
         detail: seconds,
       },
       ...waits.map(
-        ([queue, { longestMs, waiting }]): Finding => ({
+        ([queue, { longestWaitMs, waiting }]): Finding => ({
           kind: "queue_wait",
           subject: queue,
-          isBad: longestMs >= thresholds.queueWaitSeconds * 1000,
+          isBad: longestWaitMs >= thresholds.queueWaitSeconds * 1000,
           holdMs: 0,
-          detail: () => ({ seconds: Math.round(longestMs / 1000), waiting }),
+          detail: () => ({ seconds: Math.round(longestWaitMs / 1000), waiting }),
         }),
       ),
       ofDisk,

@@ -10,6 +10,7 @@ import { parsePrefer } from "../jobs/prefer.ts";
 import type { JobMetadata, NewJob, StoredAnswer } from "../jobs/store.ts";
 import { type KeyedCall, MAX_KEPT_BYTES, type Submission } from "../jobs/submission.ts";
 import type { UsageEntry } from "../usage/entry.ts";
+import { BYTES_PER_TOKEN } from "../usage/usage.ts";
 import { clientOf } from "./client.ts";
 import type { Documents } from "./documents.ts";
 import { headersOfJob, storedAnswer } from "./job-work.ts";
@@ -27,9 +28,6 @@ export interface WorkParts {
   /** Sends an error, also after heartbeats of `writer` have committed the head. */
   readonly fail: (cause: unknown, writer: KeepAliveWriter | undefined) => void;
 }
-
-/** UTF-8 bytes per token, see `estimateTokens`. */
-const BYTES_PER_TOKEN = 4;
 
 /**
  * Does the work and answers with it; with `Prefer: respond-async` answers with a job. Work that was begun goes on when the

@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import type { DocumentKey } from "../access/names.ts";
-import { isFull } from "../jobs/store.ts";
 import { refusalOf } from "../memory/shares.ts";
-import { allowVacuum, durably, inTransaction, openDocumentsFile, RECORD_BYTES } from "./sqlite-schema.ts";
+import { inTransaction, isFull } from "../sqlite.ts";
+import { allowVacuum, durably, openDocumentsFile, RECORD_BYTES } from "./sqlite-schema.ts";
 import { documentStatements } from "./sqlite-statements.ts";
 import {
   type DeletionStep,

@@ -2,7 +2,8 @@
 import { chmod, rename } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
-import { isFull } from "../jobs/store.ts";
+import { isAlive } from "../../process-alive.ts";
+import { inTransaction, isDamaged, isFull, resultCode, SQLITE_BUSY } from "../sqlite.ts";
 
 /**
  * Increased when older releases could no longer work with the tables. A file of a lower version is set aside, since its
@@ -77,7 +78,7 @@ export async function openDocumentsFile(file: string): Promise<DatabaseSync> {
   try {
     db = open(file);
   } catch (cause) {
-    if (!isBroken(cause)) throw cause;
+    if (!(cause instanceof OtherVersion || isDamaged(cause))) throw cause;
     await rename(file, `${file}.broken`);
     for (const rest of ["-wal", "-shm"]) await rename(file + rest, `${file}.broken${rest}`).catch(() => {});
     db = open(file);
@@ -120,20 +121,7 @@ function migrate(db: DatabaseSync, file: string): void {
   }
 }
 
-/** Runs `work` in a transaction that locks the file for writing from the start. */
-export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    const result = work();
-    db.exec("COMMIT");
-    return result;
-  } catch (cause) {
-    if (db.isTransaction) db.exec("ROLLBACK"); // a full disk may have ended it already
-    throw cause;
-  }
-}
-
-/** The same, synced: when it returns, the transaction survives a power cut. */
+/** Runs `work` in a synced transaction: when it returns, the transaction survives a power cut. */
 export function durably<T>(db: DatabaseSync, work: () => T): T {
   db.exec("PRAGMA synchronous = FULL");
   try {
@@ -147,19 +135,13 @@ export function durably<T>(db: DatabaseSync, work: () => T): T {
 function freeLeasesOfTheDead(db: DatabaseSync): void {
   const owners = db.prepare("SELECT DISTINCT owner FROM leases").all() as unknown as { owner: string }[];
   const remove = db.prepare("DELETE FROM leases WHERE owner = ?");
-  for (const { owner } of owners) if (!isAlive(owner)) remove.run(owner);
+  for (const { owner } of owners) if (!isRunning(owner)) remove.run(owner);
 }
 
 /** Whether the process of a lease's owner is running. An owner without a process id is of an earlier release: it may be. */
-function isAlive(owner: string): boolean {
+function isRunning(owner: string): boolean {
   const pid = Number(/^(\d+):/.exec(owner)?.[1] ?? Number.NaN);
-  if (Number.isNaN(pid)) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM";
-  }
+  return Number.isNaN(pid) || isAlive(pid);
 }
 
 /**
@@ -174,19 +156,4 @@ export function allowVacuum(db: DatabaseSync): void {
   } catch (cause) {
     if (!isFull(cause) && resultCode(cause) !== SQLITE_BUSY) throw cause;
   }
-}
-
-// Source: https://sqlite.org/rescode.html
-const SQLITE_BUSY = 5;
-const SQLITE_CORRUPT = 11;
-const SQLITE_NOTADB = 26;
-
-function isBroken(cause: unknown): boolean {
-  const code = resultCode(cause);
-  return cause instanceof OtherVersion || code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
-}
-
-/** SQLite's primary result code; undefined for other errors. */
-function resultCode(cause: unknown): number | undefined {
-  return cause instanceof Error && "errcode" in cause ? Number(cause.errcode) & 0xff : undefined;
 }

@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { nextTimeSlice, SLICE } from "./time-slices.ts";
 
+/** Content-Type of JSON. */
 export const JSON_TYPE = "application/json; charset=utf-8";
 /** Most characters of a string, or numbers of a vector, per piece. */
 const STRING_PIECE = 16 * 1024;

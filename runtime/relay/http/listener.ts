@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
+import { JSON_TYPE } from "./json-output.ts";
 import { KEEP_ALIVE_TIMES } from "./keep-alive-writer.ts";
 import { commonHeaders, RelayResponse } from "./relay-response.ts";
 
@@ -142,6 +143,11 @@ export async function listenWhenFree(
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
+}
+
+/** Writes a value as JSON. */
+export function sendJson(res: ServerResponse, status: number, value: unknown): void {
+  sendText(res, status, JSON_TYPE, JSON.stringify(value));
 }
 
 /** Writes a whole response. Node omits the body for HEAD. */

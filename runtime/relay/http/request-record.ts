@@ -1,14 +1,12 @@
 /** One request for the log and the metrics. Each stage records its findings; they are read once, at the end. */
 import type { IncomingMessage } from "node:http";
-import type { RelayError } from "../errors.ts";
+import { CLIENT_CLOSED_REQUEST, type RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { RequestTrace } from "../telemetry/trace.ts";
 import { entryColo } from "./headers.ts";
 import type { RelayResponse } from "./relay-response.ts";
 
-/** nginx's status for a client that disconnected before it was answered. */
-const CLIENT_CLOSED_REQUEST = 499;
 /** Most characters of a path that are logged. */
 const LONGEST_PATH = 200;
 

@@ -1,7 +1,8 @@
 /** The paths under `/v1/jobs/` and `/v1/responses/`: a caller sees, follows and cancels only its own jobs. */
 import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
-import { sendText } from "../http/listener.ts";
+import { JSON_TYPE } from "../http/json-output.ts";
+import { sendJson, sendText } from "../http/listener.ts";
 import type { JobAct } from "../http/router.ts";
 import { followJob } from "./events.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
@@ -29,7 +30,7 @@ export async function serveJobList(exchange: HeldExchange, jobs: Jobs, owner: st
   }
   const text = JSON.stringify(jobList(found, limit, jobs.live));
   exchange.holding.memory.grow(2 * text.length);
-  sendText(exchange.res, 200, "application/json; charset=utf-8", text);
+  sendText(exchange.res, 200, JSON_TYPE, text);
 }
 
 function readListing(query: string): JobListing {
@@ -101,7 +102,7 @@ async function cancelOrRemove(exchange: HeldExchange, jobs: Jobs, found: JobReco
   if (!isFinal(found)) return replyWithJob(exchange, jobs, await cancel(jobs, found), "state");
   await fromStore(jobs.store.remove(found.owner, found.id));
   const deleted = { id: jobName(found.id), object: "job.deleted", deleted: true };
-  sendText(exchange.res, 200, "application/json; charset=utf-8", JSON.stringify(deleted));
+  sendJson(exchange.res, 200, deleted);
 }
 
 async function cancel(jobs: Jobs, { owner, id }: JobRecord): Promise<JobRecord> {

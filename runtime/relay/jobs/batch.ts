@@ -1,8 +1,10 @@
 /** Group commit: many commands, one transaction, one sync. */
+
+import { isFull } from "../sqlite.ts";
 import type { Batch, Command, CommandResult, ThreadError } from "../threads/protocol.ts";
 import { errorOf } from "../threads/serve.ts";
 import type { JobDatabase, Steps } from "./database.ts";
-import { isFull, StoreFailed } from "./store.ts";
+import { StoreFailed } from "./store.ts";
 
 /** Result of a group; see `Batch`. */
 export interface GroupResult extends Batch {

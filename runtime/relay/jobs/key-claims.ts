@@ -1,4 +1,5 @@
 /** Idempotency keys in the jobs' file: the only place where repeated keys are compared, and the claims of direct calls. */
+import { isAlive } from "../../process-alive.ts";
 import { recordOf, rowByKey, type Sql } from "./records.ts";
 import type { KeyClaim, KeyInUse, NewJob } from "./store.ts";
 
@@ -83,14 +84,5 @@ export class KeyClaims {
   #holds({ instance, pid }: ClaimRow): boolean {
     const { instance: mine, foreignMs, monotonicNow } = this.#options;
     return instance === mine || (isAlive(pid) && monotonicNow() - this.#openedAt < foreignMs);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM";
   }
 }

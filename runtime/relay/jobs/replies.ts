@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { RelayError } from "../errors.ts";
 import type { HeldExchange } from "../http/exchange.ts";
-import { sendText } from "../http/listener.ts";
+import { JSON_TYPE } from "../http/json-output.ts";
+import { sendJson } from "../http/listener.ts";
 import { responseObject } from "./background-responses.ts";
 import { fromStore, type Jobs } from "./jobs.ts";
 import type { JobRecord } from "./store.ts";
@@ -46,7 +47,7 @@ export async function replyWithJob(
     return streamResult(exchange, jobs, job);
   }
   if (!isFinal(job)) exchange.res.setHeader("Retry-After", retryAfter(live));
-  sendJson(exchange, form === "accepted" ? 202 : 200, jobView(job, live));
+  sendJson(exchange.res, form === "accepted" ? 202 : 200, jobView(job, live));
 }
 
 /** The job as an OpenAI background response: always 200, since OpenAI's clients treat 202 as an error. */
@@ -59,7 +60,7 @@ export async function replyWithResponseObject(exchange: HeldExchange, jobs: Jobs
   if (res.closed) return;
   res.setHeader("Location", `/v1/responses/${responseName(job.id)}`);
   res.writeHead(200, {
-    "Content-Type": "application/json; charset=utf-8",
+    "Content-Type": JSON_TYPE,
     "Content-Length": String(pieces.reduce((sum, { length }) => sum + length, 0)),
   });
   for (const piece of pieces) res.write(piece);
@@ -157,8 +158,4 @@ function unreadable(why: string): RelayError {
 export function jobError(job: JobRecord): RelayError {
   const message = job.error?.message ?? "The job has no answer.";
   return new RelayError(job.state === "cancelled" ? "job_cancelled" : "job_failed", message);
-}
-
-function sendJson(exchange: HeldExchange, status: number, value: unknown): void {
-  sendText(exchange.res, status, "application/json; charset=utf-8", JSON.stringify(value));
 }

@@ -228,18 +228,16 @@ export function startRunner(options: RunnerOptions): Runner {
         const gotSlotAt = waitedFrom + slot.waitedMs;
         const { id, path, headers } = claimed;
         const trace = options.tracing?.job({ id, owner: job.owner, lane, path, headers, waitedFrom, gotSlotAt });
+        const traced = <T>(work: () => T): T => (trace === undefined ? work() : trace.run(work));
         const reserved = memory;
-        const ending = await (trace === undefined
-          ? attempt(claimed, caller, run, reserved)
-          : trace.run(() => attempt(claimed, caller, run, reserved)));
+        const ending = await traced(() => attempt(claimed, caller, run, reserved));
         if (!job.work) giveBack = () => settleSlot(slot, ending, claimed);
         if (ending.kind === "answer") onUsage(lane, claimed.owner, ending.usage);
         const ms = performance.now() - begun;
         commit = async () => {
           await recordRun({ job: claimed, ending, run, slot, begun, ms });
-          const settling = () => settle(claimed, ending, ms, stop.signal);
-          if (trace === undefined) await settling();
-          else trace.end(await trace.run(settling));
+          const settled = await traced(() => settle(claimed, ending, ms, stop.signal));
+          trace?.end(settled);
         };
       } finally {
         giveBack(); // the model server is free, even if the store is slow

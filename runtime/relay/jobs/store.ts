@@ -285,8 +285,3 @@ export class StoreFailed extends Error {
     this.full = full;
   }
 }
-
-/** Whether SQLite says that the disk or the file is full. Source: https://sqlite.org/rescode.html#full */
-export function isFull(cause: unknown): boolean {
-  return cause instanceof Error && "errcode" in cause && (Number(cause.errcode) & 0xff) === 13;
-}

@@ -1,6 +1,6 @@
 /** Runs of jobs in the ledger and against the quotas. */
 import type { Caller } from "../../config.ts";
-import { RelayError } from "../errors.ts";
+import { CLIENT_CLOSED_REQUEST, RelayError } from "../errors.ts";
 import { scanObject } from "../http/body-rules.ts";
 import type { Router } from "../http/router.ts";
 import { companyOfUsage, type UsageEntry, type Usages } from "../usage/entry.ts";
@@ -75,7 +75,6 @@ export function jobUsage(usages: Usages, router: Pick<Router, "dialectOf" | "mod
 }
 
 const NOTHING_RAN: ReadonlySet<string> = new Set(["model_unreachable", "model_down", "model_server_denied"]);
-const CLIENT_CLOSED_REQUEST = 499;
 
 /** A run without an answer, as a call without one would have ended. */
 function statusOf(ending: Exclude<Ending, { kind: "answer" }>): number {

@@ -2,7 +2,7 @@
  * The page for people at /status, as the server sends it: what it says at a glance, and a table for readers without its
  * program, which replaces both (`client/`). Pure.
  */
-import { createFormat } from "./format.ts";
+import { createFormat, type Format } from "./format.ts";
 import { type MessageKey, message } from "./messages.ts";
 import { type Language, PATHS, type Theme } from "./page-data.ts";
 import type { StatusData } from "./status.ts";
@@ -25,7 +25,8 @@ export function renderPage(data: StatusData, options: PageOptions): string {
   const t = (key: MessageKey, values?: Record<string, string | number>) => escapeHtml(message(language, key, values));
   const state = data.draining ? "draining" : data.model.reachable ? "up" : "model_down";
   const title = `${t(`title.${state}`)} · ${escapeHtml(data.hostname)}`;
-  const facts = `<div class="facts">${factsOf(data, language)}<p>${t("live.no_program")} <a href="${PATHS.data}">${t("footer.json")}</a></p></div>`;
+  const format = createFormat(language);
+  const facts = `<div class="facts">${factsOf(data, language, format)}<p>${t("live.no_program")} <a href="${PATHS.data}">${t("footer.json")}</a></p></div>`;
   const attributes = {
     "data-hostname": data.hostname,
     "data-who": person.name,
@@ -43,23 +44,21 @@ ${program}</head>
 <div id="app"><main>
 <h1>${escapeHtml(data.hostname)}</h1>
 <section class="hero hero-${state === "up" ? "good" : "bad"}"><p class="headline">${t(`title.${state}`)}</p>
-<p>${t("hero.since", sinceOf(data, language))}</p></section>
+<p>${t("hero.since", sinceOf(data, format))}</p></section>
 ${hasProgram ? `<noscript>${facts}</noscript>` : facts}
 </main></div>
 </body></html>
 `;
 }
 
-function sinceOf({ startedAt, uptimeSeconds }: StatusData, language: Language): { when: string; duration: string } {
-  const format = createFormat(language);
+function sinceOf({ startedAt, uptimeSeconds }: StatusData, format: Format): { when: string; duration: string } {
   return { when: format.full(Date.parse(startedAt)), duration: format.duration(uptimeSeconds * 1000) };
 }
 
 /** What somebody without the page's program gets to see. */
-function factsOf(data: StatusData, language: Language): string {
+function factsOf(data: StatusData, language: Language, format: Format): string {
   const { model, tally, documents, direct = [], outages = [] } = data;
   const t = (key: MessageKey, values?: Record<string, string | number>) => message(language, key, values);
-  const format = createFormat(language);
   const rows: [string, string | number][] = [
     [
       t("hero.model", { models: "" }),

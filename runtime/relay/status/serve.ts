@@ -4,7 +4,7 @@ import type { Person } from "../access/access.ts";
 import { isOperator } from "../access/operators.ts";
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { sendText } from "../http/listener.ts";
+import { sendJson, sendText } from "../http/listener.ts";
 import type { StatusView } from "../http/router.ts";
 import { type ActParts, cancelJob } from "./act.ts";
 import { type PageAssets, sendAsset } from "./assets.ts";
@@ -67,26 +67,24 @@ export async function serveStatus(
       return sendText(res, 200, "text/html; charset=utf-8", html);
     }
     case "data":
-      return sendText(res, 200, JSON_TYPE, JSON.stringify(await page.status.data()));
+      return sendJson(res, 200, await page.status.data());
     case "script":
       return sendAsset(req, res, present(page.assets).script);
     case "style":
       return sendAsset(req, res, present(page.assets).style);
     case "usage": {
       const query = readUsageQuery(exchange.query, Date.now());
-      return sendText(res, 200, JSON_TYPE, JSON.stringify(await usageOf(query, page)));
+      return sendJson(res, 200, await usageOf(query, page));
     }
     case "events":
       return page.feed.open(res, person);
     case "cancel": {
       const done = await cancelJob({ person, headers: req.headers, job: route.id }, page);
       void page.feed.refresh();
-      return sendText(res, 200, JSON_TYPE, JSON.stringify(done));
+      return sendJson(res, 200, done);
     }
   }
 }
-
-const JSON_TYPE = "application/json; charset=utf-8";
 
 function present(assets: PageAssets | undefined): PageAssets {
   if (assets === undefined) throw new RelayError("not_found", "This relay was started without the page's program.");

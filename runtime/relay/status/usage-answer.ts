@@ -1,29 +1,16 @@
 /** `/status/usage.json`: what the ledger says of an hour, a day or a month, and of the reader's own day and month. */
 import { RelayError } from "../errors.ts";
+import { DAY_MS, HOUR_MS } from "../usage/calendar.ts";
+import type { TimeSummary, UsageSums } from "../usage/row.ts";
 import { type CompanyUsage, type EntryPart, SPANS, type Span, type UsageAnswer, type UsageSum } from "./page-data.ts";
 
-/** Times of some calls, in ms. */
-interface Times {
-  readonly count: number;
-  readonly p50: number | undefined;
-  readonly p95: number | undefined;
-}
+type Times = Pick<TimeSummary, "count" | "p50" | "p95">;
+
+/** Those of the ledger's sums that are added up here. */
+type Counted = Exclude<keyof UsageSums, "wait" | "ttft" | "tokensCached" | "embeddedInputs" | "durationMs">;
 
 /** As much of the ledger's sums as is shown. */
-export interface UsageSums {
-  readonly calls: number;
-  readonly errors: number;
-  readonly refused: number;
-  readonly tokensIn: number;
-  readonly tokensOut: number;
-  readonly tokensEmbedded: number;
-  readonly embeddingCalls: number;
-  readonly reusedInputs: number;
-  readonly cacheHits: number;
-  readonly sparedMs: number;
-  readonly wait: Times;
-  readonly ttft: Times;
-}
+export type ShownSums = Pick<UsageSums, Counted> & { readonly wait: Times; readonly ttft: Times };
 
 /** The ledger, as far as the page asks it. Rejects while it is unavailable. */
 export interface UsageSource {
@@ -31,17 +18,15 @@ export interface UsageSource {
     readonly from: number;
     readonly to: number;
     readonly step: "minute" | "hour";
-  }): Promise<readonly (UsageSums & { readonly start: number })[]>;
+  }): Promise<readonly (ShownSums & { readonly start: number })[]>;
   totals(query: {
     readonly from: number;
     readonly to: number;
     readonly by?: readonly ("company" | "colo")[];
-  }): Promise<readonly (UsageSums & { readonly keys: readonly string[] })[]>;
+  }): Promise<readonly (ShownSums & { readonly keys: readonly string[] })[]>;
 }
 
 const MINUTE_MS = 60_000;
-const HOUR_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 
 /** Steps of a month are hours, so that the page can put them together to the reader's own days. */
 const STEPS = {
@@ -148,11 +133,9 @@ async function usageAnswer({ span, today, month }: UsageQuery, source: UsageSour
   };
 }
 
-type Counted = Exclude<keyof UsageSums, "wait" | "ttft">;
+const total = (rows: readonly ShownSums[], field: Counted): number => rows.reduce((sum, row) => sum + row[field], 0);
 
-const total = (rows: readonly UsageSums[], field: Counted): number => rows.reduce((sum, row) => sum + row[field], 0);
-
-const sumOf = (rows: readonly UsageSums[]): UsageSum => ({
+const sumOf = (rows: readonly ShownSums[]): UsageSum => ({
   calls: total(rows, "calls"),
   failed: total(rows, "errors"),
   refused: total(rows, "refused"),
@@ -161,8 +144,8 @@ const sumOf = (rows: readonly UsageSums[]): UsageSum => ({
 });
 
 /** Puts steps together to longer ones. A median of several is their mean, weighted by their calls. */
-function grouped(steps: readonly (UsageSums & { readonly start: number })[], groupMs: number): UsageAnswer["points"] {
-  const groups = new Map<number, UsageSums[]>();
+function grouped(steps: readonly (ShownSums & { readonly start: number })[], groupMs: number): UsageAnswer["points"] {
+  const groups = new Map<number, ShownSums[]>();
   for (const one of steps) {
     const at = Math.floor(one.start / groupMs) * groupMs;
     const group = groups.get(at);

@@ -1,8 +1,7 @@
 /** `GET /v1/usage`: a caller's own usage, summed. */
 import { RelayError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { sendText } from "../http/listener.ts";
-import { Calendar } from "./calendar.ts";
+import { sendJson } from "../http/listener.ts";
 import { type Ledger, LedgerUnavailable, type UsageTotal } from "./ledger.ts";
 import { CALLER_DIMENSIONS, readUsageQuery, usageView } from "./query.ts";
 import type { TotalsQuery } from "./store.ts";
@@ -10,7 +9,7 @@ import { describeSums, noSums } from "./sums.ts";
 
 /** @throws RelayError `usage_query_invalid`, `usage_unavailable` */
 export async function serveUsage({ res, query }: Exchange, caller: string, ledger: Ledger): Promise<void> {
-  const calendar = new Calendar(ledger.timeZone);
+  const { calendar } = ledger;
   const asked = readUsageQuery(query, { calendar, now: Date.now(), dimensions: CALLER_DIMENSIONS, several: false });
   const { from, to, by } = asked;
   const [data, [total]] = await Promise.all([
@@ -21,12 +20,12 @@ export async function serveUsage({ res, query }: Exchange, caller: string, ledge
     object: "usage",
     from: new Date(from).toISOString(),
     to: new Date(to).toISOString(),
-    time_zone: ledger.timeZone,
+    time_zone: calendar.timeZone,
     by: by[0] ?? null,
     data: data.map((one) => usageView(one, by)),
     total: usageView(total ?? describeSums(noSums()), []),
   };
-  sendText(res, 200, "application/json; charset=utf-8", JSON.stringify(answer));
+  sendJson(res, 200, answer);
 }
 
 /** @throws RelayError `usage_unavailable` */

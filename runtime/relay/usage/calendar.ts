@@ -7,16 +7,6 @@ export const DAY_MS = 86_400_000;
 const QUARTER_MS = 900_000;
 const CACHED_OFFSETS = 4096;
 
-/** Whether the name is one of a time zone that this Node knows (IANA, such as `Asia/Seoul`). */
-export function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat("en-US", { timeZone: name });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 export type UsageStep = "minute" | "hour" | "day";
 
 /** Times are ms since 1970. */

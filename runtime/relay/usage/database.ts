@@ -2,10 +2,12 @@
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { isAlive } from "../../process-alive.ts";
+import { inTransaction } from "../sqlite.ts";
 import { Calendar, DAY_MS, HOUR_MS, type UsageStep } from "./calendar.ts";
 import { LENGTHS_OF, type Lengths, lengthsOf } from "./lengths.ts";
 import { LONGEST_TEXT, type UsageRow } from "./row.ts";
-import { DIMENSIONS, inTransaction, openLedgerFile, ROW_COLUMNS, SUM_COLUMNS } from "./schema.ts";
+import { DIMENSIONS, openLedgerFile, ROW_COLUMNS, SUM_COLUMNS } from "./schema.ts";
 import {
   type LedgerFile,
   OTHERS,
@@ -329,7 +331,7 @@ export class LedgerDatabase implements LedgerSteps {
   #takeOverReservations(): void {
     const rows = this.#sql("SELECT DISTINCT instance FROM reservations").all() as unknown as { instance: string }[];
     for (const { instance } of rows) {
-      if (isAlive(instance, this.#options.instance)) continue;
+      if (isRunning(instance, this.#options.instance)) continue;
       this.#sql(
         "INSERT INTO lost SELECT at, caller, company, tokens, embedded FROM reservations WHERE instance = ?",
       ).run(instance);
@@ -481,16 +483,11 @@ function compare(a: readonly string[], b: readonly string[]): number {
 }
 
 /** Whether the relay of this id is running, beside the relay `own`. */
-function isAlive(instance: string, own: string): boolean {
+function isRunning(instance: string, own: string): boolean {
   const [pid, boot] = parts(instance);
   const [ownPid, ownBoot] = parts(own);
   if (pid === ownPid || boot !== ownBoot) return false; // process ids are used again
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM";
-  }
+  return isAlive(pid);
 }
 
 function parts(instance: string): [pid: number, boot: string] {

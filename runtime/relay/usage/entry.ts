@@ -8,7 +8,7 @@ import type { RequestEnd, RequestEndListener } from "../http/request-record.ts";
 import type { Ledger } from "./ledger.ts";
 import type { QuotaHold, Quotas } from "./quotas.ts";
 import { allTokens, type ServedBy, type UsageKind, type UsageRow } from "./row.ts";
-import type { Usage } from "./usage.ts";
+import { promptTokens, type Usage } from "./usage.ts";
 
 /** What an entry is about. */
 export interface EntryStart {
@@ -32,10 +32,6 @@ export interface CallUsage {
   /** The model server refused it, or was not reached: it used nothing that it does not state. */
   readonly refused: boolean;
 }
-
-const BYTES_PER_TOKEN = 4;
-/** No model accepts a longer prompt; larger bodies are images. */
-const LONGEST_PROMPT = 131_072;
 
 type Numbers =
   | "tokensIn"
@@ -155,7 +151,7 @@ export class UsageEntry implements RequestEndListener {
     if (by === "fallback") this.#forget();
     this.#servedBy = by;
     if (!isStated) this.#estimated = true;
-    const read = prompt ?? Math.min(Math.ceil(requestBytes / BYTES_PER_TOKEN), LONGEST_PROMPT);
+    const read = prompt ?? promptTokens(requestBytes);
     if (queue === "embeddings") {
       this.#counts.tokensEmbedded += read;
       return;

@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import type { Log } from "../telemetry/log.ts";
 import { createReopener } from "../threads/reopener.ts";
+import { Calendar } from "./calendar.ts";
 import type { Lengths } from "./lengths.ts";
 import type { UsageRow } from "./row.ts";
 import { type OpenLedgerStore, openSqliteLedger } from "./sqlite-store.ts";
@@ -83,7 +84,8 @@ export interface LedgerState {
 export class LedgerUnavailable extends Error {}
 
 export interface Ledger {
-  readonly timeZone: string;
+  /** Of the time zone in which its days begin. */
+  readonly calendar: Calendar;
   /** Takes a row. Never throws and never waits. */
   record(row: UsageRow): void;
   /** Sums by minute, hour or day. Rejects with LedgerUnavailable. */
@@ -206,7 +208,7 @@ export async function openLedger(settings: LedgerSettings, options: LedgerOption
   void sweep();
 
   return {
-    timeZone: settings.timeZone,
+    calendar: new Calendar(settings.timeZone),
     record(row) {
       rows.push(row);
       if (row.embeddedInputs > 0) {

@@ -1,7 +1,6 @@
 /** Usage of all callers with its costs, for the owner: `/usage` of the admin listener, which `npm run usage` reads. */
 import type { RelayConfig } from "../../config.ts";
 import { totalsOf, whenAvailable } from "./api.ts";
-import { Calendar } from "./calendar.ts";
 import { type Cost, costOf, decimal, NO_COST } from "./costs.ts";
 import type { Ledger, UsageTotal } from "./ledger.ts";
 import type { Lengths } from "./lengths.ts";
@@ -17,7 +16,7 @@ const PRICED_BY: readonly UsageDimension[] = ["model", "servedBy"];
  * @throws RelayError `usage_query_invalid`, `usage_unavailable`
  */
 export async function ownerUsage(query: string, config: Pick<RelayConfig, "usage">, ledger: Ledger) {
-  const calendar = new Calendar(ledger.timeZone);
+  const { calendar } = ledger;
   const asked = { calendar, now: Date.now(), dimensions: ALL_DIMENSIONS, several: true };
   const { from, to, by } = readUsageQuery(query, asked);
   const prices = config.usage?.prices;
@@ -48,7 +47,7 @@ export async function ownerUsage(query: string, config: Pick<RelayConfig, "usage
   return {
     from: new Date(from).toISOString(),
     to: new Date(to).toISOString(),
-    time_zone: ledger.timeZone,
+    time_zone: calendar.timeZone,
     by,
     currency: prices?.currency ?? null,
     data: by.length === 0 ? [] : coarse.map((total) => view(total, by)),
@@ -61,7 +60,7 @@ export async function ownerUsage(query: string, config: Pick<RelayConfig, "usage
  * @throws RelayError `usage_query_invalid`, `usage_unavailable`
  */
 export async function ownerLengths(query: string, ledger: Ledger): Promise<Lengths | null> {
-  const asked = { calendar: new Calendar(ledger.timeZone), now: Date.now(), dimensions: [], several: false };
+  const asked = { calendar: ledger.calendar, now: Date.now(), dimensions: [], several: false };
   const { from, to } = readUsageQuery(query, asked);
   return (await whenAvailable(ledger.lengths({ from, to }))) ?? null;
 }

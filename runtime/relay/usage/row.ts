@@ -1,4 +1,5 @@
 /** One row of the ledger, and sums of rows. Pure. */
+import { CLIENT_CLOSED_REQUEST } from "../errors.ts";
 
 /** What ended: a call to the model server, a run of a job, a write, a search or a look-up of documents. */
 export type UsageKind = "call" | "job" | "document" | "search" | "lookup";
@@ -114,8 +115,6 @@ export interface UsageSums {
   readonly wait: TimeSummary;
   readonly ttft: TimeSummary;
 }
-
-const CLIENT_CLOSED_REQUEST = 499;
 
 export const isRefused = ({ status }: UsageRow): boolean => status === 429;
 

@@ -2,6 +2,7 @@
 import { chmodSync, renameSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
+import { inTransaction, isDamaged } from "../sqlite.ts";
 import { TIME_BOUNDS } from "./row.ts";
 
 /** Increased when older releases could no longer work with the tables. */
@@ -106,10 +107,6 @@ const LOG_BYTES = 4 << 20;
 /** How long a statement waits for the other relay of a hand-over, or for a person's `sqlite3`. */
 const BUSY_MS = 2000;
 
-// Source: https://sqlite.org/rescode.html
-const SQLITE_CORRUPT = 11;
-const SQLITE_NOTADB = 26;
-
 /** What opening a file found. */
 export interface OpenedFile {
   readonly db: DatabaseSync;
@@ -126,7 +123,7 @@ export function openLedgerFile(file: string, check: boolean): OpenedFile {
   try {
     return { db: open(file, check) };
   } catch (cause) {
-    if (!isDamaged(cause)) throw cause;
+    if (!(cause instanceof FailedCheck || isDamaged(cause))) throw cause;
     const movedTo = `${file}.broken`;
     renameSync(file, movedTo);
     for (const rest of ["-wal", "-shm"]) {
@@ -140,14 +137,8 @@ export function openLedgerFile(file: string, check: boolean): OpenedFile {
   }
 }
 
-/** SQLite found the file damaged, or found that it is not its own. */
-class Damaged extends Error {}
-
-function isDamaged(cause: unknown): boolean {
-  if (cause instanceof Damaged) return true;
-  const code = cause instanceof Error && "errcode" in cause ? Number(cause.errcode) & 0xff : undefined;
-  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
-}
+/** The check of the whole file found it damaged. */
+class FailedCheck extends Error {}
 
 function open(file: string, check: boolean): DatabaseSync {
   const address = pathToFileURL(file);
@@ -162,7 +153,7 @@ function open(file: string, check: boolean): DatabaseSync {
     db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}`);
     if (check) {
       const found = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
-      if (found.quick_check !== "ok") throw new Damaged(found.quick_check);
+      if (found.quick_check !== "ok") throw new FailedCheck(found.quick_check);
     }
     inTransaction(db, () => create(db, file));
     return db;
@@ -179,18 +170,5 @@ function create(db: DatabaseSync, file: string): void {
     throw new Error(
       `the file of the ledger has tables of version ${version}, and this relay knows ${SCHEMA_VERSION}: a newer release made it. Install that one again, or move the file ${file} away; until then usage is not recorded`,
     );
-  }
-}
-
-/** Runs `work` in a transaction that locks the file for writing from the start. */
-export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    const result = work();
-    db.exec("COMMIT");
-    return result;
-  } catch (cause) {
-    if (db.isTransaction) db.exec("ROLLBACK"); // a full disk may have ended it already
-    throw cause;
   }
 }

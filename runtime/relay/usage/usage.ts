@@ -10,6 +10,14 @@ export interface Usage {
   readonly cached?: number | undefined;
 }
 
+/** UTF-8 bytes per token, about the same for English (4 letters) and Korean (1 to 2 syllables of 3 bytes). */
+export const BYTES_PER_TOKEN = 4;
+/** No model accepts a longer prompt; larger bodies are images. */
+const LONGEST_PROMPT = 131_072;
+
+/** Estimated tokens of a prompt. @param bytes length of the request's body */
+export const promptTokens = (bytes: number): number => Math.min(Math.ceil(bytes / BYTES_PER_TOKEN), LONGEST_PROMPT);
+
 /** Bytes of an answer's end, and of its start where the dialect states usage there, that are searched. */
 const EDGE_BYTES = 4096;
 const DATA = Buffer.from("data:");

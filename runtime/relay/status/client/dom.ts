@@ -55,7 +55,7 @@ export function listenForClicks(root: Element): void {
 
 /**
  * Makes the children of `parent` equal to `wanted`, and keeps the elements that are there: focus, selection, opened details
- * and charts survive. An element with `data-keep` is somebody else's inside.
+ * and charts survive. What is inside an element with `data-keep` stays.
  */
 export function update(parent: Element, wanted: readonly Child[]): void {
   patchChildren(

@@ -52,14 +52,23 @@ export function table(label: string, columns: readonly Column[], rows: readonly 
   );
 }
 
+/** The table, or a note when it has no rows. */
+export const tableOr = (none: string, label: string, columns: readonly Column[], rows: readonly Row[]): HTMLElement =>
+  rows.length > 0 ? table(label, columns, rows) : note(none);
+
+/** A text about a time, which is shown in full when the text is pointed at. */
+export function timed({ format }: Context, at: number, text: string): HTMLElement {
+  return h("time", { datetime: new Date(at).toISOString(), title: format.full(at) }, text);
+}
+
 /** A moment, with date and time zone when it is pointed at. */
-export function moment({ format, now }: Context, at: number): HTMLElement {
-  return h("time", { datetime: new Date(at).toISOString(), title: format.full(at) }, format.moment(at, now));
+export function moment(context: Context, at: number): HTMLElement {
+  return timed(context, at, context.format.moment(at, context.now));
 }
 
 /** A day, e.g. of an end of life. */
-export function day({ format }: Context, at: number): HTMLElement {
-  return h("time", { datetime: new Date(at).toISOString(), title: format.full(at) }, format.date(at));
+export function day(context: Context, at: number): HTMLElement {
+  return timed(context, at, context.format.date(at));
 }
 
 /** A share as a bar and a number. */

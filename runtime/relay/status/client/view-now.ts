@@ -3,6 +3,7 @@ import type { MessageKey } from "../messages.ts";
 import type { QueuePart, Warning } from "../page-data.ts";
 import type { Context } from "./context.ts";
 import { type Child, h } from "./dom.ts";
+import { timed } from "./parts.ts";
 
 /** What the headline says. */
 export function headline({ state: { relay, model } }: Pick<Context, "state">): "up" | "model_down" | "draining" {
@@ -29,9 +30,9 @@ export function hero(context: Context): HTMLElement {
         : h(
             "p",
             { class: "since" },
-            h(
-              "time",
-              { datetime: new Date(since).toISOString(), title: format.full(since) },
+            timed(
+              context,
+              since,
               t("hero.since", { when: format.moment(since, now), duration: format.duration(now - since) }),
             ),
           ),

@@ -3,7 +3,7 @@ import type { MessageKey } from "../messages.ts";
 import type { JobPart, TokenPart } from "../page-data.ts";
 import type { Context } from "./context.ts";
 import { type Child, h } from "./dom.ts";
-import { day, moment, note, section, share, table } from "./parts.ts";
+import { day, moment, note, section, share, table, tableOr, timed } from "./parts.ts";
 import { callersAtWork } from "./view-now.ts";
 
 export function callers(context: Context): HTMLElement {
@@ -18,7 +18,7 @@ export function callers(context: Context): HTMLElement {
     { name: t("callers.waiting"), isNumber: true },
   ];
   const heading = t("callers.heading");
-  return section("callers", heading, rows.length > 0 ? table(heading, columns, rows) : note(t("callers.none")));
+  return section("callers", heading, tableOr(t("callers.none"), heading, columns, rows));
 }
 
 export function companies(context: Context): HTMLElement {
@@ -43,7 +43,7 @@ export function companies(context: Context): HTMLElement {
     { name: t("companies.out"), isNumber: true, isMinor: true },
   ];
   const heading = t("companies.heading");
-  return section("companies", heading, rows.length > 0 ? table(heading, columns, rows) : note(t("companies.none")));
+  return section("companies", heading, tableOr(t("companies.none"), heading, columns, rows));
 }
 
 /** The ledger sums names beyond its bound under a control character. */
@@ -164,7 +164,7 @@ export function entry(context: Context): HTMLElement {
   return section(
     "entry",
     heading,
-    rows.length > 0 ? table(heading, columns, rows) : note(t("entry.empty")),
+    tableOr(t("entry.empty"), heading, columns, rows),
     rows.length > 0 ? note(t("entry.note")) : null,
   );
 }
@@ -194,7 +194,7 @@ export function outages(context: Context): HTMLElement {
     { name: t("outages.jobs"), isText: true },
   ];
   const heading = t("outages.heading");
-  return section("outages", heading, rows.length > 0 ? table(heading, columns, rows) : note(t("outages.none")));
+  return section("outages", heading, tableOr(t("outages.none"), heading, columns, rows));
 }
 
 export function tokens(context: Context): HTMLElement {
@@ -204,7 +204,7 @@ export function tokens(context: Context): HTMLElement {
     if (token.expiresAt === null) return t("tokens.unknown");
     const key = token.expiresAt <= now ? "tokens.next.over" : "tokens.next.by";
     const text = t(key, { when: format.date(token.expiresAt) });
-    return h("time", { datetime: new Date(token.expiresAt).toISOString(), title: format.full(token.expiresAt) }, text);
+    return timed(context, token.expiresAt, text);
   };
   const rows = state.tokens.map((token) => ({
     key: token.name,
@@ -269,7 +269,7 @@ export function adaptive(context: Context): HTMLElement | null {
     "adaptive",
     heading,
     note(t("adaptive.now", { slots, min, max })),
-    rows.length > 0 ? table(heading, columns, rows) : note(t("adaptive.none")),
+    tableOr(t("adaptive.none"), heading, columns, rows),
   );
 }
 
@@ -308,5 +308,5 @@ export function audit(context: Context): HTMLElement {
   }));
   const columns = [{ name: t("audit.when") }, { name: t("audit.who") }, { name: t("audit.what"), isText: true }];
   const heading = t("audit.heading");
-  return section("audit", heading, rows.length > 0 ? table(heading, columns, rows) : note(t("audit.none")));
+  return section("audit", heading, tableOr(t("audit.none"), heading, columns, rows));
 }

@@ -169,7 +169,7 @@ describe("watching", () => {
     const watched: Watched = {
       modelKind: "ollama",
       modelAnswers: async () => state.model,
-      waits: () => ({ chat: { longestMs: state.longestMs, waiting: 4 } }),
+      waits: () => ({ chat: { longestWaitMs: state.longestMs, waiting: 4 } }),
       stores: () => ({ jobs: state.jobs, documents: true }),
       lines: async () => [{ server: "backend", port: 1, connected: state.connected }],
       tokens: () => tokens,

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import {
   createUsageAnswers,
   readUsageQuery,
+  type ShownSums,
   type UsageSource,
-  type UsageSums,
 } from "../../../../runtime/relay/status/usage-answer.ts";
 import { AT } from "./sample.ts";
 
@@ -40,7 +40,7 @@ describe("the question", () => {
   });
 });
 
-const sums = (changes: Partial<UsageSums> = {}): UsageSums => ({
+const sums = (changes: Partial<ShownSums> = {}): ShownSums => ({
   calls: 0,
   errors: 0,
   refused: 0,
@@ -60,7 +60,7 @@ const times = (count: number, p50: number) => ({ count, p50, p95: p50 });
 class Source implements UsageSource {
   asked: { from: number; to: number; by?: readonly string[]; step?: string }[] = [];
   fails = false;
-  steps: readonly (UsageSums & { start: number })[] = [];
+  steps: readonly (ShownSums & { start: number })[] = [];
   async series(query: Parameters<UsageSource["series"]>[0]) {
     this.asked.push(query);
     if (this.fails) throw new Error("away");

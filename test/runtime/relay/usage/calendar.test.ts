@@ -1,6 +1,7 @@
 /** Days and months of time zones, with changes of daylight saving time. */
 import { describe, expect, it } from "vitest";
-import { Calendar, DAY_MS, HOUR_MS, isTimeZone } from "../../../../runtime/relay/usage/calendar.ts";
+import { Calendar, DAY_MS, HOUR_MS } from "../../../../runtime/relay/usage/calendar.ts";
+import { isTimeZone } from "../../../../runtime/usage-config.ts";
 import { random } from "./rows.ts";
 
 const ZONES = [
