@@ -1,5 +1,6 @@
 /** The Mac's root folder before installation, and the emulated commands in it. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { build } from "plist";
 import { commands } from "./commands/table.ts";
@@ -76,6 +77,8 @@ export function emptyTmp(root: string): void {
  */
 export function writeEmulatedCommands(root: string, bin: string, nodePath: string, socketPath: string): void {
   const program = (name: string) => join(import.meta.dirname, "commands", name);
+  // Compiled once: an installation calls it a dozen times. The command that it runs does not get the variable (env_reset).
+  const cache = process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "node-compile-cache");
   const sudo = [nodePath, "--disable-warning=ExperimentalWarning", program("sudo-client.ts")];
   const others = ["/usr/bin/perl", program("client.pl")];
   rmSync(bin, { recursive: true, force: true });
@@ -83,7 +86,8 @@ export function writeEmulatedCommands(root: string, bin: string, nodePath: strin
   for (const [name, { folder }] of Object.entries(commands)) {
     const wrapper = join(bin, name);
     const client = [...(name === "sudo" ? sudo : others), socketPath];
-    writeFileSync(wrapper, `#!/bin/sh\nexec ${client.map(quote).join(" ")} ${name} "$@"\n`);
+    const variable = name === "sudo" ? `NODE_COMPILE_CACHE=${quote(cache)} ` : "";
+    writeFileSync(wrapper, `#!/bin/sh\n${variable}exec ${client.map(quote).join(" ")} ${name} "$@"\n`);
     chmodSync(wrapper, 0o755);
     const place = join(root, folder, name);
     link(relative(join(root, folder), wrapper), place);

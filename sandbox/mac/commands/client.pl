@@ -1,10 +1,23 @@
 # What an emulated command's wrapper starts: `perl client.pl <socket> <command> <arguments>`. Sends the call to the Mac's
 # control socket and prints the answer. The protocol is described in ../control.ts. In Perl, because an installation runs
-# some fifty commands: Perl starts in a tenth of Node's time, and macOS and Debian both come with it (perl-base).
+# some fifty commands: Perl starts in a tenth of Node's time, and macOS and Debian both come with it (perl-base). No module
+# is loaded where it can be avoided: Socket and Cwd take ten times as long as everything else here.
 use strict;
-use warnings;
-use Cwd qw(getcwd);
-use Socket qw(AF_UNIX SOCK_STREAM pack_sockaddr_un);
+
+my ($AF_UNIX, $SOCK_STREAM) = (1, 1); # sys/socket.h, of Linux and of macOS
+
+# sockaddr_un: macOS and the BSDs have a length before the family, Linux has a family of two bytes.
+sub unix_address {
+    my ($path) = @_;
+    return $^O eq 'linux' ? pack('S a108', $AF_UNIX, $path) : pack('C C a104', 106, $AF_UNIX, $path);
+}
+
+sub working_folder {
+    my $linked = readlink '/proc/self/cwd';
+    return $linked if defined $linked;
+    require Cwd;
+    return Cwd::getcwd();
+}
 
 my ($path, $command, @argv) = @ARGV;
 
@@ -25,11 +38,11 @@ my $stdin = '';
 if ($reads_stdin) { local $/; binmode STDIN; $stdin = <STDIN> // ''; }
 my $user = $ENV{SLM_SANDBOX_USER} // $ENV{USER} // '';
 my $call = sprintf qq({"command":%s,"argv":[%s],"cwd":%s,"user":%s,"stdin":"%s"}\n),
-    json_string($command), join(',', map { json_string($_) } @argv), json_string(getcwd()), json_string($user),
+    json_string($command), join(',', map { json_string($_) } @argv), json_string(working_folder()), json_string($user),
     unpack('H*', $stdin);
 
-socket(my $socket, AF_UNIX, SOCK_STREAM, 0) or fail($!);
-connect($socket, pack_sockaddr_un($path)) or fail($!);
+socket(my $socket, $AF_UNIX, $SOCK_STREAM, 0) or fail($!);
+connect($socket, unix_address($path)) or fail($!);
 binmode $socket;
 binmode STDOUT;
 binmode STDERR;
