@@ -1,8 +1,8 @@
 /** The ledger's operations on its SQLite file. All of them block, so they run in a thread of their own. */
-import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { isAlive } from "../../process-alive.ts";
+import { freeBytesSync } from "../disk-space.ts";
 import { inTransaction } from "../sqlite.ts";
 import { Calendar, DAY_MS, HOUR_MS, type UsageStep } from "./calendar.ts";
 import { LENGTHS_OF, type Lengths, lengthsOf } from "./lengths.ts";
@@ -383,8 +383,7 @@ export class LedgerDatabase implements LedgerSteps {
   }
 
   #checkDisk(): void {
-    const { bavail, bsize } = statfsSync(dirname(this.#options.file));
-    if (bavail * bsize >= this.#options.minFreeBytes) return;
+    if (freeBytesSync(dirname(this.#options.file)) >= this.#options.minFreeBytes) return;
     throw new Error("the disk is nearly full: usage is not recorded until there is room again");
   }
 
