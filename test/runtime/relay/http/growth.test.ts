@@ -87,7 +87,7 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/^(?:(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:ns|us|\\u00b5s|\\u03bcs|ms|s|m|h))+$/u", "100 characters of a body"],
     ["/(\\d+(?:\\.\\d*)?|\\.\\d+)(ns|us|\\u00b5s|\\u03bcs|ms|s|m|h)/guy", "100 characters of a body"],
   ],
-  "alerts/watch.ts": [
+  "alerts/checks.ts": [
     ["/^\\s*LastRecommendedUpdatesAvailable = (\\d{1,3});/m", "1 MiB of what macOS prints"],
     ['/^\\s*"Display Name" = "?([\\w .-]{1,60})"?;/gm', "1 MiB of what macOS prints"],
   ],
