@@ -48,7 +48,7 @@ import { openTracing } from "./tracing/open.ts";
 import { Usages } from "./usage/entry.ts";
 import { createUsageMetrics } from "./usage/metrics.ts";
 import { openUsage } from "./usage/open.ts";
-import type { QuotaWarnings } from "./usage/quotas.ts";
+import type { QuotaWarnings } from "./usage/quota-warnings.ts";
 
 export interface Relay {
   /** The bound ports. */

@@ -4,7 +4,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import { ALERT_KINDS } from "../../alert-config.ts";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { QuotaWarnings } from "../usage/quotas.ts";
+import type { QuotaWarnings } from "../usage/quota-warnings.ts";
 import { type ActiveAlert, createAlerts } from "./alerts.ts";
 import type { Watched } from "./checks.ts";
 import { createWebhook, type Webhook, type WebhookStatus, webhookName } from "./delivery.ts";

@@ -2,12 +2,13 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { QueueName } from "../admission/admission.ts";
+import { type Sql, statements } from "../sqlite.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
 import { DiskQuota } from "./disk-quota.ts";
 import { latestOf, summaryOfJob } from "./job-summaries.ts";
 import { KeyClaims } from "./key-claims.ts";
 import { LeaseClock } from "./lease-clock.ts";
-import { flowOf, type JobRow, listOf, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
+import { flowOf, type JobRow, listOf, recordOf, rowOf, summaryOf, waitingOf } from "./records.ts";
 import { boundSize, checkDatabase, openDatabase } from "./schema.ts";
 import {
   type Added,

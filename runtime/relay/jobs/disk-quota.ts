@@ -6,7 +6,7 @@
 import { dirname } from "node:path";
 import { freeBytesSync } from "../disk-space.ts";
 import { guaranteedPart, largestPart, refusalOf } from "../memory/shares.ts";
-import { type Sql, usedBytes } from "./records.ts";
+import { type Sql, usedBytes } from "../sqlite.ts";
 import { JOB_BYTES, PART_FOR_NOTES } from "./schema.ts";
 import { type DiskRefusal, StoreFailed } from "./store.ts";
 

@@ -16,7 +16,7 @@ import type { Upstream } from "../model/upstream.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tracing } from "../telemetry/trace.ts";
 import type { UsageEntry } from "../usage/entry.ts";
-import type { QuotaHold } from "../usage/quotas.ts";
+import type { QuotaHold } from "../usage/quota-hold.ts";
 import { Meter, type Usage } from "../usage/usage.ts";
 import { watchAvailability } from "./availability.ts";
 import { collectAnswer } from "./capture.ts";

@@ -1,4 +1,5 @@
 /** The parts below the first screen, each a section with a table. */
+import { OTHERS } from "../../usage/others.ts";
 import type { MessageKey } from "../messages.ts";
 import type { JobPart, TokenPart } from "../page-data.ts";
 import type { Context } from "./context.ts";
@@ -46,9 +47,8 @@ export function companies(context: Context): HTMLElement {
   return section("companies", heading, tableOr(t("companies.none"), heading, columns, rows));
 }
 
-/** The ledger sums names beyond its bound under a control character. */
 const companyName = (company: string | null, { t }: Context): string =>
-  company === null ? t("companies.unnamed") : company.startsWith("\u0001") ? t("companies.others") : company;
+  company === null ? t("companies.unnamed") : company === OTHERS ? t("companies.others") : company;
 
 const isOpen = ({ state }: JobPart): boolean => state === "queued" || state === "in_progress";
 
