@@ -76,7 +76,7 @@ describe("a new kind of a known API", () => {
   });
 
   it("is accepted by the configs of the relay and of the stack", async () => {
-    const { modelSchema } = await import(`../../runtime/config.ts?${kind}`);
+    const { modelSchema } = await import(`../../runtime/model-config.ts?${kind}`);
     expect(modelSchema.shape.kind.parse(kind)).toBe(kind);
   });
 

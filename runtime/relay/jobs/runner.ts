@@ -4,7 +4,8 @@
  */
 import { randomUUID } from "node:crypto";
 import { Semaphore } from "async-mutex";
-import type { Caller, Limits } from "../../config.ts";
+import type { Caller } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import type { Admission, QueueName, Slot } from "../admission/admission.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import type { MemoryBudget, Reservation } from "../memory/budget.ts";

@@ -1,5 +1,5 @@
 /** The flows of all callers and companies that quotas count, with their limits; those nobody uses are forgotten. */
-import type { Limits } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import { DEFAULT_QUOTA, type QuotaLimits, type QuotasByName } from "../../usage-config.ts";
 import { normalizeName } from "../access/names.ts";
 import type { Calendar } from "./calendar.ts";

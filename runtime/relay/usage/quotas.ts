@@ -4,7 +4,7 @@
  * one synchronous step, so that requests that come together cannot pass together. State is in memory, and made again at the
  * start from the ledger and from what was reserved when a relay was killed.
  */
-import type { Limits } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import { quotaRefusal } from "../too-many-requests.ts";
 import type { Calendar } from "./calendar.ts";
 import type { Periods, QuotaFlow } from "./quota-flow.ts";

@@ -1,6 +1,6 @@
 /** Quotas: exact under concurrency, settled, renewed, seeded. Without sockets; the clock is the test's. */
 import { describe, expect, it } from "vitest";
-import { type Limits, limitsSchema } from "../../../../runtime/config.ts";
+import { type Limits, limitsSchema } from "../../../../runtime/limits-config.ts";
 import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { Calendar, DAY_MS } from "../../../../runtime/relay/usage/calendar.ts";
 import { companyOfUsage } from "../../../../runtime/relay/usage/entry.ts";
