@@ -15,7 +15,6 @@ import { boundSize, checkDatabase, openDatabase } from "./schema.ts";
 import type {
   Added,
   AnswerHead,
-  AttemptOutcome,
   CancelledBy,
   ClaimedJob,
   JobListing,
@@ -232,14 +231,8 @@ export class JobDatabase implements Steps {
     return this.#ends.failForRoom(attemptId, detail);
   }
 
-  failAttempt(
-    attemptId: string,
-    outcome: AttemptOutcome,
-    detail: string,
-    delayMs: number,
-    answer?: StoredAnswer,
-  ): JobState | undefined {
-    return this.#ends.failAttempt(attemptId, outcome, detail, delayMs, answer);
+  failAttempt(...end: Parameters<AttemptEnds["failAttempt"]>): JobState | undefined {
+    return this.#ends.failAttempt(...end);
   }
 
   cancel(owner: string, id: string, by: CancelledBy = "owner"): JobRecord | undefined {
