@@ -7,8 +7,21 @@ const project = ["program.mjs", "index.ts", "commands", "components", "accounts"
 /** The relay (runtime/relay). What a request passes first lies lowest: all that comes after builds on it. */
 const relay = [
   "main.ts",
-  "server.ts", // puts the relay together
+  "server.ts", // starts, reloads and stops the relay
+  "shutdown.ts",
+  "assembly.ts", // opens the parts
+  "stores.ts",
+  "capacity.ts",
+  "observation.ts",
+  "relay-options.ts",
+  "listeners.ts",
+  "admin.ts",
   "handler.ts", // the order of a request
+  "model-calls.ts",
+  "document-requests.ts",
+  "handler-parts.ts",
+  "health.ts",
+  "direct-lines.ts",
   "tracing",
   "status",
   "alerts",
@@ -27,6 +40,7 @@ const relay = [
   "too-many-requests.ts",
   "errors.ts",
   "sqlite.ts", // what all SQLite files share
+  "disk-space.ts",
 ];
 
 const at = (base, entry) => `^${base}${entry.replaceAll(".", "\\.")}${/\.m?[jt]s$/.test(entry) ? "$" : "/"}`;

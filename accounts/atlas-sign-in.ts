@@ -5,6 +5,7 @@
  */
 import { DigestClient } from "digest-fetch";
 import { z } from "zod";
+import { withoutSlash } from "../runtime/base-url.ts";
 
 /** Endpoint and credentials; the same that the provider uses. One of the three ways to sign in is enough. */
 export interface AtlasAccess {
@@ -52,8 +53,8 @@ export const hasCredentials = ({ publicKey, privateKey, clientId, clientSecret, 
   Boolean(accessToken) || Boolean(clientId && clientSecret) || Boolean(publicKey && privateKey);
 
 /** Where Atlas is asked, without a slash at its end. */
-export const atlasBase = ({ baseUrl }: AtlasAccess): string =>
-  (baseUrl ?? "https://cloud.mongodb.com").replace(/\/+$/, "");
+export const atlasBase = ({ baseUrl }: Pick<AtlasAccess, "baseUrl">): string =>
+  withoutSlash(baseUrl ?? "https://cloud.mongodb.com");
 
 /** @returns how to ask; undefined without credentials. The order is the provider's. */
 export function atlasFetch(access: AtlasAccess): AtlasFetch | undefined {

@@ -1,5 +1,6 @@
 /** Finds what already exists in the account under the program's names. Pure. */
 import type { ResourceKind } from "../config/resource-types.ts";
+import { withoutSlash } from "../runtime/base-url.ts";
 import type { AccessApplication, DnsRecord, Tunnel } from "./cloudflare.ts";
 import type { Finding } from "./finding.ts";
 import { fail, ok, warn } from "./messages.ts";
@@ -42,7 +43,7 @@ export function applicationFindings(
   const others = applications.filter((app) => !owned("application", app.id));
   const findings = others.flatMap((app) => {
     const all = app.destinations.join(", ");
-    const same = app.destinations.find((one) => destinations.includes(one.replace(/\/+$/, "").toLowerCase()));
+    const same = app.destinations.find((one) => destinations.includes(withoutSlash(one).toLowerCase()));
     if (same) return fail(id, (say) => say.applications.same(same, app.name, all));
     // A more specific path of somebody's takes its callers away from ours.
     const below = app.destinations.find((one) => destinations.some((ours) => one.startsWith(`${ours}/`)));

@@ -4,7 +4,8 @@
  * @see https://github.com/cloudflare/terraform-provider-cloudflare/blob/main/internal/provider.go
  * @see https://github.com/mongodb/terraform-provider-mongodbatlas/blob/master/internal/config/credentials.go
  */
-import type { AtlasAccess } from "./atlas.ts";
+import { withoutSlash } from "../runtime/base-url.ts";
+import { type AtlasAccess, atlasBase } from "./atlas-sign-in.ts";
 import type { CloudflareAccess } from "./cloudflare.ts";
 import type { Finding } from "./finding.ts";
 import type { Where } from "./messages/en.ts";
@@ -45,9 +46,7 @@ export interface AtlasSource {
   readonly usable: boolean;
 }
 
-const defaultBaseUrl = "https://cloud.mongodb.com";
 const nobody: AtlasAccess = {};
-const withoutSlash = (url: string): string => url.replace(/\/+$/, "");
 
 /** One source of credentials. */
 interface Candidate {
@@ -127,7 +126,7 @@ export function atlasSource(config: ConfigValue, environment: NodeJS.ProcessEnv 
 
 /** A base URL beside keys of another place is not read: `up` would ask the public Atlas. */
 function ignoredBaseUrl({ baseUrl: configured }: Candidate, source: Candidate): Finding[] {
-  const used = withoutSlash(source.baseUrl ?? defaultBaseUrl);
+  const used = atlasBase(source);
   if (source.where === "the stack's config" || !configured || withoutSlash(configured) === used) return [];
   return [fail("atlas.base-url", (say) => say.atlasKey.ignoredBaseUrl(configured, used))];
 }

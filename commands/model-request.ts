@@ -1,5 +1,6 @@
 /** Requests to the model server from the Mac itself, by its own curl over SSH: the server listens on the Mac's loopback. */
-import { MODEL_SERVERS, type ModelServerKind, serverUrl } from "../runtime/model-servers.ts";
+import { withoutSlash } from "../runtime/base-url.ts";
+import { type ModelServerKind, modelServer } from "../runtime/model-servers.ts";
 import type { MacSession } from "../ssh/session.ts";
 import { splitStatus } from "./curl-output.ts";
 
@@ -50,7 +51,7 @@ export async function wantsKey(
   session: Pick<MacSession, "run">,
   { kind, url, key }: { kind: ModelServerKind; url: string; key?: string | undefined },
 ): Promise<boolean> {
-  if (kind !== "openai") return false; // Ollama has no keys
-  const path = MODEL_SERVERS.openai.embeddings.path;
-  return isRefused(await askModelServer(session, serverUrl(url) + path, { key, body: {} }));
+  const { keyedPath } = modelServer(kind);
+  if (keyedPath === undefined) return false;
+  return isRefused(await askModelServer(session, withoutSlash(url) + keyedPath, { key, body: {} }));
 }

@@ -1,6 +1,6 @@
 /** The part of the stack's config about the documents: `documents`. */
 import { z } from "zod";
-import { DEFAULT_TTL_DAYS, documentsSchema as relayDocumentsSchema } from "../runtime/config.ts";
+import { DEFAULT_TTL_DAYS, documentsSchema as relayDocumentsSchema } from "../runtime/documents-config.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 const ipv4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/;

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { InstallInput, TokenInfo } from "../runtime/config.ts";
+import type { TokenInfo } from "../runtime/config.ts";
 import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
+import type { InstallInput } from "../runtime/install-config.ts";
 import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
 import { parseOtlpHeaders } from "./telemetry.ts";
@@ -42,7 +43,7 @@ export interface InstallInputArgs {
     | undefined;
 }
 
-/** @returns the installer's input, in the form `runtime/config.ts` describes */
+/** @returns the installer's input, in the form `runtime/install-config.ts` describes */
 export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
   const { config } = args;
   const [mac] = config.macs;

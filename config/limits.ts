@@ -1,6 +1,6 @@
 /** The limits as the stack's config writes them: `chat` can also be `auto`, or bounds for it. */
 import { z } from "zod";
-import { limitsSchema } from "../runtime/config.ts";
+import { limitsSchema } from "../runtime/limits-config.ts";
 
 /** Bounds of `limits.chat: auto`. The model server must take as many at once as `max`. */
 export const AUTO_BOUNDS = { min: 1, max: 8 } as const;

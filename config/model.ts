@@ -1,6 +1,7 @@
 /** The part of the stack's config about the model server, and the one that may stand in for it: `model` and `fallback`. */
 import { z } from "zod";
-import { fallbackSchema, loadOptionsSchema, modelSchema, modelServiceSchema } from "../runtime/config.ts";
+import { modelServiceSchema } from "../runtime/install-config.ts";
+import { fallbackSchema, loadOptionsSchema, modelSchema } from "../runtime/model-config.ts";
 import { loginName, plistProblem, withMessage } from "./rule-helpers.ts";
 
 const absolute = (what: string) => withMessage(`is not an absolute path: ${what}`);

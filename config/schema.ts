@@ -1,6 +1,7 @@
 /** The schema of the stack's config (namespace `slm-network`). Each rule says why a value cannot be used and what to do. */
 import { z } from "zod";
-import { HEADER_TEXT, jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/config.ts";
+import { HEADER_TEXT } from "../runtime/config.ts";
+import { jobSlotsProblem, jobsSchema, limitsProblems } from "../runtime/limits-config.ts";
 import { quotaProblems, usageSchema } from "../runtime/usage-config.ts";
 import { accessSchema, metricsSchema } from "./access.ts";
 import { directProblems } from "./direct-route.ts";

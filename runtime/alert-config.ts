@@ -1,5 +1,4 @@
 /** Alerts that the relay sends itself: their kinds, and the settings that the stack's config and the relay share. */
-import { createHmac } from "node:crypto";
 import { z } from "zod";
 import { isLoopback } from "./loopback.ts";
 
@@ -85,15 +84,4 @@ export function webhookProblem({ url, secret }: WebhookAddress, { format }: Webh
     return 'has a secret that is not whsec_ and base64 of 24 to 64 bytes: make one with `echo "whsec_$(openssl rand -base64 32)"`';
   }
   return undefined;
-}
-
-/**
- * The headers of a signed message. Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
- * @param at in seconds since 1970
- */
-export function signedHeaders(secret: string, id: string, at: number, body: string): Record<string, string> {
-  const key = webhookKey(secret);
-  if (key === undefined) throw new Error("the webhook's secret is not valid");
-  const signature = createHmac("sha256", key).update(`${id}.${at}.${body}`).digest("base64");
-  return { "webhook-id": id, "webhook-timestamp": String(at), "webhook-signature": `v1,${signature}` };
 }

@@ -9,6 +9,7 @@
  * https://github.com/ollama/ollama/issues/11889.)
  */
 import { z } from "zod";
+import { withoutSlash } from "./base-url.ts";
 
 /** A model that the server lists. */
 export interface ListedModel {
@@ -67,6 +68,8 @@ export interface ModelServer {
   readonly parallel: { readonly variable: string; readonly unset: number } | undefined;
   /** Path where a server of this kind may report how many requests it works on at once (`total_slots`). */
   readonly slotsPath: string | undefined;
+  /** Path that a server with a key refuses without it, even where it lists its models; undefined: servers of this kind have no keys. */
+  readonly keyedPath: string | undefined;
   /** Whether its list can contain models that run off the Mac (`isCloudModel`, `remote_host`). */
   readonly hasCloudModels: boolean;
   /** Environment of the server that turns such models off. */
@@ -132,6 +135,7 @@ export const MODEL_SERVERS = {
     // https://docs.ollama.com/faq#how-does-ollama-handle-concurrent-requests
     parallel: { variable: "OLLAMA_NUM_PARALLEL", unset: 1 },
     slotsPath: undefined,
+    keyedPath: undefined,
     hasCloudModels: true,
     withoutCloudEnv: { OLLAMA_NO_CLOUD: "1" },
     unknownPathMessage: undefined,
@@ -166,6 +170,7 @@ export const MODEL_SERVERS = {
     },
     parallel: undefined,
     slotsPath: "/props", // llama-server
+    keyedPath: "/v1/embeddings",
     hasCloudModels: false,
     withoutCloudEnv: {},
     unknownPathMessage: "Unexpected endpoint or method.", // LM Studio
@@ -213,15 +218,12 @@ export async function recognizeServer(ask: AskServer): Promise<RecognizedServer 
   return undefined;
 }
 
-/** A server's address without slashes at its end; its own paths come after it. */
-export const serverUrl = (url: string): string => url.replace(/\/+$/, "");
-
 /** The path in a server's address, without a slash at its end; the server's own paths come after it. */
 export function basePath(url: string | URL): string {
-  return serverUrl(new URL(url).pathname);
+  return withoutSlash(new URL(url).pathname);
 }
 
 /** @returns the address of the model list; a path in `url` (a model server behind a prefix) stays in front */
 export function modelListUrl({ kind, url }: { readonly kind: ModelServerKind; readonly url: string }): string {
-  return serverUrl(url) + modelServer(kind).listPath;
+  return withoutSlash(url) + modelServer(kind).listPath;
 }

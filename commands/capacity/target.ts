@@ -1,7 +1,7 @@
 /** What is measured: where it is, which API it speaks, as whom and with which model. */
-
 import { request } from "undici";
 import { z } from "zod";
+import { withoutSlash } from "../../runtime/base-url.ts";
 import {
   type AskServer,
   looksLikeEmbedding,
@@ -9,7 +9,6 @@ import {
   modelServer,
   recognizeServer,
   serverOfApi,
-  serverUrl,
 } from "../../runtime/model-servers.ts";
 import { UsageError } from "../errors.ts";
 
@@ -38,7 +37,7 @@ export async function findTarget(
   wanted: { readonly api?: Target["api"] | undefined; readonly model?: string | undefined },
   timeoutMs = 15_000,
 ): Promise<Target> {
-  const url = serverUrl(address.href).replace(/\/v1$/u, "");
+  const url = withoutSlash(address.href).replace(/\/v1$/u, "");
   const why: string[] = [];
   const ask: AskServer = async (path) => {
     try {

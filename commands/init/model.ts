@@ -1,6 +1,6 @@
 /** Chooses the model server on the Mac and its embedding model. */
-
-import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer, serverUrl } from "../../runtime/model-servers.ts";
+import { withoutSlash } from "../../runtime/base-url.ts";
+import { MODEL_SERVER_KINDS, type ModelServerKind, modelServer } from "../../runtime/model-servers.ts";
 import { openSession, SessionError } from "../../ssh/session.ts";
 import { Refusal } from "../errors.ts";
 import type { MacChoice } from "./mac.ts";
@@ -55,7 +55,7 @@ async function find(mac: MacChoice, about: About): Promise<ModelChoice> {
     const wanted = options.modelUrl;
     if (wanted !== undefined) refuseFault(wanted);
     const urls = wanted
-      ? [serverUrl(wanted)]
+      ? [withoutSlash(wanted)]
       : [...new Set([...(known.url === undefined ? [] : [known.url]), ...usualUrls])];
     const all = await Promise.all(urls.map((url) => modelServerAt(session, url)));
     const open = all.filter((one) => one !== undefined).filter((one): one is ModelServer => !("isLocked" in one));

@@ -4,12 +4,12 @@
  * creates each thing once. A Flex cluster that the config declares and the state lacks is imported instead (lost-cluster.ts).
  * After an `up` that was stopped by Ctrl-C there is nothing to do.
  */
-
 import { z } from "zod";
-import { atlasFetch } from "../../accounts/atlas-sign-in.ts";
+import { atlasBase, atlasFetch } from "../../accounts/atlas-sign-in.ts";
 import { atlasSource, cloudflareAccess } from "../../accounts/credentials.ts";
 import { problemText } from "../../accounts/finding.ts";
 import { readStackConfig } from "../../config/config.ts";
+import { withoutSlash } from "../../runtime/base-url.ts";
 import { jsonOption, parseCommand, runCommand, stackOption } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { importResources, packageVersions, readDeployed } from "../init/adopt/import.ts";
@@ -137,9 +137,8 @@ function clusterText({ name, state }: LostCluster, imported: boolean): string {
 function accountCalls(config: ConfigText): Readonly<Record<Search["api"], Call>> {
   const cloudflare = cloudflareAccess((key) => config.get(key));
   const atlas = atlasSource((key) => config.get(key));
-  const baseUrl = (url: string | undefined, standard: string) => (url ?? standard).replace(/\/+$/, "");
-  const cloudflareUrl = baseUrl(cloudflare.baseUrl, "https://api.cloudflare.com/client/v4");
-  const atlasUrl = baseUrl(atlas.access.baseUrl, "https://cloud.mongodb.com");
+  const cloudflareUrl = withoutSlash(cloudflare.baseUrl ?? "https://api.cloudflare.com/client/v4");
+  const atlasUrl = atlasBase(atlas.access);
   return {
     async cloudflare(method, path) {
       const headers = { authorization: `Bearer ${needed(cloudflare.apiToken, "CLOUDFLARE_API_TOKEN")}` };

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { installInputSchema } from "../../runtime/config.ts";
+import { installInputSchema } from "../../runtime/install-config.ts";
 import { driftOf } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown } from "../dynamic-state.ts";
 import { describeConnection, dialTarget, plainConnection } from "./connection.ts";

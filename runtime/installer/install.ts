@@ -5,7 +5,8 @@
 import { createHash } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type InstallInput, reloadablePart, restartPart } from "../config.ts";
+import { reloadablePart, restartPart } from "../config.ts";
+import type { InstallInput } from "../install-config.ts";
 import { ensureAccount } from "./account.ts";
 import { run, waitUntil } from "./commands.ts";
 import { handOver, removeTemporaryConnector, temporaryConnector } from "./connector-handover.ts";

@@ -1,8 +1,8 @@
 /** The LaunchDaemons, as text. https://www.manpagez.com/man/5/launchd.plist/ */
 import { join } from "node:path";
 import { build } from "plist";
-import type { InstallInput, ModelService } from "../config.ts";
 import type { DirectLine } from "../direct-config.ts";
+import type { InstallInput, ModelService } from "../install-config.ts";
 import { lineFiles, lineHost } from "./direct-files.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 

@@ -2,7 +2,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { reloadablePart } from "../config.ts";
 import { RelayError } from "./errors.ts";
-import { type Parts, sendHealth } from "./handler.ts";
+import type { Parts } from "./handler-parts.ts";
+import { sendHealth } from "./health.ts";
 import { JSON_TYPE } from "./http/json-output.ts";
 import { type Handler, sendError, sendJson, sendText } from "./http/listener.ts";
 import { splitTarget } from "./http/router.ts";

@@ -4,13 +4,12 @@ import { basename, dirname, join } from "node:path";
 import type { z } from "zod";
 import {
   alertProblems,
-  jobSlotsProblem,
-  limitsProblems,
   type RelayConfig,
   type RelaySecrets,
   relayConfigSchema,
   relaySecretsSchema,
 } from "../config.ts";
+import { jobSlotsProblem, limitsProblems } from "../limits-config.ts";
 import { candidates, journalOf, readJournal, setThatCounts } from "../replacement-journal.ts";
 import { quotaProblems } from "../usage-config.ts";
 

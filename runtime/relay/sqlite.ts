@@ -1,5 +1,5 @@
-/** What the relay's SQLite files have in common: transactions, and what went wrong with a file. */
-import type { DatabaseSync } from "node:sqlite";
+/** What the relay's SQLite files have in common: statements, transactions, and what went wrong with a file. */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 // Source: https://sqlite.org/rescode.html
 export const SQLITE_BUSY = 5;
@@ -32,4 +32,33 @@ export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
     if (db.isTransaction) db.exec("ROLLBACK"); // a full disk may have ended it already
     throw cause;
   }
+}
+
+/** Statements, each prepared once. */
+export type Sql = (text: string) => StatementSync;
+
+export function statements(db: DatabaseSync): Sql {
+  const prepared = new Map<string, StatementSync>();
+  return (text) => {
+    let statement = prepared.get(text);
+    if (statement === undefined) {
+      statement = db.prepare(text);
+      prepared.set(text, statement);
+    }
+    return statement;
+  };
+}
+
+/** So many parameters of a statement, for a list of values. */
+export function parameters(count: number): string {
+  return Array.from({ length: count }, () => "?").join(", ");
+}
+
+/** Bytes in use; free pages inside the file count as free. */
+export function usedBytes(sql: Sql): number {
+  const { pages } = sql(
+    "SELECT (SELECT page_count FROM pragma_page_count()) - (SELECT freelist_count FROM pragma_freelist_count()) AS pages",
+  ).get() as { pages: number };
+  const { page_size: size } = sql("PRAGMA page_size").get() as { page_size: number };
+  return pages * size;
 }

@@ -3,7 +3,7 @@
  * (which the OpenAI SDKs prefer) and the RateLimit fields. Pure.
  * Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
  */
-import type { Limits } from "../config.ts";
+import type { Limits } from "../limits-config.ts";
 import { type ErrorCode, RelayError } from "./errors.ts";
 
 /** The quota a request would exceed. */

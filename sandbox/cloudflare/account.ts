@@ -2,10 +2,11 @@
  * The emulated Cloudflare account: its state, the edge's view of it (`EdgeView`), and its file. Only the API's handlers
  * change it, through `update`.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
 import { Faults } from "../http/faults.ts";
 import { openStateFile, type StateFile } from "../http/state-file.ts";
+import { type AccountOptions, type ApiToken, checkIds, defaultRegions, type Region } from "./account-options.ts";
 import { type Conditions, inOrder } from "./conditions.ts";
+import { applicationViews, identityProviderViews, proxiedNames, tunnelOfName, validTokenId } from "./edge-answers.ts";
 import type {
   AccessApplicationView,
   ConnectorConnection,
@@ -18,69 +19,7 @@ import { type Mail, tokenMails, tunnelMails, writeMail } from "./mail.ts";
 import { readOutsideDns, validated } from "./outside-dns.ts";
 import { type AccountState, emptyState, stateSchema } from "./state.ts";
 
-/** An API token and its permissions: "all", or the dashboard's names, e.g. `DNS Write`. */
-export interface ApiToken {
-  value: string;
-  permissions: "all" | string[];
-  /** Account-owned tokens are unknown to the endpoints for user tokens. @default "user" */
-  owner?: "user" | "account";
-}
-
-/** A region of Regional Services, as in the account's list. */
-export interface Region {
-  key: string;
-  label: string;
-}
-
-/** How to make an account. */
-export interface AccountOptions {
-  /** 32 hex digits, as Cloudflare's. */
-  accountId: string;
-  zone: { id: string; name: string };
-  /** `<team>.cloudflareaccess.com` */
-  teamDomain: string;
-  apiTokens: ApiToken[];
-  /** State file, mode 0600. In memory only when absent. */
-  statePath?: string;
-  /** Regions the account is entitled to. Regional Services is an add-on: `[]` is an ordinary account. */
-  regions?: Region[];
-  /** Folder for the emails of notification policies; none are written when absent. */
-  mailDir?: string;
-  /** @default defaultConditions */
-  conditions?: Partial<Conditions>;
-  /** Time in ms for which an ended connection still counts: Cloudflare's bookkeeping lags. @default 0 */
-  connectionLagMs?: number;
-  /** File with the DNS records of external domains: `[{ "type": "CNAME", "name": …, "content": … }]`. */
-  outsideDnsPath?: string;
-}
-
 const LOOK_FOR_ENDING_TOKENS_MS = 60_000;
-
-/** Default regions of a test account. */
-const defaultRegions: Region[] = [
-  { key: "ca", label: "Canada" },
-  { key: "eu", label: "European Union" },
-  { key: "us", label: "United States of America" },
-  { key: "jp", label: "Japan" },
-  { key: "kr", label: "Republic of Korea" },
-];
-
-/** SHA-256 in hex, stored in place of a service token's secret. */
-export function hashSecret(secret: string): string {
-  return createHash("sha256").update(secret).digest("hex");
-}
-
-function sameHash(hash: string | null, secret: string): boolean {
-  return hash !== null && timingSafeEqual(Buffer.from(hash, "hex"), Buffer.from(hashSecret(secret), "hex"));
-}
-
-const texts = (value: unknown): string[] =>
-  Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
-
-/** `<tunnel id>` of `<tunnel id>.cfargotunnel.com`. */
-function tunnelOfContent(content: string): string | undefined {
-  return /^([0-9a-f-]{36})\.cfargotunnel\.com$/.exec(content)?.[1];
-}
 
 /** The account. All methods are synchronous; the state is written with a delay, and by `close()` at the latest. */
 export class CloudflareAccount implements EdgeView {
@@ -103,16 +42,7 @@ export class CloudflareAccount implements EdgeView {
 
   /** @throws when the state file exists but cannot be read */
   constructor(options: AccountOptions) {
-    for (const [name, id] of [
-      ["accountId", options.accountId],
-      ["zone.id", options.zone.id],
-    ]) {
-      if (!/^[0-9a-f]{32}$/.test(id ?? "")) {
-        throw new Error(
-          `${name} is "${id}", but Cloudflare's ids are 32 hex digits in lower case: give one of that form`,
-        );
-      }
-    }
+    checkIds(options);
     this.accountId = options.accountId;
     this.zone = { id: options.zone.id, name: options.zone.name.toLowerCase() };
     this.apiTokens = options.apiTokens;
@@ -216,64 +146,23 @@ export class CloudflareAccount implements EdgeView {
   tunnelFor(hostname: string): string | undefined {
     const name = hostname.toLowerCase().replace(/\.$/, "");
     const origin = this.#originOf(name);
-    return this.#recordFor(origin ?? name);
-  }
-
-  #recordFor(name: string): string | undefined {
-    const records = Object.values(this.state.dnsRecords).filter((record) => record.proxied && record.type === "CNAME");
-    const exact = records.find((record) => record.name === name);
-    if (exact !== undefined) return tunnelOfContent(exact.content);
-    // A record of any type under the exact name hides the wildcard (RFC 4592, section 2.2.1).
-    if (Object.values(this.state.dnsRecords).some((record) => record.name === name)) return undefined;
-    const wildcard = records.find((record) => record.name === name.replace(/^[^.]+/, "*"));
-    return wildcard && tunnelOfContent(wildcard.content);
+    return tunnelOfName(this.state, origin ?? name);
   }
 
   hostnames(): string[] {
-    const proxied = Object.values(this.state.dnsRecords).filter((record) => record.proxied);
-    return [...new Set(proxied.map((record) => record.name).filter((name) => !name.startsWith("*")))];
+    return proxiedNames(this.state);
   }
 
   accessApplications(): AccessApplicationView[] {
-    return Object.values(this.state.applications)
-      .filter((application) => application.type === "self_hosted")
-      .map((application) => ({
-        id: application.id,
-        name: typeof application.body.name === "string" ? application.body.name : "",
-        aud: application.aud,
-        destinations: application.domains,
-        serviceAuth401Redirect: application.body.service_auth_401_redirect === true,
-        serviceTokenHeader: headerName(application.body.read_service_tokens_from_header),
-        sessionDuration:
-          typeof application.body.session_duration === "string" ? application.body.session_duration : "24h",
-        policies: application.policies.flatMap(({ id }) => {
-          const policy = this.state.policies[id];
-          if (policy === undefined) return [];
-          const { name, decision, include, exclude, require } = policy;
-          return [{ id, name, decision, include, exclude, require }];
-        }),
-        allowedIdps: texts(application.body.allowed_idps),
-      }));
+    return applicationViews(this.state);
   }
 
   identityProviders(): IdentityProviderView[] {
-    return Object.entries(this.state.identityProviders).map(([id, { name, type }]) => ({
-      id,
-      name: typeof name === "string" ? name : "",
-      type: typeof type === "string" ? type : "",
-    }));
+    return identityProviderViews(this.state);
   }
 
   verifyServiceToken(clientId: string, clientSecret: string): string | undefined {
-    const token = Object.values(this.state.serviceTokens).find((candidate) => candidate.client_id === clientId);
-    if (token === undefined || !token.enabled) return undefined;
-    const now = Date.now();
-    if (token.expires_at !== null && Date.parse(token.expires_at) <= now) return undefined;
-    if (sameHash(token.secret_hash, clientSecret)) return token.id;
-    const until = token.previous_client_secret_expires_at;
-    if (until !== null && Date.parse(until) > now && sameHash(token.previous_secret_hash, clientSecret))
-      return token.id;
-    return undefined;
+    return validTokenId(this.state, clientId, clientSecret);
   }
 
   setConnections(tunnelId: string, connections: ConnectorConnection[]): void {
@@ -302,8 +191,4 @@ export class CloudflareAccount implements EdgeView {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
-}
-
-function headerName(value: unknown): string | undefined {
-  return typeof value === "string" && value !== "" ? value.toLowerCase() : undefined;
 }

@@ -5,7 +5,8 @@
  * file (`dns.ts`, `tunnels.ts` …), in the words of `errors.ts`.
  */
 import type { JsonRequest } from "../http/json-server.ts";
-import type { ApiToken, CloudflareAccount } from "./account.ts";
+import type { CloudflareAccount } from "./account.ts";
+import type { ApiToken } from "./account-options.ts";
 import { ApiError, notFound } from "./errors.ts";
 import type { Route } from "./route.ts";
 import { tokenGroup } from "./tokens.ts";

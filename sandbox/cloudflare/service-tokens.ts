@@ -4,7 +4,7 @@
  */
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import { z } from "zod";
-import { hashSecret } from "./account.ts";
+import { hashSecret } from "./edge-answers.ts";
 import { checkBody, conflict, notFound, refusals, refuse } from "./errors.ts";
 import {
   type Call,

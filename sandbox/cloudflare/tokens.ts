@@ -5,7 +5,8 @@
  * @see https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/
  */
 import { createHash } from "node:crypto";
-import type { ApiToken, CloudflareAccount } from "./account.ts";
+import type { CloudflareAccount } from "./account.ts";
+import type { ApiToken } from "./account-options.ts";
 import { ApiError, notFound } from "./errors.ts";
 import { type Answer, type Call, canRead, type Route } from "./route.ts";
 

@@ -1,11 +1,11 @@
 /** Chooses the model server behind the sandbox: one that was named, a local Ollama, or our own. */
+import { withoutSlash } from "../../runtime/base-url.ts";
 import {
   type AskServer,
   looksLikeEmbedding,
   type ModelServerKind,
   modelServer,
   recognizeServer,
-  serverUrl,
 } from "../../runtime/model-servers.ts";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../machine/reaper.ts";
@@ -103,7 +103,7 @@ export async function chooseModel(options: ChooseModelOptions): Promise<ChosenMo
     return { url, kind: realServers[kind], chatModel: model, embeddingModel: model, close: () => real.close() };
   }
   const close = async (): Promise<void> => {};
-  const named = env.SANDBOX_MODEL_URL && serverUrl(env.SANDBOX_MODEL_URL);
+  const named = env.SANDBOX_MODEL_URL && withoutSlash(env.SANDBOX_MODEL_URL);
   if (named !== undefined && named !== "") {
     const found = await look(named, 5000);
     if (found === undefined) {

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
-import { jobsSchema, limitsSchema } from "../../runtime/config.ts";
+import { jobsSchema, limitsSchema } from "../../runtime/limits-config.ts";
 import { createAdmission } from "../../runtime/relay/admission/admission.ts";
 import { createDocuments } from "../../runtime/relay/documents/documents.ts";
 import { createBreaker } from "../../runtime/relay/model/breaker.ts";

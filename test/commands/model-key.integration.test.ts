@@ -14,7 +14,7 @@ import { modelServerAt } from "../../commands/init/model-server.ts";
 import { type Asker, asker } from "../../commands/init/prompts.ts";
 import { askModelServer } from "../../commands/model-request.ts";
 import { model as checkModel } from "../../commands/preflight/mac.ts";
-import { limitsSchema } from "../../runtime/config.ts";
+import { limitsSchema } from "../../runtime/limits-config.ts";
 import { startModelServer } from "../../sandbox/model/server.ts";
 import type { CommandResult, MacSession } from "../../ssh/session.ts";
 import { evaluate } from "./doctor/evaluate.ts";

@@ -12,6 +12,7 @@ import { plistProblem } from "../../config/rule-helpers.ts";
 import { knownHostsText, sshConfigText } from "../../runtime/installer/direct-files.ts";
 import { layout } from "../../runtime/installer/layout.ts";
 import { directDaemon, modelDaemon } from "../../runtime/installer/plists.ts";
+import { ODD_TEXTS, UNPRINTABLE_TEXTS } from "../odd-texts.ts";
 
 const SEED = Number(process.env.CONFIG_SEED ?? 22);
 const RUNS = { seed: SEED, numRuns: 400 };
@@ -137,61 +138,7 @@ function replaced(value: unknown, [first, ...rest]: Path, by: unknown): unknown 
 
 const PATHS = pathsOf(FULL);
 
-/** Texts that break what is written without care: shells, plists, JSON, ssh's and sshd's files. */
-const META = [
-  "'",
-  '"',
-  "`id`",
-  "$(id)",
-  "$HOME",
-  "a;id",
-  "a|id",
-  "a&&id",
-  "a\nid",
-  "a\r\nid",
-  "-oProxyCommand=id",
-  "--help",
-  "%h",
-  "%%",
-  "\\",
-  "~",
-  "*",
-  "!",
-  "#",
-  " ",
-  "",
-  "<",
-  ">",
-  "&",
-  "]]>",
-  "<!--",
-  "&amp;",
-  "<string>",
-  "</string><true/>",
-  "\u0000",
-  "\u0001",
-  "\u001b[0m",
-  "\u007f",
-  "\u0085",
-  "\u2028",
-  "\ufffe",
-  "\ud800",
-  "\udfff",
-  "\ufeff",
-  "../../etc",
-  "/etc/passwd",
-  "a\tb",
-  "가나 다",
-  "é\u0301",
-  "💡",
-  "null",
-  "true",
-  "1e3",
-  "__proto__",
-  "constructor",
-  "{{x}}",
-  "x".repeat(5000),
-];
+const META = [...ODD_TEXTS, ...UNPRINTABLE_TEXTS];
 const text = fc.oneof(
   fc.constantFrom(...META),
   fc.string({ unit: "binary", maxLength: 40 }),

@@ -2,28 +2,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { ConfigError, parseStackConfig, readStackConfig } from "../../config/config.ts";
+import { parseStackConfig, readStackConfig } from "../../config/config.ts";
+import { DIALECTS } from "../../runtime/relay/dialects/dialects.ts";
+import { headersToModel } from "../../runtime/relay/http/headers.ts";
+import { LEAST as good, problemsOf } from "./stack.ts";
 
-const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=";
-const good = {
-  hostname: "slm.example.com",
-  zoneId: "0".repeat(32),
-  accountId: "a".repeat(32),
-  access: { servers: [{ name: "backend" }] },
-  macs: [{ host: "192.168.0.20", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
-  model: { embeddingModel: "bge-m3" },
-  tunnelSecret: secret,
-};
-
-function problemsOf(raw: Record<string, unknown>): readonly string[] {
-  try {
-    parseStackConfig(raw);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
-  return [];
-}
+const secret = good.tunnelSecret;
 
 describe("the stack's config", () => {
   it("takes the least that is needed and fills in the rest", () => {
@@ -325,6 +309,17 @@ describe("access.singleHeader", () => {
     [7, /is not a valid header name/],
     ["키", /is not a valid header name/],
   ])("refuses %j and says why", (name, words) => expect(named(name)).toMatch(words));
+
+  it.each(DIALECTS.map((dialect) => [dialect.name, dialect] as const))(
+    "refuses what the relay passes on to the model server in the API %s",
+    (_name, dialect) => {
+      const read = new Set<string>();
+      const headers = new Proxy({}, { get: (_target, name) => void read.add(String(name)) });
+      headersToModel(headers, "id", dialect);
+      expect([...read]).toEqual(expect.arrayContaining(["accept", ...dialect.headers.toModel]));
+      for (const name of read) expect(named(name), name).toMatch(/has a meaning of its own/);
+    },
+  );
 });
 
 describe("modelKey", () => {

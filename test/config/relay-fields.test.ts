@@ -1,21 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ConfigError, parseStackConfig } from "../../config/config.ts";
+import { parseStackConfig } from "../../config/config.ts";
 import { installInput } from "../../config/install-input.ts";
-import { type InstallInput, installInputSchema, jobsSchema, limitsSchema } from "../../runtime/config.ts";
+import { type InstallInput, installInputSchema } from "../../runtime/install-config.ts";
+import { jobsSchema, limitsSchema } from "../../runtime/limits-config.ts";
 import { configProblems } from "../../runtime/relay/settings.ts";
 import { testConfig } from "../runtime/relay/harness.ts";
-
-const good = {
-  hostname: "slm.example.com",
-  zoneId: "0".repeat(32),
-  accountId: "a".repeat(32),
-  access: { servers: [{ name: "backend" }] },
-  macs: [{ host: "192.168.0.20", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
-  model: { embeddingModel: "bge-m3" },
-  tunnelSecret: "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=",
-};
+import { LEAST as good, problemsOf } from "./stack.ts";
 
 /** What the Mac is told for a stack's config, after both sides have checked it. */
 async function told(changes: Record<string, unknown>): Promise<InstallInput["relay"]> {
@@ -82,15 +74,7 @@ describe.each([
 });
 
 describe("jobs.slots", () => {
-  const problems = (changes: Record<string, unknown>) => {
-    try {
-      parseStackConfig({ ...good, ...changes });
-      return [];
-    } catch (error) {
-      if (error instanceof ConfigError) return error.problems;
-      throw error;
-    }
-  };
+  const problems = (changes: Record<string, unknown>) => problemsOf({ ...good, ...changes });
 
   it("that leaves no slot for direct calls is refused, in the stack's config and on the Mac, with what to do", () => {
     const why = /jobs\.slots: 4 leaves no slot for direct calls \(limits\.chat is 4.*set it to 3 or less/;

@@ -1,29 +1,13 @@
 /** `telemetry`, `alerts` and `metrics` of the stack's config: what is refused, why, and that no secret is shown. */
 import { describe, expect, it } from "vitest";
 import { readConfig } from "../../commands/init/stack-file.ts";
-import { ConfigError, parseStackConfig } from "../../config/config.ts";
+import { parseStackConfig } from "../../config/config.ts";
 import { parseOtlpHeaders } from "../../config/telemetry.ts";
+import { LEAST as good, problemsOf } from "./stack.ts";
 
-const good = {
-  hostname: "slm.example.com",
-  zoneId: "0".repeat(32),
-  accountId: "a".repeat(32),
-  access: { servers: [{ name: "backend" }] },
-  macs: [{ host: "192.168.0.20", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
-  model: { embeddingModel: "bge-m3" },
-  tunnelSecret: Buffer.alloc(32).toString("base64"),
-};
 const key = `whsec_${Buffer.alloc(32, 3).toString("base64")}`;
 
-function problems(changes: Record<string, unknown>): string {
-  try {
-    parseStackConfig({ ...good, ...changes });
-    return "";
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems.join("\n");
-    throw error;
-  }
-}
+const problems = (changes: Record<string, unknown>) => problemsOf({ ...good, ...changes }).join("\n");
 
 describe("telemetry.otlp", () => {
   const otlp = (settings: object) => ({ telemetry: { otlp: settings } });

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { alertThresholdsSchema } from "../../runtime/alert-config.ts";
-import { limitsSchema } from "../../runtime/config.ts";
+import { limitsSchema } from "../../runtime/limits-config.ts";
 import { type Relay, startRelay } from "../../runtime/relay/server.ts";
 import { createLog } from "../../runtime/relay/telemetry/log.ts";
 import { jwks, testConfig } from "../runtime/relay/harness.ts";

@@ -3,7 +3,7 @@
  * everything is new and much is not known yet.
  */
 import { spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -12,10 +12,10 @@ import { neededPermissions, permissionName } from "../../accounts/permissions.ts
 import { policies } from "../../policy/policies.ts";
 import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
+import { copyProgram } from "../program/copy-program.ts";
 import { account_id, type Harness, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 import { pulumiStep, workflow } from "./workflows.ts";
 
-const project = join(import.meta.dirname, "../..");
 /** What a pull request's API token may do (docs/pull-requests.md). */
 const permissions = neededPermissions({ alerts: { emails: ["ops@example.com"] }, route: {} }, true).map(permissionName);
 const secret = Buffer.alloc(32, "hunter2").toString("base64");
@@ -126,22 +126,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "slm-policy-"));
   const program = join(folder, "program");
   await mkdir(join(folder, "state"));
-  await mkdir(program);
-  for (const part of [
-    "program.mjs",
-    "index.ts",
-    "package.json",
-    "Pulumi.yaml",
-    "components",
-    "runtime",
-    "ssh",
-    "accounts",
-    "config",
-    "policy",
-  ]) {
-    await cp(join(project, part), join(program, part), { recursive: true });
-  }
-  await symlink(join(project, "node_modules"), join(program, "node_modules"));
+  await copyProgram(program, ["policy"]);
   await writeFile(join(program, "Pulumi.prod.yaml"), await stackFile());
   installProviders(join(folder, "home"), process.execPath);
   const made = await pulumi("stack", "init", "prod");

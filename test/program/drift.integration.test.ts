@@ -4,7 +4,7 @@
  * (test/e2e/mac-resource.test.ts, test/components/ttl-collection.test.ts) and are left out here.
  */
 import { spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -14,6 +14,7 @@ import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
 import { projectId, startHarness as startAtlas } from "../sandbox/atlas/harness.ts";
 import { account_id, type Harness, startHarness as startCloudflare, zone_id } from "../sandbox/cloudflare/harness.ts";
+import { copyProgram } from "./copy-program.ts";
 
 const project = join(import.meta.dirname, "../..");
 const secret = Buffer.alloc(32, 7).toString("base64");
@@ -117,23 +118,9 @@ beforeAll(async () => {
   atlas = await startAtlas();
   const program = join(folder, "program");
   await mkdir(join(folder, "state"));
-  await mkdir(program);
-  for (const part of [
-    "program.mjs",
-    "index.ts",
-    "package.json",
-    "Pulumi.yaml",
-    "components",
-    "runtime",
-    "ssh",
-    "accounts",
-    "config",
-  ]) {
-    await cp(join(project, part), join(program, part), { recursive: true });
-  }
+  await copyProgram(program);
   await writeFile(join(program, "components/mac/mac-host.ts"), macStub);
   await writeFile(join(program, "components/ttl-collection.ts"), collectionStub);
-  await symlink(join(project, "node_modules"), join(program, "node_modules"));
   installProviders(join(folder, "home"), process.execPath);
   const made = await pulumi("stack", "init", "test");
   expect(made.code, made.said).toBe(0);

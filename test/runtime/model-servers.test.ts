@@ -76,8 +76,19 @@ describe("a new kind of a known API", () => {
   });
 
   it("is accepted by the configs of the relay and of the stack", async () => {
-    const { modelSchema } = await import(`../../runtime/config.ts?${kind}`);
+    const { modelSchema } = await import(`../../runtime/model-config.ts?${kind}`);
     expect(modelSchema.shape.kind.parse(kind)).toBe(kind);
+  });
+
+  it("is found to want a key where it refuses to compute without one", async () => {
+    const { modelServerAt } = await import(`../../commands/init/model-server.ts?${kind}`);
+    const run = async (command: readonly string[]) => {
+      const { pathname } = new URL(command.at(-1)!);
+      const status = pathname === "/v1/embeddings" ? 401 : 200;
+      return { exitCode: 0, stdout: `${JSON.stringify(answers[pathname] ?? null)}\n${status}`, stderr: "" };
+    };
+    const url = "http://127.0.0.1:9911";
+    expect(await modelServerAt({ run } as never, url)).toEqual({ url, isLocked: true });
   });
 
   it("is found on the Mac by init, with its models and which of them embed", async () => {

@@ -1,6 +1,7 @@
 /** Quotas of the config: what contradicts itself is said with its fix; files of older releases are read. */
 import { describe, expect, it } from "vitest";
-import { limitsSchema, relayConfigSchema } from "../../runtime/config.ts";
+import { relayConfigSchema } from "../../runtime/config.ts";
+import { limitsSchema } from "../../runtime/limits-config.ts";
 import { configProblems } from "../../runtime/relay/settings.ts";
 import { quotaProblems, usageSchema, withDocumentBudget } from "../../runtime/usage-config.ts";
 import { testConfig } from "./relay/harness.ts";

@@ -3,7 +3,7 @@
  * reproduced? A few short requests, on the Mac itself, straight to the model server; bounded in time.
  */
 import { z } from "zod";
-import { serverUrl } from "../../../runtime/model-servers.ts";
+import { withoutSlash } from "../../../runtime/base-url.ts";
 import { quote } from "../../../runtime/shell.ts";
 import { cosine, SAME_VECTOR, warmState } from "../../capacity/probes.ts";
 import type { MacSettings } from "../../mac-settings.ts";
@@ -75,7 +75,7 @@ export function modelProbe(
   { model, limits }: Pick<MacSettings, "model" | "limits">,
   secrets?: string,
 ): string {
-  const url = serverUrl(model.url);
+  const url = withoutSlash(model.url);
   const args = [
     url,
     model.embeddingModel,

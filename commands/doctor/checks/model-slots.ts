@@ -1,6 +1,7 @@
 /** Does the model server work on as many requests at once as the relay sends it? */
 import { z } from "zod";
-import { modelServer, serverUrl } from "../../../runtime/model-servers.ts";
+import { withoutSlash } from "../../../runtime/base-url.ts";
+import { modelServer } from "../../../runtime/model-servers.ts";
 import { quote } from "../../../runtime/shell.ts";
 import { defineCheck, ok, outputOf, unknown, warn } from "../check.ts";
 import { curl, firstProcess, listenerOf, localModelPort } from "../commands.ts";
@@ -15,7 +16,7 @@ export const modelSlots = defineCheck({
   commands({ model }) {
     const port = localModelPort(model);
     const { parallel, slotsPath } = modelServer(model.kind);
-    const props = slotsPath === undefined ? {} : { props: `${curl} ${quote(serverUrl(model.url) + slotsPath)}` };
+    const props = slotsPath === undefined ? {} : { props: `${curl} ${quote(withoutSlash(model.url) + slotsPath)}` };
     if (port === undefined || parallel === undefined) return props;
     const listener = listenerOf(port);
     return {

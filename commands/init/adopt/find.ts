@@ -1,4 +1,5 @@
 /** What exists under the names that the stack needs, and what adopting it means: pure functions. */
+import { withoutSlash } from "../../../runtime/base-url.ts";
 import { type Adoptable, adoptableType, type Found, type Lookups, programName } from "./adoptable.ts";
 
 /** @param ingress reads the public hostnames of a tunnel that is configured in the dashboard, as `name → service`; called only when needed */
@@ -103,7 +104,7 @@ const ADMITTED = {
 
 function appParts({ config, applications }: Lookups): Found {
   const { hostname, accountId } = config;
-  const trimmed = (uri: string) => uri.replace(/\/+$/, "").toLowerCase();
+  const trimmed = (uri: string) => withoutSlash(uri).toLowerCase();
   const adoptable: Adoptable[] = [];
   const left: string[] = [];
   for (const [kind, uri] of [

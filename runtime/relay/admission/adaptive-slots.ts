@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Counter, Gauge, type Registry } from "prom-client";
 import { z } from "zod";
-import type { Limits } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import { replaceFile } from "../replace-file.ts";
 import type { Log } from "../telemetry/log.ts";
 import {

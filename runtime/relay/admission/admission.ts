@@ -11,7 +11,8 @@
  * | what is evicted when too much waits | `bounds.ts` |
  * | promises, time-outs, refusals | this file, `../too-many-requests.ts` |
  */
-import type { Caller, Limits } from "../../config.ts";
+import type { Caller } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import { RelayError } from "../errors.ts";
 import { ClientDisconnected } from "../http/body.ts";
 import { queueRefusal } from "../too-many-requests.ts";

@@ -2,9 +2,10 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
-import { signedHeaders, type WebhookAddress, type WebhookForm } from "../../alert-config.ts";
+import type { WebhookAddress, WebhookForm } from "../../alert-config.ts";
 import type { AlertMessage } from "./alerts.ts";
 import { textOf, WORDS } from "./messages/text.ts";
+import { signedHeaders } from "./signature.ts";
 import type { Delivery, Pending } from "./state-file.ts";
 
 /** Pauses after a failed try, in seconds; after the last one the message is dropped. Together about eight hours. */

@@ -4,11 +4,12 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import { ALERT_KINDS } from "../../alert-config.ts";
 import type { RelayConfig, RelaySecrets } from "../../config.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { QuotaWarnings } from "../usage/quotas.ts";
+import type { QuotaWarnings } from "../usage/quota-warnings.ts";
 import { type ActiveAlert, createAlerts } from "./alerts.ts";
+import type { Watched } from "./checks.ts";
 import { createWebhook, type Webhook, type WebhookStatus, webhookName } from "./delivery.ts";
 import { openStateFile } from "./state-file.ts";
-import { startWatch, type Watched, type WatchOptions } from "./watch.ts";
+import { startWatch, type WatchOptions } from "./watch.ts";
 
 /** What the status shows. */
 export interface AlertsStatus {
@@ -108,7 +109,7 @@ export async function openAlerts(
       onQuotaRenewed: (name) => alerts.clear("quota", name),
     },
     watch(watched) {
-      stopWatch = startWatch(alerts, config, watched, watchOptions);
+      stopWatch = startWatch(alerts, config, watched, { log, ...watchOptions });
     },
     status: () => ({ active: alerts.active, webhooks: webhooks.map(({ status }) => status) }),
     async close() {

@@ -2,7 +2,7 @@
  * What depends on whose API a path belongs to. A dialect is data and pure functions: routes, framing of answers, heartbeats,
  * errors, headers, where an answer states its usage. Adding one takes a file and a line in `dialects.ts`.
  */
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import type { ModelServerApi } from "../../model-servers.ts";
 import type { ErrorObject } from "../errors.ts";
 

@@ -3,7 +3,7 @@
  * its bounds. Pure. Sources: `Runner` in https://github.com/ollama/ollama/blob/main/api/types.go (ollama#8903, ollama#12783),
  * https://lmstudio.ai/docs/app/api/ttl-and-auto-evict
  */
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { RelayError } from "../errors.ts";
 import type { MemberCheck } from "./dialect.ts";
 

@@ -1,6 +1,7 @@
 /** Embeds texts through the queue for embeddings, in batches. */
 import { setTimeout as wait } from "node:timers/promises";
-import type { Caller, ModelConfig } from "../../config.ts";
+import type { Caller } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { modelServer } from "../../model-servers.ts";
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";

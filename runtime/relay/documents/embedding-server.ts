@@ -1,6 +1,6 @@
 /** The model server's embedding API: list of models, embedding calls, and the meaning of its refusals. */
 import { z } from "zod";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { basePath, type ListedModel, type ModelServer, modelServer } from "../../model-servers.ts";
 import { RelayError } from "../errors.ts";
 import type { Breaker } from "../model/breaker.ts";

@@ -1,6 +1,6 @@
 /** Everything a vector depends on beside its text. Only vectors with equal fingerprints are comparable. Pure. */
 import { createHash } from "node:crypto";
-import type { DocumentsConfig } from "../../config.ts";
+import type { DocumentsConfig } from "../../documents-config.ts";
 import { CHUNKER_VERSION, type ChunkSize } from "./chunker.ts";
 
 /** The config with defaults applied. */

@@ -3,7 +3,8 @@
  * /reranking" (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), which follows Jina's API.
  */
 import { z } from "zod";
-import type { Caller, ModelConfig } from "../../config.ts";
+import type { Caller } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import type { Admission } from "../admission/admission.ts";
 import { RelayError } from "../errors.ts";
 import type { BodyWorker } from "./body-worker.ts";

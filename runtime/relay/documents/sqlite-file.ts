@@ -1,9 +1,9 @@
 /** Documents in a SQLite file on the Mac. Every method blocks, so it runs in a thread of its own: see `worker.ts`. */
-import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import type { DocumentKey } from "../access/names.ts";
+import { freeBytesSync } from "../disk-space.ts";
 import { refusalOf } from "../memory/shares.ts";
 import { inTransaction, isFull } from "../sqlite.ts";
 import { allowVacuum, durably, openDocumentsFile, RECORD_BYTES } from "./sqlite-schema.ts";
@@ -83,8 +83,7 @@ function sqliteStore(db: DatabaseSync, file: string, bounds: StoreBounds): Docum
   const statements = documentStatements(db, Object.keys(metaSchema.shape));
   const names = ({ company, title }: DocumentKey) => ({ company, title });
   const hasRoom = (bytes: number, sharing: Sharing | undefined): boolean => {
-    const { bavail, bsize } = statfsSync(dirname(file));
-    if (bavail * bsize - bytes < bounds.minFreeBytes) return false;
+    if (freeBytesSync(dirname(file)) - bytes < bounds.minFreeBytes) return false;
     const taken = statements.pages.get() as { bytes: number };
     if (taken.bytes + bytes > bounds.maxBytes) return false;
     if (sharing === undefined) return true;

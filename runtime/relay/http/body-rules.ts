@@ -1,6 +1,6 @@
 /** Rules for JSON request bodies to the model server. */
 
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { isCloudModel, modelServer } from "../../model-servers.ts";
 import { bodyChecksOf } from "../dialects/body-checks.ts";
 import { RelayError } from "../errors.ts";

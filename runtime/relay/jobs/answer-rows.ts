@@ -1,5 +1,5 @@
 /** Stored answers. Long ones are split into parts, since SQLite reads a value whole, however little of it is needed. */
-import type { Sql } from "./records.ts";
+import type { Sql } from "../sqlite.ts";
 import { sha256 } from "./records.ts";
 import { type AnswerHead, type StoredAnswer, StoreFailed } from "./store.ts";
 

@@ -2,33 +2,33 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { QueueName } from "../admission/admission.ts";
+import { type Sql, statements } from "../sqlite.ts";
 import { answerHeadOf, answerOf, answerPieceOf, insertAnswer } from "./answer-rows.ts";
+import { AttemptEnds } from "./attempt-ends.ts";
 import { DiskQuota } from "./disk-quota.ts";
 import { latestOf, summaryOfJob } from "./job-summaries.ts";
 import { KeyClaims } from "./key-claims.ts";
 import { LeaseClock } from "./lease-clock.ts";
-import { flowOf, type JobRow, listOf, recordOf, rowOf, type Sql, statements, summaryOf, waitingOf } from "./records.ts";
+import { insertJob, metadataJson } from "./new-job-row.ts";
+import { type JobRow, listOf, recordOf, rowOf, summaryOf, waitingOf } from "./records.ts";
 import { boundSize, checkDatabase, openDatabase } from "./schema.ts";
-import {
-  type Added,
-  type AnswerHead,
-  type AttemptOutcome,
-  type CancelledBy,
-  type ClaimedJob,
-  type DiskRefusal,
-  type JobListing,
-  type JobRecord,
-  type JobState,
-  type JobStore,
-  type JobSummary,
-  type KeyClaim,
-  type NewJob,
-  type Recovered,
-  type StoredAnswer,
-  type StoreLimits,
-  type StoreSummary,
-  usesUp,
-  type WaitingJob,
+import type {
+  Added,
+  AnswerHead,
+  CancelledBy,
+  ClaimedJob,
+  JobListing,
+  JobRecord,
+  JobState,
+  JobStore,
+  JobSummary,
+  KeyClaim,
+  NewJob,
+  Recovered,
+  StoredAnswer,
+  StoreLimits,
+  StoreSummary,
+  WaitingJob,
 } from "./store.ts";
 
 /** How the file is opened. */
@@ -66,8 +66,6 @@ interface ClaimRow extends JobRow {
   readonly company: string | null;
 }
 
-/** How many ends that do not count as attempts are kept per job. */
-const REMEMBERED = 20;
 /** Lease of an attempt without a deadline in memory. */
 const LEASE_MS = 120_000;
 /** Jobs deleted in one step, bounded because other commands wait behind it. */
@@ -80,6 +78,7 @@ export class JobDatabase implements Steps {
   readonly #quota: DiskQuota;
   readonly #keyClaims: KeyClaims;
   readonly #leases: LeaseClock;
+  readonly #ends: AttemptEnds;
   #options: DatabaseOptions;
   readonly #now: () => number;
 
@@ -91,6 +90,7 @@ export class JobDatabase implements Steps {
     if (options.check) checkDatabase(this.db, options.file);
     this.#sql = statements(this.db);
     this.#quota = new DiskQuota(this.#sql, options, options.callers);
+    this.#ends = new AttemptEnds(this.#sql, this.#quota, () => this.#options, this.#now);
     const { monotonicNow = () => performance.now(), instance = randomUUID() } = options;
     this.#leases = new LeaseClock(monotonicNow, LEASE_MS);
     this.db.exec("BEGIN IMMEDIATE");
@@ -123,7 +123,8 @@ export class JobDatabase implements Steps {
     const notes = (job.requestParameters?.length ?? 0) + (metadataJson(job)?.length ?? 0);
     const refused = this.#quota.refuseWork(job.owner, job.body.length + notes);
     if (refused !== undefined) return refused;
-    const row = this.#insert(job, "queued", this.#now() + this.#options.retentionMs);
+    const now = this.#now();
+    const row = insertJob(this.#sql, job, "queued", { now, expiresAt: now + this.#options.retentionMs });
     this.#sql("INSERT INTO bodies VALUES (?, ?)").run(row.seq, job.body);
     return { kind: "added", job: recordOf(this.#sql, row) };
   }
@@ -132,7 +133,8 @@ export class JobDatabase implements Steps {
     this.#keyClaims.release(call.id);
     if (call.idempotencyKey === undefined || this.#keyClaims.find(call) !== undefined) return;
     if (this.#quota.refuseWork(call.owner, answer.body.length) !== undefined) return;
-    const { seq } = this.#insert(call, "completed", this.#now() + keepMs);
+    const now = this.#now();
+    const { seq } = insertJob(this.#sql, call, "completed", { now, expiresAt: now + keepMs });
     this.#sql("UPDATE jobs SET started_at = created_at, finished_at = created_at WHERE seq = ?").run(seq);
     insertAnswer(this.#sql, seq, null, answer);
   }
@@ -222,54 +224,15 @@ export class JobDatabase implements Steps {
   }
 
   finish(attemptId: string, answer: StoredAnswer): boolean | "no_room" {
-    const row = this.#held(attemptId);
-    if (row === undefined) return false;
-    const noRoom = this.#quota.refuseAnswer(row.owner, answer.body.length);
-    if (noRoom !== undefined) {
-      this.failForRoom(attemptId, `${answer.body.length} bytes, ${reasonOf(noRoom)}`);
-      return "no_room";
-    }
-    const refused = answer.status >= 400;
-    this.#end(attemptId, "answered", `status ${answer.status}`);
-    insertAnswer(this.#sql, row.seq, attemptId, answer);
-    const error = { code: "model_refused", message: `The model server answered ${answer.status}.` };
-    this.#close(row.seq, refused ? "failed" : "completed", refused ? error : undefined);
-    return true;
+    return this.#ends.finish(attemptId, answer);
   }
 
   failForRoom(attemptId: string, detail: string): boolean {
-    const row = this.#held(attemptId);
-    if (row === undefined) return false;
-    this.#end(attemptId, "no_room", detail);
-    const message = `The model server has answered, but its answer could not be stored: ${detail}. Wait until older results expire (jobs.retentionDays), or call without a job.`;
-    this.#close(row.seq, "failed", { code: "answer_not_stored", message });
-    return true;
+    return this.#ends.failForRoom(attemptId, detail);
   }
 
-  failAttempt(
-    attemptId: string,
-    outcome: AttemptOutcome,
-    detail: string,
-    delayMs: number,
-    answer?: StoredAnswer,
-  ): JobState | undefined {
-    const row = this.#held(attemptId);
-    if (row === undefined) return undefined;
-    this.#end(attemptId, outcome, detail);
-    const { used } = this.#sql("SELECT count(*) AS used FROM attempts WHERE seq = ? AND counted = 1").get(row.seq) as {
-      used: number;
-    };
-    if (used >= this.#options.maxAttempts) {
-      const fits = answer !== undefined && this.#quota.refuseAnswer(row.owner, answer.body.length) === undefined;
-      if (fits) insertAnswer(this.#sql, row.seq, attemptId, answer);
-      const message = `It was tried ${used} times. The last time: ${outcome} (${detail}).`;
-      this.#close(row.seq, "failed", { code: "attempts_used_up", message });
-      return "failed";
-    }
-    this.#sql(
-      "UPDATE jobs SET state = 'queued', attempt_id = NULL, lease_until = NULL, run_after = ? WHERE seq = ?",
-    ).run(this.#now() + delayMs, row.seq);
-    return "queued";
+  failAttempt(...end: Parameters<AttemptEnds["failAttempt"]>): JobState | undefined {
+    return this.#ends.failAttempt(...end);
   }
 
   cancel(owner: string, id: string, by: CancelledBy = "owner"): JobRecord | undefined {
@@ -277,8 +240,8 @@ export class JobDatabase implements Steps {
     if (row === undefined) return undefined;
     if (row.state === "queued" || row.state === "in_progress") {
       const who = by === "owner" ? "its owner" : "an operator";
-      if (row.attempt_id !== null) this.#end(row.attempt_id, "cancelled", `cancelled by ${who}`);
-      this.#close(row.seq, "cancelled", { code: "job_cancelled", message: `The job was cancelled by ${who}.` });
+      if (row.attempt_id !== null) this.#ends.end(row.attempt_id, "cancelled", `cancelled by ${who}`);
+      this.#ends.closeJob(row.seq, "cancelled", { code: "job_cancelled", message: `The job was cancelled by ${who}.` });
     }
     return this.find(owner, id);
   }
@@ -302,7 +265,7 @@ export class JobDatabase implements Steps {
     ).all(now, SWEPT) as unknown as { seq: number; state: JobState }[];
     for (const { seq, state } of old) {
       const message = "It waited longer than jobs are kept.";
-      if (state === "queued") this.#close(seq, "failed", { code: "waited_too_long", message });
+      if (state === "queued") this.#ends.closeJob(seq, "failed", { code: "waited_too_long", message });
       else this.#sql("DELETE FROM jobs WHERE seq = ?").run(seq);
     }
     this.#sql("PRAGMA incremental_vacuum(2000)").all();
@@ -316,83 +279,5 @@ export class JobDatabase implements Steps {
   /** Closes the file. */
   close(): void {
     this.db.close();
-  }
-
-  #held(attemptId: string): JobRow | undefined {
-    return this.#sql("SELECT * FROM jobs WHERE attempt_id = ?").get(attemptId) as JobRow | undefined;
-  }
-
-  #insert(job: NewJob, state: JobState, expiresAt: number): JobRow {
-    const now = this.#now();
-    return this.#sql(
-      `INSERT INTO jobs (id, owner, lane, path, query, headers, request_sha256, bytes, estimated_tokens, idempotency_key,
-         echo, state, created_at, run_after, expires_at, company, flow, metadata)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
-    ).get(
-      job.id,
-      job.owner,
-      job.lane,
-      job.path,
-      job.query,
-      JSON.stringify(job.headers),
-      job.requestSha256,
-      job.body.length,
-      job.estimatedTokens,
-      job.idempotencyKey ?? null,
-      job.requestParameters ?? null,
-      state,
-      now,
-      now,
-      expiresAt,
-      job.company ?? null,
-      flowOf(this.#sql, job),
-      metadataJson(job) ?? null,
-    ) as unknown as JobRow;
-  }
-
-  #end(attemptId: string, outcome: AttemptOutcome, detail: string): void {
-    const counted = outcome !== "cancelled" && (usesUp(outcome) || this.#bringsDown(attemptId, outcome)) ? 1 : 0;
-    const { seq } = this.#sql(
-      "UPDATE attempts SET ended_at = ?, outcome = ?, detail = ?, counted = ? WHERE id = ? RETURNING seq",
-    ).get(this.#now(), outcome, detail.slice(0, 500), counted, attemptId) as { seq: number };
-    this.#sql(
-      `DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE seq = ? AND counted = 0 AND ended_at IS NOT NULL
-       ORDER BY started_at DESC LIMIT -1 OFFSET ?)`,
-    ).run(seq, REMEMBERED);
-  }
-
-  /**
-   * Whether the machine has gone down during this job before. Once is a power cut; a job that runs each time may be the cause,
-   * and must not restart the machine again and again.
-   */
-  #bringsDown(attemptId: string, outcome: AttemptOutcome): boolean {
-    if (outcome !== "machine_restarted") return false;
-    const { before } = this.#sql(
-      `SELECT count(*) AS before FROM attempts WHERE outcome = 'machine_restarted'
-       AND seq = (SELECT seq FROM attempts WHERE id = ?)`,
-    ).get(attemptId) as { before: number };
-    return before > 0;
-  }
-
-  #close(seq: number, state: JobState, error: JobRecord["error"]): void {
-    const now = this.#now();
-    this.#sql(
-      `UPDATE jobs SET state = ?, attempt_id = NULL, lease_until = NULL, finished_at = ?, expires_at = ?, error_code = ?,
-         error_message = ? WHERE seq = ?`,
-    ).run(state, now, now + this.#options.retentionMs, error?.code ?? null, error?.message ?? null, seq);
-    this.#sql("DELETE FROM bodies WHERE seq = ?").run(seq);
-  }
-}
-
-const metadataJson = ({ metadata }: NewJob): string | undefined => metadata && JSON.stringify(metadata);
-
-function reasonOf(refusal: DiskRefusal): string {
-  switch (refusal.kind) {
-    case "disk_low":
-      return `and the disk has ${refusal.freeBytes} free`;
-    case "store_full":
-      return `and the jobs take ${refusal.usedBytes} of jobs.maxDiskMiB`;
-    case "share_full":
-      return `and this caller's jobs take ${refusal.usedBytes} of at most ${Math.floor(refusal.shareBytes)}`;
   }
 }

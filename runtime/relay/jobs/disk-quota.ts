@@ -3,10 +3,10 @@
  * the rest is reserved for answers of accepted jobs, and a little of it for the store's own records. Within each limit owners
  * share as `memory/shares.ts` says: each configured caller has a part that no other caller can use.
  */
-import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
+import { freeBytesSync } from "../disk-space.ts";
 import { guaranteedPart, largestPart, refusalOf } from "../memory/shares.ts";
-import { type Sql, usedBytes } from "./records.ts";
+import { type Sql, usedBytes } from "../sqlite.ts";
 import { JOB_BYTES, PART_FOR_NOTES } from "./schema.ts";
 import { type DiskRefusal, StoreFailed } from "./store.ts";
 
@@ -83,8 +83,7 @@ export class DiskQuota {
 
   #freeBytes(): number {
     try {
-      const { bavail, bsize } = statfsSync(dirname(this.#options.file));
-      return bavail * bsize;
+      return freeBytesSync(dirname(this.#options.file));
     } catch (cause) {
       throw new StoreFailed("the free space on the disk cannot be read", { cause });
     }

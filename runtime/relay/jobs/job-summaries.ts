@@ -1,6 +1,6 @@
 /** Queries over the jobs of all owners, for the status page: nothing that a caller wrote but the company's name. */
 import type { QueueName } from "../admission/slot-request.ts";
-import type { Sql } from "./records.ts";
+import type { Sql } from "../sqlite.ts";
 import type { JobState, JobSummary } from "./store.ts";
 
 interface SummaryRow {

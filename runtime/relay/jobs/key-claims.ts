@@ -1,6 +1,7 @@
 /** Idempotency keys in the jobs' file: the only place where repeated keys are compared, and the claims of direct calls. */
 import { isAlive } from "../../process-alive.ts";
-import { recordOf, rowByKey, type Sql } from "./records.ts";
+import type { Sql } from "../sqlite.ts";
+import { recordOf, rowByKey } from "./records.ts";
 import type { KeyClaim, KeyInUse, NewJob } from "./store.ts";
 
 export type KeyedCall = Pick<NewJob, "id" | "owner" | "path" | "idempotencyKey" | "requestSha256">;

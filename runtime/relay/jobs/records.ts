@@ -1,8 +1,8 @@
 /** Queries on the jobs' file: rows to records. */
 import { createHash } from "node:crypto";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { MAX_COMPANY_FLOWS, NO_COMPANY, SHARED_FLOW } from "../admission/flow-names.ts";
 import type { QueueName } from "../admission/slot-request.ts";
+import { type Sql, usedBytes } from "../sqlite.ts";
 import { WORK_HEADER } from "./own-work.ts";
 import type {
   Attempt,
@@ -21,21 +21,6 @@ import type {
  * it is due.
  */
 export const MAX_DELAY_MS = 60_000;
-
-/** Statements, each prepared once. */
-export type Sql = (text: string) => StatementSync;
-
-export function statements(db: DatabaseSync): Sql {
-  const prepared = new Map<string, StatementSync>();
-  return (text) => {
-    let statement = prepared.get(text);
-    if (statement === undefined) {
-      statement = db.prepare(text);
-      prepared.set(text, statement);
-    }
-    return statement;
-  };
-}
 
 /** The columns of `jobs` that are read. */
 export interface JobRow {
@@ -204,15 +189,6 @@ export function summaryOf(sql: Sql): StoreSummary {
       ).get(lane) as { ms: number | null }
     ).ms ?? undefined;
   return { counts, meanRunMs: { chat: mean("chat"), embeddings: mean("embeddings") }, diskBytes: usedBytes(sql) };
-}
-
-/** Bytes in use; free pages inside the file count as free. */
-export function usedBytes(sql: Sql): number {
-  const { pages } = sql(
-    "SELECT (SELECT page_count FROM pragma_page_count()) - (SELECT freelist_count FROM pragma_freelist_count()) AS pages",
-  ).get() as { pages: number };
-  const { page_size: size } = sql("PRAGMA page_size").get() as { page_size: number };
-  return pages * size;
 }
 
 export function sha256(bytes: Uint8Array): string {

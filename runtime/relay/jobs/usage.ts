@@ -4,7 +4,7 @@ import { CLIENT_CLOSED_REQUEST, RelayError } from "../errors.ts";
 import { scanObject } from "../http/body-rules.ts";
 import type { Router } from "../http/router.ts";
 import { companyOfUsage, type UsageEntry, type Usages } from "../usage/entry.ts";
-import type { QuotaHold } from "../usage/quotas.ts";
+import type { QuotaHold } from "../usage/quota-hold.ts";
 import { LONGEST_TEXT } from "../usage/row.ts";
 import type { Usage } from "../usage/usage.ts";
 import type { Ending } from "./disposition.ts";

@@ -2,7 +2,7 @@
  * Accounts for the memory that requests hold in this process, per caller and in total: bodies that are read, wait or are
  * processed, results that are sent, answers that are kept. Memory must be reserved before it is used. Pure.
  */
-import type { Limits } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import { RelayError } from "../errors.ts";
 import { memoryShareFull } from "../too-many-requests.ts";
 import { Shares } from "./shares.ts";

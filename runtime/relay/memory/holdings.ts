@@ -1,5 +1,5 @@
 /** The resources that one request holds for its caller, from the Access check to the end of its response. */
-import type { Limits } from "../../config.ts";
+import type { Limits } from "../../limits-config.ts";
 import { tooManyOpenRequests, tooManyStreams } from "../too-many-requests.ts";
 import { createMemoryBudget, type MemoryBudget, type Reservation } from "./budget.ts";
 import { Shares } from "./shares.ts";

@@ -10,7 +10,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { z } from "zod";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { modelServer } from "../../model-servers.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { errorAnswer, RelayError } from "../errors.ts";

@@ -1,5 +1,6 @@
 /** From a request that has passed all checks to the end of its answer: a slot, the model server or the fallback, the bill. */
-import type { Caller, ModelConfig } from "../../config.ts";
+import type { Caller } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { type Admission, type QueueName, type Slot, usedTokens } from "../admission/admission.ts";
 import type { QueueMetrics } from "../admission/metrics.ts";
 import { RelayError } from "../errors.ts";

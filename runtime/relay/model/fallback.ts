@@ -1,5 +1,6 @@
 /** A remote server for requests that this Mac would refuse, for companies that agreed to it. Off unless configured. */
-import type { Caller, FallbackConfig, ModelConfig } from "../../config.ts";
+import type { Caller } from "../../config.ts";
+import type { FallbackConfig, ModelConfig } from "../../model-config.ts";
 import { basePath } from "../../model-servers.ts";
 import { normalizeName } from "../access/names.ts";
 import { RelayError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /** Lists of models: only those that callers may use. */
 import { z } from "zod";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { isCloudModel, modelServer } from "../../model-servers.ts";
 import type { ModelRoute } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";

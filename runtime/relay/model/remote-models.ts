@@ -3,7 +3,7 @@
  * have `remote_host`. A call to one would be sent off-premises.
  */
 import type { Pool } from "undici";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { basePath, modelServer } from "../../model-servers.ts";
 import { cloudModel } from "../http/body-rules.ts";
 import { keyHeader } from "./key-refusal.ts";

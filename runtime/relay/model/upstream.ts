@@ -1,7 +1,7 @@
 /** The local model server: forwards a request and streams the answer back as it comes. */
 import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../model-config.ts";
 import { basePath, modelServer } from "../../model-servers.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import { RelayError } from "../errors.ts";

@@ -1,9 +1,9 @@
 /** Collects what the page shows. What is costly to find out is asked for less often than the page is refreshed. */
-import { statfs } from "node:fs/promises";
 import type { RelayConfig } from "../../config.ts";
 import type { LineStatus } from "../../direct-log.ts";
 import type { AdaptiveView } from "../admission/adaptive-slots.ts";
 import type { Admission, QueueName } from "../admission/admission.ts";
+import { diskSpace } from "../disk-space.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { JobState, JobSummary } from "../jobs/store.ts";
@@ -55,10 +55,7 @@ const NO_JOBS: Record<JobState, number> = { queued: 0, in_progress: 0, completed
 export function pageState(sources: PageSources): () => Promise<PageState> {
   const { config, model, speed, admission, jobs, documents, outages, adaptive, lines, audit } = sources;
   const startedAt = Date.now();
-  const disk = every<RelayPart["disk"]>(10_000, null, async () => {
-    const { bavail, blocks, bsize } = await statfs(config.dataDir);
-    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
-  });
+  const disk = every<RelayPart["disk"]>(10_000, null, () => diskSpace(config.dataDir));
   const latest = every<readonly JobSummary[]>(3_000, [], () => jobs.store.latest(JOBS_SHOWN));
   // Counting reads every job.
   const counts = every<JobsPart["counts"]>(15_000, NO_JOBS, async () => {

@@ -1,6 +1,6 @@
 /** Metrics of what the relay stands on: the disk, the job store, the service tokens. Read when they are scraped. */
-import { statfs } from "node:fs/promises";
 import { Gauge, type Registry } from "prom-client";
+import { type DiskSpace, diskSpace } from "../disk-space.ts";
 
 export interface HealthSources {
   /** Its disk is measured. */
@@ -12,22 +12,21 @@ export interface HealthSources {
 
 export function createHealthMetrics(registry: Registry, { dataDir, jobsAvailable, tokens }: HealthSources): void {
   const registers = [registry];
-  const disk = (name: string, help: string, value: (found: { blocks: number; bavail: number }) => number) =>
+  const disk = (name: string, help: string, bytes: (space: DiskSpace) => number) =>
     new Gauge({
       name,
       help,
       registers,
       async collect() {
         try {
-          const found = await statfs(dataDir);
-          this.set(value(found) * found.bsize);
+          this.set(bytes(await diskSpace(dataDir)));
         } catch {
           this.reset(); // the other metrics must not fail with these
         }
       },
     });
-  disk("slm_disk_free_bytes", "Free space on the disk with the relay's data.", ({ bavail }) => bavail);
-  disk("slm_disk_size_bytes", "Size of the disk with the relay's data.", ({ blocks }) => blocks);
+  disk("slm_disk_free_bytes", "Free space on the disk with the relay's data.", ({ freeBytes }) => freeBytes);
+  disk("slm_disk_size_bytes", "Size of the disk with the relay's data.", ({ totalBytes }) => totalBytes);
   new Gauge({
     name: "slm_job_store_up",
     help: "1 while the job store is available.",

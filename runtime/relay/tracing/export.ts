@@ -3,6 +3,7 @@ import { ExportResultCode } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter, type SpanProcessor } from "@opentelemetry/sdk-trace";
 import { Counter, type Registry } from "prom-client";
+import { withoutSlash } from "../../base-url.ts";
 import type { OtlpConfig } from "../../config.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -38,7 +39,7 @@ export function createExport(
     labelNames: ["result"] as const,
     registers: [registry],
   });
-  const url = `${endpoint.replace(/\/+$/, "")}/v1/traces`;
+  const url = `${withoutSlash(endpoint)}/v1/traces`;
   const otlp = new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: TIMEOUT_MS, concurrencyLimit: 2 });
   let held = 0;
   let isAway = false;

@@ -6,7 +6,8 @@ import type { Caller } from "../../config.ts";
 import { normalizeName } from "../access/names.ts";
 import type { RequestEnd, RequestEndListener } from "../http/request-record.ts";
 import type { Ledger } from "./ledger.ts";
-import type { QuotaHold, Quotas } from "./quotas.ts";
+import type { QuotaHold } from "./quota-hold.ts";
+import type { Quotas } from "./quotas.ts";
 import { allTokens, type ServedBy, type UsageKind, type UsageRow } from "./row.ts";
 import { promptTokens, type Usage } from "./usage.ts";
 

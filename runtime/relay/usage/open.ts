@@ -4,7 +4,8 @@ import { usageSchema, withDocumentBudget } from "../../usage-config.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Calendar } from "./calendar.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
-import { createQuotas, type Quotas, type QuotaWarnings } from "./quotas.ts";
+import type { QuotaWarnings } from "./quota-warnings.ts";
+import { createQuotas, type Quotas } from "./quotas.ts";
 
 const MIB = 1024 * 1024;
 

@@ -1,7 +1,8 @@
 /** Queries for sums of usage: of callers at `/v1/usage`, and of the owner at the admin listener. Pure. */
 import { RelayError } from "../errors.ts";
 import type { Calendar } from "./calendar.ts";
-import { OTHERS, type UsageDimension, type UsageTotal } from "./store.ts";
+import { OTHERS } from "./others.ts";
+import type { UsageDimension, UsageTotal } from "./store.ts";
 
 export interface UsageQuery {
   /** ms since 1970; until before `to`. */

@@ -89,6 +89,3 @@ export interface UsageStore {
   sweep(now: number): Promise<boolean>;
   file(): Promise<LedgerFile>;
 }
-
-/** Stands for the companies and models of a caller beyond `MAX_NAMES_A_DAY` in roll-ups. Not a possible name. */
-export const OTHERS = "\u0001others";

@@ -1,6 +1,6 @@
 /** Runs one check of the doctor on recorded answers. */
 import type { Answer, Answers, Check, Context, Result } from "../../../commands/doctor/check.ts";
-import { jobsSchema, limitsSchema } from "../../../runtime/config.ts";
+import { jobsSchema, limitsSchema } from "../../../runtime/limits-config.ts";
 
 export const said = (stdout: string, exitCode = 0): Answer => ({ exitCode, stdout, stderr: "" });
 export const refusedBy = (stderr: string): Answer => ({ exitCode: 1, stdout: "", stderr });

@@ -8,7 +8,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import type { Answer } from "../../../commands/doctor/check.ts";
 import { modelProbe, repeatedPrompts, reproducibleVectors } from "../../../commands/doctor/checks/model-probe.ts";
 import { modelSlots } from "../../../commands/doctor/checks/model-slots.ts";
-import { limitsSchema } from "../../../runtime/config.ts";
+import { limitsSchema } from "../../../runtime/limits-config.ts";
 import { type ModelServerOptions, startModelServer } from "../../../sandbox/model/server.ts";
 import { evaluate } from "./evaluate.ts";
 

@@ -6,7 +6,7 @@ import { modelServer } from "../../../commands/doctor/checks/model-server.ts";
 import { modelSlots } from "../../../commands/doctor/checks/model-slots.ts";
 import { relay } from "../../../commands/doctor/checks/relay.ts";
 import { tunnel } from "../../../commands/doctor/checks/tunnel.ts";
-import { limitsSchema } from "../../../runtime/config.ts";
+import { limitsSchema } from "../../../runtime/limits-config.ts";
 import { evaluate, ollama, said } from "./evaluate.ts";
 import { launchctlList, places } from "./recorded.ts";
 

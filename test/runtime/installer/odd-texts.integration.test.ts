@@ -12,55 +12,10 @@ import { sshConfigText } from "../../../runtime/installer/direct-files.ts";
 import { layout } from "../../../runtime/installer/layout.ts";
 import { directDaemon, modelDaemon } from "../../../runtime/installer/plists.ts";
 import { quote } from "../../../runtime/shell.ts";
+import { ODD_TEXTS } from "../../odd-texts.ts";
 
-const ODD = [
-  "'",
-  "''",
-  "'\\''",
-  '"',
-  "`id`",
-  "$(id)",
-  "$HOME",
-  "a;id",
-  "a|id",
-  "a&&id",
-  "a\nid",
-  "a\r\nid",
-  "-n",
-  "--",
-  "%s%n",
-  "\\",
-  "\\n",
-  "~",
-  "*",
-  "?",
-  "[a]",
-  "{a,b}",
-  "!x",
-  "#x",
-  " lead",
-  "trail ",
-  "",
-  "a\tb",
-  "<",
-  ">",
-  "&",
-  "]]>",
-  "<!--",
-  "-->",
-  "&amp;",
-  "&#0;",
-  "<string>x</string>",
-  "</string><true/><string>",
-  "<![CDATA[x]]>",
-  "가나 다",
-  "한글".normalize("NFD"),
-  "💡",
-  "\u001b[31m",
-  "x".repeat(10_000),
-] as const;
 /** Those that a plist can carry; the config refuses the others. */
-const IN_PLIST = ODD.filter((text) => plistProblem(text) === undefined);
+const IN_PLIST = ODD_TEXTS.filter((text) => plistProblem(text) === undefined);
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), "slm odd 'texts' "));
@@ -78,13 +33,13 @@ const hasPython = (() => {
 })();
 
 test("each is one word for sh, as it is", () => {
-  const script = `for word in ${ODD.map(quote).join(" ")}; do printf '%s\\0' "$word"; done`;
+  const script = `for word in ${ODD_TEXTS.map(quote).join(" ")}; do printf '%s\\0' "$word"; done`;
   const got = execFileSync("sh", ["-c", script]).toString("utf8").split("\0").slice(0, -1);
-  expect(got).toEqual([...ODD]);
+  expect(got).toEqual([...ODD_TEXTS]);
 });
 
 test("each is one word for sh behind ssh and sudo, which quote nothing themselves", () => {
-  for (const word of ODD.filter((text) => text.length < 100)) {
+  for (const word of ODD_TEXTS.filter((text) => text.length < 100)) {
     const inner = `printf %s ${quote(word)}`;
     expect(execFileSync("sh", ["-c", `sh -c ${quote(inner)}`]).toString("utf8")).toBe(word);
   }

@@ -7,9 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { onTestFinished } from "vitest";
-import { jobsSchema, type RelayConfig, type RelaySecrets } from "../../../runtime/config.ts";
+import type { RelayConfig, RelaySecrets } from "../../../runtime/config.ts";
+import { jobsSchema } from "../../../runtime/limits-config.ts";
 import { USER_AGENT } from "../../../runtime/relay/model/remote-models.ts";
-import { type Relay, type RelayOptions, startRelay } from "../../../runtime/relay/server.ts";
+import type { RelayOptions } from "../../../runtime/relay/relay-options.ts";
+import { type Relay, startRelay } from "../../../runtime/relay/server.ts";
 import { createLog } from "../../../runtime/relay/telemetry/log.ts";
 
 export const TEAM = "acme.cloudflareaccess.com";

@@ -4,7 +4,7 @@ import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { ProxyAgent, fetch as proxiedFetch } from "undici";
 import { onTestFinished } from "vitest";
 import type { RelayConfig } from "../../../runtime/config.ts";
-import type { RelayOptions } from "../../../runtime/relay/server.ts";
+import type { RelayOptions } from "../../../runtime/relay/relay-options.ts";
 import type { Edge, EdgeOptions } from "../../../sandbox/edge/edge.ts";
 import { application } from "../../sandbox/edge/account.ts";
 import { Harness } from "../../sandbox/edge/harness.ts";

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { limitsSchema } from "../../../runtime/config.ts";
+import { limitsSchema } from "../../../runtime/limits-config.ts";
 import { ERRORS, type RelayError } from "../../../runtime/relay/errors.ts";
 import {
   memoryShareFull,

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Cloudflare, { APIError } from "cloudflare";
-import { type AccountOptions, CloudflareAccount } from "../../../sandbox/cloudflare/account.ts";
+import { CloudflareAccount } from "../../../sandbox/cloudflare/account.ts";
+import type { AccountOptions } from "../../../sandbox/cloudflare/account-options.ts";
 import { startCloudflareApi } from "../../../sandbox/cloudflare/api.ts";
 
 export const account_id = "a".repeat(32);

@@ -1,18 +1,8 @@
 /** How real model servers are obtained: PATH, cache, the project's release, source; pinned, once, whoever needs them first. */
 import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import * as tar from "tar";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
@@ -27,28 +17,17 @@ import {
   ollama,
   weightsPackage,
 } from "../../../sandbox/tools/real/recipes.ts";
+import { ownCache, program, removeCache } from "./cache.ts";
 
 let folder: string;
 const lines: string[] = [];
 const log = (line: string) => void lines.push(line);
 
-function program(path: string, script: string): string {
-  mkdirSync(join(path, ".."), { recursive: true });
-  writeFileSync(path, `#!/bin/sh\n${script}\n`);
-  chmodSync(path, 0o755);
-  return path;
-}
-
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "slm-real-tools-"));
+  folder = ownCache();
   lines.length = 0;
-  vi.stubEnv("SLM_NETWORK_CACHE", join(folder, "cache"));
-  vi.stubEnv("SANDBOX_OFFLINE", "1");
 });
-afterEach(() => {
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => removeCache(folder));
 
 describe("a real model server", () => {
   it("is taken from PATH in a usable version, else from the cache", async () => {

@@ -1,31 +1,20 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { cloudflared, goMod, isAtLeast, languageHost, pulumi } from "../../../sandbox/tools/recipes.ts";
 import { cacheFolder, ensureTools } from "../../../sandbox/tools/tools.ts";
+import { ownCache, removeCache, program as shellProgram } from "./cache.ts";
 
 let folder: string;
 const lines: string[] = [];
 const log = (line: string) => void lines.push(line);
 
-function program(path: string, says: string): string {
-  mkdirSync(join(path, ".."), { recursive: true });
-  writeFileSync(path, `#!/bin/sh\necho '${says}'\n`);
-  chmodSync(path, 0o755);
-  return path;
-}
+const program = (path: string, says: string) => shellProgram(path, `echo '${says}'`);
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "slm-tools-"));
+  folder = ownCache();
   lines.length = 0;
-  vi.stubEnv("SLM_NETWORK_CACHE", join(folder, "cache"));
-  vi.stubEnv("SANDBOX_OFFLINE", "1");
 });
-afterEach(() => {
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => removeCache(folder));
 
 describe("the tools", () => {
   it("are taken from PATH where their version will do, else from the cache", async () => {

@@ -8,7 +8,8 @@ import type { Live } from "./live.ts";
 import { chooseLanguage, chooseTheme, language, theme } from "./preferences.ts";
 import { history } from "./view-history.ts";
 import { cards, headline, hero, warnings } from "./view-now.ts";
-import { adaptive, audit, callers, companies, documents, entry, jobs, lines, outages, tokens } from "./view-tables.ts";
+import { adaptive, audit, lines, outages, tokens } from "./view-operation.ts";
+import { callers, companies, documents, entry, jobs } from "./view-use.ts";
 
 /** @param render called after the reader has changed language or colours */
 export function page(context: Context, render: () => void): { nodes: Child[]; charts: readonly Chart[] } {

@@ -8,6 +8,7 @@ import type { AdaptiveTimes } from "../../../../runtime/relay/admission/adaptive
 import type { PageState } from "../../../../runtime/relay/status/page-data.ts";
 import { CHAT_MODEL } from "../../../../sandbox/model/models.ts";
 import { startModelServer } from "../../../../sandbox/model/server.ts";
+import { LEAST } from "../../../config/stack.ts";
 import { asPerson, post, startTestRelay, type TestRelay, temporaryFolder } from "../harness.ts";
 
 /** Seconds instead of minutes. */
@@ -158,17 +159,7 @@ describe("limits.chat: auto", () => {
 });
 
 describe("limits.chat in the stack's config", () => {
-  const good = {
-    hostname: "slm.example.com",
-    zoneId: "0".repeat(32),
-    accountId: "a".repeat(32),
-    access: { servers: [{ name: "backend" }] },
-    macs: [{ host: "192.168.0.20", user: "deploy", hostKey: "ssh-ed25519 AAAAC3Nz" }],
-    model: { embeddingModel: "bge-m3" },
-    tunnelSecret: "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=",
-    documents: { store: "embedded" },
-  };
-  const read = (chat: unknown) => parseStackConfig({ ...good, limits: { chat } }).limits;
+  const read = (chat: unknown) => parseStackConfig({ ...LEAST, limits: { chat } }).limits;
 
   it.each([
     ["auto", 8, { min: 1, max: 8 }],

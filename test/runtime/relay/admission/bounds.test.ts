@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Limits } from "../../../../runtime/config.ts";
+import type { Limits } from "../../../../runtime/limits-config.ts";
 import {
   type Admission,
   createAdmission,

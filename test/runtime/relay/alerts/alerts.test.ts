@@ -2,9 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { ALERT_KINDS, alertThresholdsSchema, webhookProblem } from "../../../../runtime/alert-config.ts";
 import { type AlertMessage, createAlerts, type HeldAlert } from "../../../../runtime/relay/alerts/alerts.ts";
+import { updatesIn, type Watched } from "../../../../runtime/relay/alerts/checks.ts";
 import { bodyOf } from "../../../../runtime/relay/alerts/delivery.ts";
 import { textOf } from "../../../../runtime/relay/alerts/messages/text.ts";
-import { startWatch, updatesIn, type Watched } from "../../../../runtime/relay/alerts/watch.ts";
+import { startWatch } from "../../../../runtime/relay/alerts/watch.ts";
+import { createLog } from "../../../../runtime/relay/telemetry/log.ts";
 
 const said = (messages: readonly AlertMessage[]) =>
   messages.map(({ kind, isResolved, subject }) => `${kind}${isResolved ? ".resolved" : ""} ${subject}`);
@@ -188,7 +190,9 @@ describe("watching", () => {
         for (const go of looks.splice(0)) go();
       },
     };
+    const logged: Record<string, unknown>[] = [];
     const stop = startWatch(ticking, { thresholds: { ...thresholds, diskPercent: 99 }, webhooks: [] }, watched, {
+      log: createLog({ write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>) }),
       everyMs: 2,
       updatesEveryMs: 0,
       now: () => clock.ms,
@@ -197,7 +201,7 @@ describe("watching", () => {
       // Two looks: one may have begun before the state changed.
       for (let n = 0; n < 2; n++) await new Promise<void>((resolve) => looks.push(resolve));
     };
-    return { state, clock, look, messages, stop };
+    return { state, clock, look, messages, logged, stop };
   }
 
   it("says that the model server is down after a minute, not before, and that it is back", async () => {
@@ -261,6 +265,43 @@ describe("watching", () => {
       "update_waiting macOS",
     ]);
     expect(messages.find(({ kind }) => kind === "queue_wait")!.detail).toEqual({ seconds: 30, waiting: 4 });
+    await stop();
+  });
+
+  it("a check that fails is logged once and leaves its alerts as they are; the others go on", async () => {
+    const broken = new Set<string>();
+    const orBroken = <T>(name: string, value: T): T => {
+      if (broken.has(name)) throw new Error(`${name} cannot be read`);
+      return value;
+    };
+    const changes = {
+      dataDir: "/nowhere/at/all", // the free space of its disk cannot be read
+      lines: async () => orBroken("lines", [{ server: "backend", port: 1, connected: false }]),
+      stores: () => orBroken("stores", { jobs: true, documents: true }),
+    };
+    const { state, clock, look, messages, logged, stop } = watch(changes, {
+      backend: { expiresAt: "2026-12-05T00:00:00Z" },
+    });
+    await look();
+    clock.ms += 300_000;
+    await look();
+    expect(said(messages).toSorted()).toEqual(["direct_line_down backend", "token_end backend"]);
+    expect(logged).toMatchObject([{ level: "warn", part: "disk", err: { code: "ENOENT" } }]);
+
+    broken.add("lines").add("stores");
+    state.longestMs = 30_000;
+    await look();
+    clock.ms += 120_000;
+    await look();
+    expect(said(messages)).toContain("queue_wait chat");
+    expect(said(messages)).not.toContain("direct_line_down.resolved backend");
+    expect(logged.map(({ part }) => part).toSorted()).toEqual(["direct_line_down", "disk", "store_down"]);
+
+    broken.clear();
+    await look();
+    broken.add("stores");
+    await look();
+    expect(logged.map(({ part }) => part).filter((part) => part === "store_down")).toHaveLength(2);
     await stop();
   });
 

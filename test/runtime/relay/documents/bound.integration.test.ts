@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
-import { jobsSchema } from "../../../../runtime/config.ts";
+import { jobsSchema } from "../../../../runtime/limits-config.ts";
 import { openSqliteFile } from "../../../../runtime/relay/documents/sqlite-file.ts";
 import type { DocumentMeta } from "../../../../runtime/relay/documents/store.ts";
 import { asServer, CLIENT_ID, codeOf, startTestRelay, temporaryFolder } from "../harness.ts";

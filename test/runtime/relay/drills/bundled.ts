@@ -7,7 +7,8 @@ import { createInterface } from "node:readline";
 import * as tar from "tar";
 import { onTestFinished } from "vitest";
 import { buildRelease } from "../../../../runtime/build.ts";
-import { jobsSchema, type RelayConfig } from "../../../../runtime/config.ts";
+import type { RelayConfig } from "../../../../runtime/config.ts";
+import { jobsSchema } from "../../../../runtime/limits-config.ts";
 import { freePorts, type RelayProcess, runRelay } from "../child.ts";
 import { jwks, TEAM, temporaryFolder, testConfig, token } from "../harness.ts";
 

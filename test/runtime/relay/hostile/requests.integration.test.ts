@@ -1,7 +1,7 @@
 /** Requests that no real client sends, from a caller with a valid token: each ends, and leaves nothing behind. */
 import { connect } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { CLIENT_ID, post, raw, serverToken, startModel, startTestRelay, type TestRelay } from "../harness.ts";
 
 const PATIENT = { timeout: 20_000, interval: 50 };

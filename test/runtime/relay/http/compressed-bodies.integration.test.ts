@@ -1,7 +1,7 @@
 /** Request bodies with a Content-Encoding: decoded, with the bounds of the decoded bytes. */
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test, vi } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { CLIENT_ID, codeOf, post, raw, serverToken, startModel, startTestRelay, type TestRelay } from "../harness.ts";
 
 const callers = [{ name: "backend", clientId: CLIENT_ID, companies: ["*"], weight: 1, enabled: true }];

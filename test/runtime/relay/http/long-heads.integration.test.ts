@@ -2,7 +2,7 @@
 
 import { connect } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { asServer, CLIENT_ID, raw, serverToken, startModel, startTestRelay } from "../harness.ts";
 
 const callers = [{ name: "backend", clientId: CLIENT_ID, companies: ["*"], weight: 1, enabled: true }];

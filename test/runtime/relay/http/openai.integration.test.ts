@@ -1,6 +1,6 @@
 import OpenAI from "openai";
 import { expect, test } from "vitest";
-import { jobsSchema } from "../../../../runtime/config.ts";
+import { jobsSchema } from "../../../../runtime/limits-config.ts";
 import { asServer, post, startModel, startTestRelay, type TestRelay, testConfig } from "../harness.ts";
 
 const client = (relay: TestRelay) =>

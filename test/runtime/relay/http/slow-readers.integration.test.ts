@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
 import { CLIENT_ID, post, serverToken, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
 

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { JobDatabase } from "../../../../runtime/relay/jobs/database.ts";
 import { startRunner } from "../../../../runtime/relay/jobs/runner.ts";
 import { MIGRATIONS, openDatabase } from "../../../../runtime/relay/jobs/schema.ts";

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
-import { jobsSchema } from "../../../../runtime/config.ts";
+import { jobsSchema } from "../../../../runtime/limits-config.ts";
 import {
   asServer,
   CLIENT_ID,

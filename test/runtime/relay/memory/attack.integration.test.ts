@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
 import { MAX_STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
 import { startEmbeddingModel } from "../documents/model.ts";

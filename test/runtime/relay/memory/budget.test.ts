@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { cacheBytes, createMemoryBudget, reserveLargest } from "../../../../runtime/relay/memory/budget.ts";
 

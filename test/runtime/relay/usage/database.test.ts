@@ -6,8 +6,8 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DAY_MS, HOUR_MS } from "../../../../runtime/relay/usage/calendar.ts";
 import { LedgerDatabase, type LedgerOptions } from "../../../../runtime/relay/usage/database.ts";
+import { OTHERS } from "../../../../runtime/relay/usage/others.ts";
 import type { UsageRow } from "../../../../runtime/relay/usage/row.ts";
-import { OTHERS } from "../../../../runtime/relay/usage/store.ts";
 import { NOON, randomRows, row } from "./rows.ts";
 
 const MIB = 1024 * 1024;

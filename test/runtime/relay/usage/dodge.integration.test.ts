@@ -2,7 +2,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import { limitsSchema, type RelayConfig } from "../../../../runtime/config.ts";
+import type { RelayConfig } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { freePorts, runRelay } from "../child.ts";
 import { startEmbeddingModel } from "../documents/model.ts";
 import { asOther, at, call, type DocumentsRelay, startDocumentsRelay } from "../documents/relays.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
 import { expect, it } from "vitest";
-import { limitsSchema } from "../../../../runtime/config.ts";
+import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { freePorts, runRelay } from "../child.ts";
 import { asServer, jwks, startModel, TEAM, temporaryFolder, testConfig } from "../harness.ts";
 import { random } from "./rows.ts";

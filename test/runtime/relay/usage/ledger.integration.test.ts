@@ -4,7 +4,8 @@ import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { jobsSchema, limitsSchema, type RelayConfig } from "../../../../runtime/config.ts";
+import type { RelayConfig } from "../../../../runtime/config.ts";
+import { jobsSchema, limitsSchema } from "../../../../runtime/limits-config.ts";
 import { usage as usageSchema } from "../../../../runtime/relay/openapi/answers.ts";
 import {
   asServer,

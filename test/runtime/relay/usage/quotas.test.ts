@@ -1,10 +1,11 @@
 /** Quotas: exact under concurrency, settled, renewed, seeded. Without sockets; the clock is the test's. */
 import { describe, expect, it } from "vitest";
-import { type Limits, limitsSchema } from "../../../../runtime/config.ts";
+import { type Limits, limitsSchema } from "../../../../runtime/limits-config.ts";
 import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { Calendar, DAY_MS } from "../../../../runtime/relay/usage/calendar.ts";
 import { companyOfUsage } from "../../../../runtime/relay/usage/entry.ts";
-import { createQuotas, type QuotaClaim, type QuotaHold } from "../../../../runtime/relay/usage/quotas.ts";
+import type { QuotaHold } from "../../../../runtime/relay/usage/quota-hold.ts";
+import { createQuotas, type QuotaClaim } from "../../../../runtime/relay/usage/quotas.ts";
 import type { QuotasByName } from "../../../../runtime/usage-config.ts";
 import { NOON, random } from "./rows.ts";
 
