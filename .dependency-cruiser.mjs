@@ -70,6 +70,20 @@ export default {
       from: { path: project.map((entry) => at("", entry)) },
       to: { path: "node_modules/@pulumi/(cloudflare|mongodbatlas)/index\\.", dependencyTypesNot: ["type-only"] },
     },
+    {
+      name: "a provider loads its client where it is needed: a preview needs none",
+      severity: "error",
+      from: { path: "^components/(ttl-collection|tunnel-connections)-provider\\.ts$" },
+      to: {
+        path: [
+          "^components/ttl-collection-database\\.ts$",
+          "^accounts/cloudflare\\.ts$",
+          "node_modules/(mongodb|cloudflare)/",
+        ],
+        dynamic: false,
+        dependencyTypesNot: ["type-only"],
+      },
+    },
   ],
   options: {
     doNotFollow: { path: "node_modules" },
