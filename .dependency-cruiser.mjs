@@ -77,6 +77,27 @@ export default {
       from: { path: "^runtime/(relay|installer)/" },
       to: { path: "node_modules/(@pulumi|cloudflare|ssh2|esbuild)/" },
     },
+    {
+      name: "a provider's SDK is imported by the file of each resource",
+      comment: "the index is a thousand files, and an import of it loads them all at every preview",
+      severity: "error",
+      from: { path: project.map((entry) => at("", entry)) },
+      to: { path: "node_modules/@pulumi/(cloudflare|mongodbatlas)/index\\.", dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "a provider loads its client where it is needed: a preview needs none",
+      severity: "error",
+      from: { path: "^components/(ttl-collection|tunnel-connections)-provider\\.ts$" },
+      to: {
+        path: [
+          "^components/ttl-collection-database\\.ts$",
+          "^accounts/cloudflare\\.ts$",
+          "node_modules/(mongodb|cloudflare)/",
+        ],
+        dynamic: false,
+        dependencyTypesNot: ["type-only"],
+      },
+    },
   ],
   options: {
     doNotFollow: { path: "node_modules" },

@@ -20,8 +20,7 @@ import { TunnelConnections } from "./components/tunnel-connections.ts";
 import { ConfigError, readStackConfig, type StackConfig } from "./config/config.ts";
 import { installInput } from "./config/install-input.ts";
 import { parseLocalEndpoint } from "./config/ssh-override.ts";
-import { cachedArtifact } from "./runtime/artifacts/cache.ts";
-import { buildRelease } from "./runtime/build.ts";
+import { currentRelease } from "./runtime/current-release.ts";
 
 const name = "slm";
 const settings = new pulumi.Config("slm-network");
@@ -29,7 +28,7 @@ const settings = new pulumi.Config("slm-network");
 const tunnelName = `slm-network-${pulumi.getStack()}`;
 const config = withoutStackTrace(() => readStackConfig(settings));
 // Built while the accounts are asked. Both run to their end, so that a failed check leaves no half-written build behind.
-const [checks, build] = await Promise.allSettled([check(config), buildRelease()]);
+const [checks, build] = await Promise.allSettled([check(config), currentRelease()]);
 const { login, authDomain, accessList, servesCustomHostname, deployed } = withoutStackTrace(() => settled(checks));
 const release = settled(build);
 const { accountId } = config;
@@ -213,6 +212,7 @@ const host = new MacHost(
 
 /** An archive for a Mac without internet access; the path is relative, so that it is the same from every checkout. */
 async function pushed({ url, sha256 }: { url: string; sha256: string }): Promise<{ path: string; sha256: string }> {
+  const { cachedArtifact } = await import("./runtime/artifacts/cache.ts"); // its HTTP client is seldom needed
   return { path: relative(process.cwd(), await cachedArtifact("dist/artifacts", { url, sha256 })), sha256 };
 }
 

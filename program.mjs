@@ -9,5 +9,9 @@ if (major < 22 || (major === 22 && minor < 18)) {
 
 /** @returns the stack's outputs */
 export default async function program() {
+  // Node's own stack traces: Pulumi's language host installs hooks that look every frame up in source maps, and the SDK takes a trace
+  // for each resource and promise. Node strips types in place, so the program's positions need no map.
+  Error.prepareStackTrace = undefined;
+  await import("./components/compile-cache.ts");
   return { ...(await import("./index.ts")) };
 }

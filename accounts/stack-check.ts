@@ -1,5 +1,6 @@
 /** Everything that is checked before anything is declared: the account, the route, how people sign in, and when secrets rotate. */
-import * as cloudflare from "@pulumi/cloudflare";
+import { getZeroTrustOrganization } from "@pulumi/cloudflare/getZeroTrustOrganization.js";
+import { getZone } from "@pulumi/cloudflare/getZone.js";
 import { ConfigError, type StackConfig } from "../config/config.ts";
 import { type AccessListPlan, planAccessList } from "./access-list.ts";
 import { type AccountCheck, checkAccount } from "./account-check.ts";
@@ -66,11 +67,11 @@ export async function checkStack(config: StackConfig, args: CheckArgs): Promise<
   if (found.length > 0) throw new ConfigError([...found, ...early], "the accounts and credentials of the stack have");
 
   const required = requiredLookups({ accountId, zoneId }, lookups);
-  const zone = account.zoneName ?? (await cloudflare.getZone({ zoneId })).name;
+  const zone = account.zoneName ?? (await getZone({ zoneId })).name;
   const [route, login, authDomain, servesCustom, accessList] = await Promise.all([
     routeProblems(config, zone, required),
     loginOf(config, args.name, required, deployed),
-    account.authDomain ?? cloudflare.getZeroTrustOrganization({ accountId }).then((one) => one.authDomain),
+    account.authDomain ?? getZeroTrustOrganization({ accountId }).then((one) => one.authDomain),
     servesCustomHostname(config.route, required, deployed),
     planAccessList(config, atlas.usable ? atlasLookups({ ...atlas.access, timeoutMs: 10_000 }) : undefined, deployed),
   ]);

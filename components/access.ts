@@ -1,4 +1,8 @@
-import * as cloudflare from "@pulumi/cloudflare";
+import type { types } from "@pulumi/cloudflare";
+import { ZeroTrustAccessApplication } from "@pulumi/cloudflare/zeroTrustAccessApplication.js";
+import { ZeroTrustAccessIdentityProvider } from "@pulumi/cloudflare/zeroTrustAccessIdentityProvider.js";
+import { ZeroTrustAccessPolicy } from "@pulumi/cloudflare/zeroTrustAccessPolicy.js";
+import { ZeroTrustAccessServiceToken } from "@pulumi/cloudflare/zeroTrustAccessServiceToken.js";
 import * as pulumi from "@pulumi/pulumi";
 import { type Login, oneTimePin, oneTimePinName } from "../accounts/identity-providers.ts";
 import { endOfLifeWarning, tokenName } from "../accounts/rotation.ts";
@@ -108,7 +112,7 @@ export class Access extends pulumi.ComponentResource {
     const scrapers = args.scrapers ?? [];
     const tokens = [...args.servers, ...scrapers].map((server) => ({
       server,
-      token: new cloudflare.ZeroTrustAccessServiceToken(
+      token: new ZeroTrustAccessServiceToken(
         tokenName(name, server.name),
         {
           accountId,
@@ -190,7 +194,7 @@ export class Access extends pulumi.ComponentResource {
   private allowedIdps(name: string, args: AccessArgs): pulumi.Input<string>[] {
     const { existing, declareOneTimePin } = args.people.login;
     if (!declareOneTimePin) return [...existing];
-    const pin = new cloudflare.ZeroTrustAccessIdentityProvider(
+    const pin = new ZeroTrustAccessIdentityProvider(
       oneTimePinName(name),
       { accountId: args.accountId, name: "One-time PIN", type: oneTimePin, config: {} },
       // Other applications of the account may have come to use it, too.
@@ -207,16 +211,16 @@ export class Access extends pulumi.ComponentResource {
     args: AccessArgs,
     policy: {
       decision: "allow" | "non_identity";
-      includes: cloudflare.types.input.ZeroTrustAccessPolicyInclude[];
+      includes: types.input.ZeroTrustAccessPolicyInclude[];
       sessionDuration: string;
       allowedIdps?: pulumi.Input<string>[] | undefined;
     },
-  ): cloudflare.ZeroTrustAccessApplication {
+  ): ZeroTrustAccessApplication {
     const policies =
       policy.includes.length === 0
         ? []
         : [
-            new cloudflare.ZeroTrustAccessPolicy(
+            new ZeroTrustAccessPolicy(
               `${name}-policy-${audience}`,
               {
                 accountId: args.accountId,
@@ -229,7 +233,7 @@ export class Access extends pulumi.ComponentResource {
               { parent: this },
             ),
           ];
-    return new cloudflare.ZeroTrustAccessApplication(
+    return new ZeroTrustAccessApplication(
       `${name}-app-${audience}`,
       {
         accountId: args.accountId,

@@ -1,4 +1,4 @@
-import * as cloudflare from "@pulumi/cloudflare";
+import { NotificationPolicy } from "@pulumi/cloudflare/notificationPolicy.js";
 import * as pulumi from "@pulumi/pulumi";
 
 /** Arguments of the alerts. */
@@ -31,7 +31,7 @@ export class Alerts extends pulumi.ComponentResource {
       mechanisms: { emails: args.emails.map((id) => ({ id })) },
     };
 
-    new cloudflare.NotificationPolicy(
+    new NotificationPolicy(
       `${name}-alert-tunnel`,
       {
         ...common,
@@ -42,7 +42,7 @@ export class Alerts extends pulumi.ComponentResource {
       { parent: this },
     );
     // The API has no filter for it: it is about every service token of the account.
-    new cloudflare.NotificationPolicy(
+    new NotificationPolicy(
       `${name}-alert-token`,
       { ...common, name: `${args.hostname}: service token about to end`, alertType: "expiring_service_token_alert" },
       { parent: this },

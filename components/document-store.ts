@@ -1,4 +1,7 @@
-import * as mongodbatlas from "@pulumi/mongodbatlas";
+import { DatabaseUser } from "@pulumi/mongodbatlas/databaseUser.js";
+import { FlexCluster } from "@pulumi/mongodbatlas/flexCluster.js";
+import { getAdvancedClusterOutput } from "@pulumi/mongodbatlas/getAdvancedCluster.js";
+import { ProjectIpAccessList } from "@pulumi/mongodbatlas/projectIpAccessList.js";
 import * as pulumi from "@pulumi/pulumi";
 import { ConnectionString } from "mongodb-connection-string-url";
 import { TtlCollection } from "./ttl-collection.ts";
@@ -77,7 +80,7 @@ export class DocumentStore extends pulumi.ComponentResource {
 
     const clusterName = typeof args.cluster === "string" ? args.cluster : args.cluster.create.name;
     const made = typeof args.cluster === "string" ? undefined : this.#newCluster(name, args, args.cluster.create);
-    const cluster = made ?? mongodbatlas.getAdvancedClusterOutput({ projectId, name: clusterName }, { parent: this });
+    const cluster = made ?? getAdvancedClusterOutput({ projectId, name: clusterName }, { parent: this });
     const base = pulumi
       .output(cluster.connectionStrings)
       .apply((strings) =>
@@ -85,7 +88,7 @@ export class DocumentStore extends pulumi.ComponentResource {
       );
 
     const user = (kind: keyof typeof roles, password: pulumi.Input<string>) =>
-      new mongodbatlas.DatabaseUser(
+      new DatabaseUser(
         `${name}-user-${kind}`,
         {
           projectId,
@@ -104,7 +107,7 @@ export class DocumentStore extends pulumi.ComponentResource {
 
     const access = args.allowFrom.map(
       (cidrBlock) =>
-        new mongodbatlas.ProjectIpAccessList(
+        new ProjectIpAccessList(
           `${name}-from-${cidrBlock.replace(/[./]/g, "-")}`,
           { projectId, cidrBlock, comment: args.comments?.get(cidrBlock) ?? args.comment ?? "slm-network" },
           { parent: this },
@@ -130,12 +133,8 @@ export class DocumentStore extends pulumi.ComponentResource {
     this.registerOutputs({ relayUri: this.relayUri });
   }
 
-  #newCluster(
-    name: string,
-    { projectId, tags, protect }: DocumentStoreArgs,
-    create: NewCluster,
-  ): mongodbatlas.FlexCluster {
-    return new mongodbatlas.FlexCluster(
+  #newCluster(name: string, { projectId, tags, protect }: DocumentStoreArgs, create: NewCluster): FlexCluster {
+    return new FlexCluster(
       `${name}-cluster`,
       {
         projectId,

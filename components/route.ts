@@ -1,4 +1,6 @@
-import * as cloudflare from "@pulumi/cloudflare";
+import { CustomHostnameFallbackOrigin } from "@pulumi/cloudflare/customHostnameFallbackOrigin.js";
+import { DnsRecord } from "@pulumi/cloudflare/dnsRecord.js";
+import { RegionalHostname } from "@pulumi/cloudflare/regionalHostname.js";
 import * as pulumi from "@pulumi/pulumi";
 import { requireAccess } from "./access.ts";
 
@@ -37,7 +39,7 @@ export class Route extends pulumi.ComponentResource {
     requireAccess([args.hostname], args.behindAccess);
 
     // No `settings`: with it the provider reports a difference on every run.
-    const record = new cloudflare.DnsRecord(
+    const record = new DnsRecord(
       `${name}-dns`,
       {
         zoneId: args.zoneId,
@@ -52,14 +54,14 @@ export class Route extends pulumi.ComponentResource {
     );
 
     if (args.regionKey !== undefined) {
-      new cloudflare.RegionalHostname(
+      new RegionalHostname(
         `${name}-region`,
         { zoneId: args.zoneId, hostname: record.name, regionKey: args.regionKey },
         { parent: this },
       );
     }
     if (args.fallbackOrigin) {
-      new cloudflare.CustomHostnameFallbackOrigin(
+      new CustomHostnameFallbackOrigin(
         `${name}-fallback-origin`,
         { zoneId: args.zoneId, origin: record.name },
         { parent: this },

@@ -1,4 +1,4 @@
-import * as cloudflare from "@pulumi/cloudflare";
+import { CustomHostname } from "@pulumi/cloudflare/customHostname.js";
 import * as pulumi from "@pulumi/pulumi";
 
 /** Arguments of a custom hostname. */
@@ -95,7 +95,7 @@ export class SaasHostname extends pulumi.ComponentResource {
   constructor(name: string, args: SaasHostnameArgs, opts?: pulumi.ComponentResourceOptions) {
     super("slm-network:saas-hostname:SaasHostname", name, {}, opts);
 
-    const custom = new cloudflare.CustomHostname(
+    const custom = new CustomHostname(
       `${name}-custom-hostname`,
       {
         zoneId: args.zoneId,

@@ -1,4 +1,6 @@
-import * as cloudflare from "@pulumi/cloudflare";
+import type { types } from "@pulumi/cloudflare";
+import { ZeroTrustAccessApplication } from "@pulumi/cloudflare/zeroTrustAccessApplication.js";
+import { ZeroTrustAccessPolicy } from "@pulumi/cloudflare/zeroTrustAccessPolicy.js";
 import * as pulumi from "@pulumi/pulumi";
 
 /** Arguments of an SSH entry. */
@@ -38,12 +40,12 @@ export class SshEntry extends pulumi.ComponentResource {
     const policy = (
       who: "people" | "servers",
       decision: "allow" | "non_identity",
-      includes: cloudflare.types.input.ZeroTrustAccessPolicyInclude[],
+      includes: types.input.ZeroTrustAccessPolicyInclude[],
     ) =>
       includes.length === 0
         ? []
         : [
-            new cloudflare.ZeroTrustAccessPolicy(
+            new ZeroTrustAccessPolicy(
               `${name}-policy-ssh-${who}`,
               { accountId, name: `${hostname} ${who}`, decision, includes, sessionDuration },
               { parent: this },
@@ -53,7 +55,7 @@ export class SshEntry extends pulumi.ComponentResource {
     const servers = tokenIds.map((tokenId) => ({ serviceToken: { tokenId } }));
     const policies = [...policy("people", "allow", people), ...policy("servers", "non_identity", servers)];
 
-    const application = new cloudflare.ZeroTrustAccessApplication(
+    const application = new ZeroTrustAccessApplication(
       `${name}-app-ssh`,
       {
         accountId,

@@ -2,9 +2,10 @@
  * The dynamic provider behind `TunnelConnections`. Cloudflare refuses to delete a tunnel while it counts connections (error
  * 1022), and it counts one for a while after its connector has stopped.
  */
-import { type CloudflareLookups, cloudflareLookups } from "../accounts/cloudflare.ts";
+import type { CloudflareLookups } from "../accounts/cloudflare.ts";
 import { cloudflareAccess } from "../accounts/credentials.ts";
 import { describeFailure } from "../accounts/lookup-result.ts";
+import "./compile-cache.ts";
 import { isOtherProvider } from "./dynamic-state.ts";
 
 /** The resource's inputs, which are its state too. */
@@ -38,7 +39,7 @@ export async function diff(olds: TunnelConnectionsInputs, news: TunnelConnection
  */
 export async function remove(state: TunnelConnectionsInputs, options: WaitOptions = {}): Promise<void> {
   const { withinMs = 180_000, pauseMs = 3_000, log = (text) => console.log(text) } = options;
-  const lookups = options.lookups ?? cloudflareLookups(access(state));
+  const lookups = options.lookups ?? (await lookupsOf(state));
   const deadline = Date.now() + withinMs;
   for (let isFirst = true; ; isFirst = false) {
     const result = await lookups.tunnelConnections(state.accountId, state.tunnelId);
@@ -54,6 +55,8 @@ export async function remove(state: TunnelConnectionsInputs, options: WaitOption
   }
 }
 
-function access({ baseUrl }: TunnelConnectionsInputs) {
-  return cloudflareAccess((key) => (key === "cloudflare:baseUrl" ? baseUrl : undefined));
+// Cloudflare's client takes a while to load, and `diff` needs none.
+async function lookupsOf({ baseUrl }: TunnelConnectionsInputs): Promise<CloudflareLookups> {
+  const { cloudflareLookups } = await import("../accounts/cloudflare.ts");
+  return cloudflareLookups(cloudflareAccess((key) => (key === "cloudflare:baseUrl" ? baseUrl : undefined)));
 }

@@ -1,4 +1,5 @@
-import * as cloudflare from "@pulumi/cloudflare";
+import { ZeroTrustTunnelCloudflared } from "@pulumi/cloudflare/zeroTrustTunnelCloudflared.js";
+import { ZeroTrustTunnelCloudflaredConfig } from "@pulumi/cloudflare/zeroTrustTunnelCloudflaredConfig.js";
 import * as pulumi from "@pulumi/pulumi";
 import { requireAccess } from "./access.ts";
 
@@ -109,7 +110,7 @@ export class Tunnel extends pulumi.ComponentResource {
     super("slm-network:tunnel:Tunnel", name, {}, opts);
     requireAccess([args.hostname, ...(args.alsoHostnames ?? [])], args.behindAccess);
 
-    const tunnel = new cloudflare.ZeroTrustTunnelCloudflared(
+    const tunnel = new ZeroTrustTunnelCloudflared(
       `${name}-tunnel`,
       {
         accountId: args.accountId,
@@ -123,7 +124,7 @@ export class Tunnel extends pulumi.ComponentResource {
       { parent: this, protect: args.protect, ignoreChanges: ["configSrc"] },
     );
 
-    new cloudflare.ZeroTrustTunnelCloudflaredConfig(
+    new ZeroTrustTunnelCloudflaredConfig(
       `${name}-ingress`,
       {
         accountId: args.accountId,

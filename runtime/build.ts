@@ -14,10 +14,15 @@ import * as tar from "tar";
  * @returns their file names, in `outDir`
  */
 export async function buildStatusPage(outDir: string): Promise<string[]> {
+  return (await statusPage(outDir)).names;
+}
+
+async function statusPage(outDir: string) {
   const client = join(import.meta.dirname, "relay/status/client");
   const names = ["status-page.js", "status-page.css"];
-  await esbuild.build({
+  const { metafile } = await esbuild.build({
     absWorkingDir: join(import.meta.dirname, ".."),
+    metafile: true,
     outdir: outDir,
     entryPoints: [
       { in: join(client, "main.ts"), out: "status-page" },
@@ -33,7 +38,7 @@ export async function buildStatusPage(outDir: string): Promise<string[]> {
     legalComments: "none",
     logLevel: "silent",
   });
-  return names;
+  return { names, metafile };
 }
 
 /** The archive for the Mac. */
@@ -41,6 +46,15 @@ export interface Release {
   path: string;
   /** Of the archive; names the release, and is checked on the Mac. */
   sha256: string;
+}
+
+/** Where a build leaves the release of this hash. */
+export const archivePath = (outDir: string, sha256: string): string => join(outDir, `slm-network-${sha256}.tar`);
+
+/** A release that was just built. */
+export interface Build extends Release {
+  /** The files it was built from, relative to the project. */
+  readonly inputs: readonly string[];
 }
 
 /** Programs of the release by name, each a file `<name>.mjs`; the relay starts its threads by these names. */
@@ -85,7 +99,13 @@ export { Pool };`,
  * @param outDir where the archive is put; `dist` beside `package.json` unless said otherwise
  * @throws esbuild's BuildFailure when a source does not compile
  */
-export async function buildRelease(outDir: string = join(import.meta.dirname, "..", "dist")): Promise<Release> {
+export async function buildRelease(outDir?: string): Promise<Release> {
+  const { path, sha256 } = await build(outDir);
+  return { path, sha256 };
+}
+
+/** The same with what it was built from. */
+export async function build(outDir: string = join(import.meta.dirname, "..", "dist")): Promise<Build> {
   const work = join(outDir, `build-${process.pid}`);
   await mkdir(work, { recursive: true });
   try {
@@ -93,6 +113,7 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
       outdir: work,
       outExtension: { ".js": ".mjs" },
       absWorkingDir: join(import.meta.dirname, ".."),
+      metafile: true,
       bundle: true,
       platform: "node",
       target: "node24",
@@ -108,7 +129,7 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
       logLevel: "silent",
     } as const satisfies esbuild.BuildOptions;
     const entry = (out: keyof typeof sources) => ({ in: join(import.meta.dirname, sources[out]), out });
-    await esbuild.build({
+    const threads = await esbuild.build({
       ...common,
       entryPoints: [
         entry("jobs-worker"),
@@ -119,8 +140,8 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
       ],
     });
     // What it imports when it is needed becomes a file of its own.
-    await esbuild.build({ ...common, entryPoints: [entry("relay")], splitting: true });
-    await buildStatusPage(work);
+    const relay = await esbuild.build({ ...common, entryPoints: [entry("relay")], splitting: true });
+    const page = await statusPage(work);
     const files = (await readdir(work)).sort();
     const epoch = new Date(0);
     for (const file of files) {
@@ -133,9 +154,11 @@ export async function buildRelease(outDir: string = join(import.meta.dirname, ".
     const sha256 = createHash("sha256")
       .update(await readFile(archive))
       .digest("hex");
-    const path = join(outDir, `slm-network-${sha256}.tar`);
+    const path = archivePath(outDir, sha256);
     await rename(archive, path);
-    return { path, sha256 };
+    // Those of a plugin (`slim:undici`) stand for no file.
+    const inputs = [threads, relay, page].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+    return { path, sha256, inputs: [...new Set(inputs)].filter((input) => !/^[\w-]+:/.test(input)) };
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -5,6 +5,7 @@
  * another machine is a move. An installation id, on the Mac and in the state, is what a removal must have.
  */
 import { randomUUID } from "node:crypto";
+import { flushCompileCache } from "node:module";
 import { z } from "zod";
 import { installInputSchema } from "../../runtime/install-config.ts";
 import { driftOf } from "../../runtime/installer/mac-state.ts";
@@ -24,6 +25,9 @@ import type { MacSession } from "./mac-session.ts";
 import { decommission, decommissionAll, describeMove, formerMac, removalRefusal } from "./move.ts";
 import { firstText, planOf, repairText } from "./plan.ts";
 import { digestsOf, type MacInputs, type MacRecord, readRecord } from "./record.ts";
+
+// All modules of this process are loaded by now, and the engine kills it: at its end nothing would be written.
+flushCompileCache();
 
 /** `fail`: a Mac that cannot be read is an error (the nightly drift job), not a warning. */
 const unreadVariable = "SLM_NETWORK_MAC_UNREAD";

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { withCredentials } from "../../components/document-store.ts";
+import { explain } from "../../components/ttl-collection-database.ts";
 import {
   create,
   diff,
-  explain,
   read,
   remove,
   type TtlCollectionInputs,

@@ -4,15 +4,13 @@ import { join } from "node:path";
 import { MongoClient } from "mongodb";
 import { expect, it, onTestFinished } from "vitest";
 import { withCredentials } from "../../components/document-store.ts";
+import { type RetryOptions, ttlIndex, uniqueIndex } from "../../components/ttl-collection-database.ts";
 import {
   create,
   diff,
-  type RetryOptions,
   read,
   remove,
   type TtlCollectionState,
-  ttlIndex,
-  uniqueIndex,
   update,
 } from "../../components/ttl-collection-provider.ts";
 import { startEmulatedMongo } from "../../sandbox/mongo/server.ts";
@@ -163,7 +161,7 @@ it("says what to do when it cannot be, never with the password", async () => {
 });
 
 it("names the address to add when a cluster elsewhere does not answer", async () => {
-  const { explain } = await import("../../components/ttl-collection-provider.ts");
+  const { explain } = await import("../../components/ttl-collection-database.ts");
   const { inputs } = await ready();
   const { MongoServerSelectionError } = await import("mongodb");
   const cause = Object.assign(Object.create(MongoServerSelectionError.prototype) as Error, { message: "closed" });

@@ -137,9 +137,9 @@ describe.skipIf(!hasHistory)("a Mac of the version before", () => {
       const text = await readFile(at(provider), "utf8");
       await writeFile(
         at(`moved/${provider}`),
-        text.replaceAll(/from "(\.\.?\/[^"]+)"/g, (_, path: string) => {
+        text.replaceAll(/(from |import |import\()"(\.\.?\/[^"]+)"/g, (_, before: string, path: string) => {
           const from = join("components", dirname(provider));
-          return `from "${relative(join("components/moved", dirname(provider)), join(from, path))}"`;
+          return `${before}"${relative(join("components/moved", dirname(provider)), join(from, path))}"`;
         }),
       );
       // The old path, for one version.

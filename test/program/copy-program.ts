@@ -3,7 +3,7 @@ import { cp, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 
 const project = join(import.meta.dirname, "../..");
-const FILES = ["program.mjs", "index.ts", "package.json", "Pulumi.yaml"];
+const FILES = ["program.mjs", "index.ts", "package.json", "package-lock.json", "tsconfig.json", "Pulumi.yaml"];
 const FOLDERS = ["components", "runtime", "ssh", "accounts", "config"];
 
 /** @param to a folder that is not there yet @param also further folders of the project */

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { withCredentials } from "../../../components/document-store.ts";
-import { ttlIndex } from "../../../components/ttl-collection-provider.ts";
+import { ttlIndex } from "../../../components/ttl-collection-database.ts";
 import { digestFetch } from "../../../sandbox/providers/mongodbatlas/digest.ts";
 import type { Ready } from "../../../sandbox/ready.ts";
 import { eventually, folder, project, pulumi, type Ran, ready, tokenHeaders } from "../harness.ts";

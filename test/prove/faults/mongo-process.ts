@@ -1,7 +1,7 @@
 /** The sandbox's MongoDB, a process of its own, with the relay's user and the collection as Pulumi declares it. */
 import { MongoClient } from "mongodb";
 import { withCredentials } from "../../../components/document-store.ts";
-import { ttlIndex, uniqueIndex } from "../../../components/ttl-collection-provider.ts";
+import { ttlIndex, uniqueIndex } from "../../../components/ttl-collection-database.ts";
 import { startEmulatedMongo } from "../../../sandbox/mongo/server.ts";
 import { DATABASE, type FromMongo, MONGO_PASSWORD, type ToMongo } from "./mongo-messages.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MongoClient } from "mongodb";
 import { onTestFinished } from "vitest";
 import { withCredentials } from "../../../../components/document-store.ts";
-import { ttlIndex, uniqueIndex } from "../../../../components/ttl-collection-provider.ts";
+import { ttlIndex, uniqueIndex } from "../../../../components/ttl-collection-database.ts";
 import { openAtlasStore } from "../../../../runtime/relay/documents/atlas-store.ts";
 import { openSqliteStore } from "../../../../runtime/relay/documents/sqlite-store.ts";
 import type {
