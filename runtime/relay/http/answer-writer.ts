@@ -14,9 +14,6 @@ export interface Sink {
   onceDrained(go: () => void): void;
 }
 
-/** Longest whole answer that is copied to be sent in one buffer with the head, in bytes. */
-const SHORT = 8 * 1024;
-
 /** Sends the head without waiting for the first token, but in one packet with the body if that is available. */
 export class AnswerWriter implements Sink {
   readonly #res: RelayResponse;
@@ -41,9 +38,7 @@ export class AnswerWriter implements Sink {
     this.#begun = true;
     this.#left -= chunk.length;
     if (this.#left !== 0) return this.#res.write(chunk);
-    // As Latin-1, which keeps the bytes, Node joins a short answer with its head: one buffer to write instead of three.
-    if (chunk.length <= SHORT) this.#res.end(chunk.toString("latin1"), "latin1");
-    else this.#res.end(chunk);
+    this.#res.end(chunk);
     return true;
   }
 
