@@ -12,6 +12,7 @@ import { compareVerifiers } from "../runtime/relay/access/mutated-tokens.ts";
 import { randomOf } from "../runtime/relay/drills/seed.ts";
 import type { Case } from "./case.ts";
 import { CASES, caseNamed, randomPairs } from "./cases.ts";
+import { endEverythingAtExit } from "./ending.ts";
 import type { FaultCase } from "./faults/fault.ts";
 import { FAULTS } from "./faults/faults.ts";
 import type { FaultVerdict } from "./faults/run.ts";
@@ -177,8 +178,7 @@ async function main(): Promise<void> {
   if (left.length > 0 || isBroken) process.exitCode = 1;
 }
 
-// Ends the run; what was started ends with this process.
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(2));
+endEverythingAtExit();
 
 main().catch((cause: unknown) => {
   note(cause instanceof Error ? cause.message : String(cause));

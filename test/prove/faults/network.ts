@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,6 +23,7 @@ import { ensureOpenSsh } from "../../../sandbox/tools/openssh.ts";
 import { prepareDirectText } from "../../../ssh/prepare-direct.ts";
 import { cloudflaredBinary } from "../../sandbox/edge/harness.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
+import { atExit } from "../ending.ts";
 import type { EdgeReady, ToEdge, ToKeys } from "../measure/messages.ts";
 import { canMount, Disk } from "./disk.ts";
 import type { HopName, Store } from "./fault.ts";
@@ -65,7 +66,8 @@ export interface FaultNetwork {
 export async function startFaultNetwork(): Promise<FaultNetwork> {
   const folder = mkdtempSync(join(tmpdir(), "slm-faults-"));
   chmodSync(folder, 0o755); // sshd reads keys as the account
-  const undo: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const undo: (() => unknown)[] = [remove, atExit(remove)];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
   };
@@ -107,7 +109,10 @@ async function start(folder: string, undo: (() => unknown)[], stop: () => Promis
     await one.start();
   }
   const clockFile = join(folder, "clock");
+  const macFolder = join(folder, "mac");
+  mkdirSync(macFolder);
   const mac = await testMac({
+    dir: macFolder,
     environment: {
       ...connectorEnvironment({
         connectorAddress: `127.0.0.1:${hops.edge.port}`,
