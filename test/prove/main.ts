@@ -180,7 +180,11 @@ async function main(): Promise<void> {
 
 endEverythingAtExit();
 
-main().catch((cause: unknown) => {
+try {
+  await main();
+} catch (cause) {
   note(cause instanceof Error ? cause.message : String(cause));
   process.exitCode = 2;
-});
+}
+// What a case left open must not keep the run from ending.
+process.exit();
