@@ -1,16 +1,25 @@
 /** What the fault cases judge by: a suite that lets everything pass proves nothing. */
 import { expect, it } from "vitest";
+import { CASES } from "./cases.ts";
 import { FAULTS } from "./faults/faults.ts";
 import { DocumentLedger, Seen } from "./faults/ledger.ts";
 import { type FaultVerdict, isServed } from "./faults/run.ts";
 import { growth, notFlat, type Sample, slopeOf } from "./faults/slope.ts";
-import { some } from "./faults/suite.ts";
+import { attackSecondsOf, LEAST_ATTACK_SECONDS, MINUTES, QUICK_FAULTS, RANDOM_PAIRS, some } from "./faults/suite.ts";
 import { table } from "./report.ts";
 
 it("has cases with names of their own, and those on MongoDB last", () => {
   expect(new Set(FAULTS.map(({ name }) => name)).size).toBe(FAULTS.length);
   const firstOnMongo = FAULTS.findIndex(({ store }) => store === "atlas");
   expect(FAULTS.slice(firstOnMongo).every(({ store }) => store === "atlas")).toBe(true);
+});
+
+it("has room for everything that a run without --minutes chooses", () => {
+  const quick = CASES.filter((one) => one.quick === true).length;
+  const most = LEAST_ATTACK_SECONDS;
+  expect(attackSecondsOf(MINUTES.all, CASES.length + RANDOM_PAIRS, FAULTS.length)).toBeGreaterThan(2 * most);
+  expect(attackSecondsOf(MINUTES.quick, quick, QUICK_FAULTS)).toBeGreaterThan(most);
+  expect(attackSecondsOf(20, CASES.length + RANDOM_PAIRS, FAULTS.length)).toBeLessThan(most);
 });
 
 it("chooses the same few for the same seed", () => {
