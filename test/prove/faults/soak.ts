@@ -42,8 +42,12 @@ const BUSY = 0.8 * BOUNDS.chat;
 const IDLE_MS = 150_000;
 /** The relay asks the model server every half minute (`status/model-watch.ts`) and keeps that connection for the next time. */
 const IDLE_CONNECTIONS = 1;
-/** All garbage is collected every so many samples: half a minute. */
-const COLLECT_EVERY = 6;
+/**
+ * All garbage is collected every so many samples: a quarter of a minute, so that each half minute has one although the relay
+ * is frozen or has no descriptor now and then.
+ */
+const COLLECT_EVERY = 3;
+const NOTE_EVERY = 6;
 type Quantity = FlatQuantity | "memoryMiB" | "heapMiB" | "connections" | "busy";
 type Samples = Record<Quantity, Sample[]>;
 
@@ -137,7 +141,7 @@ async function run(
     const minute = (performance.now() - started) / 60_000;
     if (next % COLLECT_EVERY === 0) await collected(network, minute, samples);
     await sample(network, minute, samples, load, isBroken || performance.now() < mendedAt + SETTLE_MS).catch(() => {});
-    if (next % COLLECT_EVERY === 0) note(progress(samples, load, faults));
+    if (next % NOTE_EVERY === 0) note(progress(samples, load, faults));
     if (descriptors.length === 1 && minute >= minutes / 2) descriptors.push(kinds());
   }
   descriptors.push(kinds());
