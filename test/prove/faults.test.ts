@@ -1,16 +1,25 @@
 /** What the fault cases judge by: a suite that lets everything pass proves nothing. */
 import { expect, it } from "vitest";
+import { CASES } from "./cases.ts";
 import { FAULTS } from "./faults/faults.ts";
 import { DocumentLedger, Seen } from "./faults/ledger.ts";
-import type { FaultVerdict } from "./faults/run.ts";
-import { growth, type Sample, slopeOf } from "./faults/slope.ts";
-import { some } from "./faults/suite.ts";
+import { type FaultVerdict, isServed } from "./faults/run.ts";
+import { growth, notFlat, type Sample, slopeOf } from "./faults/slope.ts";
+import { attackSecondsOf, LEAST_ATTACK_SECONDS, MINUTES, QUICK_FAULTS, RANDOM_PAIRS, some } from "./faults/suite.ts";
 import { table } from "./report.ts";
 
 it("has cases with names of their own, and those on MongoDB last", () => {
   expect(new Set(FAULTS.map(({ name }) => name)).size).toBe(FAULTS.length);
   const firstOnMongo = FAULTS.findIndex(({ store }) => store === "atlas");
   expect(FAULTS.slice(firstOnMongo).every(({ store }) => store === "atlas")).toBe(true);
+});
+
+it("has room for everything that a run without --minutes chooses", () => {
+  const quick = CASES.filter((one) => one.quick === true).length;
+  const most = LEAST_ATTACK_SECONDS;
+  expect(attackSecondsOf(MINUTES.all, CASES.length + RANDOM_PAIRS, FAULTS.length)).toBeGreaterThan(2 * most);
+  expect(attackSecondsOf(MINUTES.quick, quick, QUICK_FAULTS)).toBeGreaterThan(most);
+  expect(attackSecondsOf(20, CASES.length + RANDOM_PAIRS, FAULTS.length)).toBeLessThan(most);
 });
 
 it("chooses the same few for the same seed", () => {
@@ -58,10 +67,10 @@ it("tells growth from noise and from a few high samples", () => {
   expect(
     growth(
       "memory",
-      minutes((minute) => 100 + 3 * minute),
+      minutes((minute) => 100 + 4 * minute),
       16,
     ),
-  ).toMatch(/memory grew by 22\.\d in 8 minutes, from 10\d/);
+  ).toMatch(/memory grew by 1[89]\.\d in 5 minutes, from 12\d/);
   expect(
     growth(
       "memory",
@@ -76,11 +85,11 @@ it("tells growth from noise and from a few high samples", () => {
       16,
     ),
   ).toBeUndefined();
-  // Caches are filled in the first fifth.
+  // Caches are filled in the first half.
   expect(
     growth(
       "memory",
-      minutes((minute) => 100 + 50 * Math.min(1, minute)),
+      minutes((minute) => 100 + 50 * Math.min(1, minute / 4)),
       16,
     ),
   ).toBeUndefined();
@@ -93,6 +102,54 @@ it("tells growth from noise and from a few high samples", () => {
     ),
   ).toBeUndefined();
   expect(growth("memory", minutes(() => 100).slice(0, 5), 16)).toMatch(/too few samples/);
+});
+
+const HELD = { heldMiB: 30, ownMiB: 110, descriptors: 60, handles: 50 };
+
+/** A run of so many minutes, sampled every half minute, with garbage, pools and faults, and `leak` a minute on top. */
+function soaked(runMinutes: number, leak: Partial<typeof HELD>): Record<keyof typeof HELD, Sample[]> {
+  const samplesOf = (what: keyof typeof HELD) =>
+    Array.from({ length: runMinutes * 2 }, (_, index) => {
+      const minute = (index + 1) / 2;
+      const warmUp = 1 - Math.exp(-minute / (runMinutes / 10));
+      const noise = HELD[what] * 0.05 * (warmUp + 0.3 * Math.sin(index * 1.7));
+      return { minute, value: HELD[what] + noise + (leak[what] ?? 0) * minute };
+    });
+  const [heldMiB, ownMiB] = [samplesOf("heldMiB"), samplesOf("ownMiB")];
+  return { heldMiB, ownMiB, descriptors: samplesOf("descriptors"), handles: samplesOf("handles") };
+}
+
+it("calls a soak run flat that is, and names each quantity that leaks", () => {
+  for (const runMinutes of [6, 30]) expect(notFlat(soaked(runMinutes, {}))).toEqual([]);
+  // 100 KiB a call of ten a second would be 60 MiB a minute; found are 0.3 MiB a minute in half an hour, 1.5 in six minutes.
+  expect(notFlat(soaked(30, { heldMiB: 0.3 }))).toEqual([
+    expect.stringMatching(/^heldMiB grew by 4\.\d in 15 minutes/),
+  ]);
+  expect(notFlat(soaked(6, { heldMiB: 1.5 }))).toEqual([expect.stringMatching(/^heldMiB grew by 4\.\d in 3 minutes/)]);
+  expect(notFlat(soaked(30, { ownMiB: 1.2 }))).toEqual([expect.stringMatching(/^ownMiB grew/)]);
+  expect(notFlat(soaked(30, { descriptors: 0.5 }))).toEqual([expect.stringMatching(/^descriptors grew/)]);
+  expect(notFlat(soaked(30, { handles: 0.5 }))).toEqual([expect.stringMatching(/^handles grew/)]);
+  expect(notFlat({ ...soaked(6, {}), heldMiB: [] })).toEqual(["heldMiB: too few samples to judge"]);
+});
+
+it("is healthy only when calls of every kind are served", async () => {
+  const served = {
+    "POST /v1/chat/completions": "{}",
+    "POST /v1/embeddings": "{}",
+    "PUT /v1/documents": '{"stored": true}',
+  };
+  const client = (answers: Readonly<Record<string, string>>) => ({
+    send: async (method: string, path: string) => {
+      const text = answers[`${method} ${path.split("?")[0]}`];
+      return { status: text === undefined ? 503 : 200, headers: {}, text: text ?? "" };
+    },
+  });
+  expect(await isServed(client(served))).toBe(true);
+  for (const missing of Object.keys(served)) {
+    expect(await isServed(client({ ...served, [missing]: undefined! })), missing).toBe(false);
+  }
+  // Divided and embedded, but the store was away.
+  expect(await isServed(client({ ...served, "PUT /v1/documents": '{"stored": false}' }))).toBe(false);
 });
 
 it("puts faults on lines of the table, and those that cannot be run", () => {

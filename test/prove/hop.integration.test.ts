@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { portOf } from "../runtime/relay/harness.ts";
-import { Hop } from "./faults/hop.ts";
+import { until } from "../sandbox/mac/fixture.ts";
+import { Hop, reset } from "./faults/hop.ts";
 
 let server: Server;
 let hop: Hop;
@@ -78,4 +79,17 @@ it("leaves a half open connection without a word, and forwards new ones", async 
   expect(await echo(await client(), "new")).toBe("new");
   expect([heard, socket.destroyed, accepted[0]?.destroyed]).toEqual(["", false, false]);
   socket.destroy();
+});
+
+it("closes a connection that is reset while its end is on its way", async () => {
+  const socket = connect(portOf(server), "127.0.0.1");
+  const failed: unknown[] = [];
+  socket.on("error", (cause) => failed.push(cause));
+  await once(socket, "connect");
+  const closed = once(socket, "close");
+  socket.end("last");
+  reset(socket);
+  await closed;
+  await until(() => accepted[0]?.destroyed === true, "the other end's close");
+  expect(failed).toEqual([]);
 });

@@ -12,11 +12,23 @@ import { compareVerifiers } from "../runtime/relay/access/mutated-tokens.ts";
 import { randomOf } from "../runtime/relay/drills/seed.ts";
 import type { Case } from "./case.ts";
 import { CASES, caseNamed, randomPairs } from "./cases.ts";
+import { endEverythingAtExit } from "./ending.ts";
 import type { FaultCase } from "./faults/fault.ts";
 import { FAULTS } from "./faults/faults.ts";
 import type { FaultVerdict } from "./faults/run.ts";
 import { soak } from "./faults/soak.ts";
-import { FAULT_SECONDS, faultNamed, runFaults, START_SECONDS, some } from "./faults/suite.ts";
+import {
+  attackSecondsOf,
+  faultNamed,
+  faultSecondsOf,
+  LEAST_ATTACK_SECONDS,
+  MINUTES,
+  QUICK_FAULTS,
+  RANDOM_PAIRS,
+  REST_SECONDS,
+  runFaults,
+  some,
+} from "./faults/suite.ts";
 import { malformedHolds } from "./malformed/suite.ts";
 import type { Verdict } from "./measure/bound.ts";
 import { startNetwork } from "./measure/network.ts";
@@ -40,10 +52,6 @@ const { values: options } = parseArgs({
     case: { type: "string", multiple: true },
   },
 });
-/** Start, warm-up, the answers still to come and the end of a case, beside what is measured. */
-const AROUND_SECONDS = 4;
-const REST_SECONDS = 10;
-const QUICK_FAULTS = 3;
 const note = (text: string) => process.stderr.write(`${text}\n`);
 
 /** Names given by `--only`. */
@@ -66,7 +74,7 @@ function chosenAttacks(seed: number): (readonly Case[])[] {
     return attacks.map((names) => names.split("+").map(attackNamed));
   }
   const single = CASES.filter(({ quick }) => !options.quick || quick === true).map((one) => [one]);
-  return [...single, ...randomPairs(wholeNumber("pairs", options.quick ? 0 : 6, 0), seeded(seed))];
+  return [...single, ...randomPairs(wholeNumber("pairs", options.quick ? 0 : RANDOM_PAIRS, 0), seeded(seed))];
 }
 
 /** @throws when there is none, with the names of both kinds */
@@ -145,13 +153,13 @@ async function main(): Promise<void> {
   if (options.soak !== undefined) return soaked(wholeNumber("soak", 30, 1), seed);
   const tokens = wholeNumber("tokens", named === undefined ? (options.quick ? 4000 : 100_000) : 0, 0);
   const malformed = wholeNumber("malformed", named === undefined ? (options.quick ? 3000 : 100_000) : 0, 0);
-  const minutes = wholeNumber("minutes", options.quick ? 3 : 20, 1);
+  const minutes = wholeNumber("minutes", options.quick ? MINUTES.quick : MINUTES.all, 1);
   const runs = chosenAttacks(seed);
   const faults = chosenFaults(seed);
-  const faultSeconds = faults.length === 0 ? 0 : START_SECONDS + faults.length * FAULT_SECONDS;
-  const fitting = Math.min(30, (minutes * 60 - REST_SECONDS - faultSeconds) / runs.length - AROUND_SECONDS);
-  const seconds = options.seconds === undefined ? fitting : wholeNumber("seconds", 0, 4);
-  if (runs.length > 0 && seconds < 4) {
+  const faultSeconds = faultSecondsOf(faults.length);
+  const fitting = attackSecondsOf(minutes, runs.length, faults.length);
+  const seconds = options.seconds === undefined ? fitting : wholeNumber("seconds", 0, LEAST_ATTACK_SECONDS);
+  if (runs.length > 0 && seconds < LEAST_ATTACK_SECONDS) {
     throw new Error(
       `${minutes} minutes are too few for ${runs.length + faults.length} cases: raise --minutes or name some by --only`,
     );
@@ -177,10 +185,13 @@ async function main(): Promise<void> {
   if (left.length > 0 || isBroken) process.exitCode = 1;
 }
 
-// Ends the run; what was started ends with this process.
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(2));
+endEverythingAtExit();
 
-main().catch((cause: unknown) => {
+try {
+  await main();
+} catch (cause) {
   note(cause instanceof Error ? cause.message : String(cause));
   process.exitCode = 2;
-});
+}
+// What a case left open must not keep the run from ending.
+process.exit();

@@ -74,8 +74,16 @@ export function table(verdicts: readonly Verdict[], faults: readonly FaultVerdic
   return [row(COLUMNS), row(COLUMNS.map(() => "---")), ...lines.map(row)].join("\n");
 }
 
+/** The relay's descriptors by kind, as a Markdown table. */
+function kindLines(taken: SoakReport["descriptors"]): string[] {
+  const kinds = [...new Set(taken.flatMap((one) => Object.keys(one)))].sort();
+  const row = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
+  const head = ["descriptors", "before", "middle", "end of the load", "all answered"];
+  return [head, head.map(() => "---"), ...kinds.map((kind) => [kind, ...taken.map((one) => one[kind] ?? 0)])].map(row);
+}
+
 /** A soak run: what the relay held, minute by minute, and what clients saw. */
-export function curve({ samples, faults, calls, seen, jobs, worstMs, failures }: SoakReport): string {
+export function curve({ samples, descriptors, faults, calls, seen, jobs, worstMs, failures }: SoakReport): string {
   const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   const columns = Object.entries(samples);
   const head = ["minute", ...columns.map(([what]) => what)];
@@ -83,11 +91,13 @@ export function curve({ samples, faults, calls, seen, jobs, worstMs, failures }:
   const lines = Array.from({ length: minutes }, (_, minute) => {
     const within = (all: (typeof columns)[number][1]) =>
       all.filter((one) => Math.floor(one.minute) === minute).map(({ value }) => value);
-    const digits = (what: string) => (what === "busy" ? 1 : 0);
+    const digits = (what: string) => (what === "busy" || what === "heldMiB" ? 1 : 0);
     return [String(minute + 1), ...columns.map(([what, all]) => median(within(all)).toFixed(digits(what)))];
   });
   return [
     ...[head, head.map(() => "---"), ...lines].map(row),
+    "",
+    ...kindLines(descriptors),
     "",
     `faults: ${seenOf(faults)}`,
     `${calls} calls (${seenOf(seen)}), ${jobs} jobs; worst wait of the quiet caller ${ms(worstMs)}`,

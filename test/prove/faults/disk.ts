@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, realpathSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { atExit } from "../ending.ts";
 
 /** Whether disks can be made here. */
 export const canMount = process.platform === "linux" && process.getuid?.() === 0 && tryMount();
@@ -19,6 +20,8 @@ function tryMount(): boolean {
 export class Disk {
   readonly #folder: string;
   readonly #filling: string;
+  /** A run that was ended from outside leaves no mounted disk. */
+  readonly #unmounted: () => void;
 
   /** @param folder created if missing, and covered by the disk */
   constructor(folder: string, sizeMiB: number) {
@@ -26,11 +29,8 @@ export class Disk {
     this.#folder = realpathSync(folder);
     this.#filling = join(this.#folder, ".filling");
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m,mode=0755`, "tmpfs", this.#folder]);
-    process.on("exit", this.#unmountAtExit);
+    this.#unmounted = atExit(() => this.unmount());
   }
-
-  /** A run that was ended from outside leaves no mounted disk. */
-  readonly #unmountAtExit = () => this.unmount();
 
   /** Writes until nothing more fits. */
   fill(): void {
@@ -53,7 +53,7 @@ export class Disk {
   }
 
   unmount(): void {
-    process.off("exit", this.#unmountAtExit);
+    this.#unmounted();
     // Lazily: a process that has not ended yet must not keep the folder from being removed.
     execFileSync("umount", ["-l", this.#folder], { stdio: "ignore" });
   }

@@ -36,8 +36,8 @@ export interface Ground {
   freeDisk(of: "data" | "config"): Promise<void>;
   /** Runs the installer with another setting of the relay. @returns its exit code and what it said */
   install(graceSeconds: number): Promise<{ code: number | null; stderr: string }>;
-  /** Begins an installation, and kills the installer so many milliseconds after it was started, unless it has ended. */
-  killInstaller(graceSeconds: number, afterMs: number): Promise<void>;
+  /** Begins an installation, and kills the installer so many milliseconds after it was started. @returns false when it had ended by then */
+  killInstaller(graceSeconds: number, afterMs: number): Promise<boolean>;
   /** Shifts the relay's wall clock. Returns when it has. */
   clock(shiftMs: number): Promise<void>;
   /** Bounds the relay's file descriptors to what it has plus `more`; undefined restores them. */

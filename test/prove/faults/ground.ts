@@ -76,8 +76,10 @@ export function groundOn(
       });
       while (isRunning && installers(network).length === 0) await wait(20);
       await wait(afterMs);
-      for (const pid of installers(network)) process.kill(pid, "SIGKILL");
+      const running = installers(network);
+      for (const pid of running) process.kill(pid, "SIGKILL");
       await ending;
+      return running.length > 0;
     },
     async clock(shiftMs) {
       writeFileSync(network.clockFile, String(shiftMs));

@@ -11,6 +11,15 @@ interface Pair {
   isDead: boolean;
 }
 
+/**
+ * Ends a connection with RST. One whose end (FIN) is on its way cannot be reset: `resetAndDestroy` fails with EINVAL then, never
+ * closes the socket, and Node waits for it when the process ends. Such a one is closed.
+ */
+export function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** One hop. Its address stays the same while what is behind it changes. */
 export class Hop {
   readonly port: number;
@@ -47,8 +56,8 @@ export class Hop {
   /** Resets every connection, as a router does that was restarted. New ones are forwarded. */
   cut(): void {
     for (const { near, far } of this.#pairs) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
+      reset(near);
+      reset(far);
     }
   }
 
@@ -85,8 +94,8 @@ export class Hop {
     if (resetAfterMs === undefined) return;
     setTimeout(() => {
       for (const { near, far } of dead) {
-        near.resetAndDestroy();
-        far.resetAndDestroy();
+        reset(near);
+        reset(far);
       }
     }, resetAfterMs).unref();
   }
@@ -113,7 +122,7 @@ export class Hop {
       from.on("data", (piece) => this.#pass(pair, () => void to.write(piece), from, to));
       from.on("end", () => this.#pass(pair, () => to.end(), from, to));
       // An end that resets its half open connection is not heard by the other one either.
-      from.on("error", () => void (pair.isDead ? from.destroy() : to.resetAndDestroy()));
+      from.on("error", () => void (pair.isDead ? from.destroy() : reset(to)));
       from.on("close", () => {
         if (!pair.isDead && !to.writableEnded) to.destroy();
         // The end that still waits has a connection to nobody: it is kept until this hop is closed or it gives up.

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +23,9 @@ import { ensureOpenSsh } from "../../../sandbox/tools/openssh.ts";
 import { prepareDirectText } from "../../../ssh/prepare-direct.ts";
 import { cloudflaredBinary } from "../../sandbox/edge/harness.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
+import { atExit } from "../ending.ts";
 import type { EdgeReady, ToEdge, ToKeys } from "../measure/messages.ts";
+import { SUITE } from "./descriptors.ts";
 import { canMount, Disk } from "./disk.ts";
 import type { HopName, Store } from "./fault.ts";
 import { Hop } from "./hop.ts";
@@ -50,6 +52,10 @@ export interface FaultNetwork {
   readonly disks: { readonly data: Disk; readonly config: Disk } | undefined;
   /** File that the relay's clock is shifted by. */
   readonly clockFile: string;
+  /** File that asks the relay to collect all garbage (`heap.mjs`). */
+  readonly heapFile: string;
+  /** Who is at the other end of the relay's connections. */
+  readonly portNames: Readonly<Record<number, string>>;
   /** Of the relay's files, on this machine. */
   readonly dataDir: string;
   readonly configDir: string;
@@ -65,7 +71,8 @@ export interface FaultNetwork {
 export async function startFaultNetwork(): Promise<FaultNetwork> {
   const folder = mkdtempSync(join(tmpdir(), "slm-faults-"));
   chmodSync(folder, 0o755); // sshd reads keys as the account
-  const undo: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const undo: (() => unknown)[] = [remove, atExit(remove)];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
   };
@@ -106,8 +113,11 @@ async function start(folder: string, undo: (() => unknown)[], stop: () => Promis
     undo.push(() => one.end("SIGKILL"));
     await one.start();
   }
-  const clockFile = join(folder, "clock");
+  const [clockFile, heapFile] = [join(folder, "clock"), join(folder, "heap")];
+  const macFolder = join(folder, "mac");
+  mkdirSync(macFolder);
   const mac = await testMac({
+    dir: macFolder,
     environment: {
       ...connectorEnvironment({
         connectorAddress: `127.0.0.1:${hops.edge.port}`,
@@ -116,8 +126,9 @@ async function start(folder: string, undo: (() => unknown)[], stop: () => Promis
       }),
       NODE_USE_ENV_PROXY: "1",
       NODE_EXTRA_CA_CERTS: ready.caFile,
-      NODE_OPTIONS: `--import ${join(import.meta.dirname, "clock.mjs")}`,
+      NODE_OPTIONS: ["clock.mjs", "heap.mjs"].map((name) => `--import ${join(import.meta.dirname, name)}`).join(" "),
       PROVE_CLOCK: clockFile,
+      PROVE_HEAP: heapFile,
     },
   });
   const at = (path: string) => join(mac.mac.root, path);
@@ -195,6 +206,15 @@ async function start(folder: string, undo: (() => unknown)[], stop: () => Promis
     server,
     disks,
     clockFile,
+    heapFile,
+    portNames: {
+      [ports.relay]: "cloudflared",
+      [ports.admin]: SUITE,
+      [ports.line]: "the direct line",
+      [hops.model.port]: "the model server",
+      [hops.mongo.port]: "MongoDB",
+      [hops.keys.port]: "the key address",
+    },
     dataDir,
     configDir,
     async keys(message) {

@@ -146,22 +146,32 @@ async function healthyPath(
   from: number,
   withinMs: number,
 ): Promise<number | undefined> {
-  const body = chatBody({ ms: 1, answer: "ok" });
   let row = 0;
   let since = 0;
   while (performance.now() - from < withinMs) {
     // A connection of its own each time: one that is kept may lead to what is gone.
     const client = new Client(url, "quiet");
     const sentAt = performance.now();
-    const reply = await client.send("POST", CHAT, { body, timeoutMs: 2500 });
+    const isReady = (await isServed(client)) && (await isAdminReady(network));
     client.close();
-    const isReady = reply.status === 200 && (await isAdminReady(network));
     if (!isReady) row = 0;
     else if (++row === 1) since = sentAt - from;
     if (row === IN_A_ROW) return Math.max(0, since);
     await wait(100);
   }
   return undefined;
+}
+
+/** One call of each kind: of the model server's two lanes, and a document that is stored, not only divided. */
+export async function isServed(client: Pick<Client, "send">): Promise<boolean> {
+  const chat = await client.send("POST", CHAT, { body: chatBody({ ms: 1, answer: "ok" }), timeoutMs: 2500 });
+  if (chat.status !== 200) return false;
+  const input = JSON.stringify({ model: "e", input: ["ok"] });
+  const embedded = await client.send("POST", "/v1/embeddings", { body: input, timeoutMs: 2500 });
+  if (embedded.status !== 200) return false;
+  const text = JSON.stringify({ text: "ok" });
+  const stored = await client.send("PUT", `/v1/documents?company=healthy&title=ok`, { body: text, timeoutMs: 2500 });
+  return stored.status < 300 && /"stored":\s*true/.test(stored.text);
 }
 
 const isAdminReady = (network: FaultNetwork): Promise<boolean> =>

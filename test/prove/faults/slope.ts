@@ -39,17 +39,36 @@ export function leastOf(samples: readonly Sample[]): Sample[] {
 }
 
 /**
- * Judges the part of a run after its first fifth, in which caches and pools are filled.
+ * Judges the second half of a run: in the first one caches and pools are filled, and V8 sizes its heap.
  * @param allowed growth over the whole judged part that counts as flat
  * @returns the problem; undefined: it is flat
  */
 export function growth(what: string, samples: readonly Sample[], allowed: number): string | undefined {
   const least = leastOf(samples);
-  const judged = least.slice(Math.floor(least.length / 5));
+  const end = least.at(-1)?.minute ?? 0;
+  const judged = least.filter(({ minute }) => minute >= end / 2);
   const [first, last] = [judged.at(0), judged.at(-1)];
-  if (first === undefined || last === undefined || judged.length < 6) return `${what}: too few samples to judge`;
+  if (first === undefined || last === undefined || judged.length < 5) return `${what}: too few samples to judge`;
   const grown = slopeOf(judged) * (last.minute - first.minute);
   if (grown <= allowed) return undefined;
   const minutes = (last.minute - first.minute).toFixed(0);
   return `${what} grew by ${grown.toFixed(1)} in ${minutes} minutes, from ${median(judged.slice(0, 5).map(({ value }) => value)).toFixed(0)}; ${allowed} counts as flat`;
+}
+
+/** What must stay flat, and its growth over the judged half that is noise. */
+export const FLAT = {
+  /** The heap of the main thread after a full collection, and what its buffers hold. Requests in flight hold some of it. */
+  heldMiB: 4,
+  /** Memory that is not a mapped file, right after a full collection: allocators give freed pages back late. */
+  ownMiB: 16,
+  /** Without connections. A thread that is started late opens five, a file of SQLite three. */
+  descriptors: 6,
+  /** Without connections: timers of the process, threads. */
+  handles: 6,
+} as const;
+export type FlatQuantity = keyof typeof FLAT;
+
+/** @returns the problems of a soak run; empty: everything is flat */
+export function notFlat(samples: Readonly<Record<FlatQuantity, readonly Sample[]>>): string[] {
+  return Object.entries(FLAT).flatMap(([what, allowed]) => growth(what, samples[what as FlatQuantity], allowed) ?? []);
 }

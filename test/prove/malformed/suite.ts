@@ -1,7 +1,7 @@
 /** The relay as a process of its own, and malformed requests at its socket: 100,000 in `npm run prove`, fewer in `npm test`. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { RELAY_NODE_FLAGS } from "../../../runtime/installer/plists.ts";
 import { claimPort } from "../../../sandbox/machine/ports.ts";
+import { atExit } from "../ending.ts";
 import { MemoryWatch } from "../measure/process.ts";
 import { type Outcome, sendMalformed } from "./send.ts";
 
@@ -37,6 +38,7 @@ export async function malformedHolds(
   note: (text: string) => void = () => {},
 ): Promise<MalformedVerdict> {
   const folder = await mkdtemp(join(tmpdir(), "slm-malformed-"));
+  const removed = atExit(() => rmSync(folder, { recursive: true, force: true }));
   const children: ChildProcess[] = [];
   try {
     const model = fork(MODEL, [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
@@ -66,6 +68,7 @@ export async function malformedHolds(
   } finally {
     await Promise.all(children.map(ended));
     await rm(folder, { recursive: true, force: true });
+    removed();
   }
 }
 

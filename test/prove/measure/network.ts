@@ -1,13 +1,14 @@
 /** The path of a request, in processes: edge, cloudflared, relay, model server. All but the relay serve a whole run. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectorEnvironment } from "../../../sandbox/edge/connector-environment.ts";
 import { buildRelay } from "../../built-relay.ts";
 import { cloudflaredBinary } from "../../sandbox/edge/harness.ts";
+import { atExit } from "../ending.ts";
 import type { EdgeReady, ToEdge } from "./messages.ts";
 import { type RelayProcess, startRelay } from "./relay.ts";
 
@@ -23,9 +24,11 @@ export interface Network {
 export async function startNetwork(): Promise<Network> {
   const folder = await mkdtemp(join(tmpdir(), "slm-prove-"));
   const children: ChildProcess[] = [];
+  const removed = atExit(() => rmSync(folder, { recursive: true, force: true }));
   const stop = async () => {
     await Promise.all(children.map(ended));
     await rm(folder, { recursive: true, force: true });
+    removed();
   };
   const start = async <T>(script: string, ...args: string[]): Promise<[ChildProcess, T]> => {
     const child = fork(join(import.meta.dirname, script), args, { stdio: ["ignore", "inherit", "inherit", "ipc"] });

@@ -1,5 +1,5 @@
 /** Connections are cut, delayed and left half open, between each two processes of the path. */
-import type { FaultCase, HopName } from "../fault.ts";
+import type { FaultCase, Ground, HopName } from "../fault.ts";
 
 const BETWEEN: Record<Exclude<HopName, "keys">, string> = {
   edge: "edge and cloudflared",
@@ -10,14 +10,27 @@ const BETWEEN: Record<Exclude<HopName, "keys">, string> = {
 const HOPS = ["edge", "relay", "model", "mongo"] as const;
 const storeOf = (hop: HopName) => (hop === "mongo" ? ({ store: "atlas" } as const) : {});
 
+/**
+ * cloudflared pauses before it connects again: at random up to 10 s after the first loss of all its connections to the edge,
+ * doubled with each further loss or refusal, up to 320 s (its supervisor/supervisor.go: `tunnelRetryDuration`; `--retries` is 5).
+ * What it has counted is forgotten late, or by a restart: so a case begins with one, and its losses are few.
+ */
+const freshConnector = async ({ restart, pause }: Ground): Promise<void> => {
+  await restart("connector");
+  await pause(4000);
+};
+
 const cut = (hop: (typeof HOPS)[number]): FaultCase => ({
   name: `cut-${hop}`,
-  fault: `connections between ${BETWEEN[hop]} are reset, four times, and twice refused for 1 to 2 s`,
+  fault: `connections between ${BETWEEN[hop]} are reset, ${hop === "edge" ? "twice, and once" : "four times, and twice"} refused for 1 to 2 s`,
   ...storeOf(hop),
   quick: hop === "relay",
-  healthySeconds: 30,
-  async run({ hops, pause, tried }) {
-    for (let time = 0; time < 4; time += 1) {
+  // Of the edge: two losses and a refused attempt, 40 s and 80 s at most.
+  healthySeconds: hop === "edge" ? 85 : 30,
+  async run(ground) {
+    const { hops, pause, tried } = ground;
+    if (hop === "edge") await freshConnector(ground);
+    for (let time = 0; time < (hop === "edge" ? 2 : 4); time += 1) {
       if (time % 2 === 0) hops[hop].cut();
       else await hops[hop].refuse();
       tried();
@@ -47,7 +60,9 @@ const halfOpen = (hop: (typeof HOPS)[number]): FaultCase => ({
   ...storeOf(hop),
   // By the time limits of each end: cloudflared's pings, the suite's model.timeouts, the driver's heartbeats.
   healthySeconds: 60,
-  async run({ hops, pause, tried }) {
+  async run(ground) {
+    const { hops, pause, tried } = ground;
+    if (hop === "edge") await freshConnector(ground);
     // cloudflared and Cloudflare's edge rely on TCP's probes (Go's default: given up after 150 s), shortened here.
     hops[hop].halfOpen(hop === "edge" ? 10_000 : undefined);
     tried();
