@@ -2,10 +2,9 @@
  * The pack on the program itself, as the workflow runs it: by the real engine, with a pull request's rights, in a stack in which
  * everything is new and much is not known yet.
  */
-import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { neededPermissions, permissionName } from "../../accounts/permissions.ts";
@@ -13,6 +12,7 @@ import { policies } from "../../policy/policies.ts";
 import { installProviders } from "../../sandbox/providers/install.ts";
 import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
 import { copyProgram } from "../program/copy-program.ts";
+import { runEngine } from "../program/engine.ts";
 import { account_id, type Harness, startHarness, zone_id } from "../sandbox/cloudflare/harness.ts";
 import { pulumiStep, workflow } from "./workflows.ts";
 
@@ -55,32 +55,18 @@ let folder: string;
 let tools: Tools;
 let cloudflare: Harness;
 
-function pulumi(...args: string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn(tools.pulumi, [...args, "--non-interactive", "--color=never"], {
-    cwd: join(folder, "program"),
-    env: {
-      PATH: [dirname(process.execPath), ...tools.path, process.env.PATH].join(":"),
-      HOME: folder,
-      PULUMI_HOME: join(folder, "home"),
-      PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
-      PULUMI_CONFIG_PASSPHRASE: "for a test",
-      PULUMI_SKIP_UPDATE_CHECK: "1",
-      PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+const pulumi = (...args: string[]) =>
+  runEngine(
+    folder,
+    tools,
+    {
       CLOUDFLARE_API_TOKEN: "only-reads",
       MONGODB_ATLAS_PUBLIC_KEY: "not-used-in-a-preview",
       MONGODB_ATLAS_PRIVATE_KEY: "of-new-things",
       MONGODB_ATLAS_BASE_URL: "http://127.0.0.1:9", // nobody there: the access list counts as not readable
     },
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: 590_000,
-  });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code, said }));
-  });
-}
+    args,
+  );
 
 /** The preview job's own command line. */
 async function preview() {

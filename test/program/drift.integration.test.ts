@@ -3,10 +3,9 @@
  * refresh, since the nightly drift job reports every difference. The Mac and the collection have tests of their own
  * (test/e2e/mac-resource.test.ts, test/components/ttl-collection.test.ts) and are left out here.
  */
-import { spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, Scalar, stringify } from "yaml";
 import { z } from "zod";
@@ -15,6 +14,7 @@ import { ensureTools, type Tools } from "../../sandbox/tools/tools.ts";
 import { projectId, startHarness as startAtlas } from "../sandbox/atlas/harness.ts";
 import { account_id, type Harness, startHarness as startCloudflare, zone_id } from "../sandbox/cloudflare/harness.ts";
 import { copyProgram } from "./copy-program.ts";
+import { runEngine } from "./engine.ts";
 
 const project = join(import.meta.dirname, "../..");
 const secret = Buffer.alloc(32, 7).toString("base64");
@@ -45,33 +45,19 @@ let tools: Tools;
 let cloudflare: Harness;
 let atlas: Awaited<ReturnType<typeof startAtlas>>;
 
-function pulumi(...args: string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn(tools.pulumi, [...args, "--non-interactive", "--color=never"], {
-    cwd: join(folder, "program"),
-    env: {
-      PATH: [dirname(process.execPath), ...tools.path, process.env.PATH].join(":"),
-      HOME: folder,
-      PULUMI_HOME: join(folder, "home"),
-      PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
-      PULUMI_CONFIG_PASSPHRASE: "for a test",
-      PULUMI_SKIP_UPDATE_CHECK: "1",
-      PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+const pulumi = (...args: string[]) =>
+  runEngine(
+    folder,
+    tools,
+    {
       CLOUDFLARE_API_TOKEN: "all-token",
       CLOUDFLARE_BASE_URL: cloudflare.url,
       MONGODB_ATLAS_PUBLIC_KEY: "public",
       MONGODB_ATLAS_PRIVATE_KEY: "private",
       MONGODB_ATLAS_BASE_URL: atlas.url,
     },
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: 590_000,
-  });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code, said }));
-  });
-}
+    args,
+  );
 
 /** The stack file with the secrets alone, and the key that they are encrypted with. */
 let encrypted: { config?: Record<string, unknown> } = {};
