@@ -194,6 +194,12 @@ describe("a person", () => {
     });
   });
 
+  it("is let in without an application for the metrics, too", async () => {
+    const { metrics: _metrics, ...audiences } = config.access.audiences;
+    const access = { ...config, access: { ...config.access, audiences } };
+    expect(await ask("people", person, { access })).toMatchObject({ kind: "person", name: "kim@example.com" });
+  });
+
   it("is not let in with a server's token", async () => {
     expect(await ask("people", {})).toMatchObject({ code: "access_wrong_audience" });
   });

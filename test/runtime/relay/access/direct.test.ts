@@ -197,6 +197,17 @@ describe("failures", () => {
     expect(await answered()).toBe(21);
   });
 
+  it("are counted by a clock that no one sets", async () => {
+    const { fail, answered } = failing(new FailureThrottle());
+    fail(10);
+    await vi.advanceTimersByTimeAsync(59_999);
+    fail(1);
+    expect(await answered()).toBe(10);
+    await vi.advanceTimersByTimeAsync(1000);
+    fail(10);
+    expect(await answered()).toBe(21);
+  });
+
   it("wait 32 at a time; further ones are answered at once", async () => {
     const { fail, answered } = failing(new FailureThrottle(() => now));
     fail(60);
