@@ -1,0 +1,210 @@
+/** One level of flows, charge by charge. */
+import { describe, expect, it } from "vitest";
+import {
+  DeficitRoundRobin,
+  Flow,
+  MAX_ADVANCE,
+  QUANTUM,
+} from "../../../../runtime/relay/admission/deficit-round-robin.ts";
+
+/** A scheduler with these flows waiting. */
+function waiting(...weights: number[]) {
+  const scheduler = new DeficitRoundRobin<Flow>();
+  const flows = weights.map((weight, n) => new Flow("abcd"[n]!, weight));
+  for (const flow of flows) scheduler.activate(flow);
+  const [a, b] = flows as [Flow, Flow];
+  /** Serves so many requests of this cost, one after another. @returns whose they were */
+  const serve = (count: number, tokens: number) =>
+    Array.from({ length: count }, () => {
+      const flow = scheduler.next();
+      scheduler.settle(flow, scheduler.charge(flow, tokens), tokens);
+      return flow.name;
+    }).join("");
+  return { scheduler, flows, a, b, serve };
+}
+
+/** Charges and settles a request of this flow. */
+function run(scheduler: DeficitRoundRobin<Flow>, flow: Flow, tokens: number) {
+  scheduler.settle(flow, scheduler.charge(flow, tokens), tokens);
+}
+
+it("a request is charged a quantum at least, and a bounded advance at most", () => {
+  const { scheduler, a } = waiting(1);
+  expect([1, QUANTUM + 1, 1e6].map((tokens) => scheduler.charge(a, tokens))).toEqual([
+    QUANTUM,
+    QUANTUM + 1,
+    MAX_ADVANCE,
+  ]);
+  expect(a.deficit).toBe(-(2 * QUANTUM + 1 + MAX_ADVANCE));
+});
+
+describe("flows take turns", () => {
+  it.each([
+    ["of one request each", [1, 1, 1], QUANTUM, "abcabcabc"],
+    ["of one cheap one each", [1, 1], QUANTUM / 2, "abababab"],
+    ["every other round if they are twice as expensive", [1, 1], 2 * QUANTUM, "abababab"],
+    ["by weight", [1, 3], QUANTUM, "abbbabbb"],
+    ["by weight, whatever its size", [0.5, 1.5], QUANTUM, "abbbabbb"],
+  ])("%s", (_name, weights, tokens, order) => {
+    expect(waiting(...weights).serve(order.length, tokens)).toBe(order);
+  });
+
+  it("a new one after those that wait", () => {
+    const { scheduler, serve } = waiting(1, 1);
+    expect(serve(1, QUANTUM)).toBe("a");
+    scheduler.activate(new Flow("new", 1));
+    expect(serve(4, QUANTUM)).toBe("bnewab");
+  });
+
+  it("and none when it waits no more", () => {
+    const { scheduler, a, b, serve } = waiting(1, 1, 1);
+    expect(serve(1, QUANTUM / 2)).toBe("a");
+    scheduler.deactivate(a);
+    scheduler.deactivate(a); // no effect
+    expect(scheduler.active.map(({ name }) => name)).toEqual(["b", "c"]);
+    expect(serve(4, QUANTUM)).toBe("bcbc");
+    scheduler.deactivate(b);
+    expect(serve(2, QUANTUM)).toBe("cc");
+  });
+
+  it("and the one whose turn it is gets no second quantum when another one leaves", () => {
+    const { scheduler, a, b } = waiting(1, 1, 1);
+    expect(scheduler.next()).toBe(a);
+    scheduler.deactivate(b);
+    expect(scheduler.next()).toBe(a);
+    expect(a.deficit).toBe(QUANTUM);
+  });
+});
+
+describe("a quantum that was not used", () => {
+  it("is lost when nothing waits any more", () => {
+    const { scheduler, a } = waiting(1, 1);
+    expect(scheduler.next()).toBe(a);
+    expect(a.deficit).toBe(QUANTUM);
+    scheduler.deactivate(a);
+    expect(a.deficit).toBe(0);
+  });
+
+  it("but is owed for running requests is kept for them", () => {
+    const { scheduler, a } = waiting(1, 1);
+    expect(scheduler.next()).toBe(a);
+    scheduler.charge(a, 2 * QUANTUM);
+    scheduler.deactivate(a);
+    expect(a.deficit).toBe(-QUANTUM);
+  });
+});
+
+describe("an estimate that was too high", () => {
+  it("is refunded, and is no credit", () => {
+    const { scheduler, a } = waiting(1, 1);
+    scheduler.next();
+    const advance = scheduler.charge(a, 8000);
+    expect(a.deficit).toBe(QUANTUM - 8000);
+    scheduler.settle(a, advance, 100);
+    expect(a.deficit).toBe(0);
+  });
+
+  it("does not take what is left of the round", () => {
+    const { scheduler, a, serve } = waiting(1, 1);
+    scheduler.next();
+    const advance = scheduler.charge(a, QUANTUM);
+    // While it runs, two more rounds pass.
+    expect(serve(1, QUANTUM)).toBe("b");
+    expect(scheduler.next()).toBe(a);
+    expect(a.deficit).toBe(QUANTUM);
+    scheduler.settle(a, advance, 0);
+    expect(a.deficit).toBe(QUANTUM);
+  });
+
+  it("of one request leaves the advances of the others", () => {
+    const { scheduler, a } = waiting(1, 1);
+    scheduler.next();
+    const advance = scheduler.charge(a, 8000);
+    scheduler.charge(a, 1000);
+    scheduler.settle(a, advance, 0);
+    expect(a.deficit).toBe(QUANTUM - 1000);
+  });
+});
+
+describe("a debt", () => {
+  it("is what a request used beyond its estimate", () => {
+    const { scheduler, a } = waiting(1, 1);
+    scheduler.next();
+    const advance = scheduler.charge(a, 300);
+    scheduler.settle(a, advance, 5 * QUANTUM);
+    expect(a.deficit).toBe(-4 * QUANTUM);
+  });
+
+  it("is paid by the rounds that pass while nothing of the flow waits, but gives no credit", () => {
+    const later = (rounds: number) => {
+      const { scheduler, a, serve } = waiting(1, 1);
+      run(scheduler, scheduler.next(), 5 * QUANTUM);
+      scheduler.deactivate(a);
+      serve(rounds, QUANTUM);
+      scheduler.activate(a);
+      return a.deficit;
+    };
+    expect([0, 1, 2, 9].map(later)).toEqual([-4, -3, -2, 0].map((rounds) => rounds * QUANTUM || 0));
+  });
+
+  it("is paid in proportion to the weight", () => {
+    const { scheduler, flows, serve } = waiting(1, 2, 4);
+    run(scheduler, scheduler.next(), 10 * QUANTUM);
+    const [a] = flows as [Flow];
+    const before = a.deficit;
+    scheduler.deactivate(a);
+    serve(3, QUANTUM); // b and c: three quanta for weights of six, so two rounds of c
+    scheduler.activate(a);
+    expect((a.deficit - before) / QUANTUM).toBeGreaterThan(0.2);
+    expect((a.deficit - before) / QUANTUM).toBeLessThan(0.8);
+  });
+
+  it("is paid only for the rounds since then", () => {
+    const { scheduler, a, serve } = waiting(1, 1);
+    serve(40, QUANTUM);
+    scheduler.deactivate(a);
+    serve(1, QUANTUM);
+    scheduler.activate(a);
+    run(scheduler, a, 5 * QUANTUM);
+    const owed = a.deficit;
+    scheduler.deactivate(a);
+    serve(1, QUANTUM);
+    scheduler.activate(a);
+    expect(a.deficit).toBe(owed + QUANTUM);
+  });
+
+  it("expires when nothing waits any more", () => {
+    const { scheduler, a, b } = waiting(1, 1);
+    run(scheduler, scheduler.next(), 5 * QUANTUM);
+    for (const flow of [b, a]) scheduler.deactivate(flow);
+    scheduler.activate(b);
+    expect(a.deficit).toBe(-4 * QUANTUM);
+    scheduler.activate(a);
+    expect(a.deficit).toBe(0);
+  });
+
+  it("does not arise while nothing waits", () => {
+    const scheduler = new DeficitRoundRobin<Flow>();
+    const flow = new Flow("a", 1);
+    run(scheduler, flow, 5000);
+    expect(flow.deficit).toBe(0);
+  });
+
+  it("of all flows is paid at once, round by round for each", () => {
+    const { scheduler, a, b, serve } = waiting(1, 2);
+    a.settledDeficit = -1000 * QUANTUM;
+    b.settledDeficit = -2500 * QUANTUM;
+    const idle = new Flow("idle", 1);
+    scheduler.activate(idle);
+    run(scheduler, idle, 5000 * QUANTUM);
+    scheduler.deactivate(idle);
+    expect(scheduler.next()).toBe(a);
+    // Half a quantum a round for a, a whole one for b.
+    expect(a.deficit).toBe(QUANTUM / 2);
+    expect(b.deficit).toBe(-500 * QUANTUM);
+    scheduler.activate(idle);
+    expect(idle.deficit / QUANTUM).toBeCloseTo(-4000, -1);
+    scheduler.deactivate(idle);
+    expect(serve(3, QUANTUM / 2)).toBe("aaa"); // b has far more to pay
+  });
+});
