@@ -264,6 +264,13 @@ describe("a step up", () => {
     expect(tried(after, [60, 60], firstMs).last.reason).toBe(reason);
   });
 
+  it("brings 80 % of its own part, whatever the number was", () => {
+    const hand = new ByHand(undefined, { slots: 2, history: [] });
+    hand.epoch(20, [60, 60]);
+    hand.epoch(28, [97, 97]);
+    expect(hand.last).toMatchObject({ from: 3, to: 3, reason: "more_pays" });
+  });
+
   it("is judged by the median of before", () => {
     expect(tried(30, [500, 10, 60], [97, 97]).last.reason).toBe("first_token_late");
     expect(tried(30, [10, 61, 10, 61], [97, 97]).last.reason).toBe("more_pays");
@@ -404,6 +411,21 @@ describe("a step down", () => {
   it("is undone when it costs more", () => {
     expect(tried(290).last).toEqual({ from: 2, to: 3, reason: "fewer_cost", before: 300, after: 290 });
   });
+});
+
+it("after a step down that stayed, the next one is not kept waiting for those that once did not", () => {
+  const hand = new ByHand({ min: 1, max: 3 }, { slots: 3, history: [] });
+  hand.epochs(12, () => 300);
+  hand.epoch(200); // fewer cost
+  hand.epochs(12, () => 300);
+  hand.epoch(300); // now they suffice
+  hand.epochs(5, (slots) => (slots === 1 ? 100 : 300));
+  expect(hand.steps.slice(-4)).toEqual([
+    "28: 1-2 fewer_cost",
+    "29: 2-3 try_more",
+    "30: 3-2 more_does_not_pay",
+    "31: 2-1 try_fewer", // 3 s later, not 24
+  ]);
 });
 
 describe("bounds that change", () => {

@@ -126,6 +126,7 @@ describe("the end of a request", () => {
     expect(end((slot) => slot.abandon())).toEqual([0, 0]);
     expect(end((slot) => slot.release())).toEqual([1, 40]);
     expect(end((slot) => slot.release(5))).toEqual([2, 40]);
+    expect(hand.queue.snapshot()).toMatchObject({ running: 0, runningBackground: 0 });
   });
 
   /** After an end of a's first request, how many of b's are served before a's next. */
@@ -160,8 +161,9 @@ describe("the expected wait", () => {
     const hand = new ByHand(1);
     hand.start("a");
     expect([hand.queue.expectedWaitMs(), hand.queue.expectedWaitOf(requestOf("b"))]).toEqual([0, 0]);
-    const free = new ByHand(1);
+    const free = new ByHand(2);
     free.measure(1);
+    free.start("a", { background: true }); // the other slot is for direct requests
     expect([free.queue.expectedWaitMs(), free.queue.expectedWaitOf(requestOf("b"))]).toEqual([0, 0]);
   });
 
