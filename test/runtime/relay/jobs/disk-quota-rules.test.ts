@@ -26,8 +26,9 @@ function start(usage: Record<string, number> = {}) {
   return { sql, used, quota };
 }
 
-/** The bound with which new work is accepted up to `line`; and the one for answers. Half a byte more, for rounding. */
-const forWork = (line: number) => (line + 0.5) / 0.8;
+/** The bound with which new work is accepted up to `line`. */
+const forWork = (line: number) => line * 1.25;
+/** The same for answers; half a byte more, for rounding. */
 const forAnswers = (line: number) => (line + 0.5) / (1 - 1 / 32);
 
 it("new work is accepted up to 80 % of the bound, with its record", () => {
@@ -92,12 +93,12 @@ it("a caller within its part is accepted beyond 80 %: space freed within pages c
   expect(quota(bound, ["b"]).refuseWork("a", 1)).toEqual(full);
   expect(quota(bound).refuseWork("a", 1)).toEqual(full);
   // Beyond its part: a quarter of the limit for two callers, an eighth for four.
-  const part = (callers: number) => Math.floor((used + 0.5) / 2 / callers) - 1000 - RECORD;
+  const part = (callers: number) => used / 2 / callers - 1000 - RECORD;
   const four = ["a", "b", "c", "d"];
   expect(quota(bound, four).refuseWork("a", part(4))).toBeUndefined();
   expect(quota(bound, four).refuseWork("a", part(4) + 1)).toEqual(full);
   // Beyond the bound for answers.
-  const room = Math.floor(last - used) - RECORD;
+  const room = last - used - RECORD;
   expect(quota(bound, ["a", "b"]).refuseWork("a", room)).toBeUndefined();
   expect(quota(bound, ["a", "b"]).refuseWork("a", room + 1)).toEqual(full);
 });
