@@ -64,7 +64,8 @@ export class DeficitRoundRobin<F extends Flow> {
   activate(flow: F): void {
     this.#expireDebt(flow);
     const missed = (this.#virtualTime - flow.idleSinceVirtualTime) * flow.weight;
-    if (flow.deficit < 0) flow.settledDeficit += Math.min(-flow.deficit, Math.max(0, missed));
+    // Its counter is not above zero, as that of every flow without waiting requests.
+    flow.settledDeficit += Math.min(-flow.deficit, missed);
     this.#active.push(flow);
   }
 
