@@ -120,7 +120,6 @@ export class DeficitRoundRobin<F extends Flow> {
   /** If all flows have a debt, grants the rounds in which none would be served at once. */
   #skipEmptyRounds(): void {
     const rounds = Math.min(...this.#active.map((flow) => Math.floor(-flow.deficit / this.#quantum(flow))));
-    if (!(rounds > 0)) return;
     for (const flow of this.#active) flow.settledDeficit += rounds * this.#quantum(flow);
     this.#virtualTime += (rounds * QUANTUM) / this.#heaviest();
   }
