@@ -147,6 +147,15 @@ describe("a debt", () => {
     expect([0, 1, 2, 9].map(later)).toEqual([-4, -3, -2, 0].map((rounds) => rounds * QUANTUM || 0));
   });
 
+  it("is paid by whole rounds of all that wait", () => {
+    const { scheduler, a, serve } = waiting(1, 1, 1);
+    run(scheduler, scheduler.next(), 5 * QUANTUM);
+    scheduler.deactivate(a);
+    expect(serve(4, QUANTUM)).toBe("bcbc");
+    scheduler.activate(a);
+    expect(a.deficit).toBe(-2 * QUANTUM);
+  });
+
   it("is paid in proportion to the weight", () => {
     const { scheduler, a, serve } = waiting(2, 4);
     run(scheduler, scheduler.next(), 10 * QUANTUM);
