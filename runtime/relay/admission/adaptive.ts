@@ -7,8 +7,8 @@
  * the first token, from when a request is sent to the model server, is the guard: it grows when requests wait inside it.
  *
  * It compares two neighbours in turns: an epoch at n, then one at the neighbour. A step up stays when it brings enough; a step
- * down stays when it costs next to nothing. Else it returns, and tries again later and later. All steps are by one, or by a
- * quarter of n above 8.
+ * down stays when it costs next to nothing. Else it returns, and tries again later and later. All steps are by one, or by an
+ * eighth of n from 16 on.
  */
 
 /** Bounds, both included. */
@@ -104,6 +104,8 @@ type Direction = "up" | "down";
 interface Trial {
   readonly from: number;
   readonly direction: Direction;
+  /** What `from` was measured to give. */
+  readonly base: Measured;
 }
 
 const median = (values: readonly number[]): number | undefined =>
@@ -165,8 +167,16 @@ export class AdaptiveLimit {
 
   setBounds(bounds: AdaptiveBounds): void {
     this.#bounds = bounds;
-    const inside = Math.min(bounds.max, Math.max(bounds.min, this.#slots));
-    if (inside !== this.#slots) this.#move(inside, "bounds", undefined, undefined);
+    const inside = this.#inside(this.#slots);
+    const from = this.#trial?.from ?? inside;
+    if (inside === this.#slots && this.#inside(from) === from) return;
+    // A try would return to a number that is not allowed any more.
+    this.#trial = undefined;
+    this.#move(inside, "bounds", undefined, undefined);
+  }
+
+  #inside(slots: number): number {
+    return Math.min(this.#bounds.max, Math.max(this.#bounds.min, slots));
   }
 
   /** An answer ended. @param firstMs from when it was sent to the model server to its first byte */
@@ -210,13 +220,13 @@ export class AdaptiveLimit {
     const enough = epoch.answers >= answersPerSlot * epoch.slots || epoch.loadedMs >= 5 * epochMs;
     if (epoch.loadedMs >= epochMs && enough) return true;
     // A try that clearly costs is not waited out.
-    const base = this.#trial && this.#base;
+    const base = this.#trial?.base;
     if (!base || epoch.loadedMs < epochMs / 2 || epoch.answers < epoch.slots) return false;
     return this.#measured(epoch).tokensPerSecond < BREAK_OFF * base.tokensPerSecond;
   }
 
   #decide(now: Measured): void {
-    if (this.#trial) this.#judge(this.#trial, this.#base, now);
+    if (this.#trial) this.#judge(this.#trial, now);
     else this.#keep(now);
     this.#epoch = this.#newEpoch();
   }
@@ -233,7 +243,7 @@ export class AdaptiveLimit {
     const direction = this.#due(late);
     if (direction === undefined) return;
     const to = this.#neighbour(direction);
-    this.#trial = { from: this.#slots, direction };
+    this.#trial = { from: this.#slots, direction, base: this.#base };
     this.#move(to, direction === "up" ? "try_more" : "try_fewer", this.#base.tokensPerSecond, undefined);
   }
 
@@ -242,8 +252,8 @@ export class AdaptiveLimit {
     return order.find((one) => this.#loadedMs >= this.#retry[one].at && this.#neighbour(one) !== this.#slots);
   }
 
-  #judge({ from, direction }: Trial, base: Measured | undefined, now: Measured): void {
-    const before = base?.tokensPerSecond ?? 0;
+  #judge({ from, direction, base }: Trial, now: Measured): void {
+    const before = base.tokensPerSecond;
     const [tried, after] = [this.#slots, now.tokensPerSecond];
     this.#trial = undefined;
     if (direction === "down") {
@@ -263,12 +273,12 @@ export class AdaptiveLimit {
     this.#move(from, reason, before, after);
   }
 
-  #accept(direction: Direction, reason: AdaptiveReason, base: Measured | undefined, now: Measured): void {
+  #accept(direction: Direction, reason: AdaptiveReason, base: Measured, now: Measured): void {
     this.#base = now;
     // On in the same direction at once; the other one was just left.
     this.#retry[direction] = { at: this.#loadedMs, wait: this.#times.waitMs };
     this.#postpone(direction === "up" ? "down" : "up");
-    this.#note(this.#slots, reason, base?.tokensPerSecond, now.tokensPerSecond);
+    this.#note(this.#slots, reason, base.tokensPerSecond, now.tokensPerSecond);
   }
 
   #postpone(direction: Direction): void {
@@ -284,7 +294,7 @@ export class AdaptiveLimit {
   #neighbour(direction: Direction): number {
     const step = Math.max(1, Math.floor(this.#slots / 8));
     const to = direction === "up" ? this.#slots + step : this.#slots - step;
-    return Math.min(this.#bounds.max, Math.max(this.#bounds.min, to));
+    return this.#inside(to);
   }
 
   #move(to: number, reason: AdaptiveReason, before: number | undefined, after: number | undefined): void {

@@ -64,7 +64,8 @@ export class DeficitRoundRobin<F extends Flow> {
   activate(flow: F): void {
     this.#expireDebt(flow);
     const missed = (this.#virtualTime - flow.idleSinceVirtualTime) * flow.weight;
-    if (flow.deficit < 0) flow.settledDeficit += Math.min(-flow.deficit, Math.max(0, missed));
+    // Its counter is not above zero, as that of every flow without waiting requests.
+    flow.settledDeficit += Math.min(-flow.deficit, missed);
     this.#active.push(flow);
   }
 
@@ -119,7 +120,6 @@ export class DeficitRoundRobin<F extends Flow> {
   /** If all flows have a debt, grants the rounds in which none would be served at once. */
   #skipEmptyRounds(): void {
     const rounds = Math.min(...this.#active.map((flow) => Math.floor(-flow.deficit / this.#quantum(flow))));
-    if (!(rounds > 0)) return;
     for (const flow of this.#active) flow.settledDeficit += rounds * this.#quantum(flow);
     this.#virtualTime += (rounds * QUANTUM) / this.#heaviest();
   }

@@ -48,11 +48,9 @@ export class RequestQueue {
     return this.#times.measured;
   }
 
-  /** Whether a new request of this class can start immediately. */
+  /** Whether a new request of this class can start immediately. It overtakes none: what waits has got every slot it can use. */
   isFreeFor(background: boolean): boolean {
-    if (this.#running >= this.#slots) return false;
-    if (!background) return this.#direct.waiting === 0;
-    return this.#direct.waiting === 0 && this.#background.waiting === 0 && this.#canStartBackground();
+    return this.#running < this.#slots && (!background || this.#canStartBackground());
   }
 
   /** Starts a request without waiting. `isFreeFor` must be true. */

@@ -19,11 +19,9 @@ export function chunkText(text: string, size: ChunkSize): string[] {
   const chunks: string[] = [];
   let held: string[] = [];
   let length = 0;
-  let fresh = false; // whether `held` has more than the overlap
   const flush = () => {
     const chunk = held.join("").trim();
-    if (fresh && chunk !== "") chunks.push(chunk);
-    fresh = false;
+    if (chunk !== "") chunks.push(chunk);
   };
   for (const piece of pieces(text, size.characters)) {
     if (length + piece.length > size.characters) {
@@ -33,7 +31,6 @@ export function chunkText(text: string, size: ChunkSize): string[] {
     }
     held.push(piece);
     length += piece.length;
-    fresh = true;
   }
   flush();
   return chunks;

@@ -60,7 +60,7 @@ export function nearest({ vectors, dimensions, lengths }: Searchable, query: Flo
     for (let i = 0; i < rows; i++) {
       const row = from + i;
       const score = products[i]! / ((lengths[row] ?? 0) * queryLength || 1);
-      if (found.length === k && score <= worst) continue;
+      if (score <= worst) continue;
       insert(found, { row, score }, k);
       if (found.length === k) worst = found[k - 1]!.score;
     }

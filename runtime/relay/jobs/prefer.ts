@@ -6,14 +6,11 @@ export interface Prefer {
   readonly wait: number | undefined;
 }
 
-const NONE: Prefer = { respondAsync: false, wait: undefined };
-
 /**
  * Reads `Prefer: respond-async, wait=10`. The first of equal preferences counts; unknown and malformed ones are
  * ignored. Source: https://www.rfc-editor.org/rfc/rfc7240
  */
 export function parsePrefer(header: string | readonly string[] | undefined): Prefer {
-  if (header === undefined) return NONE;
   const found = new Map<string, string>();
   for (const part of [header].flat().join(",").split(",")) {
     const [, name, value] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*"?([^";]*)"?)?/.exec(part) ?? [];

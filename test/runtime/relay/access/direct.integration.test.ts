@@ -6,9 +6,6 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { RelayConfig } from "../../../../runtime/config.ts";
 import { credentialHash } from "../../../../runtime/direct-config.ts";
-import { createDirectAccess } from "../../../../runtime/relay/access/direct.ts";
-import { FailureThrottle } from "../../../../runtime/relay/access/failure-throttle.ts";
-import { RelayError } from "../../../../runtime/relay/errors.ts";
 import { configProblems } from "../../../../runtime/relay/settings.ts";
 import { claimPorts } from "../../../../sandbox/machine/ports.ts";
 import {
@@ -188,48 +185,6 @@ describe("a direct line", { timeout: 60_000 }, () => {
     holder.close();
     await expect.poll(() => relay.linePorts.get("backend"), { timeout: 10_000 }).toBe(port);
     expect((await fetch(`http://127.0.0.1:${port}/v1/models`, { headers: good })).status).toBe(200);
-  });
-});
-
-describe("the sign-in check", () => {
-  const check = (now: number, expiresAt: string, throttle = new FailureThrottle()) =>
-    createDirectAccess(
-      "backend",
-      { callers: [caller], directCredentials: { backend: [{ sha256: credentialHash(CLIENT_ID, secret), expiresAt }] } },
-      { now: () => now, throttle },
-    );
-  const lower = { "cf-access-client-id": CLIENT_ID, "cf-access-client-secret": secret };
-
-  it("ends a token at its very time, and takes offsets for what they are", async () => {
-    const at = Date.parse("2026-12-01T00:00:00Z");
-    expect(check(at - 1, "2026-12-01T00:00:00Z")("servers", lower)).toMatchObject({ name: "backend" });
-    await expect(check(at, "2026-12-01T09:00:00+09:00")("servers", lower)).rejects.toMatchObject({
-      code: "access_expired",
-    });
-  });
-
-  it("delays frequent failures and never a valid token", async () => {
-    const access = check(0, "2099-01-01T00:00:00Z", new FailureThrottle(() => 0, 60_000));
-    const wrong = { ...lower, "cf-access-client-secret": "wrong" };
-    for (let n = 0; n < 10; n++) await expect(access("servers", wrong)).rejects.toThrow(RelayError);
-    const late = Promise.resolve(access("servers", wrong)).then(
-      () => "answered",
-      () => "answered",
-    );
-    const first = await Promise.race([late, new Promise((resolve) => setImmediate(() => resolve("delayed")))]);
-    expect(first).toBe("delayed");
-    expect(access("servers", lower)).toMatchObject({ name: "backend" });
-  });
-
-  it("delays a bounded number at a time", async () => {
-    const throttle = new FailureThrottle(() => 0, 60_000);
-    const pending = new Set<number>();
-    for (let n = 0; n < 60; n++) {
-      pending.add(n);
-      void throttle.failed().then(() => pending.delete(n));
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(pending.size).toBe(32);
   });
 });
 

@@ -64,6 +64,10 @@ describe("a name", () => {
     expect(refusal(() => readName(what, "a".repeat(most * 8)))).toContain(`has ${most * 8} characters`);
   });
 
+  it("may have any number of spaces around it", () => {
+    expect(readName("company", `${" ".repeat(2000)}a${" ".repeat(2000)}`)).toBe("a");
+  });
+
   it("of a title has at most 4,000 bytes; of a company only its characters count", () => {
     expect(readName("title", "가".repeat(1333))).toHaveLength(1333);
     expect(readName("title", `${"가".repeat(1333)}a`)).toHaveLength(1334);
@@ -96,7 +100,9 @@ describe("a name in a header", () => {
     ["%00", "contains a control character"],
     ["", "is empty"],
   ])("%j is refused: %s", (value, why) => {
-    expect(refusal(() => readHeaderName("Slm-Document", value))).toContain(why);
+    const said = refusal(() => readHeaderName("Slm-Document", value));
+    expect(said).toMatch(/^document_name_invalid: /);
+    expect(said).toContain(why);
   });
 
   it("is shown in the refusal, shortened, with how to encode it", () => {

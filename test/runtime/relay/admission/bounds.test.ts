@@ -110,6 +110,24 @@ test("by bytes: the caller with the most gives way, and a single large request f
   expect(queue.refused).toEqual(["large 2", "large 3"]);
 });
 
+test("the bound on bytes includes its last one, and a single request of any size", async () => {
+  const queue = new Queue({ chat: 1, waitingMiB: 1 });
+  await queue.fill(1, "a");
+  expect(await queue.send("first", "a", { bytes: MIB - 1000 })).toBe("waits");
+  expect(await queue.send("last byte", "a")).toBe("waits");
+  expect(await queue.send("one more", "a", { bytes: 1 })).toBe("queue_full");
+  const alone = new Queue({ chat: 1, waitingMiB: 1 });
+  await alone.fill(1, "a");
+  expect(await alone.send("large", "a", { bytes: 64 * MIB })).toBe("waits");
+});
+
+test("with no places nothing waits, however small", async () => {
+  const queue = new Queue({ chat: 1, waiting: 0 });
+  await queue.fill(1, "a");
+  expect(await queue.send("b", "b", { bytes: 0 })).toBe("queue_full");
+  expect(queue.waiting).toBe(0);
+});
+
 describe("never evicted", () => {
   test("is a request whose response has begun; then a quiet caller is admitted above the bound, the loud one is not", async () => {
     const queue = new Queue({ waiting: 20 });

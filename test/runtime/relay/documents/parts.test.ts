@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
-import { lengthsOf, nearest } from "../../../../runtime/relay/documents/vectors.ts";
+import { base64Of, floatsOf, lengthOf, lengthsOf, nearest } from "../../../../runtime/relay/documents/vectors.ts";
 
 describe("a text is cut", () => {
   const korean = "계약은 2026년 1월 1일에 시작한다. 대금은 매월 말일에 지급한다! 누가 지급하는가? 갑이 지급한다.\n";
@@ -42,7 +42,49 @@ describe("a text is cut", () => {
     expect(chunks.join("")).toBe("a".concat("😀".repeat(1000)));
   });
 
+  it.each([
+    [
+      "between sentences that fill a chunk exactly",
+      "One two. Three four. Five six.",
+      21,
+      0,
+      ["One two. Three four.", "Five six."],
+    ],
+    [
+      "with an overlap of whole sentences",
+      "One two. Three four. Five six.",
+      22,
+      12,
+      ["One two. Three four.", "Three four. Five six."],
+    ],
+    ["without an overlap of a part", "One two. Three four. Five six.", 22, 11, ["One two. Three four.", "Five six."]],
+    [
+      "without an overlap that has no room",
+      "One two. Three four. Five six.",
+      20,
+      12,
+      ["One two.", "Three four.", "Five six."],
+    ],
+    ["within a long sentence, after its last white space", "aaaa bbbb cccc dddd", 12, 0, ["aaaa bbbb", "cccc dddd"]],
+    ["also after white space just in its second half", "aaaaa bbbbbbbbb", 10, 0, ["aaaaa", "bbbbbbbbb"]],
+    ["but not in the first half", "aaaa bbbbbbbbbb", 10, 0, ["aaaa bbbbb", "bbbbb"]],
+    ["nowhere in a sentence as long as a chunk", "Aaaaaa bb。Cc.", 10, 3, ["Aaaaaa bb。", "Cc."]],
+    ["before a character of two units", "aaaaaaaaa😀bbb", 10, 0, ["aaaaaaaaa", "😀bbb"]],
+    ["before the first of these characters", "aaaaaaaaa\u{10000}bbb", 10, 0, ["aaaaaaaaa", "\u{10000}bbb"]],
+    [
+      "before one whose second unit is the last possible",
+      "aaaaaaaaa\u{103ff}bbb",
+      10,
+      0,
+      ["aaaaaaaaa", "\u{103ff}bbb"],
+    ],
+    ["at a chunk's length before any other character", "aaaaaaaaaaﬀbbb", 10, 0, ["aaaaaaaaaa", "ﬀbbb"]],
+  ])("%s", (_name, text, characters, overlap, chunks) => {
+    expect(chunkText(text, { characters, overlap })).toEqual(chunks);
+  });
+
   it("into no chunks when it is empty, and into one when it is short", () => {
+    expect(chunkText("", { characters: 100, overlap: 10 })).toEqual([]);
     expect(chunkText(" \n\t ", { characters: 100, overlap: 10 })).toEqual([]);
     expect(chunkText(" 짧다. ", { characters: 100, overlap: 10 })).toEqual(["짧다."]);
   });
@@ -88,5 +130,30 @@ describe("the nearest vectors", () => {
       { row: 0, score: 1 },
       { row: 1, score: 0 },
     ]);
+  });
+
+  it("are the earlier ones of equal ones", () => {
+    const vectors = Float32Array.from({ length: 2 * 9 }, () => 1);
+    const found = nearest({ vectors, dimensions: 2, lengths: lengthsOf(vectors, 2) }, Float32Array.from([1, 1]), 3);
+    expect(found.map(({ row }) => row)).toEqual([0, 1, 2]);
+  });
+});
+
+describe("a vector as bytes", () => {
+  it("is little-endian float32, from anywhere in a buffer, without a number that is cut off", () => {
+    const bytes = Buffer.from("ff0000803f000020c0ff", "hex");
+    expect([...floatsOf(bytes.subarray(1))]).toEqual([1, -2.5]);
+    expect(floatsOf(bytes.subarray(1, 4))).toHaveLength(0);
+  });
+
+  it("is base64 of its own numbers only", () => {
+    const vectors = Float32Array.from([9, 1, -2.5, 9]);
+    expect(base64Of(vectors.subarray(1, 3))).toBe(Buffer.from("0000803f000020c0", "hex").toString("base64"));
+  });
+
+  it("has a length: 0 of none, and none that is finite if a number is not", () => {
+    expect(
+      [[3, 4], [0, 0], [Number.POSITIVE_INFINITY, 1], [Number.NaN]].map((all) => lengthOf(Float32Array.from(all))),
+    ).toEqual([5, 0, Number.POSITIVE_INFINITY, Number.NaN]);
   });
 });

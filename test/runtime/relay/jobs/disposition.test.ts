@@ -52,6 +52,9 @@ describe("a failure", () => {
     ["model_busy", "model_unreachable", 5000, false],
     ["document_busy", "model_unreachable", 5000, false],
     ["documents_unavailable", "model_unreachable", 5000, false],
+    ["quota_exceeded", "quota_spent", 30_000, false],
+    ["quota_spent", "quota_spent", 30_000, false],
+    ["company_budget_spent", "quota_spent", 30_000, false],
     ["model_timeout", "timed_out", 2000, false],
     ["model_broke_off", "model_broke_off", 2000, false],
     ["internal", "model_broke_off", 2000, false],
@@ -107,6 +110,7 @@ it("what is not the job's fault uses up no attempt", () => {
     "machine_restarted",
     "lease_lost",
     "caller_disabled",
+    "quota_spent",
   ] as const) {
     expect(usesUp(outcome)).toBe(false);
   }

@@ -19,4 +19,15 @@ describe("the hash of an idempotency key's request", () => {
     const stored = createHash("sha256").update("a=b\0").update(body).digest("hex");
     expect(await requestHash("a=b", body)).toBe(stored);
   });
+
+  it.each([
+    ["lets other work go first between the steps of a long body", 512 * 1024 + 1, ["other work", "hash"]],
+    ["is there at once for a body of one step", 512 * 1024, ["hash", "other work"]],
+  ])("%s", async (_name, bytes, expected) => {
+    const order: string[] = [];
+    const otherWork = new Promise<void>((resolve) => setImmediate(resolve)).then(() => order.push("other work"));
+    await requestHash("", Buffer.alloc(bytes)).then(() => order.push("hash"));
+    await otherWork;
+    expect(order).toEqual(expected);
+  });
 });
