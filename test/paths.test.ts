@@ -26,7 +26,8 @@ it("nowhere a path from a file's own folder leads out of the checkout, as after 
     [...readFileSync(join(project, file), "utf8").matchAll(/\(import\.meta\.dirname, "(\.\.[^"]*)"/g)].flatMap(
       ([, path = ""]) => {
         const target = join(dirname(file), path);
-        return target.startsWith("..") || !existsSync(join(project, target)) ? [`${file}: ${path}`] : [];
+        const isThere = target.startsWith("dist/") || existsSync(join(project, target)); // dist/ is made when it is needed
+        return target.startsWith("..") || !isThere ? [`${file}: ${path}`] : [];
       },
     ),
   );

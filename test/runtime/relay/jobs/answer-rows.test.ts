@@ -8,9 +8,10 @@ import {
   insertAnswer,
   PART_BYTES,
 } from "../../../../runtime/relay/jobs/answer-rows.ts";
-import { sha256, statements } from "../../../../runtime/relay/jobs/records.ts";
+import { sha256 } from "../../../../runtime/relay/jobs/records.ts";
 import { MIGRATIONS, migrate } from "../../../../runtime/relay/jobs/schema.ts";
 import { StoreFailed } from "../../../../runtime/relay/jobs/store.ts";
+import { statements } from "../../../../runtime/relay/sqlite.ts";
 
 const SHORT = 256 * 1024;
 

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { DiskQuota } from "../../../../runtime/relay/jobs/disk-quota.ts";
-import { statements, usedBytes } from "../../../../runtime/relay/jobs/records.ts";
 import { JOB_BYTES } from "../../../../runtime/relay/jobs/schema.ts";
 import { StoreFailed } from "../../../../runtime/relay/jobs/store.ts";
+import { statements, usedBytes } from "../../../../runtime/relay/sqlite.ts";
 import { temporaryFolder } from "../harness.ts";
 
 const MIB = 1024 * 1024;
