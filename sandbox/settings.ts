@@ -3,6 +3,7 @@ import { z } from "zod";
 import { modelChoices } from "./model/choose.ts";
 import { mongoChoices } from "./mongo/start.ts";
 import { providerChoices } from "./providers/choice.ts";
+import { SettingsError } from "./settings-error.ts";
 
 /** Settings of one sandbox. */
 export interface Settings {
@@ -23,11 +24,6 @@ export interface Settings {
   mac: "emulated" | "this";
   /** An external SSH server, and a key that it accepts. */
   ssh?: { user: string; host: string; port: number; keyPath: string };
-}
-
-/** Invalid environment; the message names every problem with its value and what is allowed. */
-export class SettingsError extends Error {
-  override name = "SettingsError";
 }
 
 const whole = (fallback: number, least: number, most: number) =>
