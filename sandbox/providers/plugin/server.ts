@@ -2,6 +2,7 @@
  * A Pulumi resource plugin: the protocol of `pulumi/provider.proto` over gRPC on 127.0.0.1, for a {@link
  * ProviderDefinition}. `lifecycle.ts` has the semantics of a resource's calls; this file the wire protocol.
  */
+import { flushCompileCache } from "node:module";
 import { type handleUnaryCall, Server, ServerCredentials, type sendUnaryData, status } from "@grpc/grpc-js";
 import pluginPb from "@pulumi/pulumi/proto/plugin_pb.js";
 import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
@@ -237,6 +238,7 @@ export async function runProvider<Client>(provider: ProviderDefinition<Client>):
     );
   });
   process.stdout.write(`${port}\n`);
+  flushCompileCache(); // the engine kills its plugins: at their end nothing would be written
   // A killed engine cannot stop its plugins.
   const parent = process.ppid;
   setInterval(() => process.ppid === parent || process.exit(0), 1000).unref();
