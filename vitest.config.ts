@@ -34,7 +34,7 @@ export default defineConfig({
     // All projects share the workers, end-to-end tests first: those wait most of their time, for processes and for time to
     // pass, and the shorter files fill the gaps.
     sequence: { sequencer: RealModelLast },
-    maxWorkers: Math.max(3, availableParallelism()),
+    maxWorkers: Math.max(4, availableParallelism()),
     projects: [
       {
         extends: true,
