@@ -31,6 +31,8 @@ export interface LineReport {
 
 /** Time for the first connection after a start, in milliseconds: ConnectTimeout and a moment. */
 const connectWithinMs = 12_000;
+/** `ssh` reports the sign-in before the server has answered whether it listens: only one that is this old counts, in milliseconds. */
+const listensAfterMs = 1_000;
 
 const prefix = directLabel("");
 
@@ -105,19 +107,24 @@ export function checkLines(
 async function checkLine(paths: Layout, line: DirectLine, logSize: number): Promise<LineReport> {
   const { relayPort: _, hostKey: _hostKey, ...shown } = line;
   const daemon: Daemon = directDaemon(paths, line);
+  const isNew = logSize >= 0;
   let state = await readLineState(daemon.logFile);
   // An attempt that failed is final here; no attempt yet is not.
   const settled = async () => {
     const { size } = await stat(daemon.logFile).catch(() => ({ size: 0 }));
     if (size <= logSize) return false;
     state = await readLineState(daemon.logFile);
-    return state.connected || (state.reason !== undefined && !isPending(state.reason));
+    if (state.connected) return !isNew || Date.now() - Date.parse(state.since ?? "") >= listensAfterMs;
+    return state.reason !== undefined && !isPending(state.reason);
   };
   await waitUntil(settled, connectWithinMs, 200);
   const publicKey = ((await readIfExists(join(paths.direct, `${line.server}.key.pub`))) ?? "").trim();
+  const serverProblems = state.connected ? await probeServer(paths, line) : [];
+  // The probe takes seconds: a server that refused to listen has said so by now.
+  if (state.connected && isNew) state = await readLineState(daemon.logFile);
   const report = { ...shown, publicKey, connected: state.connected };
   if (!state.connected) return { ...report, problem: explainLine(state.reason ?? "", line) };
-  return { ...report, serverProblems: await probeServer(paths, line) };
+  return { ...report, serverProblems };
 }
 
 /** The former process' last message, or none yet. */
