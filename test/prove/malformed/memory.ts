@@ -7,7 +7,7 @@ export interface MemorySamples {
   readonly restMiB: number;
   /** What the main thread holds after a full collection of garbage: its heap, and the memory of its buffers. */
   readonly heldMiB: readonly number[];
-  /** Resident memory of the process. */
+  /** Resident memory of the process, right after that collection. */
   readonly residentMiB: readonly number[];
 }
 

@@ -53,9 +53,9 @@ export async function malformedHolds(
       outcomes.push(outcome);
       sent += part;
       if (outcome.failures.length > 0 || relay.exitCode !== null) break;
-      memory.residentMiB.push(residentMiB(relay.pid ?? 0));
       const held = await heldMiB(heapFile);
       if (held !== undefined) memory.heldMiB.push(held);
+      memory.residentMiB.push(residentMiB(relay.pid ?? 0)); // after the collection: how much garbage there is goes with the machine
     }
     const failures = outcomes.flatMap((one) => one.failures);
     if (relay.exitCode !== null || relay.signalCode !== null) {
