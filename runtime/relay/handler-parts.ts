@@ -59,7 +59,7 @@ export interface Held<R extends Route = Route> {
 
 /** Reads and checks the body of a call to the model server. @throws RelayError */
 export async function acceptBody({ exchange, route, caller }: Held<ModelCall>, parts: Parts) {
-  const checked = await checkBody(await receiveBody(exchange, parts), route, parts.config.model);
+  const checked = await checkBody(await receiveBody(exchange, parts), route, parts.config.model, exchange.signal);
   if (parts.upstream.refuseRemote !== undefined) await parts.upstream.refuseRemote(checked.facts.models);
   if (route.makesResponse === true) checkPreviousResponse(checked, (id) => parts.responses.owns(caller.name, id));
   return checked;

@@ -24,6 +24,7 @@ import { serveDocumentsRequest } from "./document-requests.ts";
 import { RelayError } from "./errors.ts";
 import { fail, type Held, type Parts } from "./handler-parts.ts";
 import { sendHealth } from "./health.ts";
+import { ClientDisconnected } from "./http/body.ts";
 import { beginExchange, type Exchange, holdPersonShare, holdShare } from "./http/exchange.ts";
 import { JSON_TYPE } from "./http/json-output.ts";
 import { type Handler, sendText } from "./http/listener.ts";
@@ -58,6 +59,8 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
   refuseWhileDraining(parts.status);
   const principal = await parts.access(audienceOf(exchange.path), exchange.req.headers);
   const routed = findRoute(identify(exchange, principal), parts);
+  // What waits for the end of the response would wait forever.
+  if (exchange.signal.aborted) throw new ClientDisconnected("the client disconnected while its token was checked");
   if (routed.route.kind === "metrics") return serveMetrics(routed, parts);
   if (routed.route.kind === "status") {
     if (routed.principal.kind !== "person") throw new RelayError("internal", "A server cannot see the status page.");
@@ -65,7 +68,17 @@ async function serve(exchange: Exchange, parts: Parts): Promise<void> {
     return serveStatus(exchange, routed.principal, routed.route, parts.statusPage);
   }
   const held = hold(routed, parts);
-  const { route } = held;
+  // The work may go on after the client has disconnected, as the hash of a long body does, and needs its memory until then.
+  const working = held.exchange.holding.retain();
+  try {
+    await serveHeld(held, parts);
+  } finally {
+    working.release();
+  }
+}
+
+async function serveHeld(held: Held, parts: Parts): Promise<void> {
+  const { exchange, route } = held;
   if (route.kind === "job" && isStoredResponse(held, route, parts)) return serveStoredResponse(held, route, parts);
   if (route.kind === "job") return serveJob(held.exchange, parts.jobs, route.act, held.caller.name, route.id);
   if (route.kind === "openapi") return sendText(exchange.res, 200, JSON_TYPE, parts.openApi());

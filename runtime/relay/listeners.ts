@@ -22,13 +22,7 @@ class DeferredHandlers {
 
   readonly public: Handler = (...call) => {
     if (this.#handlers) this.#handlers.public(...call);
-    else {
-      const [, res] = call;
-      // A client that has disconnected by then gets no exchange: its "close" was emitted before anybody listened.
-      void this.#opened.promise.then((handlers) => {
-        if (!res.closed && !res.destroyed) handlers.public(...call);
-      });
-    }
+    else this.#later(call, (handlers) => handlers.public);
   };
   readonly admin: Handler = (req, res, expectsContinue) => {
     if (this.#handlers) this.#handlers.admin(req, res, expectsContinue);
@@ -39,8 +33,16 @@ class DeferredHandlers {
   line(server: string): Handler {
     return (...call) => {
       if (this.#handlers) this.#handlers.line(server)(...call);
-      else void this.#opened.promise.then((handlers) => handlers.line(server)(...call));
+      else this.#later(call, (handlers) => handlers.line(server));
     };
+  }
+
+  /** A client that has disconnected by then gets no exchange: its "close" was emitted before anybody listened. */
+  #later(call: Parameters<Handler>, choose: (handlers: Handlers) => Handler): void {
+    const [, res] = call;
+    void this.#opened.promise.then((handlers) => {
+      if (!res.closed && !res.destroyed) choose(handlers)(...call);
+    });
   }
 
   open(handlers: Handlers): void {

@@ -1,16 +1,15 @@
 /** What a soak measures the relay by sees what is held, and no garbage; and descriptors by kind. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { portOf } from "../runtime/relay/harness.ts";
-import { until } from "../sandbox/mac/fixture.ts";
 import { connectionsIn, descriptorKinds, SUITE } from "./faults/descriptors.ts";
+import { HEAP_MODULE, heldMiB } from "./measure/held.ts";
 
-const HEAP = join(import.meta.dirname, "faults/heap.mjs");
 let folder: string;
 let child: ChildProcess | undefined;
 beforeEach(() => {
@@ -31,24 +30,14 @@ it("measures what is held, and no garbage", async () => {
       if (what === "keep") kept.push(some);
       process.send("done");
     });`;
-  child = spawn(process.execPath, ["--expose-gc", "--import", HEAP, "-e", program], {
+  child = spawn(process.execPath, ["--expose-gc", "--import", HEAP_MODULE, "-e", program], {
     env: { ...process.env, PROVE_HEAP: file },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  let asked = 0;
   const held = async (message: string): Promise<number> => {
     child?.send(message);
     await once(child!, "message");
-    asked += 1;
-    writeFileSync(file, String(asked));
-    return until(() => {
-      try {
-        const found = JSON.parse(readFileSync(`${file}.held`, "utf8")) as Record<string, unknown>;
-        return found.asked === String(asked) && (Number(found.heapUsed) + Number(found.external)) / 2 ** 20;
-      } catch {
-        return undefined;
-      }
-    }, "a collection");
+    return (await heldMiB(file)) ?? expect.fail("no collection");
   };
   const first = await held("drop");
   expect((await held("drop")) - first).toBeLessThan(2);

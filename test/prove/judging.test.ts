@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Case } from "./case.ts";
 import { CASES, caseNamed, randomPairs } from "./cases.ts";
+import { memoryFaults } from "./malformed/memory.ts";
 import { judge, type Measured } from "./measure/bound.ts";
 import { quantile } from "./measure/process.ts";
 import { seeded } from "./measure/random.ts";
@@ -84,4 +85,30 @@ describe("the cases", () => {
 it("takes the nearest rank for a quantile", () => {
   const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
   expect([quantile(hundred, 0.99), quantile([3], 0.99), quantile([], 0.99)]).toEqual([99, 3, 0]);
+});
+
+describe("judging memory over malformed requests", () => {
+  const flat = {
+    restMiB: 150,
+    heldMiB: [36, 37, 44, 38, 47, 56, 43, 38, 61, 38],
+    residentMiB: [380, 433, 451, 457, 467, 470, 480, 490, 500, 510],
+  };
+  const tenths = Array.from({ length: 10 }, (_, tenth) => tenth);
+
+  it("lets pass what requests in flight hold, and pages that malloc and V8 keep", () => {
+    expect(memoryFaults(flat, 256)).toEqual([]);
+  });
+
+  it.for<[string, Partial<typeof flat>, RegExp]>([
+    ["a leak of 200 bytes a request", { heldMiB: tenths.map((n) => 36 + n * 1.9) }, /holds grows: 36, 38, .*; 8 count/],
+    [
+      "requests that were kept for 80 s, as measured once",
+      { heldMiB: [43, 46, 49, 64, 64, 66, 71, 75, 85, 91] },
+      /holds grows/,
+    ],
+    ["memory that is not the heap's", { residentMiB: tenths.map((n) => 380 + n * 25) }, /over 566 MiB: 380, 405/],
+    ["a relay that cannot be measured", { heldMiB: [36, 37] }, /too few samples/],
+  ])("fails %s", ([, changes, why]) => {
+    expect(memoryFaults({ ...flat, ...changes }, 256)).toEqual([expect.stringMatching(why)]);
+  });
 });

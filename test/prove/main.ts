@@ -29,6 +29,7 @@ import {
   runFaults,
   some,
 } from "./faults/suite.ts";
+import { shown } from "./malformed/memory.ts";
 import { malformedHolds } from "./malformed/suite.ts";
 import type { Verdict } from "./measure/bound.ts";
 import { startNetwork } from "./measure/network.ts";
@@ -107,9 +108,9 @@ async function tokensAgree(count: number, seed: number): Promise<boolean> {
 
 /** Sends malformed requests to a relay of its own. @returns whether it came through */
 async function survivesMalformed(count: number, seed: number): Promise<boolean> {
-  const { failures, memoryMiB, worstMs } = await malformedHolds(count, seed, note);
+  const { failures, memory, worstMs } = await malformedHolds(count, seed, note);
   note(
-    `worst ${Math.round(worstMs)} ms; memory ${memoryMiB.join(", ")} MiB: ${failures.length === 0 ? "holds" : "FAILS"}`,
+    `worst ${Math.round(worstMs)} ms; held ${shown(memory.heldMiB)} MiB; resident ${shown([memory.restMiB, ...memory.residentMiB])} MiB: ${failures.length === 0 ? "holds" : "FAILS"}`,
   );
   for (const failure of failures) note(failure);
   return failures.length === 0;

@@ -37,10 +37,16 @@ export type BodyRoute = Pick<ModelCall, "dialect" | "modelKeys" | "wanted" | "on
  * Checks a body for a route: a short one at once, a long one in slices. Throws or rejects with `body_not_json` unless it is
  * one JSON object in UTF-8, `body_too_deep`, `body_ambiguous` if a checked key is repeated (servers differ in which one
  * counts), `model_not_allowed`, and as the dialect's checks do.
+ * @param signal ends the check of a long body, which then rejects with the signal's reason
  */
-export function checkBody(bytes: Buffer, route: BodyRoute, model: BodyModel): CheckedBody | Promise<CheckedBody> {
+export function checkBody(
+  bytes: Buffer,
+  route: BodyRoute,
+  model: BodyModel,
+  signal?: AbortSignal,
+): CheckedBody | Promise<CheckedBody> {
   const body = withoutMark(bytes);
-  const scanned = scanObject(body, { wanted: route.wanted });
+  const scanned = scanObject(body, { wanted: route.wanted, signal });
   const check = (scan: Scan) => ({ body, facts: { ...checked(body, scan, route, model), scan } });
   return scanned instanceof Promise ? scanned.then(check) : check(scanned);
 }

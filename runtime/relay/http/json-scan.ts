@@ -52,6 +52,8 @@ export interface ScanOptions {
   readonly wanted: ReadonlySet<string>;
   /** Most values (objects, arrays and everything in them). @default no limit */
   readonly maxValues?: number;
+  /** Ends the scan of a long text between two slices, which rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -345,14 +345,15 @@ const STEP = 16 * 1024;
  */
 export function scanJson(bytes: Uint8Array, options: ScanOptions): Scan | Promise<Scan> {
   const scanner = new JsonScanner(bytes, options);
-  if (bytes.length > AT_ONCE) return inSlices(scanner);
+  if (bytes.length > AT_ONCE) return inSlices(scanner, options.signal);
   scanner.step(bytes.length);
   return scanner.result;
 }
 
-async function inSlices(scanner: JsonScanner): Promise<Scan> {
+async function inSlices(scanner: JsonScanner, signal: AbortSignal | undefined): Promise<Scan> {
   for (;;) {
     await nextTimeSlice();
+    signal?.throwIfAborted();
     const from = performance.now();
     for (let scanned = 0; scanned < SLICE && performance.now() - from < SLICE_MS; scanned += STEP) {
       if (scanner.step(STEP)) return scanner.result;

@@ -72,13 +72,15 @@ const SERVED_BY = "X-Slm-Served-By";
 
 /**
  * Opens the response of a call that may have to wait for its slot and its answer; undefined for a call that takes no slot.
- * It sends heartbeats from now on, until the response has ended.
+ * It sends heartbeats from now on, until the response has ended. @throws ClientDisconnected when it has ended already
  */
 export function openResponse(
   { exchange: { res, holding }, route, checked }: AcceptedCall,
   { keepAlive, timers }: Pick<CallParts, "keepAlive" | "timers">,
 ): KeepAliveWriter | undefined {
   if (route.queue === undefined || checked === undefined) return undefined;
+  // Its "close" has been emitted: nothing would stop the writer, whose timer would keep the request and its body in memory.
+  if (res.closed) throw new ClientDisconnected("the client disconnected while its body was checked");
   const { memory } = holding;
   const writer = new KeepAliveWriter(res, route, checked.facts.stream, { keepAlive, timers, memory });
   res.on("close", () => writer.stop());

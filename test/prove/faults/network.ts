@@ -24,6 +24,7 @@ import { prepareDirectText } from "../../../ssh/prepare-direct.ts";
 import { cloudflaredBinary } from "../../sandbox/edge/harness.ts";
 import { type Result, type TestMac, testMac } from "../../sandbox/mac/fixture.ts";
 import { atExit } from "../ending.ts";
+import { HEAP_MODULE } from "../measure/held.ts";
 import type { EdgeReady, ToEdge, ToKeys } from "../measure/messages.ts";
 import { SUITE } from "./descriptors.ts";
 import { canMount, Disk } from "./disk.ts";
@@ -126,7 +127,7 @@ async function start(folder: string, undo: (() => unknown)[], stop: () => Promis
       }),
       NODE_USE_ENV_PROXY: "1",
       NODE_EXTRA_CA_CERTS: ready.caFile,
-      NODE_OPTIONS: ["clock.mjs", "heap.mjs"].map((name) => `--import ${join(import.meta.dirname, name)}`).join(" "),
+      NODE_OPTIONS: [join(import.meta.dirname, "clock.mjs"), HEAP_MODULE].map((file) => `--import ${file}`).join(" "),
       PROVE_CLOCK: clockFile,
       PROVE_HEAP: heapFile,
     },

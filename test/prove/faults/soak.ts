@@ -1,6 +1,7 @@
 /** `npm run prove -- --soak N`: N minutes of mixed traffic at 80 % of the slots, with faults strewn in; what the relay holds must stay flat. */
 import { setTimeout as wait } from "node:timers/promises";
 import { BOUNDS } from "../limits.ts";
+import { heldMiB } from "../measure/held.ts";
 import { seeded } from "../measure/random.ts";
 import { Client } from "./client.ts";
 import { connectionsIn, descriptorKinds, type Kinds } from "./descriptors.ts";
@@ -11,7 +12,7 @@ import { Load } from "./load.ts";
 import { type FaultNetwork, startFaultNetwork } from "./network.ts";
 import { obstacleTo } from "./run.ts";
 import { type FlatQuantity, notFlat, type Sample } from "./slope.ts";
-import { before, heldMiB, leftBehind, metricsOf, usageOf } from "./watch.ts";
+import { before, leftBehind, metricsOf, usageOf } from "./watch.ts";
 
 /** Those that leave the relay's process alone: a restart would hide what grows. */
 const STREWN = [
@@ -204,7 +205,7 @@ async function fillCache({ edgeUrl }: FaultNetwork): Promise<void> {
 
 /** One sample of what is held once all garbage is collected. None while the relay is frozen or has no descriptor. */
 async function collected(network: FaultNetwork, minute: number, samples: Samples): Promise<void> {
-  const held = await heldMiB(network);
+  const held = await heldMiB(network.heapFile);
   const usage = usageOf(pidOf(network, "relay"));
   if (held === undefined || usage === undefined) return;
   samples.heldMiB.push({ minute, value: held });

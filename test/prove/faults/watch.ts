@@ -1,5 +1,5 @@
 /** What the relay holds: memory, descriptors, slots, files. Seen from outside, by the system and its admin listener. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
@@ -15,24 +15,6 @@ export function usageOf(pid: number): { memoryMiB: number; ownMiB: number; descr
   } catch {
     return undefined;
   }
-}
-
-let collections = 0;
-
-/** Has the relay collect all garbage. @returns what its main thread then holds, in MiB; undefined when it has not by 5 s */
-export async function heldMiB(network: FaultNetwork): Promise<number | undefined> {
-  collections += 1;
-  const asked = String(collections);
-  writeFileSync(network.heapFile, asked);
-  for (const end = performance.now() + 5000; performance.now() < end; await wait(50)) {
-    try {
-      const held = JSON.parse(readFileSync(`${network.heapFile}.held`, "utf8")) as Record<string, unknown>;
-      if (held.asked === asked) return (Number(held.heapUsed) + Number(held.external)) / 2 ** 20;
-    } catch {
-      // Not written yet.
-    }
-  }
-  return undefined;
 }
 
 /** Watches the relay's memory across its restarts. */

@@ -10,7 +10,9 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { RELAY_NODE_FLAGS } from "../../../runtime/installer/plists.ts";
 import { claimPort } from "../../../sandbox/machine/ports.ts";
 import { atExit } from "../ending.ts";
+import { HEAP_MODULE, heldMiB } from "../measure/held.ts";
 import { MemoryWatch } from "../measure/process.ts";
+import { type MemorySamples, memoryFaults } from "./memory.ts";
 import { type Outcome, sendMalformed } from "./send.ts";
 
 const TEAM = "prove.cloudflareaccess.com";
@@ -19,16 +21,12 @@ const MAIN = join(import.meta.dirname, "../../../runtime/relay/main.ts");
 const MODEL = join(import.meta.dirname, "../measure/model.ts");
 /** Memory is measured so often, evenly over the requests. */
 const SAMPLES = 10;
-/** What the second half may take above the first one, in MiB: V8's heap moves by this much with garbage. */
-const GROWTH_MIB = 64;
-/** `limits.memoryMiB` of this relay, and the memory outside of that budget (docs/proving.md). */
+/** `limits.memoryMiB` of this relay. */
 const MEMORY_MIB = 256;
-const BESIDE_MIB = 260;
 
 export interface MalformedVerdict extends Outcome {
   readonly seed: number;
-  /** Over the run, evenly. */
-  readonly memoryMiB: readonly number[];
+  readonly memory: MemorySamples;
 }
 
 /** Starts relay and model server, sends the requests, and stops both. @param note told of the progress */
@@ -44,27 +42,32 @@ export async function malformedHolds(
     const model = fork(MODEL, [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     children.push(model);
     const [{ port: modelPort }] = (await once(model, "message")) as [{ port: number }];
-    const { port, relay, token, output } = await startRelay(folder, modelPort);
+    const heapFile = join(folder, "heap");
+    const { port, relay, token, output } = await startRelay(folder, modelPort, heapFile);
     children.push(relay);
     const outcomes: Outcome[] = [];
-    const memoryMiB: number[] = [];
+    const memory = { restMiB: residentMiB(relay.pid ?? 0), heldMiB: [] as number[], residentMiB: [] as number[] };
     for (let sent = 0; sent < count; ) {
       const part = Math.min(Math.ceil(count / SAMPLES), count - sent);
       const outcome = await sendMalformed(part, seed + sent, { port, token });
       outcomes.push(outcome);
-      memoryMiB.push(residentMiB(relay.pid ?? 0));
       sent += part;
       if (outcome.failures.length > 0 || relay.exitCode !== null) break;
+      const held = await heldMiB(heapFile);
+      if (held !== undefined) memory.heldMiB.push(held);
+      memory.residentMiB.push(residentMiB(relay.pid ?? 0)); // after the collection: how much garbage there is goes with the machine
     }
     const failures = outcomes.flatMap((one) => one.failures);
     if (relay.exitCode !== null || relay.signalCode !== null) {
       failures.push(`the relay ended with ${relay.signalCode ?? relay.exitCode}: ${output().slice(-2000)}`);
-    } else failures.push(...(await stillServes(port, token)), ...errorsIn(output()), ...memoryFaults(memoryMiB));
+    } else failures.push(...(await stillServes(port, token)), ...errorsIn(output()));
+    // A run that ended early has too few samples.
+    if (failures.length === 0) failures.push(...memoryFaults(memory, MEMORY_MIB));
     const statuses = sumOf(...outcomes.map((one) => one.statuses));
     const sent = outcomes.reduce((sum, one) => sum + one.sent, 0);
     const worstMs = Math.max(...outcomes.map((one) => one.worstMs));
     note(`${sent} malformed requests: ${JSON.stringify(statuses)}`);
-    return { seed, sent, statuses, failures, worstMs, memoryMiB };
+    return { seed, sent, statuses, failures, worstMs, memory };
   } finally {
     await Promise.all(children.map(ended));
     await rm(folder, { recursive: true, force: true });
@@ -72,7 +75,7 @@ export async function malformedHolds(
   }
 }
 
-async function startRelay(folder: string, modelPort: number) {
+async function startRelay(folder: string, modelPort: number, heapFile: string) {
   const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
   const now = Math.floor(Date.now() / 1000);
   const token = await new SignJWT({ aud: ["servers"], common_name: CLIENT_ID, iat: now, exp: now + 24 * 3600 })
@@ -87,8 +90,13 @@ async function startRelay(folder: string, modelPort: number) {
   const files = [join(folder, "relay.json"), join(folder, "secrets.json")] as const;
   await writeFile(files[0], JSON.stringify(configOf(folder, port, adminPort, modelPort)));
   await writeFile(files[1], "{}");
-  const env = { PATH: process.env.PATH, NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: "http://127.0.0.1:9" };
-  const args = [...RELAY_NODE_FLAGS, MAIN, "--config", files[0], "--secrets", files[1]];
+  const env = {
+    PATH: process.env.PATH,
+    NODE_USE_ENV_PROXY: "1",
+    HTTPS_PROXY: "http://127.0.0.1:9",
+    PROVE_HEAP: heapFile,
+  };
+  const args = [...RELAY_NODE_FLAGS, "--import", HEAP_MODULE, MAIN, "--config", files[0], "--secrets", files[1]];
   const relay = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env });
   let output = "";
   for (const stream of [relay.stdout, relay.stderr]) {
@@ -156,16 +164,6 @@ const errorsIn = (output: string): string[] =>
     .filter((line) => /"level":"(error|fatal)"|"status":5\d\d/.test(line))
     .slice(0, 5)
     .map((line) => `in the log: ${line.slice(0, 1000)}`);
-
-function memoryFaults(samples: readonly number[]): string[] {
-  const half = Math.ceil(samples.length / 2);
-  const [first, second] = [Math.max(...samples.slice(0, half)), Math.max(...samples.slice(half))];
-  const most = MEMORY_MIB + BESIDE_MIB;
-  return [
-    ...(second > first + GROWTH_MIB ? [`the relay's memory grows: ${samples.join(", ")} MiB`] : []),
-    ...(Math.max(first, second) > most ? [`the relay's memory is over ${most} MiB: ${samples.join(", ")}`] : []),
-  ];
-}
 
 function residentMiB(pid: number): number {
   try {

@@ -18,7 +18,7 @@ export const LEAST_NOISE_MS = 250;
  * What the relay's process may take above the budget and its memory at rest: the budget counts bytes that are held; freed
  * ones wait for the next collection of garbage, and V8's heap and the stores' caches are not in it.
  */
-const UNCOUNTED_MIB = 160;
+export const UNCOUNTED_MIB = 160;
 /** Freed pages and the log of the documents' file. */
 const DOCUMENTS_SLACK_MIB = 16;
 

@@ -192,6 +192,14 @@ describe("the scanner", () => {
     expect(turns).toBeGreaterThan(bytes.length / (128 * 1024) - 2);
   });
 
+  it("ends the scan of a long text when nobody wants it any more", async () => {
+    const end = new AbortController();
+    const text = Buffer.from(JSON.stringify({ a: "x".repeat(8 * 1024 * 1024) }));
+    const scanned = scanJson(text, { wanted: new Set(), signal: end.signal });
+    end.abort(new Error("left"));
+    await expect(scanned).rejects.toThrow("left");
+  });
+
   it("uses constant memory", () => {
     const bytes = Buffer.from(`{"a":[${"[],{},".repeat(1_000_000)}0]}`);
     const before = process.memoryUsage().heapUsed;

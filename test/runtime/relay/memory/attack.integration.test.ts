@@ -1,12 +1,29 @@
 /** What callers with valid tokens hold of the relay, and what is left for the others. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { createLocalJWKSet } from "jose";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { limitsSchema } from "../../../../runtime/limits-config.ts";
 import { KEEP_ALIVE_TIMES } from "../../../../runtime/relay/http/keep-alive-writer.ts";
-import { MAX_STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
+import { MAX_PAGE_STREAMS_PER_PERSON, MAX_STREAMS_PER_CALLER } from "../../../../runtime/relay/memory/holdings.ts";
 import { startEmbeddingModel } from "../documents/model.ts";
-import { CLIENT_ID, codeOf, post, raw, startModel, startTestRelay, type TestRelay, token } from "../harness.ts";
+import {
+  CLIENT_ID,
+  codeOf,
+  jwks,
+  personToken,
+  post,
+  raw,
+  startModel,
+  startTestRelay,
+  type TestRelay,
+  token,
+} from "../harness.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const MIB = 1024 * 1024;
 const GREEDY = "00000000000000000000000000000000.access";
@@ -100,6 +117,56 @@ test("a caller above its guaranteed part gets 503 when all callers together hold
   expect(await Promise.race(more.map(said))).toMatch(/503 .*Retry-After: 5.*"memory_full"/s);
   for (const socket of [...sockets, ...more]) socket.destroy();
   await settled(relay, "slm_memory_held_bytes", (held) => held === 0);
+});
+
+test("a request of a client that left as soon as its body had been sent is not kept", async () => {
+  const relay = await start({}, { keepAlive: KEEP_ALIVE_TIMES });
+  const heldMiB = () => {
+    collectGarbage();
+    return process.memoryUsage().arrayBuffers / MIB;
+  };
+  const before = heldMiB();
+  const body = Buffer.from(JSON.stringify({ ...chat, text: "x".repeat(7 * MIB) }));
+  for (let round = 0; round < 24; round += 1) {
+    const socket = upload(relay, body.length);
+    await new Promise((written) => socket.write(body, written));
+    socket.destroy();
+    await settled(relay, "slm_open_requests", (open) => open === 0);
+  }
+  expect(relay.lines.filter(({ bodyBytes }) => bodyBytes === body.length).length).toBeGreaterThan(6);
+  await vi.waitFor(() => expect(heldMiB() - before).toBeLessThan(14), { timeout: 5000, interval: 100 });
+  expect(await gauge(relay, "slm_memory_held_bytes")).toBe(0);
+});
+
+test("a client that left while its token was checked holds nothing, and is counted off once", async () => {
+  const gate = Promise.withResolvers<void>();
+  const keys = createLocalJWKSet(jwks);
+  const relay = await start(
+    { callers: [...twoCallers] },
+    {
+      keys: async (...args: Parameters<typeof keys>) => {
+        await gate.promise;
+        return keys(...args);
+      },
+    },
+  );
+  const leave = async (path: string, auth: string) => {
+    const socket = connect(relay.port, "127.0.0.1");
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: slm.example.com\r\nCf-Access-Jwt-Assertion: ${auth}\r\n\r\n`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    socket.destroy();
+  };
+  for (let count = 0; count < MAX_PAGE_STREAMS_PER_PERSON; count += 1) await leave("/status/events", personToken);
+  for (let count = 0; count < 5; count += 1) await leave("/v1/jobs", greedyToken);
+  await vi.waitFor(() => expect(relay.lines.filter(({ status }) => status === 499)).toHaveLength(13), 5000);
+  gate.resolve();
+  const events = await fetch(`${relay.url}/status/events`, { headers: { "Cf-Access-Jwt-Assertion": personToken } });
+  expect(events.status).toBe(200);
+  await events.body?.cancel();
+  const waiting = upload(relay, MIB);
+  await settled(relay, "slm_open_requests", (open) => open === 1);
+  waiting.destroy();
+  await settled(relay, "slm_open_requests", (open) => open === 0);
 });
 
 test("a slow upload is ended, even if each period brings enough bytes", async () => {

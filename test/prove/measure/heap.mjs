@@ -1,5 +1,5 @@
 /**
- * Loaded into the relay (NODE_OPTIONS=--import) for the soak: collects all garbage when the file PROVE_HEAP holds another number,
+ * Loaded into the relay (--import) for the soak and the malformed requests: collects all garbage when the file PROVE_HEAP holds another number,
  * and writes that number and the bytes that are still used into PROVE_HEAP + ".held". What is used then is not garbage, so two
  * such values can be compared. The main thread only: V8 collects each thread's heap on its own. Needs `--expose-gc`, which the
  * relay has (`RELAY_NODE_FLAGS`).
