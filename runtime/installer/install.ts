@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { reloadablePart, restartPart } from "../config.ts";
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
 import { incomingOf } from "../replacement-journal.ts";
 import { ensureAccount } from "./account.ts";
 import { run, waitUntil } from "./commands.ts";
