@@ -1,6 +1,11 @@
 /** The part of the stack's config about the documents: `documents`. */
 import { z } from "zod";
-import { DEFAULT_TTL_DAYS, documentsSchema as relayDocumentsSchema } from "../runtime/documents-config.ts";
+import {
+  DEFAULT_TTL_DAYS,
+  MAX_TTL_DAYS,
+  MIN_TTL_DAYS,
+  documentsSchema as relayDocumentsSchema,
+} from "../runtime/documents-config.ts";
 import { evenIfInvalid, withMessage } from "./rule-helpers.ts";
 
 const ipv4 = /^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}\/(3[0-2]|[12]?\d)$/;
@@ -40,15 +45,19 @@ const clusterSchema = z.union(
 );
 
 const runtimeDocuments = relayDocumentsSchema.shape;
+const ttlRange = `${MIN_TTL_DAYS} to ${MAX_TTL_DAYS}`;
 
 /** `documents` of the stack's config. */
 export const documentsSchema = z
   .object({
     store: z.enum(["atlas", "embedded"], withMessage("must be atlas or embedded")).default("embedded"),
     ttlDays: z
-      .int(withMessage("must be a whole number of days, 1 to 365"))
-      .min(1, withMessage("would forget a document at once: 1 to 365 days after its last use, e.g. 30"))
-      .max(365, withMessage("is over a year: 1 to 365 days after its last use, e.g. 30"))
+      .int(withMessage(`must be a whole number of days, ${ttlRange}`))
+      .min(
+        MIN_TTL_DAYS,
+        withMessage(`would forget a document at once: ${ttlRange} days after its last use, e.g. ${DEFAULT_TTL_DAYS}`),
+      )
+      .max(MAX_TTL_DAYS, withMessage(`is over a year: ${ttlRange} days after its last use, e.g. ${DEFAULT_TTL_DAYS}`))
       .default(DEFAULT_TTL_DAYS),
     dropData: z.boolean(withMessage("must be true or false")).default(false),
     atlas: z

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { TokenInfo } from "../runtime/config.ts";
 import type { DirectCredentials, DirectLine } from "../runtime/direct-config.ts";
-import type { InstallInput } from "../runtime/install-config.ts";
+import type { InstallInput } from "../runtime/install-input-schema.ts";
 import { isCloudModel, modelServer } from "../runtime/model-servers.ts";
 import type { StackConfig } from "./config.ts";
 import { parseOtlpHeaders } from "./telemetry.ts";
@@ -43,13 +43,17 @@ export interface InstallInputArgs {
     | undefined;
 }
 
-/** @returns the installer's input, in the form `runtime/install-config.ts` describes */
+/** @returns the installer's input, in the form `runtime/install-input-schema.ts` describes */
 export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput> {
   const { config } = args;
   const [mac] = config.macs;
   const { service, ...model } = config.model;
   const { mayStayOff: _, ...ups } = mac!.power.ups ?? {};
   const { store, ttlDays, atlas, embedding, chunk, maxDiskMiB, tokensPerCompanyPerDay } = config.documents;
+  // An optional field of the relay that is forgotten here does not compile.
+  const documents = { store, ttlDays, embedding, chunk, maxDiskMiB, tokensPerCompanyPerDay } satisfies Readonly<
+    Record<Exclude<keyof InstallInput["relay"]["documents"], "database" | "collection">, unknown>
+  >;
   return pulumi
     .all([
       args.teamDomain,
@@ -119,12 +123,7 @@ export function installInput(args: InstallInputArgs): pulumi.Output<InstallInput
           jobs: config.jobs,
           usage: config.usage,
           documents: {
-            store,
-            ttlDays,
-            embedding,
-            chunk,
-            maxDiskMiB,
-            tokensPerCompanyPerDay,
+            ...documents,
             ...(store === "atlas" && atlas && { database: atlas.database, collection: atlas.collection }),
           },
           ...(config.telemetry.otlp && { telemetry: { otlp: config.telemetry.otlp } }),

@@ -1,6 +1,6 @@
 /** The part of the stack's config that says how the Mac is reached and what it downloads: `macs` and `artifacts`. */
 import { z } from "zod";
-import { powerSchema } from "../runtime/install-config.ts";
+import { powerSchema } from "../runtime/install-input-schema.ts";
 import { isHostname } from "./host-name.ts";
 import {
   evenIfEntriesInvalid,

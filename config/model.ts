@@ -1,6 +1,6 @@
 /** The part of the stack's config about the model server, and the one that may stand in for it: `model` and `fallback`. */
 import { z } from "zod";
-import { modelServiceSchema } from "../runtime/install-config.ts";
+import { modelServiceSchema } from "../runtime/install-input-schema.ts";
 import { fallbackSchema, loadOptionsSchema, modelSchema } from "../runtime/model-config.ts";
 import { loginName, plistProblem, withMessage } from "./rule-helpers.ts";
 

@@ -1,7 +1,8 @@
 /**
  * Every resource type that the program declares, and what the policy pack, the permission check, `npm run recover` and
  * `npm run init -- --adopt` have to know about it. Their own tables are keyed by `ResourceKind`, so a type that one of them
- * forgets does not compile; test/components/declared.test.ts holds this table equal to what the program declares.
+ * forgets does not compile; test/components/declared.test.ts holds this table equal to what the program declares. In the sandbox a new type follows in
+ * `sandbox/providers/` (the provider) and in `sandbox/cloudflare/` or `sandbox/atlas/` (the API that it calls).
  */
 
 /** What is the same for all uses of one resource type. */

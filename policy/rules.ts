@@ -2,6 +2,7 @@
 
 import { openMailDomains } from "../config/open-mail-domains.ts";
 import { kindOf, resourceTypes } from "../config/resource-types.ts";
+import { MAX_TTL_DAYS, MIN_TTL_DAYS } from "../runtime/documents-config.ts";
 import { type InspectedResource, listAt, type Report, unknownValue, valueAt } from "./inspected-resource.ts";
 import { partOf } from "./unprotected.ts";
 
@@ -187,13 +188,14 @@ const isProduction = (stack: string): boolean =>
 
 const daySeconds = 86_400;
 
-/** Under a day entries expire before they are useful; over a year they are stale. */
+/** The days are the same as in the config; a program that declares the collection by itself has no other check. */
 export function ttlIsInRange(resource: InspectedResource, report: Report): void {
   if (kindOf(resource.type) !== "collection") return;
   const seconds = valueAt(resource.props, "ttlSeconds");
-  if (typeof seconds === "number" && seconds >= daySeconds && seconds <= 365 * daySeconds) return;
+  if (typeof seconds === "number" && seconds >= MIN_TTL_DAYS * daySeconds && seconds <= MAX_TTL_DAYS * daySeconds)
+    return;
   const days = typeof seconds === "number" ? `${seconds / daySeconds} days` : show(seconds);
   report(
-    `the documents of ${resource.name} go ${days} after their last use: it must be 1 to 365 days (slm-network:documents.ttlDays)`,
+    `the documents of ${resource.name} go ${days} after their last use: it must be ${MIN_TTL_DAYS} to ${MAX_TTL_DAYS} days (slm-network:documents.ttlDays)`,
   );
 }

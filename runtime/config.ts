@@ -1,6 +1,6 @@
 /**
  * Configuration of the relay, as zod schemas; sections of their own are in the `*-config.ts` next to it, the installer's input
- * in `install-config.ts`. `components/` imports these (and of the rest of `runtime/` only `installer/mac-state.ts`), so that
+ * in `install-input-schema.ts`. `components/` imports these (and of the rest of `runtime/` only `installer/mac-state.ts`), so that
  * what Pulumi writes and what the Mac reads cannot drift apart.
  */
 import { createHash } from "node:crypto";

@@ -3,12 +3,15 @@ import { z } from "zod";
 
 /** `documents.ttlDays` of a stack that does not set it. */
 export const DEFAULT_TTL_DAYS = 30;
+/** Under a day documents expire before they are useful; over a year they are stale. */
+export const MIN_TTL_DAYS = 1;
+export const MAX_TTL_DAYS = 365;
 
 /** Storage, lifetime and creation of document vectors. */
 export const documentsSchema = z.strictObject({
   store: z.enum(["atlas", "embedded"]),
   /** Days after its last use when a document is forgotten. */
-  ttlDays: z.int().min(1).max(365),
+  ttlDays: z.int().min(MIN_TTL_DAYS).max(MAX_TTL_DAYS),
   database: z.string().min(1).optional(),
   collection: z.string().min(1).optional(),
   /** How the embedding model is asked. Another value of any of these makes every stored vector a miss. */

@@ -2,7 +2,7 @@
  * The kinds of model server, one entry each: how a server of that kind is recognized, what it can do, and how it is asked. The
  * relay, the installer, the commands and the sandbox read it here, so that a new kind of a known API (`ModelServerApi`) is one
  * new entry. A new API also has its dialects (`Dialect.servedBy`) and its wire format in `commands/capacity/wire.ts`, which the
- * type checker names. Pure.
+ * type checker names, as it does the words of a new kind in `commands/preflight/messages/ko.ts`. Pure.
  *
  * There is no health path: LM Studio and mlx-lm have none, and Ollama's `/` answers before it can serve. The model list is
  * asked for instead. Cancelling is the same for all: close the connection. (Ollama notices at the first token,
@@ -99,6 +99,7 @@ const openaiEmbeddings = z.object({
 
 const OPENAI_TITLE = "a server that speaks OpenAI's paths (LM Studio, llama.cpp, mlx-lm)";
 
+/** In the order in which they are recognized: a more specific kind stands before `openai`, whose list many servers have. */
 export const MODEL_SERVERS = {
   ollama: {
     title: "Ollama",

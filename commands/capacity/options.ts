@@ -3,6 +3,7 @@ import type { ModelServerApi } from "../../runtime/model-servers.ts";
 import { type Command, jsonOption, parseCommand } from "../cli.ts";
 import { UsageError } from "../errors.ts";
 import { type Language, langOption, languageOf } from "../language.ts";
+import { APIS } from "./wire.ts";
 
 const text = (value: string, help: string) => ({ type: "string", value, help }) as const;
 
@@ -110,7 +111,7 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
   const language = one("lang", ["ko", "en"] as const) ?? languageOf(env);
   const options: Options = {
     url: address("url"),
-    api: one("api", ["openai", "ollama"] as const),
+    api: one("api", APIS),
     model: given.model,
     embeddingModel: given["embedding-model"],
     headers,

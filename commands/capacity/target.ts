@@ -11,6 +11,7 @@ import {
   serverOfApi,
 } from "../../runtime/model-servers.ts";
 import { UsageError } from "../errors.ts";
+import { APIS } from "./wire.ts";
 
 /** A model server, or the relay before one. */
 export interface Target {
@@ -69,9 +70,6 @@ export async function findTarget(
   const server = slots ? "llama-server" : (recognized?.shown ?? "a server that speaks OpenAI's API");
   return { url, api, model, headers, slots: slots || undefined, server };
 }
-
-/** OpenAI's API is preferred: all servers but the oldest have it. */
-const APIS = ["openai", "ollama"] as const satisfies readonly ModelServerApi[];
 
 async function findApi(
   ask: AskServer,

@@ -83,6 +83,10 @@ export const WIRES: Readonly<Record<ModelServerApi, Wire>> = {
   },
 };
 
+/** In the order in which they are tried. OpenAI's is preferred: all servers but the oldest have it. */
+const PREFERENCE = { openai: 1, ollama: 2 } as const satisfies Readonly<Record<ModelServerApi, number>>;
+export const APIS = (Object.keys(PREFERENCE) as ModelServerApi[]).sort((a, b) => PREFERENCE[a] - PREFERENCE[b]);
+
 /** Reads one line of a stream. @returns whether it brought text. @throws Error when it is an error of the server's */
 export function readLine(line: string, api: ModelServerApi, counts: Counts): boolean {
   const { jsonOf, read } = WIRES[api];

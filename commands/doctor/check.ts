@@ -2,6 +2,7 @@
 import type { CommandResult } from "../../ssh/session.ts";
 import type { Language } from "../language.ts";
 import type { MacEntry, MacSettings } from "../mac-settings.ts";
+import type { Messages } from "./messages/en.ts";
 import { messagesIn } from "./messages.ts";
 
 /** `fail`: the service does not work, or does not recover unattended. `warn`: it may cause trouble later. */
@@ -49,10 +50,10 @@ export interface Context extends Pick<MacSettings, "model" | "modelKey" | "limit
 /** Answers by the check's own names for its commands. */
 export type Answers<K extends string = string> = Readonly<Partial<Record<K, Answer>>>;
 
-/** One check. To add one: a file in checks/, and a line in checks.ts. */
+/** One check. To add one: a file in checks/, a line in checks.ts, and its title and words in messages/. */
 export interface Check<K extends string = string> {
-  /** As the report shows it. */
-  readonly name: string;
+  /** A title of the messages: the report shows it in its language. */
+  readonly name: keyof Messages["titles"];
   /**
    * Commands by a name of the check's choice. A POSIX shell on the Mac runs each; none changes anything and none prints a
    * secret. The same command of two checks runs once.

@@ -1,4 +1,4 @@
-/** All checks, in the order of the report. A new check is a file in checks/ and a line here. */
+/** All checks, in the order of the report. A new check is a file in checks/, a line here, and its title and words in messages/. */
 import type { Check } from "./check.ts";
 import { atlas } from "./checks/atlas.ts";
 import { autoLogin } from "./checks/auto-login.ts";

@@ -110,11 +110,11 @@ export async function model(session: Pick<MacSession, "run">, wanted: MacWanted)
   }
   if (reply.status === undefined) {
     const { why } = reply;
-    return fail("mac.model", (say) => say.model.silent(url, why, modelServer(kind)));
+    return fail("mac.model", (say) => say.model.silent(url, why, kind));
   }
   if (reply.status !== 200) {
     const { status } = reply;
-    return fail("mac.model", (say) => say.model.badStatus(url, status, modelServer(kind)));
+    return fail("mac.model", (say) => say.model.badStatus(url, status, kind));
   }
   return modelFinding(reply.body, { kind, url, embeddingModel });
 }
@@ -124,14 +124,14 @@ export function modelFinding(text: string, { kind, url, embeddingModel }: MacWan
   const id = "mac.model";
   const server = modelServer(kind);
   const models = listedModels(server, text);
-  if (!models) return fail(id, (say) => say.model.other(url, server));
+  if (!models) return fail(id, (say) => say.model.other(url, kind));
   const names = models.map(({ name }) => name);
   if (names.some((name) => name === embeddingModel || name === server.fullName(embeddingModel))) {
     const remote = models.filter(({ isRemote }) => isRemote).map(({ name }) => name);
     if (remote.length > 0) return warn(id, (say) => say.model.remote(remote.join(", ")));
     return ok(id, (say) => say.model.ok(names.length, embeddingModel));
   }
-  return fail(id, (say) => say.model.missing(embeddingModel, names.join(", "), server));
+  return fail(id, (say) => say.model.missing(embeddingModel, names.join(", "), kind));
 }
 
 function listedModels(server: ModelServer, text: string): ListedModel[] | undefined {

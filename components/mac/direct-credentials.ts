@@ -1,7 +1,7 @@
 /** Credentials of direct lines while a service token is rotated: Cloudflare shows the newest secret only, so the state keeps the former one's hash. */
 import { z } from "zod";
 import type { DirectCredential } from "../../runtime/direct-config.ts";
-import type { InstallInput } from "../../runtime/install-config.ts";
+import type { InstallInput } from "../../runtime/install-input-schema.ts";
 
 /** `previousSecretExpiresAt` by server (RFC 3339). */
 export type Overlaps = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import type { InstallInput } from "../../runtime/install-config.ts";
+import type { InstallInput } from "../../runtime/install-input-schema.ts";
 import type { MacConnection } from "./connection.ts";
 import type { Overlaps } from "./direct-credentials.ts";
 import { type FormerMacNames, noFormerNames } from "./former-names.ts";

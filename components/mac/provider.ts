@@ -7,7 +7,7 @@
 import { randomUUID } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { z } from "zod";
-import { installInputSchema } from "../../runtime/install-config.ts";
+import { installInputSchema } from "../../runtime/install-input-schema.ts";
 import { driftOf } from "../../runtime/installer/mac-state.ts";
 import { hasUnknown } from "../dynamic-state.ts";
 import { describeConnection, dialTarget, plainConnection } from "./connection.ts";

@@ -1,7 +1,7 @@
 /** What the state holds of the Mac: hashes and identities, no contents. Also read from what the version before left. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { type InstallInput, installInputSchema } from "../../runtime/install-config.ts";
+import { type InstallInput, installInputSchema } from "../../runtime/install-input-schema.ts";
 import { macExpectedSchema } from "../../runtime/installer/mac-state.ts";
 import { type MacConnection, plainConnection } from "./connection.ts";
 import { type Overlaps, type StoredCredentials, storedCredentialsSchema } from "./direct-credentials.ts";

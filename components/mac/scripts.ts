@@ -1,4 +1,5 @@
 /** What is run on the Mac over SSH, as text: shell only as far as the installer. */
+import { fitsShell } from "../../runtime/disk-full.ts";
 import { quote } from "../../runtime/shell.ts";
 
 /**
@@ -13,51 +14,54 @@ umask 022
 release=$1 node_url=$2 node_sha=$3 installation=\${4:-}
 root=\${SLM_NETWORK_ROOT:-}
 base=$root/usr/local/slm-network
-mkdir -p "$base/releases" "$base/node"
-work=$(mktemp -d "$base/.incoming.XXXXXXXX")
+${fitsShell}
+fits "$root/" mkdir -p "$base/releases" "$base/node"
+work=$(fits "$base" mktemp -d "$base/.incoming.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
 sum() { shasum -a 256 "$1" | cut -c 1-64; }
+# An empty hash would make the next run take the program for an altered one.
+note() { sum "$1" >"$1.sha256" && [ -s "$1.sha256" ] || { rm -f "$1.sha256"; return 1; }; }
 check() { [ "$(sum "$1")" = "$2" ]; }
 # Not /tmp: it is everybody's, and an upload would follow a link that somebody put in its way. A home with a space in its path
 # stands on the next line.
 uploads=$root$(dscl . -read "/Users/\${SUDO_USER:-root}" NFSHomeDirectory | sed -e 's/^NFSHomeDirectory://' -e 's/^ //' -e '/^$/d')
 uploaded() {
-  [ ! -L "$uploads/slm-network-$1" ] && [ -f "$uploads/slm-network-$1" ] && cp "$uploads/slm-network-$1" "$2" && return 0
+  [ ! -L "$uploads/slm-network-$1" ] && [ -f "$uploads/slm-network-$1" ] && fits "$base" cp "$uploads/slm-network-$1" "$2" && return 0
   echo "the upload is gone from $uploads on the Mac: send it again with: pulumi up --replace '<urn of the resource …-upload$3>'" >&2
   exit 1
 }
 repaired=
 node=$base/node/$node_sha
 if [ -x "$node/bin/node" ] && [ ! -f "$node/bin/node.sha256" ]; then
-  sum "$node/bin/node" >"$node/bin/node.sha256"
+  fits "$base" note "$node/bin/node"
 fi
 if [ ! -x "$node/bin/node" ] || ! check "$node/bin/node" "$(cat "$node/bin/node.sha256")"; then
   [ ! -e "$node" ] || repaired=--repaired
   if [ "$node_url" = uploaded ]; then
     uploaded "$node_sha.tgz" "$work/node.tgz" -node
   else
-    curl -fsSL --retry 2 --retry-all-errors --connect-timeout 20 --max-time 600 -o "$work/node.tgz" "$node_url" || { echo "the Mac cannot download Node from $node_url: is it on the internet? If it has no internet access, set artifacts.push to true" >&2; exit 1; }
+    fits "$base" curl -fsSL --retry 2 --retry-all-errors --connect-timeout 20 --max-time 600 -o "$work/node.tgz" "$node_url" || { echo "the Mac cannot download Node from $node_url: is it on the internet? If it has no internet access, set artifacts.push to true" >&2; exit 1; }
   fi
   check "$work/node.tgz" "$node_sha" || { echo "what came from $node_url does not have the sha256 $node_sha: not used" >&2; exit 1; }
-  mkdir "$work/node"
-  tar -xzof "$work/node.tgz" -C "$work/node" --strip-components 1
-  sum "$work/node/bin/node" >"$work/node/bin/node.sha256"
+  fits "$base" mkdir "$work/node"
+  fits "$base" tar -xzof "$work/node.tgz" -C "$work/node" --strip-components 1
+  fits "$base" note "$work/node/bin/node"
   rm -rf "$node"
-  mv "$work/node" "$node"
+  fits "$base" mv "$work/node" "$node"
 fi
 archive=$base/archives/$release.tar
 if [ ! -f "$archive" ] || ! check "$archive" "$release"; then
   uploaded "$release.tar" "$work/release.tar" ""
   check "$work/release.tar" "$release" || { echo "the upload arrived damaged: send it again with: pulumi up --replace '<urn of the resource …-upload>'" >&2; exit 1; }
-  mkdir -p "$base/archives"
-  mv "$work/release.tar" "$archive"
+  fits "$base" mkdir -p "$base/archives"
+  fits "$base" mv "$work/release.tar" "$archive"
 fi
-mkdir "$work/release"
-tar -xof "$archive" -C "$work/release"
+fits "$base" mkdir "$work/release"
+fits "$base" tar -xof "$archive" -C "$work/release"
 if ! diff -qr -x bin "$work/release" "$base/releases/$release" >/dev/null 2>&1; then
   [ ! -e "$base/releases/$release" ] || repaired=--repaired
   rm -rf "$base/releases/$release"
-  mv "$work/release" "$base/releases/$release"
+  fits "$base" mv "$work/release" "$base/releases/$release"
 fi
 "$node/bin/node" "$base/releases/$release/installer.mjs" install --root "$root/" --release "$release" --node "$node_sha" --uploads "$uploads" \${installation:+--installation "$installation"} $repaired
 rm -f "$uploads"/slm-network-*.tar "$uploads"/slm-network-*.tgz`;
@@ -90,9 +94,12 @@ done`;
 export const sendScript = `set -eu
 upload=$HOME/$1
 umask 077
-incoming=$(mktemp "$upload.XXXXXXXX")
-cat > "$incoming"
-mv "$incoming" "$upload"`;
+${fitsShell}
+incoming=$(fits "$HOME" mktemp "$upload.XXXXXXXX")
+trap 'rm -f "$incoming"' EXIT
+receive() { cat > "$incoming"; }
+fits "$HOME" receive
+fits "$HOME" mv "$incoming" "$upload"`;
 
 /** Prints name and size in bytes of each file with the relay's data, one a line, and `end`; needs root. */
 export const dataScript = `if cd "\${SLM_NETWORK_ROOT:-}/var/db/slm-network" 2>/dev/null; then

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
 import { run } from "./commands.ts";
 import { pathExists, publicFile, readIfExists, writeFileAtomic } from "./files.ts";
 import { fileHash } from "./inspect.ts";

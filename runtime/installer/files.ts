@@ -43,6 +43,8 @@ export async function writeBeside(path: string, content: string, { owner, mode }
     return beside;
   } catch (error) {
     await rm(beside, { force: true });
+    // An error of an open file names no path.
+    if ((error as NodeJS.ErrnoException).code === "ENOSPC") (error as NodeJS.ErrnoException).path ??= path;
     throw error;
   }
 }

@@ -3,14 +3,16 @@
  * a second run restarts nothing.
  */
 import { createHash } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { reloadablePart, restartPart } from "../config.ts";
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
+import { incomingOf } from "../replacement-journal.ts";
 import { ensureAccount } from "./account.ts";
 import { run, waitUntil } from "./commands.ts";
 import { handOver, removeTemporaryConnector, temporaryConnector } from "./connector-handover.ts";
 import { ensureLines, type LineReport } from "./direct.ts";
+import { sayIfDiskFull } from "./disk-full.ts";
 import { ensureConnector } from "./download.ts";
 import {
   ensureFolder,
@@ -19,7 +21,7 @@ import {
   readIfExists,
   secretFile,
   switchLink,
-  writeFileAtomic,
+  writeBeside,
 } from "./files.ts";
 import { expectedOf, inspect } from "./inspect.ts";
 import { ensureInspectCommand } from "./inspect-command.ts";
@@ -38,8 +40,8 @@ import { ensurePower, type PowerReport } from "./power.ts";
 import { requireReady, waitForModelServer } from "./readiness.ts";
 import { takeOver, temporaryRelay } from "./relay-handover.ts";
 import { type ContentHashes, contentHashes, ensureProgramModes, isAltered } from "./repair.ts";
-import { finishReplacement, stageFiles } from "./replacement.ts";
 import { pruneReleases, rollBack, snapshot } from "./rollback.ts";
+import { finishReplacement, stageFiles } from "./staged-files.ts";
 
 /** Result of an installation. */
 export interface Report {
@@ -94,7 +96,8 @@ const digest = (...parts: string[]) => createHash("sha256").update(JSON.stringif
 /** @throws Error with the problem; a release that does not become ready is rolled back first */
 export async function install(paths: Layout, what: InstallTarget, input: InstallInput): Promise<Report> {
   const { release, node, installation, repaired = false } = what;
-  return withLock(paths.lock, async () => {
+  let state = "Config and daemons were not changed.";
+  const work = async (): Promise<Report> => {
     // Problems that only the Mac can show are reported before anything is changed.
     const model = input.modelService && (await planModelService(paths, input.modelService));
     await refuseTakenPorts(paths, input);
@@ -164,6 +167,7 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       [relayPlist, relay.plist],
       [connectorPlist, connector.plist],
     ] as const;
+    state = ""; // from here on the errors say it
     const replacement = await stageFiles(
       paths,
       [
@@ -185,6 +189,8 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       await reload(paths, daemon);
     };
     try {
+      // Before the first change: afterwards a full disk must not make a complete installation fail.
+      const newRecord = await writeBeside(paths.record, `${JSON.stringify(wanted)}\n`, publicFile);
       for (const path of [relayPlist, connectorPlist]) await run("plutil", ["-lint", replacement.staged.get(path)!]);
       if (installation) notes.push(...[await claim(paths, installation, uuid)].filter((note) => note !== undefined));
       await rm(paths.record, { force: true }); // until it is written again, nothing counts as installed
@@ -215,14 +221,16 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       // Left by an installer that was killed.
       await removeTemporaryConnector(paths, temporaryConnector(paths, 0));
       await removeDaemon(paths, temporaryRelay(paths, input.relay.graceSeconds, 0));
+      await rename(newRecord, paths.record);
     } catch (error) {
       const failure = await rollBack(before, replacement, undo, error as Error);
       if (owner) await claim(paths, owner.installation, owner.hardwareUuid).catch(() => {});
       throw failure;
     } finally {
       await replacement.discard();
+      await rm(incomingOf(paths.record), { force: true });
     }
-    await writeFileAtomic(paths.record, `${JSON.stringify(wanted)}\n`, publicFile);
+    state = "The new release is installed and serves.";
     await pruneReleases(paths, release, before.release);
     // Last: the relay serves regardless of the model server, and reports its state.
     if (await ensureModelService(paths, model, warnings)) restarted.push(model!);
@@ -230,7 +238,7 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
     if (model) await waitForModelServer(input, model, warnings);
     const modelServer = await inspectModelServer(paths, input, warnings);
     const direct = await ensureLines(paths, input.direct, warnings);
-    const state = await inspect(paths);
+    const now = await inspect(paths);
     const labels = (daemons: Daemon[]) => daemons.map(({ label }) => label);
     return {
       release,
@@ -242,10 +250,15 @@ export async function install(paths: Layout, what: InstallTarget, input: Install
       warnings,
       notes,
       hardwareUuid: uuid,
-      installation: state.installation,
-      expected: expectedOf(state, input.power.set ? power.settings : {}),
+      installation: now.installation,
+      expected: expectedOf(now, input.power.set ? power.settings : {}),
     };
-  });
+  };
+  return sayIfDiskFull(
+    paths,
+    () => state,
+    () => withLock(paths.lock, work),
+  );
 }
 
 /** Tells the running relay to read its file again. @returns whether the relay now uses these settings */

@@ -12,7 +12,7 @@
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { installInputSchema } from "../install-config.ts";
+import { installInputSchema } from "../install-input-schema.ts";
 import { checkLines, readLines } from "./direct.ts";
 import { inspect } from "./inspect.ts";
 import { install } from "./install.ts";

@@ -1,7 +1,7 @@
 /** How the model server is started, and whether its parallelism matches the relay's. Read-only. */
 
 import { join } from "node:path";
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
 import { isLoopback } from "../loopback.ts";
 import { type ModelServer, modelServer } from "../model-servers.ts";
 import { run } from "./commands.ts";

@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { ModelService } from "../install-config.ts";
+import type { ModelService } from "../install-input-schema.ts";
 import { run } from "./commands.ts";
 import { pathExists, readIfExists } from "./files.ts";
 import { isLoaded, plistPath, reload, removeDaemon, writePlist } from "./launchd.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { build } from "plist";
 import type { DirectLine } from "../direct-config.ts";
-import type { InstallInput, ModelService } from "../install-config.ts";
+import type { InstallInput, ModelService } from "../install-input-schema.ts";
 import { lineFiles, lineHost } from "./direct-files.ts";
 import { type Layout, serviceUser } from "./layout.ts";
 

@@ -1,7 +1,7 @@
 /** Ports on the Mac: conflicts with other programs, and free ports for temporary instances. */
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
 import { isListening, run } from "./commands.ts";
 import type { Layout } from "./layout.ts";
 

@@ -2,7 +2,7 @@
  * The Mac's power settings: set where they differ, read back, reported. A setting that cannot be set is a warning with its
  * consequence, not an error. pmset(1); `pmset -g custom` has one section per power source.
  */
-import type { PowerConfig } from "../install-config.ts";
+import type { PowerConfig } from "../install-input-schema.ts";
 import { CommandError, run } from "./commands.ts";
 
 /** The settings now, and which of them were changed. */

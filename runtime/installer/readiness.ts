@@ -1,5 +1,5 @@
 /** Readiness checks of an installation, with the last log lines when they fail. */
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
 import { openRegular } from "../regular-file.ts";
 import { isListening, respondsOk, waitUntil } from "./commands.ts";
 import type { Daemon } from "./plists.ts";

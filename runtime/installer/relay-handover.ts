@@ -5,7 +5,7 @@
  *
  * A power cut in between needs no repair: the temporary relay's plist is not where macOS loads plists at boot.
  */
-import type { InstallInput } from "../install-config.ts";
+import type { InstallInput } from "../install-input-schema.ts";
 import { respondsOk, waitUntil } from "./commands.ts";
 import { load, reload, removeDaemon, signal, writePlist } from "./launchd.ts";
 import type { Layout } from "./layout.ts";

@@ -5,7 +5,7 @@ import { readIfExists, removeTree } from "./files.ts";
 import { plistPath } from "./launchd.ts";
 import type { Layout } from "./layout.ts";
 import type { Daemon } from "./plists.ts";
-import type { Replacement } from "./replacement.ts";
+import type { Replacement } from "./staged-files.ts";
 
 const keepReleases = 3;
 
@@ -57,9 +57,11 @@ export async function rollBack(
   try {
     await replacement.restore();
     for (const bringBack of restart) await bringBack();
-    return new Error(`${cause.message}\nThe previous installation was restored and is serving.`);
+    return new Error(`${cause.message}\nThe previous installation was restored and is serving.`, { cause });
   } catch (error) {
-    return new Error(`${cause.message}\nRestoring the previous installation failed too: ${(error as Error).message}`);
+    return new Error(`${cause.message}\nRestoring the previous installation failed too: ${(error as Error).message}`, {
+      cause,
+    });
   }
 }
 

@@ -1,4 +1,7 @@
-/** The order in which a relay ends: by itself, or for another one that takes over. */
+/**
+ * The order in which a relay ends: by itself, or for another one that takes over. `graceSeconds`, how long running requests may
+ * go on, is set in `config/install-input.ts`.
+ */
 import type { RelayConfig } from "../config.ts";
 import type { Assembly } from "./assembly.ts";
 import type { Listeners } from "./listeners.ts";

@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
-import { checkBody, conflict, notFound, refusals, refuse } from "./errors.ts";
+import { checkBody, conflict, invalidBodyStyles, notFound, refuse } from "./errors.ts";
 import { policyWire } from "./policies.ts";
 import {
   type Call,
@@ -90,7 +90,7 @@ function checkDestination(uri: string, account: CloudflareAccount): string {
   );
   if (/[:?#\s]/.test(domain) || !(inZone(host, zone) || custom)) {
     const reason = `"${uri}" is not a host name of the zone ${zone} or an active custom hostname of it, with or without a path, without scheme, port or query`;
-    throw refuse(refusals.access, "destinations", `domain does not belong to zone: ${reason}`);
+    throw refuse(invalidBodyStyles.access, "destinations", `domain does not belong to zone: ${reason}`);
   }
   return domain;
 }
@@ -102,10 +102,15 @@ function domainsOf(sent: Sent, account: CloudflareAccount): string[] {
     checkDestination(uri, account),
   );
   if (domains.length === 0)
-    throw refuse(refusals.access, "destinations", "a self-hosted application needs at least one");
-  if (new Set(domains).size < domains.length) throw refuse(refusals.access, "destinations", "each may be there once");
+    throw refuse(invalidBodyStyles.access, "destinations", "a self-hosted application needs at least one");
+  if (new Set(domains).size < domains.length)
+    throw refuse(invalidBodyStyles.access, "destinations", "each may be there once");
   if (sent.domain !== undefined && !domains.includes(normaliseDestination(sent.domain))) {
-    throw refuse(refusals.access, "domain", `${sent.domain} must be one of the destinations (${domains.join(", ")})`);
+    throw refuse(
+      invalidBodyStyles.access,
+      "domain",
+      `${sent.domain} must be one of the destinations (${domains.join(", ")})`,
+    );
   }
   return domains;
 }
@@ -114,11 +119,15 @@ function policiesOf(sent: Sent, account: CloudflareAccount) {
   const links = (sent.policies ?? []).map((link, index) => ({ id: link.id, precedence: link.precedence ?? index + 1 }));
   for (const [index, link] of links.entries()) {
     if (account.state.policies[link.id] === undefined) {
-      throw refuse(refusals.access, `policies.${index}.id`, `policy ${link.id} does not exist in this account`);
+      throw refuse(
+        invalidBodyStyles.access,
+        `policies.${index}.id`,
+        `policy ${link.id} does not exist in this account`,
+      );
     }
   }
   if (new Set(links.map((link) => link.precedence)).size < links.length) {
-    throw refuse(refusals.access, "policies", "policy precedences must be unique");
+    throw refuse(invalidBodyStyles.access, "policies", "policy precedences must be unique");
   }
   return links.sort((a, b) => a.precedence - b.precedence);
 }
@@ -147,7 +156,7 @@ function find({ account, params }: Call): StoredApplication {
 }
 
 function put({ account, body }: Call, old: { id: string; aud: string; created_at: string }): StoredApplication {
-  const sent = checkBody(schema, body, refusals.access);
+  const sent = checkBody(schema, body, invalidBodyStyles.access);
   const { policies: _links, ...kept } = sent;
   const domains = domainsOf(sent, account);
   const others = Object.values(account.state.applications).filter((app) => app.id !== old.id);
@@ -161,7 +170,7 @@ function put({ account, body }: Call, old: { id: string; aud: string; created_at
   }
   for (const id of sent.allowed_idps ?? []) {
     if (account.state.identityProviders[id] === undefined) {
-      throw refuse(refusals.access, "allowed_idps", `identity provider ${id} does not exist in this account`);
+      throw refuse(invalidBodyStyles.access, "allowed_idps", `identity provider ${id} does not exist in this account`);
     }
   }
   const app: StoredApplication = {

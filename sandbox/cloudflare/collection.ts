@@ -1,7 +1,7 @@
 /** Routes of objects that are stored in their wire form: create, list, read, replace or change, delete. */
 import type { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
-import { checkBody, notFound, type RefusalStyle } from "./errors.ts";
+import { checkBody, type InvalidBodyStyle, notFound } from "./errors.ts";
 import { type Answer, type Call, canRead, canWrite, keepEqual, page, type Route, withoutUndefined } from "./route.ts";
 import type { PlainKind } from "./state.ts";
 
@@ -13,7 +13,7 @@ export interface Collection {
   path: string;
   /** Permission groups; the method decides between Read and Write. */
   groups: string[];
-  style: RefusalStyle;
+  style: InvalidBodyStyle;
   /** Body of POST and, without `change`, of PUT. */
   create: z.ZodType<Wire>;
   /** Body of PATCH, and of PUT when one schema serves both. Absent fields keep their value. */

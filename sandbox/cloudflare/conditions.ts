@@ -1,6 +1,6 @@
 /** Conditions of an account that no call of the program changes, set in the dashboard. `refusals.ts` and the routes apply them. */
 
-/** Conditions outside of what was declared. Each can be changed at run time (control action `set`). */
+/** Conditions outside of what was declared. Each can be changed at run time: control action `set`, whose fields are `orderedConditions` in `sandbox/run.ts`. */
 export interface Conditions {
   /** False: Zero Trust is not set up yet. */
   zeroTrust: boolean;

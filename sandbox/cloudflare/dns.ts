@@ -5,7 +5,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
-import { ApiError, checkBody, notFound, refusals, refuse } from "./errors.ts";
+import { ApiError, checkBody, invalidBodyStyles, notFound, refuse } from "./errors.ts";
 import {
   type Call,
   canRead,
@@ -106,7 +106,11 @@ function checkNeighbours(account: CloudflareAccount, sent: Sent, except?: string
 function checked(account: CloudflareAccount, sent: Sent, except?: string): Sent {
   if (!inZone(sent.name, account.zone.name)) {
     // The real API silently appends the zone to such a name; the emulator refuses it to reveal the mistake.
-    throw refuse(refusals.dns, "name", `"${sent.name}" is not in the zone ${account.zone.name}: use a full name in it`);
+    throw refuse(
+      invalidBodyStyles.dns,
+      "name",
+      `"${sent.name}" is not in the zone ${account.zone.name}: use a full name in it`,
+    );
   }
   if (sent.proxied && !proxiableTypes.includes(sent.type)) {
     throw new ApiError(400, [
@@ -176,26 +180,26 @@ function list({ account, query }: Call) {
 }
 
 function create({ account, body }: Call) {
-  const sent = checked(account, checkBody(recordSchema, body, refusals.dns));
+  const sent = checked(account, checkBody(recordSchema, body, invalidBodyStyles.dns));
   return put(account, stored(sent, hexId(), now()));
 }
 
 function overwrite(call: Call) {
   const old = find(call);
-  const sent = checked(call.account, checkBody(recordSchema, call.body, refusals.dns), old.id);
+  const sent = checked(call.account, checkBody(recordSchema, call.body, invalidBodyStyles.dns), old.id);
   return put(call.account, stored(sent, old.id, old.created_on));
 }
 
 function edit(call: Call) {
   const old = find(call);
-  const patch = checkBody(patchSchema, call.body, refusals.dns);
+  const patch = checkBody(patchSchema, call.body, invalidBodyStyles.dns);
   const { type, name, content, ttl, proxied, priority, comment, tags, settings } = old;
   const before = { type, name, content, ttl, proxied, priority, comment, tags, settings };
   const given = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
   // JSON null in a PATCH removes the field.
   const raw: object = typeof call.body === "object" && call.body !== null ? call.body : {};
   const cleared = Object.fromEntries(Object.entries(raw).filter(([, value]) => value === null));
-  const merged = checkBody(recordSchema, { ...before, ...given, ...cleared }, refusals.dns);
+  const merged = checkBody(recordSchema, { ...before, ...given, ...cleared }, invalidBodyStyles.dns);
   return put(call.account, stored(checked(call.account, merged, old.id), old.id, old.created_on));
 }
 

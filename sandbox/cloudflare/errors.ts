@@ -21,22 +21,22 @@ export class ApiError extends Error {
 }
 
 /** The error code and message prefix of one part of the API for an invalid body. */
-export interface RefusalStyle {
+export interface InvalidBodyStyle {
   code: number;
   prefix: string;
 }
 
 /** Error code and prefix of each part of the API for an invalid body. */
-export const refusals = {
+export const invalidBodyStyles = {
   access: { code: 12130, prefix: "access.api.error.invalid_request: " },
   dns: { code: 9000, prefix: "DNS Validation Error: " },
   tunnel: { code: 1001, prefix: "Invalid request: " },
   zone: { code: 1400, prefix: "Invalid request: " },
   alerting: { code: 17103, prefix: "Invalid request: " },
-} satisfies Record<string, RefusalStyle>;
+} satisfies Record<string, InvalidBodyStyle>;
 
 /** 400 with one error. */
-export function refuse(style: RefusalStyle, field: string, message: string): ApiError {
+export function refuse(style: InvalidBodyStyle, field: string, message: string): ApiError {
   return new ApiError(400, [
     { code: style.code, message: `${style.prefix}${field}: ${message}`, source: { pointer: `/${field}` } },
   ]);
@@ -61,7 +61,7 @@ function fieldOf(issue: z.core.$ZodIssue): string {
  * Checks a body.
  * @throws ApiError 400 with one error for every fault, each naming its field
  */
-export function checkBody<T>(schema: z.ZodType<T>, body: unknown, style: RefusalStyle): T {
+export function checkBody<T>(schema: z.ZodType<T>, body: unknown, style: InvalidBodyStyle): T {
   const checked = schema.safeParse(body);
   if (checked.success) return checked.data;
   throw new ApiError(

@@ -7,7 +7,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { collectionRoutes, others } from "./collection.ts";
-import { checkBody, conflict, notFound, refusals, refuse } from "./errors.ts";
+import { checkBody, conflict, invalidBodyStyles, notFound, refuse } from "./errors.ts";
 import { type Call, canRead, canWrite, hostname, now, optional, type Route, withoutUndefined } from "./route.ts";
 import { inZone } from "./zone-name.ts";
 
@@ -17,7 +17,7 @@ const regional = collectionRoutes({
   kind: "regionalHostnames",
   path: "/zones/:zone/addressing/regional_hostnames",
   groups: ["DNS"],
-  style: refusals.zone,
+  style: invalidBodyStyles.zone,
   create: z.strictObject({ hostname, region_key: z.string().min(1), routing: optional(z.literal("dns")) }),
   change: z.strictObject({ region_key: z.string().min(1) }),
   methods: ["PATCH"],
@@ -26,12 +26,12 @@ const regional = collectionRoutes({
   check: (account, next) => {
     const name = String(next.hostname);
     if (!inZone(name, account.zone.name)) {
-      throw refuse(refusals.zone, "hostname", `"${name}" is not in the zone ${account.zone.name}`);
+      throw refuse(invalidBodyStyles.zone, "hostname", `"${name}" is not in the zone ${account.zone.name}`);
     }
     const keys = account.regions.map((region) => region.key);
     if (!keys.includes(String(next.region_key))) {
       const hint = `the account's list has ${keys.join(", ") || "no region (Regional Services is an add-on)"}`;
-      throw refuse(refusals.zone, "region_key", `"${String(next.region_key)}" is unknown: ${hint}`);
+      throw refuse(invalidBodyStyles.zone, "region_key", `"${String(next.region_key)}" is unknown: ${hint}`);
     }
   },
 });
@@ -84,7 +84,7 @@ const custom = collectionRoutes({
   kind: "customHostnames",
   path: "/zones/:zone/custom_hostnames",
   groups: [saas],
-  style: refusals.zone,
+  style: invalidBodyStyles.zone,
   create: z.strictObject({ hostname, ...customShape }),
   change: z.strictObject(customShape),
   methods: ["PATCH"],
@@ -135,9 +135,9 @@ function getFallback({ account }: Call) {
 
 function putFallback(call: Call) {
   const { account, body } = call;
-  const { origin } = checkBody(fallbackSchema, body, refusals.zone);
+  const { origin } = checkBody(fallbackSchema, body, invalidBodyStyles.zone);
   if (!inZone(origin, account.zone.name)) {
-    throw refuse(refusals.zone, "origin", `"${origin}" is not in the zone ${account.zone.name}`);
+    throw refuse(invalidBodyStyles.zone, "origin", `"${origin}" is not in the zone ${account.zone.name}`);
   }
   account.update((state) => {
     const created = state.fallbackOrigin?.created_at ?? now();
@@ -160,7 +160,7 @@ const privateRoutes = collectionRoutes({
   kind: "hostnameRoutes",
   path: "/accounts/:account/zerotrust/routes/hostname",
   groups: ["Cloudflare Tunnel", "Cloudflare One Networks"],
-  style: refusals.tunnel,
+  style: invalidBodyStyles.tunnel,
   create: z.strictObject(routeShape),
   change: z.strictObject({ ...routeShape, hostname: optional(hostname), tunnel_id: optional(z.uuid()) }),
   methods: ["PATCH"],
@@ -176,7 +176,11 @@ const privateRoutes = collectionRoutes({
   }),
   check: (account, next) => {
     if (account.tunnel(String(next.tunnel_id)) === undefined) {
-      throw refuse(refusals.tunnel, "tunnel_id", `tunnel ${String(next.tunnel_id)} does not exist in this account`);
+      throw refuse(
+        invalidBodyStyles.tunnel,
+        "tunnel_id",
+        `tunnel ${String(next.tunnel_id)} does not exist in this account`,
+      );
     }
     if (others(account, "hostnameRoutes", next.id).some((one) => one.hostname === next.hostname)) {
       throw conflict(1014, `You already have a route for the hostname ${String(next.hostname)}`);

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { collectionRoutes } from "./collection.ts";
-import { refusals } from "./errors.ts";
+import { invalidBodyStyles } from "./errors.ts";
 import { hexId, now, optional, type Route } from "./route.ts";
 
 /** The alert types for resources emulated here; the API has about seventy more for other products. */
@@ -42,7 +42,7 @@ export const notificationRoutes: Route[] = collectionRoutes({
   kind: "notificationPolicies",
   path: "/accounts/:account/alerting/v3/policies",
   groups: ["Notifications"],
-  style: refusals.alerting,
+  style: invalidBodyStyles.alerting,
   create: z.strictObject(shape),
   methods: ["PUT"],
   build: (_account, sent, old) => ({

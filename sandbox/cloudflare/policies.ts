@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { accessRule } from "./access-rules.ts";
 import type { CloudflareAccount } from "./account.ts";
-import { checkBody, conflict, notFound, refusals, refuse } from "./errors.ts";
+import { checkBody, conflict, invalidBodyStyles, notFound, refuse } from "./errors.ts";
 import {
   type Call,
   canRead,
@@ -59,13 +59,13 @@ function find({ account, params }: Call): StoredPolicy {
 }
 
 function put({ account, body }: Call, old: { id: string; created_at: string }) {
-  const sent = checkBody(schema, body, refusals.access);
+  const sent = checkBody(schema, body, invalidBodyStyles.access);
   for (const list of ["include", "exclude", "require"] as const) {
     for (const [index, rule] of (sent[list] ?? []).entries()) {
       const id = rule.service_token?.token_id;
       if (id !== undefined && account.state.serviceTokens[String(id)] === undefined) {
         const field = `${list}.${index}.service_token.token_id`;
-        throw refuse(refusals.access, field, `service token ${String(id)} does not exist in this account`);
+        throw refuse(invalidBodyStyles.access, field, `service token ${String(id)} does not exist in this account`);
       }
     }
   }

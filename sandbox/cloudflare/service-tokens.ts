@@ -5,7 +5,7 @@
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import { z } from "zod";
 import { hashSecret } from "./edge-answers.ts";
-import { checkBody, conflict, notFound, refusals, refuse } from "./errors.ts";
+import { checkBody, conflict, invalidBodyStyles, notFound, refuse } from "./errors.ts";
 import {
   type Call,
   canRead,
@@ -73,7 +73,7 @@ function rotate(token: StoredServiceToken, version: number, until: string | unde
 }
 
 function create({ account, body }: Call) {
-  const sent = checkBody(createSchema, body, refusals.access);
+  const sent = checkBody(createSchema, body, invalidBodyStyles.access);
   const secret = newSecret();
   const duration = sent.duration ?? defaultDuration;
   const token: StoredServiceToken = {
@@ -98,12 +98,12 @@ function create({ account, body }: Call) {
 
 function update(call: Call) {
   const token = find(call);
-  const sent = checkBody(updateSchema, call.body, refusals.access);
+  const sent = checkBody(updateSchema, call.body, invalidBodyStyles.access);
   const version = sent.client_secret_version ?? token.client_secret_version;
   const until = sent.previous_client_secret_expires_at;
   if (version < token.client_secret_version) {
     throw refuse(
-      refusals.access,
+      invalidBodyStyles.access,
       "client_secret_version",
       `${version} is below the current ${token.client_secret_version}: it only rises, keep it in the config`,
     );
@@ -126,7 +126,7 @@ function update(call: Call) {
 
 function rotateNow(call: Call) {
   const token = find(call);
-  const sent = checkBody(rotateSchema, call.body ?? {}, refusals.access);
+  const sent = checkBody(rotateSchema, call.body ?? {}, invalidBodyStyles.access);
   const secret = call.account.update(() => {
     token.updated_at = now();
     return rotate(token, token.client_secret_version + 1, sent.previous_client_secret_expires_at);

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
 import type { ConnectorConnection } from "./edge-view.ts";
-import { ApiError, checkBody, conflict, notFound, refusals } from "./errors.ts";
+import { ApiError, checkBody, conflict, invalidBodyStyles, notFound } from "./errors.ts";
 import { type Call, canRead, canWrite, keepEqual, now, optional, page, type Route, textFilters } from "./route.ts";
 import type { StoredTunnel } from "./state.ts";
 import { tunnelConfigurationSchema } from "./tunnel-configuration.ts";
@@ -127,7 +127,7 @@ function list({ account, query }: Call) {
 }
 
 function create({ account, body }: Call) {
-  const sent = checkBody(createSchema, body, refusals.tunnel);
+  const sent = checkBody(createSchema, body, invalidBodyStyles.tunnel);
   checkName(account, sent.name);
   const tunnel: StoredTunnel = {
     id: randomUUID(),
@@ -151,7 +151,7 @@ function create({ account, body }: Call) {
 function edit(call: Call) {
   const { account, body } = call;
   const tunnel = find(call);
-  const sent = checkBody(editSchema, body, refusals.tunnel);
+  const sent = checkBody(editSchema, body, invalidBodyStyles.tunnel);
   if (sent.name !== undefined) checkName(account, sent.name, tunnel.id);
   account.update(
     () => {

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { CloudflareAccount } from "./account.ts";
 import { collectionRoutes } from "./collection.ts";
-import { conflict, refusals } from "./errors.ts";
+import { conflict, invalidBodyStyles } from "./errors.ts";
 import { canRead, keepEqual, optional, page, type Route } from "./route.ts";
 
 const identity = "Access: Organizations, Identity Providers, and Groups";
@@ -91,7 +91,7 @@ const providerRoutes = collectionRoutes({
   kind: "identityProviders",
   path: "/accounts/:account/access/identity_providers",
   groups: [identity],
-  style: refusals.access,
+  style: invalidBodyStyles.access,
   create: z.strictObject({
     name: z.string(),
     type: z.enum(providerTypes),

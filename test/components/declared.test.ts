@@ -106,6 +106,38 @@ afterAll(() => settled());
 const sources = globSync("{index.ts,components/**/*.ts}", { cwd: folder }).map(
   (path) => [path, readFileSync(join(folder, path), "utf8")] as const,
 );
+
+/**
+ * @returns type tokens of the SDKs' resources in a source: of each class that is imported by its name, and of each
+ * `new namespace.Class(` of a whole SDK
+ */
+async function declaredBy(text: string): Promise<string[]> {
+  const tokens: string[] = [];
+  const load = (specifier: string) => import(specifier) as Promise<Record<string, unknown>>;
+  const sdk = /"(@pulumi\/(?!pulumi\b)[^"]+)"/.source;
+  const names = String.raw`\{([^}]*)\}`;
+  for (const form of [`import ${names} from ${sdk}`, String.raw`${names} = await import\(${sdk}\)`]) {
+    for (const [, list = "", specifier = ""] of text.matchAll(new RegExp(form, "g"))) {
+      const module = await load(specifier);
+      for (const name of list.split(",")) tokens.push(...tokenOf(module[name.trim().split(/\s|:/)[0] ?? ""]));
+    }
+  }
+  for (const [, namespace = "", specifier = ""] of text.matchAll(new RegExp(`import \\* as (\\w+) from ${sdk}`, "g"))) {
+    const module = await load(specifier);
+    for (const path of matches(text, new RegExp(`new ${namespace}\\.([\\w.]+)\\(`, "g"))) {
+      const found = path.split(".").reduce<unknown>((at, name) => (at as Record<string, unknown>)[name], module);
+      tokens.push(...tokenOf(found));
+    }
+  }
+  return tokens;
+}
+
+/** @returns the token if `found` is a resource's class */
+const tokenOf = (found: unknown): string[] => {
+  const { __pulumiType: token } = (found ?? {}) as { __pulumiType?: string };
+  return token === undefined ? [] : [token];
+};
+
 const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, found = ""]) => found);
 
 describe("this file", () => {
@@ -129,14 +161,22 @@ describe("this file", () => {
     }
   });
 
-  it("reaches every resource that a component declares", () => {
+  it("reaches every resource that a component declares", async () => {
     for (const [path, text] of sources) {
-      for (const name of matches(text, /new (?:cloudflare|mongodbatlas|command)\.([\w.]+)\(/g)) {
-        const type = name.split(".").at(-1) ?? "";
-        const isRecorded = recorded().some((token) => token.endsWith(`:${type}`));
-        expect([path, type, isRecorded]).toEqual([path, type, true]);
-      }
+      for (const token of await declaredBy(text))
+        expect([path, recorded()]).toEqual([path, expect.arrayContaining([token])]);
     }
+  });
+
+  it.each([
+    ['import { Zone } from "@pulumi/cloudflare/zone.js";', ["cloudflare:index/zone:Zone"]],
+    ['import { type ZoneArgs, Zone as Domain } from "@pulumi/cloudflare/zone.js";', ["cloudflare:index/zone:Zone"]],
+    ['import type { Zone } from "@pulumi/cloudflare/zone.js";', []],
+    ['const { Zone } = await import("@pulumi/cloudflare/zone.js");', ["cloudflare:index/zone:Zone"]],
+    ['import { getProjectOutput } from "@pulumi/mongodbatlas/getProject.js";', []],
+    ['import * as command from "@pulumi/command";\nnew command.local.Command("a");', ["command:local:Command"]],
+  ])("finds the resource types in %j", async (text, tokens) => {
+    expect(await declaredBy(text)).toEqual(tokens);
   });
 });
 
@@ -148,6 +188,12 @@ describe("the table of resource types", () => {
         .map(({ token }) => token)
         .sort(),
     );
+  });
+
+  it("has every type that the sources of the components name, and no other of the SDKs", async () => {
+    const named = new Set((await Promise.all(sources.map(([, text]) => declaredBy(text)))).flat());
+    const ofSdks = Object.values(resourceTypes).filter(({ token }) => !token.startsWith("pulumi-nodejs:dynamic/"));
+    expect([...named].sort()).toEqual(ofSdks.map(({ token }) => token).sort());
   });
 
   it("names inputs that the types have as those that must be secrets", () => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseStackConfig, readStackConfig } from "../../config/config.ts";
 import { DIALECTS } from "../../runtime/relay/dialects/dialects.ts";
-import { headersToModel } from "../../runtime/relay/http/headers.ts";
+import { headersToModel } from "../../runtime/relay/http/header-filters.ts";
 import { LEAST as good, problemsOf } from "./stack.ts";
 
 const secret = good.tunnelSecret;

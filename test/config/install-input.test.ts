@@ -5,7 +5,7 @@ import { directLines } from "../../components/direct-route.ts";
 import { parseStackConfig } from "../../config/config.ts";
 import { installInput } from "../../config/install-input.ts";
 import { stackConfigSchema } from "../../config/schema.ts";
-import { type InstallInput, installInputSchema } from "../../runtime/install-config.ts";
+import { type InstallInput, installInputSchema } from "../../runtime/install-input-schema.ts";
 
 const cloudflare = "declared at Cloudflare (index.ts)";
 const ssh = "how this computer reaches the Mac (components/mac)";

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { parseStackConfig } from "../../config/config.ts";
 import { installInput } from "../../config/install-input.ts";
-import type { InstallInput } from "../../runtime/install-config.ts";
+import type { InstallInput } from "../../runtime/install-input-schema.ts";
 
 const service = { program: "/opt/homebrew/bin/ollama", args: ["serve"], user: "director" };
 

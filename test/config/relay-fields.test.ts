@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseStackConfig } from "../../config/config.ts";
 import { installInput } from "../../config/install-input.ts";
-import { type InstallInput, installInputSchema } from "../../runtime/install-config.ts";
+import { type InstallInput, installInputSchema } from "../../runtime/install-input-schema.ts";
 import { jobsSchema, limitsSchema } from "../../runtime/limits-config.ts";
 import { configProblems } from "../../runtime/relay/settings.ts";
 import { testConfig } from "../runtime/relay/harness.ts";

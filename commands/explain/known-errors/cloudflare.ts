@@ -1,4 +1,5 @@
 /** Errors of Cloudflare's API, as the provider prints them. */
+import type { PermissionGroup } from "../../../config/resource-types.ts";
 import { adopt, type KnownError } from "../known-error.ts";
 
 /** `POST "https://api.cloudflare.com/client/v4/accounts/…": 403 …`, with or without the host, as the providers print it. */
@@ -7,23 +8,27 @@ const call = (statuses: string) =>
     `\\b(GET|POST|PUT|PATCH|DELETE) "?(?:https?://[^\\s"/]+(?:/client/v4)?)?(/(?:accounts|zones)/[^\\s":]*)"?: (?:${statuses})\\b`,
   );
 
-const groups: readonly (readonly [RegExp, string])[] = [
-  [/\/cfd_tunnel/, "Account · Cloudflare Tunnel"],
-  [/\/access\/(apps|policies)/, "Account · Access: Apps and Policies"],
-  [/\/access\/service_tokens/, "Account · Access: Service Tokens"],
-  [/\/access\//, "Account · Access: Organizations, Identity Providers, and Groups"],
-  [/\/alerting\//, "Account · Notifications"],
-  [/\/load_balancers\/(monitors|pools)/, "Account · Load Balancing: Monitors and Pools"],
-  [/\/load_balancers/, "Zone · Load Balancers"],
-  [/\/custom_hostnames/, "Zone · SSL and Certificates"],
-  [/\/dns_records|\/regional_hostnames/, "Zone · DNS"],
-  [/^\/zones\//, "Zone · Zone"],
+/** Groups of resources that this program does not declare, but that a program built on it may. */
+type OtherGroup = "Load Balancing: Monitors and Pools" | "Load Balancers";
+
+/** The permission group of a path; the first pattern that fits counts. */
+const groups: readonly (readonly [RegExp, "Account" | "Zone", PermissionGroup | OtherGroup])[] = [
+  [/\/cfd_tunnel/, "Account", "Cloudflare Tunnel"],
+  [/\/access\/(apps|policies)/, "Account", "Access: Apps and Policies"],
+  [/\/access\/service_tokens/, "Account", "Access: Service Tokens"],
+  [/\/access\//, "Account", "Access: Organizations, Identity Providers, and Groups"],
+  [/\/alerting\//, "Account", "Notifications"],
+  [/\/load_balancers\/(monitors|pools)/, "Account", "Load Balancing: Monitors and Pools"],
+  [/\/load_balancers/, "Zone", "Load Balancers"],
+  [/\/custom_hostnames/, "Zone", "SSL and Certificates"],
+  [/\/dns_records|\/regional_hostnames/, "Zone", "DNS"],
+  [/^\/zones\//, "Zone", "Zone"],
 ];
 
 /** @returns the permission that a call needs, as the dashboard names it */
 export function permissionFor(method: string, path: string): string | undefined {
-  const group = groups.find(([pattern]) => pattern.test(path))?.[1];
-  return group && `${group} · ${method === "GET" ? "Read" : "Edit"}`;
+  const found = groups.find(([pattern]) => pattern.test(path));
+  return found && `${found[1]} · ${found[2]} · ${method === "GET" ? "Read" : "Edit"}`;
 }
 
 const tokensPage = "dash.cloudflare.com → Manage Account (or My Profile) → API Tokens → Edit";

@@ -1,7 +1,7 @@
 /** What preflight says, in English. `ko.ts` has the same keys: a message without a translation does not compile. */
 import type { Said } from "../../../accounts/finding.ts";
 import { describeFailure, type LookupFailure } from "../../../accounts/lookup-result.ts";
-import type { ModelServer } from "../../../runtime/model-servers.ts";
+import { type ModelServerKind, modelServer } from "../../../runtime/model-servers.ts";
 import type { SessionError } from "../../../ssh/session.ts";
 
 const keysPage = "cloud.mongodb.com → the project → Project Access → Applications → API Keys";
@@ -222,16 +222,16 @@ export const en = {
     ],
     toEmbedding: "401 to an embedding",
     /** @param why curl's message */
-    silent: (url: string, why: string, { startHint }: ModelServer): Said => [
+    silent: (url: string, why: string, kind: ModelServerKind): Said => [
       `the model server at ${url} (on the Mac) does not answer: ${why}`,
-      `Start it there (${startHint}), and make sure that model.url is its address, without /v1`,
+      `Start it there (${modelServer(kind).startHint}), and make sure that model.url is its address, without /v1`,
     ],
-    badStatus: (url: string, status: number, { startHint }: ModelServer): Said => [
+    badStatus: (url: string, status: number, kind: ModelServerKind): Said => [
       `the model server at ${url} (on the Mac) does not answer: status ${status} for its list of models`,
-      `Start it there (${startHint}), and make sure that model.url is its address, without /v1`,
+      `Start it there (${modelServer(kind).startHint}), and make sure that model.url is its address, without /v1`,
     ],
-    other: (url: string, { title }: ModelServer): Said => [
-      `what answers at ${url} is not ${title}`,
+    other: (url: string, kind: ModelServerKind): Said => [
+      `what answers at ${url} is not ${modelServer(kind).title}`,
       "Check model.kind and model.url, and which program listens there",
     ],
     remote: (names: string): Said => [
@@ -239,9 +239,9 @@ export const en = {
       "On the Mac: `ollama rm` them, and start Ollama with OLLAMA_NO_CLOUD=1 (model.service does)",
     ],
     ok: (count: number, embeddingModel: string) => `the model server has ${count} models, ${embeddingModel} among them`,
-    missing: (embeddingModel: string, names: string, server: ModelServer): Said => [
+    missing: (embeddingModel: string, names: string, kind: ModelServerKind): Said => [
       `model.embeddingModel: the model server has no ${JSON.stringify(embeddingModel)}; it has ${names || "none"}`,
-      `On the Mac: ${server.loadHint(embeddingModel)}, or set the name of one of them`,
+      `On the Mac: ${modelServer(kind).loadHint(embeddingModel)}, or set the name of one of them`,
     ],
   },
   mute: {

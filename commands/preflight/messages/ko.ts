@@ -1,7 +1,7 @@
 /** What preflight says, in Korean. */
 import type { Said } from "../../../accounts/finding.ts";
 import { failureText } from "../../../accounts/messages/ko.ts";
-import type { ModelServer } from "../../../runtime/model-servers.ts";
+import type { ModelServerKind } from "../../../runtime/model-servers.ts";
 import { prepareText } from "../../../ssh/prepare.ts";
 import { maxAuthTries, type SessionError, type SessionProblem } from "../../../ssh/session-error.ts";
 import { en, type Messages } from "./en.ts";
@@ -15,13 +15,21 @@ const goOn = "그대로 진행하려면 `npm run up -- --no-preflight`";
 const setKey = "서버를 시작할 때 쓴 키로 `pulumi config set --secret modelKey`를 실행하십시오";
 const checkHostKey = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub";
 
-/** How a server of the kind is named, and what a person does on it. Both `title` and the hints of the others are names and commands. */
-const titleOf = ({ api, title }: Pick<ModelServer, "api" | "title">): string =>
-  api === "openai" ? "OpenAI 호환 서버(LM Studio, llama.cpp, mlx-lm)" : title;
-const startOf = ({ api, startHint }: Pick<ModelServer, "api" | "startHint">): string =>
-  api === "ollama" ? "`ollama serve` 또는 Ollama 앱" : startHint;
-const loadOf = (server: ModelServer, model: string): string =>
-  server.api === "ollama" ? `${server.loadHint(model)}을(를) 실행하거나` : `${model} 모델을 불러오거나`;
+/** How a server of each kind is named, and what a person does on it; `MODEL_SERVERS` has the same in English. */
+const SERVERS: Readonly<
+  Record<ModelServerKind, { readonly title: string; readonly start: string; load(model: string): string }>
+> = {
+  ollama: {
+    title: "Ollama",
+    start: "`ollama serve` 또는 Ollama 앱",
+    load: (model) => `\`ollama pull ${model}\`을(를) 실행하거나`,
+  },
+  openai: {
+    title: "OpenAI 호환 서버(LM Studio, llama.cpp, mlx-lm)",
+    start: "LM Studio: Developer → Start",
+    load: (model) => `${model} 모델을 불러오거나`,
+  },
+};
 
 export const ko: Messages = {
   sum: (fail, warn, ok) => `막는 것 ${fail}, 알아 둘 것 ${warn}, 정상 ${ok}.`,
@@ -214,16 +222,16 @@ export const ko: Messages = {
     wantsKey: (url, answer): Said => [`모델 서버(Mac의 ${url})에 키가 필요합니다(${answer})`, setKey],
     refusesKey: (url, answer): Said => [`모델 서버(Mac의 ${url})가 modelKey를 거절합니다(${answer})`, setKey],
     toEmbedding: "임베딩 요청에 401",
-    silent: (url, why, server): Said => [
+    silent: (url, why, kind): Said => [
       `모델 서버(Mac의 ${url})가 응답하지 않습니다: ${why}`,
-      `Mac에서 시작하고(${startOf(server)}), model.url이 /v1을 뺀 그 주소인지 확인하십시오`,
+      `Mac에서 시작하고(${SERVERS[kind].start}), model.url이 /v1을 뺀 그 주소인지 확인하십시오`,
     ],
-    badStatus: (url, status, server): Said => [
+    badStatus: (url, status, kind): Said => [
       `모델 서버(Mac의 ${url})가 응답하지 않습니다: 모델 목록에 상태 ${status}`,
-      `Mac에서 시작하고(${startOf(server)}), model.url이 /v1을 뺀 그 주소인지 확인하십시오`,
+      `Mac에서 시작하고(${SERVERS[kind].start}), model.url이 /v1을 뺀 그 주소인지 확인하십시오`,
     ],
-    other: (url, server): Said => [
-      `${url}에서 응답하는 것은 ${titleOf(server)}이(가) 아닙니다`,
+    other: (url, kind): Said => [
+      `${url}에서 응답하는 것은 ${SERVERS[kind].title}이(가) 아닙니다`,
       "model.kind와 model.url, 그리고 그 주소를 어느 프로그램이 쓰는지 확인하십시오",
     ],
     remote: (names): Said => [
@@ -231,9 +239,9 @@ export const ko: Messages = {
       "Mac에서 `ollama rm`으로 지우고, Ollama를 OLLAMA_NO_CLOUD=1로 시작하십시오(model.service는 그렇게 합니다)",
     ],
     ok: (count, embeddingModel) => `모델 서버에 모델이 ${count}개 있고, ${embeddingModel}도 있습니다`,
-    missing: (embeddingModel, names, server): Said => [
+    missing: (embeddingModel, names, kind): Said => [
       `model.embeddingModel: 모델 서버에 ${JSON.stringify(embeddingModel)}이(가) 없습니다. 있는 것: ${names || "없음"}`,
-      `Mac에서 ${loadOf(server, embeddingModel)}, 있는 모델 중 하나의 이름으로 설정하십시오`,
+      `Mac에서 ${SERVERS[kind].load(embeddingModel)}, 있는 모델 중 하나의 이름으로 설정하십시오`,
     ],
   },
   mute: {

@@ -123,7 +123,7 @@ export interface Dialect {
   readonly framings: readonly Framing[];
   /** The body of an answer with an error's status, as JSON. */
   errorBody(error: ErrorObject): string;
-  /** Headers that pass beside those that pass for every dialect (`http/headers.ts`); lower case. */
+  /** Headers that pass beside those that pass for every dialect (`http/header-filters.ts`); lower case. */
   readonly headers: {
     readonly toModel: readonly string[];
     readonly fromModel: readonly string[];

@@ -1,5 +1,6 @@
 /**
- * How long a document lives: `documents.ttlDays` (30 unless set: `DEFAULT_TTL_DAYS`) after its last use. A look-up, a search
+ * How long a document lives: `documents.ttlDays` after its last use; default and bounds are in `runtime/documents-config.ts`, the
+ * words of its errors in `config/documents.ts`, and `policy/rules.ts` checks what is declared. A look-up, a search
  * and a PUT of the same text are uses (`DocumentRepository.use`), written by `last-access.ts`. Reads skip an expired document
  * at once; it is removed later, by the hourly sweep in `documents.ts`, or in Atlas by the TTL index that
  * `components/document-store.ts` declares with the same number of days.

@@ -1,7 +1,7 @@
 /** Passes an answer of the model server on to the caller: head and body as they come. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dialect } from "../dialects/dialect.ts";
-import { headersFromModel } from "./headers.ts";
+import { headersFromModel } from "./header-filters.ts";
 import type { RelayResponse } from "./relay-response.ts";
 
 /** Destination of a model server's answer. */

@@ -4,7 +4,7 @@ import { CLIENT_CLOSED_REQUEST, type RelayError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { RequestTrace } from "../telemetry/trace.ts";
-import { entryColo } from "./headers.ts";
+import { entryColo } from "./header-filters.ts";
 import type { RelayResponse } from "./relay-response.ts";
 
 /** Most characters of a path that are logged. */

@@ -6,7 +6,7 @@ import { RelayError } from "../errors.ts";
 import { AnswerRewriter, type AnswerRule } from "../http/answer-rewriter.ts";
 import type { Sink } from "../http/answer-writer.ts";
 import { ClientDisconnected } from "../http/body.ts";
-import { headersFromModel } from "../http/headers.ts";
+import { headersFromModel } from "../http/header-filters.ts";
 import type { Reservation } from "../memory/budget.ts";
 import { ChunkCollector } from "../memory/chunk-collector.ts";
 import type { Upstream, UpstreamCall } from "../model/upstream.ts";

@@ -26,9 +26,12 @@ export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined
   return key;
 }
 
-/** SHA-256 in hex of a request's query and body as sent. */
-export async function requestHash(query: string, body: Buffer): Promise<string> {
-  const hash = createHash("sha256").update(query).update("\0");
+/**
+ * @param parameters what the work depends on beside its body: the query as sent; of a document's work, kind and names too
+ * @returns SHA-256 in hex of both
+ */
+export async function requestHash(parameters: string, body: Buffer): Promise<string> {
+  const hash = createHash("sha256").update(parameters).update("\0");
   for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
     if (at > 0) await nextTimeSlice();
     hash.update(body.subarray(at, at + HASHED_AT_ONCE));

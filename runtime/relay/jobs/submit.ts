@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { estimateTokens, type QueueName } from "../admission/admission.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { HeldExchange } from "../http/exchange.ts";
-import { headersToModel } from "../http/headers.ts";
+import { headersToModel } from "../http/header-filters.ts";
 import type { ModelCall } from "../http/router.ts";
 import type { UsageEntry } from "../usage/entry.ts";
 import { readBackground } from "./background-responses.ts";

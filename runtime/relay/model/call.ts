@@ -10,7 +10,7 @@ import { ClientDisconnected } from "../http/body.ts";
 import type { CheckedBody } from "../http/body-rules.ts";
 import type { CoarseTimers } from "../http/coarse-timers.ts";
 import type { HeldExchange } from "../http/exchange.ts";
-import { headersToModel } from "../http/headers.ts";
+import { headersToModel } from "../http/header-filters.ts";
 import { type KeepAliveTimes, KeepAliveWriter } from "../http/keep-alive-writer.ts";
 import type { ModelCall } from "../http/router.ts";
 import type { UsageEntry } from "../usage/entry.ts";

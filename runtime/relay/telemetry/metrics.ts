@@ -1,4 +1,8 @@
-/** Metrics of all requests, and the totals for the status page. Each folder's own metrics are in its `metrics.ts`. */
+/**
+ * Metrics of all requests, and the totals for the status page. A folder's own metrics are in its `metrics.ts`, or in the one
+ * file that counts them: `admission/adaptive-slots.ts`, `alerts/open.ts`, `status/outages.ts`, `tracing/export.ts`,
+ * `direct-lines.ts`. Those of disk, job store and tokens are in `health-metrics.ts`.
+ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 /** A request that has ended. */

@@ -6,7 +6,7 @@ import {
   withOverlaps,
 } from "../../../components/mac/direct-credentials.ts";
 import { credentialHash } from "../../../runtime/direct-config.ts";
-import type { InstallInput } from "../../../runtime/install-config.ts";
+import type { InstallInput } from "../../../runtime/install-input-schema.ts";
 
 const now = Date.parse("2026-12-01T00:00:00Z");
 const later = "2026-12-02T00:00:00Z";

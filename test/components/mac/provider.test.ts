@@ -5,7 +5,7 @@ import type { MacSession, OpenMac } from "../../../components/mac/mac-session.ts
 import { PartialUpdate } from "../../../components/mac/move.ts";
 import { check, create, diff, read, remove, update } from "../../../components/mac/provider.ts";
 import type { MacInputs } from "../../../components/mac/record.ts";
-import type { InstallInput } from "../../../runtime/install-config.ts";
+import type { InstallInput } from "../../../runtime/install-input-schema.ts";
 import type { MacExpected, MacState } from "../../../runtime/installer/mac-state.ts";
 import { type MacTarget, SessionError } from "../../../ssh/session.ts";
 

@@ -1,6 +1,6 @@
 /** A small disk of its own for a folder of the emulated Mac, so that it can be filled. Linux, as root: a tmpfs. */
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, realpathSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, realpathSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { atExit } from "../ending.ts";
 
@@ -32,8 +32,8 @@ export class Disk {
     this.#unmounted = atExit(() => this.unmount());
   }
 
-  /** Writes until nothing more fits. */
-  fill(): void {
+  /** Writes until nothing more fits than `leaveBytes`, rounded down to blocks. */
+  fill(leaveBytes = 0): void {
     const file = openSync(this.#filling, "a", 0o600);
     try {
       for (const size of [1 << 20, 4096]) {
@@ -43,6 +43,7 @@ export class Disk {
           if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
         }
       }
+      if (leaveBytes > 0) ftruncateSync(file, fstatSync(file).size - leaveBytes);
     } finally {
       closeSync(file);
     }

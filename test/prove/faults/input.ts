@@ -1,7 +1,7 @@
 /** What the installer gets in the fault cases. */
 
 import { credentialHash } from "../../../runtime/direct-config.ts";
-import type { InstallInput } from "../../../runtime/install-config.ts";
+import type { InstallInput } from "../../../runtime/install-input-schema.ts";
 import type { Artifact } from "../../../sandbox/artifacts.ts";
 import type { CompanyServer } from "../../../sandbox/server/company-server.ts";
 import { BOUNDS } from "../limits.ts";

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { withCredentials } from "../../../components/document-store.ts";
 import { asRoot, installScript } from "../../../components/mac/mac-host.ts";
 import { buildRelease } from "../../../runtime/build.ts";
-import type { InstallInput } from "../../../runtime/install-config.ts";
+import type { InstallInput } from "../../../runtime/install-input-schema.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { serveArtifacts } from "../../../sandbox/artifacts.ts";
 import { connectorEnvironment } from "../../../sandbox/edge/connector-environment.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { credentialHash, type DirectLine } from "../../../runtime/direct-config.ts";
-import type { InstallInput } from "../../../runtime/install-config.ts";
+import type { InstallInput } from "../../../runtime/install-input-schema.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { claimPorts } from "../../../sandbox/machine/ports.ts";
 import { startReaper } from "../../../sandbox/machine/reaper.ts";

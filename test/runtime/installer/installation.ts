@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asRoot, installScript } from "../../../components/mac/mac-host.ts";
 import { buildRelease, type Release } from "../../../runtime/build.ts";
-import type { InstallInput } from "../../../runtime/install-config.ts";
+import type { InstallInput } from "../../../runtime/install-input-schema.ts";
 import { inspectCommand, type MacState, parseMacState } from "../../../runtime/installer/mac-state.ts";
 import { type Artifacts, serveArtifacts } from "../../../sandbox/artifacts.ts";
 import { claimPorts } from "../../../sandbox/machine/ports.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parse } from "plist";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asRoot, removeScript } from "../../../components/mac/mac-host.ts";
-import type { InstallInput, ModelService } from "../../../runtime/install-config.ts";
+import type { InstallInput, ModelService } from "../../../runtime/install-input-schema.ts";
 import type { Report } from "../../../runtime/installer/install.ts";
 import { readSettings, valuesOfUps } from "../../../runtime/installer/power.ts";
 import { claimPort } from "../../../sandbox/machine/ports.ts";

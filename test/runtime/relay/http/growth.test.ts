@@ -14,7 +14,7 @@ import { OPENAI } from "../../../../runtime/relay/dialects/openai.ts";
 import { assemble } from "../../../../runtime/relay/documents/assemble.ts";
 import { readQuery } from "../../../../runtime/relay/documents/bodies.ts";
 import { chunkText } from "../../../../runtime/relay/documents/chunker.ts";
-import { entryColo, headersToModel } from "../../../../runtime/relay/http/headers.ts";
+import { entryColo, headersToModel } from "../../../../runtime/relay/http/header-filters.ts";
 import { JsonScanner } from "../../../../runtime/relay/http/json-scanner.ts";
 import { splitTarget } from "../../../../runtime/relay/http/router.ts";
 import { idempotencyKey } from "../../../../runtime/relay/jobs/idempotency.ts";
@@ -110,7 +110,7 @@ const EXPRESSIONS: Readonly<Record<string, readonly (readonly [literal: string, 
     ["/\\p{Cc}/u", "16,000 characters of a body or a header"],
     ["/[\\x80-\\xff]/", HEADER],
   ],
-  "http/headers.ts": [
+  "http/header-filters.ts": [
     ["/^[\\x21-\\x7e]{1,128}$/", HEADER],
     ["/-([A-Z]{3})$/", HEADER],
   ],

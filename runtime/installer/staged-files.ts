@@ -1,7 +1,7 @@
 /**
  * Replaces several files and the link to the release together, with a way back. All new contents are on the disk before the
- * first file is changed, so a full disk changes nothing; the former files stay beside the new ones under another name, so the
- * way back needs no space. A journal says what was begun: after a power cut the relay reads the set of its own release, and
+ * first file is changed, so a full disk changes nothing; the former files stay beside the new ones under another name, and the
+ * journals of both directions are written in advance, so the way back needs no space. A journal says what was begun: after a power cut the relay reads the set of its own release, and
  * the next installation completes or undoes the rest (`finishReplacement`).
  */
 import { chmod, link, readlink, rename, rm } from "node:fs/promises";
@@ -14,7 +14,7 @@ import {
   readJournal,
   setThatCounts,
 } from "../replacement-journal.ts";
-import { type Ownership, pathExists, secretFile, setOwner, switchLink, writeBeside, writeFileAtomic } from "./files.ts";
+import { type Ownership, pathExists, secretFile, setOwner, switchLink, writeBeside } from "./files.ts";
 import type { Layout } from "./layout.ts";
 
 /** A file's new content. */
@@ -78,7 +78,11 @@ export async function carryOut(
   write: (journal: Journal | undefined) => Promise<void>,
 ): Promise<void> {
   if (step.do === "journal") return write(step.journal);
-  if (step.do === "release") return switchLink(current, step.target);
+  if (step.do === "release") {
+    // A new link needs space; the way back from before this step needs none.
+    if ((await readlink(current).catch(() => undefined)) !== step.target) await switchLink(current, step.target);
+    return;
+  }
   const { path } = step;
   if (step.do === "keep") {
     await rm(formerOf(path), { force: true });
@@ -89,6 +93,9 @@ export async function carryOut(
 
 const currentRelease = (paths: Pick<Layout, "current">): Promise<string | undefined> =>
   readlink(paths.current).catch(() => undefined);
+
+/** The journals of both directions are written beside these names, and renamed to the journal's own when their turn comes. */
+const journalsOf = (journalFile: string) => ({ forward: journalFile, back: `${journalFile}.back` });
 
 /** Removes the new and the former contents that stand beside the files. */
 async function removeBeside(files: readonly string[]): Promise<void> {
@@ -104,29 +111,37 @@ async function removeBeside(files: readonly string[]): Promise<void> {
  */
 export async function stageFiles(paths: Layout, changes: readonly FileChange[], release: string): Promise<Replacement> {
   const journalFile = journalOf(paths.relayConfig);
+  const journals = journalsOf(journalFile);
   const staged = new Map<string, string>();
   const files = changes.map(({ path }) => path);
-  const cleanUp = () => removeBeside(files);
-  for (const { path, content, ownership } of changes) {
-    try {
-      staged.set(path, await writeBeside(path, content, ownership));
-    } catch (error) {
-      await cleanUp();
-      throw new Error(
-        `${path} cannot be written on the Mac (${(error as Error).message}); config and daemons were not changed. If its disk is full, free some space, then run pulumi up again`,
-      );
-    }
-  }
   const journal: Journal = {
     direction: "forward",
     former: (await currentRelease(paths)) ?? null,
     next: release,
     files,
   };
+  const cleanUp = () => removeBeside([...files, ...Object.values(journals)]);
+  const contents = [
+    ...changes,
+    ...(["forward", "back"] as const).map((direction) => ({
+      path: journals[direction],
+      content: `${JSON.stringify({ ...journal, direction })}\n`,
+      ownership: secretFile,
+    })),
+  ];
+  for (const { path, content, ownership } of contents) {
+    try {
+      staged.set(path, await writeBeside(path, content, ownership));
+    } catch (error) {
+      await cleanUp();
+      throw new Error(
+        `${path} cannot be written on the Mac (${(error as Error).message}); config and daemons were not changed`,
+        { cause: error },
+      );
+    }
+  }
   const write = (to: Journal | undefined) =>
-    to === undefined
-      ? rm(journalFile, { force: true })
-      : writeFileAtomic(journalFile, `${JSON.stringify(to)}\n`, secretFile);
+    to === undefined ? rm(journalFile, { force: true }) : rename(staged.get(journals[to.direction])!, journalFile);
   const run = async (steps: readonly Step[]) => {
     for (const step of steps) await carryOut(step, paths.current, write);
   };
@@ -163,6 +178,6 @@ export async function finishReplacement(paths: Pick<Layout, "current" | "relayCo
   // A way back that was begun is gone to its end.
   if (set === "former" && journal.former !== null) await switchLink(paths.current, journal.former);
   await rm(journalFile, { force: true });
-  await removeBeside(journal.files);
+  await removeBeside([...journal.files, ...Object.values(journalsOf(journalFile))]);
   return true;
 }

@@ -8,7 +8,7 @@ import {
   finishReplacement,
   restoreSteps,
   type Step,
-} from "../../../runtime/installer/replacement.ts";
+} from "../../../runtime/installer/staged-files.ts";
 import { readSettings } from "../../../runtime/relay/settings.ts";
 import { incomingOf, type Journal, journalOf } from "../../../runtime/replacement-journal.ts";
 import { temporaryFolder, testConfig } from "../relay/harness.ts";
