@@ -46,7 +46,10 @@ const delayed = (hop: (typeof HOPS)[number]): FaultCase => ({
   name: `delay-${hop}`,
   fault: `everything between ${BETWEEN[hop]} takes 300 to 900 ms longer each way, for 6 s`,
   ...storeOf(hop),
-  async run({ hops, pause, tried, random }) {
+  async run(ground) {
+    const { hops, pause, tried, random } = ground;
+    // The end of the delay may be a loss for it.
+    if (hop === "edge") await freshConnector(ground);
     hops[hop].delay(300 + Math.floor(random() * 600));
     tried();
     await pause(6000);
