@@ -1,7 +1,7 @@
 /** A full disk, at whichever write: says so plainly, with the volume, what is free, and what to do. */
-import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { diskFullPattern, diskFullText } from "../disk-full.ts";
+import { diskSpace } from "../disk-space.ts";
 import { CommandError, run } from "./commands.ts";
 import { pathExists } from "./files.ts";
 import type { Layout } from "./layout.ts";
@@ -54,8 +54,8 @@ async function fullest(candidates: readonly string[]): Promise<{ volume: string;
   let found = { path: "/", bytes: Number.POSITIVE_INFINITY };
   for (const candidate of candidates) {
     const path = await existing(candidate);
-    const bytes = await statfs(path).then(
-      ({ bavail, bsize }) => bavail * bsize,
+    const bytes = await diskSpace(path).then(
+      ({ freeBytes }) => freeBytes,
       () => Number.POSITIVE_INFINITY,
     );
     if (bytes < found.bytes) found = { path, bytes };

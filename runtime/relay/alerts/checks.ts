@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import type { AlertKind, AlertThresholds } from "../../alert-config.ts";
 import type { LineStatus } from "../../direct-log.ts";
-import { diskSpace } from "../disk-space.ts";
+import { diskSpace } from "../../disk-space.ts";
 import type { AlertDetail, Alerts } from "./alerts.ts";
 
 /** What is looked at. Each only reads. */

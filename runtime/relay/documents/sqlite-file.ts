@@ -2,8 +2,8 @@
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
+import { freeBytesSync } from "../../disk-space.ts";
 import type { DocumentKey } from "../access/names.ts";
-import { freeBytesSync } from "../disk-space.ts";
 import { refusalOf } from "../memory/shares.ts";
 import { inTransaction, isFull } from "../sqlite.ts";
 import { allowVacuum, durably, openDocumentsFile, RECORD_BYTES } from "./sqlite-schema.ts";

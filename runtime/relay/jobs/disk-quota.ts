@@ -4,7 +4,7 @@
  * share as `memory/shares.ts` says: each configured caller has a part that no other caller can use.
  */
 import { dirname } from "node:path";
-import { freeBytesSync } from "../disk-space.ts";
+import { freeBytesSync } from "../../disk-space.ts";
 import { guaranteedPart, largestPart, refusalOf } from "../memory/shares.ts";
 import { type Sql, usedBytes } from "../sqlite.ts";
 import { JOB_BYTES, PART_FOR_NOTES } from "./schema.ts";

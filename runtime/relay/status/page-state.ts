@@ -1,9 +1,9 @@
 /** Collects what the page shows. What is costly to find out is asked for less often than the page is refreshed. */
 import type { RelayConfig } from "../../config.ts";
 import type { LineStatus } from "../../direct-log.ts";
+import { diskSpace } from "../../disk-space.ts";
 import type { AdaptiveView } from "../admission/adaptive-slots.ts";
 import type { Admission, QueueName } from "../admission/admission.ts";
-import { diskSpace } from "../disk-space.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { JobState, JobSummary } from "../jobs/store.ts";

@@ -1,6 +1,6 @@
 /** Metrics of what the relay stands on: the disk, the job store, the service tokens. Read when they are scraped. */
 import { Gauge, type Registry } from "prom-client";
-import { type DiskSpace, diskSpace } from "../disk-space.ts";
+import { type DiskSpace, diskSpace } from "../../disk-space.ts";
 
 export interface HealthSources {
   /** Its disk is measured. */

@@ -1,7 +1,7 @@
 /** The ledger's operations on its SQLite file. All of them block, so they run in a thread of their own. */
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { freeBytesSync } from "../disk-space.ts";
+import { freeBytesSync } from "../../disk-space.ts";
 import { inTransaction, type Sql, statements, usedBytes } from "../sqlite.ts";
 import { Calendar, DAY_MS } from "./calendar.ts";
 import { LENGTHS_OF, type Lengths, lengthsOf } from "./lengths.ts";
